@@ -1,0 +1,11 @@
+# Which rule of the route table a request meets (config.md, "Rules").  See rules.pyx.
+
+from libc.stdint cimport uint32_t
+from fastsip._core.types cimport addr_t, message_t, table_t, uri_t
+
+# Index of the first rule whose conditions all hold, or E_NONE.
+cdef int match_rules(const table_t *table, const message_t *m, const uri_t *ruri,
+                     const addr_t *source, uint32_t listener) noexcept nogil
+
+# Is host:port (port 0 = 5060) one of ours?
+cdef bint is_own(const table_t *table, const char *host, uint32_t len, uint32_t port) noexcept nogil

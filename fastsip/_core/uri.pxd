@@ -1,0 +1,22 @@
+# SIP, SIPS and tel URIs, hosts and numeric addresses.  See uri.pyx.
+
+from libc.stdint cimport uint16_t, uint32_t, uint8_t
+from fastsip._core.types cimport addr_t, span_t, uri_t
+
+# The URI that fills [off, off + len) of buf.  E_SCHEME for a scheme we do not
+# route (scheme_name is set), E_URI when it cannot be read.
+cdef int parse_uri(const char *buf, uint32_t off, uint32_t len, uri_t *uri) noexcept nogil
+
+# "host", "1.2.3.4", "[::1]" with optional ":port" in [off, end): sets host,
+# kind, port; returns the offset behind it or a code below zero.
+cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *host,
+                         uint8_t *kind, uint16_t *port) noexcept nogil
+
+# A numeric host (no brackets) to an address with this port; E_BAD for a name.
+cdef int parse_address(const char *text, uint32_t len, uint8_t kind, uint16_t port, addr_t *addr) noexcept nogil
+
+# "1.2.3.4" or "[::1]" into room of at least 48 bytes; returns the length.
+cdef int write_address(const addr_t *addr, char *room, bint brackets) noexcept nogil
+
+# Host names are equal without regard to case; addresses by value.
+cdef bint same_text(const char *a, uint32_t a_len, const char *b, uint32_t b_len) noexcept nogil

@@ -1,0 +1,63 @@
+"""Builds the kernels of fastsip/_core.
+
+Environment switches:
+
+FASTSIP_BUILD   release (default), debug (assertions, bounds checks) or asan
+                (debug with AddressSanitizer and UndefinedBehaviorSanitizer)
+FASTSIP_ONLY    comma-separated kernel names, to build just these
+"""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from Cython.Compiler import Errors
+from setuptools import Extension, setup
+
+CORE = Path("fastsip/_core")
+BUILD = os.environ.get("FASTSIP_BUILD", "release")
+ONLY = set(filter(None, os.environ.get("FASTSIP_ONLY", "").split(",")))
+
+FLAGS = {
+    "release": ["-O2", "-fno-plt", "-fno-semantic-interposition"],
+    "debug": ["-O1", "-g", "-UNDEBUG"],
+    "asan": ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"],
+}
+if BUILD not in FLAGS:
+    raise SystemExit(f"FASTSIP_BUILD is {BUILD!r}: one of {', '.join(FLAGS)} is wanted")
+
+
+def refuse_performance_hint(pos, message, env):
+    """A kernel that would take the GIL or check for exceptions is a defect (R1)."""
+    raise Errors.CompileError(pos, f"performance hint: {message}")
+
+
+Errors.performance_hint = refuse_performance_hint
+
+extensions = [
+    Extension(
+        f"fastsip._core.{path.stem}",
+        [str(path)],
+        include_dirs=[str(CORE)],
+        extra_compile_args=[*FLAGS[BUILD], "-std=gnu11", "-Wall", "-Wno-unused-function", "-Wno-sign-compare"],
+        extra_link_args=["-fsanitize=address,undefined"] if BUILD == "asan" else [],
+    )
+    for path in sorted(CORE.glob("*.pyx"))
+    if not ONLY or path.stem in ONLY
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        nthreads=0,
+        compiler_directives={
+            "language_level": "3",
+            "boundscheck": BUILD != "release",
+            "wraparound": False,
+            "initializedcheck": False,
+            "cdivision": True,
+            "embedsignature": True,
+            "show_performance_hints": True,
+        },
+    ),
+)
