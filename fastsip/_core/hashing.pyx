@@ -104,11 +104,11 @@ cdef inline void begin(siphash_t *h, const uint64_t *key) noexcept nogil:
 
 
 cdef inline uint64_t finish(siphash_t *h) noexcept nogil:
-    cdef int i
+    cdef int _
     # The last word carries the length modulo 256 in its top byte.
     take_word(h, h.tail | (<uint64_t>h.total << 56))
     h.v2 ^= 0xFF
-    for i in range(LAST_ROUNDS):
+    for _ in range(LAST_ROUNDS):
         sip_round(h)
     return h.v0 ^ h.v1 ^ h.v2 ^ h.v3
 
