@@ -6,7 +6,8 @@ their bytes; domains are lower case; of user prefixes none begins with another o
 greatest text that is not above the user.
 
 A header's compact letter (RFC 3261 section 7.3.3 and the registered later ones) stands
-in reserve[0] of its condition: the kernel compares two names, not a list.
+in reserve[0] of its condition: the kernel compares two names, not a list.  A network's
+family (4 or 6) stands in its reserve[0]: "::/0" must not cover IPv4, which is kept mapped.
 
 Must never: be used on the packet path.  Called by tables.
 """
@@ -86,15 +87,15 @@ def as_token(item, what):
 
 
 def network_parts(text):
-    """(16 bytes of address, prefix length of 128) of a network or a plain address; host bits must be zero."""
+    """(16 bytes of address, prefix length of 128, family) of a network or an address; host bits must be zero."""
     try:
         network = ipaddress.ip_network(text)
     except ValueError as wrong:
         raise ValueError(f"source: {wrong}") from None
     packed = network.network_address.packed
     if network.version == 4:
-        return b"\0" * 10 + b"\xff\xff" + packed, network.prefixlen + 96
-    return packed, network.prefixlen
+        return b"\0" * 10 + b"\xff\xff" + packed, network.prefixlen + 96, 4
+    return packed, network.prefixlen, 6
 
 
 def shortest_prefixes(texts):
@@ -160,7 +161,8 @@ def plan_condition(given):
     """
     unknown = set(given) - ALLOWED_KEYS
     if unknown:
-        raise ValueError(f"a condition has no {', '.join(sorted(unknown))}; possible are {', '.join(sorted(ALLOWED_KEYS))}")
+        allowed = ", ".join(sorted(ALLOWED_KEYS))
+        raise ValueError(f"a condition has no {', '.join(sorted(unknown))}; possible are {allowed}")
     kind = KINDS.get(given.get("kind"))
     if kind is None:
         raise ValueError(f"kind is one of {', '.join(KINDS)}, not {given.get('kind')!r}")
@@ -189,9 +191,10 @@ cdef int fill_networks(Arena arena, condition_t *condition, tuple networks) exce
     cdef Py_ssize_t i
     condition.networks = <network_t *>arena.take(len(networks), sizeof(network_t))
     for i in range(len(networks)):
-        packed, bits = networks[i]
+        packed, bits, family = networks[i]
         memcpy(condition.networks[i].ip, <const char *>(<bytes>packed), 16)
         condition.networks[i].bits = bits
+        condition.networks[i].reserve[0] = family
     condition.count = <uint32_t>len(networks)
     return 0
 

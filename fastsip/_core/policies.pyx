@@ -27,7 +27,7 @@ cdef enum:
     SHIFT_503 = 6
 
 # [failure_reason] -> place in mark_reasons; only 1, 2, 4 and 8 occur.
-cdef uint8_t *REASON_SHIFT = [0, 0, 2, 0, 4, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]
+cdef uint8_t[16] REASON_SHIFT = [0, 0, 2, 0, 4, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]
 
 
 cdef bint names_code(const policy_copy_t *p, int code) noexcept nogil:

@@ -16,7 +16,7 @@ import ipaddress
 import socket
 
 cimport cython
-from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t, uint8_t, uintptr_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 from fastsip._core.arena cimport Arena
 from fastsip._core.conditions cimport fill_condition
@@ -235,7 +235,7 @@ cdef class Table:
     def seal(self):
         """Lays the table out; returns it.  Nothing can be added afterwards."""
         self._check_open()
-        for packed, then_set, _exhausted, _unavailable in self.policies:
+        for _packed, then_set, _exhausted, _unavailable in self.policies:
             if then_set is not None:
                 number_in("then_set", then_set, 0, len(self.sets) - 1)
         # A failure half way must not leave half a table: `table` is replaced as a whole.
