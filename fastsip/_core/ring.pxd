@@ -10,9 +10,12 @@ cdef struct ring_t:
     uint32_t reserve0[15]
     uint64_t head           # bytes ever written; the producer's
     uint32_t dropped        # records that did not fit; the producer's
-    uint32_t reserve1[13]
+    uint32_t skip_bytes     # wrapped over by the record begun; the producer's
+    uint64_t tail_seen      # the tail as last read; the producer's
+    uint32_t reserve1[10]
     uint64_t tail           # bytes ever read; the consumer's
-    uint32_t reserve2[14]
+    uint64_t head_seen      # the head as last read; the consumer's
+    uint32_t reserve2[12]
 
 # Is somebody asleep, and how to wake him.  One per consumer.
 cdef struct sleeper_t:
@@ -38,3 +41,12 @@ cdef bint is_empty(const ring_t *ring) noexcept nogil
 cdef void fall_asleep(sleeper_t *sleeper) noexcept nogil
 cdef void wake_up(sleeper_t *sleeper) noexcept nogil
 cdef bint wake(sleeper_t *sleeper) noexcept nogil
+
+# Owns a mapping with one ring in it; Python sees push and pop.
+cdef class Ring:
+    cdef ring_t *ring
+    cdef uint64_t mapped_bytes
+
+# Owns a mapping with one sleeper in it and borrows the eventfd.
+cdef class Sleeper:
+    cdef sleeper_t *sleeper

@@ -1,0 +1,398 @@
+"""Single-producer, single-consumer rings of records in a shared mapping.
+
+Shards hand datagrams to each other through these rings, and the planes pass
+events and commands.  A record is eight bytes of header (its length) and the
+bytes themselves, padded to eight; a record never wraps: when it does not fit
+before the end of the area, a marker sends the reader back to the beginning.
+
+What holds:
+
+- One thread pushes, one pops.  Neither ever waits for the other, neither makes
+  a system call, except the one write that wakes a sleeper.
+- ``head`` is stored with release after the record's bytes, ``tail`` with
+  release after the reader is done with them.  A producer that dies between
+  push_begin and push_done has published nothing.
+- Only offsets are stored, so that each process may map the ring elsewhere.
+- A record over half of the area is refused always, not just at some positions.
+
+Sleeping is Dekker's agreement: the consumer says "asleep", fences and looks at
+its rings again; the producer publishes, fences and looks at the word.  At least
+one of the two sees the other, so that no wake-up is lost; the producer that
+takes the word is the only one that writes, so an awake consumer is left alone.
+
+Called by shard (hand-over) and by the control plane (events, commands).
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+from posix.mman cimport (MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap)
+from posix.unistd cimport read, write
+
+cimport cython
+
+cdef extern from "ring_atomics.h" nogil:
+    uint64_t ring_load_acquire(const uint64_t *at)
+    uint64_t ring_load_own(const uint64_t *at)
+    void ring_store_release(uint64_t *at, uint64_t value)
+    void ring_fence()
+    uint32_t sleeper_load(const uint32_t *at)
+    void sleeper_store(uint32_t *at, uint32_t value)
+    uint32_t sleeper_take(uint32_t *at)
+    void sleeper_count(uint64_t *at)
+    void ring_count_drop(uint32_t *at)
+
+cdef extern from "poll.h" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    int POLLIN
+    int poll(pollfd *fds, unsigned long count, int timeout_ms)
+
+cdef extern from "sched.h" nogil:
+    int sched_yield()
+
+cdef enum:
+    RECORD_HEADER = 8
+    WRAP = 0xFFFFFFFF       # in place of a length: the next record is at the beginning
+    SMALLEST_RING = 64
+    LARGEST_RING = 1 << 30
+
+
+# ---------------------------------------------------------------- the ring
+
+cdef inline uint64_t record_bytes(uint32_t len) noexcept nogil:
+    """Header, bytes and padding: the next record begins on eight bytes, too."""
+    return RECORD_HEADER + ((<uint64_t>len + 7) & ~<uint64_t>7)
+
+
+cdef inline uint8_t *record_at(const ring_t *ring, uint64_t position) noexcept nogil:
+    return <uint8_t *>ring + sizeof(ring_t) + (position & (ring.size_bytes - 1))
+
+
+cdef uint64_t ring_bytes(uint32_t size_bytes) noexcept nogil:
+    return sizeof(ring_t) + <uint64_t>size_bytes
+
+
+cdef void init_ring(ring_t *ring, uint32_t size_bytes) noexcept nogil:
+    memset(ring, 0, sizeof(ring_t))
+    ring.size_bytes = size_bytes
+
+
+cdef uint8_t *push_begin(ring_t *ring, uint32_t len) noexcept nogil:
+    cdef uint64_t need = record_bytes(len)
+    cdef uint64_t head = ring_load_own(&ring.head)
+    cdef uint64_t to_end = ring.size_bytes - (head & (ring.size_bytes - 1))
+    cdef uint64_t skip = 0 if need <= to_end else to_end
+    if need > ring.size_bytes >> 1:
+        ring_count_drop(&ring.dropped)
+        return NULL
+    if head + skip + need - ring.tail_seen > ring.size_bytes:
+        # The reader's line is touched only when the last look says "full".
+        ring.tail_seen = ring_load_acquire(&ring.tail)
+        if head + skip + need - ring.tail_seen > ring.size_bytes:
+            ring_count_drop(&ring.dropped)
+            return NULL
+    if skip:
+        (<uint32_t *>record_at(ring, head))[0] = WRAP
+    ring.skip_bytes = <uint32_t>skip
+    return record_at(ring, head + skip) + RECORD_HEADER
+
+
+cdef void push_done(ring_t *ring, uint32_t len) noexcept nogil:
+    cdef uint64_t head = ring_load_own(&ring.head) + ring.skip_bytes
+    (<uint32_t *>record_at(ring, head))[0] = len
+    ring_store_release(&ring.head, head + record_bytes(len))
+
+
+cdef uint8_t *pop_begin(ring_t *ring, uint32_t *len) noexcept nogil:
+    cdef uint64_t tail = ring_load_own(&ring.tail)
+    cdef uint8_t *record
+    if tail == ring.head_seen:
+        ring.head_seen = ring_load_acquire(&ring.head)
+        if tail == ring.head_seen:
+            return NULL
+    record = record_at(ring, tail)
+    if (<uint32_t *>record)[0] == WRAP:
+        # Marker and record are published together: behind it one always stands.
+        tail += ring.size_bytes - (tail & (ring.size_bytes - 1))
+        ring_store_release(&ring.tail, tail)
+        record = record_at(ring, tail)
+    len[0] = (<uint32_t *>record)[0]
+    return record + RECORD_HEADER
+
+
+cdef void pop_done(ring_t *ring) noexcept nogil:
+    cdef uint64_t tail = ring_load_own(&ring.tail)
+    cdef uint32_t len = (<uint32_t *>record_at(ring, tail))[0]
+    ring_store_release(&ring.tail, tail + record_bytes(len))
+
+
+cdef bint is_empty(const ring_t *ring) noexcept nogil:
+    return ring_load_acquire(&ring.head) == ring_load_acquire(&ring.tail)
+
+
+# ---------------------------------------------------------------- sleeping
+
+cdef void fall_asleep(sleeper_t *sleeper) noexcept nogil:
+    sleeper_store(&sleeper.asleep, 1)
+    ring_fence()
+
+
+cdef void wake_up(sleeper_t *sleeper) noexcept nogil:
+    sleeper_store(&sleeper.asleep, 0)
+
+
+cdef bint wake(sleeper_t *sleeper) noexcept nogil:
+    cdef uint64_t one = 1
+    ring_fence()
+    if not sleeper_load(&sleeper.asleep):
+        return False
+    if not sleeper_take(&sleeper.asleep):
+        return False
+    sleeper_count(&sleeper.wakes)
+    # Cannot fail: the counter of an eventfd is read to zero long before 2**64.
+    write(sleeper.event_fd, &one, sizeof(one))
+    return True
+
+
+# ---------------------------------------------------------------- owners
+
+cdef void *map_shared(uint64_t bytes_count, int fd) except NULL:
+    cdef int flags = MAP_SHARED if fd >= 0 else MAP_SHARED | MAP_ANONYMOUS
+    cdef void *at = mmap(NULL, bytes_count, PROT_READ | PROT_WRITE, flags, fd, 0)
+    if at == MAP_FAILED:
+        raise MemoryError(f"cannot map {bytes_count} bytes for a ring")
+    return at
+
+
+@cython.final
+cdef class Ring:
+    """A ring in a mapping of its own.
+
+    size_bytes: of the record area, a power of two from 64 to 2**30.
+    fd: a file of at least ``Ring.file_bytes(size_bytes)`` to map; -1 = anonymous
+        memory, which forked children share.
+    attach: the file holds a ring already; else it is initialised.
+
+    Raises ValueError for a wrong size or a file that holds another ring,
+    MemoryError when it cannot be mapped.
+    """
+
+    def __cinit__(self, uint32_t size_bytes, int fd=-1, bint attach=False):
+        if not SMALLEST_RING <= size_bytes <= LARGEST_RING or size_bytes & (size_bytes - 1):
+            raise ValueError(f"a ring of {size_bytes} bytes: a power of two from 64 to 2**30 is wanted")
+        if attach and fd < 0:
+            raise ValueError("only a ring in a file can be attached")
+        self.mapped_bytes = ring_bytes(size_bytes)
+        self.ring = <ring_t *>map_shared(self.mapped_bytes, fd)
+        if not attach:
+            init_ring(self.ring, size_bytes)
+        elif self.ring.size_bytes != size_bytes:
+            raise ValueError(f"the file holds a ring of {self.ring.size_bytes} bytes, not {size_bytes}")
+
+    def __dealloc__(self):
+        if self.ring != NULL:
+            munmap(self.ring, self.mapped_bytes)
+
+    @staticmethod
+    def file_bytes(uint32_t size_bytes):
+        """Bytes that a file must have to hold a ring of this size."""
+        return ring_bytes(size_bytes)
+
+    def push(self, bytes record not None):
+        """Appends a record; False (and counted in ``dropped``) when there is no room."""
+        cdef uint32_t size
+        cdef uint8_t *place
+        if len(record) >= WRAP:
+            raise ValueError("a record of 4 GiB")
+        size = <uint32_t>len(record)
+        place = push_begin(self.ring, size)
+        if place == NULL:
+            return False
+        memcpy(place, <const char *>record, size)
+        push_done(self.ring, size)
+        return True
+
+    def pop(self):
+        """Takes the oldest record; None when the ring is empty."""
+        cdef uint32_t size = 0
+        cdef uint8_t *record = pop_begin(self.ring, &size)
+        if record == NULL:
+            return None
+        taken = (<char *>record)[:size]
+        pop_done(self.ring)
+        return taken
+
+    @property
+    def empty(self):
+        return is_empty(self.ring)
+
+    @property
+    def dropped(self):
+        """Records that found no room."""
+        return self.ring.dropped
+
+
+@cython.final
+cdef class Sleeper:
+    """One consumer's word "asleep" in anonymous shared memory.
+
+    event_fd: the eventfd that wakes it; borrowed, not closed here.
+    """
+
+    def __cinit__(self, int event_fd):
+        self.sleeper = <sleeper_t *>map_shared(sizeof(sleeper_t), -1)
+        self.sleeper.event_fd = event_fd
+
+    def __dealloc__(self):
+        if self.sleeper != NULL:
+            munmap(self.sleeper, sizeof(sleeper_t))
+
+    def fall_asleep(self):
+        """Says "asleep"; look at the rings once more before really sleeping."""
+        fall_asleep(self.sleeper)
+
+    def wake_up(self):
+        """Says "awake"."""
+        wake_up(self.sleeper)
+
+    def wake(self):
+        """True when the consumer slept and this call wrote to its eventfd."""
+        return wake(self.sleeper)
+
+    @property
+    def wakes(self):
+        return self.sleeper.wakes
+
+
+# ---------------------------------------------------------------- two threads for the test
+# Both ends draw the same pseudo-random lengths and bytes from the record's
+# number, so that the reader can judge each record without being told.
+
+cdef inline uint64_t mix(uint64_t x) noexcept nogil:
+    x = (x ^ (x >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
+    x = (x ^ (x >> 27)) * <uint64_t>0x94D049BB133111EB
+    return x ^ (x >> 31)
+
+
+cdef inline uint32_t length_of(uint64_t number, uint32_t longest) noexcept nogil:
+    """The record's number takes eight bytes, the rest varies."""
+    return 8 + <uint32_t>(mix(number) % (longest - 7))
+
+
+cdef inline uint8_t byte_of(uint64_t number, uint32_t i) noexcept nogil:
+    return <uint8_t>(number * 31 + i * 7)
+
+
+cdef int push_numbered(ring_t *ring, sleeper_t *sleeper, uint64_t number, uint32_t longest,
+                       uint64_t patience) noexcept nogil:
+    cdef uint32_t size = length_of(number, longest)
+    cdef uint64_t tries = 0
+    cdef uint32_t i
+    cdef uint8_t *place = push_begin(ring, size)
+    while place == NULL:
+        tries += 1
+        if tries > patience:
+            return -1
+        wake(sleeper)
+        sched_yield()
+        place = push_begin(ring, size)
+    memcpy(place, &number, 8)
+    for i in range(8, size):
+        place[i] = byte_of(number, i)
+    push_done(ring, size)
+    wake(sleeper)
+    return 0
+
+
+def stress_produce(Ring ring not None, Sleeper sleeper not None, uint64_t count, uint32_t longest,
+                   uint64_t patience=100_000_000):
+    """Pushes ``count`` numbered records of 8 to ``longest`` bytes without the GIL.
+
+    Now and then it lets the ring run empty, so that the consumer falls asleep.
+    Returns the count pushed: less when the ring stayed full for ``patience`` looks.
+    """
+    cdef uint64_t number = 0
+    cdef uint64_t tries
+    if longest < 8 or record_bytes(longest) > ring.ring.size_bytes >> 1:
+        raise ValueError(f"records of {longest} bytes do not fit the ring")
+    with nogil:
+        while number < count:
+            if push_numbered(ring.ring, sleeper.sleeper, number, longest, patience) < 0:
+                break
+            number += 1
+            if mix(number) % 16 == 0:
+                tries = 0
+                while not is_empty(ring.ring) and tries < patience:
+                    tries += 1
+                    sched_yield()
+    return number
+
+
+cdef struct consumed_t:
+    uint64_t popped
+    uint64_t wrong          # records not as pushed
+    uint64_t falls          # times the consumer said "asleep"
+    uint64_t sleeps         # times it then found nothing and really slept
+    uint64_t wakes          # wake-ups read from the eventfd
+
+
+cdef bint sleep_until_woken(ring_t *ring, sleeper_t *sleeper, int timeout_ms, consumed_t *tally) noexcept nogil:
+    """False when nobody woke us in time."""
+    cdef pollfd wanted
+    cdef uint64_t wakes = 0
+    tally.falls += 1
+    fall_asleep(sleeper)
+    if not is_empty(ring):
+        wake_up(sleeper)
+        return True
+    tally.sleeps += 1
+    wanted.fd = sleeper.event_fd
+    wanted.events = POLLIN
+    wanted.revents = 0
+    if poll(&wanted, 1, timeout_ms) != 1:
+        return False
+    read(sleeper.event_fd, &wakes, sizeof(wakes))
+    tally.wakes += wakes
+    wake_up(sleeper)
+    return True
+
+
+cdef bint is_as_pushed(const uint8_t *record, uint32_t size, uint64_t number, uint32_t longest) noexcept nogil:
+    cdef uint64_t found
+    cdef uint32_t i
+    if size != length_of(number, longest):
+        return False
+    memcpy(&found, record, 8)
+    if found != number:
+        return False
+    for i in range(8, size):
+        if record[i] != byte_of(number, i):
+            return False
+    return True
+
+
+def stress_consume(Ring ring not None, Sleeper sleeper not None, uint64_t count, uint32_t longest,
+                   int timeout_ms=5000):
+    """Pops ``count`` records without the GIL, judging order, length and each byte.
+
+    Returns a dict of ``popped``, ``wrong``, ``falls`` (times it said "asleep"),
+    ``sleeps`` (times it really slept) and ``wakes`` (wake-ups read).  It stops
+    early at a wrong record, and when no wake-up came within ``timeout_ms``.
+    """
+    cdef consumed_t tally
+    cdef uint32_t size = 0
+    cdef uint8_t *record
+    memset(&tally, 0, sizeof(tally))
+    with nogil:
+        while tally.popped < count and not tally.wrong:
+            record = pop_begin(ring.ring, &size)
+            if record == NULL:
+                if not sleep_until_woken(ring.ring, sleeper.sleeper, timeout_ms, &tally):
+                    break
+                continue
+            tally.wrong += not is_as_pushed(record, size, tally.popped, longest)
+            pop_done(ring.ring)
+            tally.popped += 1
+    return tally

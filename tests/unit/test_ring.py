@@ -1,0 +1,191 @@
+"""fastsip._core.ring: order, bounds, wrapping, two mappings, two threads, sleep and wake-up."""
+
+import os
+import threading
+from collections import deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastsip._core.ring import Ring, Sleeper, stress_consume, stress_produce
+
+HEADER = 8
+
+
+def padded(record: bytes) -> int:
+    return HEADER + (len(record) + 7) // 8 * 8
+
+
+class SlowRing:
+    """The oracle: the same ring as a list of (position, record)."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.head, self.tail = size, 0, 0
+        self.records: deque[tuple[int, bytes]] = deque()
+
+    def push(self, record: bytes) -> bool:
+        need = padded(record)
+        to_end = self.size - self.head % self.size
+        start = self.head if need <= to_end else self.head + to_end
+        if need > self.size // 2 or start + need - self.tail > self.size:
+            return False
+        self.records.append((start + need, record))
+        self.head = start + need
+        return True
+
+    def pop(self) -> bytes | None:
+        if not self.records:
+            return None
+        self.tail, record = self.records.popleft()
+        return record
+
+
+@pytest.fixture
+def event_fd():
+    fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    yield fd
+    os.close(fd)
+
+
+def written(event_fd: int) -> int:
+    try:
+        return os.eventfd_read(event_fd)
+    except BlockingIOError:
+        return 0
+
+
+def test_records_come_out_in_order_and_whole():
+    ring = Ring(4096)
+    assert ring.empty and ring.pop() is None
+    records = [bytes([n]) * n for n in range(60)]
+    assert all(ring.push(record) for record in records)
+    assert not ring.empty
+    assert [ring.pop() for _ in records] == records
+    assert ring.pop() is None and ring.dropped == 0
+
+
+@given(st.sampled_from([64, 128, 256]), st.lists(st.one_of(st.none(), st.binary(max_size=140)), max_size=200))
+def test_agrees_with_the_slow_ring(size, steps):
+    """None pops; bytes push."""
+    ring, slow = Ring(size), SlowRing(size)
+    refused = 0
+    for step in steps:
+        if step is None:
+            assert ring.pop() == slow.pop()
+        else:
+            taken = slow.push(step)
+            assert ring.push(step) is taken
+            refused += not taken
+    assert ring.dropped == refused
+    for _ in range(len(slow.records) + 1):
+        assert ring.pop() == slow.pop()
+
+
+@pytest.mark.parametrize("at", range(0, 128, 8))
+def test_the_largest_record_fits_an_empty_ring_at_each_position(at):
+    """Half of the area, wherever the last record ended; one byte more never."""
+    ring = Ring(128)
+    for _ in range(at // 8):
+        assert ring.push(b"") and ring.pop() == b""
+    assert not ring.push(b"y" * 57)
+    assert ring.push(b"x" * 56)
+    assert ring.pop() == b"x" * 56
+    assert ring.dropped == 1
+
+
+def test_a_full_ring_drops_and_counts_and_goes_on():
+    ring = Ring(256)
+    taken = [ring.push(bytes([n] * 24)) for n in range(12)]
+    assert taken == [True] * 8 + [False] * 4
+    assert ring.dropped == 4
+    assert ring.pop() == bytes(24)
+    assert ring.push(b"z" * 24)
+    assert [ring.pop() for _ in range(8)] == [bytes([n] * 24) for n in range(1, 8)] + [b"z" * 24]
+
+
+def test_two_mappings_of_one_file_see_one_ring():
+    fd = os.memfd_create("ring")
+    try:
+        os.ftruncate(fd, Ring.file_bytes(1024))
+        writer = Ring(1024, fd)
+        reader = Ring(1024, fd, attach=True)
+        for n in range(200):  # wraps many times
+            record = bytes([n]) * (n % 100)
+            assert writer.push(record)
+            assert reader.pop() == record
+        with pytest.raises(ValueError, match="1024"):
+            Ring(512, fd, attach=True)
+    finally:
+        os.close(fd)
+
+
+def test_a_forked_child_reads_what_the_parent_pushes():
+    ring = Ring(1024)
+    assert ring.push(b"from the parent")
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if ring.pop() == b"from the parent" and ring.push(b"from the child") else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert ring.pop() == b"from the child"
+
+
+@pytest.mark.parametrize("size", [0, 32, 63, 65, 100, 2**31])
+def test_sizes_that_are_no_ring(size):
+    with pytest.raises(ValueError, match="power of two"):
+        Ring(size)
+
+
+def test_attach_needs_a_file():
+    with pytest.raises(ValueError, match="file"):
+        Ring(64, attach=True)
+
+
+def test_only_a_sleeper_is_woken_and_only_once(event_fd):
+    sleeper = Sleeper(event_fd)
+    assert not sleeper.wake()
+    assert written(event_fd) == 0
+    sleeper.fall_asleep()
+    assert sleeper.wake()
+    assert not sleeper.wake()
+    assert written(event_fd) == 1
+    sleeper.fall_asleep()
+    sleeper.wake_up()
+    assert not sleeper.wake()
+    assert written(event_fd) == 0
+    assert sleeper.wakes == 1
+
+
+@pytest.mark.parametrize(
+    "size, longest, count",
+    [(256, 100, 40_000), (4096, 500, 60_000), (1 << 20, 4000, 30_000), (64, 24, 40_000)],
+)
+def test_two_threads_lose_nothing_and_no_wake_up(event_fd, size, longest, count):
+    """The consumer gives up, and the test fails, when a wake-up does not come."""
+    ring, sleeper = Ring(size), Sleeper(event_fd)
+    pushed = []
+    producer = threading.Thread(target=lambda: pushed.append(stress_produce(ring, sleeper, count, longest)))
+    producer.start()
+    tally = stress_consume(ring, sleeper, count, longest)
+    producer.join(timeout=60)
+    assert pushed == [count]
+    assert (tally["popped"], tally["wrong"]) == (count, 0)
+    assert ring.empty
+    assert tally["sleeps"] > 0
+    # At most one write for each falling asleep, and each one is accounted for.
+    assert sleeper.wakes <= tally["falls"]
+    assert sleeper.wakes == tally["wakes"] + written(event_fd)
+
+
+def test_the_judge_of_the_stress_sees_a_foreign_record(event_fd):
+    ring, sleeper = Ring(4096), Sleeper(event_fd)
+    assert stress_produce(ring, sleeper, 1, 64, patience=1) == 1
+    assert ring.push(b"not a numbered record")
+    tally = stress_consume(ring, sleeper, 5, 64)
+    assert (tally["popped"], tally["wrong"], tally["falls"]) == (2, 1, 0)
+
+
+def test_the_stress_notices_a_wake_up_that_never_comes(event_fd):
+    ring, sleeper = Ring(4096), Sleeper(event_fd)
+    tally = stress_consume(ring, sleeper, 1, 64, timeout_ms=1)
+    assert (tally["popped"], tally["sleeps"], tally["wakes"]) == (0, 1, 0)
