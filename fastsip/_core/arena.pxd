@@ -1,0 +1,17 @@
+# Memory that lives and dies with one owner.  See arena.pyx.
+
+from fastsip._core.types cimport text_t
+
+cdef struct chunk_t:
+    chunk_t *next
+    size_t used
+    size_t room
+
+cdef class Arena:
+    cdef chunk_t *chunks
+    cdef readonly size_t total_bytes
+
+    # Zeroed, aligned to 16 bytes; never moves.  MemoryError when there is none.
+    cdef void *take(self, size_t count, size_t size) except NULL
+    # A copy of the text, with a NUL behind it that is not counted.
+    cdef text_t keep(self, bytes text) except *

@@ -1,0 +1,66 @@
+"""Memory that is taken piece by piece and given back all at once.
+
+A routing table is many small arrays and texts of one life time: they stand close
+together here, keep their addresses, and need no destructor of their own.
+
+Must never: be used on the packet path, or be shared between owners.
+Called by tables, policies, conditions while Python compiles a table.
+"""
+
+cimport cython
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+from fastsip._core.types cimport text_t
+
+cdef enum:
+    CHUNK_BYTES = 65536
+    ALIGN = 16
+
+
+cdef inline size_t aligned(size_t size) noexcept nogil:
+    return (size + ALIGN - 1) & ~<size_t>(ALIGN - 1)
+
+
+@cython.final
+cdef class Arena:
+    """Owns chunks of at least 64 KiB; all of them are freed with it."""
+
+    def __dealloc__(self):
+        cdef chunk_t *chunk = self.chunks
+        cdef chunk_t *following
+        while chunk != NULL:
+            following = chunk.next
+            free(chunk)
+            chunk = following
+
+    cdef void *take(self, size_t count, size_t size) except NULL:
+        cdef size_t need = aligned(count * size)
+        cdef size_t head = aligned(sizeof(chunk_t))
+        cdef size_t room
+        cdef chunk_t *chunk = self.chunks
+        cdef void *place
+        if size and count > (<size_t>1 << 40) // size:
+            raise MemoryError(f"{count} records of {size} bytes")
+        if chunk == NULL or chunk.used + need > chunk.room:
+            room = head + need if head + need > CHUNK_BYTES else CHUNK_BYTES
+            chunk = <chunk_t *>calloc(1, room)
+            if chunk == NULL:
+                raise MemoryError(f"{room} bytes for a routing table")
+            chunk.next = self.chunks
+            chunk.used = head
+            chunk.room = room
+            self.chunks = chunk
+            self.total_bytes += room
+        place = <char *>chunk + chunk.used
+        chunk.used += need
+        return place
+
+    cdef text_t keep(self, bytes text) except *:
+        cdef text_t kept
+        cdef size_t size = len(text)
+        cdef char *place = <char *>self.take(size + 1, 1)
+        memcpy(place, <const char *>text, size)
+        kept.at = place
+        kept.len = <uint32_t>size
+        return kept

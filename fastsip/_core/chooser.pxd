@@ -1,0 +1,21 @@
+# Owner of one shard's positions, and the Python door to the kernels of select.  See chooser.pyx.
+
+from libc.stdint cimport int64_t, uint32_t
+from fastsip._core.cells cimport Cells
+from fastsip._core.select cimport positions_t
+from fastsip._core.tables cimport Table
+
+# `positions` points into memory of the object, and at nothing of the table.
+cdef class Positions:
+    cdef positions_t positions
+    cdef readonly Table table   # the one they count in
+    cdef uint32_t *next
+    cdef int64_t *current
+
+cdef class Chooser:
+    cdef readonly Table table
+    cdef readonly Cells cells
+    cdef readonly Positions positions
+
+    cdef uint32_t check_set(self, set_index) except? 0xFFFFFFFF
+    cdef uint32_t check_destination(self, index) except? 0xFFFFFFFF

@@ -1,0 +1,117 @@
+"""Positions of a shard (who is next in turn), owned; and the kernels of select, for Python.
+
+Positions outlive a reload: Positions(table, shard, previous) goes on from what the
+previous table's said, set by set and destination by destination, by id.
+
+Must never: be shared by two shards.  Called by whoever starts a shard or swaps its table;
+Chooser by tests, benches and the control plane's "where would this call go".
+"""
+
+cimport cython
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from fastsip._core.cells cimport Cells
+from fastsip._core.select cimport (
+    carry_positions, choose, count_usable, is_usable, mark_down, mark_failed, mark_succeeded, start_positions,
+)
+from fastsip._core.tables cimport Table
+from fastsip._core.types cimport MAX_ATTEMPTS, MAX_SHARDS, destination_t, table_t
+
+# [health_event]
+EVENT_NAMES = ("none", "up", "down", "trying")
+
+
+@cython.final
+cdef class Positions:
+    """Positions(table, shard, previous=None): round-robin and weighted positions of one shard."""
+
+    def __init__(self, Table table not None, shard, Positions previous=None):
+        cdef table_t *sealed = table.sealed_table()
+        if not 0 <= shard < MAX_SHARDS:
+            raise ValueError(f"shard is 0..{MAX_SHARDS - 1}, not {shard!r}")
+        if self.next != NULL:
+            raise RuntimeError("positions are made once")
+        # One more than needed: calloc of nothing may be NULL.
+        self.next = <uint32_t *>calloc(sealed.set_count + 1, sizeof(uint32_t))
+        self.current = <int64_t *>calloc(sealed.destination_count + 1, sizeof(int64_t))
+        if self.next == NULL or self.current == NULL:
+            raise MemoryError("no memory for positions")
+        self.table = table
+        self.positions.shard = shard
+        self.positions.set_count = sealed.set_count
+        self.positions.destination_count = sealed.destination_count
+        self.positions.next = self.next
+        self.positions.current = self.current
+        start_positions(&self.positions, sealed)
+        if previous is not None:
+            carry_positions(&self.positions, sealed, &previous.positions, previous.table.sealed_table())
+
+    def __dealloc__(self):
+        free(self.next)
+        free(self.current)
+
+
+@cython.final
+cdef class Chooser:
+    """Chooser(table, cells, shard=0, previous=None): one shard's view, as the packet path has it."""
+
+    def __init__(self, Table table not None, Cells cells not None, shard=0, Chooser previous=None):
+        cdef table_t *sealed = table.sealed_table()
+        cdef uint32_t i
+        for i in range(sealed.destination_count):
+            if sealed.destinations[i].cell >= cells.count:
+                raise ValueError(f"destination {sealed.destinations[i].id} has cell {sealed.destinations[i].cell}"
+                                 f" of {cells.count}")
+        self.table = table
+        self.cells = cells
+        self.positions = Positions(table, shard, previous.positions if previous is not None else None)
+
+    cdef uint32_t check_set(self, set_index) except? 0xFFFFFFFF:
+        if not 0 <= set_index < self.table.table.set_count:
+            raise IndexError(f"set {set_index} of {self.table.table.set_count}")
+        return set_index
+
+    cdef uint32_t check_destination(self, index) except? 0xFFFFFFFF:
+        if not 0 <= index < self.table.table.destination_count:
+            raise IndexError(f"destination {index} of {self.table.table.destination_count}")
+        return index
+
+    def choose(self, set_index, key=0, tried=(), now_ms=0):
+        """Destination id, or None: what the set gives this key now, without the ids in `tried` (16 at most)."""
+        cdef uint32_t used[MAX_ATTEMPTS]
+        cdef uint32_t used_count = <uint32_t>len(tried)
+        cdef uint32_t of_set = self.check_set(set_index)
+        cdef uint64_t key_word = key
+        cdef uint64_t now = now_ms
+        cdef int winner
+        if used_count > MAX_ATTEMPTS:
+            raise ValueError(f"a search has at most {MAX_ATTEMPTS} attempts")
+        for i, destination_id in enumerate(tried):
+            used[<uint32_t>i] = destination_id
+        with nogil:
+            winner = choose(self.table.table, of_set, key_word, used, used_count, self.cells.cells,
+                            &self.positions.positions, now)
+        return self.table.table.destinations[winner].id if winner >= 0 else None
+
+    def choose_many(self, set_index, keys, now_ms=0) -> list:
+        """Ids of the first choices of many keys."""
+        return [self.choose(set_index, key, (), now_ms) for key in keys]
+
+    def is_usable(self, index, now_ms=0) -> bool:
+        """By the destination's index in the table (Table.members)."""
+        return is_usable(self.table.table, self.check_destination(index), self.cells.cells, now_ms)
+
+    def count_usable(self, set_index, now_ms=0) -> int:
+        """How many of the set are usable now, due trials not counted."""
+        return count_usable(self.table.table, self.check_set(set_index), self.cells.cells, now_ms)
+
+    def mark(self, index, outcome, code=0, now_ms=0) -> str:
+        """Tells "succeeded", "failed" or "down" of a destination by its index; returns what changed (EVENT_NAMES)."""
+        cdef destination_t *d = &self.table.table.destinations[self.check_destination(index)]
+        if outcome == "succeeded":
+            return EVENT_NAMES[mark_succeeded(&self.cells.cells[d.cell], d.probe.rise, code, now_ms)]
+        if outcome == "failed":
+            return EVENT_NAMES[mark_failed(&self.cells.cells[d.cell], d.probe.fall, code, now_ms)]
+        if outcome == "down":
+            return EVENT_NAMES[mark_down(&self.cells.cells[d.cell], code, now_ms)]
+        raise ValueError(f"outcome is succeeded, failed or down, not {outcome!r}")

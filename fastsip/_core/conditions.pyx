@@ -1,0 +1,224 @@
+"""Conditions of rules: checked when they are given, laid out for the kernels when the table is sealed.
+
+Lists are laid out so that rules can search them by halves: texts are sorted by
+their bytes; domains are lower case; of user prefixes none begins with another one
+(the longer one says nothing more), so that the only prefix that can fit is the
+greatest text that is not above the user.
+
+A header's compact letter (RFC 3261 section 7.3.3 and the registered later ones) stands
+in reserve[0] of its condition: the kernel compares two names, not a list.  A network's
+family (4 or 6) stands in its reserve[0]: "::/0" must not cover IPv4, which is kept mapped.
+
+Must never: be used on the packet path.  Called by tables.
+"""
+
+import ipaddress
+from collections import namedtuple
+
+from libc.stdint cimport uint32_t
+from libc.string cimport memcpy
+from fastsip._core.arena cimport Arena
+from fastsip._core.types cimport (
+    C_DOMAIN, C_HEADER, C_LISTEN, C_METHOD, C_SOURCE, C_TO_TAG, C_USER, C_USER_PREFIX, H_AUTHORIZATION, H_CALL_ID,
+    H_CONTACT, H_CONTENT_LENGTH, H_CONTENT_TYPE, H_CSEQ, H_EXPIRES, H_FROM, H_JOIN, H_MAX_BREADTH, H_MAX_FORWARDS,
+    H_OTHER, H_PROXY_AUTHENTICATE, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_REASON, H_RECORD_ROUTE, H_REPLACES,
+    H_REQUIRE, H_RETRY_AFTER, H_ROUTE, H_SESSION_EXPIRES, H_SUPPORTED, H_TARGET_DIALOG, H_TIMESTAMP, H_TO, H_VIA,
+    H_WWW_AUTHENTICATE, M_ACK, M_BYE, M_CANCEL, M_INFO, M_INVITE, M_MESSAGE, M_NOTIFY, M_OPTIONS, M_OTHER, M_PRACK,
+    M_PUBLISH, M_REFER, M_REGISTER, M_SUBSCRIBE, M_UPDATE, condition_t, network_t, text_t,
+)
+
+KINDS = {
+    "method": C_METHOD, "user": C_USER, "user_prefix": C_USER_PREFIX, "domain": C_DOMAIN,
+    "source": C_SOURCE, "listen": C_LISTEN, "header": C_HEADER, "to_tag": C_TO_TAG,
+}
+
+METHODS = {
+    b"INVITE": M_INVITE, b"ACK": M_ACK, b"BYE": M_BYE, b"CANCEL": M_CANCEL, b"OPTIONS": M_OPTIONS,
+    b"REGISTER": M_REGISTER, b"PRACK": M_PRACK, b"SUBSCRIBE": M_SUBSCRIBE, b"NOTIFY": M_NOTIFY,
+    b"PUBLISH": M_PUBLISH, b"INFO": M_INFO, b"REFER": M_REFER, b"MESSAGE": M_MESSAGE, b"UPDATE": M_UPDATE,
+}
+
+HEADERS = {
+    b"via": H_VIA, b"from": H_FROM, b"to": H_TO, b"call-id": H_CALL_ID, b"cseq": H_CSEQ,
+    b"max-forwards": H_MAX_FORWARDS, b"content-length": H_CONTENT_LENGTH, b"route": H_ROUTE,
+    b"record-route": H_RECORD_ROUTE, b"contact": H_CONTACT, b"content-type": H_CONTENT_TYPE,
+    b"require": H_REQUIRE, b"proxy-require": H_PROXY_REQUIRE, b"supported": H_SUPPORTED,
+    b"authorization": H_AUTHORIZATION, b"proxy-authorization": H_PROXY_AUTHORIZATION,
+    b"www-authenticate": H_WWW_AUTHENTICATE, b"proxy-authenticate": H_PROXY_AUTHENTICATE,
+    b"retry-after": H_RETRY_AFTER, b"reason": H_REASON, b"expires": H_EXPIRES,
+    b"session-expires": H_SESSION_EXPIRES, b"replaces": H_REPLACES, b"join": H_JOIN,
+    b"target-dialog": H_TARGET_DIALOG, b"max-breadth": H_MAX_BREADTH, b"timestamp": H_TIMESTAMP,
+}
+
+COMPACT = {
+    b"v": b"via", b"f": b"from", b"t": b"to", b"i": b"call-id", b"m": b"contact", b"l": b"content-length",
+    b"c": b"content-type", b"k": b"supported", b"x": b"session-expires", b"e": b"content-encoding",
+    b"s": b"subject", b"o": b"event", b"u": b"allow-events", b"r": b"refer-to", b"b": b"referred-by",
+    b"a": b"accept-contact", b"j": b"reject-contact", b"d": b"request-disposition", b"y": b"identity",
+}
+LONG_TO_COMPACT = {name: letter for letter, name in COMPACT.items()}
+
+TOKEN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.!%*_+`'~")
+ALLOWED_KEYS = {"kind", "negate", "items", "flag"}
+
+
+# A checked condition: what fill_condition writes, still as Python objects.
+Plan = namedtuple(
+    "Plan", "kind negate methods texts networks tags header_id flag compact",
+    defaults=(0, (), (), (), H_OTHER, False, 0),
+)
+
+
+def as_text(item, what):
+    """Bytes of a text that is not empty."""
+    if isinstance(item, str):
+        item = item.encode("utf-8")
+    if not isinstance(item, bytes) or not item:
+        raise ValueError(f"{what} is a text that is not empty, not {item!r}")
+    return item
+
+
+def as_token(item, what):
+    """Bytes of a token (RFC 3261 section 25.1): a method or the name of a header."""
+    text = as_text(item, what)
+    if not TOKEN.issuperset(text):
+        raise ValueError(f"{what} has letters, digits and -.!%*_+`'~ only, not {item!r}")
+    return text
+
+
+def network_parts(text):
+    """(16 bytes of address, prefix length of 128, family) of a network or an address; host bits must be zero."""
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as wrong:
+        raise ValueError(f"source: {wrong}") from None
+    packed = network.network_address.packed
+    if network.version == 4:
+        return b"\0" * 10 + b"\xff\xff" + packed, network.prefixlen + 96, 4
+    return packed, network.prefixlen, 6
+
+
+def shortest_prefixes(texts):
+    """The texts that begin with no other one, sorted: what matches one of all matches one of these."""
+    kept = []
+    for text in sorted(set(texts)):
+        if not kept or not text.startswith(kept[-1]):
+            kept.append(text)
+    return tuple(kept)
+
+
+def plan_methods(items):
+    names = [as_token(item, "method") for item in items]
+    others = tuple(sorted(name for name in set(names) if name not in METHODS))
+    bits = sum(1 << METHODS[name] for name in set(names) if name in METHODS)
+    return {"methods": bits | (1 << M_OTHER if others else 0), "texts": others}
+
+
+def plan_header(items):
+    name = as_token(items[0], "header name").lower()
+    name = COMPACT.get(name, name)
+    values = () if items[1:] == [True] else tuple(as_text(item, "header value").strip() for item in items[1:])
+    letter = LONG_TO_COMPACT.get(name, b"\0")[0]
+    return {"texts": (name, *values), "header_id": HEADERS.get(name, H_OTHER), "flag": not values, "compact": letter}
+
+
+def plan_tags(items):
+    for tag in items:
+        if isinstance(tag, bool) or not isinstance(tag, int) or not 0 <= tag < 2**32:
+            raise ValueError(f"listen: a tag is given by its id, not as {tag!r}")
+    return {"tags": tuple(sorted(set(items)))}
+
+
+PLANNERS = {
+    C_METHOD: plan_methods,
+    C_USER: lambda items: {"texts": tuple(sorted({as_text(item, "user") for item in items}))},
+    C_USER_PREFIX: lambda items: {"texts": shortest_prefixes([as_text(item, "user_prefix") for item in items])},
+    C_DOMAIN: lambda items: {"texts": tuple(sorted({as_host(item, "domain") for item in items}))},
+    C_SOURCE: lambda items: {"networks": tuple(network_parts(item) for item in items)},
+    C_LISTEN: plan_tags,
+    C_HEADER: plan_header,
+}
+
+
+def as_host(item, what):
+    """Lower case, no brackets, no final dot; an IPv6 address in its one short form (RFC 5952)."""
+    text = as_text(item, what).lower()
+    if text.startswith(b"[") and text.endswith(b"]"):
+        text = text[1:-1]
+    if b":" in text:
+        try:
+            return str(ipaddress.IPv6Address(text.decode("utf-8"))).encode()
+        except ValueError as wrong:
+            raise ValueError(f"{what}: {wrong}; a port is given apart") from None
+    return text.removesuffix(b".")
+
+
+def plan_condition(given):
+    """The Plan of a condition given as {"kind", "negate", "items", "flag"}; ValueError says what is wrong.
+
+    items: methods, users, prefixes, domains, networks, tag ids, or [header, value...];
+    flag: the wanted presence for to_tag (default True); a header without values asks for its presence.
+    """
+    unknown = set(given) - ALLOWED_KEYS
+    if unknown:
+        allowed = ", ".join(sorted(ALLOWED_KEYS))
+        raise ValueError(f"a condition has no {', '.join(sorted(unknown))}; possible are {allowed}")
+    kind = KINDS.get(given.get("kind"))
+    if kind is None:
+        raise ValueError(f"kind is one of {', '.join(KINDS)}, not {given.get('kind')!r}")
+    negate = bool(given.get("negate", False))
+    items = given.get("items", ())
+    if isinstance(items, (str, bytes)):
+        raise ValueError(f"{given['kind']}: items is a list, not {items!r}")
+    items = list(items)
+    if kind == C_TO_TAG:
+        return Plan(kind, negate, flag=bool(given.get("flag", items[0] if items else True)))
+    if not items:
+        raise ValueError(f"{given['kind']}: an empty list matches nothing")
+    return Plan(kind, negate, **PLANNERS[kind](items))
+
+
+cdef int fill_texts(Arena arena, condition_t *condition, tuple texts) except -1:
+    cdef Py_ssize_t i
+    condition.texts = <text_t *>arena.take(len(texts) + 1, sizeof(text_t))
+    for i in range(len(texts)):
+        condition.texts[i] = arena.keep(texts[i])
+    condition.count = <uint32_t>len(texts)
+    return 0
+
+
+cdef int fill_networks(Arena arena, condition_t *condition, tuple networks) except -1:
+    cdef Py_ssize_t i
+    condition.networks = <network_t *>arena.take(len(networks), sizeof(network_t))
+    for i in range(len(networks)):
+        packed, bits, family = networks[i]
+        memcpy(condition.networks[i].ip, <const char *>(<bytes>packed), 16)
+        condition.networks[i].bits = bits
+        condition.networks[i].reserve[0] = family
+    condition.count = <uint32_t>len(networks)
+    return 0
+
+
+cdef int fill_tags(Arena arena, condition_t *condition, tuple tags) except -1:
+    cdef Py_ssize_t i
+    condition.tags = <uint32_t *>arena.take(len(tags), sizeof(uint32_t))
+    for i in range(len(tags)):
+        condition.tags[i] = tags[i]
+    condition.count = <uint32_t>len(tags)
+    return 0
+
+
+cdef int fill_condition(Arena arena, condition_t *condition, plan) except -1:
+    condition.kind = plan.kind
+    condition.negate = plan.negate
+    condition.methods = plan.methods
+    condition.header_id = plan.header_id
+    condition.flag = plan.flag
+    condition.reserve[0] = plan.compact
+    if plan.texts:
+        fill_texts(arena, condition, plan.texts)
+    if plan.networks:
+        fill_networks(arena, condition, plan.networks)
+    if plan.tags:
+        fill_tags(arena, condition, plan.tags)
+    return 0

@@ -1,0 +1,526 @@
+"""The choice of a destination, and what calls and probes teach about each.
+
+Implements the table of algorithms of design section 5, the meaning of "usable" of wire
+section 4, tiers and weights of wire section 7, RFC 2782 for `srv`.
+
+A set's destinations stand together, highest priority first.  choose() walks the
+tiers from the top; in each a picker (a table, [algorithm]) makes one pass over the
+members and returns the winner.  A candidate is usable and untried; one of
+weight 0 counts only when nothing with a weight is left in the whole set (except for srv,
+where RFC 2782 gives it a small chance).
+
+Weighted rendezvous (Thaler and Ravishankar 1998; the logarithm: Schindelhauer and
+Schomaker 2005): each destination scores mix(key, seed) as a uniform u, the lowest
+-ln(u) / weight wins.  Only the keys of one that leaves move, and they spread over all others
+by their weights; the ranking without the winner is the key's own second choice.
+
+A key of 0 says that the request has no such value (no credentials for auth-user):
+round robin then.
+
+Must never: touch Python, allocate, or write a cell except through atomics.
+Called by the proxy core per attempt, by the prober, by chooser for tests.
+"""
+
+from libc.math cimport log
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from fastsip._core.atomics cimport (
+    cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, load_relaxed64, store_relaxed32,
+)
+from fastsip._core.hashing cimport mix
+from fastsip._core.types cimport (
+    A_RELATIVE_WEIGHT, A_SRV, A_WEIGHT, E_NONE, destination_t, set_t, table_t,
+)
+
+cdef enum:
+    STREAK_MAX = 255
+    CLAIM_TRIES = 8         # lost races for a trial call before the down ones are left alone
+
+cdef enum weight_class:
+    WEIGHTED = 0            # weight 1 and above
+    WEIGHTLESS = 1          # weight 0: when nothing else is left
+    ANY_WEIGHT = 2
+
+cdef enum usable_rule:
+    BY_STATE = 0            # admin, limits and health; a due trial is usable
+    NO_TRIALS = 1           # as above, without trials
+    BY_LIMITS = 2           # admin and limits alone: when_all_down = "try"
+
+# One choice in progress, on the stack of choose().
+cdef struct search_t:
+    const table_t *table
+    const set_t *of_set
+    cell_t *cells
+    positions_t *positions
+    const uint32_t *tried
+    uint32_t tried_count
+    uint64_t key
+    uint64_t now_ms
+    int weights             # weight_class
+    int rule                # usable_rule
+
+# One pass over the destinations first..end-1: index of the winner, or E_NONE.
+ctypedef int (*picker_t)(search_t *s, uint32_t first, uint32_t end) noexcept nogil
+
+
+# ---------------------------------------------------------------- state of a destination
+
+cdef inline uint64_t pack_word(int health, uint32_t streak, uint64_t since_ms) noexcept nogil:
+    return <uint64_t>health | (<uint64_t>streak << 8) | (since_ms << 16)
+
+
+cdef inline int word_health(uint64_t word) noexcept nogil:
+    return word & 0xFF
+
+
+cdef inline uint32_t word_streak(uint64_t word) noexcept nogil:
+    return (word >> 8) & 0xFF
+
+
+cdef int cell_health(const cell_t *cell) noexcept nogil:
+    return word_health(load_acquire64(&cell.word))
+
+
+cdef uint64_t cell_since_ms(const cell_t *cell) noexcept nogil:
+    return load_acquire64(&cell.word) >> 16
+
+
+cdef inline bint within_limits(const destination_t *d, const cell_t *cell, uint64_t now_ms) noexcept nogil:
+    """Enabled, not full, and past its Retry-After."""
+    if load_acquire32(&cell.admin) != ADMIN_ENABLED or now_ms < load_relaxed64(&cell.retry_after_ms):
+        return False
+    return d.max_load == 0 or <int32_t>load_relaxed32(&cell.load) < <int32_t>d.max_load
+
+
+cdef inline bint trial_due(const set_t *of_set, const destination_t *d, const cell_t *cell, uint64_t word,
+                           uint64_t now_ms) noexcept nogil:
+    """Nothing probes it and retry_ms went by since it went down or was last tried."""
+    cdef uint64_t last_ms = load_acquire64(&cell.trial_ms)
+    if d.probe.interval_ms != 0:
+        return False
+    if last_ms < word >> 16:
+        last_ms = word >> 16
+    return now_ms >= last_ms + of_set.retry_ms
+
+
+cdef inline bint passes(const table_t *table, const destination_t *d, cell_t *cells, uint64_t now_ms,
+                        int rule) noexcept nogil:
+    cdef const cell_t *cell = &cells[d.cell]
+    cdef uint64_t word
+    if not within_limits(d, cell, now_ms):
+        return False
+    if rule == BY_LIMITS:
+        return True
+    word = load_acquire64(&cell.word)
+    if word_health(word) != HEALTH_DOWN:
+        return True
+    return rule == BY_STATE and trial_due(&table.sets[d.set_index], d, cell, word, now_ms)
+
+
+cdef bint is_usable(const table_t *table, uint32_t destination, cell_t *cells, uint64_t now_ms) noexcept nogil:
+    return passes(table, &table.destinations[destination], cells, now_ms, BY_STATE)
+
+
+cdef int count_usable(const table_t *table, uint32_t set_index, cell_t *cells, uint64_t now_ms) noexcept nogil:
+    """A down one whose trial is due does not count: who asks wants to know whether the set lives."""
+    cdef const set_t *of_set = &table.sets[set_index]
+    cdef uint32_t i
+    cdef int count = 0
+    for i in range(of_set.first, of_set.first + of_set.count):
+        count += passes(table, &table.destinations[i], cells, now_ms, NO_TRIALS)
+    return count
+
+
+# ---------------------------------------------------------------- candidates
+
+cdef inline bint is_candidate(const search_t *s, uint32_t index) noexcept nogil:
+    cdef const destination_t *d = &s.table.destinations[index]
+    cdef uint32_t i
+    if s.weights != ANY_WEIGHT and (d.weight == 0) != (s.weights == WEIGHTLESS):
+        return False
+    for i in range(s.tried_count):
+        if s.tried[i] == d.id:
+            return False
+    return passes(s.table, d, s.cells, s.now_ms, s.rule)
+
+
+cdef inline uint64_t next_random(positions_t *positions) noexcept nogil:
+    """xorshift64* (Marsaglia 2003, Vigna 2016); the state is never 0."""
+    cdef uint64_t x = positions.random
+    x ^= x >> 12
+    x ^= x << 25
+    x ^= x >> 27
+    positions.random = x
+    return x * <uint64_t>0x2545F4914F6CDD1D
+
+
+cdef inline uint64_t random_below(positions_t *positions, uint64_t bound) noexcept nogil:
+    """Uniform in 0..bound-1 for bounds below 2**32 (bias below bound / 2**32); larger ones by remainder."""
+    cdef uint64_t x = next_random(positions)
+    if bound >> 32:
+        return x % bound
+    return ((x >> 32) * bound) >> 32
+
+
+# ---------------------------------------------------------------- pickers
+
+cdef int pick_first(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
+    """priority (and parallel's first branch): the order of the table."""
+    cdef uint32_t i
+    for i in range(first, end):
+        if is_candidate(s, i):
+            return i
+    return E_NONE
+
+
+cdef int pick_next(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
+    """round-robin: the first candidate from the position on, which then stands behind it.
+
+    The position is left alone for a second attempt: a failover must not take the turn
+    of the next call.
+    """
+    cdef uint32_t *position = &s.positions.next[s.of_set.position]
+    cdef uint32_t count = end - first
+    cdef uint32_t start = position[0] % s.of_set.count
+    cdef uint32_t i, index
+    # The position counts from the set's begin; a tier may start or end elsewhere.
+    start = start - (first - s.of_set.first) if start >= first - s.of_set.first else 0
+    for i in range(count):
+        index = first + (start + i) % count
+        if is_candidate(s, index):
+            if s.tried_count == 0:
+                position[0] = (index + 1 - s.of_set.first) % s.of_set.count
+            return index
+    return E_NONE
+
+
+cdef inline double rendezvous_score(uint64_t hashed, uint32_t weight) noexcept nogil:
+    """Exponential with rate `weight`: lower is better.  u is the middle of one of 2**52 steps: exact, never 0 or 1."""
+    return -log(((hashed >> 12) + 0.5) * (1.0 / 4503599627370496.0)) / weight
+
+
+cdef int pick_hashed(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
+    """Weighted rendezvous.  Among equal weights the order of scores is that of the raw hashes, without a logarithm."""
+    cdef const destination_t *d
+    cdef uint32_t i, weight, best_weight = 0
+    cdef uint64_t hashed, best_hashed = 0
+    cdef double score, best_score = 0.0
+    cdef bint scored = False, better
+    cdef int best = E_NONE
+    if s.key == 0:
+        return pick_next(s, first, end)
+    for i in range(first, end):
+        if not is_candidate(s, i):
+            continue
+        d = &s.table.destinations[i]
+        hashed = mix(s.key, d.seed)
+        weight = d.weight if d.weight else 1
+        if best < 0:
+            better, score = True, 0.0
+        elif weight == best_weight:
+            better, score = hashed > best_hashed, 0.0
+        else:
+            if not scored:
+                best_score = rendezvous_score(best_hashed, best_weight)
+                scored = True
+            score = rendezvous_score(hashed, weight)
+            better = score < best_score
+        if better:
+            # A score of 0 was not worked out; it will be if a different weight turns up.
+            scored = score != 0.0
+            best, best_weight, best_hashed, best_score = <int>i, weight, hashed, score
+    return best
+
+
+cdef int pick_random(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
+    """Uniform, in one pass: the n-th candidate takes the place with probability 1/n."""
+    cdef uint32_t i
+    cdef uint64_t seen = 0
+    cdef int best = E_NONE
+    for i in range(first, end):
+        if is_candidate(s, i):
+            seen += 1
+            if random_below(s.positions, seen) == 0:
+                best = i
+    return best
+
+
+cdef int pick_smooth(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
+    """Smooth weighted round robin (nginx): each candidate gains its weight, the richest wins and pays
+    what all gained.  A second attempt takes the richest of the rest and moves nothing."""
+    cdef int64_t *current = s.positions.current
+    cdef int64_t gained, total = 0, best_gained = 0
+    cdef uint32_t i, weight
+    cdef int best = E_NONE
+    for i in range(first, end):
+        if not is_candidate(s, i):
+            continue
+        weight = s.table.destinations[i].weight
+        if weight == 0:
+            weight = 1
+        gained = current[i] + weight
+        total += weight
+        if s.tried_count == 0:
+            current[i] = gained
+        if best < 0 or gained > best_gained:
+            best, best_gained = <int>i, gained
+    if best >= 0 and s.tried_count == 0:
+        current[best] -= total
+    return best
+
+
+cdef int pick_srv(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
+    """RFC 2782, "Weight": a number in 0..sum falls on a running sum in which weight 0 comes first.
+
+    In one pass: the weighted ones contend by their weights, then the first of
+    weight 0 wins with 1 in sum + 1.
+    """
+    cdef uint32_t i
+    cdef uint64_t weight, total = 0
+    cdef int best = E_NONE, weightless = E_NONE
+    for i in range(first, end):
+        if not is_candidate(s, i):
+            continue
+        weight = s.table.destinations[i].weight
+        if weight == 0:
+            if weightless < 0:
+                weightless = i
+            continue
+        total += weight
+        if random_below(s.positions, total) < weight:
+            best = i
+    if weightless >= 0 and random_below(s.positions, total + 1) == 0:
+        return weightless
+    return best
+
+
+cdef int pick_ordered(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
+    """ordered-round-robin: a turn for each if all priorities are equal and above 0, else the order of the table."""
+    cdef const destination_t *top = &s.table.destinations[s.of_set.first]
+    # Sorted: the first and the last being equal means that all are.
+    if top.priority > 0 and top.priority == top[s.of_set.count - 1].priority:
+        return pick_next(s, first, end)
+    return pick_first(s, first, end)
+
+
+# [algorithm_id]
+cdef picker_t[16] PICKERS = [
+    pick_hashed,            # call-id
+    pick_hashed,            # from-uri
+    pick_hashed,            # to-uri
+    pick_hashed,            # request-uri
+    pick_next,              # round-robin
+    pick_hashed,            # auth-user
+    pick_random,            # random
+    pick_hashed,            # key
+    pick_first,             # priority
+    pick_smooth,            # weight
+    pick_next,              # call-load: ties rotate, and without counts all are ties
+    pick_smooth,            # relative-weight
+    pick_first,             # parallel: its first branch
+    pick_next,              # latency: as long as none was measured
+    pick_ordered,           # ordered-round-robin
+    pick_srv,               # srv
+]
+
+
+# ---------------------------------------------------------------- choose
+
+cdef int pick_in_tiers(search_t *s) noexcept nogil:
+    """The winner of the highest tier that has a candidate; one tier is all there is with tiers = false."""
+    cdef picker_t pick = PICKERS[s.of_set.algorithm & 15]
+    cdef const destination_t *destinations = s.table.destinations
+    cdef uint32_t first = s.of_set.first
+    cdef uint32_t last = first + s.of_set.count
+    cdef uint32_t end
+    cdef int winner
+    while first < last:
+        end = last
+        # RFC 2782 has no choice about priorities.
+        if s.of_set.tiers or s.of_set.algorithm == A_SRV:
+            end = first + 1
+            while end < last and destinations[end].priority == destinations[first].priority:
+                end += 1
+        winner = pick(s, first, end)
+        if winner >= 0:
+            return winner
+        first = end
+    return E_NONE
+
+
+cdef int pick_by_weight(search_t *s) noexcept nogil:
+    cdef int winner
+    if s.of_set.algorithm == A_SRV:
+        s.weights = ANY_WEIGHT
+        return pick_in_tiers(s)
+    s.weights = WEIGHTED
+    winner = pick_in_tiers(s)
+    if winner < 0:
+        s.weights = WEIGHTLESS
+        winner = pick_in_tiers(s)
+    return winner
+
+
+cdef inline bint claim_trial(const search_t *s, int winner) noexcept nogil:
+    """True if the winner may have this call: it is not down, or its trial is due and ours.
+
+    Of all that see a trial due, one changes trial_ms from what all of them saw.
+    """
+    cdef const destination_t *d = &s.table.destinations[winner]
+    cdef cell_t *cell = &s.cells[d.cell]
+    cdef uint64_t seen_ms = load_acquire64(&cell.trial_ms)
+    cdef uint64_t word = load_acquire64(&cell.word)
+    if word_health(word) != HEALTH_DOWN:
+        return True
+    return trial_due(s.of_set, d, cell, word, s.now_ms) and cas64(&cell.trial_ms, seen_ms, s.now_ms)
+
+
+cdef int choose(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
+                uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
+    cdef search_t s
+    cdef int winner, tries
+    s.table, s.of_set, s.cells, s.positions = table, &table.sets[set_index], cells, positions
+    s.tried, s.tried_count, s.key, s.now_ms = tried, tried_count, key, now_ms
+    s.rule = BY_STATE
+    for tries in range(CLAIM_TRIES + 1):
+        if tries == CLAIM_TRIES:
+            s.rule = NO_TRIALS
+        winner = pick_by_weight(&s)
+        if winner < 0 or claim_trial(&s, winner):
+            break
+    # Health is ignored only when nothing in the set is usable, tried or not.
+    if winner < 0 and s.of_set.when_all_down and count_usable(table, set_index, cells, now_ms) == 0:
+        s.rule = BY_LIMITS
+        winner = pick_by_weight(&s)
+    if winner >= 0:
+        fetch_add32(&cells[table.destinations[winner].cell].chosen, 1)
+    return winner
+
+
+# ---------------------------------------------------------------- health
+
+cdef int mark_failed(cell_t *cell, uint32_t fall, uint32_t code, uint64_t now_ms) noexcept nogil:
+    """One more failure: trying, or down at the `fall`-th in a row; ends a streak of successes of a down one."""
+    cdef uint64_t word, wanted
+    cdef uint32_t streak
+    cdef int health, event
+    fetch_add32(&cell.failed, 1)
+    while True:
+        word = load_acquire64(&cell.word)
+        health, streak, event = word_health(word), word_streak(word), NO_CHANGE
+        if health == HEALTH_DOWN:
+            wanted = pack_word(HEALTH_DOWN, 0, word >> 16)
+        else:
+            streak = streak + 1 if health == HEALTH_TRYING else 1
+            if streak >= fall:
+                wanted, event = pack_word(HEALTH_DOWN, 0, now_ms), WENT_DOWN
+            elif health == HEALTH_TRYING:
+                wanted = pack_word(HEALTH_TRYING, streak if streak < STREAK_MAX else STREAK_MAX, word >> 16)
+            else:
+                wanted, event = pack_word(HEALTH_TRYING, streak, now_ms), WENT_TRYING
+        if wanted == word:
+            return NO_CHANGE
+        if cas64(&cell.word, word, wanted):
+            store_relaxed32(&cell.last_code, code)
+            return event
+
+
+cdef int mark_down(cell_t *cell, uint32_t code, uint64_t now_ms) noexcept nogil:
+    """Down at once, whatever the streak."""
+    return mark_failed(cell, 0, code, now_ms)
+
+
+cdef int mark_succeeded(cell_t *cell, uint32_t rise, uint32_t code, uint64_t now_ms) noexcept nogil:
+    """Up; a down one at the `rise`-th success in a row.  One that is up is only read: no line moves between cores."""
+    cdef uint64_t word, wanted
+    cdef uint32_t streak
+    cdef int event
+    while True:
+        word = load_acquire64(&cell.word)
+        if word_health(word) == HEALTH_UP:
+            return NO_CHANGE
+        wanted, event = pack_word(HEALTH_UP, 0, now_ms), WENT_UP
+        streak = word_streak(word) + 1
+        if word_health(word) == HEALTH_DOWN and streak < rise:
+            wanted, event = pack_word(HEALTH_DOWN, streak if streak < STREAK_MAX else STREAK_MAX, word >> 16), NO_CHANGE
+        if wanted == word:
+            return NO_CHANGE
+        if cas64(&cell.word, word, wanted):
+            store_relaxed32(&cell.last_code, code)
+            return event
+
+
+# ---------------------------------------------------------------- positions
+
+cdef uint32_t find_member(const table_t *table, const set_t *of_set, uint32_t id) noexcept nogil:
+    """Place within the set of a destination id; the set's count when it is not there."""
+    cdef uint32_t i
+    for i in range(of_set.count):
+        if table.destinations[of_set.first + i].id == id:
+            break
+    else:
+        return of_set.count
+    return i
+
+
+cdef void start_positions(positions_t *positions, const table_t *table) noexcept nogil:
+    """Apart from the other shards', so that not all begin with the same destination.
+
+    A smooth weighted set is moved on by as many choices as there are shards before this one.
+    """
+    cdef const set_t *of_set
+    cdef uint32_t i, k, _, best
+    cdef int64_t total
+    positions.random = mix(positions.shard + 1, <uint64_t>0x5851F42D4C957F2D) | 1
+    for i in range(table.set_count):
+        of_set = &table.sets[i]
+        positions.next[of_set.position] = positions.shard % of_set.count if of_set.count else 0
+        if of_set.algorithm != A_WEIGHT and of_set.algorithm != A_RELATIVE_WEIGHT:
+            continue
+        for _ in range(positions.shard):
+            total = 0
+            best = of_set.first
+            for k in range(of_set.first, of_set.first + of_set.count):
+                positions.current[k] += table.destinations[k].weight
+                total += table.destinations[k].weight
+                if positions.current[k] > positions.current[best]:
+                    best = k
+            if of_set.count:
+                positions.current[best] -= total
+
+
+cdef int64_t weight_sum(const table_t *table, const set_t *of_set) noexcept nogil:
+    cdef uint32_t i
+    cdef int64_t total = 0
+    for i in range(of_set.first, of_set.first + of_set.count):
+        total += table.destinations[i].weight if table.destinations[i].weight else 1
+    return total
+
+
+cdef void carry_set(positions_t *positions, const table_t *table, const set_t *now, const positions_t *old,
+                    const table_t *old_table, const set_t *was) noexcept nogil:
+    """One set's positions, by destination id.
+
+    If the next one in turn is gone, the set goes on from its begin.  What the smooth weights
+    have gained is scaled to the new sum: a gain of thousands among weights of one
+    would keep the others waiting for thousands of calls.
+    """
+    cdef uint32_t at = was.first + old.next[was.position] % was.count
+    cdef uint32_t place = find_member(table, now, old_table.destinations[at].id)
+    cdef double scale = <double>weight_sum(table, now) / weight_sum(old_table, was)
+    positions.next[now.position] = place % now.count
+    if was.algorithm != now.algorithm:
+        return
+    for at in range(was.first, was.first + was.count):
+        place = find_member(table, now, old_table.destinations[at].id)
+        if place < now.count:
+            positions.current[now.first + place] = <int64_t>(old.current[at] * scale)
+
+
+cdef void carry_positions(positions_t *positions, const table_t *table, const positions_t *old,
+                          const table_t *old_table) noexcept nogil:
+    cdef uint32_t i, k
+    positions.random = old.random
+    for i in range(table.set_count):
+        for k in range(old_table.set_count):
+            if old_table.sets[k].id == table.sets[i].id and table.sets[i].count and old_table.sets[k].count:
+                carry_set(positions, table, &table.sets[i], old, old_table, &old_table.sets[k])

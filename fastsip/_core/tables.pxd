@@ -1,0 +1,24 @@
+# The immutable routing table and its builder.  See tables.pyx.
+
+from fastsip._core.arena cimport Arena
+from fastsip._core.types cimport table_t
+
+# Owned by Python; kernels get `table` and must not outlive the object.  Before
+# seal() the table is empty, after it nothing in it changes.
+cdef class Table:
+    cdef table_t *table
+    cdef Arena arena
+    cdef readonly bint sealed
+    cdef list listeners
+    cdef list sets
+    cdef list destinations      # of each set: a list
+    cdef list policies
+    cdef list rules
+    cdef list own
+    cdef bytes branch_key
+    cdef tuple clocks
+    cdef object max_message
+    cdef readonly object version
+
+    cdef table_t *sealed_table(self) except NULL
+    cdef table_t *_lay_out(self) except NULL
