@@ -65,10 +65,12 @@ def peer(cleanup, version):
     return sock
 
 
-def closed_port(version):
-    with socket.socket(FAMILY[version], socket.SOCK_DGRAM) as sock:
-        sock.bind((LOOPBACK[version], 0))
-        return sock.getsockname()[:2]
+def closed_port(cleanup, version):
+    """An address where nobody listens and nobody else can begin to: its socket hears only itself."""
+    sock = cleanup.enter_context(socket.socket(FAMILY[version], socket.SOCK_DGRAM))
+    sock.bind((LOOPBACK[version], 0))
+    sock.connect(sock.getsockname())
+    return sock.getsockname()[:2]
 
 
 # ---------------------------------------------------------------- receiving
@@ -152,7 +154,7 @@ def test_drops_of_the_kernel_are_counted(cleanup):
 def test_a_pending_error_does_not_hide_what_waits(cleanup, version):
     """recvmmsg fails with ECONNREFUSED first; the datagrams behind it must come all the same."""
     shard, sender = Shard(cleanup, version), peer(cleanup, version)
-    stranger = closed_port(version)
+    stranger = closed_port(cleanup, version)
     for n in range(100):
         assert shard.net.queue(b"to nobody", 0, stranger)
         assert shard.net.flush() == [SENT]
@@ -202,7 +204,7 @@ def test_only_the_listeners_with_datagrams_are_ready(cleanup, version):
 def test_an_error_alone_is_drained_by_the_wait(cleanup, version):
     """EPOLLERR stays up until the queue is read: a wait that leaves it would spin."""
     shard = Shard(cleanup, version)
-    assert shard.net.queue(b"to nobody", 0, closed_port(version))
+    assert shard.net.queue(b"to nobody", 0, closed_port(cleanup, version))
     assert shard.net.flush() == [SENT]
     assert shard.net.wait(TIMEOUT_MS) == ([], False)
     assert shard.net.counters()["error_queue"] == 1
@@ -265,7 +267,7 @@ def test_large_datagrams_are_counted(cleanup, version):
 def test_a_refused_port_never_harms_the_next_message(cleanup, version, together):
     """A goes to a closed port, B to an open one: each is sent, each B arrives, every time."""
     shard, friend = Shard(cleanup, version), peer(cleanup, version)
-    nobody, somebody = closed_port(version), friend.getsockname()[:2]
+    nobody, somebody = closed_port(cleanup, version), friend.getsockname()[:2]
     rounds = 200
     for n in range(rounds):
         assert shard.net.queue(b"A", 0, nobody)
@@ -281,7 +283,7 @@ def test_a_refused_port_never_harms_the_next_message(cleanup, version, together)
 
 def test_refused_ports_inside_a_full_batch_harm_nobody(cleanup, version):
     shard, friend = Shard(cleanup, version), peer(cleanup, version)
-    nobody, somebody = closed_port(version), friend.getsockname()[:2]
+    nobody, somebody = closed_port(cleanup, version), friend.getsockname()[:2]
     for _ in range(10):
         for n in range(OUTBOX):
             assert shard.net.queue(b"%d" % n, 0, nobody if n % 3 == 0 else somebody)
