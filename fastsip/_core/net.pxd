@@ -1,6 +1,7 @@
 # Sockets of one shard: receive in batches, send in batches, errno rules of
 # core section 2.  See net.pyx.
 
+cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from fastsip._core.types cimport addr_t
 
@@ -50,7 +51,8 @@ cdef struct net_counters_t:
     uint64_t kernel_drops   # SO_RXQ_OVFL
     uint64_t error_queue    # entries drained
     uint64_t waits          # epoll_wait calls that slept
-    uint64_t reserve[2]
+    uint64_t receive_errors  # recvmmsg failed, errors drained or not
+    uint64_t reserve[1]
 
 # Sockets and buffers of one shard; owned by Net (net.pyx), never copied.
 cdef struct net_t:
@@ -88,3 +90,15 @@ cdef void clear_outbox(net_t *net) noexcept nogil
 
 # CLOCK_BOOTTIME in ms.
 cdef uint64_t clock_ms() noexcept nogil
+
+# Reads the socket's error queue until it is empty; returns the entries read.
+cdef int drain_errors(net_t *net, uint32_t listener) noexcept nogil
+
+
+# Owns one shard's net_t and what it points to, but not the sockets.
+@cython.final
+cdef class Net:
+    cdef net_t *net
+    cdef list queued        # keeps the bytes of the test doors' outbox alive
+    cdef net_t *opened(self) except NULL
+    cdef void release(self) noexcept

@@ -30,16 +30,9 @@ from posix.unistd cimport read, write
 
 cimport cython
 
-cdef extern from "ring_atomics.h" nogil:
-    uint64_t ring_load_acquire(const uint64_t *at)
-    uint64_t ring_load_own(const uint64_t *at)
-    void ring_store_release(uint64_t *at, uint64_t value)
-    void ring_fence()
-    uint32_t sleeper_load(const uint32_t *at)
-    void sleeper_store(uint32_t *at, uint32_t value)
-    uint32_t sleeper_take(uint32_t *at)
-    void sleeper_count(uint64_t *at)
-    void ring_count_drop(uint32_t *at)
+from fastsip._core.atomics cimport (
+    cas32, fetch_add64, full_fence, load_acquire64, load_relaxed32, load_relaxed64, store_relaxed32,
+    store_release32, store_release64)
 
 cdef extern from "poll.h" nogil:
     struct pollfd:
@@ -79,19 +72,24 @@ cdef void init_ring(ring_t *ring, uint32_t size_bytes) noexcept nogil:
     ring.size_bytes = size_bytes
 
 
+cdef inline void count_drop(ring_t *ring) noexcept nogil:
+    """The producer's own counter, which others only read."""
+    store_relaxed32(&ring.dropped, load_relaxed32(&ring.dropped) + 1)
+
+
 cdef uint8_t *push_begin(ring_t *ring, uint32_t len) noexcept nogil:
     cdef uint64_t need = record_bytes(len)
-    cdef uint64_t head = ring_load_own(&ring.head)
+    cdef uint64_t head = load_relaxed64(&ring.head)
     cdef uint64_t to_end = ring.size_bytes - (head & (ring.size_bytes - 1))
     cdef uint64_t skip = 0 if need <= to_end else to_end
     if need > ring.size_bytes >> 1:
-        ring_count_drop(&ring.dropped)
+        count_drop(ring)
         return NULL
     if head + skip + need - ring.tail_seen > ring.size_bytes:
         # The reader's line is touched only when the last look says "full".
-        ring.tail_seen = ring_load_acquire(&ring.tail)
+        ring.tail_seen = load_acquire64(&ring.tail)
         if head + skip + need - ring.tail_seen > ring.size_bytes:
-            ring_count_drop(&ring.dropped)
+            count_drop(ring)
             return NULL
     if skip:
         (<uint32_t *>record_at(ring, head))[0] = WRAP
@@ -100,57 +98,56 @@ cdef uint8_t *push_begin(ring_t *ring, uint32_t len) noexcept nogil:
 
 
 cdef void push_done(ring_t *ring, uint32_t len) noexcept nogil:
-    cdef uint64_t head = ring_load_own(&ring.head) + ring.skip_bytes
+    cdef uint64_t head = load_relaxed64(&ring.head) + ring.skip_bytes
     (<uint32_t *>record_at(ring, head))[0] = len
-    ring_store_release(&ring.head, head + record_bytes(len))
+    store_release64(&ring.head, head + record_bytes(len))
 
 
 cdef uint8_t *pop_begin(ring_t *ring, uint32_t *len) noexcept nogil:
-    cdef uint64_t tail = ring_load_own(&ring.tail)
+    cdef uint64_t tail = load_relaxed64(&ring.tail)
     cdef uint8_t *record
     if tail == ring.head_seen:
-        ring.head_seen = ring_load_acquire(&ring.head)
+        ring.head_seen = load_acquire64(&ring.head)
         if tail == ring.head_seen:
             return NULL
     record = record_at(ring, tail)
     if (<uint32_t *>record)[0] == WRAP:
         # Marker and record are published together: behind it one always stands.
         tail += ring.size_bytes - (tail & (ring.size_bytes - 1))
-        ring_store_release(&ring.tail, tail)
+        store_release64(&ring.tail, tail)
         record = record_at(ring, tail)
     len[0] = (<uint32_t *>record)[0]
     return record + RECORD_HEADER
 
 
 cdef void pop_done(ring_t *ring) noexcept nogil:
-    cdef uint64_t tail = ring_load_own(&ring.tail)
+    cdef uint64_t tail = load_relaxed64(&ring.tail)
     cdef uint32_t len = (<uint32_t *>record_at(ring, tail))[0]
-    ring_store_release(&ring.tail, tail + record_bytes(len))
+    store_release64(&ring.tail, tail + record_bytes(len))
 
 
 cdef bint is_empty(const ring_t *ring) noexcept nogil:
-    return ring_load_acquire(&ring.head) == ring_load_acquire(&ring.tail)
+    return load_acquire64(&ring.head) == load_acquire64(&ring.tail)
 
 
 # ---------------------------------------------------------------- sleeping
 
 cdef void fall_asleep(sleeper_t *sleeper) noexcept nogil:
-    sleeper_store(&sleeper.asleep, 1)
-    ring_fence()
+    store_release32(&sleeper.asleep, 1)
+    full_fence()
 
 
 cdef void wake_up(sleeper_t *sleeper) noexcept nogil:
-    sleeper_store(&sleeper.asleep, 0)
+    store_release32(&sleeper.asleep, 0)
 
 
 cdef bint wake(sleeper_t *sleeper) noexcept nogil:
     cdef uint64_t one = 1
-    ring_fence()
-    if not sleeper_load(&sleeper.asleep):
+    full_fence()
+    # Of several producers one takes the word, and only that one writes.
+    if not load_relaxed32(&sleeper.asleep) or not cas32(&sleeper.asleep, 1, 0):
         return False
-    if not sleeper_take(&sleeper.asleep):
-        return False
-    sleeper_count(&sleeper.wakes)
+    fetch_add64(&sleeper.wakes, 1)
     # Cannot fail: the counter of an eventfd is read to zero long before 2**64.
     write(sleeper.event_fd, &one, sizeof(one))
     return True
@@ -307,7 +304,7 @@ cdef int push_numbered(ring_t *ring, sleeper_t *sleeper, uint64_t number, uint32
 
 
 def stress_produce(Ring ring not None, Sleeper sleeper not None, uint64_t count, uint32_t longest,
-                   uint64_t patience=100_000_000):
+                   uint64_t patience=20_000_000):
     """Pushes ``count`` numbered records of 8 to ``longest`` bytes without the GIL.
 
     Now and then it lets the ring run empty, so that the consumer falls asleep.
