@@ -49,7 +49,7 @@ def load_text(text: str, file: str, *, make_secret: bool = True) -> Config:
     text = text.replace("\r\n", "\n")
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number or a nesting beyond all measure
         raise _syntax(file, text, str(error)) from None
     return _Loader(raw, file, Report(file, text)).config(make_secret)
 
@@ -208,7 +208,7 @@ class _Loader:
     def _count_listeners(self, count: int) -> None:
         if not count and not self.report.touches("listen"):
             allowed = '`[[listen]]` is missing: a router needs an address, such as uri = "udp:192.0.2.1:5060"'
-            self.report.add((), "", allowed)
+            self.report.add(("listen",), "", allowed)
         if count > MAX_LISTENERS:
             self.report.add(("listen",), f"{count} listeners", f"allowed: at most {MAX_LISTENERS}")
 

@@ -194,9 +194,8 @@ def _rule_warnings(config: Config) -> list[str]:
     found = []
     for place, rule in enumerate(config.rules[:-1]):
         if not rule.conditions:
-            found.append(
-                f"{rule.name} takes everything: the {len(config.rules) - place - 1} rules after it never run"
-            )
+            after = ", ".join(other.name for other in config.rules[place + 1 :])
+            found.append(f"{rule.name} takes everything; never reached: {after}")
             break
     reached = {rule.to for rule in config.rules} | {policy.then for policy in config.policies}
     found += [

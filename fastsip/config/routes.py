@@ -16,7 +16,7 @@ from fastsip.config.reader import Table
 HOUR_MS = 3_600_000
 UNAVAILABLE = Reply(code=500, reason="Server Internal Error")
 SIX_XX = (
-    "6xx is refused: it means that the called person is not to be found anywhere (RFC 3261 section 16.7 item 5); "
+    "6xx is refused: it says that no other place can do better (RFC 3261 section 16.7 item 5); "
     'allowed: codes 300 to 599, "3xx", "4xx", "5xx", "timeout", "progress", "ring", "transport"'
 )
 
@@ -50,9 +50,9 @@ def _on_item(raw: object) -> str | int:
     """A reason, a class or a code of `on`."""
     if isinstance(raw, str) and (raw in REASONS or raw in CLASSES):
         return raw
-    if isinstance(raw, str) and raw.isdigit():
+    if isinstance(raw, str) and re.fullmatch("[0-9]{3}", raw):
         raw = int(raw)
-    if raw == "6xx" or isinstance(raw, int) and 600 <= raw <= 699:
+    if raw == "6xx" or (isinstance(raw, int) and 600 <= raw <= 699):
         raise Wrong(SIX_XX)
     if isinstance(raw, int) and not isinstance(raw, bool) and 300 <= raw <= 599:
         return raw

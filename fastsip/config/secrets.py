@@ -18,8 +18,8 @@ _MIN_CHARS = 16
 
 _HEAD = """\
 # The secret of this fastsip cluster: it signs the branches and Record-Route tokens of running calls.
-# All nodes must share this file, and it must be backed up: with another secret, or without it, requests inside
-# running calls are no longer recognised.  Keep it readable by the router alone.
+# All nodes must share this file, and it must be backed up: without it, requests inside running calls are
+# no longer recognised.  Keep it readable by the router alone.
 """
 
 
@@ -63,7 +63,7 @@ def read_or_make(path: Path, make: bool) -> tuple[bytes, ...]:
 
     The file appears whole or not at all and only the first of two processes makes it.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         if not make:
             return ()
         _make_file(path)
@@ -84,4 +84,5 @@ def _make_file(path: Path) -> None:
     except OSError as error:
         raise Wrong(f"the key file {path} cannot be made: {error.strerror}") from None
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()

@@ -16,9 +16,9 @@ from fastsip.config.model import Reply
 
 Reader = Callable[[object], object]
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h)")
 _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
-_SIZE = re.compile(r"(\d+)(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
+_SIZE = re.compile(r"(\d{1,15})(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
 _SIZE_BYTES = {
     None: 1, "B": 1, "kB": 1_000, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000,
     "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
@@ -118,12 +118,11 @@ def size(low: int, high: int) -> Callable[[object], int]:
     """Makes a reader of a size such as "8MiB", "64kB" or a number of bytes."""
 
     def read(raw: object) -> int:
-        found = None
-        if isinstance(raw, str):
-            found = _SIZE.fullmatch(raw)
-        elif isinstance(raw, int) and not isinstance(raw, bool) and raw >= 0:
-            found = _SIZE.fullmatch(str(raw))
-        value = int(found[1]) * _SIZE_BYTES[found[2]] if found else -1
+        value = -1
+        if isinstance(raw, int) and not isinstance(raw, bool):
+            value = raw
+        elif isinstance(raw, str) and (found := _SIZE.fullmatch(raw)):
+            value = int(found[1]) * _SIZE_BYTES[found[2]]
         if not low <= value <= high:
             raise Wrong(f"allowed: a size from {low} to {high} bytes; units KiB, MiB, GiB, kB, MB, GB")
         return value
@@ -192,7 +191,7 @@ def _numeric(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def listen_address(raw: object) -> Address:
-    """udp:ADDRESS:PORT.  One address: with a wildcard the source of our replies would be the kernel's guess."""
+    """udp:ADDRESS:PORT with one address (core section 1 says why no wildcard)."""
     allowed = 'allowed: "udp:ADDRESS:PORT" with one numeric address, IPv6 in brackets'
     if not isinstance(raw, str):
         raise Wrong(allowed)
@@ -209,8 +208,8 @@ def listen_address(raw: object) -> Address:
         raise Wrong(allowed, did_you_mean(scheme, ("udp",)) if scheme else f'did you mean "udp:{raw}"?')
     if found[2] in ("*", "0.0.0.0", "[::]"):
         raise Wrong(
-            "a wildcard is refused: replies and requests must leave from the address that peers know, and with "
-            "a wildcard the kernel would pick the source address of each; allowed: one address, one [[listen]] each"
+            "a wildcard is refused: messages must leave from the address that peers know, and with one "
+            "the kernel picks the source address of each; allowed: one address, or one [[listen]] for each"
         )
     ip = _numeric(found[2])
     if ip is None:
@@ -298,9 +297,11 @@ def network(raw: object) -> str:
 
 def algorithm(raw: object) -> str:
     """An algorithm by name or by Kamailio's number."""
-    if isinstance(raw, int) and not isinstance(raw, bool) or isinstance(raw, str) and raw.isdigit():
+    if isinstance(raw, str) and re.fullmatch("[0-9]{1,2}", raw):
+        raw = int(raw)
+    if isinstance(raw, int) and not isinstance(raw, bool):
         for word, number in ALGORITHMS.items():
-            if number == int(raw):
+            if number == raw:
                 return word
     elif isinstance(raw, str) and raw in ALGORITHMS:
         return raw
