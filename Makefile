@@ -32,11 +32,11 @@ test: build $(VENV)/.ready-test sipp
 
 lint: $(VENV)/.ready-lint
 	@$(BIN)/ruff check .
-	@$(BIN)/cython-lint fastsip
-	@$(BIN)/mypy fastsip/config fastsip/cli
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastsip
+	@$(BIN)/mypy --ignore-missing-imports --follow-imports=silent fastsip/config fastsip/cli
 
 bench: build $(VENV)/.ready-bench
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m bench.load $(ARGS)
 
 clean:
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

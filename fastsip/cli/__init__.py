@@ -25,6 +25,15 @@ class _Commands(click.Group):
         command: click.Command = import_module(f"fastsip.cli.{cmd_name}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command; kernels that are not there are a matter of set-up, not a traceback."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith("fastsip._core."):
+                raise
+            raise click.ClickException(f"{error.name} is not built; run: make build") from None
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fastsip")

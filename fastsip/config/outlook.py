@@ -92,11 +92,14 @@ def outlook(config: Config) -> Outlook:
 
 
 def effective_rcvbuf(wanted: int, family: int) -> int:
-    """The receive buffer that a UDP socket gets when `wanted` bytes are asked for, as read back."""
+    """The receive buffer that a UDP socket gets when `wanted` bytes are asked for, as read back.
+
+    The kernel doubles what it is asked for, so half is asked for, as the listeners do.
+    """
     with socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for option in (SO_RCVBUFFORCE, socket.SO_RCVBUF):
             with contextlib.suppress(OSError):
-                probe.setsockopt(socket.SOL_SOCKET, option, wanted)
+                probe.setsockopt(socket.SOL_SOCKET, option, wanted // 2)
                 break
         return probe.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
@@ -168,7 +171,7 @@ def _buffer_warnings(listeners: tuple[ListenerOutlook, ...]) -> list[str]:
     found = []
     for listener in listeners:
         if listener.buffer_ms < ENOUGH_MS:
-            wanted = max(needed, listener.rcvbuf_bytes)
+            wanted = max(needed, listener.rcvbuf_bytes) // 2  # the kernel doubles it
             cure = (
                 f"run: sysctl -w net.core.rmem_max={wanted}"
                 if listener.rcvbuf_bytes >= needed
