@@ -21,6 +21,10 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     secret_keys: tuple[bytes, ...]
     secret_file: str
 
+    def __repr__(self) -> str:
+        """Without the keys: a config that is printed or logged must not give them away."""
+        return f"Router(name={self.name!r}, shards={self.shards}, run_dir={self.run_dir!r}, ...)"
+
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
     """One [[listen]].  `sent_by` is host[:port] as it stands in Via and Record-Route."""

@@ -286,6 +286,7 @@ def test_a_key_file_is_made_once_and_kept(tmp_path):
     second = load_text(text, "test.toml")
     assert first.router.secret_keys == second.router.secret_keys
     assert [len(key) for key in first.router.secret_keys] == [16]
+    assert repr(first.router.secret_keys[0]) not in repr(first)
     assert sorted(os.listdir(place.parent)) == ["secret"]
 
 
