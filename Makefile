@@ -1,0 +1,80 @@
+# make run     set up what is missing, build, run config.example.toml
+# make test    the same set-up, then all tests      ARGS="-k config -x" goes to pytest
+# make build lint bench clean
+#
+# Everything is kept in .venv; the set-up runs again when pyproject.toml changes.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= config.example.toml
+ARGS ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+
+# Requirements as pyproject.toml lists them: $(call needs,test) adds an extra.
+needs = $$($(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	r = p["build-system"]["requires"] + p["project"]["dependencies"]; \
+	r += [x for e in sys.argv[1:] for x in p["project"]["optional-dependencies"][e]]; \
+	print(*(x.replace(" ", "") for x in r))' $(1))
+
+.PHONY: run test build lint bench clean sipp
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+run: build
+	@exec $(BIN)/fastsip run $(CONFIG)
+
+build: $(VENV)/.ready
+	@$(BIN)/python -W ignore setup.py --quiet build_ext --inplace
+
+test: build $(VENV)/.ready-test sipp
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.ready-lint
+	@$(BIN)/ruff check .
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastsip
+	@$(BIN)/mypy --ignore-missing-imports --follow-imports=silent fastsip/config fastsip/cli
+
+bench: build $(VENV)/.ready-bench
+	@$(BIN)/python -m bench.load $(ARGS)
+
+clean:
+	@rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@find fastsip bench tests -depth \( -name '*.so' -o -name '__pycache__' \) -exec rm -rf {} + 2>/dev/null || true
+	@rm -f fastsip/_core/*.c
+
+# The packages first, then fastsip itself as a link to this directory: with no kernel
+# named, its own step compiles nothing, so that the kernels are compiled once, by `build`.
+$(VENV)/.ready: pyproject.toml
+	@$(call check_system)
+	@echo "fastsip: setting up $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install $(call needs)
+	@PYTHONWARNINGS=ignore FASTSIP_ONLY=- $(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENV)/.ready-%: $(VENV)/.ready
+	@echo "fastsip: adding what '$*' needs"
+	@$(PIP) install $(call needs,$*)
+	@touch $@
+
+sipp:
+	@command -v sipp >/dev/null && exit 0; \
+	root=; test "$$(id -u)" = 0 || root="sudo -n"; \
+	if command -v apt-get >/dev/null && { test -z "$$root" || $$root true 2>/dev/null; }; then \
+		echo "fastsip: installing SIPp"; \
+		$$root apt-get -qq update >/dev/null && $$root apt-get -qq -y install sip-tester >/dev/null; \
+	fi; \
+	command -v sipp >/dev/null || echo "fastsip: SIPp is missing; the tests that need it fail: apt-get install sip-tester" >&2
+
+define check_system
+missing=; \
+command -v $(PYTHON) >/dev/null || { echo "fastsip: $(PYTHON) is missing: apt-get install python3" >&2; exit 1; }; \
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "fastsip: Python 3.11 or later is wanted: make PYTHON=python3.11" >&2; exit 1; }; \
+$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
+$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || \
+	missing="$$missing python3-dev"; \
+command -v gcc >/dev/null || missing="$$missing gcc libc6-dev"; \
+test -z "$$missing" || { echo "fastsip: missing:$$missing; run: apt-get install$$missing" >&2; exit 1; }
+endef

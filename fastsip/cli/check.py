@@ -1,0 +1,105 @@
+"""`fastsip check CONFIG`: is it right, and what will happen?"""
+
+import sys
+from typing import Any
+
+import click
+import msgspec
+
+from fastsip.config import ConfigError, load
+from fastsip.config.outlook import ListenerOutlook, Outlook, outlook
+
+MIB = 1 << 20
+
+
+@click.command("check")
+@click.argument("config", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def command(config: str, as_json: bool) -> None:
+    """Check CONFIG and show what it will do; nothing is started or written (exit 2: CONFIG is wrong)."""
+    try:
+        facts = outlook(load(config, make_secret=False))
+    except ConfigError as error:
+        if as_json:
+            click.echo(_json({"ok": False, "errors": error.problems}))
+        click.echo(str(error), err=True)
+        count = len(error.problems)
+        click.echo(f"{config}: {count} error{'s' if count > 1 else ''}", err=True)
+        sys.exit(2)
+    if as_json:
+        click.echo(_json({"ok": True, **msgspec.to_builtins(facts)}))
+    elif sys.stdout.isatty():
+        _print_rich(facts)
+    else:
+        _print_plain(facts)
+
+
+def _json(found: dict[str, Any]) -> str:
+    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+
+
+def _heading(facts: Outlook) -> list[tuple[str, str]]:
+    """The facts that have one value each."""
+    memory = f"{facts.memory_bytes / MIB:,.1f} MiB for {facts.max_transactions:,} transactions"
+    return [
+        ("router", facts.name),
+        ("shards", str(facts.shards)),
+        ("memory", memory),
+        ("run_dir", facts.run_dir),
+        ("state_dir", facts.state_dir),
+        ("secret", facts.secret),
+    ]
+
+
+def _listener_text(one: ListenerOutlook) -> str:
+    known_as = "" if one.tag == one.uri else f" tag {one.tag},"
+    return (
+        f"{one.uri}:{known_as} known as {one.sent_by}, "
+        f"buffer {one.effective_bytes:,} bytes = {one.buffer_ms} ms of 1,000 calls/s"
+    )
+
+
+def _print_plain(facts: Outlook) -> None:
+    click.echo(f"{facts.file}: right")
+    for key, value in _heading(facts):
+        click.echo(f"{key:<10} {value}")
+    for one in facts.listeners:
+        click.echo(f"listen     {_listener_text(one)}")
+    for group in facts.sets:
+        answering = ", answered by fastsip itself" if group.answering else ""
+        click.echo(f"set        {group.name}: {group.algorithm}{answering}")
+        for to in group.destinations:
+            detail = f"id {to.id}, weight {to.weight}, priority {to.priority}, {to.probe}"
+            click.echo(f"             {to.uri} ({detail})")
+    for place, rule in enumerate(facts.rules, 1):
+        click.echo(f"rule {place:<5} {rule}")
+    for warning in facts.warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _print_rich(facts: Outlook) -> None:
+    """The same on a terminal; text from the file is never taken for markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    console.print(Text.assemble(facts.file, ": ", ("right", "bold green")))
+    grid = Table.grid(padding=(0, 2))
+    for key, value in _heading(facts):
+        grid.add_row(Text(key, "bold"), Text(value))
+    for one in facts.listeners:
+        grid.add_row(Text("listen", "bold"), Text(_listener_text(one)))
+    console.print(grid)
+    for group in facts.sets:
+        answering = ", answered by fastsip itself" if group.answering else ""
+        table = Table(title=Text(f"set {group.name}: {group.algorithm}{answering}"), title_justify="left")
+        for column in ("id", "destination", "weight", "priority", "probe"):
+            table.add_column(column)
+        for to in group.destinations:
+            table.add_row(Text(to.id), Text(to.uri), str(to.weight), str(to.priority), Text(to.probe))
+        console.print(table)
+    for place, rule in enumerate(facts.rules, 1):
+        console.print(Text.assemble((f"rule {place}  ", "bold"), rule))
+    for warning in facts.warnings:
+        Console(stderr=True, highlight=False).print(Text.assemble(("warning: ", "bold yellow"), warning))

@@ -1,0 +1,44 @@
+"""The configuration: TOML -> frozen, validated objects; all errors at once, each with its line.
+
+    load(path) -> Config, or ConfigError
+
+Layout: language (the words), values (single values), reader (tables), sets, routes, load (the whole),
+secrets (the key file), locate (lines), errors, model (the result), outlook (what `check` shows).
+Nothing here touches the network or a packet; outlook alone opens a socket, to ask how large it may be.
+"""
+
+from fastsip.config.errors import ConfigError, Problem
+from fastsip.config.load import load, load_text
+from fastsip.config.model import (
+    Condition,
+    Config,
+    Destination,
+    DestinationSet,
+    Limits,
+    Listener,
+    Policy,
+    Probe,
+    Reply,
+    Router,
+    Rule,
+    Timers,
+)
+
+__all__ = [
+    "Condition",
+    "Config",
+    "ConfigError",
+    "Destination",
+    "DestinationSet",
+    "Limits",
+    "Listener",
+    "Policy",
+    "Probe",
+    "Problem",
+    "Reply",
+    "Router",
+    "Rule",
+    "Timers",
+    "load",
+    "load_text",
+]

@@ -1,0 +1,89 @@
+"""The words of the configuration language: every key by table, and what this release does not run yet.
+
+`KEYS` is the whole list that unknown keys are compared with and that config.example.toml must show.
+`LATER` is the one place that names what belongs to the language but not to this release; such a key is
+refused, never silently ignored.  When a part arrives, its entry is deleted here and its reader written.
+
+Called by: reader.py (both), the tests (both).
+"""
+
+ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route")
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "": ROOT,
+    "router": ("name", "shards", "run_dir", "state_dir", "domains", "trusted", "secret"),
+    "listen": ("uri", "tag", "advertise", "rcvbuf"),
+    "timers": ("t1", "t2", "t4", "c"),
+    "limits": ("max_transactions", "max_message"),
+    "set": (
+        "destinations", "answering", "setid", "algorithm", "key", "limit", "ruri", "listen", "in_dialog",
+        "probe", "tiers", "when_all_down", "retry", "retry_after_max",
+    ),
+    "destination": ("uri", "id", "weight", "priority", "max_load", "attrs", "probe"),
+    "probe": ("method", "interval", "timeout", "rise", "fall", "from", "accept", "mode"),
+    "failure": (
+        "on", "timeout", "progress", "ring", "budget", "after_progress", "mark", "mark_last", "then",
+        "exhausted", "unavailable",
+    ),
+    "route": ("name", "when", "to", "reply", "failure", "ruri", "record_route"),
+    "when": ("method", "user", "user_prefix", "domain", "source", "listen", "header", "to_tag", "not"),
+}  # fmt: skip
+
+# Path pattern ("*" is any one name or index) -> None: the whole key is of a later release;
+# or the words of its value that are (a value of the form "word:..." counts as its word).
+LATER: dict[str, tuple[str | int, ...] | None] = {
+    "source": None,
+    "names": None,
+    "table": None,
+    "api": None,
+    "router.routes": None,
+    "router.hang": None,
+    "router.stop_mode": None,
+    "listen.*.uri": ("tcp", "tls", "ws", "wss"),
+    "listen.*.udp_limit": None,
+    "set.*.algorithm": ("call-load", "latency", "parallel", 10, 12, 13, "10", "12", "13"),
+    "failure.*.python": None,
+    "failure.*.then": ("python",),
+    "route.*.python": None,
+    "route.*.forward": None,
+    "route.*.headers": None,
+    "route.*.when.source_in": None,
+    "route.*.when.source_set": None,
+    "route.*.when.user_match": None,
+    "route.*.when.not.source_in": None,
+    "route.*.when.not.source_set": None,
+    "route.*.when.not.user_match": None,
+}
+
+# Name -> Kamailio's number, which is accepted as well.
+ALGORITHMS: dict[str, int] = {
+    "call-id": 0,
+    "from-uri": 1,
+    "to-uri": 2,
+    "request-uri": 3,
+    "round-robin": 4,
+    "auth-user": 5,
+    "random": 6,
+    "key": 7,
+    "priority": 8,
+    "weight": 9,
+    "relative-weight": 11,
+    "ordered-round-robin": 14,
+    "srv": 15,
+}
+
+METHODS = (
+    "INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "PRACK", "SUBSCRIBE", "NOTIFY", "PUBLISH",
+    "INFO", "REFER", "MESSAGE", "UPDATE",
+)  # fmt: skip
+
+REASONS = ("timeout", "progress", "ring", "transport")
+CLASSES = ("3xx", "4xx", "5xx")
+MARKS = ("none", "suspect", "down")
+MARK_KEYS = (*REASONS, "4xx", "5xx", "500", "503")
+
+# What MAX_ATTEMPTS, MAX_LISTENERS, MAX_SHARDS and policy_copy_t of the core allow.
+MAX_ATTEMPTS = 16
+MAX_LISTENERS = 16
+MAX_SHARDS = 64
+MAX_POLICY_CODES = 10

@@ -1,0 +1,239 @@
+"""A TOML file in, a frozen Config out, or one ConfigError with everything that is wrong.
+
+Reads in two steps: each table by itself, then what refers from one table to another.  The key file of the
+router's secret is touched only after everything else was found right, and made only when asked for.
+Called by: cli, router.
+"""
+
+import os
+import re
+import socket
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fastsip.config import secrets, values
+from fastsip.config.errors import ConfigError, Problem, Wrong
+from fastsip.config.language import MAX_LISTENERS, MAX_SHARDS
+from fastsip.config.model import Config, Limits, Listener, Router, Timers
+from fastsip.config.reader import Report, Table
+from fastsip.config.routes import read_policies, read_rules
+from fastsip.config.sets import read_sets
+
+HOUR_MS = 3_600_000
+MAX_CONTROL_PATH_BYTES = 90  # a UNIX socket's path has 107; run_dir gets what its file names leave
+
+
+def load(path: str | os.PathLike[str], *, make_secret: bool = True) -> Config:
+    """The configuration in the file `path`.
+
+    make_secret: makes a missing key file in state_dir; without it `secret_keys` stays empty then.
+    Raises ConfigError, never OSError.
+    """
+    file = os.fspath(path)
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise _whole_file(file, 0, f"the file cannot be read: {error.strerror}") from None
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise _whole_file(file, raw.count(b"\n", 0, error.start) + 1, "the text is not UTF-8") from None
+    return load_text(text, file, make_secret=make_secret)
+
+
+def load_text(text: str, file: str, *, make_secret: bool = True) -> Config:
+    """Like load, from text; relative paths in it count from the directory of `file`."""
+    text = text.replace("\r\n", "\n")
+    try:
+        raw = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a number or a nesting beyond all measure
+        raise _syntax(file, text, str(error)) from None
+    return _Loader(raw, file, Report(file, text)).config(make_secret)
+
+
+def _whole_file(file: str, line: int, allowed: str) -> ConfigError:
+    return ConfigError((Problem(file=file, line=line, key="", found="", allowed=allowed),))
+
+
+def _syntax(file: str, text: str, message: str) -> ConfigError:
+    """tomllib's message with its place: "... (at line 3, column 8)" or "... (at end of document)"."""
+    found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+    if found:
+        return _whole_file(file, int(found[1]), f"{message[: found.start()]} (column {found[2]}); not TOML")
+    line = text.rstrip("\n").count("\n") + 1
+    return _whole_file(file, line, f"{message}; not TOML")
+
+
+def _default_name() -> str:
+    """The host name, with what a SIP user part or a file name could not hold replaced."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:64] or "fastsip"
+
+
+def _environment_dir(variable: str) -> Path | None:
+    """A directory named by the environment; relative ones do not count (XDG base directory rules)."""
+    place = os.environ.get(variable, "")
+    return Path(place) if place.startswith("/") else None
+
+
+def default_run_dir() -> Path:
+    """Where transactions live: a tmpfs, /run/fastsip for root."""
+    if os.geteuid() == 0:
+        return Path("/run/fastsip")
+    own = _environment_dir("XDG_RUNTIME_DIR")
+    if own and own.is_dir():
+        return own / "fastsip"
+    return Path(f"/dev/shm/fastsip-{os.geteuid()}")
+
+
+def default_state_dir() -> Path:
+    """Where lives what outlives a boot: /var/lib/fastsip for root."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/fastsip")
+    return (_environment_dir("XDG_STATE_HOME") or Path.home() / ".local/state") / "fastsip"
+
+
+def _shards(raw: object) -> int:
+    """ "auto" is one shard per CPU that this process may use."""
+    if raw == "auto":
+        return min(len(os.sched_getaffinity(0)), MAX_SHARDS)
+    if isinstance(raw, str | bool):
+        raise Wrong(f'allowed: "auto" or a whole number from 1 to {MAX_SHARDS}')
+    return values.integer(1, MAX_SHARDS)(raw)
+
+
+class _Loader:
+    """One pass over one file."""
+
+    def __init__(self, raw: dict[str, Any], file: str, report: Report) -> None:
+        self.file = file
+        self.base = Path(file).resolve().parent
+        self.report = report
+        self.root = Table(raw, (), "", report)
+
+    def config(self, make_secret: bool) -> Config:
+        table = self.root.table("router", "router")
+        router = self._router(table)
+        listeners = self._listeners()
+        config = Config(
+            file=self.file,
+            router=router,
+            listeners=listeners,
+            timers=self._timers(),
+            limits=self._limits(),
+            sets=read_sets(self.root, listeners, router.name),
+            policies=read_policies(self.root),
+            rules=read_rules(self.root, listeners),
+        )
+        keys, secret_file = self._secret(table, Path(router.state_dir), make_secret)
+        self.report.raise_if_any()
+        router = msgspec.structs.replace(router, secret_keys=keys, secret_file=secret_file)
+        return msgspec.structs.replace(config, router=router)
+
+    def _router(self, table: Table) -> Router:
+        """[router] without its secret, which is read last."""
+        return Router(
+            name=table.take("name", values.name, _default_name()),
+            shards=table.take("shards", _shards, _shards("auto")),
+            run_dir=table.take("run_dir", self._run_dir, str(default_run_dir())),
+            state_dir=table.take("state_dir", self._directory, str(default_state_dir())),
+            domains=table.take_list("domains", values.host_port),
+            trusted=table.take_list("trusted", values.network),
+            secret_keys=(),
+            secret_file="",
+        )
+
+    def _directory(self, raw: object) -> str:
+        """A directory; relative to the config file, ~ is the user's."""
+        return str(self.base / Path(values.text(raw)).expanduser())
+
+    def _run_dir(self, raw: object) -> str:
+        place = self._directory(raw)
+        if len(os.fsencode(place)) > MAX_CONTROL_PATH_BYTES:
+            raise Wrong(f"allowed: a path of at most {MAX_CONTROL_PATH_BYTES} bytes, for its socket")
+        return place
+
+    def _secret(self, router: Table, state_dir: Path, make: bool) -> tuple[tuple[bytes, ...], str]:
+        """The keys, and the key file when it is the router's own."""
+        if "secret" in router:
+            raw = router.raw["secret"]
+            if isinstance(raw, list) and len(raw) > 2:
+                allowed = "allowed: one, or two during rotation"
+                self.report.add((*router.path, "secret"), f"{len(raw)} secrets", allowed)
+                return (), ""
+            return router.take_list("secret", lambda item: secrets.read_secret(item, self.base)), ""
+        self.report.raise_if_any()
+        place = state_dir / "secret"
+        try:
+            return secrets.read_or_make(place, make), str(place)
+        except Wrong as wrong:
+            hint = 'or name a secret: secret = "file:PATH"'
+            self.report.add((*router.path, "state_dir"), "", wrong.allowed, hint)
+            return (), ""
+
+    def _listeners(self) -> tuple[Listener, ...]:
+        listeners: list[Listener] = []
+        taken: dict[str, int] = {}
+        for index, table in enumerate(self.root.listed("listen", "listen")):
+            address = table.need("uri", values.listen_address, None, 'for example "udp:192.0.2.1:5060"')
+            advertise = table.take("advertise", values.host_port, "")
+            rcvbuf_bytes = table.take("rcvbuf", values.size(4096, 1 << 30), 8 << 20)
+            tag = table.take("tag", values.name, "")
+            if address is None:
+                continue
+            uri = table.raw["uri"]
+            if str(address) in taken:
+                self.report.add(
+                    (*table.path, "uri"), f'"{uri}"', f"listen[{taken[str(address)] + 1}] has this address"
+                )
+            taken.setdefault(str(address), index)
+            listeners.append(
+                Listener(
+                    uri=uri,
+                    transport="udp",
+                    host=address.host,
+                    port=address.port,
+                    family=address.family,
+                    tag=tag or uri,
+                    advertise=advertise,
+                    sent_by=advertise or str(address),
+                    rcvbuf_bytes=rcvbuf_bytes,
+                )
+            )
+        self._count_listeners(len(listeners))
+        return tuple(listeners)
+
+    def _count_listeners(self, count: int) -> None:
+        if not count and not self.report.touches("listen"):
+            allowed = '`[[listen]]` is missing: a router needs an address, such as uri = "udp:192.0.2.1:5060"'
+            self.report.add(("listen",), "", allowed)
+        if count > MAX_LISTENERS:
+            self.report.add(("listen",), f"{count} listeners", f"allowed: at most {MAX_LISTENERS}")
+
+    def _timers(self) -> Timers:
+        table = self.root.table("timers", "timers")
+        t1_ms = table.take("t1", values.duration(10, 60_000), 500)
+        t2_ms = table.take("t2", values.duration(10, 60_000), 4_000)
+        t4_ms = table.take("t4", values.duration(10, 60_000), 5_000)
+        c_ms = table.take("c", self._timer_c, 181_000)
+        if t2_ms < t1_ms and not self.report.touches("timers"):
+            self.report.add(
+                ("timers", "t2"), values.ms_text(t2_ms), f"allowed: at least t1, {values.ms_text(t1_ms)}"
+            )
+        return Timers(t1_ms=t1_ms, t2_ms=t2_ms, t4_ms=t4_ms, c_ms=c_ms)
+
+    @staticmethod
+    def _timer_c(raw: object) -> int:
+        ms = values.duration(1, HOUR_MS)(raw)
+        if ms <= 180_000:
+            raise Wrong('allowed: more than 3 minutes (RFC 3261 section 16.6 item 11), for example "181s"')
+        return ms
+
+    def _limits(self) -> Limits:
+        table = self.root.table("limits", "limits")
+        return Limits(
+            max_transactions=table.take("max_transactions", values.integer(64, 10_000_000), 20_000),
+            max_message_bytes=table.take("max_message", values.size(1_300, 65_535), 65_535),
+        )

@@ -1,0 +1,194 @@
+"""The frozen, validated configuration: what load() returns and everything else is built from.
+
+Times are int milliseconds (`_ms`), sizes int bytes (`_bytes`), addresses numeric text, secrets bytes.
+Collections are tuples: nothing here can change after load().  No defaults are decided here, no text is
+parsed here.  Called by: router, routing, dispatcher, cli.
+"""
+
+import msgspec
+
+
+class Router(msgspec.Struct, frozen=True, kw_only=True):
+    """[router].  `secret_keys`: 16 bytes each, the first signs, all verify; empty only when load() was
+    asked not to make a missing key file.  `secret_file` is that file, "" when the config names a secret."""
+
+    name: str
+    shards: int  # 1..64; "auto" is already resolved to the usable CPUs
+    run_dir: str
+    state_dir: str
+    domains: tuple[str, ...]  # lower case, host or host:port
+    trusted: tuple[str, ...]  # networks, as "10.0.0.0/8"
+    secret_keys: tuple[bytes, ...]
+    secret_file: str
+
+    def __repr__(self) -> str:
+        """Without the keys: a config that is printed or logged must not give them away."""
+        return f"Router(name={self.name!r}, shards={self.shards}, run_dir={self.run_dir!r}, ...)"
+
+
+class Listener(msgspec.Struct, frozen=True, kw_only=True):
+    """One [[listen]].  `sent_by` is host[:port] as it stands in Via and Record-Route."""
+
+    uri: str
+    transport: str  # "udp"
+    host: str  # numeric, IPv6 without brackets
+    port: int
+    family: int  # 4 or 6
+    tag: str
+    advertise: str  # as given, "" when not
+    sent_by: str
+    rcvbuf_bytes: int
+
+
+class Timers(msgspec.Struct, frozen=True, kw_only=True):
+    """[timers]: RFC 3261 section 17 and Timer C of 16.6 item 11."""
+
+    t1_ms: int
+    t2_ms: int
+    t4_ms: int
+    c_ms: int
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """[limits]."""
+
+    max_transactions: int
+    max_message_bytes: int
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
+    """How one destination is probed.  `accept` are the final codes, 200..699, that count as alive."""
+
+    method: str
+    interval_ms: int
+    timeout_ms: int
+    rise: int
+    fall: int
+    mode: str  # all | only-failed | marked | none
+    from_uri: str
+    accept: tuple[int, ...]
+
+
+class Destination(msgspec.Struct, frozen=True, kw_only=True):
+    """One destination of a set.  `id` is unique in the whole configuration and outlives reloads."""
+
+    id: str
+    uri: str
+    host: str  # numeric, IPv6 without brackets
+    port: int
+    family: int
+    weight: int
+    priority: int
+    max_load: int  # 0 = no limit
+    attrs: tuple[tuple[str, str | int | float | bool], ...]
+    listener: int  # index into Config.listeners
+    probe: Probe | None  # None = not probed
+
+
+class DestinationSet(msgspec.Struct, frozen=True, kw_only=True):
+    """One [set.NAME]; destinations in the order of the file."""
+
+    name: str
+    setid: int | None
+    algorithm: str
+    algorithm_number: int  # Kamailio's, and algorithm_id of the core
+    key: str  # header that the algorithm "key" hashes, else ""
+    limit: int  # candidates at most, 1..16
+    ruri: str  # keep | host | uri
+    listen: str  # tag, "" = any listener of the family
+    in_dialog: str  # pinned | shared
+    tiers: bool
+    when_all_down: str  # fail | try
+    retry_ms: int
+    retry_after_max_ms: int
+    answering: bool
+    destinations: tuple[Destination, ...]
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """A status code and its reason phrase."""
+
+    code: int
+    reason: str
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """One [failure.NAME] (wire section 3, 4).  A time of 0: that clock is off, of timeout_ms:
+    Timer B or F."""
+
+    name: str
+    on_codes: tuple[int, ...]
+    on_classes: tuple[int, ...]  # 3 = 3xx .. 5 = 5xx
+    on_reasons: tuple[str, ...]  # timeout, progress, ring, transport
+    timeout_ms: int
+    progress_ms: int
+    ring_ms: int
+    budget_ms: int
+    after_progress: bool
+    mark: str  # where mark_by says nothing
+    mark_by: tuple[tuple[str, str], ...]  # reason, class or code -> none | suspect | down
+    mark_last: bool
+    then: str  # set that is tried next, "" = the next candidate
+    exhausted: Reply | None  # None = the best response
+    unavailable: Reply
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """One key of a `when`: true when any of `values` fits, turned round by `negate`.
+
+    key         values
+    method      methods, upper case
+    user        user parts, exact
+    user_prefix beginnings of the user part
+    domain      host or host:port, lower case
+    source      networks, as "10.0.0.0/8"
+    listen      tags
+    header      values of the header `header`; none = it only has to be there
+    to_tag      none; `wanted` says which way round
+    """
+
+    key: str
+    negate: bool
+    values: tuple[str, ...] = ()
+    header: str = ""
+    wanted: bool = True
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One [[route]]: all conditions hold -> the set `to`, or the reply."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+    to: str  # set, "" when it replies
+    reply: Reply | None
+    failure: str  # policy, "" = no failover
+    ruri: str  # "" = the set's
+    record_route: bool
+    implied: bool  # not in the file: the one set is the only place to go
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole configuration."""
+
+    file: str
+    router: Router
+    listeners: tuple[Listener, ...]
+    timers: Timers
+    limits: Limits
+    sets: tuple[DestinationSet, ...]
+    policies: tuple[Policy, ...]
+    rules: tuple[Rule, ...]
+
+    def set_named(self, name: str) -> DestinationSet:
+        """The set of that name; KeyError when there is none."""
+        for group in self.sets:
+            if group.name == name:
+                return group
+        raise KeyError(name)
+
+    def policy_named(self, name: str) -> Policy:
+        """The failure policy of that name; KeyError when there is none."""
+        for policy in self.policies:
+            if policy.name == name:
+                return policy
+        raise KeyError(name)

@@ -1,0 +1,213 @@
+"""What a configuration will do once it runs: the facts that `fastsip check` shows.
+
+Asks the kernel for the receive buffers that listeners would get, on a socket of its own that is never
+bound.  It never changes anything.  Core section 2 (buffers), 3 (memory).  Called by: cli/check.py.
+"""
+
+import contextlib
+import os
+import socket
+import stat
+
+import msgspec
+
+from fastsip.config.model import Condition, Config, DestinationSet, Probe, Rule
+from fastsip.config.values import ms_text
+
+SO_RCVBUFFORCE = 33
+# Measured: the kernel's default buffer of 212,992 bytes holds 92 INVITEs, 15 ms of 1,000 calls/s.
+BUFFER_BYTES_PER_MS = 212_992 / 15
+ENOUGH_MS = 500
+
+
+class ListenerOutlook(msgspec.Struct, frozen=True):
+    """A listener and the receive buffer that the kernel gives it, in bytes and ms of 1,000 calls/s."""
+
+    uri: str
+    tag: str
+    sent_by: str
+    rcvbuf_bytes: int
+    effective_bytes: int
+    buffer_ms: int
+
+
+class DestinationOutlook(msgspec.Struct, frozen=True):
+    """A destination in words."""
+
+    id: str
+    uri: str
+    weight: int
+    priority: int
+    probe: str
+
+
+class SetOutlook(msgspec.Struct, frozen=True):
+    """A set in words."""
+
+    name: str
+    algorithm: str
+    answering: bool
+    destinations: tuple[DestinationOutlook, ...]
+
+
+class Outlook(msgspec.Struct, frozen=True):
+    """Everything `check` shows.  `rules` are sentences, in the order in which they are tried."""
+
+    file: str
+    name: str
+    run_dir: str
+    state_dir: str
+    secret: str
+    shards: int
+    max_transactions: int
+    memory_bytes: int
+    listeners: tuple[ListenerOutlook, ...]
+    sets: tuple[SetOutlook, ...]
+    rules: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def outlook(config: Config) -> Outlook:
+    """The facts about a valid configuration.  Raises ImportError when the kernels are not built."""
+    from fastsip._core.slots import store_bytes
+
+    listeners = tuple(
+        _listener(listener.uri, listener.tag, listener.sent_by, listener.rcvbuf_bytes, listener.family)
+        for listener in config.listeners
+    )
+    return Outlook(
+        file=config.file,
+        name=config.router.name,
+        run_dir=config.router.run_dir,
+        state_dir=config.router.state_dir,
+        secret=_secret(config),
+        shards=config.router.shards,
+        max_transactions=config.limits.max_transactions,
+        memory_bytes=store_bytes(config.limits.max_transactions),
+        listeners=listeners,
+        sets=tuple(_set(group) for group in config.sets),
+        rules=tuple(rule_text(rule) for rule in config.rules),
+        warnings=(*_buffer_warnings(listeners), *_secret_warnings(config), *_rule_warnings(config)),
+    )
+
+
+def effective_rcvbuf(wanted: int, family: int) -> int:
+    """The receive buffer that a UDP socket gets when `wanted` bytes are asked for, as read back.
+
+    The kernel doubles what it is asked for, so half is asked for, as the listeners do.
+    """
+    with socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for option in (SO_RCVBUFFORCE, socket.SO_RCVBUF):
+            with contextlib.suppress(OSError):
+                probe.setsockopt(socket.SOL_SOCKET, option, wanted // 2)
+                break
+        return probe.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+
+def _listener(uri: str, tag: str, sent_by: str, wanted: int, family: int) -> ListenerOutlook:
+    effective = effective_rcvbuf(wanted, family)
+    return ListenerOutlook(uri, tag, sent_by, wanted, effective, int(effective / BUFFER_BYTES_PER_MS))
+
+
+def _set(group: DestinationSet) -> SetOutlook:
+    return SetOutlook(
+        group.name,
+        group.algorithm,
+        group.answering,
+        tuple(
+            DestinationOutlook(one.id, one.uri, one.weight, one.priority, _probe_text(one.probe))
+            for one in group.destinations
+        ),
+    )
+
+
+def _probe_text(probe: Probe | None) -> str:
+    if probe is None or probe.mode == "none":
+        return "no probes"
+    when = "" if probe.mode == "all" else f", {probe.mode}"
+    return f"{probe.method} every {ms_text(probe.interval_ms)}{when}"
+
+
+def _secret(config: Config) -> str:
+    place = config.router.secret_file
+    if not place:
+        return "given"
+    return place if config.router.secret_keys else f"{place} (made at the first start)"
+
+
+# ---------------------------------------------------------------- rules in words
+
+
+def rule_text(rule: Rule) -> str:
+    """A rule as a sentence: `method INVITE and user_prefix 8 -> set media, failure next-media`."""
+    when = " and ".join(_condition_text(condition) for condition in rule.conditions) or "everything"
+    if rule.reply:
+        action = f"reply {rule.reply.code} {rule.reply.reason}"
+    else:
+        action = f"set {rule.to}"
+        action += f", failure {rule.failure}" if rule.failure else ""
+        action += f", ruri {rule.ruri}" if rule.ruri else ""
+        action += "" if rule.record_route else ", no Record-Route"
+    origin = " (no [[route]] given: the only set)" if rule.implied else ""
+    return f"{rule.name}: {when} -> {action}{origin}"
+
+
+def _condition_text(condition: Condition) -> str:
+    if condition.key == "to_tag":
+        return "a To tag" if condition.wanted != condition.negate else "no To tag"
+    values = " or ".join(condition.values)
+    if condition.key == "header":
+        said = f"header {condition.header}" + (f" = {values}" if values else "")
+    else:
+        said = f"{condition.key} {values}"
+    return f"not {said}" if condition.negate else said
+
+
+# ---------------------------------------------------------------- warnings
+
+
+def _buffer_warnings(listeners: tuple[ListenerOutlook, ...]) -> list[str]:
+    needed = int(ENOUGH_MS * BUFFER_BYTES_PER_MS)
+    found = []
+    for listener in listeners:
+        if listener.buffer_ms < ENOUGH_MS:
+            wanted = max(needed, listener.rcvbuf_bytes) // 2  # the kernel doubles it
+            cure = (
+                f"run: sysctl -w net.core.rmem_max={wanted}"
+                if listener.rcvbuf_bytes >= needed
+                else f"set rcvbuf to {needed} bytes or more"
+            )
+            found.append(
+                f"{listener.uri}: the receive buffer holds {listener.buffer_ms} ms of 1,000 calls/s, "
+                f"less than {ENOUGH_MS} ms: short stalls lose messages; {cure}"
+            )
+    return found
+
+
+def _secret_warnings(config: Config) -> list[str]:
+    place = config.router.secret_file
+    if not place or not os.path.exists(place):
+        return []
+    if stat.S_IMODE(os.stat(place).st_mode) & 0o007:
+        return [f"{place}: everybody on this machine can read the secret; run: chmod o= {place}"]
+    return []
+
+
+def _rule_warnings(config: Config) -> list[str]:
+    found = []
+    for place, rule in enumerate(config.rules[:-1]):
+        if not rule.conditions:
+            after = ", ".join(other.name for other in config.rules[place + 1 :])
+            found.append(f"{rule.name} takes everything; never reached: {after}")
+            break
+    reached = {rule.to for rule in config.rules} | {policy.then for policy in config.policies}
+    found += [
+        f"set {group.name} is not used by any rule" for group in config.sets if group.name not in reached
+    ]
+    used = {rule.failure for rule in config.rules}
+    found += [
+        f"failure policy {one.name} is not used by any rule"
+        for one in config.policies
+        if one.name not in used
+    ]
+    return found

@@ -1,0 +1,268 @@
+"""The tables [failure.NAME] and [[route]]: what is done when a branch fails, and who goes where.
+
+Rules are looked through in the order of the file; the first whose conditions all hold decides.
+Wire section 3 (clocks and reasons), 4 (marks).  Called by: load.py.
+"""
+
+import re
+from collections.abc import Callable
+
+from fastsip.config import values
+from fastsip.config.errors import Path, Wrong, did_you_mean, shown
+from fastsip.config.language import CLASSES, MARK_KEYS, MARKS, MAX_POLICY_CODES, REASONS
+from fastsip.config.model import Condition, Listener, Policy, Reply, Rule
+from fastsip.config.reader import Table
+
+HOUR_MS = 3_600_000
+UNAVAILABLE = Reply(code=500, reason="Server Internal Error")
+SIX_XX = (
+    "6xx is refused: it says that no other place can do better (RFC 3261 section 16.7 item 5); "
+    'allowed: codes 300 to 599, "3xx", "4xx", "5xx", "timeout", "progress", "ring", "transport"'
+)
+
+
+def _refer(table: Table, key: str, known: list[str], what: str) -> str:
+    """A name under `key` that must be one of `known`; "" when absent."""
+    name = table.take(key, values.text, "")
+    if name and name not in known:
+        listed = ", ".join(f'"{word}"' for word in known) or "none is defined"
+        table.report.add(
+            (*table.path, key), shown(name), f"allowed: {what}: {listed}", did_you_mean(name, known)
+        )
+    return name
+
+
+def _names(root: Table, key: str) -> list[str]:
+    """The names under a table as written, whether or not what they name is right."""
+    raw = root.raw.get(key, {})
+    return list(raw) if isinstance(raw, dict) else []
+
+
+# ---------------------------------------------------------------- policies
+
+
+def read_policies(root: Table) -> tuple[Policy, ...]:
+    """All failure policies in the order of the file."""
+    return tuple(_policy(name, table, root) for name, table in root.named("failure", "failure"))
+
+
+def _on_item(raw: object) -> str | int:
+    """A reason, a class or a code of `on`."""
+    if isinstance(raw, str) and (raw in REASONS or raw in CLASSES):
+        return raw
+    if isinstance(raw, str) and re.fullmatch("[0-9]{3}", raw):
+        raw = int(raw)
+    if raw == "6xx" or (isinstance(raw, int) and 600 <= raw <= 699):
+        raise Wrong(SIX_XX)
+    if isinstance(raw, int) and not isinstance(raw, bool) and 300 <= raw <= 599:
+        return raw
+    raise Wrong(
+        'allowed: codes 300 to 599, "3xx", "4xx", "5xx", "timeout", "progress", "ring", "transport"',
+        did_you_mean(raw, (*REASONS, *CLASSES)),
+    )
+
+
+def _policy(name: str, table: Table, root: Table) -> Policy:
+    table.read(table.path, name, values.name, "")
+    if "on" not in table:
+        table.report.add(
+            table.path, "", '`on` is missing: what counts as a failure, such as [500, "timeout"]'
+        )
+    on = tuple(dict.fromkeys(table.take_list("on", _on_item)))
+    codes = tuple(item for item in on if isinstance(item, int))
+    if len(codes) > MAX_POLICY_CODES:
+        allowed = f'allowed: at most {MAX_POLICY_CODES} codes; classes such as "5xx" count apart'
+        table.report.add((*table.path, "on"), f"{len(codes)} codes", allowed)
+    progress_ms = table.take("progress", values.duration(10, HOUR_MS), 0)
+    if "progress" in on and "progress" not in table:
+        allowed = 'needs the clock it waits for beside it, such as progress = "10s"'
+        table.report.add((*table.path, "on"), '"progress"', allowed)
+    mark, mark_by = _marks(table)
+    return Policy(
+        name=name,
+        on_codes=codes,
+        on_classes=tuple(int(item[0]) for item in on if isinstance(item, str) and item in CLASSES),
+        on_reasons=tuple(item for item in on if isinstance(item, str) and item in REASONS),
+        timeout_ms=table.take("timeout", values.duration(10, HOUR_MS), 0),
+        progress_ms=progress_ms,
+        ring_ms=table.take("ring", values.duration(10, HOUR_MS), 0),
+        budget_ms=table.take("budget", values.duration(10, HOUR_MS), 0),
+        after_progress=table.take("after_progress", values.boolean, True),
+        mark=mark,
+        mark_by=mark_by,
+        mark_last=table.take("mark_last", values.boolean, False),
+        then=_refer(table, "then", _names(root, "set"), "the name of a set"),
+        exhausted=table.take("exhausted", values.reply, None),
+        unavailable=table.take("unavailable", values.reply, UNAVAILABLE),
+    )
+
+
+def _marks(table: Table) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The mark for everything, and those by reason, class or code."""
+    raw = table.raw.get("mark", "suspect")
+    path: Path = (*table.path, "mark")
+    if not isinstance(raw, dict):
+        return table.take("mark", values.one_of(*MARKS), "suspect"), ()
+    found = []
+    for key, word in raw.items():
+        if key not in MARK_KEYS:
+            allowed = "allowed: " + ", ".join(MARK_KEYS)
+            table.report.add((*path, key), "an unknown key", allowed, did_you_mean(key, MARK_KEYS))
+            continue
+        mark = table.read((*path, key), word, values.one_of(*MARKS), "")
+        if key == "ring" and mark not in ("none", ""):
+            allowed = 'allowed: "none": a phone that nobody picks up says nothing about a server'
+            table.report.add((*path, key), shown(word), allowed)
+        if mark:
+            found.append((key, mark))
+    return "suspect", tuple(found)
+
+
+# ---------------------------------------------------------------- rules
+
+
+def read_rules(root: Table, listeners: tuple[Listener, ...]) -> tuple[Rule, ...]:
+    """All rules in the order of the file; with none and one set, everything goes to that set."""
+    rules: list[Rule] = []
+    names: dict[str, int] = {}
+    for index, table in enumerate(root.listed("route", "route")):
+        rule = _rule(index, table, root, [listener.tag for listener in listeners])
+        if names.setdefault(rule.name, index) != index:
+            allowed = f"allowed: a name of its own; route[{names[rule.name] + 1}] has it"
+            table.report.add((*table.path, "name"), shown(rule.name), allowed)
+        rules.append(rule)
+    if "route" in root:
+        return tuple(rules)
+    sets = _names(root, "set")
+    if len(sets) == 1:
+        return (_implied(sets[0]),)
+    if sets:
+        root.report.add(
+            (), "", f"`[[route]]` is missing: {len(sets)} sets, and nothing says which calls go where"
+        )
+    elif not root.is_refused("source"):
+        root.report.add((), "", "`[set.NAME]` and `[[route]]` are missing: there is nowhere to send calls to")
+    return ()
+
+
+def _implied(only_set: str) -> Rule:
+    return Rule(
+        name=only_set,
+        conditions=(),
+        to=only_set,
+        reply=None,
+        failure="",
+        ruri="",
+        record_route=True,
+        implied=True,
+    )
+
+
+def _rule(index: int, table: Table, root: Table, tags: list[str]) -> Rule:
+    to = _refer(table, "to", _names(root, "set"), "the name of a set")
+    reply = table.take("reply", values.reply, None)
+    _check_action(table)
+    return Rule(
+        name=table.take("name", values.name, "") or f"route-{index + 1}",
+        conditions=_conditions(table, tags),
+        to=to,
+        reply=reply,
+        failure=_refer(table, "failure", _names(root, "failure"), "the name of a failure policy"),
+        ruri=table.take("ruri", values.one_of("keep", "host", "uri"), ""),
+        record_route=table.take("record_route", values.boolean, True),
+        implied=False,
+    )
+
+
+def _check_action(table: Table) -> None:
+    """Exactly one action, and beside a reply nothing that only a forwarded request has."""
+    actions = [key for key in ("to", "reply", "forward", "python") if key in table]
+    if not actions:
+        table.report.add(
+            table.path, "", 'an action is missing; allowed: to = "SET" or reply = "404 Not found"'
+        )
+    if len(actions) > 1:
+        table.report.add(
+            (*table.path, actions[1]), " and ".join(f"`{key}`" for key in actions), "allowed: one action"
+        )
+    if actions == ["reply"]:
+        for key in ("failure", "ruri", "record_route"):
+            if key in table:
+                table.report.add((*table.path, key), f"`{key}` beside `reply`", "allowed: only beside `to`")
+
+
+def _conditions(table: Table, tags: list[str]) -> tuple[Condition, ...]:
+    when = table.table("when", "when")
+    conditions = _read_when(when, False, tags)
+    if "not" in when:
+        inner = when.table("not", "when")
+        if "not" in inner:
+            inner.report.add(
+                (*inner.path, "not"), "`not` inside `not`", "allowed: one `not`, beside the other keys"
+            )
+        conditions += _read_when(inner, True, tags)
+    return conditions
+
+
+# Key of `when` -> reader of one item; `listen`, `header` and `to_tag` have their own.
+_ITEMS = {
+    "method": values.method,
+    "user": values.user,
+    "user_prefix": values.user,
+    "domain": values.host_port,
+    "source": values.network,
+}
+
+
+def _read_when(when: Table, negate: bool, tags: list[str]) -> tuple[Condition, ...]:
+    """The conditions of one `when` or `not`, in the order of the file."""
+    found: list[Condition] = []
+    for key in when.raw:
+        if key in _ITEMS:
+            found.append(Condition(key=key, negate=negate, values=when.take_list(key, _ITEMS[key])))
+        elif key == "listen":
+            found.append(
+                Condition(key=key, negate=negate, values=when.take_list(key, _tag_reader(when, tags)))
+            )
+        elif key == "header":
+            found += _headers(when, negate)
+        elif key == "to_tag":
+            found.append(Condition(key=key, negate=negate, wanted=when.take(key, values.boolean, True)))
+    return tuple(found)
+
+
+def _tag_reader(when: Table, tags: list[str]) -> Callable[[object], str]:
+    def read(raw: object) -> str:
+        if raw not in tags and not (when.report.touches("listen") and isinstance(raw, str)):
+            allowed = ", ".join(f'"{tag}"' for tag in dict.fromkeys(tags))
+            raise Wrong(f"allowed: the tags of [[listen]]: {allowed}", did_you_mean(raw, tags))
+        return str(raw)
+
+    return read
+
+
+def _headers(when: Table, negate: bool) -> list[Condition]:
+    """header = { Name = "value" | ["one", "other"] | true }: one condition for each name."""
+    headers = when.raw["header"]
+    path: Path = (*when.path, "header")
+    if not isinstance(headers, dict) or not headers:
+        when.report.add(path, shown(headers), 'allowed: a table { Name = "value" } or { Name = true }')
+        return []
+    found = []
+    for name, raw in headers.items():
+        here = (*path, name)
+        when.read(here, name, values.token, "")
+        if raw is True:
+            found.append(Condition(key="header", negate=negate, header=name))
+            continue
+        items = raw if isinstance(raw, list) and raw else [raw]
+        texts = [when.read(here, item, _header_value, "") for item in items]
+        found.append(Condition(key="header", negate=negate, header=name, values=tuple(filter(None, texts))))
+    return found
+
+
+def _header_value(raw: object) -> str:
+    if raw is False or not isinstance(raw, str) or not re.fullmatch(r"[^\x00-\x1f\x7f]+", raw):
+        hint = "absent is not = { header = { Name = true } }" if raw is False else ""
+        raise Wrong("allowed: a value, a list of values, or true for any", hint)
+    return raw

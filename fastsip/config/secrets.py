@@ -1,0 +1,88 @@
+"""The secret that signs tokens and branches: read from where the config says, or made once.
+
+A secret is text; what the router works with is a 16-byte key derived from it by BLAKE2b (RFC 7693).
+The text itself never leaves this file and is never shown in a message.  Called by: load.py.
+"""
+
+import contextlib
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from fastsip.config.errors import Wrong
+
+KEY_BYTES = 16
+_PERSON = b"fastsip-secret"
+_MIN_CHARS = 16
+
+_HEAD = """\
+# The secret of this fastsip cluster: it signs the branches and Record-Route tokens of running calls.
+# All nodes must share this file, and it must be backed up: without it, requests inside running calls are
+# no longer recognised.  Keep it readable by the router alone.
+"""
+
+
+def derive_key(text: str) -> bytes:
+    """The 16-byte key of a secret text."""
+    return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES, person=_PERSON).digest()
+
+
+def _secret_text(text: str, origin: str) -> str:
+    """The secret in a file or variable: comment lines and blanks around it do not count."""
+    lines = [line.strip() for line in text.splitlines()]
+    kept = "\n".join(line for line in lines if line and not line.startswith("#"))
+    if len(kept) < _MIN_CHARS:
+        raise Wrong(f"{origin} holds fewer than {_MIN_CHARS} characters of secret")
+    return kept
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return derive_key(_secret_text(path.read_text(), str(path)))
+    except OSError as error:
+        raise Wrong(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Wrong(f"{path} is not text") from None
+
+
+def read_secret(raw: object, base: Path) -> bytes:
+    """The key of "file:PATH" (relative to the config file) or "env:NAME"."""
+    origin, _, place = raw.partition(":") if isinstance(raw, str) else ("", "", "")
+    if origin == "file" and place:
+        return _read_file(base / Path(place).expanduser())
+    if origin == "env" and place:
+        if place not in os.environ:
+            raise Wrong(f"the environment has no variable {place}")
+        return derive_key(_secret_text(os.environ[place], f"the variable {place}"))
+    raise Wrong('allowed: "file:PATH" or "env:NAME"; during rotation a list of two, the first signs')
+
+
+def read_or_make(path: Path, make: bool) -> tuple[bytes, ...]:
+    """The key in the router's own key file; made when absent and `make` is set, else () when absent.
+
+    The file appears whole or not at all and only the first of two processes makes it.
+    """
+    if not os.path.exists(path):
+        if not make:
+            return ()
+        _make_file(path)
+    return (_read_file(path),)
+
+
+def _make_file(path: Path) -> None:
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(_HEAD + secrets.token_hex(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):  # another process was first: its file counts
+            os.link(draft, path)
+    except OSError as error:
+        raise Wrong(f"the key file {path} cannot be made: {error.strerror}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink()

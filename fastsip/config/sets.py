@@ -1,0 +1,265 @@
+"""The tables [set.NAME]: destinations, how they are chosen and probed, which listener they are reached from.
+
+Learned state is bound to a destination's id: given, or made of set and URI, so that reordering a file
+forgets nothing.  Wire section 4 (health), 7 (choice); design section 5.  Called by: load.py.
+"""
+
+import ipaddress
+from typing import Any
+
+from fastsip.config import values
+from fastsip.config.errors import Wrong, did_you_mean, shown
+from fastsip.config.language import ALGORITHMS, MAX_ATTEMPTS
+from fastsip.config.model import Destination, DestinationSet, Listener, Probe
+from fastsip.config.reader import Report, Table
+
+# Wire section 4: many gateways answer OPTIONS with 403, 405 or 501 and are well.
+DEFAULT_ACCEPT = tuple(code for code in range(200, 700) if code not in (408, 500, 503, 504))
+PROBE_MODES = ("all", "only-failed", "marked", "none")
+DAY_MS = 86_400_000
+UINT32 = 0xFFFF_FFFF
+
+PROBE_DEFAULTS: dict[str, Any] = {
+    "method": "OPTIONS",
+    "interval": 10_000,
+    "timeout": 2_000,
+    "rise": 1,
+    "fall": 2,
+    "mode": "all",
+    "from": "",  # made of the router's name and the listener
+    "accept": DEFAULT_ACCEPT,
+}
+PROBE_READERS: dict[str, values.Reader] = {
+    "method": values.method,
+    "interval": values.duration(100, DAY_MS),
+    "timeout": values.duration(50, DAY_MS),
+    "rise": values.integer(1, 255),
+    "fall": values.integer(1, 255),
+    "mode": values.one_of(*PROBE_MODES),
+    "from": values.from_uri,
+}
+
+
+def read_sets(root: Table, listeners: tuple[Listener, ...], router_name: str) -> tuple[DestinationSet, ...]:
+    """All sets in the order of the file."""
+    seen_ids: dict[str, str] = {}
+    seen_setids: dict[int, str] = {}
+    sets = []
+    for name, table in root.named("set", "set"):
+        table.read(table.path, name, values.name, "")
+        reader = _SetReader(name, table, listeners, router_name, seen_ids)
+        group = reader.read()
+        if group.setid is not None and seen_setids.setdefault(group.setid, name) != name:
+            owner = seen_setids[group.setid]
+            root.report.add(
+                (*table.path, "setid"), str(group.setid), f'allowed: one set each; set "{owner}" has it'
+            )
+        sets.append(group)
+    return tuple(sets)
+
+
+def _attrs(raw: object) -> tuple[tuple[str, str | int | float | bool], ...]:
+    if not isinstance(raw, dict) or not all(
+        isinstance(value, str | int | float | bool) for value in raw.values()
+    ):
+        raise Wrong('allowed: a table of plain values such as { site = "east" }')
+    return tuple(raw.items())
+
+
+class _SetReader:
+    """One set."""
+
+    def __init__(
+        self,
+        name: str,
+        table: Table,
+        listeners: tuple[Listener, ...],
+        router_name: str,
+        seen_ids: dict[str, str],
+    ) -> None:
+        self.name = name
+        self.table = table
+        self.report: Report = table.report
+        self.listeners = listeners
+        self.router_name = router_name
+        self.seen_ids = seen_ids
+        self.listen = ""
+        self.answering = False
+
+    def read(self) -> DestinationSet:
+        table = self.table
+        algorithm = table.take("algorithm", values.algorithm, "call-id")
+        self.listen = self._listen_tag()
+        self.answering = table.take("answering", values.boolean, False)
+        probe = self._probe_keys(table, None)
+        return DestinationSet(
+            name=self.name,
+            setid=table.take("setid", values.integer(0, 0x7FFF_FFFF), None),
+            algorithm=algorithm,
+            algorithm_number=ALGORITHMS[algorithm],
+            key=self._key(algorithm),
+            limit=table.take("limit", values.integer(1, MAX_ATTEMPTS), MAX_ATTEMPTS),
+            ruri=table.take("ruri", values.one_of("keep", "host", "uri"), "keep"),
+            listen=self.listen,
+            in_dialog=table.take("in_dialog", values.one_of("pinned", "shared"), "pinned"),
+            tiers=table.take("tiers", values.boolean, True),
+            when_all_down=table.take("when_all_down", values.one_of("fail", "try"), "fail"),
+            retry_ms=table.take("retry", values.duration(1_000, DAY_MS), 30_000),
+            retry_after_max_ms=table.take("retry_after_max", values.duration(0, DAY_MS), 60_000),
+            answering=self.answering,
+            destinations=self._destinations(probe),
+        )
+
+    def _listen_tag(self) -> str:
+        """The tag of the listener this set is reached from."""
+        tag = self.table.take("listen", values.text, "")
+        tags = [listener.tag for listener in self.listeners]
+        if tag and tag not in tags and not self.report.touches("listen"):
+            allowed = "allowed: the tags of [[listen]]: " + ", ".join(
+                f'"{known}"' for known in dict.fromkeys(tags)
+            )
+            self.report.add((*self.table.path, "listen"), f'"{tag}"', allowed, did_you_mean(tag, tags))
+        return tag
+
+    def _key(self, algorithm: str) -> str:
+        path = (*self.table.path, "key")
+        key = self.table.take("key", values.token, "")
+        if algorithm == "key" and "key" not in self.table:
+            self.report.add(
+                self.table.path, "", '`key` is missing: the algorithm "key" hashes the header it names'
+            )
+        if algorithm != "key" and key and not self.report.touches(*self.table.path, "algorithm"):
+            self.report.add(path, f'"{key}"', 'allowed: only with algorithm = "key"')
+        return key
+
+    def _destinations(self, probe: dict[str, Any] | None) -> tuple[Destination, ...]:
+        table = self.table
+        raw = table.raw.get("destinations")
+        path = (*table.path, "destinations")
+        if raw is None:
+            self.report.add(
+                table.path, "", '`destinations` is missing: a list such as ["sip:192.0.2.1:5060"]'
+            )
+            return ()
+        if not isinstance(raw, list) or not raw:
+            self.report.add(path, shown(raw), "allowed: a list of one or more destinations")
+            return ()
+        found = []
+        for index, item in enumerate(raw):
+            here = (*path, index)
+            if isinstance(item, str):
+                one = self._destination(
+                    Table({"uri": item}, here, "destination", self.report), probe, plain=True
+                )
+            elif isinstance(item, dict):
+                one = self._destination(Table(item, here, "destination", self.report), probe, plain=False)
+            else:
+                self.report.add(here, shown(item), 'allowed: "sip:ADDRESS:PORT" or a table with uri')
+                continue
+            if one:
+                found.append(one)
+        return tuple(found)
+
+    def _destination(self, table: Table, probe: dict[str, Any] | None, *, plain: bool) -> Destination | None:
+        uri_path = table.path if plain else (*table.path, "uri")
+        if "uri" not in table:
+            self.report.add(table.path, "", '`uri` is missing: for example "sip:192.0.2.1:5060"')
+        uri = table.read(uri_path, table.raw["uri"], values.destination_uri, None) if "uri" in table else None
+        given = table.take("id", values.name, "")
+        weight = table.take("weight", values.integer(0, 1_000_000), 1)
+        priority = table.take("priority", values.integer(-(1 << 31), (1 << 31) - 1), 0)
+        max_load = table.take("max_load", values.integer(0, UINT32), 0)
+        attrs = table.take("attrs", _attrs, ())
+        own_probe = self._probe_keys(table, probe)
+        if uri is None:
+            return None
+        listener = self._listener(uri_path, uri)
+        self._check_address(uri_path, uri)
+        identity = given or f"{self.name}/{uri.text}"
+        self._check_id(table, identity, given)
+        return Destination(
+            id=identity,
+            uri=uri.text,
+            host=uri.address.host,
+            port=uri.address.port,
+            family=uri.address.family,
+            weight=weight,
+            priority=priority,
+            max_load=max_load,
+            attrs=attrs,
+            listener=listener,
+            probe=self._probe(own_probe, listener),
+        )
+
+    def _check_id(self, table: Table, identity: str, given: str) -> None:
+        if identity not in self.seen_ids:
+            self.seen_ids[identity] = self.name
+        elif given:
+            allowed = f'allowed: an id of its own; one in set "{self.seen_ids[identity]}" has it'
+            self.report.add((*table.path, "id"), f'"{given}"', allowed)
+        else:
+            self.report.add(table.path, f'"{table.raw["uri"]}" twice', "allowed: once, or with an `id` each")
+
+    def _listener(self, path: tuple[str | int, ...], uri: values.SipUri) -> int:
+        """Index of the listener of the destination's family, by tag when the set names one."""
+        for index, listener in enumerate(self.listeners):
+            if listener.family == uri.address.family and self.listen in ("", listener.tag):
+                return index
+        if not self.report.touches("listen") and not self.report.touches(*self.table.path, "listen"):
+            where = f' with tag "{self.listen}"' if self.listen else ""
+            allowed = f"no [[listen]]{where} has an IPv{uri.address.family} address to send from"
+            self.report.add(path, f'"{uri.text}"', allowed)
+        return 0
+
+    def _check_address(self, path: tuple[str | int, ...], uri: values.SipUri) -> None:
+        own = {(listener.host, listener.port) for listener in self.listeners}
+        if (uri.address.host, uri.address.port) in own:
+            self.report.add(
+                path, f'"{uri.text}"', "this is our own [[listen]] address: calls would go round in a loop"
+            )
+        if self.answering and not ipaddress.ip_address(uri.address.host).is_loopback:
+            allowed = (
+                "allowed with `answering = true`: loopback addresses only, as fastsip itself answers there"
+            )
+            self.report.add(path, f'"{uri.text}"', allowed)
+
+    # ------------------------------------------------------------ probes
+
+    def _probe_keys(self, table: Table, base: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The checked keys of `probe` laid over `base`; None = no probes (absent or false)."""
+        raw = table.raw.get("probe")
+        if raw is None:
+            return base
+        if not isinstance(raw, dict):
+            if raw is not False:
+                hint = "the defaults are probe = {}" if raw is True else ""
+                self.report.add((*table.path, "probe"), shown(raw), "allowed: a table, or false", hint)
+            return None
+        probe = Table(raw, (*table.path, "probe"), "probe", self.report)
+        keys = dict(base or PROBE_DEFAULTS)
+        keys.update({key: value for key, read in PROBE_READERS.items()
+                     if (value := probe.take(key, read, None)) is not None})  # fmt: skip
+        if codes := probe.take_list("accept", values.codes):
+            keys["accept"] = tuple(sorted({code for item in codes for code in item}))
+        if "timeout" not in raw:
+            keys["timeout"] = min(keys["timeout"], keys["interval"])
+        if keys["timeout"] > keys["interval"]:
+            allowed = f"allowed: at most the interval, {values.ms_text(keys['interval'])}"
+            self.report.add((*probe.path, "timeout"), values.ms_text(keys["timeout"]), allowed)
+        return keys
+
+    def _probe(self, keys: dict[str, Any] | None, listener: int) -> Probe | None:
+        """The probe of a destination that is reached from this listener."""
+        if keys is None:
+            return None
+        sent_by = self.listeners[listener].sent_by if self.listeners else ""
+        return Probe(
+            method=keys["method"],
+            interval_ms=keys["interval"],
+            timeout_ms=keys["timeout"],
+            rise=keys["rise"],
+            fall=keys["fall"],
+            mode=keys["mode"],
+            from_uri=keys["from"] or f"sip:{self.router_name}@{sent_by}",
+            accept=keys["accept"],
+        )

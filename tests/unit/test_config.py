@@ -1,0 +1,357 @@
+"""The configuration language: what is accepted, what it becomes, and what is said about the rest."""
+
+import os
+import stat
+
+import pytest
+
+from fastsip.config import Condition, ConfigError, Reply, load, load_text
+from fastsip.config.secrets import derive_key
+
+LISTEN = '[[listen]]\nuri = "udp:192.0.2.1:5060"\n'
+SET = '[set.media]\ndestinations = ["sip:192.0.2.21", "sip:192.0.2.22:5070"]\n'
+SMALL = LISTEN + SET
+
+
+def read(text):
+    return load_text(text, "test.toml", make_secret=False)
+
+
+def problems(text):
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    return caught.value.problems
+
+
+def only_problem(text):
+    found = problems(text)
+    assert len(found) == 1, [str(one) for one in found]
+    return found[0]
+
+
+# ---------------------------------------------------------------- whole files
+
+
+def test_the_smallest_file():
+    config = read(SMALL)
+    listener = config.listeners[0]
+    assert (listener.host, listener.port, listener.family, listener.tag) == (
+        "192.0.2.1",
+        5060,
+        4,
+        "udp:192.0.2.1:5060",
+    )
+    assert (listener.sent_by, listener.rcvbuf_bytes) == ("192.0.2.1:5060", 8 << 20)
+    assert (config.timers.t1_ms, config.timers.t2_ms, config.timers.t4_ms, config.timers.c_ms) == (
+        500,
+        4000,
+        5000,
+        181000,
+    )
+    assert (config.limits.max_transactions, config.limits.max_message_bytes) == (20000, 65535)
+    media = config.set_named("media")
+    assert [(one.id, one.host, one.port, one.listener) for one in media.destinations] == [
+        ("media/sip:192.0.2.21", "192.0.2.21", 5060, 0),
+        ("media/sip:192.0.2.22:5070", "192.0.2.22", 5070, 0),
+    ]
+    assert media.destinations[0].probe is None
+    rule = config.rules[0]
+    assert rule.implied and rule.to == "media" and rule.conditions == ()
+
+
+def test_results_cannot_be_changed():
+    config = read(SMALL)
+    with pytest.raises(AttributeError):
+        config.router.name = "other"
+    assert isinstance(config.sets[0].destinations, tuple)
+
+
+MEDIA_SERVERS = """
+[[listen]]
+uri = "udp:192.0.2.10:5060"
+
+[set.media]
+algorithm = "round-robin"
+probe = { interval = "20s", from = "sip:router1@example.net", fall = 1, accept = ["2xx", 480, 404] }
+destinations = ["sip:192.0.2.21:5060", "sip:192.0.2.22:5060"]
+
+[failure.next-media]
+on        = [500, "timeout", "ring"]
+timeout   = "2s"
+mark      = "down"
+exhausted = "404 No destination"
+
+[[route]]
+when    = { method = "INVITE", user_prefix = "8" }
+to      = "media"
+failure = "next-media"
+"""
+
+
+def test_balancing_media_servers():
+    config = read(MEDIA_SERVERS)
+    media = config.set_named("media")
+    assert (media.algorithm, media.algorithm_number) == ("round-robin", 4)
+    probe = media.destinations[1].probe
+    assert (probe.interval_ms, probe.timeout_ms, probe.rise, probe.fall) == (20_000, 2_000, 1, 1)
+    assert (probe.from_uri, probe.accept) == ("sip:router1@example.net", (*range(200, 300), 404, 480))
+    policy = config.policy_named("next-media")
+    assert (policy.on_codes, policy.on_classes, policy.on_reasons) == ((500,), (), ("timeout", "ring"))
+    assert (policy.timeout_ms, policy.ring_ms, policy.mark) == (2000, 0, "down")
+    assert policy.exhausted == Reply(code=404, reason="No destination")
+    assert policy.unavailable == Reply(code=500, reason="Server Internal Error")
+    rule = config.rules[0]
+    assert rule.conditions == (
+        Condition(key="method", negate=False, values=("INVITE",)),
+        Condition(key="user_prefix", negate=False, values=("8",)),
+    )
+    assert (rule.name, rule.failure, rule.record_route, rule.implied) == (
+        "route-1",
+        "next-media",
+        True,
+        False,
+    )
+
+
+def test_all_kinds_of_conditions():
+    config = read(
+        SMALL.replace('5060"\n', '5060"\ntag = "public"\n', 1)
+        + """[[route]]
+to = "media"
+[route.when]
+listen = "public"
+source = ["10.1.2.3", "2001:db8::/32"]
+domain = "SIP.Example.net"
+to_tag = false
+header = { X-A = true, X-B = ["1", "2"] }
+not = { user = "911" }
+"""
+    )
+    assert config.rules[0].conditions == (
+        Condition(key="listen", negate=False, values=("public",)),
+        Condition(key="source", negate=False, values=("10.1.2.3/32", "2001:db8::/32")),
+        Condition(key="domain", negate=False, values=("sip.example.net",)),
+        Condition(key="to_tag", negate=False, wanted=False),
+        Condition(key="header", negate=False, header="X-A"),
+        Condition(key="header", negate=False, header="X-B", values=("1", "2")),
+        Condition(key="user", negate=True, values=("911",)),
+    )
+
+
+def test_two_families_each_from_its_own_listener():
+    text = (
+        '[router]\nname = "edge1"\n' + LISTEN + '[[listen]]\nuri = "udp:[2001:db8::1]:5060"\ntag = "six"\n'
+        "[set.media]\nprobe = {}\n"
+        'destinations = ["sip:[2001:db8::21]:5060", "sip:192.0.2.21"]\n'
+    )
+    six, four = read(text).sets[0].destinations
+    assert (six.family, six.host, six.listener) == (6, "2001:db8::21", 1)
+    assert (four.family, four.listener) == (4, 0)
+    assert six.probe.from_uri == "sip:edge1@[2001:db8::1]:5060"
+    assert four.probe.from_uri == "sip:edge1@192.0.2.1:5060"
+
+
+def test_a_destination_overrides_the_probe_of_its_set():
+    text = LISTEN + (
+        '[set.media]\nprobe = { interval = "5s", fall = 3 }\ndestinations = [\n'
+        '  { uri = "sip:192.0.2.21", probe = { fall = 1 } },\n'
+        '  { uri = "sip:192.0.2.22", probe = false },\n  "sip:192.0.2.23" ]\n'
+    )
+    own, none, same = (one.probe for one in read(text).sets[0].destinations)
+    assert (own.interval_ms, own.fall) == (5000, 1)
+    assert none is None
+    assert (same.interval_ms, same.fall, same.method, same.mode) == (5000, 3, "OPTIONS", "all")
+    assert not {408, 500, 503, 504} & set(same.accept) and {403, 405, 501, 603} <= set(same.accept)
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "number"),
+    [
+        ('"call-id"', "call-id", 0),
+        ("4", "round-robin", 4),
+        ('"8"', "priority", 8),
+        ('"relative-weight"', "relative-weight", 11),
+    ],
+)
+def test_algorithms_by_name_and_number(given, name, number):
+    group = read(SMALL + f"algorithm = {given}\n").sets[0]
+    assert (group.algorithm, group.algorithm_number) == (name, number)
+
+
+@pytest.mark.parametrize(
+    ("mark", "default", "by"),
+    [
+        ('"none"', "none", ()),
+        ('{ timeout = "down", 500 = "suspect" }', "suspect", (("timeout", "down"), ("500", "suspect"))),
+        ('{ ring = "none" }', "suspect", (("ring", "none"),)),
+    ],
+)
+def test_marks(mark, default, by):
+    policy = read(SMALL + f"[failure.f]\non = [500]\nmark = {mark}\n").policies[0]
+    assert (policy.mark, policy.mark_by) == (default, by)
+
+
+# ---------------------------------------------------------------- values
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"), [("500ms", 500), ("2s", 2000), ("1m", 60_000), ("1h", 3_600_000), ("1.5s", 1500)]
+)
+def test_durations(text, ms):
+    assert read(SMALL + f'[failure.f]\non = [500]\nbudget = "{text}"\n').policies[0].budget_ms == ms
+
+
+@pytest.mark.parametrize(
+    "bad", ["2", '"2"', '"2 s"', '"-1s"', '"0.0001s"', '"9999999999s"', '"2h"', "true", '"s"', "[]"]
+)
+def test_durations_refused(bad):
+    problem = only_problem(SMALL + f"[failure.f]\non = [500]\nbudget = {bad}\n")
+    assert (problem.key, problem.line) == ("failure.f.budget", 7)
+    assert "units ms, s, m, h" in problem.allowed
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [('"8MiB"', 8 << 20), ('"64KiB"', 65536), ('"1MB"', 1_000_000), ("65536", 65536), ('"64kB"', 64000)],
+)
+def test_sizes(text, count):
+    assert (
+        read(f'[[listen]]\nuri = "udp:192.0.2.1"\nrcvbuf = {text}\n' + SET).listeners[0].rcvbuf_bytes == count
+    )
+
+
+@pytest.mark.parametrize("bad", ['"8 MiB"', '"8mb"', '"2GiB"', "-1", "true", '"1e6"', "8.5"])
+def test_sizes_refused(bad):
+    assert (
+        only_problem(f'[[listen]]\nuri = "udp:192.0.2.1"\nrcvbuf = {bad}\n' + SET).key == "listen[1].rcvbuf"
+    )
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("udp:0.0.0.0:5060", "wildcard"),
+        ("udp:[::]:5060", "wildcard"),
+        ("udp:[0::0]:5060", "wildcard"),
+        ("udp:*:5060", "wildcard"),
+        ("udp:localhost:5060", "names are refused"),
+        ("tcp:192.0.2.1:5060", "is not in this release"),
+        ("upd:192.0.2.1:5060", 'did you mean "udp"?'),
+        ("192.0.2.1:5060", 'did you mean "udp:192.0.2.1:5060"?'),
+        ("udp:::1", 'did you mean "udp:[::1]:5060"?'),
+        ("udp:192.0.2.1:0", "ports 1 to 65535"),
+        ("udp:192.0.2.1:65536", "ports 1 to 65535"),
+        ("udp:224.0.0.1:5060", "not multicast"),
+        ("udp:[fe80::1]:5060", "link-local"),
+        ("udp:[::ffff:192.0.2.1]:5060", "IPv4 in its own spelling"),
+    ],
+)
+def test_listen_addresses_refused(uri, said):
+    problem = only_problem(f'[[listen]]\nuri = "{uri}"\n' + SET)
+    assert said in str(problem)
+    assert problem.line == 2
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("192.0.2.21:5060", 'did you mean "sip:192.0.2.21:5060"?'),
+        ("sip:media.example.net", "names of destinations (DNS) are not in this release"),
+        ("sips:192.0.2.21", "TLS"),
+        ("sip:192.0.2.21;transport=tcp", "transport=tcp is not in this release"),
+        ("sip:192.0.2.300", "numeric address"),
+        ("sip:0.0.0.0", "numeric address"),
+        ("sip:192.0.2.1:5060", "our own [[listen]]"),
+        ("sip:[2001:db8::1]", "no [[listen]] has an IPv6 address"),
+        ("sip:192.0.2.21?X=1", "numeric address"),
+    ],
+)
+def test_destinations_refused(uri, said):
+    problem = only_problem(LISTEN + f'[set.media]\ndestinations = [\n  "sip:192.0.2.22",\n  "{uri}",\n]\n')
+    assert said in str(problem)
+    assert (problem.key, problem.line) == ("set.media.destinations[2]", 6)
+
+
+# ---------------------------------------------------------------- secrets and directories
+
+
+def test_a_key_file_is_made_once_and_kept(tmp_path):
+    text = SMALL + f'[router]\nstate_dir = "{tmp_path}/state"\n'
+    first = load_text(text, "test.toml")
+    place = tmp_path / "state" / "secret"
+    assert first.router.secret_file == str(place)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o600
+    head = [line for line in place.read_text().splitlines() if line.startswith("#")]
+    assert any("share" in line for line in head) and any("backed up" in line for line in head)
+    second = load_text(text, "test.toml")
+    assert first.router.secret_keys == second.router.secret_keys
+    assert [len(key) for key in first.router.secret_keys] == [16]
+    assert repr(first.router.secret_keys[0]) not in repr(first)
+    assert sorted(os.listdir(place.parent)) == ["secret"]
+
+
+def test_no_key_file_is_made_when_not_asked_or_when_the_config_is_wrong(tmp_path):
+    text = SMALL + f'[router]\nstate_dir = "{tmp_path}/state"\n'
+    assert load_text(text, "test.toml", make_secret=False).router.secret_keys == ()
+    with pytest.raises(ConfigError):
+        load_text(text + "shards = 0\n", "test.toml")
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_state_dir_that_cannot_be_made_is_a_problem(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be made") as caught:
+        load_text(SMALL + f'[router]\nstate_dir = "{tmp_path}/file/state"\n', "test.toml")
+    assert caught.value.problems[0].line == 6
+
+
+def test_secrets_from_file_and_environment(tmp_path, monkeypatch):
+    (tmp_path / "key").write_text("# a comment\n\n0123456789abcdef0123\n")
+    monkeypatch.setenv("FASTSIP_TEST_SECRET", "another secret of some length")
+    text = SMALL + '[router]\nsecret = ["file:key", "env:FASTSIP_TEST_SECRET"]\n'
+    (tmp_path / "c.toml").write_text(text)
+    router = load(tmp_path / "c.toml").router
+    assert router.secret_keys == (
+        derive_key("0123456789abcdef0123"),
+        derive_key("another secret of some length"),
+    )
+    assert router.secret_file == ""
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        ("file:none", "cannot be read"),
+        ("env:FASTSIP_NOT_SET", "no variable"),
+        ("file:short", "fewer than 16"),
+        ("file:", "allowed"),
+    ],
+)
+def test_secrets_refused(tmp_path, secret, said, monkeypatch):
+    monkeypatch.delenv("FASTSIP_NOT_SET", raising=False)
+    (tmp_path / "short").write_text("# long enough comment, short secret\nabc\n")
+    with pytest.raises(ConfigError) as caught:
+        load_text(SMALL + f'[router]\nsecret = "{secret}"\n', str(tmp_path / "c.toml"))
+    assert said in str(caught.value)
+    assert "\nabc" not in str(caught.value)
+
+
+def test_directories_of_root_and_of_a_plain_user(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    router = read(SMALL).router
+    assert (router.run_dir, router.state_dir) == ("/run/fastsip", "/var/lib/fastsip")
+    monkeypatch.setattr(os, "geteuid", lambda: 1234)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    router = read(SMALL).router
+    assert (router.run_dir, router.state_dir) == (f"{tmp_path}/fastsip", f"{tmp_path}/state/fastsip")
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    router = read(SMALL).router
+    assert (router.run_dir, router.state_dir) == ("/dev/shm/fastsip-1234", f"{tmp_path}/.local/state/fastsip")
+
+
+def test_relative_directories_count_from_the_file(tmp_path):
+    config = load_text(SMALL + '[router]\nrun_dir = "run"\n', str(tmp_path / "c.toml"), make_secret=False)
+    assert config.router.run_dir == str(tmp_path / "run")

@@ -1,0 +1,313 @@
+"""What is said about a wrong configuration: every problem at once, each with its place."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastsip.config import ConfigError, load, load_text
+from fastsip.config.language import LATER
+from fastsip.config.load import _Loader
+from fastsip.config.reader import Report
+
+LISTEN = '[[listen]]\nuri = "udp:192.0.2.1:5060"\n'
+SET = '[set.media]\ndestinations = ["sip:192.0.2.21", "sip:192.0.2.22:5070"]\n'
+SMALL = LISTEN + SET
+
+
+def read(text):
+    return load_text(text, "test.toml", make_secret=False)
+
+
+def problems(text):
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    return caught.value.problems
+
+
+def only_problem(text):
+    found = problems(text)
+    assert len(found) == 1, [str(one) for one in found]
+    return found[0]
+
+
+ONE_PROBLEM = {
+    "unknown table": (SMALL + "[timer]\n", "timer", 'did you mean "timers"?'),
+    "unknown key": (SMALL + "limt = 3\n", "set.media.limt", 'did you mean "limit"?'),
+    "no listen": (SET, "listen", "`[[listen]]` is missing"),
+    "no set": (LISTEN, "", "nowhere to send calls to"),
+    "two sets, no route": (SMALL + SET.replace("media", "b"), "", "`[[route]]` is missing"),
+    "listen as a table": (
+        '[listen]\nuri = "udp:192.0.2.1:5060"\n' + SET,
+        "listen",
+        "did you mean [[listen]]?",
+    ),
+    "same address twice": (LISTEN + LISTEN + SET, "listen[2].uri", "listen[1] has this address"),
+    "unknown tag": (SMALL + 'listen = "private"\n', "set.media.listen", "the tags of [[listen]]"),
+    "timer c": (SMALL + '[timers]\nc = "180s"\n', "timers.c", "more than 3 minutes"),
+    "t2 below t1": (SMALL + '[timers]\nt1 = "5s"\n', "timers.t2", "at least t1"),
+    "shards": (SMALL + "[router]\nshards = 65\n", "router.shards", "from 1 to 64"),
+    "network": (
+        SMALL + '[router]\ntrusted = ["10.0.0.1/8"]\n',
+        "router.trusted[1]",
+        'did you mean "10.0.0.0/8"?',
+    ),
+    "domain": (SMALL + '[router]\ndomains = "10.0.0.256"\n', "router.domains", '"host:port"'),
+    "plain secret": (SMALL + '[router]\nsecret = "abc"\n', "router.secret", '"file:PATH" or "env:NAME"'),
+    "three secrets": (
+        SMALL + '[router]\nsecret = ["env:A", "env:B", "env:C"]\n',
+        "router.secret",
+        "two during rotation",
+    ),
+    "long run_dir": (SMALL + f'[router]\nrun_dir = "/{"x" * 100}"\n', "router.run_dir", "at most 90 bytes"),
+    "answering": (
+        SMALL.replace(', "sip:192.0.2.22:5070"', "") + "answering = true\n",
+        "set.media.destinations[1]",
+        "loopback",
+    ),
+    "key missing": (SMALL + 'algorithm = "key"\n', "set.media", "`key` is missing"),
+    "key not used": (SMALL + 'key = "X-A"\n', "set.media.key", 'only with algorithm = "key"'),
+    "no destinations": (LISTEN + "[set.media]\n", "set.media", "`destinations` is missing"),
+    "empty destinations": (
+        LISTEN + "[set.media]\ndestinations = []\n",
+        "set.media.destinations",
+        "an empty list",
+    ),
+    "same destination": (
+        LISTEN + '[set.m]\ndestinations = ["sip:192.0.2.2", "sip:192.0.2.2"]\n',
+        "set.m.destinations[2]",
+        "`id`",
+    ),
+    "same id": (
+        LISTEN + '[set.m]\ndestinations = [{id="a",uri="sip:192.0.2.2"},{id="a",uri="sip:192.0.2.3"}]\n',
+        "set.m.destinations[2].id",
+        "an id of its own",
+    ),
+    "probe true": (SMALL + "probe = true\n", "set.media.probe", "probe = {}"),
+    "probe timeout": (
+        SMALL + 'probe = { interval = "1s", timeout = "2s" }\n',
+        "set.media.probe.timeout",
+        "at most the interval",
+    ),
+    "accept": (SMALL + 'probe = { accept = ["1xx"] }\n', "set.media.probe.accept[1]", "final codes"),
+    "6xx": (SMALL + '[failure.f]\non = [500, "6xx"]\n', "failure.f.on[2]", "6xx is refused"),
+    "code 603": (SMALL + "[failure.f]\non = 603\n", "failure.f.on", "6xx is refused"),
+    "11 codes": (SMALL + f"[failure.f]\non = {list(range(500, 511))}\n", "failure.f.on", "at most 10 codes"),
+    "progress without clock": (SMALL + '[failure.f]\non = "progress"\n', "failure.f.on", 'progress = "10s"'),
+    "mark ring": (
+        SMALL + '[failure.f]\non = 500\nmark = { ring = "down" }\n',
+        "failure.f.mark.ring",
+        '"none"',
+    ),
+    "mark key": (
+        SMALL + '[failure.f]\non = 500\nmark = { timeot = "down" }\n',
+        "failure.f.mark.timeot",
+        'mean "timeout"?',
+    ),
+    "then": (SMALL + '[failure.f]\non = 500\nthen = "medai"\n', "failure.f.then", 'did you mean "media"?'),
+    "exhausted": (SMALL + "[failure.f]\non = 500\nexhausted = 200\n", "failure.f.exhausted", "400 to 699"),
+    "injected reason": (SMALL + '[[route]]\nreply = "404 a\\r\\nX: y"\n', "route[1].reply", "code from 400"),
+    "to": (SMALL + '[[route]]\nto = "medai"\n', "route[1].to", 'did you mean "media"?'),
+    "failure": (SMALL + '[[route]]\nto = "media"\nfailure = "x"\n', "route[1].failure", "none is defined"),
+    "no action": (SMALL + '[[route]]\nwhen = { user = "1" }\n', "route[1]", "an action is missing"),
+    "two actions": (SMALL + '[[route]]\nto = "media"\nreply = 404\n', "route[1].reply", "one action"),
+    "ruri beside reply": (
+        SMALL + '[[route]]\nreply = 404\nruri = "host"\n',
+        "route[1].ruri",
+        "only beside `to`",
+    ),
+    "two names": (
+        SMALL + '[[route]]\nname="a"\nreply=404\n[[route]]\nname="a"\nreply=404\n',
+        "route[2].name",
+        "route[1] has it",
+    ),
+    "method case": (
+        SMALL + '[[route]]\nto="media"\nwhen={method="invite"}\n',
+        "route[1].when.method",
+        'did you mean "INVITE"?',
+    ),
+    "listen tag": (
+        SMALL + '[[route]]\nto="media"\nwhen={listen="x"}\n',
+        "route[1].when.listen",
+        "the tags of [[listen]]",
+    ),
+    "header false": (
+        SMALL + '[[route]]\nto="media"\nwhen={header={X=false}}\n',
+        "route[1].when.header.X",
+        "absent is not =",
+    ),
+    "nested not": (
+        SMALL + '[[route]]\nto="media"\nwhen={not={not={user="1"}}}\n',
+        "route[1].when.not.not",
+        "one `not`",
+    ),
+    "empty list": (
+        SMALL + '[[route]]\nto="media"\nwhen={user=[]}\n',
+        "route[1].when.user",
+        "one item or a list",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ONE_PROBLEM)
+def test_one_problem(case):
+    text, key, said = ONE_PROBLEM[case]
+    problem = only_problem(text)
+    assert problem.key == key
+    assert said in str(problem)
+    assert problem.file == "test.toml" and 1 <= problem.line <= text.count("\n") + 1
+
+
+LATER_EXAMPLES = {
+    "source": '[[source]]\nkind = "list"\n',
+    "names": '[names]\n"*" = ["192.0.2.1"]\n',
+    "table": "[table.bans]\nexpire = '300s'\n",
+    "api": "[api]\nlisten = '127.0.0.1:8060'\n",
+    "router.routes": "[router]\nroutes = 'routes.py'\n",
+    "router.hang": "[router]\nhang = '5s'\n",
+    "router.stop_mode": "[router]\nstop_mode = 'drain'\n",
+    "listen.*.uri": "[[listen]]\nuri = 'tls:192.0.2.1:5061'\n",
+    "listen.*.udp_limit": "[[listen]]\nuri = 'udp:192.0.2.9:5060'\nudp_limit = 1300\n",
+    "set.*.algorithm": "[set.b]\ndestinations = ['sip:192.0.2.31']\nalgorithm = 10\n",
+    "failure.*.python": "[failure.f]\non = 500\npython = 'routes:f'\n",
+    "failure.*.then": "[failure.f]\non = 500\nthen = 'python'\n",
+    "route.*.python": "[[route]]\npython = 'routes:f'\n",
+    "route.*.forward": "[[route]]\nforward = 'request-uri'\n",
+    "route.*.headers": "[[route]]\nto = 'media'\nheaders = { remove = ['X'] }\n",
+    "route.*.when.source_in": "[[route]]\nto = 'media'\nwhen = { source_in = 'bans' }\n",
+    "route.*.when.source_set": "[[route]]\nto = 'media'\nwhen = { source_set = 'media' }\n",
+    "route.*.when.user_match": "[[route]]\nto = 'media'\nwhen = { user_match = '[0-9]+' }\n",
+    "route.*.when.not.source_in": "[[route]]\nto = 'media'\nwhen = { not = { source_in = 'bans' } }\n",
+    "route.*.when.not.source_set": "[[route]]\nto = 'media'\nwhen = { not = { source_set = 'media' } }\n",
+    "route.*.when.not.user_match": "[[route]]\nto = 'media'\nwhen = { not = { user_match = '1' } }\n",
+}
+
+
+@pytest.mark.parametrize("pattern", LATER)
+def test_what_a_later_release_brings_is_refused_as_such(pattern):
+    extra = LATER_EXAMPLES[pattern]
+    closing = "" if "[[route]]" in extra else "[[route]]\nto = 'media'\n"
+    problem = only_problem(SMALL + extra + closing)
+    assert "is not in this release" in problem.allowed
+    assert problem.line > 4
+
+
+@pytest.mark.parametrize("word", ["'call-load'", "'latency'", "'parallel'", "12", "'13'"])
+def test_algorithms_of_a_later_release(word):
+    assert "is not in this release" in only_problem(SMALL + f"algorithm = {word}\n").allowed
+
+
+def test_all_problems_come_at_once_in_the_order_of_the_file():
+    text = (
+        '[router]\nshards = 0\nnmae = "x"\n' + LISTEN + SET + 'limit = 99\n[timers]\nc = "1s"\n'
+        '[failure.f]\non = ["tmeout", 600]\n[[route]]\nto = "x"\nfailure = "y"\n'
+    )
+    found = problems(text)
+    assert [(one.line, one.key) for one in found] == [
+        (2, "router.shards"),
+        (3, "router.nmae"),
+        (8, "set.media.limit"),
+        (10, "timers.c"),
+        (12, "failure.f.on[1]"),
+        (12, "failure.f.on[2]"),
+        (14, "route[1].to"),
+        (15, "route[1].failure"),
+    ]
+    assert str(found[0]) == "test.toml:2: router.shards: found 0; allowed: a whole number from 1 to 64"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[router\n", 1),
+        ("[router]\n\nname = \n", 3),
+        ('a = 1\nb = "x\n', 2),
+        ("a = [1,\n2,\n", 2),
+        ("a = 1\na = 2\n", 2),
+    ],
+)
+def test_syntax_errors_have_a_line(text, line):
+    problem = only_problem(text)
+    assert problem.line == line
+    assert problem.allowed.endswith("not TOML")
+
+
+def test_a_nesting_beyond_measure_is_a_problem_not_a_crash():
+    assert only_problem("a = " + "[" * 20_000).allowed.endswith("not TOML")
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load(tmp_path / "none.toml")
+    bad = tmp_path / "bad.toml"
+    bad.write_bytes(b"a = 1\nb = '\xff'\n")
+    with pytest.raises(ConfigError, match=r"bad.toml:2: the text is not UTF-8"):
+        load(bad)
+
+
+# ---------------------------------------------------------------- any value
+
+json_like = st.recursive(
+    st.one_of(st.none().map(lambda _: True), st.integers(), st.text(max_size=8), st.floats(allow_nan=False)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+PLACES = [
+    ("router", "name"),
+    ("router", "shards"),
+    ("router", "domains"),
+    ("router", "trusted"),
+    ("router", "run_dir"),
+    ("listen",),
+    ("listen", 0, "uri"),
+    ("listen", 0, "advertise"),
+    ("listen", 0, "rcvbuf"),
+    ("timers",),
+    ("timers", "c"),
+    ("limits", "max_message"),
+    ("set",),
+    ("set", "media"),
+    ("set", "media", "destinations"),
+    ("set", "media", "probe"),
+    ("set", "media", "algorithm"),
+    ("set", "media", "destinations", 0),
+    ("set", "media", "probe", "accept"),
+    ("failure",),
+    ("failure", "f"),
+    ("failure", "f", "on"),
+    ("failure", "f", "mark"),
+    ("failure", "f", "exhausted"),
+    ("failure", "f", "then"),
+    ("route",),
+    ("route", 0),
+    ("route", 0, "when"),
+    ("route", 0, "when", "header"),
+    ("route", 0, "when", "not"),
+    ("route", 0, "when", "source"),
+    ("route", 0, "reply"),
+    ("router", "secret"),
+]
+
+
+@given(st.sampled_from(PLACES), json_like)
+def test_any_value_anywhere_is_accepted_or_refused_never_a_crash(place, value):
+    raw = {
+        "router": {},
+        "listen": [{"uri": "udp:192.0.2.1:5060"}],
+        "timers": {},
+        "limits": {},
+        "set": {"media": {"destinations": ["sip:192.0.2.21"], "probe": {}}},
+        "failure": {"f": {"on": [500]}},
+        "route": [{"to": "media", "when": {"method": "INVITE"}}],
+    }
+    inner = raw
+    for part in place[:-1]:
+        inner = inner[part]
+    inner[place[-1]] = value
+    try:
+        config = _Loader(raw, "test.toml", Report("test.toml", "")).config(make_secret=False)
+    except ConfigError as error:
+        assert error.problems and all(str(one) for one in error.problems)
+    else:
+        assert config.listeners
