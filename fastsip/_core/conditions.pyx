@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=True
 """Conditions of rules: checked when they are given, laid out for the kernels when the table is sealed.
 
 Lists are laid out so that rules can search them by halves: texts are sorted by
@@ -101,8 +102,10 @@ def network_parts(text):
 def shortest_prefixes(texts):
     """The texts that begin with no other one, sorted: what matches one of all matches one of these."""
     kept = []
+    shortest = None
     for text in sorted(set(texts)):
-        if not kept or not text.startswith(kept[-1]):
+        if shortest is None or not text.startswith(shortest):
+            shortest = text
             kept.append(text)
     return tuple(kept)
 

@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=True
 """The immutable routing table: what Python decided, laid out for the kernels (rule R4).
 
 Python adds listeners, sets, destinations, policies and rules, then seals; after
@@ -333,8 +334,9 @@ cdef int lay_out_members(table_t *table, Arena arena, set_t *of_set, uint32_t se
     seen = {}
     twins = []
     for given in members:
-        twins.append(seen.get(given["name"], 0))
-        seen[given["name"]] = twins[-1] + 1
+        twin = seen.get(given["name"], 0)
+        seen[given["name"]] = twin + 1
+        twins.append(twin)
     order = sorted(range(len(members)), key=lambda at: -members[at]["priority"])
     for i in range(of_set.count):
         given = members[order[i]]
