@@ -1,7 +1,10 @@
 # Bytes in, offsets out (RFC 3261 section 7, 25.1).  See parser.pyx.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from fastsip._core.types cimport message_t, name_addr_t, span_t, via_t
+from fastsip._core.types cimport message_t, span_t, via_t
+
+# Single values; cimported from here, too.
+from fastsip._core.values cimport find_param, parse_name_addr, parse_number, parse_via
 
 # One pass: start line, header boundaries and ids, Content-Length, body.
 # Returns OK or a result code below zero; on an error the index holds what was
@@ -15,25 +18,12 @@ cdef int parse_routing(message_t *m) noexcept nogil
 # Only the Call-ID's value, for handing a datagram over; does not judge.
 cdef int scan_call_id(const char *buf, uint32_t len, span_t *call_id) noexcept nogil
 
-# The Via value at `off`, which ends at the latest at `end`.
-cdef int parse_via(const char *buf, uint32_t off, uint32_t end, via_t *via) noexcept nogil
-
 # The next Via after the topmost one (same header after a comma, or the next
 # Via header).  E_NONE when there is none.
 cdef int parse_second_via(const message_t *m, via_t *via) noexcept nogil
 
 # How many Via values stand in the message; E_TOO_MANY_VIAS above MAX_VIAS.
 cdef int count_vias(const message_t *m) noexcept nogil
-
-# The From, To, Contact, Route or Record-Route value at `off`, which ends at
-# the latest at `end`.  The next value begins behind the comma at off + len.
-cdef int parse_name_addr(const char *buf, uint32_t off, uint32_t end, name_addr_t *value) noexcept nogil
-
-# A decimal number of at most `digits` digits filling the span: its value, or E_BAD.
-cdef long long parse_number(const char *buf, span_t span, int digits) noexcept nogil
-
-# Finds a parameter in ";a=b;c" text; 1 = found (value may be empty), 0 = not.
-cdef int find_param(const char *buf, span_t params, const char *name, uint32_t name_len, span_t *value) noexcept nogil
 
 # The first header of an id-less name (any case), as index; NO_HEADER when absent.
 cdef int find_header(const message_t *m, const char *name, uint32_t name_len) noexcept nogil

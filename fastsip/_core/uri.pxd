@@ -20,3 +20,6 @@ cdef int write_address(const addr_t *addr, char *room, bint brackets) noexcept n
 
 # Host names are equal without regard to case; addresses by value.
 cdef bint same_text(const char *a, uint32_t a_len, const char *b, uint32_t b_len) noexcept nogil
+
+# transport_id of a Via's transport or a transport parameter's value (any case).
+cdef int match_transport(const char *text, uint32_t len) noexcept nogil

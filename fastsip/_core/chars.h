@@ -1,0 +1,135 @@
+/* Character classes and line scans.
+ *
+ * What it is: one table that says what a byte may be part of (RFC 3261 section
+ * 25.1), and the scans that look at 16 bytes at once where SSE2 exists.  Cython
+ * can say neither a constant table nor SIMD.
+ * What it must never do: read a byte outside [off, end).
+ * Who calls it: uri.pyx, values.pyx, parser.pyx and the inline functions of chars.pxd.
+ */
+#ifndef FASTSIP_CHARS_H
+#define FASTSIP_CHARS_H
+
+#include <stdint.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+enum {
+    C_TOKEN = 1,       /* token: methods, header and parameter names */
+    C_LWS = 2,         /* SP HTAB CR LF: white space inside a header's value */
+    C_DIGIT = 4,
+    C_HEX = 8,
+    C_ALPHA = 16,
+    C_HOST = 32,       /* host names; "_" is no letter of DNS but stands in real names */
+    C_USER = 64,       /* user and password; "#" is tolerated, phones dial it */
+    C_PARAM = 128,     /* uri-parameter without ";" and "=" */
+    C_QUERY = 256,     /* headers of a URI, behind "?" */
+    C_SCHEME = 512,
+    C_PHONE = 1024,    /* subscriber of a tel URI (RFC 3966) */
+    C_WORD = 2048,     /* any visible byte, UTF-8 included */
+    C_VALUE = 4096,    /* a header parameter's unquoted value, liberal */
+    C_PLAIN = 8192,    /* unquoted display name or addr-spec: no < > " , ; */
+    C_TARGET = 16384   /* Request-URI as the start line may hold it */
+};
+
+/* What letters, and marks that a URI may hold unescaped, have in common. */
+#define C_TEXT_ (C_WORD | C_VALUE | C_PLAIN | C_TARGET)
+#define C_URI_ (C_USER | C_PARAM | C_QUERY | C_TEXT_)
+#define C_LETTER_ (C_TOKEN | C_ALPHA | C_HOST | C_SCHEME | C_URI_)
+
+static const uint16_t char_class[256] = {
+    ['\t'] = C_LWS | C_PLAIN,
+    ['\n'] = C_LWS | C_PLAIN,
+    ['\r'] = C_LWS | C_PLAIN,
+    [' '] = C_LWS | C_PLAIN,
+    ['0' ... '9'] = C_TOKEN | C_DIGIT | C_HEX | C_HOST | C_SCHEME | C_PHONE | C_URI_,
+    ['A' ... 'F'] = C_LETTER_ | C_HEX | C_PHONE,
+    ['G' ... 'Z'] = C_LETTER_,
+    ['a' ... 'f'] = C_LETTER_ | C_HEX | C_PHONE,
+    ['g' ... 'z'] = C_LETTER_,
+    ['-'] = C_TOKEN | C_HOST | C_SCHEME | C_PHONE | C_URI_,
+    ['.'] = C_TOKEN | C_HOST | C_SCHEME | C_PHONE | C_URI_,
+    ['_'] = C_TOKEN | C_HOST | C_URI_,
+    ['!'] = C_TOKEN | C_URI_,
+    ['~'] = C_TOKEN | C_URI_,
+    ['\''] = C_TOKEN | C_URI_,
+    ['*'] = C_TOKEN | C_PHONE | C_URI_,
+    ['%'] = C_TOKEN | C_URI_,
+    ['+'] = C_TOKEN | C_SCHEME | C_PHONE | C_URI_,
+    ['`'] = C_TOKEN | C_TEXT_,
+    ['('] = C_PHONE | C_URI_,
+    [')'] = C_PHONE | C_URI_,
+    ['$'] = C_URI_,
+    ['/'] = C_URI_,
+    [':'] = C_URI_,
+    ['&'] = C_URI_,
+    ['['] = C_PARAM | C_QUERY | C_TEXT_,
+    [']'] = C_PARAM | C_QUERY | C_TEXT_,
+    ['='] = C_USER | C_QUERY | C_TEXT_,
+    ['?'] = C_USER | C_QUERY | C_TEXT_,
+    ['@'] = C_TEXT_,
+    ['#'] = C_USER | C_PHONE | C_TEXT_,
+    ['\\'] = C_TEXT_,
+    ['^'] = C_TEXT_,
+    ['{'] = C_TEXT_,
+    ['|'] = C_TEXT_,
+    ['}'] = C_TEXT_,
+    [';'] = C_USER | C_WORD | C_TARGET,
+    [','] = C_USER | C_WORD | C_TARGET,
+    ['"'] = C_WORD,
+    ['<'] = C_WORD,
+    ['>'] = C_WORD,
+    [128 ... 255] = C_TEXT_,
+};
+
+/* The first `wanted` in [off, end), or end. */
+static inline uint32_t scan_byte(const char *buf, uint32_t off, uint32_t end, char wanted)
+{
+#if defined(__SSE2__)
+    const __m128i pattern = _mm_set1_epi8(wanted);
+    for (; off + 16 <= end; off += 16) {
+        __m128i block = _mm_loadu_si128((const __m128i *)(buf + off));
+        uint32_t found = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(block, pattern));
+        if (found)
+            return off + (uint32_t)__builtin_ctz(found);
+    }
+#endif
+    while (off < end && buf[off] != wanted)
+        off++;
+    return off;
+}
+
+/* One look at a header's first line: the offset of its LF (end when there is
+ * none), and of the colon before it (end when there is none). */
+static inline uint32_t scan_header_line(const char *buf, uint32_t off, uint32_t end, uint32_t *colon)
+{
+    *colon = end;
+#if defined(__SSE2__)
+    const __m128i line_feed = _mm_set1_epi8('\n');
+    const __m128i separator = _mm_set1_epi8(':');
+    for (; off + 16 <= end; off += 16) {
+        __m128i block = _mm_loadu_si128((const __m128i *)(buf + off));
+        uint32_t feeds = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(block, line_feed));
+        uint32_t colons = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(block, separator));
+        uint32_t both = feeds | colons;
+        if (!both)
+            continue;
+        /* the lowest bit decides which of the two came first */
+        if (feeds & both & (0u - both))
+            return off + (uint32_t)__builtin_ctz(feeds);
+        *colon = off + (uint32_t)__builtin_ctz(colons);
+        if (feeds)
+            return off + (uint32_t)__builtin_ctz(feeds);
+        return scan_byte(buf, off + 16, end, '\n');
+    }
+#endif
+    while (off < end && buf[off] != '\n' && buf[off] != ':')
+        off++;
+    if (off < end && buf[off] == ':') {
+        *colon = off;
+        off = scan_byte(buf, off, end, '\n');
+    }
+    return off;
+}
+
+#endif

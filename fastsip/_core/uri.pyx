@@ -1,0 +1,408 @@
+"""SIP, SIPS and tel URIs, hosts and numeric addresses: bytes in, offsets out.
+
+Implements RFC 3261 sections 19.1.1 and 25.1, RFC 3966 (what a router needs of
+a tel URI), RFC 5118 and RFC 5952 (how IPv6 addresses are written).
+
+Must never: allocate, resolve a name, undo an escape, or read outside the span.
+
+Where it is more liberal than the grammar: "_" in host names and "#" in users
+are used in the field; empty parameters (";;", a last ";") are skipped; what
+stands between brackets only has to look like an IPv6 address (RFC 5118 section
+4.10), parse_address decides whether it is one.
+
+Called by parser, proxy and rules, and by the control plane through doors.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy, memset
+
+from fastsip._core.chars cimport (
+    C_ALPHA, C_DIGIT, C_HEX, C_HOST, C_PARAM, C_PHONE, C_QUERY, C_SCHEME, C_USER,
+    find_word, is_class, learn_word, scan_byte, scan_class, span, words_t)
+from fastsip._core.types cimport (
+    E_BAD, E_SCHEME, E_URI, HOST_IPV4, HOST_IPV6, HOST_NAME, OK, S_OTHER, S_SIP, S_SIPS, S_TEL,
+    T_NONE, T_OTHER, T_SCTP, T_TCP, T_TLS, T_UDP, T_WS, T_WSS, addr_t, span_t, uri_t)
+
+cdef enum uri_param:
+    P_LR = 1
+    P_TRANSPORT
+    P_MADDR
+
+cdef words_t SCHEMES
+cdef words_t TRANSPORTS
+cdef words_t URI_PARAMS
+
+
+# ---------------------------------------------------------------- URIs
+
+cdef int parse_uri(const char *buf, uint32_t off, uint32_t len, uri_t *uri) noexcept nogil:
+    """Read the URI that fills [off, off + len).
+
+    OK; E_SCHEME (scheme_name set) when the scheme is neither sip, sips nor tel;
+    E_URI when it cannot be read (RFC 3261 section 19.1.1).
+    """
+    cdef uint32_t end = off + len
+    cdef uint32_t colon
+    memset(uri, 0, sizeof(uri_t))
+    uri.off = <uint16_t> off
+    uri.len = <uint16_t> len
+    colon = scan_class(buf, off, end, C_SCHEME)
+    if colon == off or colon == end or buf[colon] != c':' or not is_class(buf[off], C_ALPHA):
+        return E_URI
+    uri.scheme_name = span(off, colon)
+    uri.scheme = <uint8_t> find_word(&SCHEMES, buf + off, colon - off)
+    if uri.scheme == S_OTHER:
+        return E_SCHEME
+    if not has_whole_escapes(buf, colon, end):
+        return E_URI
+    if uri.scheme == S_TEL:
+        return parse_tel(buf, colon + 1, end, uri)
+    return parse_sip(buf, colon + 1, end, uri)
+
+
+cdef inline int parse_sip(const char *buf, uint32_t off, uint32_t end, uri_t *uri) noexcept nogil:
+    # "@" may stand unescaped in no other part, and ";" "?" "/" are letters of
+    # the user when one follows (RFC 4475 section 3.1.1.9): so look for it first.
+    cdef uint32_t mark = scan_byte(buf, off, end, c'@')
+    cdef int at
+    if mark < end:
+        if scan_class(buf, off, mark, C_USER) != mark:
+            return E_URI
+        uri.user = span(off, scan_byte(buf, off, mark, c':'))
+        if uri.user.len == 0:
+            return E_URI
+        off = mark + 1
+    at = parse_host_port(buf, off, end, &uri.host, &uri.host_kind, &uri.port)
+    if at < 0:
+        return E_URI
+    at = parse_params(buf, <uint32_t> at, end, uri)
+    if <uint32_t> at < end and buf[at] == c'?':
+        uri.headers = span(<uint32_t> at + 1, end)
+        at = <int> scan_class(buf, <uint32_t> at + 1, end, C_QUERY)
+    return OK if <uint32_t> at == end else E_URI
+
+
+cdef inline int parse_tel(const char *buf, uint32_t off, uint32_t end, uri_t *uri) noexcept nogil:
+    cdef uint32_t at = scan_class(buf, off, end, C_PHONE)
+    if at == off:
+        if off == end or buf[off] != c'+':
+            return E_URI
+    if at < end and buf[at] == c'+' and at == off:
+        at = scan_class(buf, off + 1, end, C_PHONE)
+    uri.user = span(off, at)
+    at = <uint32_t> parse_params(buf, at, end, uri)
+    return OK if at == end else E_URI
+
+
+# Reads *(";" name ["=" value]); returns where they stop.
+cdef inline int parse_params(const char *buf, uint32_t off, uint32_t end, uri_t *uri) noexcept nogil:
+    cdef uint32_t at = off
+    cdef uint32_t name_off, name_end
+    cdef span_t value
+    while at < end and buf[at] == c';':
+        name_off = at + 1
+        name_end = scan_class(buf, name_off, end, C_PARAM)
+        at = name_end
+        value = span(at, at)
+        if at < end and buf[at] == c'=':
+            at = scan_class(buf, name_end + 1, end, C_PARAM)
+            value = span(name_end + 1, at)
+        note_param(buf, name_off, name_end, value, uri)
+    uri.params = span(off, at)
+    return <int> at
+
+
+# The first of two equal names counts.
+cdef inline void note_param(const char *buf, uint32_t off, uint32_t end, span_t value, uri_t *uri) noexcept nogil:
+    cdef uint32_t param = find_word(&URI_PARAMS, buf + off, end - off)
+    if param == P_LR:
+        uri.lr = 1
+    elif param == P_TRANSPORT and uri.transport == T_NONE:
+        uri.transport = <uint8_t> match_transport(buf + value.off, value.len)
+    elif param == P_MADDR and uri.maddr.len == 0:
+        uri.maddr = value
+
+
+# "%" HEXDIG HEXDIG wherever a "%" stands.
+cdef inline bint has_whole_escapes(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
+    cdef uint32_t at = scan_byte(buf, off, end, c'%')
+    while at < end:
+        if end - at < 3 or not is_class(buf[at + 1], C_HEX) or not is_class(buf[at + 2], C_HEX):
+            return False
+        at = scan_byte(buf, at + 3, end, c'%')
+    return True
+
+
+cdef int match_transport(const char *text, uint32_t len) noexcept nogil:
+    """transport_id of a name of any case: T_NONE when empty, T_OTHER when unknown."""
+    cdef uint32_t transport
+    if len == 0:
+        return T_NONE
+    transport = find_word(&TRANSPORTS, text, len)
+    return <int> transport if transport else T_OTHER
+
+
+# ---------------------------------------------------------------- hosts
+
+cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *host,
+                         uint8_t *kind, uint16_t *port) noexcept nogil:
+    """Read host [":" port] at the start of [off, end), without white space.
+
+    Returns the offset behind it, or E_URI.  Port 0 (also "host:0") is refused
+    when written; *port is 0 when none is.
+    """
+    cdef uint32_t at, digits
+    cdef uint32_t number = 0
+    port[0] = 0
+    if off < end and buf[off] == c'[':
+        at = scan_reference(buf, off, end, host)
+        kind[0] = HOST_IPV6
+    else:
+        at = scan_class(buf, off, end, C_HOST)
+        host[0] = span(off, at)
+        kind[0] = <uint8_t> host_kind_of(buf + off, at - off)
+    if at == off or kind[0] == 0:
+        return E_URI
+    if at == end or buf[at] != c':':
+        return <int> at
+    digits = at + 1
+    at = digits
+    while at < end and is_class(buf[at], C_DIGIT) and number <= 65535:
+        number = number * 10 + <uint8_t> buf[at] - c'0'
+        at += 1
+    if number == 0 or number > 65535:
+        return E_URI
+    port[0] = <uint16_t> number
+    return <int> at
+
+
+# The offset behind "[...]", or off when it cannot be an IPv6 reference.
+cdef inline uint32_t scan_reference(const char *buf, uint32_t off, uint32_t end, span_t *host) noexcept nogil:
+    cdef uint32_t at = off + 1
+    cdef uint32_t colons = 0
+    while at < end and (is_class(buf[at], C_HEX) or buf[at] == c':' or buf[at] == c'.'):
+        colons += buf[at] == c':'
+        at += 1
+    if at == end or buf[at] != c']' or colons < 2:
+        return off
+    host[0] = span(off + 1, at)
+    return at + 1
+
+
+# HOST_IPV4 or HOST_NAME; 0 for "1.2.3", "300.1.1.1", "a..b": a name's last
+# label begins with a letter, and what looks like an address must be one.
+cdef inline int host_kind_of(const char *text, uint32_t len) noexcept nogil:
+    cdef uint8_t ip[4]
+    cdef uint32_t at
+    cdef bint numeric = True
+    if len == 0 or text[0] == c'.':
+        return 0
+    if is_class(text[0], C_DIGIT) and read_ipv4(text, len, &ip[0]):
+        return HOST_IPV4
+    for at in range(len):
+        if text[at] == c'.':
+            if at + 1 < len and text[at + 1] == c'.':
+                return 0
+        elif not is_class(text[at], C_DIGIT):
+            numeric = False
+    return 0 if numeric else HOST_NAME
+
+
+# ---------------------------------------------------------------- addresses
+
+cdef int parse_address(const char *text, uint32_t len, uint8_t kind, uint16_t port, addr_t *addr) noexcept nogil:
+    """Turn a numeric host (no brackets) into an address; OK or E_BAD.
+
+    The other fields of *addr are zero, its transport is the caller's to set.  An
+    IPv4 address mapped into IPv6 becomes the IPv4 address that it is reached by.
+    """
+    cdef bint good = False
+    memset(addr, 0, sizeof(addr_t))
+    addr.port = port
+    if kind == HOST_IPV4:
+        good = read_ipv4(text, len, &addr.ip[12])
+        addr.ip[10] = addr.ip[11] = 0xFF
+        addr.family = 4
+    elif kind == HOST_IPV6:
+        good = read_ipv6(text, len, &addr.ip[0])
+        addr.family = 4 if is_mapped(&addr.ip[0]) else 6
+    if not good:
+        memset(addr, 0, sizeof(addr_t))
+        return E_BAD
+    return OK
+
+
+cdef inline bint is_mapped(const uint8_t *ip) noexcept nogil:
+    cdef int i
+    for i in range(10):
+        if ip[i]:
+            return False
+    return ip[10] == 0xFF and ip[11] == 0xFF
+
+
+# Four decimal numbers of at most three digits; "01" is refused, readers differ on it.
+cdef inline bint read_ipv4(const char *text, uint32_t len, uint8_t *ip) noexcept nogil:
+    cdef uint32_t at = 0
+    cdef uint32_t group, start, number
+    for group in range(4):
+        if group:
+            if at == len or text[at] != c'.':
+                return False
+            at += 1
+        start = at
+        number = 0
+        while at < len and is_class(text[at], C_DIGIT) and at - start < 4:
+            number = number * 10 + <uint8_t> text[at] - c'0'
+            at += 1
+        if at == start or number > 255 or at - start > 3 or (at - start > 1 and text[start] == c'0'):
+            return False
+        ip[group] = <uint8_t> number
+    return at == len
+
+
+cdef inline uint32_t hex_value(char letter) noexcept nogil:
+    cdef uint32_t value = <uint8_t> letter
+    return (value & 15) + (9 if value > c'9' else 0)
+
+
+# RFC 4291 section 2.2, all three forms.
+cdef bint read_ipv6(const char *text, uint32_t len, uint8_t *ip) noexcept nogil:
+    cdef uint8_t tail[16]
+    cdef uint32_t at = 0
+    cdef uint32_t stop, value
+    cdef uint32_t count = 0         # bytes read
+    cdef int gap = -1               # bytes before "::"
+    memset(&tail[0], 0, 16)
+    if len >= 2 and text[0] == c':' and text[1] == c':':
+        gap = 0
+        at = 2
+    while at < len:
+        stop = scan_class(text, at, len, C_HEX)
+        if stop < len and text[stop] == c'.':
+            if count > 12 or not read_ipv4(text + at, len - at, &tail[count]):
+                return False
+            count += 4
+            break
+        if stop == at or stop - at > 4 or count > 14:
+            return False
+        value = 0
+        while at < stop:
+            value = value * 16 + hex_value(text[at])
+            at += 1
+        tail[count] = <uint8_t> (value >> 8)
+        tail[count + 1] = <uint8_t> (value & 255)
+        count += 2
+        if at == len:
+            break
+        if text[at] != c':' or at + 1 == len:
+            return False
+        at += 1
+        if text[at] == c':':
+            if gap >= 0:
+                return False
+            gap = <int> count
+            at += 1
+    if gap < 0:
+        gap = 16
+    if count > 14 and gap < 16 or count < 16 and gap == 16:
+        return False
+    if gap > <int> count:
+        gap = <int> count
+    memset(ip, 0, 16)
+    memcpy(ip, &tail[0], gap)
+    memcpy(ip + 16 - (count - gap), &tail[gap], count - gap)
+    return True
+
+
+# ---------------------------------------------------------------- writing
+
+cdef int write_address(const addr_t *addr, char *room, bint brackets) noexcept nogil:
+    """Write "1.2.3.4" or "[::1]" (RFC 5952) into at least 48 bytes; returns the length."""
+    cdef uint32_t at = 0
+    cdef uint32_t i
+    if addr.family == 4:
+        for i in range(4):
+            if i:
+                room[at] = c'.'
+                at += 1
+            at = write_number(room, at, addr.ip[12 + i], 10)
+        return <int> at
+    if brackets:
+        room[at] = c'['
+        at += 1
+    at = write_groups(addr.ip, room, at)
+    if brackets:
+        room[at] = c']'
+        at += 1
+    return <int> at
+
+
+cdef inline uint32_t write_number(char *room, uint32_t at, uint32_t number, uint32_t base) noexcept nogil:
+    cdef char digits[8]
+    cdef uint32_t count = 0
+    while number or not count:
+        digits[count] = b"0123456789abcdef"[number % base]
+        number //= base
+        count += 1
+    while count:
+        count -= 1
+        room[at] = digits[count]
+        at += 1
+    return at
+
+
+# Where the longest run of at least two zero groups begins, the first of equals.
+cdef inline uint32_t find_gap(const uint8_t *ip, uint32_t *longest) noexcept nogil:
+    cdef uint32_t begin = 8
+    cdef uint32_t run = 0
+    cdef uint32_t i
+    longest[0] = 1
+    for i in range(8):
+        run = 0 if ip[2 * i] or ip[2 * i + 1] else run + 1
+        if run > longest[0]:
+            longest[0] = run
+            begin = i + 1 - run
+    return begin
+
+
+cdef inline uint32_t write_groups(const uint8_t *ip, char *room, uint32_t at) noexcept nogil:
+    cdef uint32_t longest
+    cdef uint32_t gap = find_gap(ip, &longest)
+    cdef uint32_t i = 0
+    while i < 8:
+        if i == gap:
+            room[at] = room[at + 1] = c':'
+            at += 2
+            i += longest
+            continue
+        if i and i != gap + longest:
+            room[at] = c':'
+            at += 1
+        at = write_number(room, at, <uint32_t> ip[2 * i] << 8 | ip[2 * i + 1], 16)
+        i += 1
+    return at
+
+
+cdef bint same_text(const char *a, uint32_t a_len, const char *b, uint32_t b_len) noexcept nogil:
+    """Are the two texts equal when A-Z count as a-z?"""
+    cdef uint32_t i
+    cdef uint8_t x, y
+    if a_len != b_len:
+        return False
+    for i in range(a_len):
+        x = <uint8_t> a[i]
+        y = <uint8_t> b[i]
+        if x != y and ((x ^ y) != 0x20 or not is_class(a[i], C_ALPHA)):
+            return False
+    return True
+
+
+# ---------------------------------------------------------------- at import
+
+for _text, _id in ((b"sip", S_SIP), (b"sips", S_SIPS), (b"tel", S_TEL)):
+    learn_word(&SCHEMES, _text, _id, True)
+for _text, _id in ((b"udp", T_UDP), (b"tcp", T_TCP), (b"tls", T_TLS), (b"ws", T_WS), (b"wss", T_WSS),
+                   (b"sctp", T_SCTP)):
+    learn_word(&TRANSPORTS, _text, _id, True)
+for _text, _id in ((b"lr", P_LR), (b"transport", P_TRANSPORT), (b"maddr", P_MADDR)):
+    learn_word(&URI_PARAMS, _text, _id, True)
