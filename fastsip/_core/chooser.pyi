@@ -17,7 +17,9 @@ class Chooser:
     cells: Cells
     positions: Positions
 
-    def __init__(self, table: Table, cells: Cells, shard: int = 0, previous: Chooser | None = None) -> None: ...
+    def __init__(
+        self, table: Table, cells: Cells, shard: int = 0, previous: Chooser | None = None
+    ) -> None: ...
     def choose(
         self, set_index: int, key: int = 0, tried: Sequence[int] = (), now_ms: int = 0
     ) -> int | None: ...

@@ -150,7 +150,8 @@ def as_host(item, what):
         text = text[1:-1]
     if b":" in text:
         try:
-            return str(ipaddress.IPv6Address(text.decode("utf-8"))).encode()
+            address = ipaddress.IPv6Address(text.decode("utf-8"))
+            return str(address.ipv4_mapped or address).encode()
         except ValueError as wrong:
             raise ValueError(f"{what}: {wrong}; a port is given apart") from None
     return text.removesuffix(b".")

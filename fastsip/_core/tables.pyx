@@ -68,6 +68,8 @@ def address_parts(text, port):
         address = ipaddress.ip_address(text)
     except ValueError as wrong:
         raise ValueError(f"address: {wrong}") from None
+    if address.version == 6 and address.ipv4_mapped:
+        address = address.ipv4_mapped
     if address.version == 4:
         return b"\0" * 10 + b"\xff\xff" + address.packed, port, 4, 0
     scope = address.scope_id

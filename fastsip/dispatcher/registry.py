@@ -130,7 +130,7 @@ class Registry:
             self._write(expected)
         elif head.startswith(HEAD):
             layout = head.removeprefix(HEAD).split(b"\n")[0].decode("ascii", "replace")
-            raise RegistryError(f"{self.path}: written by another version (layout {layout}, known is {LAYOUT})")
+            raise RegistryError(f"{self.path}: of a newer version (layout {layout}, known is {LAYOUT})")
         else:
             raise RegistryError(f"{self.path}: not a registry; move it aside to start with an empty one")
 
