@@ -1,5 +1,6 @@
 # Memory that lives and dies with one owner.  See arena.pyx.
 
+cimport cython
 from fastsip._core.types cimport text_t
 
 cdef struct chunk_t:
@@ -7,6 +8,7 @@ cdef struct chunk_t:
     size_t used
     size_t room
 
+@cython.final
 cdef class Arena:
     cdef chunk_t *chunks
     cdef readonly size_t total_bytes

@@ -1,9 +1,11 @@
 # The mapping in which all shards and the control plane keep what they know of
 # each destination.  See cells.pyx.
 
+cimport cython
 from libc.stdint cimport uint32_t
 from fastsip._core.select cimport cell_t
 
+@cython.final
 cdef class Cells:
     cdef cell_t *cells          # [count]
     cdef readonly uint32_t count

@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=True
 """Owner of the dispatcher's cells: one line of 64 bytes per destination, in a mapping that all may see.
 
 Anonymous (tests, one process), or a file in run_dir that outlives the router:

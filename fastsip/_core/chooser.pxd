@@ -1,17 +1,20 @@
 # Owner of one shard's positions, and the Python door to the kernels of select.  See chooser.pyx.
 
+cimport cython
 from libc.stdint cimport int64_t, uint32_t
 from fastsip._core.cells cimport Cells
 from fastsip._core.select cimport positions_t
 from fastsip._core.tables cimport Table
 
 # `positions` points into memory of the object, and at nothing of the table.
+@cython.final
 cdef class Positions:
     cdef positions_t positions
     cdef readonly Table table   # the one they count in
     cdef uint32_t *next
     cdef int64_t *current
 
+@cython.final
 cdef class Chooser:
     cdef readonly Table table
     cdef readonly Cells cells

@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=True
 """Positions of a shard (who is next in turn), owned; and the kernels of select, for Python.
 
 Positions outlive a reload: Positions(table, shard, previous) goes on from what the

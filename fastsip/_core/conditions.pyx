@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=True
 """Conditions of rules: checked when they are given, laid out for the kernels when the table is sealed.
 
 Lists are laid out so that rules can search them by halves: texts are sorted by
@@ -101,8 +102,10 @@ def network_parts(text):
 def shortest_prefixes(texts):
     """The texts that begin with no other one, sorted: what matches one of all matches one of these."""
     kept = []
+    shortest = None
     for text in sorted(set(texts)):
-        if not kept or not text.startswith(kept[-1]):
+        if shortest is None or not text.startswith(shortest):
+            shortest = text
             kept.append(text)
     return tuple(kept)
 
@@ -147,7 +150,8 @@ def as_host(item, what):
         text = text[1:-1]
     if b":" in text:
         try:
-            return str(ipaddress.IPv6Address(text.decode("utf-8"))).encode()
+            address = ipaddress.IPv6Address(text.decode("utf-8"))
+            return str(address.ipv4_mapped or address).encode()
         except ValueError as wrong:
             raise ValueError(f"{what}: {wrong}; a port is given apart") from None
     return text.removesuffix(b".")

@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=True
 """Failure policies: which failures move a search on, and what they say about a destination.
 
 A policy is packed into 60 bytes that are copied into each transaction, so that a

@@ -1,10 +1,12 @@
 # The immutable routing table and its builder.  See tables.pyx.
 
+cimport cython
 from fastsip._core.arena cimport Arena
 from fastsip._core.types cimport table_t
 
 # Owned by Python; kernels get `table` and must not outlive the object.  Before
 # seal() the table is empty, after it nothing in it changes.
+@cython.final
 cdef class Table:
     cdef table_t *table
     cdef Arena arena

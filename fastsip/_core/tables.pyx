@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=True
 """The immutable routing table: what Python decided, laid out for the kernels (rule R4).
 
 Python adds listeners, sets, destinations, policies and rules, then seals; after
@@ -67,6 +68,8 @@ def address_parts(text, port):
         address = ipaddress.ip_address(text)
     except ValueError as wrong:
         raise ValueError(f"address: {wrong}") from None
+    if address.version == 6 and address.ipv4_mapped:
+        address = address.ipv4_mapped
     if address.version == 4:
         return b"\0" * 10 + b"\xff\xff" + address.packed, port, 4, 0
     scope = address.scope_id
@@ -333,8 +336,9 @@ cdef int lay_out_members(table_t *table, Arena arena, set_t *of_set, uint32_t se
     seen = {}
     twins = []
     for given in members:
-        twins.append(seen.get(given["name"], 0))
-        seen[given["name"]] = twins[-1] + 1
+        twin = seen.get(given["name"], 0)
+        seen[given["name"]] = twin + 1
+        twins.append(twin)
     order = sorted(range(len(members)), key=lambda at: -members[at]["priority"])
     for i in range(of_set.count):
         given = members[order[i]]

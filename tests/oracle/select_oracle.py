@@ -1,5 +1,8 @@
 """Slow and obvious: hashing and the choice of a destination, for the kernels to be held against."""
 
+import math
+from dataclasses import dataclass, field
+
 MASK = 2**64 - 1
 
 
@@ -36,3 +39,139 @@ def siphash(key, text, c_rounds, d_rounds):
     for _ in range(d_rounds):
         _sip_round(v)
     return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+def mix(a, b):
+    """hashing.mix, step by step."""
+    x = a ^ (b * 0x9E3779B97F4A7C15 & MASK)
+    x ^= x >> 27
+    x = x * 0x3C79AC492BA7B653 & MASK
+    x ^= x >> 33
+    x = x * 0x1C69B3F74AC4AE35 & MASK
+    return x ^ (x >> 27)
+
+
+UNKNOWN, UP, TRYING, DOWN = range(4)
+HASHED = {0, 1, 2, 3, 5, 7}
+
+
+@dataclass
+class Destination:
+    """What the oracle knows of one; times in ms."""
+
+    id: int
+    weight: int = 1
+    priority: int = 0
+    max_load: int = 0
+    probed: bool = False
+    seed: int = 0
+    admin: int = 0
+    health: int = UNKNOWN
+    since_ms: int = 0
+    retry_after_ms: int = 0
+    trial_ms: int = 0
+    load: int = 0
+
+
+def within_limits(d, now_ms):
+    return d.admin == 0 and now_ms >= d.retry_after_ms and (d.max_load == 0 or d.load < d.max_load)
+
+
+def is_usable(d, now_ms, retry_ms):
+    if not within_limits(d, now_ms):
+        return False
+    if d.health != DOWN:
+        return True
+    return not d.probed and now_ms >= max(d.since_ms, d.trial_ms) + retry_ms
+
+
+@dataclass
+class Set:
+    """One set of destinations, and one shard's position in it."""
+
+    algorithm: int
+    destinations: list
+    tiers: bool = True
+    try_down: bool = False
+    retry_ms: int = 30000
+    position: int = 0
+    current: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.order = sorted(self.destinations, key=lambda d: -d.priority)
+        self.current = {d.id: 0 for d in self.order}
+
+    def contenders(self, tried, allowed):
+        """Those who may win, in order: of the highest tier that has any; weight 0 if nothing else is left."""
+        left = [d for d in self.order if d.id not in tried and allowed(d)]
+        if self.algorithm != 15:
+            left = [d for d in left if d.weight > 0] or left
+        if self.tiers or self.algorithm == 15:
+            left = [d for d in left if d.priority == left[0].priority]
+        return left
+
+    def possible(self, key, tried=(), now_ms=0):
+        """All that the kernel may answer: one, or several where it draws lots; empty for none."""
+        left = self.contenders(tried, lambda d: is_usable(d, now_ms, self.retry_ms))
+        alive = [d for d in self.order if within_limits(d, now_ms) and d.health != DOWN]
+        if not left and self.try_down and not alive:
+            left = self.contenders(tried, lambda d: within_limits(d, now_ms))
+        if not left:
+            return []
+        return self.winners(left, key, first=not tried)
+
+    def winners(self, left, key, first):
+        if self.algorithm in HASHED and key:
+            return [self.hashed(left, key)]
+        if self.algorithm in HASHED | {4, 10, 13}:
+            return [self.in_turn(left, first)]
+        if self.algorithm in (8, 12):
+            return left[:1]
+        if self.algorithm in (9, 11):
+            return [self.smooth(left, first)]
+        if self.algorithm == 14:
+            equal = len({d.priority for d in self.order}) == 1 and self.order[0].priority > 0
+            return [self.in_turn(left, first)] if equal else left[:1]
+        return left
+
+    def hashed(self, left, key):
+        def score(d):
+            u = ((mix(key, d.seed) >> 12) + 0.5) / 2**52
+            return -math.log(u) / (d.weight or 1)
+        return min(left, key=score)
+
+    def in_turn(self, left, first):
+        places = [self.order.index(d) for d in left]
+        winner = min(places, key=lambda place: (place - self.position) % len(self.order))
+        if first:
+            self.position = (winner + 1) % len(self.order)
+        return self.order[winner]
+
+    def smooth(self, left, first):
+        gained = {d.id: self.current[d.id] + (d.weight or 1) for d in left}
+        winner = max(left, key=lambda d: gained[d.id])
+        if first:
+            self.current.update(gained)
+            self.current[winner.id] -= sum(d.weight or 1 for d in left)
+        return winner
+
+
+def health_after(events, rise, fall):
+    """(health, [change per event]) of a run of "failed", "succeeded" and "down", from unknown."""
+    health, in_row, changes = UNKNOWN, 0, []
+    for event in events:
+        before = health
+        if event == "down":
+            health, in_row = DOWN, 0
+        elif event == "failed" and health != DOWN:
+            in_row = in_row + 1 if health == TRYING else 1
+            health, in_row = (DOWN, 0) if in_row >= fall else (TRYING, in_row)
+        elif event == "failed":
+            in_row = 0
+        elif health == DOWN:
+            in_row += 1
+            health, in_row = (UP, 0) if in_row >= rise else (DOWN, in_row)
+        else:
+            health, in_row = UP, 0
+        changes.append({UP: "up", DOWN: "down", TRYING: "trying"}[health] if health != before else "none")
+    return health, changes

@@ -1,0 +1,20 @@
+"""Types of rule conditions; meanings stand in conditions.pyx."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+class Plan(NamedTuple):
+    kind: int
+    negate: bool
+    methods: int
+    texts: tuple[bytes, ...]
+    networks: tuple[tuple[bytes, int, int], ...]
+    tags: tuple[int, ...]
+    header_id: int
+    flag: bool
+    compact: int
+
+def as_host(item: Any, what: str) -> bytes: ...
+def network_parts(text: str) -> tuple[bytes, int, int]: ...
+def shortest_prefixes(texts: Iterable[bytes]) -> tuple[bytes, ...]: ...
+def plan_condition(given: Mapping[str, Any]) -> Plan: ...

@@ -1,0 +1,6 @@
+"""Types of the doors to the rule kernels; meanings stand in rules.pyx."""
+
+from fastsip._core.tables import Table
+
+def match(table: Table, text: bytes, source: str = "192.0.2.99", listener: int = 0) -> int | None: ...
+def own(table: Table, host: bytes, port: int = 0) -> bool: ...

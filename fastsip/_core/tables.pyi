@@ -1,0 +1,79 @@
+"""Types of the routing table's builder; meanings and units stand in tables.pyx."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+class Table:
+    version: int
+    sealed: bool
+
+    def __init__(
+        self,
+        version: int,
+        clocks: tuple[int, int, int, int] = ...,
+        max_message: int = ...,
+        branch_key: bytes = ...,
+    ) -> None: ...
+    @property
+    def pointer(self) -> int: ...
+    def add_listener(self, id: int, tag_id: int, address: str, port: int, sent_by: str | bytes) -> int: ...
+    def add_set(
+        self,
+        id: int,
+        algorithm: int,
+        ruri: int = 0,
+        in_dialog: int = 0,
+        tiers: bool = True,
+        when_all_down: int = 0,
+        limit: int = 0,
+        retry_ms: int = 30000,
+        retry_after_max_ms: int = 60000,
+        hash_key: bytes = ...,
+        key_header: str | bytes = b"",
+    ) -> int: ...
+    def add_destination(
+        self,
+        set_index: int,
+        id: int,
+        cell: int,
+        address: str,
+        port: int,
+        listener_index: int,
+        uri: str | bytes,
+        host_port: str | bytes,
+        weight: int = 1,
+        priority: int = 0,
+        max_load: int = 0,
+        probe: Mapping[str, Any] | None = None,
+        name: str | bytes = b"",
+    ) -> None: ...
+    def add_policy(
+        self,
+        id: int,
+        *,
+        on: Iterable[int | str] = (),
+        timeout_ms: int = 0,
+        progress_ms: int = 0,
+        ring_ms: int = 0,
+        budget_ms: int = 0,
+        after_progress: bool = True,
+        mark: str | Mapping[int | str, str] = "suspect",
+        mark_last: bool = False,
+        then_set: int | None = None,
+        exhausted: tuple[int, str | bytes] | None = None,
+        unavailable: tuple[int, str | bytes] = ...,
+    ) -> int: ...
+    def add_rule(
+        self,
+        id: int,
+        action: int,
+        conditions: Iterable[Mapping[str, Any]] = (),
+        set_index: int = 0,
+        policy_index: int = 0,
+        reply: tuple[int, str | bytes] | None = None,
+        record_route: bool = True,
+        ruri: int = 255,
+    ) -> int: ...
+    def add_own(self, host: str | bytes, port: int = 0) -> None: ...
+    def seal(self) -> Self: ...
+    def members(self, set_index: int) -> list[tuple[int, int, int, int, int, int]]: ...

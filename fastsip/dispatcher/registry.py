@@ -1,0 +1,196 @@
+"""Names to numbers that stay: what stored state calls a listener, a set, a destination, a rule.
+
+Tables are rebuilt at each reload and their indexes mean nothing a moment later; a call
+in set-up names what it uses by a 32-bit id from here (core section 3).  An id is
+given once, counts from 1, and is never given again, also not after its name went.
+
+The file is text, one record per line, only ever appended to::
+
+    fastsip registry 1
+    <crc32 of the rest, 8 hex digits> <id> <kind> <name as a JSON string>
+
+Several processes may use one file (a spare router compiles the next configuration
+while the old one runs): a new name is looked for once more, and written, under a lock.
+
+Must never: rewrite or reorder records.  Called by whoever compiles a configuration.
+"""
+
+import fcntl
+import json
+import os
+import warnings
+import zlib
+from pathlib import Path
+
+KINDS = ("listener", "tag", "set", "destination", "policy", "rule", "hook")
+LAYOUT = 1
+FILE_NAME = "registry"
+HEAD = b"fastsip registry "
+LAST_ID = 2**32 - 1
+
+
+class RegistryError(Exception):
+    """The file cannot be used: another program's, of a newer layout, or full."""
+
+
+def write_record(number: int, kind: str, name: str) -> bytes:
+    """One line with its checksum."""
+    rest = f"{number} {kind} {json.dumps(name)}".encode()
+    return b"%08x %b\n" % (zlib.crc32(rest), rest)
+
+
+def parse_record(line: bytes) -> tuple[int, str, str] | None:
+    """(id, kind, name) of a whole line, None for a damaged one."""
+    checksum, _, rest = line.removesuffix(b"\n").partition(b" ")
+    if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(rest):
+        return None
+    number, kind, name = rest.decode().split(" ", 2)
+    return int(number), kind, json.loads(name)
+
+
+class Registry:
+    """Registry(run_dir): (kind, name) -> id.
+
+    Kinds are those of KINDS, names any text.  A damaged tail (a machine that stopped
+    while it wrote) is cut off with a warning; RegistryError says why a file cannot be used.
+    """
+
+    def __init__(self, run_dir: str | os.PathLike[str]) -> None:
+        self.path = Path(run_dir) / FILE_NAME
+        self._ids: dict[tuple[str, str], int] = {}
+        self._names: dict[int, tuple[str, str]] = {}
+        self._last_id = 0
+        self._read_bytes = 0
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        try:
+            with self._locked():
+                self._open_file()
+        except BaseException:
+            self._release()
+            raise
+
+    def __enter__(self) -> "Registry":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def id(self, kind: str, name: str) -> int:
+        """The id of this name, given now if it has none."""
+        if kind not in KINDS:
+            raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
+        known = self._ids.get((kind, name))
+        if known is not None:
+            return known
+        with self._locked():
+            # Another process may have been faster.
+            self._read_on()
+            if (kind, name) not in self._ids:
+                self._append(kind, name)
+        return self._ids[kind, name]
+
+    def find(self, kind: str, name: str) -> int | None:
+        """The id of this name if it has one."""
+        return self._ids.get((kind, name))
+
+    def name(self, number: int) -> tuple[str, str] | None:
+        """(kind, name) of an id."""
+        return self._names.get(number)
+
+    def close(self) -> None:
+        """Writes through to the disk; the registry cannot be used afterwards."""
+        if self._fd < 0:
+            return
+        try:
+            os.fsync(self._fd)
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        os.close(self._fd)
+        self._fd = -1
+
+    def _locked(self) -> "_Lock":
+        if self._fd < 0:
+            raise ValueError("the registry is closed")
+        return _Lock(self._fd)
+
+    def _open_file(self) -> None:
+        head = os.pread(self._fd, 64, 0)
+        expected = HEAD + b"%d\n" % LAYOUT
+        if head.startswith(expected):
+            self._read_bytes = len(expected)
+            self._read_on()
+        elif expected.startswith(head):
+            # New, or its making was cut short.
+            os.ftruncate(self._fd, 0)
+            self._write(expected)
+        elif head.startswith(HEAD):
+            layout = head.removeprefix(HEAD).split(b"\n")[0].decode("ascii", "replace")
+            raise RegistryError(f"{self.path}: of a newer version (layout {layout}, known is {LAYOUT})")
+        else:
+            raise RegistryError(f"{self.path}: not a registry; move it aside to start with an empty one")
+
+    def _read_on(self) -> None:
+        """Takes in what was appended since; the lock is held."""
+        size = os.fstat(self._fd).st_size
+        lines = os.pread(self._fd, size - self._read_bytes, self._read_bytes).splitlines(keepends=True)
+        records = [parse_record(line) for line in lines]
+        whole = max((at for at, record in enumerate(records, 1) if record), default=0)
+        for line, record in zip(lines[:whole], records, strict=False):
+            self._read_bytes += len(line)
+            if record is None:
+                warnings.warn(f"{self.path}: a damaged record is left out: {line!r}", stacklevel=2)
+                self._last_id += 1
+            else:
+                self._take(*record)
+        if whole < len(lines):
+            self._cut(lines[whole:])
+
+    def _cut(self, lines: list[bytes]) -> None:
+        """Drops a damaged tail; the ids that may have stood in it are not given again."""
+        warnings.warn(f"{self.path}: {len(lines)} damaged record(s) cut off the end", stacklevel=2)
+        os.ftruncate(self._fd, self._read_bytes)
+        self._last_id += len(lines)
+
+    def _take(self, number: int, kind: str, name: str) -> None:
+        self._ids[kind, name] = number
+        self._names[number] = (kind, name)
+        self._last_id = max(self._last_id, number)
+
+    def _append(self, kind: str, name: str) -> None:
+        if self._last_id >= LAST_ID:
+            raise RegistryError(f"{self.path}: all ids are given")
+        number = self._last_id + 1
+        self._write(write_record(number, kind, name))
+        self._take(number, kind, name)
+
+    def _write(self, record: bytes) -> None:
+        """Appends all of it or nothing."""
+        try:
+            written = os.write(self._fd, record)
+        except OSError:
+            written = 0
+            raise
+        finally:
+            if written != len(record):
+                os.ftruncate(self._fd, self._read_bytes)
+        if written != len(record):
+            raise RegistryError(f"{self.path}: no room for another record")
+        self._read_bytes += written
+
+
+class _Lock:
+    """An advisory lock on an open file, between processes and between openings."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __enter__(self) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
