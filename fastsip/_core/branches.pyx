@@ -1,0 +1,319 @@
+"""Branches: each attempt at a destination is a client transaction of its own.
+
+Makes the request of a branch (16.6), its CANCEL (9.1) and its ACK (17.1.1.3),
+keeps them in the branch's block and sends from there.  Decides nothing: what
+happens on which event is in transactions, what it means for the call in search.
+
+A branch's block is the request as sent.  When this branch changed the
+Request-URI, the one it had before follows the message (identity.ruri_len
+bytes), so that the next branch can start from it again.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from fastsip._core.core cimport N_NO_ROOM, arm_slot, count, find_listener, queue_message, take_scratch
+from fastsip._core.edits cimport (clear_edits, edit_delete, edit_insert, edit_replace, take_room,
+                                  write_edits)
+from fastsip._core.parser cimport parse_message, parse_routing, parse_second_via
+from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT, OWES_ACK,
+                                  OWES_CANCEL, OWES_REQUEST, SLOT_BITS, begin_block, block_at, block_t, commit,
+                                  drop_block, end_block, give_slot, index_insert, index_remove, link_child,
+                                  record_of, record_t, slot_at, slot_t, take_slot, unlink_child, word_generation, word_kind,
+                                  word_owes, word_state, write_identity)
+from fastsip._core.timers cimport disarm_timer
+from fastsip._core.transactions cimport CALLING
+from fastsip._core.types cimport (E_BAD, E_FULL, E_NONE, E_ROOM, H_CALL_ID, H_CSEQ, H_FROM, H_MAX_FORWARDS,
+                                  H_ROUTE, H_TO, H_VIA, M_INVITE, MAX_MESSAGE, NO_HEADER, OK, header_t,
+                                  listener_t, policy_copy_t, via_t)
+from fastsip._core.via cimport (RECEIVED_ROOM, VIA_ROOM, branch_value, write_received, write_record_route,
+                                write_via)
+from fastsip._core.write cimport put, put_number
+
+cdef enum:
+    HOP_REQUEST_ROOM = 128      # of a CANCEL or ACK, beyond what it copies
+    TOP_ROOM = 700              # our Via, Record-Route and Max-Forwards
+
+
+cdef int read_request(core_t *core, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef const record_t *record = record_of(slot)
+    cdef uint32_t len = record.client.request.len
+    cdef int code
+    if len == 0 or record.client.flags & CLIENT_HAS_ACK:
+        return E_NONE
+    len -= slot.identity.client.ruri_len
+    code = parse_message(block_at(core.store, ref, record.client.request.unit), len, &core.stored)
+    if code < 0:
+        return code
+    code = parse_routing(&core.stored)
+    return code if code < 0 else <int>len
+
+
+# ---------------------------------------------------------------- forwarding
+
+cdef void edit_max_forwards(core_t *core, const message_t *m, char *top, int *n) noexcept nogil:
+    """16.6 item 3: one less, or 70 when the request has none."""
+    cdef const header_t *header
+    cdef char *text
+    if m.max_forwards < 0:
+        n[0] += put(top + n[0], b"Max-Forwards: 70\r\n", 18)
+        return
+    text = take_room(&core.edits, 4)
+    if text == NULL:
+        return
+    header = &m.headers[m.first[H_MAX_FORWARDS]]
+    edit_replace(&core.edits, header.value_off, header.value_len, text, put_number(text, m.max_forwards - 1))
+
+
+cdef void edit_received(core_t *core, const message_t *m, const addr_t *source) noexcept nogil:
+    cdef char *text = take_room(&core.edits, RECEIVED_ROOM)
+    cdef uint32_t off = 0
+    cdef int len
+    if text == NULL:
+        return
+    len = write_received(m, source, text, &off)
+    if len:
+        edit_insert(&core.edits, off, text, len)
+
+
+cdef void edit_top(core_t *core, const message_t *m, const hop_t *hop, uint64_t branch, uint32_t ref,
+                   uint32_t generation, bint fresh) noexcept nogil:
+    """Our Via and Record-Route before all other headers, in the place of our last ones when read back."""
+    cdef const listener_t *listener = find_listener(core.table, hop.flow.listener_id)
+    cdef char *top = take_room(&core.edits, TOP_ROOM)
+    cdef int n = 0
+    cdef uint32_t cut = 0
+    if listener == NULL or top == NULL:
+        core.edits.overflow = 1
+        return
+    n = write_via(core, top, listener, branch, ref, generation)
+    if hop.record_route:
+        n += write_record_route(top + n, listener)
+    if fresh:
+        edit_max_forwards(core, m, top, &n)
+    else:
+        cut = m.headers[1 if hop.record_route else 0].end_off - m.headers_off
+    edit_replace(&core.edits, m.headers_off, cut, top, n)
+
+
+cdef void edit_cuts(core_t *core, const hop_t *hop) noexcept nogil:
+    cdef int i
+    for i in range(hop.cut_count):
+        edit_delete(&core.edits, hop.cuts[i].off, hop.cuts[i].len)
+
+
+cdef void edit_forwarded(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
+    """Without state: the branch is recomputed for each copy, the hint leads nowhere."""
+    clear_edits(&core.edits)
+    edit_top(core, m, hop, branch_value(core.table, m, &m.via, 0), NO_SLOT, 0, True)
+    edit_cuts(core, hop)
+    if hop.ruri.len:
+        edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
+    edit_received(core, m, source)
+
+
+cdef void edit_ruri(core_t *core, const message_t *m, uint32_t origin, const hop_t *hop, text_t *original) noexcept nogil:
+    """The new Request-URI; `original` becomes what the caller asked for, if that differs."""
+    cdef slot_t *slot
+    cdef const block_t *block
+    original.len = 0
+    if origin != NO_SLOT and slot_at(core.store, origin).identity.client.ruri_len:
+        slot = slot_at(core.store, origin)
+        block = &record_of(slot).client.request
+        original.len = slot.identity.client.ruri_len
+        original.at = block_at(core.store, origin, block.unit) + block.len - original.len
+    if hop.ruri.len:
+        if original.len == 0:
+            original.at = m.buf + m.ruri.off
+            original.len = m.ruri.len
+        edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
+    elif original.len:
+        edit_replace(&core.edits, m.ruri.off, m.ruri.len, original.at, original.len)
+        original.len = 0
+
+
+cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_t *trailer,
+                     block_t *block) noexcept nogil:
+    """OK; E_ROOM beyond the largest message, E_FULL without a free block.  `trailer` may be NULL."""
+    cdef uint32_t len = m.len + core.edits.growth
+    cdef uint32_t more = trailer.len if trailer != NULL else 0
+    cdef char *at
+    if core.edits.overflow or len > MAX_MESSAGE:
+        return E_ROOM
+    at = begin_block(core.store, ref, len + more, block)
+    if at == NULL:
+        return E_FULL
+    write_edits(&core.edits, m.buf, m.len, at, len)
+    if more:
+        memcpy(at + len, trailer.at, more)
+    end_block()
+    return OK
+
+
+cdef void first_clocks(core_t *core, int kind, const hop_t *hop, record_t *record) noexcept nogil:
+    """Timers A and B, or E and F; the policy's `timeout` shortens B or F."""
+    cdef uint32_t t1 = core.table.clocks.t1_ms
+    cdef uint32_t timeout = 64 * t1
+    if hop.timeout_ms and hop.timeout_ms < timeout:
+        timeout = hop.timeout_ms
+    record.client.interval_ms = <uint16_t>t1
+    record.client.retransmit_ms = core.now_ms + t1
+    record.client.expire_ms = core.now_ms + timeout
+
+
+cdef int make_branch(core_t *core, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
+                     uint32_t origin, const hop_t *hop) noexcept nogil:
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef int kind = KIND_CLIENT_INVITE if server.method == M_INVITE else KIND_CLIENT_OTHER
+    cdef uint32_t ref = take_slot(core.store, parent >> SLOT_BITS, True)
+    cdef slot_t identity
+    cdef record_t record
+    cdef via_t via = m.via
+    cdef text_t original
+    cdef int code
+    if ref == NO_SLOT:
+        return E_FULL
+    memset(&identity, 0, sizeof(identity))
+    memset(&record, 0, sizeof(record))
+    if source == NULL and parse_second_via(m, &via) < 0:
+        give_slot(core.store, ref)
+        return E_BAD
+    identity.key = branch_value(core.table, m, &via, attempt)
+    clear_edits(&core.edits)
+    edit_top(core, m, hop, identity.key, ref, word_generation(slot_at(core.store, ref).commit) + 1, source != NULL)
+    edit_cuts(core, hop)
+    edit_ruri(core, m, origin, hop, &original)
+    if source != NULL:
+        edit_received(core, m, source)
+    code = write_block(core, ref, m, &original, &record.client.request)
+    if code < 0:
+        give_slot(core.store, ref)
+        return code
+    identity.parent = parent
+    identity.parent_generation = word_generation(server.commit) + (word_kind(server.commit) == KIND_FREE)
+    identity.created_ms = core.now_ms
+    identity.method = server.method
+    identity.attempt = <uint8_t>attempt
+    identity.record_routed = hop.record_route
+    identity.cseq = m.cseq
+    identity.identity.client.target = hop.flow
+    identity.identity.client.destination_id = hop.destination_id
+    identity.identity.client.destination_hint = hop.destination
+    identity.identity.client.ruri_len = <uint16_t>original.len
+    first_clocks(core, kind, hop, &record)
+    write_identity(core.store, ref, &identity)
+    commit(core.store, ref, kind, CALLING, OWES_REQUEST, &record)
+    index_insert(core.store, ref)
+    link_child(core.store, ref)
+    arm_slot(core, ref, kind, &record)
+    return <int>ref
+
+
+# ---------------------------------------------------------------- sending
+
+cdef void send_request(core_t *core, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef const block_t *block = &record_of(slot).client.request
+    cdef bint is_ack = (record_of(slot).client.flags & CLIENT_HAS_ACK) != 0
+    cdef uint32_t len = block.len
+    if len == 0:
+        return
+    if not is_ack:
+        len -= slot.identity.client.ruri_len
+    queue_message(core, block_at(core.store, ref, block.unit), len, &slot.identity.client.target, ref,
+                  OWES_ACK if is_ack else OWES_REQUEST)
+
+
+cdef uint32_t hop_request_room(const message_t *request, const message_t *to_of) noexcept nogil:
+    return request.headers_end + to_of.headers_end + HOP_REQUEST_ROOM
+
+
+cdef inline int put_header(char *out, const message_t *m, int i) noexcept nogil:
+    return put(out, m.buf + m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
+
+
+cdef int write_hop_request(char *out, const char *method, uint32_t method_len, const message_t *request,
+                           const message_t *to_of) noexcept nogil:
+    """A CANCEL or ACK of `request`: its Request-URI, topmost Via, Route, From, Call-ID and CSeq number."""
+    cdef int n = put(out, method, method_len)
+    cdef int i
+    n += put(out + n, b" ", 1)
+    n += put(out + n, request.buf + request.ruri.off, request.ruri.len)
+    n += put(out + n, b" SIP/2.0\r\n", 10)
+    n += put_header(out + n, request, request.first[H_VIA])
+    n += put(out + n, b"Max-Forwards: 70\r\n", 18)
+    i = request.first[H_ROUTE]
+    while i != NO_HEADER:
+        n += put_header(out + n, request, i)
+        i = request.headers[i].next
+    n += put_header(out + n, request, request.first[H_FROM])
+    n += put_header(out + n, to_of, to_of.first[H_TO])
+    n += put_header(out + n, request, request.first[H_CALL_ID])
+    n += put(out + n, b"CSeq: ", 6)
+    n += put_number(out + n, request.cseq)
+    n += put(out + n, b" ", 1)
+    n += put(out + n, method, method_len)
+    return n + put(out + n, b"\r\nContent-Length: 0\r\n\r\n", 23)
+
+
+cdef void send_cancel(core_t *core, uint32_t ref) noexcept nogil:
+    cdef char *at
+    if read_request(core, ref) < 0:
+        return
+    at = take_scratch(core, hop_request_room(&core.stored, &core.stored))
+    if at == NULL:
+        return
+    queue_message(core, at, write_hop_request(at, b"CANCEL", 6, &core.stored, &core.stored),
+                  &slot_at(core.store, ref).identity.client.target, ref, OWES_CANCEL)
+
+
+cdef void send_ack(core_t *core, uint32_t ref, const message_t *response) noexcept nogil:
+    """From the kept ACK when there is one, else from the request."""
+    cdef char *at
+    if record_of(slot_at(core.store, ref)).client.flags & CLIENT_HAS_ACK:
+        send_request(core, ref)
+        return
+    if read_request(core, ref) < 0:
+        return
+    at = take_scratch(core, hop_request_room(&core.stored, response))
+    if at == NULL:
+        return
+    queue_message(core, at, write_hop_request(at, b"ACK", 3, &core.stored, response),
+                  &slot_at(core.store, ref).identity.client.target, ref, OWES_ACK)
+
+
+cdef void keep_ack(core_t *core, uint32_t ref, const message_t *response) noexcept nogil:
+    """Replaces the request block by the ACK: from now on nothing else is sent by this branch."""
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record = record_of(slot)[0]
+    cdef block_t old = record.client.request
+    cdef uint32_t room
+    cdef char *text
+    cdef char *at
+    cdef int len
+    if read_request(core, ref) < 0:
+        return
+    room = hop_request_room(&core.stored, response)
+    text = take_scratch(core, room)
+    if text == NULL:
+        return
+    len = write_hop_request(text, b"ACK", 3, &core.stored, response)
+    at = begin_block(core.store, ref, len, &record.client.request)
+    if at == NULL:
+        return
+    memcpy(at, text, len)
+    end_block()
+    record.client.flags |= CLIENT_HAS_ACK
+    commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+    drop_block(&core.pending, ref, &old)
+
+
+cdef void end_branch(core_t *core, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef block_t block = record_of(slot).client.request
+    disarm_timer(core.wheel, ref)
+    unlink_child(core.store, ref)
+    index_remove(core.store, ref)
+    give_slot(core.store, ref)
+    drop_block(&core.pending, ref, &block)

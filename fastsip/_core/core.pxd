@@ -1,0 +1,124 @@
+# What one shard has in its hands while it works.  See core.pyx.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from fastsip._core.types cimport addr_t, destination_t, flow_t, listener_t, message_t, policy_t, set_t, table_t, uri_t
+from fastsip._core.edits cimport edits_t
+from fastsip._core.net cimport net_t
+from fastsip._core.ring cimport ring_t, sleeper_t
+from fastsip._core.select cimport cell_t, positions_t
+from fastsip._core.slots cimport pending_t, record_t, store_t
+from fastsip._core.timers cimport wheel_t
+
+cdef enum:
+    SCRATCH_BYTES = 0x100000
+    MESSAGE_ROOM = 65536        # the largest message that we send
+    OUTBOX_RESERVE = 40         # messages that one event may cause
+    PENDING_RESERVE = 80        # blocks that one event may drop
+
+# Index of core_t.counters; the names stand in core.pyx in this order.
+cdef enum counter_id:
+    N_DATAGRAMS = 0
+    N_REQUESTS
+    N_RESPONSES
+    N_INVITES
+    N_HANDED_OVER
+    N_HANDED_OVER_FULL
+    N_RETRANSMITTED_REQUESTS    # repeated requests that met their transaction
+    N_RETRANSMISSIONS_SENT      # ours
+    N_TIMEOUTS
+    N_FAILOVERS
+    N_EXHAUSTED
+    N_CANCELS
+    N_NOT_SIP
+    N_KEEP_ALIVES
+    N_MALFORMED
+    N_STRAY_RESPONSES
+    N_STRAY_ACKS
+    N_REFUSED_REQUESTS
+    N_NO_RULE
+    N_STORE_FULL
+    N_NO_ROOM
+    N_TRANSACTIONS
+    N_TRANSACTIONS_ENDED
+    N_TRANSPORT_FAILURES
+    N_ABANDONED
+    N_LATE_ANSWERS
+    N_PROBES
+    N_PROBE_FAILURES
+    N_EVENTS_DROPPED
+    N_RECEIVE_CALLS
+    N_RECEIVED
+    N_SEND_CALLS
+    N_SENT
+    N_SENT_LOST
+    N_KERNEL_DROPS
+    N_WAITS
+    N_OVER_1300
+    N_OVER_1472
+    N_WAKES
+    COUNTER_COUNT
+
+# A record of the event ring to the control plane (core section 6: a hint).
+cdef enum event_kind:
+    EVENT_HEALTH = 1            # reason = health_event
+    EVENT_FAILOVER = 2          # reason = failure_reason or 0, status
+    EVENT_EXHAUSTED = 3
+
+cdef struct event_t:
+    uint32_t kind
+    uint32_t destination_id
+    uint32_t reason
+    uint32_t status
+    uint64_t at_ms
+    uint32_t after_ms           # since the search began
+    uint32_t call_id_len
+    char call_id[128]           # cut
+
+# Everything a kernel above `slots` needs; one per shard, owned by Shard (or by
+# the test bench), valid for its whole life.
+cdef struct core_t:
+    uint64_t now_ms             # CLOCK_BOOTTIME, read once per batch
+    const table_t *table        # re-read after each sleep
+    store_t *store
+    wheel_t *wheel
+    net_t *net
+    cell_t *cells
+    positions_t *positions
+    uint64_t *counters
+    ring_t *events
+    sleeper_t *control          # the control plane, to be woken for events
+    uint32_t shard
+    uint32_t shard_count
+    pending_t pending
+    uint32_t scratch_used
+    char *scratch               # SCRATCH_BYTES; messages that no block holds
+    edits_t edits
+    message_t incoming
+    message_t stored            # a message parsed from a block
+
+cdef inline void count(core_t *core, int counter) noexcept nogil:
+    core.counters[counter] += 1
+
+cdef bint needs_flush(const core_t *core) noexcept nogil
+cdef char *take_scratch(core_t *core, uint32_t len) noexcept nogil
+
+# Queues bytes that stay valid until the flush.  `owes` is cleared in the
+# owner's slot when they were sent; owner NO_SLOT = nobody owes them.
+cdef void queue_message(core_t *core, const char *at, uint32_t len, const flow_t *flow,
+                        uint32_t owner, int owes) noexcept nogil
+
+# Writes the edited message into scratch and queues it there.
+cdef int send_edited(core_t *core, const message_t *m, const flow_t *flow) noexcept nogil
+
+cdef const listener_t *find_listener(const table_t *table, uint32_t listener_id) noexcept nogil
+cdef int find_listener_index(const table_t *table, uint32_t listener_id) noexcept nogil
+cdef int find_destination(const table_t *table, uint32_t destination_id, uint32_t hint) noexcept nogil
+cdef int find_set(const table_t *table, uint32_t set_id) noexcept nogil
+cdef int find_policy(const table_t *table, uint32_t policy_id) noexcept nogil
+cdef int find_by_address(const table_t *table, const addr_t *addr) noexcept nogil
+
+# Sets the slot's timer to the earliest of its record's deadlines.
+cdef void arm_slot(core_t *core, uint32_t ref, int kind, const record_t *record) noexcept nogil
+
+cdef void emit_event(core_t *core, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,
+                     uint64_t since_ms, const char *call_id, uint32_t len) noexcept nogil

@@ -1,0 +1,175 @@
+"""The working state of one shard and the few things all of its kernels do with it.
+
+Queue a message, find what an id names in today's table, arm a slot's timer,
+tell the control plane.  Nothing here knows SIP.  Used by transactions, the
+proxy files and shard.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy
+
+from fastsip._core.edits cimport write_edits
+from fastsip._core.net cimport SEND_BATCH, outgoing_t, take_outgoing
+from fastsip._core.ring cimport push_begin, push_done, wake
+from fastsip._core.slots cimport (NO_SLOT, PENDING_BLOCKS, is_server, slot_at, slot_t, word_generation)
+from fastsip._core.timers cimport arm_timer, disarm_timer
+from fastsip._core.types cimport E_NONE, E_ROOM, MAX_MESSAGE, addr_t, flow_t, listener_t, message_t, table_t
+
+# In the order of counter_id.
+COUNTER_NAMES = (
+    "datagrams", "requests", "responses", "invites", "handed_over", "handed_over_full",
+    "retransmitted_requests", "retransmissions_sent", "timeouts", "failovers", "exhausted", "cancels",
+    "not_sip", "keep_alives", "malformed", "stray_responses", "stray_acks", "refused_requests", "no_rule",
+    "store_full", "no_room", "transactions", "transactions_ended", "transport_failures", "abandoned",
+    "late_answers", "probes", "probe_failures", "events_dropped", "receive_calls", "received", "send_calls",
+    "sent", "sent_lost", "kernel_drops", "waits", "over_1300", "over_1472", "wakes",
+)
+assert len(COUNTER_NAMES) == COUNTER_COUNT
+
+
+cdef bint needs_flush(const core_t *core) noexcept nogil:
+    """True when the next event might not find room in outbox, scratch or pending."""
+    return (core.net.out_count > SEND_BATCH - OUTBOX_RESERVE
+            or core.scratch_used > SCRATCH_BYTES - 6 * MESSAGE_ROOM
+            or core.pending.count > PENDING_BLOCKS - PENDING_RESERVE)
+
+
+cdef char *take_scratch(core_t *core, uint32_t len) noexcept nogil:
+    """Bytes that live until the flush, or NULL (counted)."""
+    cdef char *at = core.scratch + core.scratch_used
+    if core.scratch_used + len > SCRATCH_BYTES:
+        count(core, N_NO_ROOM)
+        return NULL
+    core.scratch_used += (len + 63) & ~<uint32_t>63
+    return at
+
+
+cdef void queue_message(core_t *core, const char *at, uint32_t len, const flow_t *flow,
+                        uint32_t owner, int owes) noexcept nogil:
+    cdef outgoing_t *out
+    cdef int listener = find_listener_index(core.table, flow.listener_id)
+    if listener < 0:
+        count(core, N_SENT_LOST)
+        return
+    out = take_outgoing(core.net)
+    if out == NULL:
+        count(core, N_NO_ROOM)
+        return
+    out.at = at
+    out.len = len
+    out.listener = listener
+    out.to = flow.remote
+    out.owner = <uint64_t>NO_SLOT
+    out.owner_generation = 0
+    if owner != NO_SLOT:
+        out.owner = (<uint64_t>owes << 32) | owner
+        out.owner_generation = word_generation(slot_at(core.store, owner).commit)
+
+
+cdef int send_edited(core_t *core, const message_t *m, const flow_t *flow) noexcept nogil:
+    """The length sent, or E_ROOM."""
+    cdef uint32_t room = m.len + core.edits.growth
+    cdef char *at
+    cdef int len
+    if room > MAX_MESSAGE:
+        return E_ROOM
+    at = take_scratch(core, room)
+    if at == NULL:
+        return E_ROOM
+    len = write_edits(&core.edits, m.buf, m.len, at, room)
+    if len > 0:
+        queue_message(core, at, len, flow, NO_SLOT, 0)
+    return len
+
+
+cdef const listener_t *find_listener(const table_t *table, uint32_t listener_id) noexcept nogil:
+    cdef int index = find_listener_index(table, listener_id)
+    return NULL if index < 0 else &table.listeners[index]
+
+
+cdef int find_listener_index(const table_t *table, uint32_t listener_id) noexcept nogil:
+    cdef uint32_t i
+    for i in range(table.listener_count):
+        if table.listeners[i].id == listener_id:
+            return i
+    return E_NONE
+
+
+cdef int find_destination(const table_t *table, uint32_t destination_id, uint32_t hint) noexcept nogil:
+    """Its index in this table; `hint` is where it was when the caller last looked."""
+    cdef uint32_t i
+    if destination_id == 0:
+        return E_NONE
+    if hint < table.destination_count and table.destinations[hint].id == destination_id:
+        return hint
+    for i in range(table.destination_count):
+        if table.destinations[i].id == destination_id:
+            return i
+    return E_NONE
+
+
+cdef int find_set(const table_t *table, uint32_t set_id) noexcept nogil:
+    cdef uint32_t i
+    for i in range(table.set_count):
+        if table.sets[i].id == set_id:
+            return i
+    return E_NONE
+
+
+cdef int find_policy(const table_t *table, uint32_t policy_id) noexcept nogil:
+    cdef uint32_t i
+    for i in range(table.policy_count):
+        if table.policies[i].copy.policy_id == policy_id:
+            return i
+    return E_NONE
+
+
+cdef int find_by_address(const table_t *table, const addr_t *addr) noexcept nogil:
+    """A destination that has this IP address (the port may differ), as index."""
+    cdef uint32_t i
+    for i in range(table.destination_count):
+        if memcmp(table.destinations[i].addr.ip, addr.ip, 16) == 0:
+            return i
+    return E_NONE
+
+
+cdef inline uint64_t earlier(uint64_t a, uint64_t b) noexcept nogil:
+    """Of two deadlines; 0 = none."""
+    if a == 0 or (b != 0 and b < a):
+        return b
+    return a
+
+
+cdef void arm_slot(core_t *core, uint32_t ref, int kind, const record_t *record) noexcept nogil:
+    cdef uint64_t at
+    if is_server(kind):
+        at = earlier(record.server.retransmit_ms, record.server.expire_ms)
+    else:
+        at = earlier(earlier(record.client.retransmit_ms, record.client.expire_ms), record.client.c_ms)
+    if at == 0:
+        disarm_timer(core.wheel, ref)
+    else:
+        arm_timer(core.wheel, ref, at)
+
+
+cdef void emit_event(core_t *core, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,
+                     uint64_t since_ms, const char *call_id, uint32_t len) noexcept nogil:
+    cdef event_t *event
+    if core.events == NULL:
+        return
+    event = <event_t *>push_begin(core.events, sizeof(event_t))
+    if event == NULL:
+        count(core, N_EVENTS_DROPPED)
+        return
+    event.kind = kind
+    event.destination_id = destination_id
+    event.reason = reason
+    event.status = status
+    event.at_ms = core.now_ms
+    event.after_ms = <uint32_t>(core.now_ms - since_ms) if since_ms else 0
+    event.call_id_len = len if len < 128 else 128
+    if event.call_id_len:
+        memcpy(event.call_id, call_id, event.call_id_len)
+    push_done(core.events, sizeof(event_t))
+    if core.control != NULL:
+        wake(core.control)

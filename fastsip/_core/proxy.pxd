@@ -1,0 +1,12 @@
+# The way in: one datagram, one step.  See proxy.pyx.
+
+from libc.stdint cimport uint32_t
+from fastsip._core.core cimport core_t
+from fastsip._core.types cimport addr_t
+
+# Takes one datagram of a call that this shard owns.  `at` stays valid until the flush.
+cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t listener,
+                          const addr_t *source) noexcept nogil
+
+# What flush_outbox could not send, by its owner (see outgoing_t).
+cdef void message_failed(core_t *core, uint32_t ref, uint32_t generation, int owes, bint too_big) noexcept nogil

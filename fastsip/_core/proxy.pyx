@@ -1,0 +1,299 @@
+"""The way in: sanity, matching, routing (design section 6, RFC 3261 16.3 to 16.6).
+
+Order for every request: sanity → CANCEL, ACK and retransmissions → in-dialog by
+route → the rules, in order, first match wins.  Responses go to their branch by
+our hint, else by the index, else statelessly where wire section 2 allows it.
+Never answers an ACK.  Called by shard with datagrams of calls that it owns.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from fastsip._core.branches cimport edit_forwarded, hop_t
+from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_MALFORMED, N_NOT_SIP, N_NO_RULE, N_REQUESTS,
+                                 N_RESPONSES, N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, count, find_by_address,
+                                 send_edited)
+from fastsip._core.parser cimport parse_message, parse_routing
+from fastsip._core.refusals cimport refuse, refuse_malformed, refuse_overload, refuse_unavailable
+from fastsip._core.replies cimport answer, reply_flow
+from fastsip._core.responses cimport process_response
+from fastsip._core.routing cimport aim_by_route, cut_routes, read_route, route_t, selection_key
+from fastsip._core.rules cimport is_own, match_rules
+from fastsip._core.search cimport aim_at, branch_input, cancel_search, choose_next, start_branch
+from fastsip._core.slots cimport (KIND_CLIENT_INVITE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_REQUEST,
+                                  give_slot, index_find, index_insert, is_server, partition_of, slot_at, slot_t,
+                                  take_slot, word_generation, word_kind, write_identity)
+from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
+from fastsip._core.types cimport (ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, E_SCHEME,
+                                  H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER,
+                                  M_SUBSCRIBE, NO_HEADER, OK, addr_t, flow_t, message_t, policy_copy_t, rule_t,
+                                  set_t, uri_t)
+from fastsip._core.upstream cimport server_input
+from fastsip._core.uri cimport parse_uri
+from fastsip._core.via cimport reply_address, server_key
+
+cdef enum:
+    RURI_OF_SET = 255
+
+
+cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t listener,
+                          const addr_t *source) noexcept nogil:
+    cdef message_t *m = &core.incoming
+    cdef int code = parse_message(at, len, m)
+    count(core, N_DATAGRAMS)
+    if code == E_EMPTY:
+        count(core, N_KEEP_ALIVES)
+        return
+    if code == E_NOT_SIP:
+        count(core, N_NOT_SIP)
+        return
+    if code == OK or m.is_request:
+        code = min(code, parse_routing(m)) if code == OK else code
+    if not m.is_request:
+        count(core, N_RESPONSES)
+        if code == OK:
+            process_response(core, m, listener, source)
+        else:
+            count(core, N_MALFORMED)
+        return
+    count(core, N_REQUESTS)
+    if code != OK:
+        refuse_malformed(core, m, code, listener, source)
+    elif len > core.table.max_message:
+        refuse(core, m, listener, source, 513)
+    elif m.method == M_ACK:
+        process_ack(core, m, listener, source)
+    elif m.method == M_CANCEL:
+        process_cancel(core, m, listener, source)
+    else:
+        process_request(core, m, listener, source)
+
+
+cdef inline uint32_t partition_for(core_t *core, const message_t *m) noexcept nogil:
+    return partition_of(core.store, m.buf + m.call_id.off, m.call_id.len)
+
+
+cdef void process_request(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    cdef int kind = KIND_SERVER_INVITE if m.method == M_INVITE else KIND_SERVER_OTHER
+    cdef uint64_t key = server_key(core, m, False)
+    cdef uint32_t ref = index_find(core.store, partition_for(core, m), key, kind)
+    if ref != NO_SLOT:
+        server_input(core, ref, REPEATED, m, source)
+        return
+    if m.method == M_INVITE:
+        count(core, N_INVITES)
+    new_request(core, m, key, listener, source)
+
+
+# ---------------------------------------------------------------- CANCEL and ACK
+
+cdef void process_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    """16.10.  The 200 needs no transaction: the same CANCEL always finds the same INVITE."""
+    cdef uint32_t ref = index_find(core.store, partition_for(core, m), server_key(core, m, True), KIND_SERVER_INVITE)
+    cdef flow_t flow
+    if ref == NO_SLOT:
+        refuse(core, m, listener, source, 481)
+        return
+    reply_flow(core, m, source, listener, &flow)
+    flow.remote = source[0]
+    answer(core, m, &flow, 200, NULL, NULL)
+    cancel_search(core, ref)
+
+
+cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    """The ACK of a final response ends here; that of a 2xx goes on by its route set, without state."""
+    cdef uint32_t ref = index_find(core.store, partition_for(core, m), server_key(core, m, False), KIND_SERVER_INVITE)
+    cdef uri_t ruri
+    cdef route_t route
+    cdef hop_t hop
+    if ref != NO_SLOT and server_input(core, ref, GOT_ACK, m, source) == 0:
+        return
+    memset(&hop, 0, sizeof(hop))
+    if (m.max_forwards == 0 or parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) < 0
+            or read_route(core, m, &ruri, &route, &hop) < 0 or not may_follow_route(core, m, &route, source)
+            or aim_by_route(core, m, &route, listener, &hop) < 0):
+        count(core, N_STRAY_ACKS)
+        return
+    edit_forwarded(core, m, source, &hop)
+    send_edited(core, m, &hop.flow)
+
+
+# ---------------------------------------------------------------- a new request
+
+cdef bint is_for_us(core_t *core, const message_t *m, const uri_t *ruri) noexcept nogil:
+    return ruri.user.len == 0 and is_own(core.table, m.buf + ruri.host.off, ruri.host.len, ruri.port)
+
+
+cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t listener,
+                      const addr_t *source) noexcept nogil:
+    """16.3: the checks, in the order that gives the most useful answer."""
+    cdef uri_t ruri
+    cdef route_t route
+    cdef hop_t hop
+    cdef int code = parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri)
+    memset(&hop, 0, sizeof(hop))
+    if code < 0:
+        refuse_malformed(core, m, code, listener, source)
+        return
+    if m.method == M_OPTIONS and is_for_us(core, m, &ruri):
+        refuse(core, m, listener, source, 200)
+        return
+    if m.max_forwards == 0:
+        refuse(core, m, listener, source, 483)
+        return
+    if m.first[H_PROXY_REQUIRE] != NO_HEADER:
+        refuse(core, m, listener, source, 420)
+        return
+    code = read_route(core, m, &ruri, &route, &hop)
+    if code < 0:
+        refuse_malformed(core, m, code, listener, source)
+    elif m.to_tag.len:
+        follow_route(core, m, key, &route, listener, source, &hop)
+    elif cut_routes(m, &hop) < 0:
+        refuse_malformed(core, m, E_ROUTE, listener, source)
+    else:
+        follow_rules(core, m, key, &ruri, listener, source, &hop)
+
+
+cdef bint may_follow_route(core_t *core, const message_t *m, const route_t *route, const addr_t *source) noexcept nogil:
+    """In-dialog requests go on if they came by our Record-Route, or from or to a destination (wire section 1)."""
+    cdef hop_t hop
+    if route.ours or find_by_address(core.table, source) >= 0:
+        return True
+    return aim_by_route(core, m, route, 0, &hop) == OK and find_by_address(core.table, &hop.flow.remote) >= 0
+
+
+cdef void follow_route(core_t *core, const message_t *m, uint64_t key, const route_t *route, uint32_t listener,
+                       const addr_t *source, hop_t *hop) noexcept nogil:
+    """16.5: what has a route set needs no decision of ours."""
+    cdef policy_copy_t policy = core.table.policies[0].copy
+    cdef int code
+    if not route.onward and is_own(core.table, m.buf + route.next.host.off, route.next.host.len, route.next.port):
+        refuse(core, m, listener, source, 481)
+        return
+    if not may_follow_route(core, m, route, source):
+        refuse(core, m, listener, source, 403)
+        return
+    code = aim_by_route(core, m, route, listener, hop)
+    if code < 0:
+        refuse(core, m, listener, source, 404 if code == E_NONE else 416)
+        return
+    open_search(core, m, key, NULL, 0, &policy, 0, listener, source, hop)
+
+
+cdef void follow_rules(core_t *core, const message_t *m, uint64_t key, const uri_t *ruri, uint32_t listener,
+                       const addr_t *source, hop_t *hop) noexcept nogil:
+    cdef int found = match_rules(core.table, m, ruri, source, listener)
+    cdef const rule_t *rule
+    cdef flow_t flow
+    if found < 0:
+        count(core, N_NO_RULE)
+        refuse(core, m, listener, source, 404)
+        return
+    rule = &core.table.rules[found]
+    if rule.action == ACT_REPLY:
+        reply_flow(core, m, source, listener, &flow)
+        flow.remote = source[0]
+        answer(core, m, &flow, rule.reply_code, &rule.reply_reason, NULL)
+        return
+    dispatch(core, m, key, rule, ruri, listener, source, hop)
+
+
+cdef bint makes_dialogs(int method) noexcept nogil:
+    """Wire section 5: INVITE, SUBSCRIBE, REFER and what we do not know."""
+    return method == M_INVITE or method == M_SUBSCRIBE or method == M_REFER or method == M_OTHER
+
+
+cdef void dispatch(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
+                   uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil:
+    cdef const set_t *to = &core.table.sets[rule.set_index]
+    cdef policy_copy_t policy = core.table.policies[rule.policy_index].copy
+    cdef uint64_t call_key = selection_key(to, m, ruri)
+    cdef int found = choose_next(core, to.id, &policy, call_key, NULL, 0)
+    cdef hop_t aimed
+    if found < 0:
+        refuse_unavailable(core, m, &core.table.policies[rule.policy_index], listener, source)
+        return
+    aim_at(core, found, rule.ruri, m, &policy, &aimed)
+    aimed.cut_count = hop.cut_count
+    aimed.cuts = hop.cuts
+    aimed.record_route = rule.record_route and makes_dialogs(m.method)
+    open_search(core, m, key, rule, to.id, &policy, call_key, listener, source, &aimed)
+
+
+cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, uint32_t set_id,
+                      const policy_copy_t *policy, uint64_t call_key, uint32_t listener, const addr_t *source,
+                      slot_t *identity) noexcept nogil:
+    memset(identity, 0, sizeof(slot_t))
+    identity.key = key
+    identity.parent = NO_SLOT
+    identity.created_ms = core.now_ms
+    identity.budget_ms = core.now_ms + policy.budget_ms if policy.budget_ms else 0
+    identity.call_key = call_key
+    identity.cseq = m.cseq
+    identity.method = m.method
+    identity.in_dialog = m.to_tag.len > 0
+    reply_flow(core, m, source, listener, &identity.identity.server.source)
+    identity.identity.server.policy = policy[0]
+    identity.identity.server.set_id = set_id
+    identity.identity.server.ruri = RURI_OF_SET
+    if rule != NULL:
+        identity.identity.server.rule_id = rule.id
+        identity.identity.server.ruri = rule.ruri
+
+
+cdef void open_search(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, uint32_t set_id,
+                      const policy_copy_t *policy, uint64_t call_key, uint32_t listener, const addr_t *source,
+                      const hop_t *hop) noexcept nogil:
+    """A server transaction with its first branch; the 100 goes out at once (17.2.1)."""
+    cdef bint invite = m.method == M_INVITE
+    cdef uint32_t ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
+    cdef slot_t identity
+    cdef flow_t flow
+    cdef int code
+    if ref == NO_SLOT:
+        store_is_full(core, m, listener, source, hop)
+        return
+    fill_server(core, m, key, rule, set_id, policy, call_key, listener, source, &identity)
+    write_identity(core.store, ref, &identity)
+    if invite:
+        flow = identity.identity.server.source
+        flow.remote = source[0]
+        answer(core, m, &flow, 100, NULL, NULL)
+    code = start_branch(core, ref, KIND_SERVER_INVITE if invite else KIND_SERVER_OTHER,
+                        SERVER_PROCEEDING if invite else TRYING, m, source, NO_SLOT, hop)
+    if code < 0:
+        give_slot(core.store, ref)
+        if code == E_FULL:
+            store_is_full(core, m, listener, source, hop)
+        elif code == E_ROOM:
+            refuse(core, m, listener, source, 513)
+        else:
+            refuse(core, m, listener, source, 400)
+        return
+    index_insert(core.store, ref)
+    count(core, N_TRANSACTIONS)
+
+
+cdef void store_is_full(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+                        const hop_t *hop) noexcept nogil:
+    """New calls are refused with Retry-After; what belongs to a call goes on without state."""
+    count(core, N_STORE_FULL)
+    if m.to_tag.len:
+        edit_forwarded(core, m, source, hop)
+        send_edited(core, m, &hop.flow)
+    else:
+        refuse_overload(core, m, listener, source)
+
+
+# ---------------------------------------------------------------- what could not be sent
+
+cdef void message_failed(core_t *core, uint32_t ref, uint32_t generation, int owes, bint too_big) noexcept nogil:
+    """Only a request that nobody has answered yet can fail by transport."""
+    cdef slot_t *slot
+    if ref == NO_SLOT:
+        return
+    slot = slot_at(core.store, ref)
+    if word_generation(slot.commit) != generation or is_server(word_kind(slot.commit)) or owes != OWES_REQUEST:
+        return
+    branch_input(core, ref, SEND_FAILED, NULL)

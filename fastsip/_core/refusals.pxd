@@ -1,0 +1,16 @@
+# Answers to what is not routed.  See refusals.pyx.
+
+from libc.stdint cimport uint32_t
+from fastsip._core.core cimport core_t
+from fastsip._core.types cimport addr_t, message_t, policy_t
+
+# Answers with this status and what belongs to it (200: to OPTIONS for us).
+cdef void refuse(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status) noexcept nogil
+# Answers what a parser's code means, if the message can be answered at all.
+cdef void refuse_malformed(core_t *core, const message_t *m, int code, uint32_t listener,
+                           const addr_t *source) noexcept nogil
+# 503 with Retry-After: the router itself is full (wire section 3).
+cdef void refuse_overload(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil
+# No destination could be tried.
+cdef void refuse_unavailable(core_t *core, const message_t *m, const policy_t *policy, uint32_t listener,
+                             const addr_t *source) noexcept nogil

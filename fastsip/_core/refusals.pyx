@@ -1,0 +1,117 @@
+"""Answers to what is not routed (design section 8, RFC 3261 16.3, 21.4).
+
+All of them are made without state: the same request gets the same answer, To
+tag included, and the ACK of it is dropped.  An ACK is never answered.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from fastsip._core.core cimport N_MALFORMED, count, take_scratch
+from fastsip._core.hashing cimport mix
+from fastsip._core.replies cimport answer, reply_flow
+from fastsip._core.types cimport (E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_FROM, E_HEADER, E_MAX_FORWARDS,
+                                  E_ROUTE, E_SCHEME, E_START_LINE, E_TO, E_TOO_LARGE, E_TOO_MANY_HEADERS,
+                                  E_TOO_MANY_VIAS, E_URI, E_VERSION, E_VIA, H_CALL_ID, H_CSEQ, H_FROM,
+                                  H_PROXY_REQUIRE, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t, flow_t, message_t,
+                                  policy_t, text_t)
+from fastsip._core.write cimport put
+
+# What a parser's code means to the sender: status and reason phrase.
+MEANINGS = {
+    E_START_LINE: (400, b"Bad Request-Line"),
+    E_VERSION: (505, b"Version Not Supported"),
+    E_HEADER: (400, b"Bad Header Line"),
+    E_TOO_MANY_HEADERS: (400, b"Too Many Headers"),
+    E_TOO_MANY_VIAS: (400, b"Too Many Vias"),
+    E_TOO_LARGE: (513, b"Message Too Large"),
+    E_VIA: (400, b"Bad Via"),
+    E_FROM: (400, b"Bad From"),
+    E_TO: (400, b"Bad To"),
+    E_CALL_ID: (400, b"Bad Call-ID"),
+    E_CSEQ: (400, b"Bad CSeq"),
+    E_MAX_FORWARDS: (400, b"Bad Max-Forwards"),
+    E_CONTENT_LENGTH: (400, b"Bad Content-Length"),
+    E_URI: (400, b"Bad URI"),
+    E_SCHEME: (416, b"Unsupported URI Scheme"),
+    E_ROUTE: (400, b"Bad Route"),
+    E_DUPLICATE: (400, b"Header Stands Twice"),
+}
+
+cdef int status_of[32]
+cdef text_t reason_of[32]
+cdef bytes _reason
+for _code, (_status, _reason) in MEANINGS.items():
+    status_of[-_code] = _status
+    reason_of[-_code].at = _reason          # MEANINGS keeps the bytes alive
+    reason_of[-_code].len = len(_reason)
+
+cdef const char *ABOUT_US = (b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, SUBSCRIBE, NOTIFY, "
+                             b"REFER, MESSAGE, PUBLISH, REGISTER\r\nAccept: application/sdp\r\nSupported:\r\n")
+
+
+cdef bint is_answerable(const message_t *m) noexcept nogil:
+    """With Via, From, To, Call-ID and CSeq, and a Via that names a place (8.2.6)."""
+    return (m.routing_done and m.via.host.len and m.first[H_VIA] != NO_HEADER and m.first[H_FROM] != NO_HEADER
+            and m.first[H_TO] != NO_HEADER and m.first[H_CALL_ID] != NO_HEADER and m.first[H_CSEQ] != NO_HEADER)
+
+
+cdef void answer_source(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status,
+                        const text_t *reason, const char *headers) noexcept nogil:
+    cdef flow_t flow
+    reply_flow(core, m, source, listener, &flow)
+    flow.remote = source[0]
+    answer(core, m, &flow, status, reason, headers)
+
+
+cdef void refuse(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status) noexcept nogil:
+    cdef const char *headers = NULL
+    if status == 200:
+        headers = ABOUT_US
+    elif status == 420:
+        headers = unsupported(core, m)
+    answer_source(core, m, listener, source, status, NULL, headers)
+
+
+cdef const char *unsupported(core_t *core, const message_t *m) noexcept nogil:
+    """16.3 item 5: the option tags that Proxy-Require asks for, in Unsupported."""
+    cdef int i = m.first[H_PROXY_REQUIRE]
+    cdef uint32_t len = m.headers[i].value_len
+    cdef char *text = take_scratch(core, len + 32)
+    cdef int n
+    if text == NULL:
+        return NULL
+    n = put(text, b"Unsupported: ", 13)
+    n += put(text + n, m.buf + m.headers[i].value_off, len)
+    put(text + n, b"\r\n\0", 3)
+    return text
+
+
+cdef void refuse_malformed(core_t *core, const message_t *m, int code, uint32_t listener,
+                           const addr_t *source) noexcept nogil:
+    count(core, N_MALFORMED)
+    if m.method == M_ACK or not is_answerable(m) or status_of[-code] == 0:
+        return
+    answer_source(core, m, listener, source, status_of[-code], &reason_of[-code], NULL)
+
+
+cdef const char *retry_after(core_t *core) noexcept nogil:
+    """2 to 8 seconds at random, so that the refused do not come back together."""
+    cdef char *text = take_scratch(core, 32)
+    if text == NULL:
+        return NULL
+    core.positions.random = mix(core.positions.random, core.now_ms)
+    memcpy(text, b"Retry-After: 2\r\n\0", 17)
+    text[13] = <char>(50 + core.positions.random % 7)
+    return text
+
+
+cdef void refuse_overload(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    answer_source(core, m, listener, source, 503, NULL, retry_after(core))
+
+
+cdef void refuse_unavailable(core_t *core, const message_t *m, const policy_t *policy, uint32_t listener,
+                             const addr_t *source) noexcept nogil:
+    cdef int status = policy.copy.unavailable if policy.copy.unavailable else 500
+    answer_source(core, m, listener, source, status, &policy.unavailable_reason,
+                  retry_after(core) if status == 503 else NULL)

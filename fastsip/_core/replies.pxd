@@ -1,0 +1,29 @@
+# Responses that the router makes itself.  See replies.pyx.
+
+from libc.stdint cimport uint32_t, uint64_t
+from fastsip._core.core cimport core_t
+from fastsip._core.types cimport addr_t, flow_t, message_t, text_t
+
+cdef struct reply_t:
+    int status
+    text_t reason           # len 0 = the usual phrase
+    text_t headers          # whole lines with line ends, or len 0
+    uint64_t tag_key        # of the To tag, when the request has none; 0 = add none
+
+# Bytes that write_reply needs at most for this request.
+cdef uint32_t reply_room(const message_t *m, const reply_t *reply) noexcept nogil
+
+# A response to the request: Via lines from header `first_via` on, with
+# received and rport filled in when `source` is not NULL.  Returns its length.
+cdef int write_reply(const message_t *m, int first_via, const addr_t *source, const reply_t *reply,
+                     char *out) noexcept nogil
+
+# Answers without state: nothing is stored, the same question gets the same answer.
+cdef void answer(core_t *core, const message_t *m, const flow_t *source, int status, const text_t *reason,
+                 const char *headers) noexcept nogil
+
+# Where the answers to a request received here go, as a flow.
+cdef void reply_flow(const core_t *core, const message_t *m, const addr_t *source, uint32_t listener,
+                     flow_t *flow) noexcept nogil
+
+cdef const char *usual_phrase(int status, uint32_t *len) noexcept nogil

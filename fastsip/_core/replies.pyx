@@ -1,0 +1,155 @@
+"""Responses that the router makes itself (8.2.6, 16.7, 21).
+
+Via, From, To, Call-ID and CSeq are copied as they stand; nothing else of the
+request is needed, so the same writer serves a received request and one that
+is read back from the store.  An ACK never gets here (wire section 1).
+Used by search and proxy.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memset, strlen
+
+from fastsip._core.core cimport N_REFUSED_REQUESTS, count, queue_message, take_scratch
+from fastsip._core.hashing cimport write_base32
+from fastsip._core.slots cimport NO_SLOT
+from fastsip._core.types cimport (H_CALL_ID, H_CSEQ, H_FROM, H_TIMESTAMP, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t,
+                                  flow_t, header_t, message_t, text_t)
+from fastsip._core.via cimport RECEIVED_ROOM, local_tag, reply_address, server_key, write_received
+from fastsip._core.write cimport put
+
+PHRASES = {
+    100: b"Trying", 181: b"Call Is Being Forwarded", 200: b"OK",
+    400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 405: b"Method Not Allowed",
+    408: b"Request Timeout", 410: b"Gone", 413: b"Request Entity Too Large",
+    414: b"Request-URI Too Long", 416: b"Unsupported URI Scheme", 420: b"Bad Extension",
+    480: b"Temporarily Unavailable", 481: b"Call/Transaction Does Not Exist", 482: b"Loop Detected",
+    483: b"Too Many Hops", 484: b"Address Incomplete", 486: b"Busy Here", 487: b"Request Terminated",
+    488: b"Not Acceptable Here", 500: b"Server Internal Error", 501: b"Not Implemented",
+    502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Server Time-out",
+    505: b"Version Not Supported", 513: b"Message Too Large", 600: b"Busy Everywhere", 603: b"Decline",
+    604: b"Does Not Exist Anywhere", 606: b"Not Acceptable",
+}
+
+cdef const char *phrases[700]
+cdef bytes _phrase
+memset(phrases, 0, sizeof(phrases))
+for _status, _phrase in PHRASES.items():
+    phrases[_status] = _phrase          # PHRASES keeps the bytes alive
+
+cdef enum:
+    FIXED_ROOM = 256        # status line but its reason, tag, Content-Length
+
+cdef int[5] COPIED = [H_FROM, H_TO, H_CALL_ID, H_CSEQ, H_TIMESTAMP]
+
+
+cdef const char *usual_phrase(int status, uint32_t *len) noexcept nogil:
+    cdef const char *phrase = phrases[status] if 0 <= status < 700 else NULL
+    if phrase == NULL:
+        phrase = b"Failure"
+    len[0] = <uint32_t>strlen(phrase)
+    return phrase
+
+
+cdef uint32_t reply_room(const message_t *m, const reply_t *reply) noexcept nogil:
+    return m.headers_end + reply.reason.len + reply.headers.len + FIXED_ROOM + RECEIVED_ROOM
+
+
+cdef int write_status_line(char *out, const reply_t *reply) noexcept nogil:
+    cdef uint32_t len = reply.reason.len
+    cdef const char *phrase = reply.reason.at
+    cdef int n = put(out, b"SIP/2.0 ", 8)
+    if len == 0:
+        phrase = usual_phrase(reply.status, &len)
+    out[n] = <char>(48 + reply.status // 100)
+    out[n + 1] = <char>(48 + reply.status // 10 % 10)
+    out[n + 2] = <char>(48 + reply.status % 10)
+    out[n + 3] = 32
+    n += 4
+    n += put(out + n, phrase, len)
+    return n + put(out + n, b"\r\n", 2)
+
+
+cdef int write_vias(const message_t *m, int first_via, const addr_t *source, char *out) noexcept nogil:
+    cdef char received[80]
+    cdef uint32_t off = 0
+    cdef int len = 0
+    cdef int n = 0
+    cdef int i = first_via
+    cdef const header_t *header
+    if source != NULL:
+        len = write_received(m, source, received, &off)
+    while i != NO_HEADER:
+        header = &m.headers[i]
+        if len and header.name_off <= off < header.end_off:
+            n += put(out + n, m.buf + header.name_off, off - header.name_off)
+            n += put(out + n, received, len)
+            n += put(out + n, m.buf + off, header.end_off - off)
+        else:
+            n += put(out + n, m.buf + header.name_off, header.end_off - header.name_off)
+        i = header.next
+    return n
+
+
+cdef int write_copied(const message_t *m, int id, const reply_t *reply, char *out) noexcept nogil:
+    """One of the headers that go back, To with our tag when it has none (8.2.6.2)."""
+    cdef int i = m.first[id]
+    cdef const header_t *header
+    cdef int n
+    if i == NO_HEADER:
+        return 0
+    header = &m.headers[i]
+    if id != H_TO or m.to_tag.len or reply.tag_key == 0:
+        return put(out, m.buf + header.name_off, header.end_off - header.name_off)
+    n = put(out, m.buf + header.name_off, header.value_off + header.value_len - header.name_off)
+    n += put(out + n, b";tag=", 5)
+    n += write_base32(local_tag(reply.tag_key), 64, out + n)
+    return n + put(out + n, b"\r\n", 2)
+
+
+cdef int write_reply(const message_t *m, int first_via, const addr_t *source, const reply_t *reply,
+                     char *out) noexcept nogil:
+    cdef int n = write_status_line(out, reply)
+    cdef int i
+    n += write_vias(m, first_via, source, out + n)
+    for i in range(5):
+        if COPIED[i] != H_TIMESTAMP or reply.status == 100:
+            n += write_copied(m, COPIED[i], reply, out + n)
+    if reply.headers.len:
+        n += put(out + n, reply.headers.at, reply.headers.len)
+    return n + put(out + n, b"Content-Length: 0\r\n\r\n", 21)
+
+
+cdef void reply_flow(const core_t *core, const message_t *m, const addr_t *source, uint32_t listener,
+                     flow_t *flow) noexcept nogil:
+    memset(flow, 0, sizeof(flow_t))
+    reply_address(m, source, &flow.remote)
+    flow.listener_id = core.table.listeners[listener].id
+
+
+cdef void answer(core_t *core, const message_t *m, const flow_t *source, int status, const text_t *reason,
+                 const char *headers) noexcept nogil:
+    """`source.remote` is where the request came from; `headers` whole lines or NULL."""
+    cdef reply_t reply
+    cdef flow_t flow
+    cdef char *at
+    cdef int len
+    if m.method == M_ACK:
+        return
+    memset(&reply, 0, sizeof(reply))
+    reply.status = status
+    if reason != NULL:
+        reply.reason = reason[0]
+    if headers != NULL:
+        reply.headers.at = headers
+        reply.headers.len = <uint32_t>strlen(headers)
+    if status != 100:
+        reply.tag_key = server_key(core, m, False)
+    if status >= 400:
+        count(core, N_REFUSED_REQUESTS)
+    at = take_scratch(core, reply_room(m, &reply))
+    if at == NULL:
+        return
+    len = write_reply(m, m.first[H_VIA], &source.remote, &reply, at)
+    flow = source[0]
+    reply_address(m, &source.remote, &flow.remote)
+    queue_message(core, at, len, &flow, NO_SLOT, 0)

@@ -1,0 +1,26 @@
+# Where a request wants to go by itself: Route and Request-URI.  See routing.pyx.
+
+from libc.stdint cimport uint32_t, uint64_t
+from fastsip._core.branches cimport hop_t
+from fastsip._core.core cimport core_t
+from fastsip._core.types cimport addr_t, message_t, set_t, uri_t
+
+# What the Route headers of a request say.
+cdef struct route_t:
+    uint8_t ours            # the topmost value named us
+    uint8_t onward          # a value follows that names somebody else
+    uri_t next              # that value, or the Request-URI
+
+# Reads Request-URI and Route (16.4, 16.5); our own leading values become cuts
+# of the hop.  OK, E_SCHEME, E_URI or E_ROUTE.
+cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil
+
+# All Route headers become cuts: the rules decide instead.
+cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil
+
+# Aims the hop at the next hop by route; E_NONE when its host is no address, E_BAD
+# when there is no listener of its family or its transport is not ours.
+cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener, hop_t *hop) noexcept nogil
+
+# The value that the set's algorithm hashes, keyed.
+cdef uint64_t selection_key(const set_t *dispatch_set, const message_t *m, const uri_t *ruri) noexcept nogil

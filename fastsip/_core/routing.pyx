@@ -1,0 +1,158 @@
+"""What the request itself says about its way: Route, Request-URI, and what is hashed of it.
+
+RFC 3261 16.4 (our own Route values are removed), 16.5 and 16.6 items 6 and 7
+(the next hop is the topmost Route, else the Request-URI).  Only reads; used by
+proxy.  Next hops are numeric addresses here; names come with the name table.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
+from libc.string cimport memset
+
+from fastsip._core.core cimport find_by_address
+from fastsip._core.hashing cimport hash_text
+from fastsip._core.branches cimport MAX_CUTS
+from fastsip._core.parser cimport find_header
+from fastsip._core.values cimport parse_name_addr
+from fastsip._core.rules cimport is_own
+from fastsip._core.types cimport (A_AUTH_USER, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_NONE, E_ROUTE,
+                                  H_AUTHORIZATION, H_FROM, H_PROXY_AUTHORIZATION, H_ROUTE, H_TO, HOST_IPV4,
+                                  HOST_IPV6, NO_HEADER, OK, S_SIP, T_NONE, T_UDP, header_t, name_addr_t, span_t)
+from fastsip._core.uri cimport parse_address, parse_uri, same_text
+
+
+cdef int add_cut(hop_t *hop, uint32_t off, uint32_t len) noexcept nogil:
+    if hop.cut_count >= MAX_CUTS:
+        return E_ROUTE
+    hop.cuts[hop.cut_count].off = <unsigned short>off
+    hop.cuts[hop.cut_count].len = <unsigned short>len
+    hop.cut_count += 1
+    return OK
+
+
+cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil:
+    cdef int i = m.first[H_ROUTE]
+    hop.cut_count = 0
+    while i != NO_HEADER:
+        if add_cut(hop, m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off) < 0:
+            return E_ROUTE
+        i = m.headers[i].next
+    return OK
+
+
+cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil:
+    """Leading values that are ours are popped together: a pair names two of our listeners (RFC 5658)."""
+    cdef int i = m.first[H_ROUTE]
+    cdef name_addr_t value
+    cdef uint32_t off, end
+    cdef uri_t uri
+    cdef int code
+    route.ours = 0
+    route.onward = 0
+    route.next = ruri[0]
+    while i != NO_HEADER:
+        off = m.headers[i].value_off
+        end = off + m.headers[i].value_len
+        while True:
+            if parse_name_addr(m.buf, off, end, &value) < 0:
+                return E_ROUTE
+            code = parse_uri(m.buf, value.uri.off, value.uri.len, &uri)
+            if code < 0:
+                return code
+            if not is_own(core.table, m.buf + uri.host.off, uri.host.len, uri.port):
+                route.onward = 1
+                route.next = uri
+                return cut_leading(m, i, off, hop)
+            route.ours = 1
+            if value.last:
+                break
+            off = value.off + value.len + 1
+        if add_cut(hop, m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off) < 0:
+            return E_ROUTE
+        i = m.headers[i].next
+    return OK
+
+
+cdef int cut_leading(const message_t *m, int i, uint32_t off, hop_t *hop) noexcept nogil:
+    """The values of header i before `off` are ours and go."""
+    if off == m.headers[i].value_off:
+        return OK
+    return add_cut(hop, m.headers[i].value_off, off - m.headers[i].value_off)
+
+
+cdef int listener_for(core_t *core, uint8_t family, uint32_t preferred) noexcept nogil:
+    """The one the request came in by, else the first of the family."""
+    cdef uint32_t i
+    if core.table.listeners[preferred].addr.family == family:
+        return preferred
+    for i in range(core.table.listener_count):
+        if core.table.listeners[i].addr.family == family:
+            return i
+    return E_BAD
+
+
+cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+                      hop_t *hop) noexcept nogil:
+    cdef const uri_t *uri = &route.next
+    cdef addr_t *to = &hop.flow.remote
+    cdef int known, index
+    cdef span_t host = uri.maddr if uri.maddr.len else uri.host
+    if uri.scheme != S_SIP or uri.transport not in (T_NONE, T_UDP):
+        return E_BAD
+    memset(to, 0, sizeof(addr_t))
+    if parse_address(m.buf + host.off, host.len, HOST_IPV4, uri.port if uri.port else 5060, to) < 0:
+        if uri.host_kind != HOST_IPV6:
+            return E_NONE
+        if parse_address(m.buf + host.off, host.len, HOST_IPV6, uri.port if uri.port else 5060, to) < 0:
+            return E_NONE
+    to.transport = T_UDP
+    index = listener_for(core, to.family, listener)
+    known = find_by_address(core.table, to)
+    if known >= 0:
+        index = core.table.destinations[known].listener
+    if index < 0:
+        return E_BAD
+    hop.flow.listener_id = core.table.listeners[index].id
+    return OK
+
+
+cdef bint find_username(const message_t *m, span_t *value) noexcept nogil:
+    """The digest user name: of Proxy-Authorization if there is one, else of Authorization."""
+    cdef int i = m.first[H_PROXY_AUTHORIZATION]
+    cdef uint32_t at, end
+    if i == NO_HEADER:
+        i = m.first[H_AUTHORIZATION]
+    if i == NO_HEADER:
+        return False
+    at = m.headers[i].value_off
+    end = at + m.headers[i].value_len
+    while at + 11 <= end and not same_text(m.buf + at, 10, b'username="', 10):
+        at += 1
+    if at + 11 > end:
+        return False
+    at += 10
+    value.off = <unsigned short>at
+    while at < end and m.buf[at] != c'"':
+        at += 1
+    value.len = <unsigned short>(at - value.off)
+    return True
+
+
+cdef uint64_t selection_key(const set_t *dispatch_set, const message_t *m, const uri_t *ruri) noexcept nogil:
+    """Call-ID for every algorithm that names nothing else (also where the named value is absent)."""
+    cdef span_t value = m.call_id
+    cdef name_addr_t name
+    cdef int i = NO_HEADER
+    if dispatch_set.algorithm == A_REQUEST_URI:
+        value = m.ruri
+    elif dispatch_set.algorithm == A_FROM_URI or dispatch_set.algorithm == A_TO_URI:
+        i = m.first[H_FROM if dispatch_set.algorithm == A_FROM_URI else H_TO]
+        if parse_name_addr(m.buf, m.headers[i].value_off, m.headers[i].value_off + m.headers[i].value_len, &name) >= 0:
+            value = name.uri
+    elif dispatch_set.algorithm == A_AUTH_USER:
+        find_username(m, &value)
+    elif dispatch_set.algorithm == A_KEY:
+        i = find_header(m, dispatch_set.key_header.at, dispatch_set.key_header.len)
+        if i != NO_HEADER:
+            value.off = m.headers[i].value_off
+            value.len = m.headers[i].value_len
+    return hash_text(dispatch_set.hash_key, m.buf + value.off, value.len)

@@ -1,0 +1,525 @@
+"""The response context: one search for somebody who answers (16.7, 16.8, 16.10).
+
+Takes what happens to branches, asks the tables of transactions what a branch
+does then, and decides for the call: pass on, try the next destination, answer.
+A decision is committed in the server transaction before it is carried out in
+the branches, so that a recovery can carry it out again (core section 3).
+
+Wire section 3: a branch that times out is abandoned, not forgotten; `progress`
+and `ring` cancel and wait for the final response, one second at most; after
+the caller's CANCEL no branch starts.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from fastsip._core.branches cimport end_branch, keep_ack, make_branch, read_request, send_ack, send_cancel, send_request
+from fastsip._core.core cimport (EVENT_EXHAUSTED, EVENT_FAILOVER, EVENT_HEALTH, N_ABANDONED, N_CANCELS, N_EXHAUSTED,
+                                 N_FAILOVERS, N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES, arm_slot, count,
+                                 emit_event, find_destination, find_policy, find_set, take_scratch)
+from fastsip._core.values cimport parse_number
+from fastsip._core.policies cimport policy_mark, policy_wants
+from fastsip._core.select cimport (HEALTH_UP, cell_health, cell_t, choose, count_usable, is_usable, mark_down,
+                                   mark_failed, mark_succeeded)
+from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON,
+                                  KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL,
+                                  OWES_REQUEST, SERVER_CANCELLED, SERVER_DECIDED, SERVER_MARKED, SERVER_PROGRESSED,
+                                  commit, first_child_of, is_server, next_child_of, record_of, record_t, slot_at,
+                                  slot_t, word_kind, word_owes, word_state, write_tried)
+from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_IT, CANCEL_PENDING, CLIENT_ACCEPTED,
+                                         CLIENT_COMPLETED, CLIENT_PROCEEDING, END, END_CLOCK, EXPIRE, GIVE_UP_CLOCK,
+                                         GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, PHASE_CLOCKS, RESEND, RETRANSMIT,
+                                         SEND_ACK, SEND_CANCEL, SEND_FAILED, SLOW, STOP, client_step, step_t)
+from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, H_RETRY_AFTER, HOST_IPV6, MARK_DOWN,
+                                  MARK_NONE, MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, POLICY_MARK_LAST,
+                                  RURI_HOST, RURI_KEEP, RURI_URI, addr_t, destination_t, header_t, message_t,
+                                  policy_copy_t, set_t, span_t, text_t, uri_t)
+from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, keep_best, pass_final,
+                                     pass_provisional, pass_success, send_best, send_own, set_server_flag)
+from fastsip._core.uri cimport parse_uri
+from fastsip._core.write cimport put
+
+cdef enum:
+    CROSSING_MS = 1000      # how long a failover waits for the final response of a cancelled branch
+    RURI_OF_SET = 255
+
+
+# ---------------------------------------------------------------- candidates
+
+cdef void aim_ruri(core_t *core, const destination_t *destination, int mode, const message_t *m,
+                   hop_t *hop) noexcept nogil:
+    """ruri = "host" keeps user and parameters and takes the destination's host and port; "uri" takes all of it."""
+    cdef uri_t uri
+    cdef uint32_t before, after
+    cdef char *text
+    cdef int n
+    if mode == RURI_URI:
+        hop.ruri = destination.uri
+    if mode != RURI_HOST or parse_uri(m.buf, m.ruri.off, m.ruri.len, &uri) < 0 or uri.host.len == 0:
+        return
+    before = uri.host.off - (uri.host_kind == HOST_IPV6) - m.ruri.off
+    after = m.ruri.off + m.ruri.len
+    if uri.params.len:
+        after = uri.params.off
+    elif uri.headers.len:
+        after = uri.headers.off - 1
+    text = take_scratch(core, m.ruri.len + destination.host_port.len)
+    if text == NULL:
+        return
+    n = put(text, m.buf + m.ruri.off, before)
+    n += put(text + n, destination.host_port.at, destination.host_port.len)
+    n += put(text + n, m.buf + after, m.ruri.off + m.ruri.len - after)
+    hop.ruri.at = text
+    hop.ruri.len = n
+
+
+cdef void aim_at(core_t *core, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
+                 hop_t *hop) noexcept nogil:
+    cdef const destination_t *d = &core.table.destinations[destination]
+    memset(hop, 0, sizeof(hop_t))
+    hop.flow.remote = d.addr
+    hop.flow.listener_id = core.table.listeners[d.listener].id
+    hop.destination_id = d.id
+    hop.destination = destination
+    hop.timeout_ms = policy.timeout_ms
+    aim_ruri(core, d, ruri if ruri != RURI_OF_SET else core.table.sets[d.set_index].ruri, m, hop)
+
+
+cdef int choose_next(core_t *core, uint32_t set_id, const policy_copy_t *policy, uint64_t key,
+                     const uint32_t *tried, uint32_t tried_count) noexcept nogil:
+    """First the set itself, up to its limit, then the set that the policy names behind `then`."""
+    cdef int set_index = find_set(core.table, set_id)
+    cdef int index = find_policy(core.table, policy.policy_id)
+    cdef int found = E_NONE
+    if tried_count >= MAX_ATTEMPTS:
+        return E_NONE
+    if set_index >= 0 and tried_count < core.table.sets[set_index].limit:
+        found = choose(core.table, set_index, key, tried, tried_count, core.cells, core.positions, core.now_ms)
+    if found < 0 and index >= 0 and core.table.policies[index].then_set:
+        found = choose(core.table, core.table.policies[index].then_set - 1, key, tried, tried_count, core.cells,
+                       core.positions, core.now_ms)
+    return found
+
+
+cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const message_t *m, const addr_t *source,
+                      uint32_t origin, const hop_t *hop) noexcept nogil:
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef bint first = word_kind(server.commit) == KIND_FREE
+    cdef record_t record = record_of(server)[0]
+    cdef uint32_t attempt
+    cdef int ref
+    if first:
+        memset(&record, 0, sizeof(record))
+    attempt = record.server.attempt_count
+    ref = make_branch(core, parent, attempt, m, source, origin, hop)
+    if ref < 0:
+        return ref
+    write_tried(core.store, parent, attempt, hop.destination_id)
+    record.server.attempt_count += 1
+    commit(core.store, parent, kind, state, 0 if first else word_owes(server.commit), &record)
+    if hop.destination_id:
+        core.cells[core.table.destinations[hop.destination].cell].chosen += 1
+    send_request(core, ref)
+    return OK
+
+
+cdef bint is_open(const slot_t *branch) noexcept nogil:
+    """Does the search still wait for this branch?"""
+    cdef int state = word_state(branch.commit)
+    if record_of(branch).client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON):
+        return False
+    return state == CALLING or state == CLIENT_PROCEEDING or state == CANCEL_PENDING or state == CANCELLING
+
+
+cdef int count_open(core_t *core, uint32_t parent) noexcept nogil:
+    cdef uint32_t ref = first_child_of(core.store, parent)
+    cdef int n = 0
+    while ref != NO_SLOT:
+        n += is_open(slot_at(core.store, ref))
+        ref = next_child_of(core.store, ref)
+    return n
+
+
+cdef int read_any_request(core_t *core, uint32_t parent) noexcept nogil:
+    """A branch whose request can still be read, in core.stored; its reference, or E_NONE."""
+    cdef uint32_t ref = first_child_of(core.store, parent)
+    while ref != NO_SLOT:
+        if read_request(core, ref) >= 0:
+            return <int>ref
+        ref = next_child_of(core.store, ref)
+    return E_NONE
+
+
+# ---------------------------------------------------------------- health by calls (wire section 4)
+
+cdef void emit_health(core_t *core, uint32_t destination_id, int change, uint32_t code) noexcept nogil:
+    if change:
+        emit_event(core, EVENT_HEALTH, destination_id, change, code, 0, NULL, 0)
+
+
+cdef void note_success(core_t *core, const slot_t *branch, uint32_t status) noexcept nogil:
+    cdef int d = find_destination(core.table, branch.identity.client.destination_id,
+                                  branch.identity.client.destination_hint)
+    cdef cell_t *cell
+    if d < 0:
+        return
+    cell = &core.cells[core.table.destinations[d].cell]
+    if cell_health(cell) != HEALTH_UP:
+        emit_health(core, branch.identity.client.destination_id,
+                    mark_succeeded(cell, core.table.destinations[d].probe.rise, status, core.now_ms), status)
+
+
+cdef void note_retry_after(core_t *core, cell_t *cell, const set_t *dispatch_set, const message_t *m) noexcept nogil:
+    """A 503 with Retry-After: no new calls until then (wire section 3)."""
+    cdef long long seconds
+    cdef span_t value
+    cdef int i = m.first[H_RETRY_AFTER]
+    cdef int n = 0
+    if i == NO_HEADER:
+        return
+    value.off = m.headers[i].value_off
+    value.len = 0
+    while value.len < m.headers[i].value_len and 48 <= m.buf[value.off + value.len] <= 57:
+        value.len += 1
+    seconds = parse_number(m.buf, value, 9)
+    if seconds > 0:
+        cell.retry_after_ms = core.now_ms + min(<uint64_t>seconds * 1000, dispatch_set.retry_after_max_ms)
+
+
+cdef void note_failure(core_t *core, uint32_t parent, const slot_t *branch, int reason, int status,
+                       const message_t *m) noexcept nogil:
+    """One call takes at most one destination down, and never the last usable one of a set."""
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef const policy_copy_t *policy = &server.identity.server.policy
+    cdef int mark = policy_mark(policy, reason, status)
+    cdef int d = find_destination(core.table, branch.identity.client.destination_id,
+                                  branch.identity.client.destination_hint)
+    cdef const destination_t *destination
+    cdef cell_t *cell
+    cdef int change
+    cdef int code = status if reason == 0 else 408
+    if d < 0:
+        return
+    destination = &core.table.destinations[d]
+    cell = &core.cells[destination.cell]
+    cell.failed += 1
+    if status == 503 and m != NULL:
+        note_retry_after(core, cell, &core.table.sets[destination.set_index], m)
+    if mark == MARK_NONE or record_of(server).server.flags & SERVER_MARKED:
+        return
+    if (not policy.flags & POLICY_MARK_LAST and is_usable(core.table, d, core.cells, core.now_ms)
+            and count_usable(core.table, destination.set_index, core.cells, core.now_ms) <= 1):
+        return
+    if mark == MARK_DOWN:
+        change = mark_down(cell, code, core.now_ms)
+    else:
+        change = mark_failed(cell, destination.probe.fall, code, core.now_ms)
+    set_server_flag(core, parent, SERVER_MARKED)
+    emit_health(core, destination.id, change, code)
+
+
+# ---------------------------------------------------------------- the search goes on, or ends
+
+cdef bint may_fail_over(core_t *core, const slot_t *server, int reason, int status) noexcept nogil:
+    cdef const policy_copy_t *policy = &server.identity.server.policy
+    if not policy_wants(policy, reason, status):
+        return False
+    if reason == 0 and record_of(server).server.flags & SERVER_PROGRESSED and not policy.flags & POLICY_AFTER_PROGRESS:
+        return False
+    return True
+
+
+cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
+    """Starts the next branch; E_NONE when there is no candidate or the budget is spent."""
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef hop_t hop
+    cdef int origin, found
+    if server.budget_ms and core.now_ms >= server.budget_ms:
+        return E_NONE
+    found = choose_next(core, server.identity.server.set_id, &server.identity.server.policy, server.call_key,
+                        server.identity.server.tried, record_of(server).server.attempt_count)
+    if found < 0:
+        return E_NONE
+    origin = read_any_request(core, parent)
+    if origin < 0:
+        return E_NONE
+    aim_at(core, found, server.identity.server.ruri, &core.stored, &server.identity.server.policy, &hop)
+    hop.record_route = slot_at(core.store, origin).record_routed
+    return start_branch(core, parent, word_kind(server.commit), word_state(server.commit), &core.stored, NULL, origin,
+                        &hop)
+
+
+cdef void tell(core_t *core, uint32_t parent, int kind, uint32_t destination_id, int reason, int status) noexcept nogil:
+    """core.stored holds a request of this search."""
+    emit_event(core, kind, destination_id, reason, status, slot_at(core.store, parent).created_ms,
+               core.stored.buf + core.stored.call_id.off, core.stored.call_id.len)
+
+
+cdef void decide(core_t *core, uint32_t parent, bint exhausted) noexcept nogil:
+    """No branch is open any more: the final response (16.7 item 6, wire section 3)."""
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef const record_t *record = record_of(server)
+    cdef const policy_copy_t *policy = &server.identity.server.policy
+    cdef int index = find_policy(core.table, policy.policy_id)
+    cdef int best = record.server.best_status
+    cdef bint invite = word_kind(server.commit) == KIND_SERVER_INVITE
+    if record.server.flags & SERVER_DECIDED:
+        return
+    if exhausted and policy.exhausted and best != 401 and best != 407 and best < 600 and not server.in_dialog:
+        if read_any_request(core, parent) >= 0:
+            send_own(core, parent, policy.exhausted, &core.table.policies[index].exhausted_reason if index >= 0 else NULL)
+            return
+    if record.server.flags & SERVER_CANCELLED:
+        best = 0
+    if best:
+        send_best(core, parent)
+    elif invite and read_any_request(core, parent) >= 0:
+        send_own(core, parent, 487 if record.server.flags & SERVER_CANCELLED else 408, NULL)
+    else:
+        end_silently(core, parent)
+
+
+cdef void branch_failed(core_t *core, uint32_t parent, uint32_t ref, int reason, int status,
+                        const message_t *m) noexcept nogil:
+    """A branch is out: reason is a failure_reason, or 0 for the final response `status`."""
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef const slot_t *branch = slot_at(core.store, ref)
+    cdef uint32_t failed_id = branch.identity.client.destination_id
+    cdef bint wanted
+    if record_of(server).server.flags & SERVER_DECIDED:
+        return
+    wanted = may_fail_over(core, server, reason, status)
+    if not record_of(server).server.flags & SERVER_CANCELLED:
+        if reason or wanted:
+            note_failure(core, parent, branch, reason, status, m)
+        if wanted and try_next(core, parent) == OK:
+            count(core, N_FAILOVERS)
+            tell(core, parent, EVENT_FAILOVER, failed_id, reason, status)
+            return
+        if not reason and not wanted:
+            note_success(core, branch, status)
+    if count_open(core, parent):
+        return
+    if wanted and not record_of(server).server.flags & SERVER_CANCELLED:
+        count(core, N_EXHAUSTED)
+        if read_any_request(core, parent) >= 0:
+            tell(core, parent, EVENT_EXHAUSTED, failed_id, reason, status)
+    decide(core, parent, wanted)
+
+
+cdef void cancel_open(core_t *core, uint32_t parent) noexcept nogil:
+    """CANCELs what is open (9.1, 16.7 item 10)."""
+    cdef uint32_t refs[16]
+    cdef uint32_t ref = first_child_of(core.store, parent)
+    cdef int n = 0
+    cdef int i
+    while ref != NO_SLOT and n < MAX_ATTEMPTS:
+        if is_open(slot_at(core.store, ref)):
+            refs[n] = ref
+            n += 1
+        ref = next_child_of(core.store, ref)
+    for i in range(n):
+        branch_input(core, refs[i], CANCEL_IT, NULL)
+
+
+cdef void cancel_search(core_t *core, uint32_t parent) noexcept nogil:
+    cdef slot_t *server = slot_at(core.store, parent)
+    if record_of(server).server.flags & (SERVER_DECIDED | SERVER_CANCELLED):
+        return
+    count(core, N_CANCELS)
+    set_server_flag(core, parent, SERVER_CANCELLED)
+    cancel_open(core, parent)
+    if count_open(core, parent) == 0:
+        decide(core, parent, False)
+
+
+# ---------------------------------------------------------------- what happens to a branch
+
+cdef void set_phase_clocks(core_t *core, const slot_t *server, record_t *record, int status) noexcept nogil:
+    """`progress` from the 100, `ring` from the first 101-199, Timer C restarted by each 101-199 (16.7 item 2)."""
+    cdef const policy_copy_t *policy = &server.identity.server.policy
+    if status > 100:
+        record.client.c_ms = core.now_ms + core.table.clocks.c_ms
+        if record.client.last_status <= 100:
+            record.client.expire_ms = core.now_ms + policy.ring_ms if policy.ring_ms else 0
+    elif record.client.last_status == 0:
+        record.client.c_ms = core.now_ms + core.table.clocks.c_ms
+        record.client.expire_ms = core.now_ms + policy.progress_ms if policy.progress_ms else 0
+
+
+cdef void set_cancel_clocks(core_t *core, const slot_t *server, record_t *record) noexcept nogil:
+    """The CANCEL is repeated by Timer E; a failover waits for the final response but briefly."""
+    cdef uint32_t t1 = core.table.clocks.t1_ms
+    record.client.c_ms = 0
+    record.client.interval_ms = <uint16_t>t1
+    record.client.retransmit_ms = core.now_ms + t1
+    record.client.expire_ms = core.now_ms + 64 * <uint64_t>t1
+    if record.client.reason and policy_wants(&server.identity.server.policy, record.client.reason, 0):
+        record.client.expire_ms = core.now_ms + CROSSING_MS
+
+
+cdef void repeat_later(core_t *core, record_t *record, bint doubling) noexcept nogil:
+    """Timer A doubles without end; E, and that of a CANCEL, up to T2."""
+    cdef uint32_t interval = 2 * <uint32_t>record.client.interval_ms
+    if not doubling and interval > core.table.clocks.t2_ms:
+        interval = core.table.clocks.t2_ms
+    record.client.interval_ms = <uint16_t>min(interval, 0xFFFF)
+    record.client.retransmit_ms = core.now_ms + record.client.interval_ms
+
+
+cdef void set_clocks(core_t *core, const slot_t *branch, const slot_t *server, int state, int event, step_t step,
+                     int status, record_t *record) noexcept nogil:
+    cdef uint64_t whole = 64 * <uint64_t>core.table.clocks.t1_ms
+    if step.actions & STOP:
+        record.client.retransmit_ms = 0
+    if step.actions & PHASE_CLOCKS:
+        set_phase_clocks(core, server, record, status)
+    if step.actions & SEND_CANCEL:
+        set_cancel_clocks(core, server, record)
+    if step.actions & END_CLOCK and state != step.next:
+        record.client.retransmit_ms = 0
+        record.client.c_ms = 0
+        record.client.expire_ms = core.now_ms + whole
+    if step.actions & GIVE_UP_CLOCK:
+        record.client.c_ms = 0
+        record.client.expire_ms = max(branch.created_ms + whole, core.now_ms + 1)
+    if step.actions & RESEND:
+        repeat_later(core, record, word_kind(branch.commit) == KIND_CLIENT_INVITE and state != CANCELLING)
+    if step.actions & SLOW:
+        record.client.interval_ms = <uint16_t>core.table.clocks.t2_ms
+        record.client.retransmit_ms = core.now_ms + core.table.clocks.t2_ms
+
+
+cdef int expiry_reason(core_t *core, int kind, int state, const record_t *record) noexcept nogil:
+    """Which clock has run out: the failure_reason, or 0 for Timer C."""
+    if kind != KIND_CLIENT_INVITE or state == CALLING or state == CANCEL_PENDING:
+        return F_TIMEOUT
+    if record.client.expire_ms and core.now_ms >= record.client.expire_ms:
+        return F_RING if record.client.last_status > 100 else F_PROGRESS
+    return 0
+
+
+cdef int owed_by(step_t step, int state) noexcept nogil:
+    if step.actions & SEND_CANCEL:
+        return OWES_CANCEL
+    if step.actions & RESEND:
+        return OWES_CANCEL if state == CANCELLING else OWES_REQUEST
+    return 0
+
+
+cdef void send_by(core_t *core, uint32_t ref, step_t step, int state) noexcept nogil:
+    cdef int owed = owed_by(step, state)
+    if step.actions & RESEND:
+        count(core, N_RETRANSMISSIONS_SENT)
+    if owed == OWES_CANCEL:
+        send_cancel(core, ref)
+    elif owed == OWES_REQUEST:
+        send_request(core, ref)
+
+
+cdef void tell_before(core_t *core, uint32_t parent, const record_t *record, int kind, int state, int event,
+                      const message_t *m) noexcept nogil:
+    """What the server transaction commits before the branch does: a passed 2xx, a kept failure."""
+    cdef bint heard = not record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON)
+    if event == GOT_1XX and heard and m.status > 100:
+        pass_provisional(core, parent, m)
+    elif event == GOT_2XX:
+        if kind == KIND_CLIENT_INVITE:
+            pass_success(core, parent, m)
+        else:
+            pass_final(core, parent, m)
+    elif event == GOT_FINAL and heard and state != CANCELLING:
+        keep_best(core, parent, m)      # what a CANCEL of ours brought does not count
+
+
+cdef void tell_after(core_t *core, uint32_t parent, uint32_t ref, const record_t *record, int state, int event,
+                     const message_t *m) noexcept nogil:
+    """What follows for the search once the branch has committed."""
+    cdef bint heard = not record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON)
+    if event == GOT_2XX:
+        note_success(core, slot_at(core.store, ref), m.status)
+        if state != CLIENT_ACCEPTED:
+            cancel_open(core, parent)
+    elif event == GOT_FINAL and heard:
+        branch_failed(core, parent, ref, record.client.reason, m.status, m)
+    elif event == SEND_FAILED:
+        count(core, N_TRANSPORT_FAILURES)
+        branch_failed(core, parent, ref, F_TRANSPORT, 0, NULL)
+    elif event == EXPIRE:
+        tell_expired(core, parent, ref, record, state)
+
+
+cdef void tell_expired(core_t *core, uint32_t parent, uint32_t ref, const record_t *record, int state) noexcept nogil:
+    """`record` is the branch's after its step; `state` the one before."""
+    cdef slot_t *branch = slot_at(core.store, ref)
+    cdef record_t moved = record[0]
+    cdef bint heard = not record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON)
+    cdef bint last = not heard or record.client.reason == 0
+    if word_state(branch.commit) == ABANDONED:
+        count(core, N_ABANDONED)
+        branch_failed(core, parent, ref, F_TIMEOUT, 0, NULL)
+        return
+    if state != CANCELLING:
+        return
+    moved.client.flags |= CLIENT_MOVED_ON
+    moved.client.expire_ms = core.now_ms + 64 * <uint64_t>core.table.clocks.t1_ms
+    commit(core.store, ref, word_kind(branch.commit), CANCELLING, 0, &moved)
+    arm_slot(core, ref, word_kind(branch.commit), &moved)
+    if heard:
+        branch_failed(core, parent, ref, record.client.reason, 408, NULL)
+    if last:
+        end_branch(core, ref)
+        end_server(core, parent)
+
+
+cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m) noexcept nogil:
+    cdef slot_t *branch = slot_at(core.store, ref)
+    cdef uint32_t parent = branch.parent
+    cdef int kind = word_kind(branch.commit)
+    cdef int state = word_state(branch.commit)
+    cdef step_t step = client_step(kind, state, event)
+    cdef record_t record = record_of(branch)[0]
+    cdef int status = m.status if m != NULL else 0
+    if not step.valid:
+        return
+    if step.actions & PASS_UP and m != NULL:
+        tell_before(core, parent, &record, kind, state, event, m)
+    if event == EXPIRE and state != CANCELLING:
+        record.client.reason = <uint8_t>expiry_reason(core, kind, state, &record)
+        if record.client.reason == F_TIMEOUT:
+            count(core, N_TIMEOUTS)
+    if step.actions & GIVE_UP_CLOCK:
+        record.client.flags |= CLIENT_ABANDONED
+    set_clocks(core, branch, slot_at(core.store, parent), state, event, step, status, &record)
+    if status:
+        record.client.last_status = <uint16_t>status
+    commit(core.store, ref, kind, step.next, owed_by(step, state), &record)
+    arm_slot(core, ref, kind, &record)
+    send_by(core, ref, step, state)
+    if step.actions & PASS_UP:
+        tell_after(core, parent, ref, &record, state, event, m)
+    if step.actions & SEND_ACK:
+        if state != CLIENT_COMPLETED:
+            keep_ack(core, ref, m)
+        send_ack(core, ref, m)
+    if step.actions & END:
+        end_branch(core, ref)
+        end_server(core, parent)
+
+
+cdef void fire_timer(core_t *core, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef int kind = word_kind(slot.commit)
+    cdef const record_t *record = record_of(slot)
+    cdef uint64_t now = core.now_ms
+    if kind == KIND_FREE:
+        return
+    if is_server(kind):
+        fire_server_timer(core, ref)
+    elif (record.client.expire_ms and now >= record.client.expire_ms
+            or record.client.c_ms and now >= record.client.c_ms):
+        branch_input(core, ref, EXPIRE, NULL)
+    elif record.client.retransmit_ms and now >= record.client.retransmit_ms:
+        branch_input(core, ref, RETRANSMIT, NULL)
+    else:
+        arm_slot(core, ref, kind, record)

@@ -1,0 +1,32 @@
+# The server transaction's side of a response context.  See upstream.pyx.
+
+from libc.stdint cimport uint32_t
+from fastsip._core.core cimport core_t
+from fastsip._core.types cimport addr_t, message_t, text_t
+
+# A 101-199 to the caller.
+cdef void pass_provisional(core_t *core, uint32_t ref, const message_t *m) noexcept nogil
+# A 2xx to INVITE: sent each time it comes (RFC 6026); the first one decides.
+cdef void pass_success(core_t *core, uint32_t ref, const message_t *m) noexcept nogil
+# The final response to another method.
+cdef void pass_final(core_t *core, uint32_t ref, const message_t *m) noexcept nogil
+
+# Keeps a final response of a branch if it is better than the one kept (16.7 item 6).
+cdef void keep_best(core_t *core, uint32_t ref, const message_t *m) noexcept nogil
+# Sends the kept response as the final one.
+cdef void send_best(core_t *core, uint32_t ref) noexcept nogil
+# Sends a final response of our own, made from the request that `core.stored` holds.
+cdef void send_own(core_t *core, uint32_t ref, int status, const text_t *reason) noexcept nogil
+# Ends without an answer (RFC 4320).
+cdef void end_silently(core_t *core, uint32_t ref) noexcept nogil
+
+# The request again, or an ACK; 1 = the ACK belongs to a 2xx and must be forwarded.
+cdef int server_input(core_t *core, uint32_t ref, int event, const message_t *m, const addr_t *source) noexcept nogil
+cdef void fire_server_timer(core_t *core, uint32_t ref) noexcept nogil
+
+# Frees the server transaction if it has ended and no branch is left.
+cdef void end_server(core_t *core, uint32_t ref) noexcept nogil
+cdef void set_server_flag(core_t *core, uint32_t ref, int flag) noexcept nogil
+
+# Removes our Via, the topmost.
+cdef void edit_response(core_t *core, const message_t *m) noexcept nogil

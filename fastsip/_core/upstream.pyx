@@ -1,0 +1,315 @@
+"""The server transaction's side of a response context: what the caller gets.
+
+Stores the response that a repeated request must get again, retransmits it
+where RFC 3261 17.2 says so, keeps the best response until a choice is made
+(16.7 item 6) and ends the transaction.  Which response it shall be is decided
+in search.  Implements 17.2, 16.7 items 3, 6, 8-10, RFC 6026 and RFC 4320.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from fastsip._core.branches cimport write_block
+from fastsip._core.core cimport (N_LATE_ANSWERS, N_RETRANSMISSIONS_SENT, N_RETRANSMITTED_REQUESTS,
+                                 N_TRANSACTIONS_ENDED, arm_slot, count, queue_message, send_edited, take_scratch)
+from fastsip._core.edits cimport clear_edits, edit_delete, edit_replace
+from fastsip._core.replies cimport answer, reply_room, reply_t, write_reply
+from fastsip._core.slots cimport (KIND_SERVER_INVITE, NO_SLOT, OWES_RESPONSE, SERVER_DECIDED,
+                                  SERVER_PROGRESSED, begin_block, block_at, block_t, commit, drop_block, end_block,
+                                  first_child_of, give_slot, index_remove, record_of, record_t, slot_at, slot_t,
+                                  word_kind, word_owes, word_state)
+from fastsip._core.timers cimport disarm_timer
+from fastsip._core.transactions cimport (END, GOT_ACK, PASS_UP, REPEATED, RESEND, RESEND_LAST, SEND_1XX, SEND_2XX,
+                                         SEND_FINAL, SERVER_ACCEPTED, SERVER_ENDED, SERVER_EXPIRE,
+                                         SERVER_PROCEEDING, SERVER_RETRANSMIT, TRYING, server_step, step_t)
+from fastsip._core.types cimport E_NONE, H_VIA, NO_HEADER, addr_t, flow_t, message_t, text_t
+
+
+cdef inline step_t step_of(const slot_t *slot, int event) noexcept nogil:
+    return server_step(word_kind(slot.commit), word_state(slot.commit), event)
+
+
+cdef inline void commit_server(core_t *core, uint32_t ref, int state, int owes, const record_t *record) noexcept nogil:
+    cdef int kind = word_kind(slot_at(core.store, ref).commit)
+    commit(core.store, ref, kind, state, owes, record)
+    arm_slot(core, ref, kind, record)
+
+
+cdef void edit_response(core_t *core, const message_t *m) noexcept nogil:
+    """16.7 item 3: the topmost Via, which is ours, goes."""
+    cdef int i = m.first[H_VIA]
+    clear_edits(&core.edits)
+    if m.via.last:
+        edit_delete(&core.edits, m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
+    else:
+        edit_delete(&core.edits, m.via.off, m.via.len + 1)
+
+
+cdef void send_block(core_t *core, uint32_t ref, const block_t *block, int owes) noexcept nogil:
+    queue_message(core, block_at(core.store, ref, block.unit), block.len,
+                  &slot_at(core.store, ref).identity.server.source, ref if owes else NO_SLOT, owes)
+
+
+cdef void final_clocks(core_t *core, uint32_t ref, record_t *record) noexcept nogil:
+    """Timers G and H of an INVITE, J of any other method."""
+    cdef uint32_t t1 = core.table.clocks.t1_ms
+    record.server.expire_ms = core.now_ms + 64 * <uint64_t>t1
+    record.server.retransmit_ms = 0
+    if word_kind(slot_at(core.store, ref).commit) == KIND_SERVER_INVITE:
+        record.server.interval_ms = <uint16_t>t1
+        record.server.retransmit_ms = core.now_ms + t1
+
+
+cdef void set_server_flag(core_t *core, uint32_t ref, int flag) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record = record_of(slot)[0]
+    if record.server.flags & flag:
+        return
+    record.server.flags |= flag
+    commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+
+
+# ---------------------------------------------------------------- from a branch
+
+cdef void pass_provisional(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record
+    cdef block_t old
+    cdef step_t step = step_of(slot, SEND_1XX)
+    if not step.valid:
+        return
+    edit_response(core, m)
+    record = record_of(slot)[0]
+    old = record.server.response
+    if write_block(core, ref, m, NULL, &record.server.response) < 0:
+        send_edited(core, m, &slot.identity.server.source)
+        return
+    record.server.last_status = m.status
+    record.server.flags |= SERVER_PROGRESSED
+    commit_server(core, ref, step.next, OWES_RESPONSE, &record)
+    drop_block(&core.pending, ref, &old)
+    send_block(core, ref, &record.server.response, OWES_RESPONSE)
+
+
+cdef void drop_all(core_t *core, uint32_t ref, const record_t *was) noexcept nogil:
+    cdef record_t record = was[0]
+    drop_block(&core.pending, ref, &record.server.parked)
+    drop_block(&core.pending, ref, &record.server.response)
+    drop_block(&core.pending, ref, &record.server.best)
+
+
+cdef inline void name_no_blocks(record_t *record) noexcept nogil:
+    record.server.parked.len = 0
+    record.server.response.len = 0
+    record.server.best.len = 0
+
+
+cdef void pass_success(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
+    """Not stored: the callee repeats its 2xx until the ACK, and each one is passed on."""
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t was = record_of(slot)[0]
+    cdef record_t record = was
+    cdef step_t step = step_of(slot, SEND_2XX)
+    if not step.valid:
+        return
+    if word_state(slot.commit) != SERVER_ACCEPTED:
+        if was.server.flags & SERVER_DECIDED:
+            count(core, N_LATE_ANSWERS)
+        name_no_blocks(&record)
+        record.server.last_status = m.status
+        record.server.flags |= SERVER_DECIDED
+        record.server.retransmit_ms = 0
+        record.server.expire_ms = core.now_ms + 64 * <uint64_t>core.table.clocks.t1_ms
+        commit_server(core, ref, step.next, 0, &record)
+        drop_all(core, ref, &was)
+    edit_response(core, m)
+    send_edited(core, m, &slot.identity.server.source)
+
+
+cdef void send_final(core_t *core, uint32_t ref, const record_t *was, block_t *response, int status) noexcept nogil:
+    """Commits the final response that stands in `response` and sends it."""
+    cdef record_t record = was[0]
+    cdef record_t rest = was[0]
+    cdef step_t step = step_of(slot_at(core.store, ref), SEND_FINAL)
+    name_no_blocks(&record)
+    record.server.response = response[0]
+    record.server.last_status = <uint16_t>status
+    record.server.flags |= SERVER_DECIDED
+    final_clocks(core, ref, &record)
+    commit_server(core, ref, step.next, OWES_RESPONSE, &record)
+    if rest.server.best.unit == response.unit:
+        rest.server.best.len = 0
+    drop_all(core, ref, &rest)
+    send_block(core, ref, response, OWES_RESPONSE)
+
+
+cdef void pass_final(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record = record_of(slot)[0]
+    cdef block_t block
+    if not step_of(slot, SEND_FINAL).valid:
+        return
+    edit_response(core, m)
+    if write_block(core, ref, m, NULL, &block) < 0:
+        send_edited(core, m, &slot.identity.server.source)
+        return
+    send_final(core, ref, &record, &block, m.status)
+
+
+# ---------------------------------------------------------------- the choice
+
+cdef int rank_of(int status) noexcept nogil:
+    """16.7 item 6: a 6xx first, then the lowest class; in a class what helps the caller to try again."""
+    cdef int preferred = (status == 401 or status == 407 or status == 415 or status == 420 or status == 484)
+    if status >= 600:
+        return 0
+    return status // 100 * 1000 + (0 if preferred else 500 + status % 100)
+
+
+cdef void edit_status_500(core_t *core, const message_t *m) noexcept nogil:
+    """The whole status line, which ends where the headers begin; blank lines may stand before it (7.5)."""
+    edit_replace(&core.edits, 0, m.headers_off, b"SIP/2.0 500 Server Internal Error\r\n", 35)
+
+
+cdef void keep_best(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
+    """A 503 is kept as 500: upstream it would say that we ourselves are unavailable (16.7 item 6)."""
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record = record_of(slot)[0]
+    cdef block_t old = record.server.best
+    if record.server.flags & SERVER_DECIDED:
+        return
+    if record.server.best_status and rank_of(record.server.best_status) <= rank_of(m.status):
+        return
+    edit_response(core, m)
+    if m.status == 503:
+        edit_status_500(core, m)
+    if write_block(core, ref, m, NULL, &record.server.best) < 0:
+        return
+    record.server.best_status = m.status
+    commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+    drop_block(&core.pending, ref, &old)
+
+
+cdef void send_best(core_t *core, uint32_t ref) noexcept nogil:
+    cdef record_t record = record_of(slot_at(core.store, ref))[0]
+    cdef int status = 500 if record.server.best_status == 503 else record.server.best_status
+    if step_of(slot_at(core.store, ref), SEND_FINAL).valid:
+        send_final(core, ref, &record, &record.server.best, status)
+
+
+cdef void send_own(core_t *core, uint32_t ref, int status, const text_t *reason) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record = record_of(slot)[0]
+    cdef const message_t *request = &core.stored
+    cdef reply_t reply
+    cdef block_t block
+    cdef char *text
+    cdef char *at
+    cdef int len
+    if not step_of(slot, SEND_FINAL).valid:
+        return
+    memset(&reply, 0, sizeof(reply))
+    reply.status = status
+    reply.tag_key = slot.key
+    if reason != NULL:
+        reply.reason = reason[0]
+    text = take_scratch(core, reply_room(request, &reply))
+    if text == NULL:
+        return
+    len = write_reply(request, request.headers[request.first[H_VIA]].next, NULL, &reply, text)
+    at = begin_block(core.store, ref, len, &block)
+    if at == NULL:
+        queue_message(core, text, len, &slot.identity.server.source, NO_SLOT, 0)
+        end_silently(core, ref)
+        return
+    memcpy(at, text, len)
+    end_block()
+    send_final(core, ref, &record, &block, status)
+
+
+cdef void end_silently(core_t *core, uint32_t ref) noexcept nogil:
+    """Repeated requests are absorbed until the last branch is gone; nobody is told anything."""
+    cdef record_t was = record_of(slot_at(core.store, ref))[0]
+    cdef record_t record = was
+    name_no_blocks(&record)
+    record.server.flags |= SERVER_DECIDED
+    record.server.retransmit_ms = 0
+    record.server.expire_ms = 0
+    commit_server(core, ref, SERVER_ENDED, 0, &record)
+    drop_all(core, ref, &was)
+    end_server(core, ref)
+
+
+# ---------------------------------------------------------------- from the caller
+
+cdef int server_input(core_t *core, uint32_t ref, int event, const message_t *m, const addr_t *source) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record = record_of(slot)[0]
+    cdef step_t step = step_of(slot, event)
+    if event == REPEATED:
+        count(core, N_RETRANSMITTED_REQUESTS)
+    if not step.valid:
+        return 0
+    if step.actions & RESEND_LAST:
+        resend_last(core, ref, &record, m, source)
+    elif step.actions & PASS_UP:
+        return 1
+    elif event == GOT_ACK:
+        drop_all(core, ref, &record)
+        name_no_blocks(&record)
+        record.server.retransmit_ms = 0
+        record.server.expire_ms = core.now_ms + core.table.clocks.t4_ms
+        commit_server(core, ref, step.next, 0, &record)
+    return 0
+
+
+cdef void resend_last(core_t *core, uint32_t ref, const record_t *record, const message_t *m,
+                      const addr_t *source) noexcept nogil:
+    """The last response again; an INVITE that has none yet gets its 100."""
+    cdef flow_t flow
+    if record.server.response.len:
+        send_block(core, ref, &record.server.response, 0)
+    elif word_kind(slot_at(core.store, ref).commit) == KIND_SERVER_INVITE:
+        flow = slot_at(core.store, ref).identity.server.source
+        flow.remote = source[0]
+        answer(core, m, &flow, 100, NULL, NULL)
+
+
+cdef void fire_server_timer(core_t *core, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t was = record_of(slot)[0]
+    cdef record_t record = was
+    cdef bint expired = was.server.expire_ms and core.now_ms >= was.server.expire_ms
+    cdef step_t step
+    if not expired and (was.server.retransmit_ms == 0 or core.now_ms < was.server.retransmit_ms):
+        arm_slot(core, ref, word_kind(slot.commit), &was)
+        return
+    step = step_of(slot, SERVER_EXPIRE if expired else SERVER_RETRANSMIT)
+    if not step.valid:
+        return
+    if step.actions & END:
+        name_no_blocks(&record)
+        record.server.retransmit_ms = 0
+        record.server.expire_ms = 0
+        commit_server(core, ref, step.next, 0, &record)
+        drop_all(core, ref, &was)
+        end_server(core, ref)
+        return
+    record.server.interval_ms = <uint16_t>min(2 * <uint32_t>record.server.interval_ms, core.table.clocks.t2_ms)
+    record.server.retransmit_ms = core.now_ms + record.server.interval_ms
+    commit_server(core, ref, step.next, OWES_RESPONSE, &record)
+    count(core, N_RETRANSMISSIONS_SENT)
+    send_block(core, ref, &record.server.response, OWES_RESPONSE)
+
+
+cdef void end_server(core_t *core, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record
+    if word_state(slot.commit) != SERVER_ENDED or first_child_of(core.store, ref) != NO_SLOT:
+        return
+    record = record_of(slot)[0]
+    disarm_timer(core.wheel, ref)
+    index_remove(core.store, ref)
+    give_slot(core.store, ref)
+    drop_all(core, ref, &record)
+    count(core, N_TRANSACTIONS_ENDED)

@@ -1,0 +1,35 @@
+# What we write into Via and Record-Route, and how it is read again.  See via.pyx.
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from fastsip._core.core cimport core_t
+from fastsip._core.types cimport addr_t, listener_t, message_t, span_t, table_t, via_t
+
+cdef enum:
+    VIA_ROOM = 320          # bytes that write_via needs at most
+    RECEIVED_ROOM = 80
+    TAG_LETTERS = 13
+
+# The matching key of a server transaction (17.2.3); ACK matches its INVITE,
+# and with `as_invite` so does a CANCEL.
+cdef uint64_t server_key(const core_t *core, const message_t *m, bint as_invite) noexcept nogil
+
+# Our branch for this attempt: recomputable from the request as we received it
+# (`via` is the Via above which ours goes).
+cdef uint64_t branch_value(const table_t *table, const message_t *m, const via_t *via, uint32_t attempt) noexcept nogil
+
+cdef int write_via(const core_t *core, char *out, const listener_t *listener, uint64_t branch,
+                   uint32_t ref, uint32_t generation) noexcept nogil
+cdef int write_record_route(char *out, const listener_t *listener) noexcept nogil
+
+# The value of a branch that we made; E_BAD for any other.
+cdef int read_branch(const char *buf, const span_t *branch, uint64_t *value) noexcept nogil
+# The slot that our hint leads to (unverified); E_BAD for another store's.
+cdef int read_hint(const core_t *core, const char *buf, const span_t *hint, uint32_t *ref,
+                   uint32_t *generation) noexcept nogil
+
+# Text to insert at *off of the topmost Via: received and rport (18.2.1, RFC 3581); 0 = none.
+cdef int write_received(const message_t *m, const addr_t *source, char *out, uint32_t *off) noexcept nogil
+# Where responses to the request go (18.2.2, RFC 3581).
+cdef void reply_address(const message_t *m, const addr_t *source, addr_t *to) noexcept nogil
+
+cdef uint64_t local_tag(uint64_t key) noexcept nogil

@@ -1,0 +1,146 @@
+"""Branches, hints, Via and Record-Route values (wire sections 2 and 5).
+
+The branch is a keyed hash of what the request brings, so that a node without
+its store, or another node with the same secret, can make it again.  The hint
+(our Via parameter "fs") leads a reply straight to its slot; it is only ever
+believed after the slot's own branch was compared.  Tokens are compared without
+case (7.3.1), hence base32.  Used by branches, replies and proxy.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp
+
+from fastsip._core.hashing cimport (hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, mix,
+                                    read_base32, siphash_t, write_base32)
+from fastsip._core.slots cimport SLOT_BITS, SLOT_MASK
+from fastsip._core.types cimport (E_BAD, HOST_IPV4, HOST_IPV6, M_ACK, M_INVITE, M_OTHER, PARTITIONS, addr_t,
+                                  listener_t, message_t, span_t, table_t, via_t)
+from fastsip._core.uri cimport parse_address, write_address
+from fastsip._core.write cimport put, put_number
+
+cdef enum:
+    MAGIC_LEN = 7           # of z9hG4bK (8.1.1.7)
+    BRANCH_LETTERS = 13     # 64 bits
+    HINT_LETTERS = 16       # 80 bits: generation 32, index 26, partition 6, epoch 16
+
+
+cdef uint64_t server_key(const core_t *core, const message_t *m, bint as_invite) noexcept nogil:
+    cdef siphash_t h
+    cdef int method = M_INVITE if as_invite or m.method == M_ACK else m.method
+    hash_begin(&h, core.store.hash_key)
+    hash_add_number(&h, method)
+    if method == M_OTHER:
+        hash_add(&h, m.buf + m.method_name.off, m.method_name.len)
+    if m.via.magic:
+        hash_add_lower(&h, m.buf + m.via.branch.off, m.via.branch.len)
+        hash_add_number(&h, <uint64_t>m.via.branch.len << 16 | m.via.port)
+        hash_add_lower(&h, m.buf + m.via.host.off, m.via.host.len)
+        return hash_end(&h)
+    # RFC 2543: no branch that could be trusted to be unique (17.2.3).  A CANCEL or
+    # an ACK repeats the INVITE's Request-URI, From tag, Call-ID, CSeq number and Via.
+    hash_add(&h, m.buf + m.ruri.off, m.ruri.len)
+    hash_add_number(&h, m.cseq)
+    hash_add(&h, m.buf + m.from_tag.off, m.from_tag.len)
+    hash_add_number(&h, m.from_tag.len)
+    hash_add(&h, m.buf + m.call_id.off, m.call_id.len)
+    hash_add_number(&h, m.call_id.len)
+    hash_add(&h, m.buf + m.via.off, m.via.len)
+    return hash_end(&h)
+
+
+cdef uint64_t branch_value(const table_t *table, const message_t *m, const via_t *via, uint32_t attempt) noexcept nogil:
+    cdef siphash_t h
+    hash_begin(&h, table.branch_key)
+    hash_add_lower(&h, m.buf + via.branch.off, via.branch.len)
+    hash_add_number(&h, <uint64_t>via.branch.len << 16 | via.port)
+    hash_add_lower(&h, m.buf + via.host.off, via.host.len)
+    hash_add_number(&h, via.host.len)
+    hash_add(&h, m.buf + m.call_id.off, m.call_id.len)
+    hash_add_number(&h, <uint64_t>m.call_id.len << 32 | m.cseq)
+    hash_add(&h, m.buf + m.from_tag.off, m.from_tag.len)
+    hash_add_number(&h, <uint64_t>m.from_tag.len << 32 | attempt)
+    return hash_end(&h)
+
+
+cdef int write_via(const core_t *core, char *out, const listener_t *listener, uint64_t branch,
+                   uint32_t ref, uint32_t generation) noexcept nogil:
+    """A whole Via line with its line end; at most VIA_ROOM bytes (sent-by is bounded by the configuration)."""
+    cdef int n = put(out, b"Via: SIP/2.0/UDP ", 17)
+    cdef uint32_t index = ref & SLOT_MASK
+    n += put(out + n, listener.sent_by.at, listener.sent_by.len)
+    n += put(out + n, b";branch=z9hG4bK", 15)
+    n += write_base32(branch, 64, out + n)
+    n += put(out + n, b";fs=", 4)
+    n += write_base32(<uint64_t>generation << 8 | index & 0xFF, 40, out + n)
+    n += write_base32(<uint64_t>(index >> 8) << 22 | <uint64_t>(ref >> SLOT_BITS) << 16 | core.store.epoch & 0xFFFF,
+                      40, out + n)
+    n += put(out + n, b"\r\n", 2)
+    return n
+
+
+cdef int write_record_route(char *out, const listener_t *listener) noexcept nogil:
+    cdef int n = put(out, b"Record-Route: <sip:", 19)
+    n += put(out + n, listener.sent_by.at, listener.sent_by.len)
+    n += put(out + n, b";lr>\r\n", 6)
+    return n
+
+
+cdef int read_branch(const char *buf, const span_t *branch, uint64_t *value) noexcept nogil:
+    if branch.len < MAGIC_LEN + BRANCH_LETTERS:
+        return E_BAD
+    return read_base32(buf + branch.off + MAGIC_LEN, BRANCH_LETTERS, 64, value)
+
+
+cdef int read_hint(const core_t *core, const char *buf, const span_t *hint, uint32_t *ref,
+                   uint32_t *generation) noexcept nogil:
+    cdef uint64_t first, second
+    cdef uint32_t index, partition
+    if hint.len != HINT_LETTERS:
+        return E_BAD
+    if read_base32(buf + hint.off, 8, 40, &first) < 0 or read_base32(buf + hint.off + 8, 8, 40, &second) < 0:
+        return E_BAD
+    if second & 0xFFFF != core.store.epoch & 0xFFFF:
+        return E_BAD
+    index = <uint32_t>(second >> 22) << 8 | <uint32_t>(first & 0xFF)
+    partition = <uint32_t>(second >> 16) & (PARTITIONS - 1)
+    if index >= core.store.slot_count:
+        return E_BAD
+    ref[0] = partition << SLOT_BITS | index
+    generation[0] = <uint32_t>(first >> 8)
+    return 0
+
+
+cdef bint is_source(const message_t *m, const addr_t *source) noexcept nogil:
+    """Is the topmost Via's host the address the request came from?"""
+    cdef addr_t sent_by
+    if m.via.host_kind != HOST_IPV4 and m.via.host_kind != HOST_IPV6:
+        return False
+    if parse_address(m.buf + m.via.host.off, m.via.host.len, m.via.host_kind, 0, &sent_by) < 0:
+        return False
+    return memcmp(sent_by.ip, source.ip, 16) == 0
+
+
+cdef int write_received(const message_t *m, const addr_t *source, char *out, uint32_t *off) noexcept nogil:
+    cdef int n = 0
+    if m.via.rport_off and m.via.rport == 0:
+        off[0] = m.via.rport_off
+        n += put(out, b"=", 1)
+        n += put_number(out + n, source.port)
+    elif is_source(m, source):
+        return 0
+    else:
+        off[0] = m.via.params_off
+    n += put(out + n, b";received=", 10)
+    n += write_address(source, out + n, False)
+    return n
+
+
+cdef void reply_address(const message_t *m, const addr_t *source, addr_t *to) noexcept nogil:
+    to[0] = source[0]
+    if not m.via.rport_off:
+        to.port = m.via.port if m.via.port else 5060
+
+
+cdef uint64_t local_tag(uint64_t key) noexcept nogil:
+    """The To tag of our own answers to the request of this key: the same each time it is asked."""
+    return mix(key, 0x746F2D746167)
