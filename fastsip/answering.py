@@ -415,7 +415,7 @@ class Machine(asyncio.DatagramProtocol):
             return b""
         return answer_sdp(request.body, self.echo_address, version)
 
-    def _answer(self, transaction: ServerTransaction, status, reason="", headers=(), body=b"", tag="") -> None:
+    def _answer(self, transaction, status, reason="", headers=(), body=b"", tag="") -> None:
         """Answers and keeps the answer; a refused INVITE is repeated until its ACK (timer G)."""
         request = transaction.request
         tag = tag or (transaction.leg.tag if transaction.leg else new_tag())
@@ -435,13 +435,16 @@ class Machine(asyncio.DatagramProtocol):
         self._send_bytes(answer.to_bytes(), response_address(request.via, request.source))
 
     def _send_bytes(self, wire: bytes, address: Address) -> None:
-        """Sends, or counts an address that cannot be one: Vias and Contacts are the peer's text."""
+        """Sends, or counts an address that cannot be one.
+
+        Vias and Contacts are the peer's text, and asyncio closes an endpoint for
+        good when it is given a port or host that the socket refuses.
+        """
         if not self._transport:
             return
-        try:
-            ipaddress.ip_address(address[0])
+        if is_sendable(address, self.address):
             self._transport.sendto(wire, address)
-        except (OSError, ValueError, OverflowError):
+        else:
             self.counts.unreadable += 1
 
 
@@ -481,6 +484,16 @@ class AnsweringMachines:
     def addresses(self) -> list[Address]:
         """Where the machines listen, with the ports they were given."""
         return [machine.address for machine in self.machines]
+
+
+def is_sendable(address: Address, own: Address) -> bool:
+    """True for a numeric host of the family of `own` and a port that can be one."""
+    host, port = address
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return False
+    return version == ipaddress.ip_address(own[0]).version and 0 < port < 65_536
 
 
 def transaction_key(request: Message, method: str) -> tuple:
