@@ -50,7 +50,7 @@ class Repeater:
     After 64·T1 it stops by itself and calls `on_give_up` (timers G, H and those of 13.3.1.4).
     """
 
-    def __init__(self, send: Callable[[], None], t1_s: float, t2_s: float, on_give_up: Callable[[], None]):
+    def __init__(self, send: Callable[[], None], t1_s: float, t2_s: float, on_give_up: Callable[[], object]):
         self._send, self._t2_s, self._on_give_up = send, t2_s, on_give_up
         self._loop = asyncio.get_running_loop()
         self._end = self._loop.time() + 64 * t1_s
@@ -133,7 +133,7 @@ class Echo(asyncio.DatagramProtocol):
             self._counts.echoed += 1
             self._transport.sendto(datagram, source)
 
-    def error_received(self, error: OSError) -> None:
+    def error_received(self, error: Exception) -> None:
         """A caller that closed its port; RTP has no answer to that."""
 
 
@@ -155,7 +155,7 @@ class Machine(asyncio.DatagramProtocol):
         self._first: dict[tuple, Leg] = {}  # by Call-ID, From tag, CSeq of the first INVITE
         self._transactions: OrderedDict[tuple, ServerTransaction] = OrderedDict()
         self._own: OrderedDict[str, Repeater] = OrderedDict()  # our BYEs, by branch
-        self._methods: dict[str, Callable[[ServerTransaction, Leg | None], None]] = {
+        self._methods: dict[str, Callable[..., None]] = {  # each takes (transaction, leg or None)
             "INVITE": self._take_invite,
             "BYE": self._take_bye,
             "CANCEL": self._take_cancel,
@@ -199,7 +199,7 @@ class Machine(asyncio.DatagramProtocol):
         """Calls now held, ringing ones included."""
         return len(self._legs)
 
-    def error_received(self, error: OSError) -> None:
+    def error_received(self, error: Exception) -> None:
         """A peer that closed its port; the retransmission timers repair what was lost."""
 
     # ------------------------------------------------------------ receiving

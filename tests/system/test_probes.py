@@ -75,38 +75,47 @@ async def test_probes_come_from_the_listener(router, free_port):
 
 async def test_down_after_fall_and_back(router, free_port):
     edge = ("127.0.0.1", free_port())
-    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob, UserAgent() as carol:
-        async with Responder(bob) as bobs, Responder(carol):
-            router(edge_config(edge, [bob.address, carol.address], probe=PROBE, policy=POLICY))
-            assert await until_chosen(bob, alice, bob, carol, edge)
-            bobs.status = None
-            assert await until_chosen(carol, alice, bob, carol, edge)
-            unanswered = bobs.seen
-            assert await first_choice(alice, bob, carol, edge) is carol
-            bobs.status = 200
-            assert await until_chosen(bob, alice, bob, carol, edge)
-            assert bobs.seen > unanswered  # it was probed while it was down
+    async with (
+        UserAgent(name="alice") as alice,
+        UserAgent(name="bob") as bob,
+        UserAgent(name="carol") as carol,
+        Responder(bob) as bobs,
+        Responder(carol),
+    ):
+        router(edge_config(edge, [bob.address, carol.address], probe=PROBE, policy=POLICY))
+        assert await until_chosen(bob, alice, bob, carol, edge)
+        bobs.status = None
+        assert await until_chosen(carol, alice, bob, carol, edge)
+        unanswered = bobs.seen
+        assert await first_choice(alice, bob, carol, edge) is carol
+        bobs.status = 200
+        assert await until_chosen(bob, alice, bob, carol, edge)
+        assert bobs.seen > unanswered  # it was probed while it was down
 
 
 async def test_any_answer_but_a_few_is_health(router, free_port):
     """Many gateways refuse OPTIONS: 405 means alive, 503 does not (wire.md section 4)."""
     edge = ("127.0.0.1", free_port())
-    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob, UserAgent() as carol:
-        async with Responder(bob, 503) as bobs, Responder(carol, 405):
-            router(edge_config(edge, [bob.address, carol.address], probe=PROBE, policy=POLICY))
-            assert await until_chosen(carol, alice, bob, carol, edge)
-            bobs.status = 403
-            assert await until_chosen(bob, alice, bob, carol, edge)
+    async with (
+        UserAgent(name="alice") as alice,
+        UserAgent(name="bob") as bob,
+        UserAgent(name="carol") as carol,
+        Responder(bob, 503) as bobs,
+        Responder(carol, 405),
+    ):
+        router(edge_config(edge, [bob.address, carol.address], probe=PROBE, policy=POLICY))
+        assert await until_chosen(carol, alice, bob, carol, edge)
+        bobs.status = 403
+        assert await until_chosen(bob, alice, bob, carol, edge)
 
 
 async def test_an_icmp_error_at_one_does_not_hurt_the_other(router, free_port):
     """Probes to a closed port make the kernel report errors at our socket; the healthy one stays up."""
     edge, closed = ("127.0.0.1", free_port()), ("127.0.0.1", free_port())
-    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
-        async with Responder(bob) as bobs:
-            router(edge_config(edge, [closed, bob.address], probe=PROBE, policy=POLICY))
-            for _ in range(20):
-                call = alice.invite(NUMBER, edge)
-                bob.reply(await expect_call(bob, call), 486)
-                await call.refused(486)
-            assert bobs.seen
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob, Responder(bob) as bobs:
+        router(edge_config(edge, [closed, bob.address], probe=PROBE, policy=POLICY))
+        for _ in range(20):
+            call = alice.invite(NUMBER, edge)
+            bob.reply(await expect_call(bob, call), 486)
+            await call.refused(486)
+        assert bobs.seen

@@ -1,5 +1,7 @@
 """What repeats, what is absorbed, and what is said again (RFC 3261 section 17, RFC 6026)."""
 
+from itertools import pairwise
+
 from ua import UserAgent
 
 from .edge import NUMBER, connect, edge_config, expect_call, settle
@@ -43,7 +45,7 @@ async def test_an_unanswered_invite_is_repeated_until_something_comes(router, fr
         call = alice.invite(NUMBER, edge)
         copies = await bob.expect_count("INVITE", 4)
         assert len({copy.to_bytes() for copy in copies}) == 1
-        gaps = [later.at - earlier.at for earlier, later in zip(copies, copies[1:], strict=False)]
+        gaps = [later.at - earlier.at for earlier, later in pairwise(copies)]
         assert gaps[2] > gaps[0]  # timer A doubles: 0.1, 0.2, 0.4 s
         bob.reply(copies[0], 100)
         await settle(alice, edge)

@@ -59,13 +59,15 @@ async def test_order_inside_a_call(router, free_port):
         router(edge_config(edge, [bob.address], shards=2, max_transactions=20_000, timers=STANDARD_TIMERS))
         answering = [asyncio.create_task(answer_infos(ua)) for ua in (bob, *callers)]
         for _ in range(DIALOGS // AT_ONCE):
-            # One caller each, one after the other: bob's inbox holds one new INVITE at a time.
             pairs = [await connect(caller, bob, edge) for caller in callers]
-            await asyncio.gather(*(burst(near, far) for pair in pairs for near, far in (pair, pair[::-1])))
+            # Half of the dialogs from one end, half from the other, then the other way round.
+            ends = [pair[:: 1 if number % 2 else -1] for number, pair in enumerate(pairs)]
+            await asyncio.gather(*(burst(near, far) for near, far in ends))
+            await asyncio.gather(*(burst(far, near) for near, far in ends))
         for task in answering:
             task.cancel()
-        seen = [task_result for task_result in await asyncio.gather(*answering, return_exceptions=True)]
-        assert all(isinstance(end, asyncio.CancelledError) for end in seen), seen
+        ends = await asyncio.gather(*answering, return_exceptions=True)
+        assert all(isinstance(end, asyncio.CancelledError) for end in ends), ends
 
 
 async def answer_infos(ua: UserAgent) -> None:
