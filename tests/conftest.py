@@ -259,8 +259,9 @@ def sipp(scratch, free_port) -> Iterator[Callable[..., SippRun]]:
         home = scratch / f"sipp{len(running)}"
         home.mkdir()
         port = port or free_port()
+        media_port, *_ = (free_port() for _ in range(4))  # SIPp takes the next even one, too
         command = [binary, "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", "127.0.0.1", "-p", str(port)]
-        command += ["-mp", str(free_port()), "-nostdin", "-timeout", f"{limit_s}s", "-timeout_error"]
+        command += ["-mp", str(media_port), "-nostdin", "-timeout", f"{limit_s}s", "-timeout_error"]
         command += ["-trace_stat", "-stf", "stats.csv", "-fd", "1", "-trace_err", "-error_file", "errors.log"]
         command += ["-r", str(rate), *(["-m", str(calls)] if calls else []), *extra]
         if target:
