@@ -1,0 +1,203 @@
+"""Rules: which one a request meets, and what is ours."""
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastsip._core import rules
+from fastsip._core.tables import Table
+
+
+def request(ruri="sip:8100@media.example.net", method="INVITE", to_tag="", headers=()):
+    lines = [
+        f"{method} {ruri} SIP/2.0", "Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKa", "Max-Forwards: 70",
+        "From: <sip:a@example.net>;tag=1", f"To: <sip:b@example.net>{';tag=' + to_tag if to_tag else ''}",
+        "Call-ID: 1@a", f"CSeq: 1 {method}", *headers, "Content-Length: 0", "", "",
+    ]
+    return "\r\n".join(lines).encode()
+
+
+def build(*conditions_of_rules, tags=(10, 20)):
+    table = Table(1)
+    for number, tag in enumerate(tags, 1):
+        table.add_listener(number, tag, "192.0.2.1", 5060 + number, "192.0.2.1")
+    table.add_set(1, 4)
+    for number, conditions in enumerate(conditions_of_rules, 1):
+        table.add_rule(number, 0, conditions)
+    return table.seal()
+
+
+def holds(condition, text, **where):
+    """Does it hold, and does its negation then not (and the other way round)?"""
+    plain = rules.match(build([condition]), text, **where) == 0
+    negated = rules.match(build([{**condition, "negate": True}]), text, **where) == 0
+    assert plain != negated
+    return plain
+
+
+def test_first_rule_wins_and_conditions_are_anded():
+    table = build(
+        [{"kind": "method", "items": ["BYE"]}],
+        [{"kind": "method", "items": ["INVITE"]}, {"kind": "user_prefix", "items": ["9"]}],
+        [{"kind": "method", "items": ["INVITE"]}, {"kind": "user_prefix", "items": ["8"]}],
+        [],
+    )
+    assert rules.match(table, request()) == 2
+    assert rules.match(table, request("sip:9@x")) == 1
+    assert rules.match(table, request(method="BYE")) == 0
+    assert rules.match(table, request("sip:7@x")) == 3
+
+
+def test_no_rule():
+    assert rules.match(build([{"kind": "user", "items": ["none"]}]), request()) is None
+    assert rules.match(build(), request()) is None
+
+
+@pytest.mark.parametrize("method, items, expected", [
+    ("INVITE", ["INVITE"], True), ("INVITE", ["BYE", "INVITE"], True), ("INVITE", ["invite"], False),
+    ("BYE", ["INVITE"], False), ("PING", ["PING"], True), ("PING", ["PONG", "INVITE"], False),
+    ("PING", ["INVITE"], False), ("UPDATE", ["UPDATE", "PING"], True),
+])
+def test_method(method, items, expected):
+    assert holds({"kind": "method", "items": items}, request(method=method)) is expected
+
+
+@pytest.mark.parametrize("ruri, items, expected", [
+    ("sip:alice@x", ["alice"], True), ("sip:Alice@x", ["alice"], False),
+    ("sip:alice@x", ["bob", "alice"], True),
+    ("sip:alic@x", ["alice"], False), ("sip:alice2@x", ["alice"], False), ("sip:x", ["alice"], False),
+    ("sip:alice:secret@x", ["alice"], True), ("tel:+4989", ["+4989"], True),
+])
+def test_user(ruri, items, expected):
+    assert holds({"kind": "user", "items": items}, request(ruri)) is expected
+
+
+USERS = st.text("0123+", min_size=1, max_size=6)
+
+
+@given(st.lists(USERS, min_size=1, max_size=30), USERS)
+def test_user_prefix_equals_startswith(prefixes, user):
+    found = holds({"kind": "user_prefix", "items": prefixes}, request(f"sip:{user}@x"))
+    assert found is user.startswith(tuple(prefixes))
+
+
+@given(st.lists(USERS, min_size=1, max_size=30), USERS)
+def test_long_user_lists_equal_in(users, user):
+    assert holds({"kind": "user", "items": users}, request(f"sip:{user}@x")) is (user in users)
+
+
+@pytest.mark.parametrize("ruri, items, expected", [
+    ("sip:a@Media.Example.NET", ["media.example.net"], True),
+    ("sip:a@media.example.net", ["MEDIA.example.net"], True),
+    ("sip:a@media.example.net.", ["media.example.net"], True),
+    ("sip:a@x.media.example.net", ["example.net"], False),
+    ("sip:a@[2001:DB8:0::1]", ["2001:db8::1"], True), ("sip:a@[2001:db8::1]", ["[2001:DB8::0:1]"], True),
+    ("sip:a@[2001:db8::2]", ["2001:db8::1"], False), ("sip:a@192.0.2.7:5062", ["192.0.2.7"], True),
+    ("sip:a@[::ffff:192.0.2.7]", ["::ffff:c000:207"], True), ("tel:+4989", ["media.example.net"], False),
+    ("sip:a@" + "x" * 300, ["example.net"], False),
+])
+def test_domain(ruri, items, expected):
+    assert holds({"kind": "domain", "items": items}, request(ruri)) is expected
+
+
+@pytest.mark.parametrize("source, items, expected", [
+    ("10.1.2.3", ["10.0.0.0/8"], True), ("11.1.2.3", ["10.0.0.0/8"], False), ("10.1.2.3", ["10.1.2.3"], True),
+    ("10.1.2.4", ["10.1.2.3"], False), ("10.1.2.4", ["192.0.2.0/24", "10.1.2.4/31"], True),
+    ("2001:db8::9", ["2001:db8::/32"], True), ("2001:db9::9", ["2001:db8::/32"], False),
+    ("10.1.2.3", ["::/0"], False), ("2001:db8::9", ["0.0.0.0/0"], False), ("2001:db8::9", ["::/0"], True),
+    ("10.1.2.3", ["0.0.0.0/0"], True),
+])
+def test_source(source, items, expected):
+    assert holds({"kind": "source", "items": items}, request(), source=source) is expected
+
+
+@given(st.ip_addresses(v=4), st.ip_addresses(v=4), st.integers(0, 32))
+def test_source_equals_ipaddress(source, base, bits):
+    network = ipaddress.ip_network((base, bits), strict=False)
+    found = holds({"kind": "source", "items": [str(network)]}, request(), source=str(source))
+    assert found is (source in network)
+
+
+@pytest.mark.parametrize("listener, items, expected", [
+    (0, [10], True), (1, [10], False), (1, [10, 20], True), (2, [10, 20], False),
+])
+def test_listen(listener, items, expected):
+    assert holds({"kind": "listen", "items": items}, request(), listener=listener) is expected
+
+
+@pytest.mark.parametrize("headers, items, expected", [
+    (["X-Site: east"], ["X-Site"], True), (["x-SITE: east"], ["X-Site"], True), ([], ["X-Site"], False),
+    (["X-Site: east"], ["X-Site", "east"], True), (["X-Site: EAST"], ["x-site", "east"], True),
+    (["X-Site: east"], ["X-Site", "west"], False), (["X-Site: east"], ["X-Site", "west", "east"], True),
+    (["X-Site: west", "X-Other: east"], ["X-Site", "east"], False),
+    (["X-Site: west", "Y: 1", "X-Site: east"], ["X-Site", "east"], True),
+    (["X-Site: north\r\n  east"], ["X-Site", "north east"], True), (["X-Site: a b"], ["X-Site", "ab"], False),
+    (["X-Site: ab"], ["X-Site", "a b"], False), (["X-Site:"], ["X-Site"], True),
+    (["s: hello"], ["Subject", "hello"], True), (["Subject: hello"], ["s", "hello"], True),
+    (["s: hello"], ["Subject"], True), (["k: path"], ["Supported", "path"], True),
+    (["Supported: path"], ["k", "path"], True), (["Require: a", "Require: b"], ["Require", "b"], True),
+    (["X-Site: east"], ["X-Site", True], True), ([], ["Call-ID", "1@a"], True), ([], ["i"], True),
+])
+def test_header(headers, items, expected):
+    assert holds({"kind": "header", "items": items}, request(headers=headers)) is expected
+
+
+@pytest.mark.parametrize("to_tag, condition, expected", [
+    ("", {}, False), ("7", {}, True), ("", {"flag": False}, True), ("7", {"flag": False}, False),
+    ("7", {"items": [True]}, True),
+])
+def test_to_tag(to_tag, condition, expected):
+    assert holds({"kind": "to_tag", **condition}, request(to_tag=to_tag)) is expected
+
+
+@pytest.mark.parametrize("condition, complaint", [
+    ({"kind": "colour", "items": ["x"]}, "kind is one of"),
+    ({"kind": "user", "items": []}, "empty list"),
+    ({"kind": "user", "items": "alice"}, "is a list"),
+    ({"kind": "user", "items": [""]}, "not empty"),
+    ({"kind": "user", "items": [5]}, "user is a text"),
+    ({"kind": "method", "items": ["IN VITE"]}, "letters, digits"),
+    ({"kind": "header", "items": ["X:Y"]}, "letters, digits"),
+    ({"kind": "source", "items": ["10.0.0.1/8"]}, "host bits"),
+    ({"kind": "source", "items": ["everywhere"]}, "source"),
+    ({"kind": "listen", "items": ["public"]}, "by its id"),
+    ({"kind": "domain", "items": ["2001:db8::zz"]}, "domain"),
+    ({"kind": "user", "items": ["a"], "not": True}, "has no not"),
+])
+def test_conditions_that_are_refused(condition, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        build([condition])
+
+
+def owned(*hosts):
+    table = Table(1)
+    for host, port in hosts:
+        table.add_own(host, port)
+    return table.seal()
+
+
+@pytest.mark.parametrize("host, port, expected", [
+    (b"sip.example.net", 5060, True), (b"SIP.Example.Net", 0, True), (b"sip.example.net", 5061, False),
+    (b"sip.example.net.", 5060, True), (b"any.example.net", 9999, True), (b"any.example.net", 0, True),
+    (b"192.0.2.1", 0, False), (b"192.0.2.1", 5070, True), (b"192.0.2.1", 5080, True),
+    (b"192.0.2.1", 5090, False),
+    (b"2001:DB8::0:5", 5060, True), (b"[2001:db8::5]", 0, True), (b"2001:db8::6", 0, False), (b"", 0, False),
+    (b"example.net", 0, False), (b"zzz", 0, False), (b"x" * 1000, 0, False), (b"2001:db8::zz", 0, False),
+])
+def test_own(host, port, expected):
+    table = owned(("sip.example.net", 5060), ("any.example.net", 0), ("192.0.2.1", 5070), ("192.0.2.1", 5080),
+                  ("2001:db8::5", 5060))
+    assert rules.own(table, host, port) is expected
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from([0, 5060, 5061])), max_size=20),
+       st.sampled_from("abcdefghi"), st.sampled_from([0, 5060, 5061]))
+def test_own_equals_a_plain_search(hosts, host, port):
+    expected = any(name == host and own_port in (0, port or 5060) for name, own_port in hosts)
+    assert rules.own(owned(*hosts), host.encode(), port) is expected
+
+
+def test_nothing_is_ours_in_an_empty_table():
+    assert rules.own(Table(1).seal(), b"sip.example.net") is False
