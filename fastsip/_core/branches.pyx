@@ -15,7 +15,7 @@ from libc.string cimport memcpy, memset
 from fastsip._core.core cimport N_NO_ROOM, arm_slot, count, find_listener, queue_message, take_scratch
 from fastsip._core.edits cimport (clear_edits, edit_delete, edit_insert, edit_replace, take_room,
                                   write_edits)
-from fastsip._core.parser cimport parse_message, parse_routing, parse_second_via
+from fastsip._core.parser cimport first_of, parse_message, parse_routing, parse_second_via
 from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT, OWES_ACK,
                                   OWES_CANCEL, OWES_REQUEST, SLOT_BITS, begin_block, block_at, block_t, commit,
                                   drop_block, end_block, give_slot, index_insert, index_remove, link_child,
@@ -62,7 +62,7 @@ cdef void edit_max_forwards(core_t *core, const message_t *m, char *top, int *n)
     text = take_room(&core.edits, 4)
     if text == NULL:
         return
-    header = &m.headers[m.first[H_MAX_FORWARDS]]
+    header = &m.headers[first_of(m, H_MAX_FORWARDS)]
     edit_replace(&core.edits, header.value_off, header.value_len, text, put_number(text, m.max_forwards - 1))
 
 
@@ -241,15 +241,15 @@ cdef int write_hop_request(char *out, const char *method, uint32_t method_len, c
     n += put(out + n, b" ", 1)
     n += put(out + n, request.buf + request.ruri.off, request.ruri.len)
     n += put(out + n, b" SIP/2.0\r\n", 10)
-    n += put_header(out + n, request, request.first[H_VIA])
+    n += put_header(out + n, request, first_of(request, H_VIA))
     n += put(out + n, b"Max-Forwards: 70\r\n", 18)
-    i = request.first[H_ROUTE]
+    i = first_of(request, H_ROUTE)
     while i != NO_HEADER:
         n += put_header(out + n, request, i)
         i = request.headers[i].next
-    n += put_header(out + n, request, request.first[H_FROM])
-    n += put_header(out + n, to_of, to_of.first[H_TO])
-    n += put_header(out + n, request, request.first[H_CALL_ID])
+    n += put_header(out + n, request, first_of(request, H_FROM))
+    n += put_header(out + n, to_of, first_of(to_of, H_TO))
+    n += put_header(out + n, request, first_of(request, H_CALL_ID))
     n += put(out + n, b"CSeq: ", 6)
     n += put_number(out + n, request.cseq)
     n += put(out + n, b" ", 1)

@@ -74,6 +74,15 @@ cdef struct event_t:
     uint32_t call_id_len
     char call_id[128]           # cut
 
+# What this shard remembers of its probes, by cell; private memory.
+cdef struct probe_state_t:
+    uint64_t next_ms            # when the next probe goes out; 0 = not yet planned
+    uint64_t sent_ms
+    uint64_t branch             # of the probe that waits for its answer; 0 = none waits
+    uint64_t resend_ms
+    uint32_t interval_ms        # between repetitions
+    uint32_t number             # of the probe: its CSeq
+
 # Everything a kernel above `slots` needs; one per shard, owned by Shard (or by
 # the test bench), valid for its whole life.
 cdef struct core_t:
@@ -93,6 +102,9 @@ cdef struct core_t:
     uint32_t scratch_used
     char *scratch               # SCRATCH_BYTES; messages that no block holds
     edits_t edits
+    probe_state_t *probes       # [cell]
+    uint32_t probe_count
+    uint64_t next_probe_ms      # nothing is due before; 0 = look now
     message_t incoming
     message_t stored            # a message parsed from a block
 

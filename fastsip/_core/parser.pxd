@@ -31,3 +31,7 @@ cdef int find_header(const message_t *m, const char *name, uint32_t name_len) no
 # method_id of a method's name (case matters, 7.1).
 cdef int match_method(const char *name, uint32_t len) noexcept nogil
 cdef const char *method_text(int method, uint32_t *len) noexcept nogil
+
+# Index of the first header of this id, or NO_HEADER.
+cdef inline int first_of(const message_t *m, int id) noexcept nogil:
+    return m.first[id]

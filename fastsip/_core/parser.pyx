@@ -253,10 +253,6 @@ cdef inline bint index_header(message_t *m, uint32_t at, uint32_t colon, uint32_
     return True
 
 
-cdef inline uint32_t first_of(const message_t *m, uint32_t id) noexcept nogil:
-    return m.first[id]
-
-
 cdef inline span_t value_span(const message_t *m, uint32_t index) noexcept nogil:
     return span(m.headers[index].value_off, m.headers[index].value_off + m.headers[index].value_len)
 

@@ -9,11 +9,11 @@ Never answers an ACK.  Called by shard with datagrams of calls that it owns.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastsip._core.branches cimport edit_forwarded, hop_t
+from fastsip._core.branches cimport edit_forwarded, hop_t, read_request
 from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_MALFORMED, N_NOT_SIP, N_NO_RULE, N_REQUESTS,
                                  N_RESPONSES, N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, count, find_by_address,
                                  send_edited)
-from fastsip._core.parser cimport parse_message, parse_routing
+from fastsip._core.parser cimport first_of, parse_message, parse_routing
 from fastsip._core.refusals cimport refuse, refuse_malformed, refuse_overload, refuse_unavailable
 from fastsip._core.replies cimport answer, reply_flow
 from fastsip._core.responses cimport process_response
@@ -28,7 +28,7 @@ from fastsip._core.types cimport (ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP,
                                   H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER,
                                   M_SUBSCRIBE, NO_HEADER, OK, addr_t, flow_t, message_t, policy_copy_t, rule_t,
                                   set_t, uri_t)
-from fastsip._core.upstream cimport server_input
+from fastsip._core.upstream cimport send_own, server_input
 from fastsip._core.uri cimport parse_uri
 from fastsip._core.via cimport reply_address, server_key
 
@@ -141,7 +141,7 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     if m.max_forwards == 0:
         refuse(core, m, listener, source, 483)
         return
-    if m.first[H_PROXY_REQUIRE] != NO_HEADER:
+    if first_of(m, H_PROXY_REQUIRE) != NO_HEADER:
         refuse(core, m, listener, source, 420)
         return
     code = read_route(core, m, &ruri, &route, &hop)
@@ -296,4 +296,6 @@ cdef void message_failed(core_t *core, uint32_t ref, uint32_t generation, int ow
     slot = slot_at(core.store, ref)
     if word_generation(slot.commit) != generation or is_server(word_kind(slot.commit)) or owes != OWES_REQUEST:
         return
+    if too_big and read_request(core, ref) >= 0:
+        send_own(core, slot.parent, 513, NULL)      # no fault of the destination's: no mark, no failover
     branch_input(core, ref, SEND_FAILED, NULL)

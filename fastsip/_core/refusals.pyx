@@ -10,6 +10,7 @@ from libc.string cimport memcpy
 from fastsip._core.core cimport N_MALFORMED, count, take_scratch
 from fastsip._core.hashing cimport mix
 from fastsip._core.replies cimport answer, reply_flow
+from fastsip._core.parser cimport first_of
 from fastsip._core.types cimport (E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_FROM, E_HEADER, E_MAX_FORWARDS,
                                   E_ROUTE, E_SCHEME, E_START_LINE, E_TO, E_TOO_LARGE, E_TOO_MANY_HEADERS,
                                   E_TOO_MANY_VIAS, E_URI, E_VERSION, E_VIA, H_CALL_ID, H_CSEQ, H_FROM,
@@ -52,8 +53,8 @@ cdef const char *ABOUT_US = (b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, U
 
 cdef bint is_answerable(const message_t *m) noexcept nogil:
     """With Via, From, To, Call-ID and CSeq, and a Via that names a place (8.2.6)."""
-    return (m.routing_done and m.via.host.len and m.first[H_VIA] != NO_HEADER and m.first[H_FROM] != NO_HEADER
-            and m.first[H_TO] != NO_HEADER and m.first[H_CALL_ID] != NO_HEADER and m.first[H_CSEQ] != NO_HEADER)
+    return (m.routing_done and m.via.host.len and first_of(m, H_VIA) != NO_HEADER and first_of(m, H_FROM) != NO_HEADER
+            and first_of(m, H_TO) != NO_HEADER and first_of(m, H_CALL_ID) != NO_HEADER and first_of(m, H_CSEQ) != NO_HEADER)
 
 
 cdef void answer_source(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status,
@@ -75,7 +76,7 @@ cdef void refuse(core_t *core, const message_t *m, uint32_t listener, const addr
 
 cdef const char *unsupported(core_t *core, const message_t *m) noexcept nogil:
     """16.3 item 5: the option tags that Proxy-Require asks for, in Unsupported."""
-    cdef int i = m.first[H_PROXY_REQUIRE]
+    cdef int i = first_of(m, H_PROXY_REQUIRE)
     cdef uint32_t len = m.headers[i].value_len
     cdef char *text = take_scratch(core, len + 32)
     cdef int n

@@ -12,6 +12,7 @@ from libc.string cimport memset, strlen
 from fastsip._core.core cimport N_REFUSED_REQUESTS, count, queue_message, take_scratch
 from fastsip._core.hashing cimport write_base32
 from fastsip._core.slots cimport NO_SLOT
+from fastsip._core.parser cimport first_of
 from fastsip._core.types cimport (H_CALL_ID, H_CSEQ, H_FROM, H_TIMESTAMP, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t,
                                   flow_t, header_t, message_t, text_t)
 from fastsip._core.via cimport RECEIVED_ROOM, local_tag, reply_address, server_key, write_received
@@ -149,7 +150,7 @@ cdef void answer(core_t *core, const message_t *m, const flow_t *source, int sta
     at = take_scratch(core, reply_room(m, &reply))
     if at == NULL:
         return
-    len = write_reply(m, m.first[H_VIA], &source.remote, &reply, at)
+    len = write_reply(m, first_of(m, H_VIA), &source.remote, &reply, at)
     flow = source[0]
     reply_address(m, &source.remote, &flow.remote)
     queue_message(core, at, len, &flow, NO_SLOT, 0)

@@ -11,10 +11,11 @@ from libc.string cimport memset
 
 from fastsip._core.core cimport N_STRAY_RESPONSES, arm_slot, core_t, count, send_edited
 from fastsip._core.parser cimport parse_second_via
+from fastsip._core.probes cimport take_probe_response
 from fastsip._core.search cimport branch_input
 from fastsip._core.slots cimport (CLIENT_CANCEL_ANSWERED, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, NO_SLOT, commit,
                                   index_find, partition_of, record_of, record_t, slot_at, slot_t, word_generation,
-                                  word_kind, word_state, SLOT_BITS)
+                                  word_kind, word_state, SLOT_BITS, SLOT_MASK)
 from fastsip._core.transactions cimport CANCELLING, GOT_1XX, GOT_2XX, GOT_FINAL
 from fastsip._core.types cimport (HOST_IPV4, HOST_IPV6, M_CANCEL, M_INVITE, MAX_ATTEMPTS, OK, T_UDP, addr_t, flow_t,
                                   message_t, span_t, via_t)
@@ -29,7 +30,8 @@ cdef uint32_t find_branch(core_t *core, const message_t *m, uint64_t value) noex
     cdef uint32_t partition = partition_of(core.store, m.buf + m.call_id.off, m.call_id.len)
     cdef uint32_t ref, generation
     cdef slot_t *slot
-    if read_hint(core, m.buf, &m.via.hint, &ref, &generation) == OK and ref >> SLOT_BITS == partition:
+    if (read_hint(core, m.buf, &m.via.hint, &ref, &generation) == OK and ref >> SLOT_BITS == partition
+            and ref & SLOT_MASK != SLOT_MASK):
         slot = slot_at(core.store, ref)
         if word_generation(slot.commit) == generation and slot.key == value and word_kind(slot.commit) == kind:
             return ref if m.cseq_method == M_CANCEL or slot.method == m.cseq_method else NO_SLOT
@@ -43,6 +45,8 @@ cdef void process_response(core_t *core, const message_t *m, uint32_t listener, 
         count(core, N_STRAY_RESPONSES)
         return
     ref = find_branch(core, m, value)
+    if ref == NO_SLOT and take_probe_response(core, m, value):
+        return
     if ref == NO_SLOT:
         process_stray(core, m, value, listener)
     elif m.cseq_method == M_CANCEL:

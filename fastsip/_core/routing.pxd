@@ -1,6 +1,6 @@
 # Where a request wants to go by itself: Route and Request-URI.  See routing.pyx.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from fastsip._core.branches cimport hop_t
 from fastsip._core.core cimport core_t
 from fastsip._core.types cimport addr_t, message_t, set_t, uri_t

@@ -11,7 +11,7 @@ from libc.string cimport memset
 from fastsip._core.core cimport find_by_address
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.branches cimport MAX_CUTS
-from fastsip._core.parser cimport find_header
+from fastsip._core.parser cimport first_of, find_header
 from fastsip._core.values cimport parse_name_addr
 from fastsip._core.rules cimport is_own
 from fastsip._core.types cimport (A_AUTH_USER, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_NONE, E_ROUTE,
@@ -30,7 +30,7 @@ cdef int add_cut(hop_t *hop, uint32_t off, uint32_t len) noexcept nogil:
 
 
 cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil:
-    cdef int i = m.first[H_ROUTE]
+    cdef int i = first_of(m, H_ROUTE)
     hop.cut_count = 0
     while i != NO_HEADER:
         if add_cut(hop, m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off) < 0:
@@ -41,7 +41,7 @@ cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil:
 
 cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil:
     """Leading values that are ours are popped together: a pair names two of our listeners (RFC 5658)."""
-    cdef int i = m.first[H_ROUTE]
+    cdef int i = first_of(m, H_ROUTE)
     cdef name_addr_t value
     cdef uint32_t off, end
     cdef uri_t uri
@@ -117,10 +117,10 @@ cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, ui
 
 cdef bint find_username(const message_t *m, span_t *value) noexcept nogil:
     """The digest user name: of Proxy-Authorization if there is one, else of Authorization."""
-    cdef int i = m.first[H_PROXY_AUTHORIZATION]
+    cdef int i = first_of(m, H_PROXY_AUTHORIZATION)
     cdef uint32_t at, end
     if i == NO_HEADER:
-        i = m.first[H_AUTHORIZATION]
+        i = first_of(m, H_AUTHORIZATION)
     if i == NO_HEADER:
         return False
     at = m.headers[i].value_off
@@ -145,7 +145,7 @@ cdef uint64_t selection_key(const set_t *dispatch_set, const message_t *m, const
     if dispatch_set.algorithm == A_REQUEST_URI:
         value = m.ruri
     elif dispatch_set.algorithm == A_FROM_URI or dispatch_set.algorithm == A_TO_URI:
-        i = m.first[H_FROM if dispatch_set.algorithm == A_FROM_URI else H_TO]
+        i = first_of(m, H_FROM if dispatch_set.algorithm == A_FROM_URI else H_TO)
         if parse_name_addr(m.buf, m.headers[i].value_off, m.headers[i].value_off + m.headers[i].value_len, &name) >= 0:
             value = name.uri
     elif dispatch_set.algorithm == A_AUTH_USER:

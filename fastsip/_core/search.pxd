@@ -1,6 +1,6 @@
 # The response context: branches, failover, cancellation.  See search.pyx.
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.branches cimport hop_t
 from fastsip._core.core cimport core_t
 from fastsip._core.types cimport addr_t, message_t, policy_copy_t, set_t, uri_t
@@ -24,3 +24,6 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
 cdef void cancel_search(core_t *core, uint32_t parent) noexcept nogil
 # The slot's timer has come up.
 cdef void fire_timer(core_t *core, uint32_t ref) noexcept nogil
+# After a restart: carries out what the server transaction had committed, or
+# goes on where no branch is left to wait for.
+cdef void resume_search(core_t *core, uint32_t parent) noexcept nogil

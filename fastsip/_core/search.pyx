@@ -10,7 +10,7 @@ and `ring` cancel and wait for the final response, one second at most; after
 the caller's CANCEL no branch starts.
 """
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.branches cimport end_branch, keep_ack, make_branch, read_request, send_ack, send_cancel, send_request
@@ -30,6 +30,7 @@ from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_
                                          CLIENT_COMPLETED, CLIENT_PROCEEDING, END, END_CLOCK, EXPIRE, GIVE_UP_CLOCK,
                                          GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, PHASE_CLOCKS, RESEND, RETRANSMIT,
                                          SEND_ACK, SEND_CANCEL, SEND_FAILED, SLOW, STOP, client_step, step_t)
+from fastsip._core.parser cimport first_of
 from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, H_RETRY_AFTER, HOST_IPV6, MARK_DOWN,
                                   MARK_NONE, MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, POLICY_MARK_LAST,
                                   RURI_HOST, RURI_KEEP, RURI_URI, addr_t, destination_t, header_t, message_t,
@@ -117,8 +118,6 @@ cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const 
     write_tried(core.store, parent, attempt, hop.destination_id)
     record.server.attempt_count += 1
     commit(core.store, parent, kind, state, 0 if first else word_owes(server.commit), &record)
-    if hop.destination_id:
-        core.cells[core.table.destinations[hop.destination].cell].chosen += 1
     send_request(core, ref)
     return OK
 
@@ -173,7 +172,7 @@ cdef void note_retry_after(core_t *core, cell_t *cell, const set_t *dispatch_set
     """A 503 with Retry-After: no new calls until then (wire section 3)."""
     cdef long long seconds
     cdef span_t value
-    cdef int i = m.first[H_RETRY_AFTER]
+    cdef int i = first_of(m, H_RETRY_AFTER)
     cdef int n = 0
     if i == NO_HEADER:
         return
@@ -202,7 +201,6 @@ cdef void note_failure(core_t *core, uint32_t parent, const slot_t *branch, int 
         return
     destination = &core.table.destinations[d]
     cell = &core.cells[destination.cell]
-    cell.failed += 1
     if status == 503 and m != NULL:
         note_retry_after(core, cell, &core.table.sets[destination.set_index], m)
     if mark == MARK_NONE or record_of(server).server.flags & SERVER_MARKED:
@@ -224,6 +222,8 @@ cdef bint may_fail_over(core_t *core, const slot_t *server, int reason, int stat
     cdef const policy_copy_t *policy = &server.identity.server.policy
     if not policy_wants(policy, reason, status):
         return False
+    if reason == 0 and (status == 401 or status == 407):
+        return False        # a challenge is the caller's to answer, whatever class `on` names
     if reason == 0 and record_of(server).server.flags & SERVER_PROGRESSED and not policy.flags & POLICY_AFTER_PROGRESS:
         return False
     return True
@@ -523,3 +523,15 @@ cdef void fire_timer(core_t *core, uint32_t ref) noexcept nogil:
         branch_input(core, ref, RETRANSMIT, NULL)
     else:
         arm_slot(core, ref, kind, record)
+
+
+cdef void resume_search(core_t *core, uint32_t parent) noexcept nogil:
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef int flags = record_of(server).server.flags
+    if flags & (SERVER_DECIDED | SERVER_CANCELLED):
+        cancel_open(core, parent)
+    if flags & SERVER_DECIDED:
+        end_server(core, parent)
+    elif count_open(core, parent) == 0:
+        if flags & SERVER_CANCELLED or try_next(core, parent) != OK:
+            decide(core, parent, not flags & SERVER_CANCELLED)

@@ -22,6 +22,7 @@ from fastsip._core.timers cimport disarm_timer
 from fastsip._core.transactions cimport (END, GOT_ACK, PASS_UP, REPEATED, RESEND, RESEND_LAST, SEND_1XX, SEND_2XX,
                                          SEND_FINAL, SERVER_ACCEPTED, SERVER_ENDED, SERVER_EXPIRE,
                                          SERVER_PROCEEDING, SERVER_RETRANSMIT, TRYING, server_step, step_t)
+from fastsip._core.parser cimport first_of
 from fastsip._core.types cimport E_NONE, H_VIA, NO_HEADER, addr_t, flow_t, message_t, text_t
 
 
@@ -37,7 +38,7 @@ cdef inline void commit_server(core_t *core, uint32_t ref, int state, int owes, 
 
 cdef void edit_response(core_t *core, const message_t *m) noexcept nogil:
     """16.7 item 3: the topmost Via, which is ours, goes."""
-    cdef int i = m.first[H_VIA]
+    cdef int i = first_of(m, H_VIA)
     clear_edits(&core.edits)
     if m.via.last:
         edit_delete(&core.edits, m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
@@ -216,7 +217,7 @@ cdef void send_own(core_t *core, uint32_t ref, int status, const text_t *reason)
     text = take_scratch(core, reply_room(request, &reply))
     if text == NULL:
         return
-    len = write_reply(request, request.headers[request.first[H_VIA]].next, NULL, &reply, text)
+    len = write_reply(request, request.headers[first_of(request, H_VIA)].next, NULL, &reply, text)
     at = begin_block(core.store, ref, len, &block)
     if at == NULL:
         queue_message(core, text, len, &slot.identity.server.source, NO_SLOT, 0)
@@ -313,3 +314,9 @@ cdef void end_server(core_t *core, uint32_t ref) noexcept nogil:
     give_slot(core.store, ref)
     drop_all(core, ref, &record)
     count(core, N_TRANSACTIONS_ENDED)
+
+
+cdef void send_response(core_t *core, uint32_t ref) noexcept nogil:
+    cdef const record_t *record = record_of(slot_at(core.store, ref))
+    if record.server.response.len:
+        send_block(core, ref, &record.server.response, OWES_RESPONSE)

@@ -23,7 +23,8 @@ cdef int write_record_route(char *out, const listener_t *listener) noexcept nogi
 
 # The value of a branch that we made; E_BAD for any other.
 cdef int read_branch(const char *buf, const span_t *branch, uint64_t *value) noexcept nogil
-# The slot that our hint leads to (unverified); E_BAD for another store's.
+# The slot that our hint leads to (unverified); E_BAD for another store's.  The
+# index SLOT_MASK is a probe's: its generation is the cell of the destination.
 cdef int read_hint(const core_t *core, const char *buf, const span_t *hint, uint32_t *ref,
                    uint32_t *generation) noexcept nogil
 

@@ -1,0 +1,50 @@
+"""Taking up the calls that the store holds (core section 5).
+
+What was committed as owed is sent, whether or not it had left before the
+process died: SIP bears duplicates.  A decision that was committed but not
+carried out is carried out now.  Then every timer is armed by its absolute
+deadline; those that are overdue fire in the order of their deadlines.
+"""
+
+from libc.stdint cimport uint32_t
+
+from fastsip._core.branches cimport send_cancel, send_request
+from fastsip._core.core cimport arm_slot, needs_flush
+from fastsip._core.search cimport resume_search
+from fastsip._core.slots cimport (KIND_FREE, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SLOT_BITS, is_server, record_of,
+                                  slot_at, slot_t, word_kind, word_owes)
+from fastsip._core.upstream cimport send_response
+from fastsip._core.workspace cimport flush
+
+
+cdef void send_owed(core_t *core, uint32_t ref) noexcept nogil:
+    cdef int owes = word_owes(slot_at(core.store, ref).commit)
+    if owes & OWES_RESPONSE:
+        send_response(core, ref)
+    if owes & OWES_REQUEST:
+        send_request(core, ref)
+    if owes & OWES_CANCEL:
+        send_cancel(core, ref)
+
+
+cdef int recover_partition(core_t *core, uint32_t partition) noexcept nogil:
+    cdef uint32_t index, ref
+    cdef slot_t *slot
+    cdef int live = 0
+    cdef int step
+    for step in range(2):
+        for index in range(core.store.partitions[partition].header.high_water):
+            ref = partition << SLOT_BITS | index
+            slot = slot_at(core.store, ref)
+            if word_kind(slot.commit) == KIND_FREE:
+                continue
+            if step == 0:
+                live += 1
+                arm_slot(core, ref, word_kind(slot.commit), record_of(slot))
+                send_owed(core, ref)
+            elif is_server(word_kind(slot.commit)):
+                resume_search(core, ref)
+            if needs_flush(core):
+                flush(core)
+    flush(core)
+    return live

@@ -1,0 +1,40 @@
+# One shard: the loop.  See shard.pyx.
+
+cimport cython
+from libc.stdint cimport uint32_t, uint64_t
+from fastsip._core.core cimport core_t
+from fastsip._core.net cimport Net
+from fastsip._core.ring cimport Ring, Sleeper, ring_t, sleeper_t
+from fastsip._core.select cimport positions_t
+from fastsip._core.types cimport addr_t, table_t
+from fastsip._core.workspace cimport Workspace
+
+# A datagram on its way to the shard that owns its call; the bytes follow.
+cdef struct handover_t:
+    addr_t source
+    uint32_t listener
+    uint32_t len
+
+# What a shard looks at when it next wakes: one pointer, swapped by the control plane (R4).
+cdef struct outlook_t:
+    const table_t *table
+    positions_t *positions
+
+# The other shards, as one of them sees them.
+cdef struct neighbours_t:
+    ring_t *inbound[64]         # from shard i; NULL = none
+    ring_t *outbound[64]        # to shard i
+    sleeper_t *sleepers[64]
+    uint64_t to_wake            # bit i: shard i was given something in this round
+
+@cython.final
+cdef class Shard:
+    cdef readonly Net net
+    cdef readonly Workspace workspace
+    cdef readonly Sleeper sleeper
+    cdef list kept              # tables and positions that the running loop may still look at
+    cdef neighbours_t neighbours
+    cdef outlook_t outlooks[2]
+    cdef outlook_t *outlook     # written by the control plane, read after each sleep
+    cdef uint64_t rounds        # of the loop; advances while it lives
+    cdef uint32_t stopping

@@ -1,0 +1,35 @@
+# The memory of one shard's core_t, and the steps that end a batch.  See workspace.pyx.
+
+cimport cython
+from libc.stdint cimport uint32_t, uint64_t
+from fastsip._core.cells cimport Cells
+from fastsip._core.chooser cimport Positions
+from fastsip._core.core cimport core_t
+from fastsip._core.net cimport net_t
+from fastsip._core.ring cimport Ring, Sleeper
+from fastsip._core.slots cimport Store
+from fastsip._core.tables cimport Table
+from fastsip._core.timers cimport timer_node_t, wheel_t
+
+@cython.final
+cdef class Workspace:
+    cdef core_t *core
+    cdef wheel_t *wheel
+    cdef timer_node_t **nodes
+    cdef readonly Store store
+    cdef readonly Cells cells
+    cdef readonly Table table
+    cdef readonly Positions positions
+    cdef readonly Ring events
+    cdef readonly Sleeper control
+
+    cdef uint64_t *own_counters
+    cdef object counter_view
+
+    cdef int count_into(self, uint64_t[::1] where) except -1
+    cdef int attach(self, net_t *net) except -1
+
+# Sends the outbox, clears what was owed, gives the blocks back.
+cdef void flush(core_t *core) noexcept nogil
+# Fires all timers that are due at core.now_ms, in order of their ticks.
+cdef void fire_timers(core_t *core) noexcept nogil

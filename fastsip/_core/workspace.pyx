@@ -1,0 +1,152 @@
+"""The memory that one shard works with, and the steps that end each batch.
+
+A Workspace owns a core_t and what only this shard uses: scratch, the timing
+wheel and its nodes.  It keeps the shared parts (store, cells, table) alive.
+Used by shard, and by the rig that runs protocol scripts on a virtual clock.
+"""
+
+cimport cython
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+
+from fastsip._core.core cimport (COUNTER_COUNT, N_SENT_LOST, SCRATCH_BYTES, count, needs_flush, probe_state_t)
+from fastsip._core.net cimport LOST, SENT, TOO_BIG, clear_outbox, clock_ms, flush_outbox, outgoing_t
+from fastsip._core.proxy cimport message_failed
+from fastsip._core.search cimport fire_timer
+from fastsip._core.slots cimport NO_SLOT, clear_owes, give_pending
+from fastsip._core.timers cimport NOT_ARMED, advance_wheel, init_wheel, take_expired, wheel_wait_ms
+from fastsip._core.types cimport PARTITIONS
+
+cdef enum:
+    NO_TIMER = 0xFFFFFFFF
+    FAILURES = 128          # SEND_BATCH
+
+cdef struct failure_t:
+    uint32_t ref
+    uint32_t generation
+    int owes
+    bint too_big
+
+
+cdef int settle_outbox(core_t *core, failure_t *failures) noexcept nogil:
+    """Clears what was owed for all that left; returns how many could not be sent for reasons of their own."""
+    cdef outgoing_t *out
+    cdef uint32_t i, ref
+    cdef int n = 0
+    for i in range(core.net.out_count):
+        out = &core.net.out[i]
+        ref = <uint32_t>out.owner
+        if out.outcome == SENT or out.outcome == LOST:
+            if ref != NO_SLOT:
+                clear_owes(core.store, ref, out.owner_generation, <int>(out.owner >> 32))
+            continue
+        failures[n].ref = ref
+        failures[n].generation = out.owner_generation
+        failures[n].owes = <int>(out.owner >> 32)
+        failures[n].too_big = out.outcome == TOO_BIG
+        n += 1
+    return n
+
+
+cdef void flush(core_t *core) noexcept nogil:
+    """Failures may queue more (a failover), so this goes on until the outbox stays empty; bounded by the attempts."""
+    cdef failure_t failures[FAILURES]
+    cdef int n, i
+    while core.net.out_count:
+        flush_outbox(core.net)
+        n = settle_outbox(core, failures)
+        clear_outbox(core.net)
+        for i in range(n):
+            message_failed(core, failures[i].ref, failures[i].generation, failures[i].owes, failures[i].too_big)
+    give_pending(core.store, &core.pending)
+    core.scratch_used = 0
+
+
+cdef void fire_timers(core_t *core) noexcept nogil:
+    cdef uint32_t ref
+    while True:
+        advance_wheel(core.wheel, core.now_ms)
+        ref = take_expired(core.wheel)
+        if ref == NO_TIMER:
+            return
+        while ref != NO_TIMER:
+            fire_timer(core, ref)
+            if needs_flush(core):
+                flush(core)
+            ref = take_expired(core.wheel)
+
+
+@cython.final
+cdef class Workspace:
+    """Workspace(store, cells, table, positions, events, control): `events` and `control` may be None."""
+
+    def __cinit__(self):
+        self.core = <core_t *>calloc(1, sizeof(core_t))
+        self.wheel = <wheel_t *>calloc(1, sizeof(wheel_t))
+        self.nodes = <timer_node_t **>calloc(PARTITIONS, sizeof(timer_node_t *))
+        if self.core == NULL or self.wheel == NULL or self.nodes == NULL:
+            raise MemoryError("no memory for a shard")
+        self.core.scratch = <char *>malloc(SCRATCH_BYTES)
+        self.own_counters = <uint64_t *>calloc(COUNTER_COUNT, sizeof(uint64_t))
+        self.core.counters = self.own_counters
+        if self.core.scratch == NULL or self.core.counters == NULL:
+            raise MemoryError("no memory for a shard")
+
+    def __init__(self, Store store not None, Cells cells not None, Table table not None, Positions positions not None,
+                 uint32_t shard=0, uint32_t shard_count=1, Ring events=None, Sleeper control=None):
+        cdef core_t *core = self.core
+        self.store, self.cells, self.table, self.positions = store, cells, table, positions
+        self.events, self.control = events, control
+        core.store = store.store
+        core.cells = cells.cells
+        core.table = table.sealed_table()
+        core.positions = &positions.positions
+        core.shard = shard
+        core.shard_count = shard_count
+        core.wheel = self.wheel
+        core.probes = <probe_state_t *>calloc(cells.count + 1, sizeof(probe_state_t))
+        core.probe_count = cells.count
+        if core.probes == NULL:
+            raise MemoryError("no memory for probes")
+        if events is not None:
+            core.events = events.ring
+        if control is not None:
+            core.control = control.sleeper
+
+    cdef int attach(self, net_t *net) except -1:
+        """Gives the shard its outbox and starts its clock."""
+        cdef uint32_t partition, i
+        self.core.net = net
+        self.core.now_ms = clock_ms()
+        for partition in range(PARTITIONS):
+            if partition % self.core.shard_count != self.core.shard:
+                continue
+            self.nodes[partition] = <timer_node_t *>calloc(self.store.store.slot_count, sizeof(timer_node_t))
+            if self.nodes[partition] == NULL:
+                raise MemoryError("no memory for timers")
+            for i in range(self.store.store.slot_count):
+                self.nodes[partition][i].place = NOT_ARMED
+        init_wheel(self.wheel, self.nodes, self.core.now_ms)
+        return 0
+
+    cdef int count_into(self, uint64_t[::1] where) except -1:
+        """Counters live in the caller's array from now on, which this keeps alive."""
+        free(self.own_counters)
+        self.own_counters = NULL
+        self.counter_view = where
+        self.core.counters = &where[0]
+        return 0
+
+    def __dealloc__(self):
+        cdef uint32_t partition
+        free(self.own_counters)
+        if self.core != NULL:
+            free(self.core.scratch)
+            free(self.core.probes)
+        if self.nodes != NULL:
+            for partition in range(PARTITIONS):
+                free(self.nodes[partition])
+        free(self.core)
+        free(self.wheel)
+        free(self.nodes)
