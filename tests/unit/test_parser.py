@@ -237,6 +237,7 @@ def with_headers(*lines: bytes, body: bytes = b"", end: bytes = b"\r\n") -> byte
     (b"X-Odd: a\r\n \r\n\tb\r\n ", "OK"),
     (b"X-Odd: a\rVia: b", "OK"),
     (b"Content-Type", "HEADER"),
+    (b"Route\r\n : x", "HEADER"),
 ])
 def test_header_line(line, word):
     found = compare(with_headers(line))
@@ -278,6 +279,46 @@ def test_without_the_empty_line_the_last_line_must_be_complete():
     assert compare(with_headers(end=b"X: y\r\n z"))["code"] == C["HEADER"]
     assert compare(with_headers(end=b"\r"))["code"] == C["HEADER"]
     assert compare(b"BYE sip:a@b SIP/2.0")["code"] == C["HEADER"]
+
+
+# ---------------------------------------------------------------- routing values
+
+@pytest.mark.parametrize(("old", "new", "word"), [
+    (b"CSeq: 2 BYE", b"CSeq: 2147483647 BYE", "OK"),
+    (b"CSeq: 2 BYE", b"CSeq: 2147483648 BYE", "CSEQ"),
+    (b"CSeq: 2 BYE", b"CSeq: 2 bye", "CSEQ"),
+    (b"CSeq: 2 BYE", b"CSeq: 2 INVITE", "CSEQ"),
+    (b"CSeq: 2 BYE", b"CSeq: 2BYE", "CSEQ"),
+    (b"CSeq: 2 BYE", b"CSeq: BYE", "CSEQ"),
+    (b"CSeq: 2 BYE", b"CSeq: 2 BYE BYE", "CSEQ"),
+    (b"CSeq: 2 BYE", b"X: y", "CSEQ"),
+    (b"Call-ID: comma", b"Call-ID:", "CALL_ID"),
+    (b"Call-ID: comma", b"Call-ID: a b", "CALL_ID"),
+    (b"Call-ID: comma", b"X: y", "CALL_ID"),
+    (b"Call-ID: comma", b"Call-ID: a\r\ni: a", "DUPLICATE"),
+    (b"From: ", b"F: <sip:x@y>\r\nFrom: ", "DUPLICATE"),
+    (b"From: ", b"From: a, ", "FROM"),
+    (b"From: ", b"X: ", "FROM"),
+    (b"To: b.example.user <", b"To: \"open <", "TO"),
+    (b"To: ", b"X: ", "TO"),
+    (b"Via: SIP", b"Via: SIP/", "VIA"),
+    (b"Route: ", b"Max-Forwards: 0255\r\nRoute: ", "OK"),
+    (b"Route: ", b"Max-Forwards: 256\r\nRoute: ", "MAX_FORWARDS"),
+    (b"Route: ", b"Max-Forwards: x\r\nRoute: ", "MAX_FORWARDS"),
+    (b"Route: ", b"Max-Forwards: 7\r\nMax-Forwards: 7\r\nRoute: ", "DUPLICATE"),
+    (b"BYE sip:x@example.com SIP/2.0", b"SIP/2.0 200 OK\r\nMax-Forwards: x", "OK"),
+    (b"Route: <", b"Route: ;;,,<", "OK"),
+])
+def test_routing_values(old, new, word):
+    assert old in messages.COMMA_VIAS
+    found = compare(messages.COMMA_VIAS.replace(old, new))
+    assert (found["code"], found["routing_code"]) == (0, C[word])
+
+
+def test_what_stands_beside_an_unreadable_value_is_read():
+    found = compare(messages.COMMA_VIAS.replace(b"From: ", b"From: \"").replace(b"2 BYE", b"x"))
+    assert found["routing_code"] == C["FROM"]
+    assert found["via"]["len"] and found["call_id"][1] and found["to_tag"][1]
 
 
 # ---------------------------------------------------------------- limits
