@@ -20,7 +20,7 @@ from fastsip._core.chars cimport (
     C_ALPHA, C_DIGIT, C_HEX, C_HOST, C_PARAM, C_PHONE, C_QUERY, C_SCHEME, C_USER,
     find_word, is_class, learn_word, scan_byte, scan_class, span, words_t)
 from fastsip._core.types cimport (
-    E_BAD, E_SCHEME, E_URI, HOST_IPV4, HOST_IPV6, HOST_NAME, OK, S_OTHER, S_SIP, S_SIPS, S_TEL,
+    E_BAD, E_SCHEME, E_URI, HOST_IPV4, HOST_IPV6, HOST_NAME, HOST_NONE, OK, S_OTHER, S_SIP, S_SIPS, S_TEL,
     T_NONE, T_OTHER, T_SCTP, T_TCP, T_TLS, T_UDP, T_WS, T_WSS, addr_t, span_t, uri_t)
 
 cdef enum uri_param:
@@ -83,12 +83,10 @@ cdef inline int parse_sip(const char *buf, uint32_t off, uint32_t end, uri_t *ur
 
 
 cdef inline int parse_tel(const char *buf, uint32_t off, uint32_t end, uri_t *uri) noexcept nogil:
-    cdef uint32_t at = scan_class(buf, off, end, C_PHONE)
-    if at == off:
-        if off == end or buf[off] != c'+':
-            return E_URI
-    if at < end and buf[at] == c'+' and at == off:
-        at = scan_class(buf, off + 1, end, C_PHONE)
+    cdef uint32_t digits = off + 1 if off < end and buf[off] == c'+' else off
+    cdef uint32_t at = scan_class(buf, digits, end, C_PHONE)
+    if at == digits:
+        return E_URI
     uri.user = span(off, at)
     at = <uint32_t> parse_params(buf, at, end, uri)
     return OK if at == end else E_URI
@@ -153,15 +151,19 @@ cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *ho
     """
     cdef uint32_t at, digits
     cdef uint32_t number = 0
+    cdef uint8_t ip[4]
     port[0] = 0
     if off < end and buf[off] == c'[':
         at = scan_reference(buf, off, end, host)
         kind[0] = HOST_IPV6
     else:
-        at = scan_class(buf, off, end, C_HOST)
+        kind[0] = HOST_IPV4
+        at = scan_ipv4(buf, off, end, &ip[0])
+        if at == off or (at < end and is_class(buf[at], C_HOST)):
+            at = scan_class(buf, off, end, C_HOST)
+            kind[0] = HOST_NAME if is_name(buf, off, at) else HOST_NONE
         host[0] = span(off, at)
-        kind[0] = <uint8_t> host_kind_of(buf + off, at - off)
-    if at == off or kind[0] == 0:
+    if at == off or kind[0] == HOST_NONE:
         return E_URI
     if at == end or buf[at] != c':':
         return <int> at
@@ -189,23 +191,21 @@ cdef inline uint32_t scan_reference(const char *buf, uint32_t off, uint32_t end,
     return at + 1
 
 
-# HOST_IPV4 or HOST_NAME; 0 for "1.2.3", "300.1.1.1", "a..b": a name's last
-# label begins with a letter, and what looks like an address must be one.
-cdef inline int host_kind_of(const char *text, uint32_t len) noexcept nogil:
-    cdef uint8_t ip[4]
-    cdef uint32_t at
+# Is [off, end), host letters and no IPv4 address, a name?  Not "1.2.3" and
+# "300.1.1.1" (what looks like an address must be one), nor "a..b" and ".a".
+cdef inline bint is_name(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
     cdef bint numeric = True
-    if len == 0 or text[0] == c'.':
-        return 0
-    if is_class(text[0], C_DIGIT) and read_ipv4(text, len, &ip[0]):
-        return HOST_IPV4
-    for at in range(len):
-        if text[at] == c'.':
-            if at + 1 < len and text[at + 1] == c'.':
-                return 0
-        elif not is_class(text[at], C_DIGIT):
-            numeric = False
-    return 0 if numeric else HOST_NAME
+    cdef bint after_dot = True
+    cdef uint32_t at
+    for at in range(off, end):
+        if buf[at] == c'.':
+            if after_dot:
+                return False
+            after_dot = True
+        else:
+            after_dot = False
+            numeric = numeric and is_class(buf[at], C_DIGIT)
+    return not numeric
 
 
 # ---------------------------------------------------------------- addresses
@@ -240,24 +240,29 @@ cdef inline bint is_mapped(const uint8_t *ip) noexcept nogil:
     return ip[10] == 0xFF and ip[11] == 0xFF
 
 
-# Four decimal numbers of at most three digits; "01" is refused, readers differ on it.
-cdef inline bint read_ipv4(const char *text, uint32_t len, uint8_t *ip) noexcept nogil:
-    cdef uint32_t at = 0
+# The offset behind the IPv4 address that begins at `off`, or off when none does:
+# four decimal numbers of at most three digits; "01" is refused, readers differ on it.
+cdef inline uint32_t scan_ipv4(const char *text, uint32_t off, uint32_t end, uint8_t *ip) noexcept nogil:
+    cdef uint32_t at = off
     cdef uint32_t group, start, number
     for group in range(4):
         if group:
-            if at == len or text[at] != c'.':
-                return False
+            if at == end or text[at] != c'.':
+                return off
             at += 1
         start = at
         number = 0
-        while at < len and is_class(text[at], C_DIGIT) and at - start < 4:
+        while at < end and is_class(text[at], C_DIGIT) and at - start < 4:
             number = number * 10 + <uint8_t> text[at] - c'0'
             at += 1
         if at == start or number > 255 or at - start > 3 or (at - start > 1 and text[start] == c'0'):
-            return False
+            return off
         ip[group] = <uint8_t> number
-    return at == len
+    return at
+
+
+cdef inline bint read_ipv4(const char *text, uint32_t len, uint8_t *ip) noexcept nogil:
+    return len > 0 and scan_ipv4(text, 0, len, ip) == len
 
 
 cdef inline uint32_t hex_value(char letter) noexcept nogil:
@@ -271,7 +276,7 @@ cdef bint read_ipv6(const char *text, uint32_t len, uint8_t *ip) noexcept nogil:
     cdef uint32_t at = 0
     cdef uint32_t stop, value
     cdef uint32_t count = 0         # bytes read
-    cdef int gap = -1               # bytes before "::"
+    cdef int gap = -1               # bytes before "::", -1 = not seen
     memset(&tail[0], 0, 16)
     if len >= 2 and text[0] == c':' and text[1] == c':':
         gap = 0
@@ -302,12 +307,11 @@ cdef bint read_ipv6(const char *text, uint32_t len, uint8_t *ip) noexcept nogil:
                 return False
             gap = <int> count
             at += 1
+    # "::" stands for at least one group
+    if (count < 16) != (gap >= 0):
+        return False
     if gap < 0:
         gap = 16
-    if count > 14 and gap < 16 or count < 16 and gap == 16:
-        return False
-    if gap > <int> count:
-        gap = <int> count
     memset(ip, 0, 16)
     memcpy(ip, &tail[0], gap)
     memcpy(ip + 16 - (count - gap), &tail[gap], count - gap)

@@ -40,8 +40,11 @@ TRANSPORTS = [None, b"udp", b"tcp", b"tls", b"ws", b"wss", b"sctp"]
 TOKEN = rb"[A-Za-z0-9\-.!%*_+`'~]+"
 WS = rb"[ \t\r\n]*"
 QUOTED = rb'"(?:\\[\x00-\xff]|[^"\\])*"'
+PLAIN = rb"[^<>\",;\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*"
 VALUE = rb'[^\x00-\x20\x7f;,"<>]*'
-PARAM = re.compile(rb"%s(?:(%s)%s(?:=%s(%s|%s)%s)?)?(?=[;,]|\Z)" % (WS, TOKEN, WS, WS, QUOTED, VALUE, WS), re.S)
+PARAM = re.compile(
+    rb"%s(?:(%s)%s(?:=%s(%s|%s)%s)?)?(?=[;,]|\Z)" % (WS, TOKEN, WS, WS, QUOTED, VALUE, WS), re.S
+)
 
 
 class Refused(Exception):
@@ -173,7 +176,8 @@ def read_body(body: bytes | None, found: dict, errors: list) -> None:
     found["body"] = rest
     seen = None
     for _, _, value in (h for h in found["headers"] if h[0] == 7):
-        if not re.fullmatch(rb"[0-9]{1,18}", value) or int(value) > len(rest) or seen not in (None, int(value)):
+        readable = re.fullmatch(rb"[0-9]{1,18}", value) and int(value) <= len(rest)
+        if not readable or seen not in (None, int(value)):
             errors.append("CONTENT_LENGTH")
             return
         seen = int(value)
@@ -258,12 +262,12 @@ def read_via(text: bytes) -> dict:
 def read_name_addr(text: bytes) -> dict:
     """The first value of `text`; Refused("BAD")."""
     text = text.lstrip(b" \t\r\n")
-    head = re.match(rb"(%s|[^<>\",;\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*)%s<([^>]*)>" % (QUOTED, WS), text, re.S)
+    head = re.match(rb"(%s|%s)%s<([^>]*)>" % (QUOTED, PLAIN, WS), text, re.S)
     if head:
-        display, uri, bracketed = head[1].rstrip(b" \t\r\n") if head[1][:1] != b'"' else head[1], head[2], True
-        uri = uri.strip(b" \t\r\n")
+        display = head[1] if head[1][:1] == b'"' else head[1].rstrip(b" \t\r\n")
+        uri, bracketed = head[2].strip(b" \t\r\n"), True
     else:
-        head = re.match(rb"[^<>\",;\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*", text)
+        head = re.match(PLAIN, text)
         display, uri, bracketed = b"", head[0].rstrip(b" \t\r\n"), False
         if re.search(rb"[\x00-\x20\x7f]", uri):
             raise Refused("BAD")

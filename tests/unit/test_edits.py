@@ -107,7 +107,9 @@ def test_largest_message():
     assert doors.edit(text, [(0, 0, text)])[0] == text + text
 
 
-change = st.tuples(st.integers(0, 12), st.sampled_from([0, 0, 0, 1, 2, 5]), st.sampled_from([b"", b"a", b"bc", b"def"]))
+change = st.tuples(
+    st.integers(0, 12), st.sampled_from([0, 0, 0, 1, 2, 5]), st.sampled_from([b"", b"a", b"bc", b"def"])
+)
 
 
 @settings(max_examples=1000, deadline=None)

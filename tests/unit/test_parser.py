@@ -237,6 +237,7 @@ def with_headers(*lines: bytes, body: bytes = b"", end: bytes = b"\r\n") -> byte
     (b"X-Odd: a\r\n \r\n\tb\r\n ", "OK"),
     (b"X-Odd: a\rVia: b", "OK"),
     (b"Content-Type", "HEADER"),
+    (b"Route\r\n : x", "HEADER"),
 ])
 def test_header_line(line, word):
     found = compare(with_headers(line))
@@ -278,6 +279,46 @@ def test_without_the_empty_line_the_last_line_must_be_complete():
     assert compare(with_headers(end=b"X: y\r\n z"))["code"] == C["HEADER"]
     assert compare(with_headers(end=b"\r"))["code"] == C["HEADER"]
     assert compare(b"BYE sip:a@b SIP/2.0")["code"] == C["HEADER"]
+
+
+# ---------------------------------------------------------------- routing values
+
+@pytest.mark.parametrize(("old", "new", "word"), [
+    (b"CSeq: 2 BYE", b"CSeq: 2147483647 BYE", "OK"),
+    (b"CSeq: 2 BYE", b"CSeq: 2147483648 BYE", "CSEQ"),
+    (b"CSeq: 2 BYE", b"CSeq: 2 bye", "CSEQ"),
+    (b"CSeq: 2 BYE", b"CSeq: 2 INVITE", "CSEQ"),
+    (b"CSeq: 2 BYE", b"CSeq: 2BYE", "CSEQ"),
+    (b"CSeq: 2 BYE", b"CSeq: BYE", "CSEQ"),
+    (b"CSeq: 2 BYE", b"CSeq: 2 BYE BYE", "CSEQ"),
+    (b"CSeq: 2 BYE", b"X: y", "CSEQ"),
+    (b"Call-ID: comma", b"Call-ID:", "CALL_ID"),
+    (b"Call-ID: comma", b"Call-ID: a b", "CALL_ID"),
+    (b"Call-ID: comma", b"X: y", "CALL_ID"),
+    (b"Call-ID: comma", b"Call-ID: a\r\ni: a", "DUPLICATE"),
+    (b"From: ", b"F: <sip:x@y>\r\nFrom: ", "DUPLICATE"),
+    (b"From: ", b"From: a, ", "FROM"),
+    (b"From: ", b"X: ", "FROM"),
+    (b"To: b.example.user <", b"To: \"open <", "TO"),
+    (b"To: ", b"X: ", "TO"),
+    (b"Via: SIP", b"Via: SIP/", "VIA"),
+    (b"Route: ", b"Max-Forwards: 0255\r\nRoute: ", "OK"),
+    (b"Route: ", b"Max-Forwards: 256\r\nRoute: ", "MAX_FORWARDS"),
+    (b"Route: ", b"Max-Forwards: x\r\nRoute: ", "MAX_FORWARDS"),
+    (b"Route: ", b"Max-Forwards: 7\r\nMax-Forwards: 7\r\nRoute: ", "DUPLICATE"),
+    (b"BYE sip:x@example.com SIP/2.0", b"SIP/2.0 200 OK\r\nMax-Forwards: x", "OK"),
+    (b"Route: <", b"Route: ;;,,<", "OK"),
+])
+def test_routing_values(old, new, word):
+    assert old in messages.COMMA_VIAS
+    found = compare(messages.COMMA_VIAS.replace(old, new))
+    assert (found["code"], found["routing_code"]) == (0, C[word])
+
+
+def test_what_stands_beside_an_unreadable_value_is_read():
+    found = compare(messages.COMMA_VIAS.replace(b"From: ", b"From: \"").replace(b"2 BYE", b"x"))
+    assert found["routing_code"] == C["FROM"]
+    assert found["via"]["len"] and found["call_id"][1] and found["to_tag"][1]
 
 
 # ---------------------------------------------------------------- limits
@@ -324,7 +365,8 @@ class GuardedPages:
 
     def __enter__(self):
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        self.base = self.libc.mmap(None, self.size + mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+        access = mmap.PROT_READ | mmap.PROT_WRITE
+        self.base = self.libc.mmap(None, self.size + mmap.PAGESIZE, access, flags, -1, 0)
         assert self.base not in (None, ctypes.c_void_p(-1).value)
         assert self.libc.mprotect(self.base + self.size, mmap.PAGESIZE, 0) == 0
         return self
@@ -349,8 +391,9 @@ def test_every_prefix_before_a_guard_page(text):
 
 # ---------------------------------------------------------------- generated messages
 
-ODD = [b"\r\n", b"\n", b"\r", b" ", b"\t", b"\r\n ", b":", b";", b",", b"=", b'"', b"\\", b"<", b">", b"/", b"[",
-       b"]", b"%", b"@", b"\0", b"\xff", b"0", b"9", b"v", b"SIP/2.0", b"Via: ", b"l: ", b";tag=", b";rport",
+ODD = [b"\r\n", b"\n", b"\r", b" ", b"\t", b"\r\n ", b":", b";", b",", b"=", b'"', b"\\", b"<", b">", b"/",
+       b"[", b"]", b"%", b"@", b"\0", b"\xff", b"0", b"9", b"v", b"SIP/2.0", b"Via: ", b"l: ", b";tag=",
+       b";rport",
        b"Content-Length: 0\r\n", b"i: x\r\n", b"CSeq: 1 BYE\r\n", b"\r\n\r\n", b";branch=z9hG4bK", b"INVITE "]
 
 
@@ -377,20 +420,24 @@ def joined(draw, *parts):
     return b"".join(draw(part) if isinstance(part, st.SearchStrategy) else part for part in parts)
 
 
-PARAM_NAME = st.sampled_from([b"branch", b"RECEIVED", b"rport", b"fs", b"tag", b"Tag", b"ttl", b"lr", b"x", b""])
-PARAM_VALUE = st.one_of(WORD, HOST, LOOSE, st.sampled_from([b'"a;b,c"', b'"\\""', b"5060", b"0", b"70000", b"",
-                                                            b"[::1]", b"z9hG4bKx"]))
+PARAM_NAME = st.sampled_from(
+    [b"branch", b"RECEIVED", b"rport", b"fs", b"tag", b"Tag", b"ttl", b"lr", b"x", b""])
+PARAM_VALUE = st.one_of(WORD, HOST, LOOSE, st.sampled_from(
+    [b'"a;b,c"', b'"\\""', b"5060", b"0", b"70000", b"", b"[::1]", b"z9hG4bKx"]))
 PARAMS = st.lists(
     joined(LWS, b";", LWS, PARAM_NAME, LWS, st.one_of(st.just(b""), joined(b"=", LWS, PARAM_VALUE)), LWS),
     max_size=4,
 ).map(b"".join)
-VIA = joined(LWS, st.sampled_from([b"SIP/2.0/", b"SIP / 2.0 / ", b"sip/2.0/", b"SIP/2.0"]), LWS, WORD, LWS, b" ",
-             HOST, LWS, st.sampled_from([b"", b":5060", b" : 1", b":", b":0", b":65535", b":65536"]), PARAMS)
+VIA = joined(LWS, st.sampled_from([b"SIP/2.0/", b"SIP / 2.0 / ", b"sip/2.0/", b"SIP/2.0"]), LWS, WORD, LWS,
+             b" ", HOST, LWS, st.sampled_from([b"", b":5060", b" : 1", b":", b":0", b":65535", b":65536"]),
+             PARAMS)
 NAME_ADDR = joined(
     LWS, st.sampled_from([b"", b'"a, b" ', b'"\\"" ', b'"open ', b"a b", b"a, b "]), LWS,
-    st.sampled_from([b"<sip:a@b;x>", b"< sip:a >", b"<>", b"<sip:a", b"sip:a@b", b"sip:a@b?c", b"<sip:a,b;tag=c>"]),
+    st.sampled_from(
+        [b"<sip:a@b;x>", b"< sip:a >", b"<>", b"<sip:a", b"sip:a@b", b"sip:a@b?c", b"<sip:a,b;tag=c>"]),
     PARAMS)
-CSEQ = joined(st.integers(0, 2**32).map(lambda n: b"%d" % n), LWS, st.sampled_from([b"BYE", b"INVITE", b"BYE x", b""]))
+CSEQ = joined(st.integers(0, 2**32).map(lambda n: b"%d" % n), LWS,
+              st.sampled_from([b"BYE", b"BYE", b"INVITE", b"BYE x", b""]))
 
 
 @st.composite
@@ -398,11 +445,12 @@ def generated(draw):
     headers = [
         (b"Via", st.lists(VIA, min_size=1, max_size=3).map(b",".join)), (b"f", NAME_ADDR), (b"To", NAME_ADDR),
         (b"Call-ID", st.one_of(WORD, LOOSE)), (b"CSeq", CSEQ),
-        (b"Max-Forwards", st.sampled_from([b"70", b"0", b"255", b"256", b"x", b"-1", b"0070"])), (b"X", LOOSE),
-        (b"Route", NAME_ADDR), (b"l", st.sampled_from([b"0", b"1", b"2", b"x"])),
+        (b"Max-Forwards", st.sampled_from([b"70", b"0", b"255", b"256", b"x", b"-1", b"0070"])),
+        (b"X", LOOSE), (b"Route", NAME_ADDR), (b"l", st.sampled_from([b"0", b"1", b"2", b"x"])),
     ]
     chosen = draw(st.lists(st.sampled_from(headers), max_size=4)) + headers[:5]
-    lines = [name + draw(LWS) + b":" + draw(LWS) + draw(value) for name, value in draw(st.permutations(chosen))]
+    chosen = draw(st.permutations(chosen))
+    lines = [name + draw(LWS) + b":" + draw(LWS) + draw(value) for name, value in chosen]
     return b"\r\n".join([b"BYE sip:a@b SIP/2.0", *lines, b"", draw(st.sampled_from([b"", b"b"]))])
 
 
@@ -441,7 +489,7 @@ def test_parsing_makes_no_python_object():
 TORTURE = os.environ.get("FASTSIP_TORTURE")
 
 
-@pytest.mark.skipif(not TORTURE, reason="FASTSIP_TORTURE names no directory with the messages of RFC 4475 and 5118")
+@pytest.mark.skipif(not TORTURE, reason="FASTSIP_TORTURE names no directory of RFC 4475 and 5118 messages")
 def test_torture_messages():
     seen = 0
     for manifest in sorted(Path(TORTURE).glob("*/manifest.json")):
@@ -453,7 +501,6 @@ def test_torture_messages():
                 assert (found["code"], found["routing_code"]) == (0, 0), entry["name"]
                 assert found["vias"] == fields["vias"]
                 assert text_of(text, found["call_id"]).decode() == fields["call_id"]
-                assert found["body"][1] == fields["body_bytes_in_datagram"] or fields["content_length"] is not None
                 assert fields["content_length"] in (None, found["body"][1])
                 assert (text_of(text, found["via"]["branch"]).decode() or None) == fields["top_via_branch"]
             elif entry["accept"] == ["reply:400"]:

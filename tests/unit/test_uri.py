@@ -54,12 +54,16 @@ def test_readable(text, scheme, user, host, kind, port):
 
 
 @pytest.mark.parametrize("text", [
-    b"", b"sip", b"sip:", b":x", b"1sip:x", b"s p:x", b"sip:@a", b"sip::pw@a", b"sip:a@", b"sip:a@b@c", b"sip:a b@c",
+    b"", b"sip", b"sip:", b":x", b"1sip:x", b"s p:x", b"sip:@a", b"sip::pw@a", b"sip:a@", b"sip:a@b@c",
+    b"sip:a b@c",
     b"sip:a@b c", b"sip:a@b:", b"sip:a@b:0", b"sip:a@b:65536", b"sip:a@b:99999999999999999999", b"sip:a@b:1x",
-    b"sip:2001:db8::10", b"sip:[::1", b"sip:[]", b"sip:[1:2]x", b"sip:[::g]", b"sip:[::1]5060", b"sip:a@1.2.3",
-    b"sip:a@300.1.1.1", b"sip:a@1.2.3.4.5", b"sip:a@.b", b"sip:a@b..c", b"sip:<a>@b", b"sip:a@b>", b'sip:"a"@b',
-    b"sip:a%4@b", b"sip:a%zz@b", b"sip:a@b;x=%", b"sip:a@b;x y", b"sip:a@b;x=y=z", b"sip:a@b?x y", b"sip:a\0b@c",
-    b"sip:\xc3\xa9@b", b"tel:", b"tel:+", b"tel:abc-xyz", b"tel:+1 2", b"sip: a@b", b"sip:a@b/c",
+    b"sip:2001:db8::10", b"sip:[::1", b"sip:[]", b"sip:[1:2]x", b"sip:[::g]", b"sip:[::1]5060",
+    b"sip:a@1.2.3",
+    b"sip:a@300.1.1.1", b"sip:a@1.2.3.4.5", b"sip:a@.b", b"sip:a@b..c", b"sip:<a>@b", b"sip:a@b>",
+    b'sip:"a"@b',
+    b"sip:a%4@b", b"sip:a%zz@b", b"sip:a@b;x=%", b"sip:a@b;x y", b"sip:a@b;x=y=z", b"sip:a@b?x y",
+    b"sip:a\0b@c",
+    b"sip:\xc3\xa9@b", b"tel:", b"tel:+", b"tel:abc-xyz", b"tel:+1 2", b"sip: a@b", b"sip:a@b/c", b"tel:++1",
 ])
 def test_unreadable(text):
     assert read(text)[0] == E_URI
@@ -107,7 +111,9 @@ def test_host_port_stops_behind_it(text, result):
     assert (code, text[off:off + length], kind, port) == result
 
 
-@pytest.mark.parametrize("text", [b"", b":5060", b"[::1", b"::1", b"a:b", b"a:", b"1.2.3.4.", b"-:x", b"[]", b"[:]"])
+@pytest.mark.parametrize("text", [
+    b"", b":5060", b"[::1", b"::1", b"a:b", b"a:", b"1.2.3.4.", b"-:x", b"[]", b"[:]",
+])
 def test_host_port_refused(text):
     assert doors.host_port(text)[0] == E_URI
 
@@ -142,17 +148,20 @@ def check_ipv6(text: bytes) -> None:
         assert doors.address(text, IPV6, False)[3] == wanted.compressed.encode()
 
 
-@pytest.mark.parametrize("text", [b"0.0.0.0", b"255.255.255.255", b"256.1.1.1", b"1.2.3", b"1.2.3.4.5", b"01.2.3.4",
-                                  b"1..2.3", b".1.2.3.4", b"1.2.3.4 ", b"", b"1.2.3.4a", b"0001.2.3.4"])
+@pytest.mark.parametrize("text", [
+    b"0.0.0.0", b"255.255.255.255", b"256.1.1.1", b"1.2.3", b"1.2.3.4.5", b"01.2.3.4",
+    b"1..2.3", b".1.2.3.4", b"1.2.3.4 ", b"", b"1.2.3.4a", b"0001.2.3.4",
+])
 def test_ipv4(text):
     check_ipv4(text)
 
 
 @pytest.mark.parametrize("text", [
     b"::", b"::1", b"1::", b"1:2:3:4:5:6:7:8", b"1:2:3:4:5:6:7::", b"::2:3:4:5:6:7:8", b"1::3:4:5:6:7:8",
-    b"1:2:3:4:5:6:7", b"1:2:3:4:5:6:7:8:9", b"1:2:3:4:5:6:7:8::", b"::1::", b":::", b"1:::2", b":1", b"1:", b":",
-    b"", b"::ffff:192.0.2.1", b"::192.0.2.1", b"1:2:3:4:5:6:192.0.2.1", b"1:2:3:4:5:6:7:192.0.2.1", b"::1.2.3",
-    b"12345::", b"g::", b"2001:db8:0:0:1:0:0:1", b"fe80::1%eth0", b"2001:DB8::A", b"0:0:0:0:0:0:0:0",
+    b"1:2:3:4:5:6:7", b"1:2:3:4:5:6:7:8:9", b"1:2:3:4:5:6:7:8::", b"::1::", b":::", b"1:::2", b":1", b"1:",
+    b":", b"", b"::ffff:192.0.2.1", b"::192.0.2.1", b"1:2:3:4:5:6:192.0.2.1", b"1:2:3:4:5:6:7:192.0.2.1",
+    b"::1.2.3",     b"12345::", b"g::", b"2001:db8:0:0:1:0:0:1", b"fe80::1%eth0", b"2001:DB8::A",
+    b"0:0:0:0:0:0:0:0",
     b"1:0:0:2:0:0:0:3", b"::1:0:0:0:0", b"1.2.3.4", b"::1.2.3.4:5",
 ])
 def test_ipv6(text):
@@ -166,8 +175,10 @@ def test_ipv4_as_the_standard_library(text):
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.one_of(st.text("01af:.", max_size=24).map(str.encode),
-                 st.lists(st.sampled_from([b"0", b"1", b"ffff", b"", b"192.0.2.1"]), max_size=9).map(b":".join)))
+@given(st.one_of(
+    st.text("01af:.", max_size=24).map(str.encode),
+    st.lists(st.sampled_from([b"0", b"1", b"ffff", b"", b"192.0.2.1"]), max_size=9).map(b":".join),
+))
 def test_ipv6_as_the_standard_library(text):
     check_ipv6(text)
 
