@@ -83,12 +83,10 @@ cdef inline int parse_sip(const char *buf, uint32_t off, uint32_t end, uri_t *ur
 
 
 cdef inline int parse_tel(const char *buf, uint32_t off, uint32_t end, uri_t *uri) noexcept nogil:
-    cdef uint32_t at = scan_class(buf, off, end, C_PHONE)
-    if at == off:
-        if off == end or buf[off] != c'+':
-            return E_URI
-    if at < end and buf[at] == c'+' and at == off:
-        at = scan_class(buf, off + 1, end, C_PHONE)
+    cdef uint32_t digits = off + 1 if off < end and buf[off] == c'+' else off
+    cdef uint32_t at = scan_class(buf, digits, end, C_PHONE)
+    if at == digits:
+        return E_URI
     uri.user = span(off, at)
     at = <uint32_t> parse_params(buf, at, end, uri)
     return OK if at == end else E_URI
@@ -271,7 +269,7 @@ cdef bint read_ipv6(const char *text, uint32_t len, uint8_t *ip) noexcept nogil:
     cdef uint32_t at = 0
     cdef uint32_t stop, value
     cdef uint32_t count = 0         # bytes read
-    cdef int gap = -1               # bytes before "::"
+    cdef int gap = -1               # bytes before "::", -1 = not seen
     memset(&tail[0], 0, 16)
     if len >= 2 and text[0] == c':' and text[1] == c':':
         gap = 0
@@ -302,12 +300,11 @@ cdef bint read_ipv6(const char *text, uint32_t len, uint8_t *ip) noexcept nogil:
                 return False
             gap = <int> count
             at += 1
+    # "::" stands for at least one group
+    if (count < 16) != (gap >= 0):
+        return False
     if gap < 0:
         gap = 16
-    if count > 14 and gap < 16 or count < 16 and gap == 16:
-        return False
-    if gap > <int> count:
-        gap = <int> count
     memset(ip, 0, 16)
     memcpy(ip, &tail[0], gap)
     memcpy(ip + 16 - (count - gap), &tail[gap], count - gap)
