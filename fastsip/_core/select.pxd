@@ -51,16 +51,20 @@ cdef enum health_event:
 # Index (into table.destinations) of the next candidate of the set for this
 # key, or E_NONE.  `tried` are the destination ids this search has used.
 # State is checked now, at use.  With no usable one: when_all_down.
+# A key of 0 = the request has no such value: round robin.  Counts the winner's
+# `chosen` and claims the trial call of a down one; with tried_count > 0 no
+# position moves.
 cdef int choose(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
                 uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil
 
 # May this destination be used for a new call now?
 cdef bint is_usable(const table_t *table, uint32_t destination, cell_t *cells, uint64_t now_ms) noexcept nogil
 
-# How many destinations of the set are usable now.
+# How many destinations of the set are usable now; a due trial does not count.
 cdef int count_usable(const table_t *table, uint32_t set_index, cell_t *cells, uint64_t now_ms) noexcept nogil
 
 # Health by compare-and-set; each returns the health_event it caused.
+# The first two count `failed`.
 cdef int mark_failed(cell_t *cell, uint32_t fall, uint32_t code, uint64_t now_ms) noexcept nogil
 cdef int mark_down(cell_t *cell, uint32_t code, uint64_t now_ms) noexcept nogil
 cdef int mark_succeeded(cell_t *cell, uint32_t rise, uint32_t code, uint64_t now_ms) noexcept nogil

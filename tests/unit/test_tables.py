@@ -80,7 +80,7 @@ def test_sealed_is_final():
             attempt()
 
 
-def test_a_table_outlives_nothing_but_is_outlived_by_its_positions():
+def test_positions_keep_their_table():
     """Positions hold the table they count in: a reload may drop every other reference."""
     table = with_set()
     add(table, 1)
