@@ -33,7 +33,7 @@ cdef enum:
 
 
 cdef uint64_t random_word(core_t *core) noexcept nogil:
-    core.positions.random = mix(core.positions.random, core.now_ms + 0x70726F6265)
+    core.positions.random = mix(core.positions.random, core.now_ms)
     return core.positions.random
 
 

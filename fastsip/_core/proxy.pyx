@@ -40,6 +40,7 @@ cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t l
                           const addr_t *source) noexcept nogil:
     cdef message_t *m = &core.incoming
     cdef int code = parse_message(at, len, m)
+    cdef int routing
     count(core, N_DATAGRAMS)
     if code == E_EMPTY:
         count(core, N_KEEP_ALIVES)
@@ -47,8 +48,9 @@ cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t l
     if code == E_NOT_SIP:
         count(core, N_NOT_SIP)
         return
-    if code == OK or m.is_request:
-        code = min(code, parse_routing(m)) if code == OK else code
+    routing = parse_routing(m)
+    if code == OK:
+        code = routing
     if not m.is_request:
         count(core, N_RESPONSES)
         if code == OK:

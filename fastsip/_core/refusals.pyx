@@ -53,7 +53,7 @@ cdef const char *ABOUT_US = (b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, U
 
 cdef bint is_answerable(const message_t *m) noexcept nogil:
     """With Via, From, To, Call-ID and CSeq, and a Via that names a place (8.2.6)."""
-    return (m.routing_done and m.via.host.len and first_of(m, H_VIA) != NO_HEADER and first_of(m, H_FROM) != NO_HEADER
+    return (m.via.host.len and first_of(m, H_VIA) != NO_HEADER and first_of(m, H_FROM) != NO_HEADER
             and first_of(m, H_TO) != NO_HEADER and first_of(m, H_CALL_ID) != NO_HEADER and first_of(m, H_CSEQ) != NO_HEADER)
 
 

@@ -38,3 +38,4 @@ cdef class Shard:
     cdef outlook_t *outlook     # written by the control plane, read after each sleep
     cdef uint64_t rounds        # of the loop; advances while it lives
     cdef uint32_t stopping
+    cdef bint running

@@ -34,6 +34,9 @@ from fastsip._core.workspace cimport fire_timers, flush
 
 from fastsip._core.core import COUNTER_NAMES
 
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
+
 cdef enum:
     BATCHES_PER_ROUND = 4   # of one socket, before the others and the timers have their turn
     RECORDS_PER_ROUND = 128 # of one ring
@@ -168,8 +171,9 @@ cdef void write_clocks(core_t *core) noexcept nogil:
     cdef timespec now
     cdef uint32_t partition
     clock_gettime(CLOCK_REALTIME, &now)
-    for partition in range(core.shard, PARTITIONS, core.shard_count):
-        write_clock_pair(core.store, partition, <uint64_t>now.tv_sec * 1000 + now.tv_nsec // 1000000, core.now_ms)
+    for partition in range(PARTITIONS):
+        if partition % core.shard_count == core.shard:
+            write_clock_pair(core.store, partition, <uint64_t>now.tv_sec * 1000 + now.tv_nsec // 1000000, core.now_ms)
 
 
 @cython.final
@@ -202,25 +206,25 @@ cdef class Shard:
     def switch_to(self, Table table not None, Positions positions not None):
         """From the control plane: another table from the next wake-up on.
 
-        The old one is dropped by forget_old once passed() says so.
+        Waits until the shard has passed the old one, which is at most a round: it
+        is woken for it, and asleep it holds no table.
         """
         cdef outlook_t *idle = &self.outlooks[1 if self.outlook == &self.outlooks[0] else 0]
+        cdef uint64_t round = load_acquire64(&self.rounds)
         idle.table = table.sealed_table()
         idle.positions = &positions.positions
         self.kept.append((table, positions))
         store_release64(<uint64_t *>&self.outlook, <uint64_t><void *>idle)
         wake(self.sleeper.sleeper)
+        if self.running:
+            with nogil:
+                while load_acquire64(&self.rounds) == round and not load_relaxed32(&self.sleeper.sleeper.asleep):
+                    sched_yield()
+        self.kept = [(table, positions)]
 
-    def passed(self) -> int:
-        """Rounds of the loop so far: a switch is over when it has grown, or the shard sleeps."""
-        return load_acquire64(&self.rounds)
-
-    def is_asleep(self) -> bool:
-        return load_relaxed32(&self.sleeper.sleeper.asleep) != 0
-
-    def forget_old(self):
-        """After a switch is over: lets go of all tables but the last."""
-        self.kept = self.kept[len(self.kept) - 1:]
+    def positions(self) -> Positions:
+        """Of the table that was switched to last."""
+        return self.kept[len(self.kept) - 1][1]
 
     def counters(self) -> dict:
         return {name: self.workspace.core.counters[i] for i, name in enumerate(COUNTER_NAMES)}
@@ -242,6 +246,7 @@ cdef class Shard:
         cdef sleeper_t *own = self.sleeper.sleeper
         cdef outlook_t *outlook
         cdef uint64_t clocks_at = 0
+        self.running = True
         with nogil:
             core.now_ms = clock_ms()
             while not load_relaxed32(&self.stopping):
@@ -262,3 +267,4 @@ cdef class Shard:
                 store_release64(&self.rounds, self.rounds + 1)
             flush(core)
             note_counters(core)
+        self.running = False

@@ -459,22 +459,19 @@ cdef class Store:
             raise StoreError(f"{path}: a block is named twice or lies outside the file; move it away to start empty")
 
     def in_use(self) -> dict:
-        """Slots by kind and bytes of blocks in use, summed over the partitions."""
+        """Slots and bytes of blocks in use, and bytes of the files; read while shards work, so a moment old."""
         cdef partition_t *p
-        cdef uint32_t idx
+        cdef uint64_t slots = 0
+        cdef uint64_t units = 0
+        cdef uint64_t mapped = 0
         cdef int i
-        counts = [0, 0, 0, 0, 0]
-        units = 0
         for i in range(PARTITIONS):
             p = &self.store.partitions[i]
+            slots += p.slot_count - p.free_count
             units += p.buddy.used_units
-            for idx in range(p.header.high_water):
-                counts[word_kind(load_acquire64(&p.slots[idx].commit))] += 1
-        return {
-            "server_invite": counts[KIND_SERVER_INVITE], "server_other": counts[KIND_SERVER_OTHER],
-            "client_invite": counts[KIND_CLIENT_INVITE], "client_other": counts[KIND_CLIENT_OTHER],
-            "slot_bytes": sizeof(slot_t) * sum(counts[1:]), "block_bytes": units * UNIT_BYTES,
-        }
+            mapped += p.bytes
+        return {"slots": slots, "slot_bytes": slots * sizeof(slot_t), "block_bytes": units * UNIT_BYTES,
+                "store_bytes": mapped}
 
 
 cdef extern from "<sys/mman.h>" nogil:

@@ -10,7 +10,7 @@ import click
 
 from fastsip import __version__
 
-COMMANDS = ("run", "check")
+COMMANDS = ("run", "check", "demo", "stats")
 
 
 class _Commands(click.Group):

@@ -1,0 +1,34 @@
+"""Events of the shards, for the control plane (core section 6: hints, never truth).
+
+Called by router's loop; the records are written by core.emit_event.
+"""
+
+from collections import namedtuple
+
+from libc.stdint cimport uint32_t
+
+from fastsip._core.core cimport EVENT_EXHAUSTED, EVENT_FAILOVER, EVENT_HEALTH, event_t
+from fastsip._core.ring cimport Ring, pop_begin, pop_done
+
+Event = namedtuple("Event", "kind destination_id reason status at_ms after_ms call_id")
+
+KINDS = {EVENT_HEALTH: "health", EVENT_FAILOVER: "failover", EVENT_EXHAUSTED: "exhausted"}
+HEALTH = {1: "up", 2: "down", 3: "trying"}
+REASONS = {0: "response", 1: "timeout", 2: "progress", 4: "ring", 8: "transport"}
+
+
+def take_events(Ring ring not None, int most=1000) -> list:
+    """The oldest `most` events of the ring, taken out of it."""
+    cdef event_t *event
+    cdef uint32_t len
+    taken = []
+    while most > 0:
+        event = <event_t *>pop_begin(ring.ring, &len)
+        if event == NULL:
+            break
+        names = HEALTH if event.kind == EVENT_HEALTH else REASONS
+        taken.append(Event(KINDS.get(event.kind, "?"), event.destination_id, names.get(event.reason, "?"), event.status,
+                           event.at_ms, event.after_ms, event.call_id[:event.call_id_len].decode("latin-1")))
+        pop_done(ring.ring)
+        most -= 1
+    return taken

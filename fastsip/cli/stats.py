@@ -1,0 +1,31 @@
+"""`fastsip stats CONFIG`: counters and gauges of the router that runs on CONFIG."""
+
+import sys
+
+import click
+import orjson
+
+from fastsip import stats
+from fastsip.config import ConfigError, load
+
+
+@click.command("stats")
+@click.argument("config", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(config: str, as_json: bool) -> None:
+    """Show what the router that runs on CONFIG has counted (exit 1: none runs)."""
+    try:
+        run_dir = load(config, make_secret=False).router.run_dir
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    try:
+        found = stats.read(run_dir)
+    except OSError as error:
+        raise click.ClickException(f"no router has run in {run_dir}: {error.strerror}") from None
+    if as_json:
+        click.echo(orjson.dumps(found).decode())
+        return
+    width = max(map(len, found))
+    for name, value in found.items():
+        click.echo(f"{name:<{width}} {value:>15,}")

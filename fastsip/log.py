@@ -1,0 +1,65 @@
+"""Log records: lines for people on a terminal, JSON for everything else.
+
+Nothing is logged per packet.  What calls cause (failover, exhausted searches) is
+limited to a rate, and what was left out is counted in the next record.
+"""
+
+import logging
+import sys
+import time
+
+import orjson
+
+log = logging.getLogger("fastsip")
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line: time, level, event, and the fields of `extra={"fields": {...}}`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"time": round(record.created, 3), "level": record.levelname.lower(), "event": record.getMessage()}
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level where it matters, event, fields as key=value."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = " ".join(f"{key}={value}" for key, value in getattr(record, "fields", {}).items())
+        level = "" if record.levelno == logging.INFO else record.levelname.lower() + ": "
+        line = f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {level}{record.getMessage()} {fields}"
+        return line.rstrip() + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+def set_up() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(TextFormatter() if sys.stderr.isatty() else JsonFormatter())
+    log.handlers[:] = [handler]
+    log.propagate = False
+    log.setLevel(logging.INFO)
+
+
+class Limited:
+    """At most `per_second` records of a kind; the rest is counted and said with the next one."""
+
+    def __init__(self, per_second: int = 10):
+        self.per_second = per_second
+        self.second = 0
+        self.written = 0
+        self.left_out = 0
+
+    def info(self, event: str, fields: dict[str, object]) -> None:
+        second = int(time.monotonic())
+        if second != self.second:
+            self.second, self.written = second, 0
+        if self.written >= self.per_second:
+            self.left_out += 1
+            return
+        self.written += 1
+        if self.left_out:
+            fields = {**fields, "left_out": self.left_out}
+            self.left_out = 0
+        log.info(event, extra={"fields": fields})

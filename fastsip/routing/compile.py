@@ -1,0 +1,168 @@
+"""The configuration as the kernels' immutable table (R4: Python decides, kernels do).
+
+Names become ids by the registry and lines of the cells, which both outlive the
+table: what was learned of a destination stays with its id over any reload.
+Called by router at start and at each reload.
+"""
+
+import hashlib
+
+from fastsip._core.cells import Cells
+from fastsip._core.tables import Table
+from fastsip.config import Condition, Config, Destination, Policy, Probe
+from fastsip.dispatcher.registry import Registry
+
+RURI = {"keep": 0, "host": 1, "uri": 2, "": 255}
+IN_DIALOG = {"pinned": 0, "shared": 1}
+WHEN_ALL_DOWN = {"fail": 0, "try": 1}
+ACT_SET, ACT_REPLY = 0, 1
+
+
+def derive_key(secret: bytes, purpose: str) -> bytes:
+    """16 bytes for one purpose, the same on each node that has the secret."""
+    return hashlib.blake2b(purpose.encode(), key=secret, digest_size=16).digest()
+
+
+def compile_table(config: Config, registry: Registry, cells: Cells, version: int) -> Table:
+    """A sealed table.  `config` is valid: what fails here is a defect, not the operator's."""
+    secret = config.router.secret_keys[0]
+    timers = config.timers
+    table = Table(
+        version,
+        clocks=(timers.t1_ms, timers.t2_ms, timers.t4_ms, timers.c_ms),
+        max_message=config.limits.max_message_bytes,
+        branch_key=derive_key(secret, "branch"),
+    )
+    add_listeners(table, config, registry)
+    sets = add_sets(table, config, registry, cells, secret)
+    policies = {"": 0}
+    for policy in config.policies:
+        policies[policy.name] = table.add_policy(registry.id("policy", policy.name), **policy_fields(policy, sets))
+    for rule in config.rules:
+        reply = (rule.reply.code, rule.reply.reason) if rule.reply else None
+        table.add_rule(
+            registry.id("rule", rule.name),
+            ACT_REPLY if reply else ACT_SET,
+            conditions=[condition_fields(condition, registry) for condition in rule.conditions],
+            set_index=sets.get(rule.to, 0),
+            policy_index=policies[rule.failure],
+            reply=reply,
+            record_route=rule.record_route,
+            ruri=RURI[rule.ruri],
+        )
+    return table.seal()
+
+
+def split_host(text: str) -> tuple[str, int]:
+    """host[:port], IPv6 in brackets, as (host without brackets, port); no port is SIP's 5060."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or (":" in host and not host.startswith("[")):
+        host, port = text, "5060"
+    return host.strip("[]"), int(port)
+
+
+def add_listeners(table: Table, config: Config, registry: Registry) -> None:
+    for listener in config.listeners:
+        table.add_listener(
+            registry.id("listener", listener.uri),
+            registry.id("tag", listener.tag),
+            listener.host,
+            listener.port,
+            listener.sent_by,
+        )
+        table.add_own(listener.host, listener.port)
+        if listener.advertise:
+            table.add_own(*split_host(listener.advertise))
+    for domain in config.router.domains:
+        table.add_own(*split_host(domain))
+
+
+def add_sets(table: Table, config: Config, registry: Registry, cells: Cells, secret: bytes) -> dict[str, int]:
+    """Index by name."""
+    indexes = {}
+    for group in config.sets:
+        indexes[group.name] = index = table.add_set(
+            registry.id("set", group.name),
+            group.algorithm_number,
+            ruri=RURI[group.ruri],
+            in_dialog=IN_DIALOG[group.in_dialog],
+            tiers=group.tiers,
+            when_all_down=WHEN_ALL_DOWN[group.when_all_down],
+            limit=group.limit,
+            retry_ms=group.retry_ms,
+            retry_after_max_ms=group.retry_after_max_ms,
+            hash_key=derive_key(secret, f"set {group.name}"),
+            key_header=group.key,
+        )
+        for destination in group.destinations:
+            add_destination(table, index, destination, registry, cells)
+    return indexes
+
+
+def add_destination(
+    table: Table, set_index: int, destination: Destination, registry: Registry, cells: Cells
+) -> None:
+    number = registry.id("destination", destination.id)
+    host = f"[{destination.host}]" if destination.family == 6 else destination.host
+    table.add_destination(
+        set_index,
+        number,
+        cells.assign(number),
+        destination.host,
+        destination.port,
+        destination.listener,
+        destination.uri,
+        f"{host}:{destination.port}",
+        weight=destination.weight,
+        priority=destination.priority,
+        max_load=destination.max_load,
+        probe=probe_fields(destination.probe),
+        name=destination.id,
+    )
+
+
+def probe_fields(probe: Probe | None) -> dict[str, object] | None:
+    if probe is None:
+        return None
+    return {
+        "interval_ms": probe.interval_ms,
+        "timeout_ms": probe.timeout_ms,
+        "rise": probe.rise,
+        "fall": probe.fall,
+        "mode": probe.mode,
+        "accept": probe.accept,
+        "method": probe.method,
+        "from_uri": probe.from_uri,
+    }
+
+
+def policy_fields(policy: Policy, sets: dict[str, int]) -> dict[str, object]:
+    marks: dict[str | int, str] = {"default": policy.mark}
+    for key, mark in policy.mark_by:
+        marks[int(key) if key.isdigit() else key] = mark
+    return {
+        "on": [*policy.on_codes, *(f"{digit}xx" for digit in policy.on_classes), *policy.on_reasons],
+        "timeout_ms": policy.timeout_ms,
+        "progress_ms": policy.progress_ms,
+        "ring_ms": policy.ring_ms,
+        "budget_ms": policy.budget_ms,
+        "after_progress": policy.after_progress,
+        "mark": marks,
+        "mark_last": policy.mark_last,
+        "then_set": sets[policy.then] if policy.then else None,
+        "exhausted": (policy.exhausted.code, policy.exhausted.reason) if policy.exhausted else None,
+        "unavailable": (policy.unavailable.code, policy.unavailable.reason),
+    }
+
+
+def condition_fields(condition: Condition, registry: Registry) -> dict[str, object]:
+    fields: dict[str, object] = {"kind": condition.key, "negate": condition.negate}
+    if condition.key == "listen":
+        fields["items"] = [registry.id("tag", tag) for tag in condition.values]
+    elif condition.key == "header":
+        fields["items"] = [condition.header, *condition.values]
+    elif condition.key == "to_tag":
+        fields["flag"] = condition.wanted
+    else:
+        fields["items"] = list(condition.values)
+    return fields

@@ -1,0 +1,50 @@
+"""Counters and gauges of a running router, in a file that anyone may read.
+
+run_dir/stats holds a head of 4,096 bytes (JSON: names, shards, process) and then
+one row of 64-bit numbers for the gauges and one for each shard.  Shards count
+straight into their row; nothing is sent, locked or asked for.
+"""
+
+import json
+import mmap
+import os
+from pathlib import Path
+
+import numpy as np
+
+from fastsip._core.core import COUNTER_NAMES
+
+HEAD_BYTES = 4096
+GAUGES = ("slots", "slot_bytes", "block_bytes", "store_bytes")
+COLUMNS = 64
+assert len(COUNTER_NAMES) <= COLUMNS
+
+
+class StatsFile:
+    """Makes the file anew and keeps it mapped: `gauges` and `shards` are writable rows."""
+
+    def __init__(self, run_dir: str, shards: int):
+        self.path = Path(run_dir) / "stats"
+        size = HEAD_BYTES + (1 + shards) * COLUMNS * 8
+        fresh = self.path.with_suffix(".new")
+        head = {"shards": shards, "pid": os.getpid(), "gauges": GAUGES, "counters": COUNTER_NAMES}
+        with open(fresh, "w+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+            file.write(json.dumps(head).encode().ljust(HEAD_BYTES))
+            file.flush()
+            self.mapping = mmap.mmap(file.fileno(), size)
+        os.replace(fresh, self.path)
+        rows = np.frombuffer(self.mapping, np.uint64, offset=HEAD_BYTES).reshape(1 + shards, COLUMNS)
+        self.gauges = rows[0]
+        self.shards = [rows[1 + i] for i in range(shards)]
+
+
+def read(run_dir: str) -> dict[str, int]:
+    """Gauges, and counters summed over the shards; OSError when there is no router's file."""
+    raw = (Path(run_dir) / "stats").read_bytes()
+    head = json.loads(raw[:HEAD_BYTES])
+    rows = np.frombuffer(raw, np.uint64, offset=HEAD_BYTES).reshape(1 + head["shards"], COLUMNS)
+    found = {name: int(value) for name, value in zip(head["gauges"], rows[0], strict=False)}
+    sums = rows[1:].sum(axis=0)
+    found.update({name: int(value) for name, value in zip(head["counters"], sums, strict=False)})
+    return found
