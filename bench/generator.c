@@ -24,7 +24,7 @@ static struct {
     struct sockaddr_in target;
     double rate, seconds;
     uint64_t calls;               /* starts at most; 0: by time alone */
-    uint32_t sources, slots, hold_ms, cancel_ms, t1_ms, t2_ms, limit_s;
+    uint32_t sources, slots, hold_ms, cancel_ms, clump_ms, t1_ms, t2_ms, limit_s;
     uint64_t ring_limit_ms;
     const char *user, *counters;
 } opt = {.rate = 1000, .seconds = 10, .sources = 1, .slots = 1 << 18, .t1_ms = 500, .t2_ms = 4000,
@@ -398,11 +398,12 @@ static void end_some(uint64_t now)
 
 static void start_due(uint64_t begun, uint64_t now)
 {
-    double seconds = (double)(now - begun) * 1e-9;
+    uint64_t clump = (uint64_t)opt.clump_ms * 1000000;
+    double seconds = (double)(clump ? (now - begun) / clump * clump : now - begun) * 1e-9;
     uint64_t due = (uint64_t)((seconds < opt.seconds ? seconds : opt.seconds) * opt.rate);
     if (opt.calls && due > opt.calls)
         due = opt.calls;
-    if (count[n_started] < due) {
+    if (!clump && count[n_started] < due) {
         double late = seconds * 1e6 - (double)(count[n_started] + 1) / opt.rate * 1e6;
         if (late > 0 && (uint64_t)late > count[n_late_us])
             count[n_late_us] = (uint64_t)late;
@@ -500,7 +501,8 @@ static void open_sources(int poll)
         "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, NOTIFY, REFER\r\n"
         "Supported: timer, replaces, histinfo\r\nUser-Agent: Bench Gateway 1.0 (carrier edge)\r\n"
         "P-Asserted-Identity: \"Bench\" <sip:+493012345678@example.com;user=phone>\r\n"
-        "Session-Expires: 1800;refresher=uac\r\nMin-SE: 90\r\nAccept: application/sdp\r\nContent-Type: application/sdp\r\nContent-Length: %zu\r\n\r\n%s",
+        "Session-Expires: 1800;refresher=uac\r\nMin-SE: 90\r\nAccept: application/sdp\r\n"
+        "P-Charging-Vector: icid-value=\"bench-5f3a90c1\";icid-generated-at=127.0.0.1\r\nContent-Type: application/sdp\r\nContent-Length: %zu\r\n\r\n%s",
         sizeof body - 1, body);
 }
 
@@ -518,7 +520,7 @@ static const struct option options[] = {
     {"target", 1, 0, 't'}, {"rate", 1, 0, 'r'}, {"seconds", 1, 0, 's'}, {"calls", 1, 0, 'c'},
     {"ports", 1, 0, 'p'}, {"slots", 1, 0, 'm'}, {"hold-ms", 1, 0, 'h'}, {"cancel-ms", 1, 0, 'x'},
     {"ring-limit-ms", 1, 0, 'g'}, {"t1-ms", 1, 0, '1'}, {"limit-seconds", 1, 0, 'l'}, {"user", 1, 0, 'u'},
-    {"counters", 1, 0, 'f'}, {"names", 0, 0, 'n'}, {0, 0, 0, 0}};
+    {"clump-ms", 1, 0, 'k'},     {"counters", 1, 0, 'f'}, {"names", 0, 0, 'n'}, {0, 0, 0, 0}};
 
 static void read_options(int argc, char **argv)
 {
@@ -536,6 +538,7 @@ static void read_options(int argc, char **argv)
         case 'g': opt.ring_limit_ms = (uint64_t)number(optarg, 1, 1e9); break;
         case '1': opt.t1_ms = (uint32_t)number(optarg, 1, 60000); break;
         case 'l': opt.limit_s = (uint32_t)number(optarg, 1, 86400); break;
+        case 'k': opt.clump_ms = (uint32_t)number(optarg, 0, 1000); break;
         case 'u': opt.user = optarg; break;
         case 'f': opt.counters = optarg; break;
         case 'n': print_names(names, COUNTER_COUNT); exit(0);
