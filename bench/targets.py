@@ -79,12 +79,33 @@ def start_kamailio(site: Site) -> Process:
     listing.write_text("\n".join(lines).format(first=first, second=second) + "\n")
     milliseconds = site.ring_limit_s * 1000
     argv = [
-        *site.prefix, KAMAILIO, "-DD", "-E", "-f", str(HERE / "peers" / "kamailio.cfg"),
-        "-l", f"udp:127.0.0.1:{site.port}", "-n", str(site.shards),
-        "-A", f'DESTINATIONS="{listing}"', "-A", "FR_MS=2000", "-A", f"INV_MS={milliseconds}",
-        "-m", "4096", "-M", "32", "-Y", str(site.scratch), "-w", str(site.scratch),
-        "-P", str(site.scratch / "kamailio.pid"),
-    ]  # fmt: skip
+        *site.prefix,
+        KAMAILIO,
+        "-DD",
+        "-E",
+        "-f",
+        str(HERE / "peers" / "kamailio.cfg"),
+        "-l",
+        f"udp:127.0.0.1:{site.port}",
+        "-n",
+        str(site.shards),
+        "-A",
+        f'DESTINATIONS="{listing}"',
+        "-A",
+        "FR_MS=2000",
+        "-A",
+        f"INV_MS={milliseconds}",
+        "-m",
+        "4096",
+        "-M",
+        "32",
+        "-Y",
+        str(site.scratch),
+        "-w",
+        str(site.scratch),
+        "-P",
+        str(site.scratch / "kamailio.pid"),
+    ]
     process = Process(argv, site.scratch / "kamailio.log", site.core, site.limit_s, cwd=site.scratch)
     wait_until(lambda: answers_options(site.port), site.start_s, "kamailio", process)
     return process

@@ -181,11 +181,33 @@ class SippCallees:
     ):
         self.files = [scratch / f"uas-{port}.csv" for port in ports]
         self.processes = [
-            Process(["sipp", "-sf", str(SCENARIOS / scenario), "-i", "127.0.0.1", "-p", str(port), "-nostdin",
-                     "-trace_stat", "-stf", str(file), "-fd", "1", "-timeout", f"{limit_s:.0f}s"],
-                    scratch / f"uas-{port}.log", core, limit_s + 10, cwd=scratch)
+            Process(
+                [
+                    "sipp",
+                    "-sf",
+                    str(SCENARIOS / scenario),
+                    "-i",
+                    "127.0.0.1",
+                    "-p",
+                    str(port),
+                    "-nostdin",
+                    "-trace_stat",
+                    "-stf",
+                    str(file),
+                    "-fd",
+                    "1",
+                    "-buff_size",
+                    "4194304",
+                    "-timeout",
+                    f"{limit_s:.0f}s",
+                ],
+                scratch / f"uas-{port}.log",
+                core,
+                limit_s + 10,
+                cwd=scratch,
+            )
             for port, file in zip(ports, self.files, strict=True)
-        ]  # fmt: skip
+        ]
         wait_until(lambda: all(map(is_bound, ports)), 5, "sipp callee", self.processes[0])
 
     def retransmissions(self) -> int:
@@ -221,10 +243,32 @@ class SippCaller:
         scenario: str = "uac.xml",
     ):
         self.file, self.limit_s = scratch / f"{name}.csv", calls / rate + 60
-        argv = ["sipp", "-sf", str(SCENARIOS / scenario), "-i", "127.0.0.1", "-p", str(own_port), "-nostdin",
-                "-r", f"{rate:.0f}", "-m", str(calls), "-l", str(max(1000, int(rate * 40))),
-                "-trace_stat", "-stf", str(self.file), "-fd", "1", "-timeout", f"{self.limit_s:.0f}s",
-                f"127.0.0.1:{port}"]  # fmt: skip
+        argv = [
+            "sipp",
+            "-sf",
+            str(SCENARIOS / scenario),
+            "-i",
+            "127.0.0.1",
+            "-p",
+            str(own_port),
+            "-nostdin",
+            "-r",
+            f"{rate:.0f}",
+            "-m",
+            str(calls),
+            "-l",
+            str(max(1000, int(rate * 40))),
+            "-trace_stat",
+            "-stf",
+            str(self.file),
+            "-fd",
+            "1",
+            "-buff_size",
+            "4194304",
+            "-timeout",
+            f"{self.limit_s:.0f}s",
+            f"127.0.0.1:{port}",
+        ]
         self.process = Process(argv, scratch / f"{name}.log", core, self.limit_s + 10, cwd=scratch)
         self.pid = self.process.pid
 
