@@ -42,7 +42,7 @@ class Plan:
     shards: int = 1
     generator: str = "own"
     ports: int = 1
-    clump_ms: int = 0
+    clump_ms: int = 10
     pin: bool = True
 
     @property
@@ -283,9 +283,13 @@ def describe_machine() -> dict:
     }
 
 
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def report_of(rounds: list[dict], names: list[str], plan: Plan) -> dict:
     return {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "when": now(),
         "commit": targets.commit(),
         "command": " ".join(sys.orig_argv),
         "machine": describe_machine(),
@@ -302,7 +306,7 @@ def write_report(report: dict, kind: str, path: Path | None) -> Path:
     if path is None:
         results = HERE / "results"
         results.mkdir(exist_ok=True)
-        path = results / f"{kind}-{report['when'].replace(':', '')}-{report['commit']}.json"
+        path = results / f"{kind}-{report['when'][:19].replace(':', '')}-{report['commit']}.json"
     path.write_text(json.dumps(report, indent=2, default=str) + "\n")
     return path
 
@@ -361,8 +365,8 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clump-ms",
         type=int,
-        default=0,
-        help="the own generator starts its calls in clumps, as SIPp does; 0: evenly spaced",
+        default=Plan.clump_ms,
+        help="the own generator starts its calls in clumps this far apart, as SIPp does; 0: evenly spaced",
     )
     parser.add_argument("--no-pin", action="store_true", help="leave the cores to the scheduler")
     parser.add_argument("--json", type=Path, help="result file; default: a new one in bench/results/")

@@ -1,0 +1,95 @@
+"""The highest rate that one pinned shard serves without a failure, a retransmission or a drop.
+
+    python -m bench.capacity [--targets fastsip] [--low 1000] [--high 40000] [--steps 8]
+
+Bisects with the own generator, a bounded number of runs.  When the generator or
+its core is what gave up, the answer is a lower bound and says so.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+
+from bench.load import (
+    GENERATOR_LIMIT,
+    Plan,
+    add_plan_arguments,
+    describe_machine,
+    now,
+    plan_of,
+    read_targets,
+    run_once,
+    write_report,
+)
+from bench.processes import RunFailed
+from bench.targets import commit, version
+
+# Remarks on the machine, not on the target: they do not make a rate too high.
+HARMLESS = ("the target waited", "fastsip gave no counters", "a call started")
+
+
+def served(figures: dict) -> bool:
+    return not [each for each in figures["problems"] if not each.startswith(HARMLESS)]
+
+
+def search(name: str, plan: Plan, low: float, high: float, steps: int) -> dict:
+    """Bisects between a rate that is served and one that is not; every run is kept in the result."""
+    runs, best, bound = [], 0.0, False
+    for step in range(steps + 1):
+        # the first run proves the lower end; without it there is nothing to bisect
+        rate = low if step == 0 else round((low + high) / 2)
+        figures = run_once(name, replace(plan, rate=rate))
+        good = served(figures)
+        limited = figures["load_core_share"] > GENERATOR_LIMIT
+        runs.append({"rate": rate, "served": good, "generator_limited": limited, **figures})
+        print(
+            f"{name:>10} {rate:>8.0f}/s {'served' if good else 'not served'}: {'; '.join(figures['problems']) or '-'}"
+        )
+        if good:
+            best, low = rate, rate
+        elif step == 0:
+            break
+        else:
+            bound = bound or limited
+            high = rate
+        if high - low < 0.02 * high:
+            break
+    return {"calls_per_s": best, "lower_bound": bound, "runs": runs}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.capacity", description=__doc__.partition("\n")[0])
+    add_plan_arguments(parser)
+    parser.set_defaults(seconds=4, warm=1)
+    parser.add_argument("--targets", type=read_targets, default=["fastsip"])
+    parser.add_argument("--low", type=float, default=1000)
+    parser.add_argument("--high", type=float, default=40000)
+    parser.add_argument("--steps", type=int, default=8)
+    args = parser.parse_args()
+    plan = plan_of(args)
+    if plan.pin:
+        os.sched_setaffinity(0, {1})
+    try:
+        found = {name: search(name, plan, args.low, args.high, args.steps) for name in args.targets}
+    except RunFailed as problem:
+        print(f"bench.capacity: {problem}", file=sys.stderr)
+        return 2
+    for name, each in found.items():
+        text = f"{'at least ' if each['lower_bound'] else ''}{each['calls_per_s']:.0f} calls/s"
+        print(f"{name:>10} {text if each['calls_per_s'] else f'fails already at {args.low:.0f} calls/s'}")
+    report = {
+        "when": now(),
+        "commit": commit(),
+        "command": " ".join(sys.orig_argv),
+        "machine": describe_machine(),
+        "targets": {name: version(name) for name in found},
+        "plan": vars(plan),
+        "capacity": found,
+    }
+    print(f"written to {write_report(report, 'capacity', args.json)}")
+    return int(any(not each["calls_per_s"] for each in found.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
