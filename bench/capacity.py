@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 
 from bench.load import (
+    DISTURBED,
     GENERATOR_LIMIT,
     Plan,
     add_plan_arguments,
@@ -33,25 +34,39 @@ def served(figures: dict) -> bool:
     return not [each for each in figures["problems"] if not each.startswith(HARMLESS)]
 
 
+def try_rate(name: str, plan: Plan, rate: float) -> dict:
+    """One run; once more when it failed while somebody else had the target's core."""
+    figures = run_once(name, replace(plan, rate=rate))
+    if not served(figures) and figures["waited_share"] > DISTURBED:
+        figures = {**run_once(name, replace(plan, rate=rate)), "repeated": True}
+    good = served(figures)
+    remarks = "; ".join(figures["problems"]) or "-"
+    print(f"{name:>10} {rate:>8.0f}/s {'served' if good else 'not served'}: {remarks}", flush=True)
+    return {
+        "rate": rate,
+        "served": good,
+        "generator_limited": figures["load_core_share"] > GENERATOR_LIMIT,
+        "disturbed": figures["waited_share"] > DISTURBED,
+        **figures,
+    }
+
+
 def search(name: str, plan: Plan, low: float, high: float, steps: int) -> dict:
     """Bisects between a rate that is served and one that is not; every run is kept in the result."""
-    runs, best, bound = [], 0.0, False
+    runs: list[dict] = []
+    best, bound = 0.0, False
     for step in range(steps + 1):
         # the first run proves the lower end; without it there is nothing to bisect
         rate = low if step == 0 else round((low + high) / 2)
-        figures = run_once(name, replace(plan, rate=rate))
-        good = served(figures)
-        limited = figures["load_core_share"] > GENERATOR_LIMIT
-        runs.append({"rate": rate, "served": good, "generator_limited": limited, **figures})
-        print(
-            f"{name:>10} {rate:>8.0f}/s {'served' if good else 'not served'}: {'; '.join(figures['problems']) or '-'}"
-        )
-        if good:
-            best, low = rate, rate
+        run = try_rate(name, plan, rate)
+        runs.append(run)
+        if run["served"]:
+            best = low = rate
         elif step == 0:
             break
         else:
-            bound = bound or limited
+            # what failed for another reason than the target's leaves only a lower bound
+            bound = bound or run["generator_limited"] or run["disturbed"]
             high = rate
         if high - low < 0.02 * high:
             break

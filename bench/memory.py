@@ -95,8 +95,8 @@ def print_result(name: str, result: dict) -> None:
     ringing, busy = result["ringing"], result["busy"]
     print(f"{name:>10} ringing {ringing['bytes_per_call']:.0f} bytes per call ({ringing['calls']} calls)")
     print(
-        f"{'':>10} after {busy['seconds']:.0f} s of {busy['rate']:.0f} calls/s: RSS {busy['rss'] / 1e6:.1f} MB, "
-        f"PSS {busy['pss'] / 1e6:.1f} MB"
+        f"{'':>10} after {busy['seconds']:.0f} s of {busy['rate']:.0f} calls/s: "
+        f"RSS {busy['rss'] / 1e6:.1f} MB, PSS {busy['pss'] / 1e6:.1f} MB"
     )
     if "bytes_per_lingering" in busy:
         print(f"{'':>10} lingering {busy['bytes_per_lingering']:.0f} bytes each ({busy[SLOTS_LINGERING]})")
