@@ -89,8 +89,8 @@ def main() -> int:
         for _ in range(args.rounds):
             for name in args.targets:
                 runs[name] += [measure(name, held, args) for held in args.held]
-    except RunFailed as problem:
-        print(f"bench.growth: {problem}", file=sys.stderr)
+    except RunFailed as failure:
+        print(f"bench.growth: {failure}", file=sys.stderr)
         return 2
     failed = False
     for name, each in runs.items():

@@ -74,8 +74,8 @@ def main() -> int:
         parser.error("--calls wants two numbers, the smaller first")
     try:
         few, many = (count(args.target, calls, args.seconds) for calls in args.calls)
-    except RunFailed as problem:
-        print(f"bench.instructions: {problem}", file=sys.stderr)
+    except RunFailed as failure:
+        print(f"bench.instructions: {failure}", file=sys.stderr)
         return 2
     problems = few["problems"] + many["problems"]
     if len(few["instructions"]) != len(many["instructions"]):

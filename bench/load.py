@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from bench import procfs, targets
 from bench.build import FLAGS, HERE
@@ -165,7 +166,7 @@ def figures_of(window: Window, plan: Plan) -> dict:
     shares = [each["cpu_ns"] / each["wall_ns"] for each in window.load]
     # pinned, all of the load shares one core; else each process may have its own
     load_share = sum(shares) if plan.pin else max(shares)
-    figures = {
+    figures: dict[str, Any] = {
         "calls": calls,
         "calls_per_s": calls / wall * 1e9,
         "cpu_us_per_call": grown["cpu_ns"] / calls / 1000 if calls else None,
@@ -219,16 +220,21 @@ def run_once(name: str, plan: Plan) -> dict:
     """Starts callees, target and caller, measures, ends them all; RunFailed when one does not play."""
     with scratch() as files, ExitStack() as stack:
         port, *callee_ports = take_ports(3)
-        kinds = {"own": (Answerer, run_own), "sipp": (SippCallees, run_sipp)}
-        callee_class, run = kinds[plan.generator]
-        callees = callee_class(callee_ports, files, plan.load_core, plan.limit_s)
+        run_dir = files / "run" if name == "fastsip" else None
+        destinations = (callee_ports[0], callee_ports[1])
+        callees: Answerer | SippCallees
+        if plan.generator == "own":
+            callees = Answerer(callee_ports, files, plan.load_core, plan.limit_s)
+        else:
+            callees = SippCallees(callee_ports, files, plan.load_core, plan.limit_s)
         stack.callback(callees.stop)
-        site = targets.Site(
-            port, (callee_ports[0], callee_ports[1]), files, plan.target_core, plan.shards, plan.limit_s
-        )
+        site = targets.Site(port, destinations, files, plan.target_core, plan.shards, plan.limit_s)
         target = targets.start_target(name, site)
         stack.callback(target.stop)
-        window = run(plan, target.pid, port, callees, files, site.run_dir if name == "fastsip" else None)
+        if isinstance(callees, Answerer):
+            window = run_own(plan, target.pid, port, callees, files, run_dir)
+        else:
+            window = run_sipp(plan, target.pid, port, callees, files, run_dir)
         if not target.alive():
             raise RunFailed(f"{name} ended during the run: {target.output()[-2000:]}")
     figures = figures_of(window, plan)
@@ -366,7 +372,7 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         "--clump-ms",
         type=int,
         default=Plan.clump_ms,
-        help="the own generator starts its calls in clumps this far apart, as SIPp does; 0: evenly spaced",
+        help="the own generator starts its calls in clumps this far apart; 0: evenly spaced",
     )
     parser.add_argument("--no-pin", action="store_true", help="leave the cores to the scheduler")
     parser.add_argument("--json", type=Path, help="result file; default: a new one in bench/results/")

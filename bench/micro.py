@@ -37,6 +37,7 @@ INVITE = (
     b"To: <sip:8001@203.0.113.4:5060>\r\nCall-ID: 0000002a0000000112345678@192.0.2.4\r\nCSeq: 1 INVITE\r\n"
     b"Contact: <sip:bench@192.0.2.4:5060>\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE\r\n"
     b"Supported: timer, replaces\r\nUser-Agent: Bench Gateway 1.0\r\nSession-Expires: 1800\r\n"
+    b'P-Asserted-Identity: "Bench" <sip:+493012345678@example.com;user=phone>\r\nMin-SE: 90\r\n'
     b"Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 )
 
