@@ -23,8 +23,12 @@ class Responder:
         return self
 
     async def __aexit__(self, *_):
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        # A cancellation that meets an arriving probe can be lost in wait_for: ask again.
+        for _ in range(100):
+            self._task.cancel()
+            if (await asyncio.wait([self._task], timeout=0.1))[0]:
+                return
+        raise AssertionError("the responder does not end")
 
     async def _run(self):
         while True:
