@@ -1,6 +1,6 @@
 # Branches: client transactions and the bytes that they send.  See branches.pyx.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastsip._core.core cimport core_t
 from fastsip._core.slots cimport block_t
 from fastsip._core.types cimport addr_t, destination_t, flow_t, message_t, span_t, text_t
@@ -24,8 +24,8 @@ cdef int read_request(core_t *core, uint32_t ref) noexcept nogil
 
 # Makes branch `attempt` of the response context `parent` from a request: as
 # received (source != NULL) or read back from another branch (source == NULL,
-# `origin` is that branch).  Commits the branch, unpublished; its reference, or a code below zero.
-cdef int make_branch(core_t *core, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
+# `origin` is that branch).  Commits the branch, unpublished; its reference (32 bits), or a code below zero.
+cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
                      uint32_t origin, const hop_t *hop) noexcept nogil
 
 # Queues the branch's request block (the ACK, when it holds that).

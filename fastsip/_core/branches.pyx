@@ -9,7 +9,7 @@ Request-URI, the one it had before follows the message (identity.ruri_len
 bytes), so that the next branch can start from it again.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastsip._core.core cimport N_NO_ROOM, arm_slot, count, find_listener, queue_message, take_scratch
@@ -162,7 +162,7 @@ cdef void first_clocks(core_t *core, int kind, const hop_t *hop, record_t *recor
     record.client.expire_ms = core.now_ms + timeout
 
 
-cdef int make_branch(core_t *core, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
+cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
                      uint32_t origin, const hop_t *hop) noexcept nogil:
     cdef slot_t *server = slot_at(core.store, parent)
     cdef int kind = KIND_CLIENT_INVITE if server.method == M_INVITE else KIND_CLIENT_OTHER
@@ -207,7 +207,7 @@ cdef int make_branch(core_t *core, uint32_t parent, uint32_t attempt, const mess
     index_insert(core.store, ref)
     link_child(core.store, ref)
     arm_slot(core, ref, kind, &record)
-    return <int>ref
+    return <int64_t>ref
 
 
 # ---------------------------------------------------------------- sending

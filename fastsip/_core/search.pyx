@@ -10,7 +10,7 @@ and `ring` cancel and wait for the final response, one second at most; after
 the caller's CANCEL no branch starts.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.branches cimport end_branch, keep_ack, make_branch, read_request, send_ack, send_cancel, send_request
@@ -108,17 +108,17 @@ cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const 
     cdef bint first = word_kind(server.commit) == KIND_FREE
     cdef record_t record = record_of(server)[0]
     cdef uint32_t attempt
-    cdef int ref
+    cdef int64_t ref
     if first:
         memset(&record, 0, sizeof(record))
     attempt = record.server.attempt_count
     ref = make_branch(core, parent, attempt, m, source, origin, hop)
     if ref < 0:
-        return ref
+        return <int>ref
     write_tried(core.store, parent, attempt, hop.destination_id)
     record.server.attempt_count += 1
     commit(core.store, parent, kind, state, 0 if first else word_owes(server.commit), &record)
-    send_request(core, ref)
+    send_request(core, <uint32_t>ref)
     return OK
 
 
@@ -139,14 +139,14 @@ cdef int count_open(core_t *core, uint32_t parent) noexcept nogil:
     return n
 
 
-cdef int read_any_request(core_t *core, uint32_t parent) noexcept nogil:
-    """A branch whose request can still be read, in core.stored; its reference, or E_NONE."""
+cdef uint32_t read_any_request(core_t *core, uint32_t parent) noexcept nogil:
+    """A branch whose request can still be read, in core.stored; its reference, or NO_SLOT."""
     cdef uint32_t ref = first_child_of(core.store, parent)
     while ref != NO_SLOT:
         if read_request(core, ref) >= 0:
-            return <int>ref
+            return ref
         ref = next_child_of(core.store, ref)
-    return E_NONE
+    return NO_SLOT
 
 
 # ---------------------------------------------------------------- health by calls (wire section 4)
@@ -233,7 +233,8 @@ cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
     """Starts the next branch; E_NONE when there is no candidate or the budget is spent."""
     cdef slot_t *server = slot_at(core.store, parent)
     cdef hop_t hop
-    cdef int origin, found
+    cdef uint32_t origin
+    cdef int found
     if server.budget_ms and core.now_ms >= server.budget_ms:
         return E_NONE
     found = choose_next(core, server.identity.server.set_id, &server.identity.server.policy, server.call_key,
@@ -241,7 +242,7 @@ cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
     if found < 0:
         return E_NONE
     origin = read_any_request(core, parent)
-    if origin < 0:
+    if origin == NO_SLOT:
         return E_NONE
     aim_at(core, found, server.identity.server.ruri, &core.stored, &server.identity.server.policy, &hop)
     hop.record_route = slot_at(core.store, origin).record_routed
@@ -266,14 +267,14 @@ cdef void decide(core_t *core, uint32_t parent, bint exhausted) noexcept nogil:
     if record.server.flags & SERVER_DECIDED:
         return
     if exhausted and policy.exhausted and best != 401 and best != 407 and best < 600 and not server.in_dialog:
-        if read_any_request(core, parent) >= 0:
+        if read_any_request(core, parent) != NO_SLOT:
             send_own(core, parent, policy.exhausted, &core.table.policies[index].exhausted_reason if index >= 0 else NULL)
             return
     if record.server.flags & SERVER_CANCELLED:
         best = 0
     if best:
         send_best(core, parent)
-    elif invite and read_any_request(core, parent) >= 0:
+    elif invite and read_any_request(core, parent) != NO_SLOT:
         send_own(core, parent, 487 if record.server.flags & SERVER_CANCELLED else 408, NULL)
     else:
         end_silently(core, parent)
@@ -302,7 +303,7 @@ cdef void branch_failed(core_t *core, uint32_t parent, uint32_t ref, int reason,
         return
     if wanted and not record_of(server).server.flags & SERVER_CANCELLED:
         count(core, N_EXHAUSTED)
-        if read_any_request(core, parent) >= 0:
+        if read_any_request(core, parent) != NO_SLOT:
             tell(core, parent, EVENT_EXHAUSTED, failed_id, reason, status)
     decide(core, parent, wanted)
 
