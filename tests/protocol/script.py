@@ -218,7 +218,7 @@ class Stage:
         self.inject(response, request.to)
         return response
 
-    def ring(self, call: "Request", bob: Address, status: int = 180) -> Sent:
+    def ring(self, bob: Address, status: int = 180) -> Sent:
         """The INVITE arrives and rings; the 180 goes through."""
         invite = self.expect_request(bob, "INVITE")
         self.reply(invite, status)
