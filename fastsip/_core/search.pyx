@@ -485,7 +485,7 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
         return
     if step.actions & PASS_UP and m != NULL:
         tell_before(core, parent, &record, kind, state, event, m)
-    if event == EXPIRE and state != CANCELLING:
+    if event == EXPIRE and state != CANCELLING and step.actions & PASS_UP:
         record.client.reason = <uint8_t>expiry_reason(core, kind, state, &record)
         if record.client.reason == F_TIMEOUT:
             count(core, N_TIMEOUTS)
