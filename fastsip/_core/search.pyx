@@ -264,18 +264,20 @@ cdef void decide(core_t *core, uint32_t parent, bint exhausted) noexcept nogil:
     cdef int index = find_policy(core.table, policy.policy_id)
     cdef int best = record.server.best_status
     cdef bint invite = word_kind(server.commit) == KIND_SERVER_INVITE
+    cdef bint cancelled = (record.server.flags & SERVER_CANCELLED) != 0
     if record.server.flags & SERVER_DECIDED:
         return
-    if exhausted and policy.exhausted and best != 401 and best != 407 and best < 600 and not server.in_dialog:
+    if (exhausted and not cancelled and policy.exhausted and best != 401 and best != 407 and best < 600
+            and not server.in_dialog):
         if read_any_request(core, parent) != NO_SLOT:
             send_own(core, parent, policy.exhausted, &core.table.policies[index].exhausted_reason if index >= 0 else NULL)
             return
-    if record.server.flags & SERVER_CANCELLED:
-        best = 0
+    if cancelled or (best == 408 and not invite):
+        best = 0            # RFC 4320: 408 is no answer to a non-INVITE, whoever gave it
     if best:
         send_best(core, parent)
     elif invite and read_any_request(core, parent) != NO_SLOT:
-        send_own(core, parent, 487 if record.server.flags & SERVER_CANCELLED else 408, NULL)
+        send_own(core, parent, 487 if cancelled else 408, NULL)
     else:
         end_silently(core, parent)
 
