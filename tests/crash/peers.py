@@ -44,7 +44,9 @@ class Router:
         self._rest = b""
 
     def call(self, name: str, *arguments):
-        """The method's result; None when the process died in it."""
+        """The method's result; None when the process died in it, or before: what it was given is lost."""
+        if self.status is not None:
+            return None
         try:
             self.conn.send((name, arguments))
             return self.conn.recv()
