@@ -15,7 +15,8 @@ cdef struct hop_t:
     uint32_t destination        # its index in the table
     uint32_t timeout_ms         # 0 = Timer B or F
     text_t ruri                 # the new Request-URI, or len 0 = as it is
-    uint8_t record_route
+    uint32_t came_by            # id of the listener the request came in by
+    uint8_t record_route        # 1 = stay on the way of the dialog
     uint8_t cut_count
     span_t cuts[16]             # Route headers and values of the request as received that go
 
@@ -32,6 +33,8 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
 cdef void send_request(core_t *core, uint32_t ref) noexcept nogil
 # Makes the CANCEL of the branch's request and queues it (9.1).
 cdef void send_cancel(core_t *core, uint32_t ref) noexcept nogil
+# What the CANCELs of this search say why (RFC 3326); len 0 = nothing.
+cdef text_t cancel_reason(core_t *core, uint32_t parent) noexcept nogil
 # Makes the ACK of a final response other than 2xx and queues it (17.1.1.3).
 cdef void send_ack(core_t *core, uint32_t ref, const message_t *response) noexcept nogil
 # Once no branch can follow this one: the ACK replaces the request block.

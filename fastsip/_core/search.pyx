@@ -21,7 +21,7 @@ from fastsip._core.values cimport parse_number
 from fastsip._core.policies cimport policy_mark, policy_wants
 from fastsip._core.select cimport (HEALTH_UP, cell_health, cell_t, choose, count_usable, is_usable, mark_down,
                                    mark_failed, mark_succeeded)
-from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON,
+from fastsip._core.slots cimport (begin_block, end_block, CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON,
                                   KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL,
                                   OWES_REQUEST, SERVER_CANCELLED, SERVER_DECIDED, SERVER_MARKED, SERVER_PROGRESSED,
                                   commit, first_child_of, is_server, next_child_of, record_of, record_t, slot_at,
@@ -32,7 +32,7 @@ from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_
                                          RETRANSMIT, SEND_ACK, SEND_CANCEL, SEND_FAILED, SLOW, STOP, client_step,
                                          step_t)
 from fastsip._core.parser cimport first_of
-from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, H_RETRY_AFTER, HOST_IPV6, MARK_DOWN,
+from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER, HOST_IPV6, MARK_DOWN,
                                   MARK_NONE, MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, POLICY_MARK_LAST,
                                   RURI_HOST, RURI_KEEP, RURI_URI, addr_t, destination_t, header_t, message_t,
                                   policy_copy_t, set_t, span_t, text_t, uri_t)
@@ -158,13 +158,14 @@ cdef void emit_health(core_t *core, uint32_t destination_id, int change, uint32_
 
 
 cdef void note_success(core_t *core, const slot_t *branch, uint32_t status) noexcept nogil:
+    """Where probes decide, a call that is answered proves nothing that they do not find out."""
     cdef int d = find_destination(core.table, branch.identity.client.destination_id,
                                   branch.identity.client.destination_hint)
     cdef cell_t *cell
     if d < 0:
         return
     cell = &core.cells[core.table.destinations[d].cell]
-    if cell_health(cell) != HEALTH_UP:
+    if cell_health(cell) != HEALTH_UP and core.table.destinations[d].probe.interval_ms == 0:
         emit_health(core, branch.identity.client.destination_id,
                     mark_succeeded(cell, core.table.destinations[d].probe.rise, status, core.now_ms), status)
 
@@ -246,7 +247,8 @@ cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
     if origin == NO_SLOT:
         return E_NONE
     aim_at(core, found, server.identity.server.ruri, &core.stored, &server.identity.server.policy, &hop)
-    hop.record_route = slot_at(core.store, origin).record_routed
+    hop.record_route = slot_at(core.store, origin).record_routed > 0
+    hop.came_by = server.identity.server.source.listener_id
     return start_branch(core, parent, word_kind(server.commit), word_state(server.commit), &core.stored, NULL, origin,
                         &hop)
 
@@ -326,12 +328,32 @@ cdef void cancel_open(core_t *core, uint32_t parent) noexcept nogil:
         branch_input(core, refs[i], CANCEL_IT, NULL)
 
 
-cdef void cancel_search(core_t *core, uint32_t parent) noexcept nogil:
+cdef void keep_reason(core_t *core, uint32_t parent, const message_t *m) noexcept nogil:
+    """Marks the search cancelled, with the Reason lines that its CANCELs shall repeat."""
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef record_t record = record_of(server)[0]
+    cdef uint32_t len = 0
+    cdef char *at
+    cdef int i = first_of(m, H_REASON)
+    while i != NO_HEADER:
+        len += m.headers[i].end_off - m.headers[i].name_off
+        i = m.headers[i].next
+    record.server.flags |= SERVER_CANCELLED
+    at = begin_block(core.store, parent, len, &record.server.kept) if len else NULL
+    i = first_of(m, H_REASON)
+    while at != NULL and i != NO_HEADER:
+        at += put(at, m.buf + m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
+        i = m.headers[i].next
+    end_block()
+    commit(core.store, parent, word_kind(server.commit), word_state(server.commit), word_owes(server.commit), &record)
+
+
+cdef void cancel_search(core_t *core, uint32_t parent, const message_t *m) noexcept nogil:
     cdef slot_t *server = slot_at(core.store, parent)
     if record_of(server).server.flags & (SERVER_DECIDED | SERVER_CANCELLED):
         return
     count(core, N_CANCELS)
-    set_server_flag(core, parent, SERVER_CANCELLED)
+    keep_reason(core, parent, m)
     cancel_open(core, parent)
     if count_open(core, parent) == 0:
         decide(core, parent, False)
