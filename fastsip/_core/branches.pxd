@@ -1,6 +1,6 @@
 # Branches: client transactions and the bytes that they send.  See branches.pyx.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastsip._core.core cimport core_t
 from fastsip._core.slots cimport block_t
 from fastsip._core.types cimport addr_t, destination_t, flow_t, message_t, span_t, text_t
@@ -15,7 +15,8 @@ cdef struct hop_t:
     uint32_t destination        # its index in the table
     uint32_t timeout_ms         # 0 = Timer B or F
     text_t ruri                 # the new Request-URI, or len 0 = as it is
-    uint8_t record_route
+    uint32_t came_by            # id of the listener the request came in by
+    uint8_t record_route        # 1 = stay on the way of the dialog
     uint8_t cut_count
     span_t cuts[16]             # Route headers and values of the request as received that go
 
@@ -24,14 +25,16 @@ cdef int read_request(core_t *core, uint32_t ref) noexcept nogil
 
 # Makes branch `attempt` of the response context `parent` from a request: as
 # received (source != NULL) or read back from another branch (source == NULL,
-# `origin` is that branch).  Commits the branch, unpublished; its reference, or a code below zero.
-cdef int make_branch(core_t *core, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
+# `origin` is that branch).  Commits the branch, unpublished; its reference (32 bits), or a code below zero.
+cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
                      uint32_t origin, const hop_t *hop) noexcept nogil
 
 # Queues the branch's request block (the ACK, when it holds that).
 cdef void send_request(core_t *core, uint32_t ref) noexcept nogil
 # Makes the CANCEL of the branch's request and queues it (9.1).
 cdef void send_cancel(core_t *core, uint32_t ref) noexcept nogil
+# What the CANCELs of this search say why (RFC 3326); len 0 = nothing.
+cdef text_t cancel_reason(core_t *core, uint32_t parent) noexcept nogil
 # Makes the ACK of a final response other than 2xx and queues it (17.1.1.3).
 cdef void send_ack(core_t *core, uint32_t ref, const message_t *response) noexcept nogil
 # Once no branch can follow this one: the ACK replaces the request block.

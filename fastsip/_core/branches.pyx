@@ -9,30 +9,33 @@ Request-URI, the one it had before follows the message (identity.ruri_len
 bytes), so that the next branch can start from it again.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset, strlen
 
 from fastsip._core.core cimport N_NO_ROOM, arm_slot, count, find_listener, queue_message, take_scratch
 from fastsip._core.edits cimport (clear_edits, edit_delete, edit_insert, edit_replace, take_room,
                                   write_edits)
 from fastsip._core.parser cimport first_of, parse_message, parse_routing, parse_second_via
 from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT, OWES_ACK,
-                                  OWES_CANCEL, OWES_REQUEST, SLOT_BITS, begin_block, block_at, block_t, commit,
+                                  OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED, SLOT_BITS, begin_block, block_at, block_t, commit,
                                   drop_block, end_block, give_slot, index_insert, index_remove, link_child,
                                   record_of, record_t, slot_at, slot_t, take_slot, unlink_child, word_generation, word_kind,
                                   word_owes, word_state, write_identity)
 from fastsip._core.timers cimport disarm_timer
-from fastsip._core.transactions cimport CALLING
+from fastsip._core.transactions cimport CALLING, SERVER_ACCEPTED
 from fastsip._core.types cimport (E_BAD, E_FULL, E_NONE, E_ROOM, H_CALL_ID, H_CSEQ, H_FROM, H_MAX_FORWARDS,
                                   H_ROUTE, H_TO, H_VIA, M_INVITE, MAX_MESSAGE, NO_HEADER, OK, header_t,
                                   listener_t, policy_copy_t, via_t)
-from fastsip._core.via cimport (RECEIVED_ROOM, VIA_ROOM, branch_value, write_received, write_record_route,
+from fastsip._core.via cimport (RECEIVED_ROOM, STATELESS, VIA_ROOM, branch_value, write_received, write_record_route,
                                 write_via)
 from fastsip._core.write cimport put, put_number
 
 cdef enum:
     HOP_REQUEST_ROOM = 128      # of a CANCEL or ACK, beyond what it copies
-    TOP_ROOM = 700              # our Via, Record-Route and Max-Forwards
+    TOP_ROOM = 1100             # our Via, two Record-Routes and Max-Forwards
+
+
+cdef const char *COMPLETED_ELSEWHERE = b'Reason: SIP;cause=200;text="Call completed elsewhere"\r\n'
 
 
 cdef int read_request(core_t *core, uint32_t ref) noexcept nogil:
@@ -77,9 +80,28 @@ cdef void edit_received(core_t *core, const message_t *m, const addr_t *source) 
         edit_insert(&core.edits, off, text, len)
 
 
+cdef int write_record_routes(core_t *core, const hop_t *hop, const listener_t *listener, char *out) noexcept nogil:
+    """Two when the request leaves by another listener: each side sees the one that it reaches (RFC 5658)."""
+    cdef const listener_t *came_by = find_listener(core.table, hop.came_by)
+    cdef int n
+    if not hop.record_route:
+        return 0
+    n = write_record_route(out, listener)
+    if came_by != NULL and came_by != listener:
+        n += write_record_route(out + n, came_by)
+    return n
+
+
+cdef int record_route_count(const hop_t *hop) noexcept nogil:
+    return 0 if not hop.record_route else 1 + (hop.came_by != hop.flow.listener_id)
+
+
 cdef void edit_top(core_t *core, const message_t *m, const hop_t *hop, uint64_t branch, uint32_t ref,
-                   uint32_t generation, bint fresh) noexcept nogil:
-    """Our Via and Record-Route before all other headers, in the place of our last ones when read back."""
+                   uint32_t generation, int ours) noexcept nogil:
+    """Our Via and Record-Routes before all other headers.
+
+    `ours` headers at the top are those of an earlier branch and go; 0 = the request is as received.
+    """
     cdef const listener_t *listener = find_listener(core.table, hop.flow.listener_id)
     cdef char *top = take_room(&core.edits, TOP_ROOM)
     cdef int n = 0
@@ -88,12 +110,11 @@ cdef void edit_top(core_t *core, const message_t *m, const hop_t *hop, uint64_t 
         core.edits.overflow = 1
         return
     n = write_via(core, top, listener, branch, ref, generation)
-    if hop.record_route:
-        n += write_record_route(top + n, listener)
-    if fresh:
-        edit_max_forwards(core, m, top, &n)
+    n += write_record_routes(core, hop, listener, top + n)
+    if ours:
+        cut = m.headers[ours - 1].end_off - m.headers_off
     else:
-        cut = m.headers[1 if hop.record_route else 0].end_off - m.headers_off
+        edit_max_forwards(core, m, top, &n)
     edit_replace(&core.edits, m.headers_off, cut, top, n)
 
 
@@ -106,7 +127,7 @@ cdef void edit_cuts(core_t *core, const hop_t *hop) noexcept nogil:
 cdef void edit_forwarded(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
     """Without state: the branch is recomputed for each copy, the hint leads nowhere."""
     clear_edits(&core.edits)
-    edit_top(core, m, hop, branch_value(core.table, m, &m.via, 0), NO_SLOT, 0, True)
+    edit_top(core, m, hop, branch_value(core.table, m, &m.via, 0), STATELESS, 0, 0)
     edit_cuts(core, hop)
     if hop.ruri.len:
         edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
@@ -162,7 +183,7 @@ cdef void first_clocks(core_t *core, int kind, const hop_t *hop, record_t *recor
     record.client.expire_ms = core.now_ms + timeout
 
 
-cdef int make_branch(core_t *core, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
+cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
                      uint32_t origin, const hop_t *hop) noexcept nogil:
     cdef slot_t *server = slot_at(core.store, parent)
     cdef int kind = KIND_CLIENT_INVITE if server.method == M_INVITE else KIND_CLIENT_OTHER
@@ -181,7 +202,8 @@ cdef int make_branch(core_t *core, uint32_t parent, uint32_t attempt, const mess
         return E_BAD
     identity.key = branch_value(core.table, m, &via, attempt)
     clear_edits(&core.edits)
-    edit_top(core, m, hop, identity.key, ref, word_generation(slot_at(core.store, ref).commit) + 1, source != NULL)
+    edit_top(core, m, hop, identity.key, ref, word_generation(slot_at(core.store, ref).commit) + 1,
+             1 + slot_at(core.store, origin).record_routed if source == NULL else 0)
     edit_cuts(core, hop)
     edit_ruri(core, m, origin, hop, &original)
     if source != NULL:
@@ -195,7 +217,7 @@ cdef int make_branch(core_t *core, uint32_t parent, uint32_t attempt, const mess
     identity.created_ms = core.now_ms
     identity.method = server.method
     identity.attempt = <uint8_t>attempt
-    identity.record_routed = hop.record_route
+    identity.record_routed = <uint8_t>record_route_count(hop)
     identity.cseq = m.cseq
     identity.identity.client.target = hop.flow
     identity.identity.client.destination_id = hop.destination_id
@@ -207,7 +229,7 @@ cdef int make_branch(core_t *core, uint32_t parent, uint32_t attempt, const mess
     index_insert(core.store, ref)
     link_child(core.store, ref)
     arm_slot(core, ref, kind, &record)
-    return <int>ref
+    return <int64_t>ref
 
 
 # ---------------------------------------------------------------- sending
@@ -234,7 +256,7 @@ cdef inline int put_header(char *out, const message_t *m, int i) noexcept nogil:
 
 
 cdef int write_hop_request(char *out, const char *method, uint32_t method_len, const message_t *request,
-                           const message_t *to_of) noexcept nogil:
+                           const message_t *to_of, const text_t *lines) noexcept nogil:
     """A CANCEL or ACK of `request`: its Request-URI, topmost Via, Route, From, Call-ID and CSeq number."""
     cdef int n = put(out, method, method_len)
     cdef int i
@@ -254,17 +276,37 @@ cdef int write_hop_request(char *out, const char *method, uint32_t method_len, c
     n += put_number(out + n, request.cseq)
     n += put(out + n, b" ", 1)
     n += put(out + n, method, method_len)
-    return n + put(out + n, b"\r\nContent-Length: 0\r\n\r\n", 23)
+    n += put(out + n, b"\r\n", 2)
+    if lines != NULL:
+        n += put(out + n, lines.at, lines.len)
+    return n + put(out + n, b"Content-Length: 0\r\n\r\n", 21)
+
+
+cdef text_t cancel_reason(core_t *core, uint32_t parent) noexcept nogil:
+    """The caller's own Reason, or that somebody else has answered."""
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef const record_t *record = record_of(server)
+    cdef text_t reason
+    reason.at = COMPLETED_ELSEWHERE
+    reason.len = 0
+    if word_state(server.commit) == SERVER_ACCEPTED:
+        reason.len = <uint32_t>strlen(COMPLETED_ELSEWHERE)
+    elif record.server.flags & SERVER_CANCELLED and record.server.kept.len:
+        reason.at = block_at(core.store, parent, record.server.kept.unit)
+        reason.len = record.server.kept.len
+    return reason
 
 
 cdef void send_cancel(core_t *core, uint32_t ref) noexcept nogil:
+    cdef text_t reason
     cdef char *at
     if read_request(core, ref) < 0:
         return
-    at = take_scratch(core, hop_request_room(&core.stored, &core.stored))
+    reason = cancel_reason(core, slot_at(core.store, ref).parent)
+    at = take_scratch(core, hop_request_room(&core.stored, &core.stored) + reason.len)
     if at == NULL:
         return
-    queue_message(core, at, write_hop_request(at, b"CANCEL", 6, &core.stored, &core.stored),
+    queue_message(core, at, write_hop_request(at, b"CANCEL", 6, &core.stored, &core.stored, &reason),
                   &slot_at(core.store, ref).identity.client.target, ref, OWES_CANCEL)
 
 
@@ -279,7 +321,7 @@ cdef void send_ack(core_t *core, uint32_t ref, const message_t *response) noexce
     at = take_scratch(core, hop_request_room(&core.stored, response))
     if at == NULL:
         return
-    queue_message(core, at, write_hop_request(at, b"ACK", 3, &core.stored, response),
+    queue_message(core, at, write_hop_request(at, b"ACK", 3, &core.stored, response, NULL),
                   &slot_at(core.store, ref).identity.client.target, ref, OWES_ACK)
 
 
@@ -298,7 +340,7 @@ cdef void keep_ack(core_t *core, uint32_t ref, const message_t *response) noexce
     text = take_scratch(core, room)
     if text == NULL:
         return
-    len = write_hop_request(text, b"ACK", 3, &core.stored, response)
+    len = write_hop_request(text, b"ACK", 3, &core.stored, response, NULL)
     at = begin_block(core.store, ref, len, &record.client.request)
     if at == NULL:
         return

@@ -125,10 +125,10 @@ cdef int find_policy(const table_t *table, uint32_t policy_id) noexcept nogil:
 
 
 cdef int find_by_address(const table_t *table, const addr_t *addr) noexcept nogil:
-    """A destination that has this IP address (the port may differ), as index."""
+    """The destination of this address and port, as index."""
     cdef uint32_t i
     for i in range(table.destination_count):
-        if memcmp(table.destinations[i].addr.ip, addr.ip, 16) == 0:
+        if table.destinations[i].addr.port == addr.port and memcmp(table.destinations[i].addr.ip, addr.ip, 16) == 0:
             return i
     return E_NONE
 

@@ -20,7 +20,7 @@ from fastsip._core.select cimport (ADMIN_DISABLED, HEALTH_DOWN, HEALTH_TRYING, c
                                    mark_succeeded)
 from fastsip._core.slots cimport NO_SLOT, SLOT_BITS, SLOT_MASK, partition_of
 from fastsip._core.types cimport OK, PARTITIONS, destination_t, flow_t, listener_t, text_t
-from fastsip._core.via cimport VIA_ROOM, read_hint, write_via
+from fastsip._core.via cimport PROBE, VIA_ROOM, read_hint, write_via
 from fastsip._core.write cimport put, put_number
 
 cdef enum:
@@ -66,7 +66,7 @@ cdef int write_probe(core_t *core, const destination_t *d, const probe_state_t *
     n += put(out + n, d.uri.at, d.uri.len)
     n += put(out + n, b" SIP/2.0\r\n", 10)
     n += write_via(core, out + n, listener, state.branch,
-                   partition_of(core.store, call_id, ID_LETTERS) << SLOT_BITS | SLOT_MASK, d.cell)
+                   partition_of(core.store, call_id, ID_LETTERS) << SLOT_BITS | PROBE, d.cell)
     n += put(out + n, b"Max-Forwards: 70\r\nFrom: <", 25)
     n += put(out + n, d.probe.from_uri.at, d.probe.from_uri.len)
     n += put(out + n, b">;tag=", 6)
@@ -180,7 +180,7 @@ cdef const destination_t *destination_of_cell(const core_t *core, uint32_t cell)
 cdef bint take_probe_response(core_t *core, const message_t *m, uint64_t value) noexcept nogil:
     cdef uint32_t ref, cell
     cdef const destination_t *d
-    if read_hint(core, m.buf, &m.via.hint, &ref, &cell) != OK or ref & SLOT_MASK != SLOT_MASK:
+    if read_hint(core, m.buf, &m.via.hint, &ref, &cell) != OK or ref & SLOT_MASK != PROBE:
         return False
     if cell >= core.probe_count or core.probes[cell].branch != value or value == 0:
         return True

@@ -94,12 +94,51 @@ cdef void process_cancel(core_t *core, const message_t *m, uint32_t listener, co
     cdef uint32_t ref = index_find(core.store, partition_for(core, m), server_key(core, m, True), KIND_SERVER_INVITE)
     cdef flow_t flow
     if ref == NO_SLOT:
-        refuse(core, m, listener, source, 481)
+        forward_cancel(core, m, listener, source)
         return
     reply_flow(core, m, source, listener, &flow)
     flow.remote = source[0]
     answer(core, m, &flow, 200, NULL, NULL)
-    cancel_search(core, ref)
+    cancel_search(core, ref, m)
+
+
+cdef int aim_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil:
+    """Where its INVITE would go now: the same place, for algorithms that hash."""
+    cdef uri_t ruri
+    cdef route_t route
+    cdef int found
+    cdef const rule_t *rule
+    cdef const set_t *to
+    cdef policy_copy_t policy
+    if m.max_forwards == 0 or parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) < 0:
+        return E_NONE
+    if read_route(core, m, &ruri, &route, hop) < 0:
+        return E_NONE
+    if m.to_tag.len:
+        return aim_by_route(core, m, &route, listener, hop) if may_follow_route(core, m, &route, source) else E_NONE
+    core.incoming.method = M_INVITE
+    found = match_rules(core.table, m, &ruri, source, listener)
+    core.incoming.method = M_CANCEL
+    if found < 0 or core.table.rules[found].action == ACT_REPLY:
+        return E_NONE
+    rule = &core.table.rules[found]
+    to = &core.table.sets[rule.set_index]
+    policy = core.table.policies[rule.policy_index].copy
+    found = choose_next(core, to.id, &policy, selection_key(to, m, &ruri), NULL, 0)
+    if found >= 0:
+        aim_at(core, found, rule.ruri, m, &policy, hop)
+    return found if found < 0 else cut_routes(m, hop)
+
+
+cdef void forward_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    """A CANCEL whose INVITE is not known here goes on without state, with attempt 0's branch (16.11)."""
+    cdef hop_t hop
+    memset(&hop, 0, sizeof(hop))
+    if aim_cancel(core, m, listener, source, &hop) < 0:
+        refuse(core, m, listener, source, 481)
+        return
+    edit_forwarded(core, m, source, &hop)
+    send_edited(core, m, &hop.flow)
 
 
 cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
@@ -220,6 +259,7 @@ cdef void dispatch(core_t *core, const message_t *m, uint64_t key, const rule_t 
     aimed.cut_count = hop.cut_count
     aimed.cuts = hop.cuts
     aimed.record_route = rule.record_route and makes_dialogs(m.method)
+    aimed.came_by = core.table.listeners[listener].id
     open_search(core, m, key, rule, to.id, &policy, call_key, listener, source, &aimed)
 
 

@@ -21,7 +21,7 @@ from fastsip._core.types cimport (HOST_IPV4, HOST_IPV6, M_CANCEL, M_INVITE, MAX_
                                   message_t, span_t, via_t)
 from fastsip._core.upstream cimport edit_response
 from fastsip._core.uri cimport parse_address
-from fastsip._core.via cimport branch_value, read_branch, read_hint
+from fastsip._core.via cimport PROBE, branch_value, read_branch, read_hint
 
 
 cdef uint32_t find_branch(core_t *core, const message_t *m, uint64_t value) noexcept nogil:
@@ -31,7 +31,7 @@ cdef uint32_t find_branch(core_t *core, const message_t *m, uint64_t value) noex
     cdef uint32_t ref, generation
     cdef slot_t *slot
     if (read_hint(core, m.buf, &m.via.hint, &ref, &generation) == OK and ref >> SLOT_BITS == partition
-            and ref & SLOT_MASK != SLOT_MASK):
+            and ref & SLOT_MASK != PROBE):
         slot = slot_at(core.store, ref)
         if word_generation(slot.commit) == generation and slot.key == value and word_kind(slot.commit) == kind:
             return ref if m.cseq_method == M_CANCEL or slot.method == m.cseq_method else NO_SLOT

@@ -10,6 +10,7 @@ cdef struct route_t:
     uint8_t ours            # the topmost value named us
     uint8_t onward          # a value follows that names somebody else
     uri_t next              # that value, or the Request-URI
+    int listener            # index of the one that our last value names, or E_NONE
 
 # Reads Request-URI and Route (16.4, 16.5); our own leading values become cuts
 # of the hop.  OK, E_SCHEME, E_URI or E_ROUTE.

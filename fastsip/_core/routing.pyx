@@ -48,6 +48,7 @@ cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t
     cdef int code
     route.ours = 0
     route.onward = 0
+    route.listener = E_NONE
     route.next = ruri[0]
     while i != NO_HEADER:
         off = m.headers[i].value_off
@@ -63,6 +64,7 @@ cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t
                 route.next = uri
                 return cut_leading(m, i, off, hop)
             route.ours = 1
+            route.listener = listener_named(core, m, &uri)
             if value.last:
                 break
             off = value.off + value.len + 1
@@ -79,11 +81,24 @@ cdef int cut_leading(const message_t *m, int i, uint32_t off, hop_t *hop) noexce
     return add_cut(hop, m.headers[i].value_off, off - m.headers[i].value_off)
 
 
-cdef int listener_for(core_t *core, uint8_t family, uint32_t preferred) noexcept nogil:
-    """The one the request came in by, else the first of the family."""
+cdef int listener_named(core_t *core, const message_t *m, const uri_t *uri) noexcept nogil:
+    """The listener that one of our own Record-Route values names, as index."""
+    cdef uint32_t start = uri.host.off - (uri.host_kind == HOST_IPV6)
+    cdef uint32_t i, len
+    for i in range(core.table.listener_count):
+        len = core.table.listeners[i].sent_by.len
+        if start + len <= <uint32_t>uri.off + uri.len and same_text(m.buf + start, len, core.table.listeners[i].sent_by.at, len):
+            return i
+    return E_NONE
+
+
+cdef int listener_for(core_t *core, uint8_t family, int named, uint32_t came_by) noexcept nogil:
+    """The one that our own Route names, else the one the request came in by, else the first of the family."""
     cdef uint32_t i
-    if core.table.listeners[preferred].addr.family == family:
-        return preferred
+    if named >= 0 and core.table.listeners[named].addr.family == family:
+        return named
+    if core.table.listeners[came_by].addr.family == family:
+        return came_by
     for i in range(core.table.listener_count):
         if core.table.listeners[i].addr.family == family:
             return i
@@ -105,9 +120,9 @@ cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, ui
         if parse_address(m.buf + host.off, host.len, HOST_IPV6, uri.port if uri.port else 5060, to) < 0:
             return E_NONE
     to.transport = T_UDP
-    index = listener_for(core, to.family, listener)
+    index = listener_for(core, to.family, route.listener, listener)
     known = find_by_address(core.table, to)
-    if known >= 0:
+    if known >= 0 and route.listener < 0:
         index = core.table.destinations[known].listener
     if index < 0:
         return E_BAD

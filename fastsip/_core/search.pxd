@@ -21,7 +21,7 @@ cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const 
 # A client_event of a branch; `m` is the response, or NULL.
 cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m) noexcept nogil
 # The caller has cancelled (16.10).
-cdef void cancel_search(core_t *core, uint32_t parent) noexcept nogil
+cdef void cancel_search(core_t *core, uint32_t parent, const message_t *m) noexcept nogil
 # The slot's timer has come up.
 cdef void fire_timer(core_t *core, uint32_t ref) noexcept nogil
 # After a restart: carries out what the server transaction had committed, or

@@ -10,7 +10,7 @@ and `ring` cancel and wait for the final response, one second at most; after
 the caller's CANCEL no branch starts.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.branches cimport end_branch, keep_ack, make_branch, read_request, send_ack, send_cancel, send_request
@@ -21,7 +21,7 @@ from fastsip._core.values cimport parse_number
 from fastsip._core.policies cimport policy_mark, policy_wants
 from fastsip._core.select cimport (HEALTH_UP, cell_health, cell_t, choose, count_usable, is_usable, mark_down,
                                    mark_failed, mark_succeeded)
-from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON,
+from fastsip._core.slots cimport (begin_block, end_block, CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON,
                                   KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL,
                                   OWES_REQUEST, SERVER_CANCELLED, SERVER_DECIDED, SERVER_MARKED, SERVER_PROGRESSED,
                                   commit, first_child_of, is_server, next_child_of, record_of, record_t, slot_at,
@@ -31,7 +31,7 @@ from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_
                                          GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, PHASE_CLOCKS, RESEND, RETRANSMIT,
                                          SEND_ACK, SEND_CANCEL, SEND_FAILED, SLOW, STOP, client_step, step_t)
 from fastsip._core.parser cimport first_of
-from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, H_RETRY_AFTER, HOST_IPV6, MARK_DOWN,
+from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER, HOST_IPV6, MARK_DOWN,
                                   MARK_NONE, MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, POLICY_MARK_LAST,
                                   RURI_HOST, RURI_KEEP, RURI_URI, addr_t, destination_t, header_t, message_t,
                                   policy_copy_t, set_t, span_t, text_t, uri_t)
@@ -108,17 +108,17 @@ cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const 
     cdef bint first = word_kind(server.commit) == KIND_FREE
     cdef record_t record = record_of(server)[0]
     cdef uint32_t attempt
-    cdef int ref
+    cdef int64_t ref
     if first:
         memset(&record, 0, sizeof(record))
     attempt = record.server.attempt_count
     ref = make_branch(core, parent, attempt, m, source, origin, hop)
     if ref < 0:
-        return ref
+        return <int>ref
     write_tried(core.store, parent, attempt, hop.destination_id)
     record.server.attempt_count += 1
     commit(core.store, parent, kind, state, 0 if first else word_owes(server.commit), &record)
-    send_request(core, ref)
+    send_request(core, <uint32_t>ref)
     return OK
 
 
@@ -139,14 +139,14 @@ cdef int count_open(core_t *core, uint32_t parent) noexcept nogil:
     return n
 
 
-cdef int read_any_request(core_t *core, uint32_t parent) noexcept nogil:
-    """A branch whose request can still be read, in core.stored; its reference, or E_NONE."""
+cdef uint32_t read_any_request(core_t *core, uint32_t parent) noexcept nogil:
+    """A branch whose request can still be read, in core.stored; its reference, or NO_SLOT."""
     cdef uint32_t ref = first_child_of(core.store, parent)
     while ref != NO_SLOT:
         if read_request(core, ref) >= 0:
-            return <int>ref
+            return ref
         ref = next_child_of(core.store, ref)
-    return E_NONE
+    return NO_SLOT
 
 
 # ---------------------------------------------------------------- health by calls (wire section 4)
@@ -157,13 +157,14 @@ cdef void emit_health(core_t *core, uint32_t destination_id, int change, uint32_
 
 
 cdef void note_success(core_t *core, const slot_t *branch, uint32_t status) noexcept nogil:
+    """Where probes decide, a call that is answered proves nothing that they do not find out."""
     cdef int d = find_destination(core.table, branch.identity.client.destination_id,
                                   branch.identity.client.destination_hint)
     cdef cell_t *cell
     if d < 0:
         return
     cell = &core.cells[core.table.destinations[d].cell]
-    if cell_health(cell) != HEALTH_UP:
+    if cell_health(cell) != HEALTH_UP and core.table.destinations[d].probe.interval_ms == 0:
         emit_health(core, branch.identity.client.destination_id,
                     mark_succeeded(cell, core.table.destinations[d].probe.rise, status, core.now_ms), status)
 
@@ -233,7 +234,8 @@ cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
     """Starts the next branch; E_NONE when there is no candidate or the budget is spent."""
     cdef slot_t *server = slot_at(core.store, parent)
     cdef hop_t hop
-    cdef int origin, found
+    cdef uint32_t origin
+    cdef int found
     if server.budget_ms and core.now_ms >= server.budget_ms:
         return E_NONE
     found = choose_next(core, server.identity.server.set_id, &server.identity.server.policy, server.call_key,
@@ -241,10 +243,11 @@ cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
     if found < 0:
         return E_NONE
     origin = read_any_request(core, parent)
-    if origin < 0:
+    if origin == NO_SLOT:
         return E_NONE
     aim_at(core, found, server.identity.server.ruri, &core.stored, &server.identity.server.policy, &hop)
-    hop.record_route = slot_at(core.store, origin).record_routed
+    hop.record_route = slot_at(core.store, origin).record_routed > 0
+    hop.came_by = server.identity.server.source.listener_id
     return start_branch(core, parent, word_kind(server.commit), word_state(server.commit), &core.stored, NULL, origin,
                         &hop)
 
@@ -266,14 +269,14 @@ cdef void decide(core_t *core, uint32_t parent, bint exhausted) noexcept nogil:
     if record.server.flags & SERVER_DECIDED:
         return
     if exhausted and policy.exhausted and best != 401 and best != 407 and best < 600 and not server.in_dialog:
-        if read_any_request(core, parent) >= 0:
+        if read_any_request(core, parent) != NO_SLOT:
             send_own(core, parent, policy.exhausted, &core.table.policies[index].exhausted_reason if index >= 0 else NULL)
             return
     if record.server.flags & SERVER_CANCELLED:
         best = 0
     if best:
         send_best(core, parent)
-    elif invite and read_any_request(core, parent) >= 0:
+    elif invite and read_any_request(core, parent) != NO_SLOT:
         send_own(core, parent, 487 if record.server.flags & SERVER_CANCELLED else 408, NULL)
     else:
         end_silently(core, parent)
@@ -302,7 +305,7 @@ cdef void branch_failed(core_t *core, uint32_t parent, uint32_t ref, int reason,
         return
     if wanted and not record_of(server).server.flags & SERVER_CANCELLED:
         count(core, N_EXHAUSTED)
-        if read_any_request(core, parent) >= 0:
+        if read_any_request(core, parent) != NO_SLOT:
             tell(core, parent, EVENT_EXHAUSTED, failed_id, reason, status)
     decide(core, parent, wanted)
 
@@ -322,12 +325,32 @@ cdef void cancel_open(core_t *core, uint32_t parent) noexcept nogil:
         branch_input(core, refs[i], CANCEL_IT, NULL)
 
 
-cdef void cancel_search(core_t *core, uint32_t parent) noexcept nogil:
+cdef void keep_reason(core_t *core, uint32_t parent, const message_t *m) noexcept nogil:
+    """Marks the search cancelled, with the Reason lines that its CANCELs shall repeat."""
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef record_t record = record_of(server)[0]
+    cdef uint32_t len = 0
+    cdef char *at
+    cdef int i = first_of(m, H_REASON)
+    while i != NO_HEADER:
+        len += m.headers[i].end_off - m.headers[i].name_off
+        i = m.headers[i].next
+    record.server.flags |= SERVER_CANCELLED
+    at = begin_block(core.store, parent, len, &record.server.kept) if len else NULL
+    i = first_of(m, H_REASON)
+    while at != NULL and i != NO_HEADER:
+        at += put(at, m.buf + m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
+        i = m.headers[i].next
+    end_block()
+    commit(core.store, parent, word_kind(server.commit), word_state(server.commit), word_owes(server.commit), &record)
+
+
+cdef void cancel_search(core_t *core, uint32_t parent, const message_t *m) noexcept nogil:
     cdef slot_t *server = slot_at(core.store, parent)
     if record_of(server).server.flags & (SERVER_DECIDED | SERVER_CANCELLED):
         return
     count(core, N_CANCELS)
-    set_server_flag(core, parent, SERVER_CANCELLED)
+    keep_reason(core, parent, m)
     cancel_open(core, parent)
     if count_open(core, parent) == 0:
         decide(core, parent, False)

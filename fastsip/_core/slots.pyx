@@ -287,7 +287,7 @@ cdef int mark_block(const partition_t *p, uint8_t *used, const block_t *block) n
 cdef int mark_slot_blocks(const partition_t *p, uint8_t *used, const slot_t *slot) noexcept nogil:
     cdef const record_t *record = record_of(slot)
     if is_server(word_kind(slot.commit)):
-        return (mark_block(p, used, &record.server.parked) | mark_block(p, used, &record.server.response)
+        return (mark_block(p, used, &record.server.kept) | mark_block(p, used, &record.server.response)
                 | mark_block(p, used, &record.server.best))
     return mark_block(p, used, &record.client.request)
 

@@ -94,13 +94,13 @@ cdef void pass_provisional(core_t *core, uint32_t ref, const message_t *m) noexc
 
 cdef void drop_all(core_t *core, uint32_t ref, const record_t *was) noexcept nogil:
     cdef record_t record = was[0]
-    drop_block(&core.pending, ref, &record.server.parked)
+    drop_block(&core.pending, ref, &record.server.kept)
     drop_block(&core.pending, ref, &record.server.response)
     drop_block(&core.pending, ref, &record.server.best)
 
 
 cdef inline void name_no_blocks(record_t *record) noexcept nogil:
-    record.server.parked.len = 0
+    record.server.kept.len = 0
     record.server.response.len = 0
     record.server.best.len = 0
 

@@ -7,7 +7,8 @@ from fastsip._core.types cimport addr_t, listener_t, message_t, span_t, table_t,
 cdef enum:
     VIA_ROOM = 320          # bytes that write_via needs at most
     RECEIVED_ROOM = 80
-    TAG_LETTERS = 13
+    STATELESS = 0x3FFFFFE   # index in the hint of what was sent without a slot
+    PROBE = 0x3FFFFFF       # index in the hint of a probe; the generation is the destination's cell
 
 # The matching key of a server transaction (17.2.3); ACK matches its INVITE,
 # and with `as_invite` so does a CANCEL.
@@ -23,8 +24,8 @@ cdef int write_record_route(char *out, const listener_t *listener) noexcept nogi
 
 # The value of a branch that we made; E_BAD for any other.
 cdef int read_branch(const char *buf, const span_t *branch, uint64_t *value) noexcept nogil
-# The slot that our hint leads to (unverified); E_BAD for another store's.  The
-# index SLOT_MASK is a probe's: its generation is the cell of the destination.
+# The slot that our hint leads to (unverified), or the index PROBE; E_BAD for
+# another store's and for what was sent without a slot.
 cdef int read_hint(const core_t *core, const char *buf, const span_t *hint, uint32_t *ref,
                    uint32_t *generation) noexcept nogil
 
