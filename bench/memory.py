@@ -9,6 +9,7 @@ the store is allocated whole at the start; for others it is the growth of PSS.
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
 
 from bench import targets
@@ -16,22 +17,25 @@ from bench.load import describe_machine, now, read_targets, write_report
 from bench.processes import RunFailed, wait_until
 from bench.procfs import descendants, read_memory
 from bench.stage import Stage, stage
-from bench.targets import BLOCK_BYTES, BLOCKS_USED, SLOT_BYTES, SLOTS_LINGERING, SLOTS_USED
+from bench.targets import BLOCK_BYTES, ENDED, SLOT_BYTES, SLOTS_USED, STARTED
 
 RAMP = 1000  # calls started per second until they ring
 BUDGET_RINGING, BUDGET_LINGERING = 4096, 1024
+GAUGES_OLD_S = 1.5  # fastsip writes its gauges once a second
 
 
 def memory_of(there: Stage, own_account: bool) -> dict[str, int]:
     """rss and pss; for fastsip slots, blocks and the bytes of those in use, too."""
     found = read_memory(descendants(there.target.pid))
     if own_account:
+        time.sleep(GAUGES_OLD_S)
         stats = there.stats()
-        missing = {SLOTS_USED, SLOTS_LINGERING, BLOCKS_USED, SLOT_BYTES, BLOCK_BYTES} - stats.keys()
+        missing = {SLOTS_USED, SLOT_BYTES, BLOCK_BYTES, STARTED, ENDED} - stats.keys()
         if missing:
             raise RunFailed(f"fastsip's counters lack {', '.join(sorted(missing))}")
         found |= stats
-        found["store_bytes"] = stats[SLOTS_USED] * stats[SLOT_BYTES] + stats[BLOCKS_USED] * stats[BLOCK_BYTES]
+        found["store_bytes"] = stats[SLOT_BYTES] + stats[BLOCK_BYTES]
+        found["transactions_held"] = stats[STARTED] - stats[ENDED]
     return found
 
 
@@ -76,8 +80,8 @@ def measure_busy(there: Stage, rate: float, seconds: float, own_account: bool) -
         generator.stop()
     after = memory_of(there, own_account)
     result = {"rate": rate, "seconds": seconds, **after, "problems": outcome.problems()}
-    if after.get(SLOTS_LINGERING):
-        result["bytes_per_lingering"] = after["store_bytes"] / after[SLOTS_LINGERING]
+    if after.get("transactions_held"):
+        result["bytes_per_lingering"] = after["store_bytes"] / after["transactions_held"]
     return result
 
 
@@ -99,7 +103,7 @@ def print_result(name: str, result: dict) -> None:
         f"RSS {busy['rss'] / 1e6:.1f} MB, PSS {busy['pss'] / 1e6:.1f} MB"
     )
     if "bytes_per_lingering" in busy:
-        print(f"{'':>10} lingering {busy['bytes_per_lingering']:.0f} bytes each ({busy[SLOTS_LINGERING]})")
+        print(f"{'':>10} lingering {busy['bytes_per_lingering']:.0f} bytes each ({busy['transactions_held']})")
     for problem in ringing["problems"] + busy["problems"]:
         print(f"! {name}: {problem}")
 

@@ -20,14 +20,13 @@ KAMAILIO = "/usr/sbin/kamailio"
 ROOT = HERE.parent
 
 # Names in fastsip's own counters that the runners use (fastsip.stats.read).
-RECEIVE_CALLS = "receive_calls"  # recvmmsg that brought something
-DATAGRAMS_IN = "datagrams_in"
+RECEIVE_CALLS = "receive_calls"  # recvmmsg
+DATAGRAMS_IN = "received"
 HANDED_OVER = "handed_over"  # to another shard's ring
-SLOTS_USED = "slots_used"
-SLOTS_LINGERING = "slots_lingering"  # finished transactions that absorb repetitions
-BLOCKS_USED = "blocks_used"
-SLOT_BYTES = "slot_bytes"  # of one slot, with its share of the header
-BLOCK_BYTES = "block_bytes"
+SLOTS_USED = "slots"
+SLOT_BYTES = "slot_bytes"  # of all slots in use
+BLOCK_BYTES = "block_bytes"  # of all blocks in use
+STARTED, ENDED = "transactions", "transactions_ended"
 
 
 @dataclass
