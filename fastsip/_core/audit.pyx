@@ -50,7 +50,7 @@ cdef dict deadlines_of(int kind, const record_t *record):
 
 cdef dict blocks_of(int kind, const record_t *record):
     if is_server(kind):
-        named = {"parked": record.server.parked, "response": record.server.response, "best": record.server.best}
+        named = {"kept": record.server.kept, "response": record.server.response, "best": record.server.best}
     else:
         named = {"request": record.client.request}
     return {name: (block["unit"], block["len"]) for name, block in named.items() if block["len"]}

@@ -22,15 +22,16 @@ LAYERS = (
     "arena", "conditions", "policies", "tables", "rules", "select", "cells", "chooser",
     "blocks", "slots", "timers", "transactions",
     "ring", "listen", "net_sys", "net", "core", "events",
-    "via", "replies", "refusals", "branches", "routing", "upstream", "probes", "search", "responses", "proxy",
+    "via", "replies", "refusals", "branches", "routing", "upstream", "probes", "search", "icmp", "responses",
+    "proxy",
     "workspace", "recovery", "shard",
-    "parser_doors", "store_doors",
+    "parser_doors", "store_doors", "audit", "wire", "play", "rig",
 )  # fmt: skip
-DOORS = ("parser_doors", "store_doors")
+DOORS = ("parser_doors", "store_doors", "audit", "wire", "play", "rig")
 
 # Sockets and their options; mapped files and shared memory; clocks and the scheduler.
 # tables asks the kernel for the number of an interface (link-local destinations).
-SYSTEM_CALLS = {"net_sys", "net", "listen", "ring", "slots", "cells", "shard", "tables"}
+SYSTEM_CALLS = {"net_sys", "net", "listen", "ring", "slots", "cells", "shard", "tables", "wire"}
 SYSTEM_MODULES = {"os", "socket", "mmap", "fcntl", "select", "selectors", "subprocess", "time", "signal"}
 SYSTEM_HEADERS = re.compile(
     r'"<?(sys/|netinet/|net/|linux/|poll\.h|sched\.h|time\.h|unistd\.h|fcntl\.h|signal\.h|pthread\.h)'
