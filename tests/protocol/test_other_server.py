@@ -126,7 +126,7 @@ def test_ack_never_meets_a_non_invite_transaction(stage, asked):
 
 
 def test_cancel_of_a_non_invite_cancels_nothing(stage, asked):
-    """9.1: only INVITE is cancelled.  It goes on without state, and the callee says that it knows no INVITE."""
+    """9.1: only INVITE is cancelled.  It goes on without state; the callee knows no such INVITE."""
     asked[0].cancel()
     cancel = stage.expect_request(BOB[0], "CANCEL")
     stage.nothing_sent()

@@ -1,17 +1,27 @@
 """OPTIONS probes on the virtual clock: rounds, jitter, repetitions, what counts as life (wire section 4)."""
 
+from itertools import pairwise
+
 import pytest
 
 from fastsip._core.tables import DEFAULT_ACCEPT
 from tests.protocol.script import BOB, TICK, Stage
 
-PROBE = {"interval_ms": 30_000, "timeout_ms": 2_000, "rise": 1, "fall": 2, "from_uri": "sip:prober@10.0.0.254"}
+PROBE = {
+    "interval_ms": 30_000,
+    "timeout_ms": 2_000,
+    "rise": 1,
+    "fall": 2,
+    "from_uri": "sip:prober@10.0.0.254",
+}
 LATE = 20  # probes that are due within so many ms go out together
 
 
 @pytest.fixture
 def probing(make_stage):
-    return lambda **changes: make_stage(destinations=changes.pop("destinations", 1), probe={**PROBE, **changes})
+    return lambda **changes: make_stage(
+        destinations=changes.pop("destinations", 1), probe={**PROBE, **changes}
+    )
 
 
 def next_probe(stage: Stage, within: int = 60_000):
@@ -70,7 +80,7 @@ def test_rounds_are_an_interval_apart_with_jitter(probing):
         probe = next_probe(stage)
         stage.reply(probe, 200)
         times.append(probe.at)
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert all(27_000 <= gap <= 33_000 + LATE + TICK for gap in gaps), gaps
     assert len(set(gaps)) > 3
 
@@ -104,7 +114,10 @@ def test_repetitions_within_the_timeout(probing):
     first = next_probe(stage)
     stage.advance(4_000)
     again = stage.take_requests(BOB[0], "OPTIONS")
-    assert [0 <= m.at - first.at - at <= 2 * LATE for m, at in zip(again, (500, 1_500), strict=True)] == [True, True]
+    assert [0 <= m.at - first.at - at <= 2 * LATE for m, at in zip(again, (500, 1_500), strict=True)] == [
+        True,
+        True,
+    ]
     assert {m.branch for m in again} == {first.branch}
 
 
@@ -202,7 +215,9 @@ def test_forged_answer_counts_nothing(probing):
     assert stage.health(0) == "up"
 
 
-@pytest.mark.parametrize("mode, wanted", [("all", True), ("only-failed", False), ("marked", False), ("none", False)])
+@pytest.mark.parametrize(
+    "mode, wanted", [("all", True), ("only-failed", False), ("marked", False), ("none", False)]
+)
 def test_modes_of_a_healthy_one(probing, mode, wanted):
     stage = probing(mode=mode)
     stage.advance(35_000)

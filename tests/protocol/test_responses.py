@@ -67,7 +67,9 @@ def test_branch_is_compared_without_case(stage, arrived):
     stage.expect_response(200)
 
 
-@pytest.mark.parametrize("change", [flipped, lambda _: "", lambda _: "junk", lambda hint: hint[:-1], lambda _: "7" * 16])
+@pytest.mark.parametrize(
+    "change", [flipped, lambda _: "", lambda _: "junk", lambda hint: hint[:-1], lambda _: "7" * 16]
+)
 def test_forged_hint_falls_back_to_the_index(stage, arrived, change):
     """The hint is only a way to the slot; the branch decides."""
     hint = param(arrived.via, "fs")

@@ -1,4 +1,4 @@
-"""The transaction tables themselves: complete, without dead ends, and every action has somebody who does it."""
+"""The transaction tables themselves: complete, no dead ends, and every action is done by somebody."""
 
 import re
 from pathlib import Path
