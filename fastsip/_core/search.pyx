@@ -21,7 +21,7 @@ from fastsip._core.values cimport parse_number
 from fastsip._core.policies cimport policy_mark, policy_wants
 from fastsip._core.select cimport (HEALTH_UP, cell_health, cell_t, choose, count_usable, is_usable, mark_down,
                                    mark_failed, mark_succeeded)
-from fastsip._core.slots cimport (begin_block, end_block, CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON,
+from fastsip._core.slots cimport (begin_block, block_t, drop_block, end_block, CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON,
                                   KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL,
                                   OWES_REQUEST, SERVER_CANCELLED, SERVER_DECIDED, SERVER_MARKED, SERVER_PROGRESSED,
                                   commit, first_child_of, is_server, next_child_of, record_of, record_t, slot_at,
@@ -506,8 +506,10 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
     cdef step_t step = client_step(kind, state, event)
     cdef record_t record = record_of(branch)[0]
     cdef int status = m.status if m != NULL else 0
+    cdef block_t spent
     if not step.valid:
         return
+    spent.len = 0
     if step.actions & PASS_UP and m != NULL:
         tell_before(core, parent, &record, kind, state, event, m)
     if event == EXPIRE and state != CANCELLING and step.actions & PASS_UP:
@@ -521,7 +523,11 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
     set_clocks(core, branch, slot_at(core.store, parent), state, event, step, status, &record)
     if status:
         record.client.last_status = <uint16_t>status
+    if step.next == CLIENT_ACCEPTED:
+        spent = record.client.request       # nothing is sent again by this branch
+        record.client.request.len = 0
     commit(core.store, ref, kind, step.next, owed_by(step, state), &record)
+    drop_block(&core.pending, ref, &spent)
     arm_slot(core, ref, kind, &record)
     send_by(core, ref, step, state)
     if step.actions & PASS_UP:

@@ -235,3 +235,4 @@ cdef class Store:
     cdef readonly str run_dir
     cdef readonly list notes
     cdef map_partition(self, uint32_t number, path)
+    cdef void unmap(self) noexcept
