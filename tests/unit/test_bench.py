@@ -165,7 +165,8 @@ def test_what_is_not_said_is_the_plan_itself(monkeypatch):
 
 def test_options_become_a_plan(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    plan = load_plan(*"--rate 200 --seconds 5 --warm 1 --clump-ms 0 --generator sipp".split())
+    words = ["--rate", "200", "--seconds", "5", "--warm", "1", "--clump-ms", "0", "--generator", "sipp"]
+    plan = load_plan(*words)
     assert (plan.rate, plan.seconds, plan.warm_s, plan.clump_ms, plan.generator) == (200, 5, 1, 0, "sipp")
     assert (plan.target_core, plan.load_core) == (0, 1)
     for words in (("--shards", "2"), ("--no-pin",)):
@@ -238,7 +239,8 @@ def test_ratios_are_those_inside_a_round(tmp_path, capsys):
     assert report["ratios"]["fastsip"] == {"to_floor": 1.5, "to_kamailio": None}
     assert report["medians"]["fastsip"]["cpu_us_per_call"] == 60
     written = json.loads(load.write_report(report, "load", tmp_path / "out.json").read_text())
-    assert set(written) == set("when commit command machine targets plan rounds medians ratios".split())
+    assert list(written)[:5] == ["when", "commit", "command", "machine", "targets"]
+    assert list(written)[5:] == ["plan", "rounds", "medians", "ratios"]
     load.print_table(report)
     assert "fastsip" in capsys.readouterr().out
 
