@@ -307,12 +307,17 @@ def report_of(rounds: list[dict], names: list[str], plan: Plan) -> dict:
     }
 
 
+def result_path(kind: str, when: str, commit: str) -> Path:
+    """A name of its own in bench/results/."""
+    results = HERE / "results"
+    results.mkdir(exist_ok=True)
+    return results / f"{kind}-{when[:19].replace(':', '')}-{commit}.json"
+
+
 def write_report(report: dict, kind: str, path: Path | None) -> Path:
     """Writes JSON into the file, or into bench/results/ under a name of its own."""
     if path is None:
-        results = HERE / "results"
-        results.mkdir(exist_ok=True)
-        path = results / f"{kind}-{report['when'][:19].replace(':', '')}-{report['commit']}.json"
+        path = result_path(kind, report["when"], report["commit"])
     path.write_text(json.dumps(report, indent=2, default=str) + "\n")
     return path
 
