@@ -15,7 +15,7 @@ import platform
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -45,6 +45,7 @@ class Plan:
     ports: int = 1
     clump_ms: int = 10
     pin: bool = True
+    options: dict[str, str] = field(default_factory=dict)  # more of the own generator's
 
     @property
     def target_core(self) -> int | None:
@@ -83,6 +84,7 @@ def run_own(
         plan.load_core,
         ports=plan.ports,
         clump_ms=plan.clump_ms,
+        **plan.options,
     )
     try:
         generator.wait_started()

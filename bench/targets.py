@@ -31,10 +31,10 @@ STARTED, ENDED = "transactions", "transactions_ended"
 
 @dataclass
 class Site:
-    """Where a target runs: its port, the two destinations, its files, its core."""
+    """Where a target runs: its port, the ports of its destinations (two, but for fastsip), its files, its core."""
 
     port: int
-    destinations: tuple[int, int]
+    destinations: tuple[int, ...]
     scratch: Path
     core: int | None
     shards: int = 1
@@ -110,7 +110,7 @@ def start_kamailio(site: Site) -> Process:
 
 
 def write_fastsip_config(site: Site) -> Path:
-    first, second = site.destinations
+    destinations = ", ".join(f'"sip:127.0.0.1:{port}"' for port in site.destinations)
     state_dir = site.scratch / "state"
     for directory in (site.run_dir, state_dir):
         directory.mkdir(exist_ok=True)
@@ -131,7 +131,7 @@ max_transactions = 150000
 [set.media]
 algorithm = "call-id"
 probe = false
-destinations = ["sip:127.0.0.1:{first}", "sip:127.0.0.1:{second}"]
+destinations = [{destinations}]
 
 [failure.next-media]
 on = [500, "timeout"]
