@@ -31,7 +31,7 @@ STARTED, ENDED = "transactions", "transactions_ended"
 
 @dataclass
 class Site:
-    """Where a target runs: its port, the ports of its destinations (two, but for fastsip), its files, its core."""
+    """Where a target runs: its port, those of its destinations (fastsip takes any number), its files, its core."""
 
     port: int
     destinations: tuple[int, ...]
