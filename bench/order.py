@@ -24,7 +24,7 @@ from bench.processes import RunFailed, scratch, take_ports
 from fastsip.sip_text import Dialog, Message, caller_dialog, read_message
 
 PATIENCE_S = 32  # 64 T1
-PLACE_BRANCH, PLACE_CSEQ = "the-branch", "4242424242"
+PLACE_BRANCH, PLACE_CSEQ = b"the-branch", b"4242424242"  # stand in a template until the number does
 CALL_ID = re.compile(rb"\r\nCall-ID: (\S+)")
 CSEQ = re.compile(rb"\r\nCSeq: (\d+) ([A-Z]+)")
 COPIED = (b"Via:", b"From:", b"To:", b"Call-ID:", b"CSeq:")
@@ -198,13 +198,13 @@ def make_requests(end: End, method: str, count: int) -> dict[int, bytes]:
     first = end.dialog.cseq
     end.dialog.cseq += count - 1
     branch = request.branch
-    request.set("Via", request.via.replace(branch, f"{branch}.{PLACE_BRANCH}"))
-    request.set("CSeq", f"{PLACE_CSEQ} {method}")
-    text = request.to_bytes()
-    return {
-        number: text.replace(PLACE_BRANCH.encode(), b"%d" % number).replace(PLACE_CSEQ.encode(), b"%d" % number)
-        for number in range(first, first + count)
-    }
+    request.set("Via", request.via.replace(branch, f"{branch}.{PLACE_BRANCH.decode()}"))
+    request.set("CSeq", f"{PLACE_CSEQ.decode()} {method}")
+    text, found = request.to_bytes(), {}
+    for number in range(first, first + count):
+        digits = b"%d" % number
+        found[number] = text.replace(PLACE_BRANCH, digits).replace(PLACE_CSEQ, digits)
+    return found
 
 
 def ok_to(request: bytes) -> bytes:
@@ -247,13 +247,15 @@ def problems_of(counts: Counts, stats: dict[str, int], args: argparse.Namespace)
     if counts.reordered:
         found.append(f"{counts.reordered} INFOs came after a later one")
         if stats.get("retransmissions_sent"):
-            found.append(f"but the router repeated {stats['retransmissions_sent']} messages: loss looks like that, too")
+            repeated = stats["retransmissions_sent"]
+            found.append(f"but the router repeated {repeated} messages, and what was lost comes late, too")
     if counts.lost:
         found.append(f"{counts.lost} INFOs or BYEs had to be repeated")
     if counts.failed or counts.failed_dialogs:
         found.append(f"{counts.failed} requests and {counts.failed_dialogs} dialogs failed")
-    if counts.delivered + counts.failed < counts.sent:
-        found.append(f"{counts.sent - counts.delivered - counts.failed} INFOs were answered but never arrived")
+    missing = counts.sent - counts.delivered - counts.failed
+    if missing > 0:
+        found.append(f"{missing} INFOs were answered but never arrived")
     if stats and args.shards > 1 and not stats[targets.HANDED_OVER]:
         found.append("nothing was handed over: the run says nothing")
     return found
@@ -267,7 +269,7 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=16, help="dialogs whose INFOs are under way together")
     parser.add_argument("--callers", type=int, default=64, help="source ports of callers")
     parser.add_argument("--callees", type=int, default=8, help="destinations (Kamailio: 2)")
-    parser.add_argument("--rate", type=float, default=0, help="dialogs per second at most; 0: as fast as it goes")
+    parser.add_argument("--rate", type=float, default=0, help="dialogs per second at most; 0: no limit")
     parser.add_argument("--target", choices=("fastsip", "kamailio"), default="fastsip")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -277,7 +279,7 @@ def main() -> int:
         print(f"bench.order: {failure}", file=sys.stderr)
         return 2
     problems = problems_of(counts, stats, args)
-    print(f"{args.dialogs} dialogs, {counts.sent} INFOs in {seconds:.1f} s through {args.shards} shards of {args.target}")
+    print(f"{args.target}, {args.shards} shards: {args.dialogs} dialogs and {counts.sent} INFOs, {seconds:.1f} s")
     print(f"{'reordered':>12}{'lost':>8}{'failed':>8}{'delivered':>11}{'handed over':>13}")
     share = stats[targets.HANDED_OVER] / stats[targets.DATAGRAMS_IN] if stats else 0
     print(

@@ -31,10 +31,10 @@ STARTED, ENDED = "transactions", "transactions_ended"
 
 @dataclass
 class Site:
-    """Where a target runs: its port, those of its destinations (fastsip takes any number), its files, its core."""
+    """Where a target runs: its port, those of its destinations, its files, its core."""
 
     port: int
-    destinations: tuple[int, ...]
+    destinations: tuple[int, ...]  # two; fastsip takes any number
     scratch: Path
     core: int | None
     shards: int = 1
