@@ -279,7 +279,8 @@ def main() -> int:
         print(f"bench.order: {failure}", file=sys.stderr)
         return 2
     problems = problems_of(counts, stats, args)
-    print(f"{args.target}, {args.shards} shards: {args.dialogs} dialogs and {counts.sent} INFOs, {seconds:.1f} s")
+    what = f"{args.dialogs} dialogs, {counts.sent} INFOs"
+    print(f"{args.target} with {args.shards} shards: {what} in {seconds:.1f} s")
     print(f"{'reordered':>12}{'lost':>8}{'failed':>8}{'delivered':>11}{'handed over':>13}")
     share = stats[targets.HANDED_OVER] / stats[targets.DATAGRAMS_IN] if stats else 0
     print(

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.build import HERE, build
@@ -42,6 +42,7 @@ class Site:
     ring_limit_s: int = 180
     prefix: tuple[str, ...] = ()  # valgrind and its options, for instance
     start_s: float = 20  # patience until it answers
+    env: dict[str, str] = field(default_factory=dict)  # more of the target's environment
 
     @property
     def run_dir(self) -> Path:
@@ -149,6 +150,7 @@ def start_fastsip(site: Site) -> Process:
     argv = [*site.prefix, sys.executable, "-m", "fastsip", "run", str(path)]
     env = {
         **os.environ,
+        **site.env,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
     process = Process(argv, site.scratch / "fastsip.log", site.core, site.limit_s, cwd=site.scratch, env=env)
