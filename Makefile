@@ -26,7 +26,7 @@ run: build
 	@exec $(BIN)/fastsip run $(CONFIG)
 
 build: $(VENV)/.ready
-	@$(BIN)/python -W ignore setup.py --quiet build_ext --inplace
+	@$(BIN)/python -W ignore setup.py --quiet build_ext --inplace --parallel 2
 
 test: build $(VENV)/.ready-test sipp
 	@$(BIN)/python -m pytest $(ARGS)
@@ -37,7 +37,7 @@ crash: build $(VENV)/.ready-test
 lint: $(VENV)/.ready-lint
 	@$(BIN)/ruff check .
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastsip
-	@$(BIN)/mypy --ignore-missing-imports --follow-imports=silent fastsip/config fastsip/cli
+	@$(BIN)/mypy --ignore-missing-imports --follow-imports=silent fastsip
 
 bench: build $(VENV)/.ready-bench
 	@$(BIN)/python -m bench.load $(ARGS)

@@ -57,8 +57,8 @@ KERNELS = (
     Kernel("index", "fastsip._core.parser_doors:bench_index", lambda: (INVITE,)),
     Kernel("edit", "fastsip._core.edits_doors:bench_edit", lambda: (INVITE,)),
     Kernel("choose", "fastsip._core.select_doors:bench_choose", lambda: (10,)),
-    Kernel("match", "fastsip._core.transactions_doors:bench_match", lambda: (100_000,)),
-    Kernel("timer", "fastsip._core.timers_doors:bench_timer", lambda: (100_000,)),
+    Kernel("match", "fastsip._core.store_doors:bench_match", lambda: (100_000,)),
+    Kernel("timer", "fastsip._core.store_doors:bench_timer", lambda: (100_000,)),
 )
 
 

@@ -111,14 +111,9 @@ async def test_a_reload_changes_the_rules_under_traffic(home, edge):
         UserAgent(name="bob") as bob,
         UserAgent(name="carol") as carol,
     ):
-        text = edge_config(edge, [bob.address], max_transactions=20_000, shards=2)
-        changed = edge_config(
-            edge,
-            [bob.address],
-            max_transactions=20_000,
-            shards=2,
-            rules=SECOND_SET.format(port=carol.address[1]),
-        )
+        common = {"max_transactions": 20_000, "shards": 2, "timers": 't1 = "500ms"'}
+        text = edge_config(edge, [bob.address], **common)
+        changed = edge_config(edge, [bob.address], **common, rules=SECOND_SET.format(port=carol.address[1]))
         life = home.start(text).ready()
 
         async def answer(ua):

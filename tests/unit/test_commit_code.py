@@ -125,7 +125,10 @@ def complaint(writes: list[Write]) -> str:
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="reads the instructions of x86-64")
 def test_the_word_is_stored_last():
-    ways = ways_through(disassemble(FUNCTION))
+    code = disassemble(FUNCTION)
+    if any("asan" in instruction.operands for instruction in code):
+        pytest.skip("instrumented by a sanitizer: not the code that ships")
+    ways = ways_through(code)
     assert ways
     assert [complaint(writes) for writes in ways] == [""] * len(ways)
 
