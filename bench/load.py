@@ -15,7 +15,7 @@ import platform
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -45,6 +45,7 @@ class Plan:
     ports: int = 1
     clump_ms: int = 10
     pin: bool = True
+    options: dict[str, str] = field(default_factory=dict)  # more of the own generator's
 
     @property
     def target_core(self) -> int | None:
@@ -83,6 +84,7 @@ def run_own(
         plan.load_core,
         ports=plan.ports,
         clump_ms=plan.clump_ms,
+        **plan.options,
     )
     try:
         generator.wait_started()
@@ -307,12 +309,17 @@ def report_of(rounds: list[dict], names: list[str], plan: Plan) -> dict:
     }
 
 
+def result_path(kind: str, when: str, commit: str) -> Path:
+    """A name of its own in bench/results/."""
+    results = HERE / "results"
+    results.mkdir(exist_ok=True)
+    return results / f"{kind}-{when[:19].replace(':', '')}-{commit}.json"
+
+
 def write_report(report: dict, kind: str, path: Path | None) -> Path:
     """Writes JSON into the file, or into bench/results/ under a name of its own."""
     if path is None:
-        results = HERE / "results"
-        results.mkdir(exist_ok=True)
-        path = results / f"{kind}-{report['when'][:19].replace(':', '')}-{report['commit']}.json"
+        path = result_path(kind, report["when"], report["commit"])
     path.write_text(json.dumps(report, indent=2, default=str) + "\n")
     return path
 

@@ -150,57 +150,6 @@ cdef class Wheel:
         return wheel_wait_ms(&self.wheel, now_ms)
 
 
-def bench_timer(uint32_t armed, uint32_t loops) -> int:
-    """Arms one timer more and takes it back, `loops` times, beside `armed` others of up to a minute."""
-    cdef Wheel wheel = Wheel(armed + 1, 0)
-    cdef uint32_t i
-    cdef uint32_t good = 0
-    for i in range(armed):
-        arm_timer(&wheel.wheel, i, 1 + <uint64_t>i * 2654435761 % 60000)
-    with nogil:
-        for i in range(loops):
-            arm_timer(&wheel.wheel, armed, 500 + i % 32000)
-            good += wheel.wheel.armed == armed + 1
-            disarm_timer(&wheel.wheel, armed)
-    return good
-
-
-cdef inline uint64_t spread(uint32_t number) noexcept nogil:
-    """A key that looks like a hash."""
-    return (<uint64_t>number + 1) * <uint64_t>0x9E3779B97F4A7C15 ^ <uint64_t>number << 7
-
-
-def bench_match(uint32_t live, uint32_t loops) -> int:
-    """Finds a transaction by its key, `loops` times, among `live` in an index of the size that a store gives it."""
-    cdef store_t *store = <store_t *>calloc(1, sizeof(store_t))
-    cdef partition_t *p
-    cdef uint32_t i
-    cdef uint32_t good = 0
-    if store == NULL:
-        raise MemoryError("no memory for a store")
-    p = &store.partitions[0]
-    p.index_mask = 1
-    while p.index_mask < 2 * live:
-        p.index_mask = 2 * p.index_mask + 1
-    p.index = <index_entry_t *>calloc(p.index_mask + 1, sizeof(index_entry_t))
-    p.slots = <slot_t *>calloc(live, sizeof(slot_t))
-    try:
-        if p.index == NULL or p.slots == NULL:
-            raise MemoryError("no memory for slots")
-        with nogil:
-            for i in range(live):
-                p.slots[i].key = spread(i)
-                p.slots[i].commit = <uint64_t>KIND_SERVER_INVITE << 24
-                index_insert(store, i)
-            for i in range(loops):
-                good += index_find(store, 0, spread(i % live), KIND_SERVER_INVITE) == i % live
-    finally:
-        free(p.index)
-        free(p.slots)
-        free(store)
-    return good
-
-
 @cython.final
 cdef class Slots:
     """Slots(store): the kernels of slots over an open Store.  References are partition << 26 | index."""
