@@ -1,5 +1,6 @@
 # make run     set up what is missing, build, run config.example.toml
 # make test    the same set-up, then all tests      ARGS="-k config -x" goes to pytest
+# make crash   the crash tests at every store, and deaths during the recovery
 # make build lint bench clean
 #
 # Everything is kept in .venv; the set-up runs again when pyproject.toml changes.
@@ -17,7 +18,7 @@ needs = $$($(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproje
 	r += [x for e in sys.argv[1:] for x in p["project"]["optional-dependencies"][e]]; \
 	print(*(x.replace(" ", "") for x in r))' $(1))
 
-.PHONY: run test build lint bench clean sipp
+.PHONY: run test crash build lint bench clean sipp
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -25,15 +26,18 @@ run: build
 	@exec $(BIN)/fastsip run $(CONFIG)
 
 build: $(VENV)/.ready
-	@$(BIN)/python -W ignore setup.py --quiet build_ext --inplace
+	@$(BIN)/python -W ignore setup.py --quiet build_ext --inplace --parallel 2
 
 test: build $(VENV)/.ready-test sipp
 	@$(BIN)/python -m pytest $(ARGS)
 
+crash: build $(VENV)/.ready-test
+	@FASTSIP_CRASH=all $(BIN)/python -m pytest tests/crash $(ARGS)
+
 lint: $(VENV)/.ready-lint
 	@$(BIN)/ruff check .
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastsip
-	@$(BIN)/mypy --ignore-missing-imports --follow-imports=silent fastsip/config fastsip/cli
+	@$(BIN)/mypy --ignore-missing-imports --follow-imports=silent fastsip
 
 bench: build $(VENV)/.ready-bench
 	@$(BIN)/python -m bench.load $(ARGS)

@@ -11,11 +11,11 @@ Must never: change anything.  Called by rig.
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.blocks cimport ORDERS, order_of
-from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON, KIND_CLIENT_INVITE,
-                                  KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT,
-                                  OWES_ACK, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SERVER_CANCELLED,
-                                  SERVER_DECIDED, SERVER_MARKED, SERVER_PROGRESSED, SLOT_BITS, SLOT_MASK, block_t,
-                                  is_server, partition_t, record_of, record_t, slot_at, slot_t, word_generation,
+from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON,
+                                  CLIENT_UNREACHABLE, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE,
+                                  KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_ACK, OWES_CANCEL, OWES_REQUEST,
+                                  OWES_RESPONSE, SERVER_CANCELLED, SERVER_DECIDED, SERVER_MARKED, SERVER_PROGRESSED,
+                                  SLOT_BITS, SLOT_MASK, is_server, partition_t, record_of, record_t, slot_at, slot_t, word_generation,
                                   word_kind, word_owes, word_state)
 from fastsip._core.timers cimport NOT_ARMED
 from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_PENDING, CLIENT_ACCEPTED,
@@ -33,7 +33,7 @@ OWES = {OWES_RESPONSE: "response", OWES_REQUEST: "request", OWES_CANCEL: "cancel
 SERVER_FLAGS = {SERVER_CANCELLED: "cancelled", SERVER_DECIDED: "decided", SERVER_PROGRESSED: "progressed",
                 SERVER_MARKED: "marked"}
 CLIENT_FLAGS = {CLIENT_ABANDONED: "abandoned", CLIENT_HAS_ACK: "has ack", CLIENT_MOVED_ON: "moved on",
-                CLIENT_CANCEL_ANSWERED: "cancel answered"}
+                CLIENT_CANCEL_ANSWERED: "cancel answered", CLIENT_UNREACHABLE: "unreachable"}
 SEARCHING = ("trying", "proceeding")
 OPEN = ("calling", "proceeding", "cancel pending", "cancelling")
 
@@ -50,7 +50,7 @@ cdef dict deadlines_of(int kind, const record_t *record):
 
 cdef dict blocks_of(int kind, const record_t *record):
     if is_server(kind):
-        named = {"parked": record.server.parked, "response": record.server.response, "best": record.server.best}
+        named = {"kept": record.server.kept, "response": record.server.response, "best": record.server.best}
     else:
         named = {"request": record.client.request}
     return {name: (block["unit"], block["len"]) for name, block in named.items() if block["len"]}

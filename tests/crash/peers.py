@@ -14,28 +14,44 @@ import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 
-from fastsip._core.rig import START_MS, Rig, read_wire
 from fastsip._core.slots import die_at_store
-from fastsip.sip_text import Message, make_ack, make_cancel, make_request, make_response, new_branch, new_tag, uri_of
-from tests.protocol.script import ALICE, BOB, EDGE, NUMBER, T1, T2, WHOLE, Sent, make_table, read_sent
+
+from fastsip._core.rig import START_MS, Rig, read_wire
+from fastsip.sip_text import (
+    Message,
+    make_ack,
+    make_cancel,
+    make_request,
+    make_response,
+    new_branch,
+    new_tag,
+    uri_of,
+)
+from tests.protocol.script import ALICE, BOB, NUMBER, T1, T2, WHOLE, Sent, make_table, read_sent
 
 DIED = 77  # exit status of a process at its crash point
 STEP_MS = 40
 DOWN_MS = 200  # between a death and the recovery
 MAX_TRANSACTIONS = 64
+REASON = 'SIP;cause=487;text="changed my mind"'
 
 
 class Router:
     """The forked rig: `call` runs one of its methods there."""
 
-    def __init__(self, run_dir, table, cells, now_ms: int, die_at: int, recover: bool):
+    def __init__(self, run_dir, table, cells, now_ms: int, die_at: int):
         self.conn, theirs = Pipe()
         self.wire, wire_end = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             with contextlib.suppress(BaseException):
                 self.conn.close()
-                serve(theirs, wire_end, Rig(run_dir, table, cells, MAX_TRANSACTIONS, now_ms=now_ms), die_at, recover)
+                serve(
+                    theirs,
+                    wire_end,
+                    Rig(run_dir, table, cells, MAX_TRANSACTIONS, now_ms=now_ms),
+                    die_at,
+                )
             os._exit(1)
         theirs.close()
         os.close(wire_end)
@@ -75,7 +91,7 @@ class Router:
         os.close(self.wire)
 
 
-def serve(conn: Connection, wire: int, rig: Rig, die_at: int, recover: bool) -> None:
+def serve(conn: Connection, wire: int, rig: Rig, die_at: int) -> None:
     """The child: recovers, then obeys until it dies or nobody asks any more."""
     rig.copy_to(wire)
 
@@ -92,8 +108,23 @@ def serve(conn: Connection, wire: int, rig: Rig, die_at: int, recover: bool) -> 
         rig.sent()
         return rig.check()
 
-    doors = {"advance": advance, "receive": receive, "check": rig.check, "live": rig.live,
-             "recover": lambda: (rig.recover(), rig.check())[1]}  # fmt: skip
+    def take_up() -> list[str]:
+        """What was owed is sent by the recovery itself, not only when a timer comes up."""
+        owing = sum(len(slot["owes"]) for slot in rig.live())
+        rig.recover()
+        found = rig.check()
+        found += [f"still owes: {slot}" for slot in rig.live() if slot["owes"]]
+        if len(rig.sent()) < owing:
+            found.append(f"{owing} messages were owed, fewer were sent")
+        return found
+
+    doors = {
+        "advance": advance,
+        "receive": receive,
+        "check": rig.check,
+        "live": rig.live,
+        "recover": take_up,
+    }
     die_at_store(die_at)
     while True:
         name, arguments = conn.recv()
@@ -109,7 +140,7 @@ class World:
         self.made = 0
         self.run_dir = run_dir
         self.parts = make_table(**table)
-        self.router = Router(run_dir, *self.parts, self.now, die_at, False)
+        self.router = Router(run_dir, *self.parts, self.now, die_at)
         self.die_again_at = die_again_at
         self.deaths = 0
         self.complaints: list[str] = []
@@ -143,7 +174,7 @@ class World:
         self.now += DOWN_MS
         os.close(self.router.wire)
         die_at, self.die_again_at = self.die_again_at, -1
-        self.router = Router(self.run_dir, *self.parts, self.now, die_at, True)
+        self.router = Router(self.run_dir, *self.parts, self.now, die_at)
         self.note(self.router.call("recover"))
         self.deliver()
 
@@ -184,7 +215,9 @@ class Agent:
     def send(self, message: Message) -> None:
         self.world.send(message, self.address)
 
-    def repeat(self, message: Message, wanted: Callable[[], bool], interval: int = T1, until: int = 0) -> None:
+    def repeat(
+        self, message: Message, wanted: Callable[[], bool], interval: int = T1, until: int = 0
+    ) -> None:
         """Sends now, and again at doubled intervals up to T2 for 64 T1 as long as it is wanted."""
         until = until or self.world.now + WHOLE
         if self.world.now < until and wanted():
@@ -233,7 +266,7 @@ class Caller(Agent):
             self.finals.setdefault(method, []).append(message)
         if method != "INVITE":
             return
-        if message.status > 100 and first or message.status == 180:
+        if (message.status > 100 and first) or message.status == 180:
             self.plan_cancel()
         if 200 <= message.status < 300:
             self.acknowledge(message)
@@ -243,7 +276,7 @@ class Caller(Agent):
     def plan_cancel(self) -> None:
         if self.cancel_after:
             after, self.cancel_after = self.cancel_after, 0
-            cancel = make_cancel(self.request)
+            cancel = make_cancel(self.request).set("Reason", REASON)
             self.world.plan(after, lambda: self.ask(cancel))
 
     def in_dialog(self, method: str, ok: Sent, cseq: int) -> Message:
@@ -272,6 +305,7 @@ class Callee(Agent):
         self.last: dict[str, Message] = {}  # branch -> its last response
         self.acked: set[str] = set()
         self.accepted: set[str] = set()
+        self.reasons: set[str] = set()  # of the CANCELs
 
     def receive(self, message: Sent) -> None:
         key = message.branch, message.method
@@ -279,6 +313,7 @@ class Callee(Agent):
             self.acked.add(message.branch)
             self.acked |= {branch for branch, _ in self.asked if branch in self.accepted}
         elif message.method == "CANCEL":
+            self.reasons.add(message.get("Reason"))
             self.send(make_response(message, 200))
             invite = self.asked.get((message.branch, "INVITE"))
             if invite and self.is_open(message.branch):

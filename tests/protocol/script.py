@@ -2,7 +2,7 @@
 
     stage = Stage(run_dir, policy={"on": [500]})
     call = stage.invite()
-    first = stage.expect_request(BOB[0], "INVITE")
+    first = stage.ring(BOB[0])
     stage.reply(first, 500)
     second = stage.expect_request(BOB[1], "INVITE")
     ...
@@ -252,11 +252,17 @@ class Request:
         routes = [("Route", value) for value in reversed(ok.values("Record-Route"))]
         contact = ok.get("Contact").strip("<>")
         return self.stage.send(
-            method, contact, cseq=cseq, to_tag=ok.to_tag, call_id=self.message.call_id, headers=routes, **parts
+            method,
+            contact,
+            cseq=cseq,
+            to_tag=ok.to_tag,
+            call_id=self.message.call_id,
+            headers=routes,
+            **parts,
         )
 
 
 def assert_times(messages: list[Sent], start: int, wanted: list[int]) -> None:
-    """Each message left at its time after `start`: never early, at most one tick late per firing before it."""
+    """Each left at its time after `start`: never early, at most one tick late per firing before it."""
     late = [message.at - start - at for message, at in zip(messages, wanted, strict=True)]
     assert all(0 <= by <= TICK * (n + 1) for n, by in enumerate(late)), late

@@ -1,4 +1,4 @@
-"""Which final response the caller gets: 16.7 item 6, `exhausted`, `unavailable`, RFC 4320 (wire section 3)."""
+"""Which final response the caller gets: RFC 3261 16.7 item 6, RFC 4320, wire section 3."""
 
 import pytest
 
@@ -44,7 +44,9 @@ def test_best_response_is_the_callees_own(make_stage):
     """Forwarded with its headers, not made anew (16.7 item 9)."""
     stage = make_stage(policy={"on": [404, 500]})
     stage.invite()
-    stage.reply(stage.expect_request(BOB[0], "INVITE"), 404, headers=[("Warning", "399 bob \"who?\"")], tag="t0")
+    stage.reply(
+        stage.expect_request(BOB[0], "INVITE"), 404, headers=[("Warning", '399 bob "who?"')], tag="t0"
+    )
     stage.reply(stage.expect_request(BOB[1], "INVITE"), 500)
     stage.reply(stage.expect_request(BOB[2], "INVITE"), 500)
     best = stage.expect_response(404)
@@ -173,7 +175,9 @@ def test_full_store_refuses_new_calls_without_state(make_stage):
     assert stage.counter("store_full") == 1
     live = len(stage.rig.live())
     stage.waiting.clear()
-    stage.send("BYE", to_tag="x", call_id=call_id, headers=[("Route", f"<sip:10.0.0.254;lr>, <sip:{BOB[0][0]};lr>")])
+    stage.send(
+        "BYE", to_tag="x", call_id=call_id, headers=[("Route", f"<sip:10.0.0.254;lr>, <sip:{BOB[0][0]};lr>")]
+    )
     stage.expect_request(BOB[0], "BYE")
     assert len(stage.rig.live()) > live
     stage.finish()
@@ -257,7 +261,12 @@ def test_in_dialog_request_of_a_dialog_that_ended_here(stage):
 
 def test_nobody_relays_by_inventing_a_to_tag(stage):
     """To tag, a Route to anywhere, from anywhere: 403; an ACK is dropped (wire section 1)."""
-    stage.send("BYE", NUMBER.replace("example.net", "192.0.2.9"), to_tag="x", headers=[("Route", "<sip:192.0.2.9;lr>")])
+    stage.send(
+        "BYE",
+        NUMBER.replace("example.net", "192.0.2.9"),
+        to_tag="x",
+        headers=[("Route", "<sip:192.0.2.9;lr>")],
+    )
     stage.expect_response(403, "BYE")
     stage.send("ACK", "sip:x@192.0.2.9", to_tag="x", headers=[("Route", "<sip:192.0.2.9;lr>")])
     stage.nothing_sent()

@@ -96,7 +96,9 @@ def test_mark_by_reason(make_stage):
     assert stage.health(0) == "down"
 
 
-@pytest.mark.parametrize("codes, health", [({"503": "down"}, "unknown"), ({"5xx": "down"}, "down"), ({"500": "down"}, "down")])
+@pytest.mark.parametrize(
+    "codes, health", [({"503": "down"}, "unknown"), ({"5xx": "down"}, "down"), ({"500": "down"}, "down")]
+)
 def test_mark_by_code(make_stage, codes, health):
     stage = make_stage(policy={"on": ["5xx"], "mark": {"default": "none", **codes}})
     fail(stage, BOB[0], 500)
@@ -165,7 +167,11 @@ def test_health_events(make_stage):
     """Core section 6: the control plane hears of each change."""
     stage = make_stage(policy={"on": [500], "mark": "down"})
     fail(stage, BOB[0])
-    changes = [(event.destination_id, event.reason, event.status) for event in stage.rig.events() if event.kind == "health"]
+    changes = [
+        (event.destination_id, event.reason, event.status)
+        for event in stage.rig.events()
+        if event.kind == "health"
+    ]
     assert changes == [(1, "down", 500), (2, "up", 200)]
 
 

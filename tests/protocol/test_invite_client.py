@@ -204,7 +204,7 @@ def test_timer_d_ends_completed(stage):
 
 
 def test_transport_error_of_the_ack_changes_nothing(stage):
-    """Figure 5 ends Completed then; the final response was passed up already, and repetitions deserve an ACK."""
+    """Figure 5 ends Completed then; but the final was passed up, and repetitions deserve an ACK."""
     stage.invite()
     invite = stage.expect_request(BOB[0], "INVITE")
     stage.rig.refuse(BOB[0])
@@ -230,7 +230,7 @@ def test_too_big_is_513_and_no_failure_of_the_destination(make_stage):
 
 
 def test_timer_c_cancels(stage):
-    """16.8: no final response within Timer C of the last 101-199; CANCEL, then the final is passed on as 408."""
+    """16.8: no final response within Timer C of the last 101-199; CANCEL, and 408 when it is final."""
     stage.invite()
     invite = stage.ring(BOB[0])
     stage.advance(181_000 - 1)
@@ -267,7 +267,9 @@ def test_timer_c_without_a_final_response(stage):
     assert len(cancels) == 1
     stage.advance(WHOLE + 100)
     repeated = stage.take_requests(BOB[0], "CANCEL")
-    assert_times(repeated, cancels[0].at, [500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500])
+    assert_times(
+        repeated, cancels[0].at, [500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500]
+    )
     stage.expect_response(408)
     stage.nothing_sent()
     stage.finish()

@@ -62,9 +62,7 @@ def test_timer_e_in_proceeding_is_t2(stage):
     stage.reply(request, 100)
     stage.nothing_sent()
     stage.advance(WHOLE - 1)
-    assert_times(
-        stage.take_requests(BOB[0], "MESSAGE"), request.at, [T2 * n for n in range(1, 8)]
-    )
+    assert_times(stage.take_requests(BOB[0], "MESSAGE"), request.at, [T2 * n for n in range(1, 8)])
 
 
 def test_1xx_in_proceeding_is_passed_up(stage):
@@ -105,7 +103,7 @@ def test_final_response_is_passed_up(stage, early, status):
 
 
 def test_repeated_final_response_is_absorbed(stage):
-    """Figure 6, Completed for Timer K (T4): what comes again is not passed on; here it meets no branch at all."""
+    """Figure 6, Timer K (T4): what comes again is not passed on; here it meets no branch at all."""
     stage.send("MESSAGE")
     request = stage.expect_request(BOB[0], "MESSAGE")
     ok = stage.reply(request, 200)

@@ -125,8 +125,11 @@ def test_ack_never_meets_a_non_invite_transaction(stage, asked):
     assert stage.states("server") == ["completed"]
 
 
-def test_cancel_of_a_non_invite_finds_nothing(stage, asked):
-    """9.1: only INVITE is cancelled; 481 (9.2)."""
+def test_cancel_of_a_non_invite_cancels_nothing(stage, asked):
+    """9.1: only INVITE is cancelled.  It goes on without state; the callee knows no such INVITE."""
     asked[0].cancel()
-    stage.expect_response(481, "CANCEL")
+    cancel = stage.expect_request(BOB[0], "CANCEL")
     stage.nothing_sent()
+    stage.reply(cancel, 481)
+    stage.expect_response(481, "CANCEL")
+    assert stage.states("server") == ["trying"]
