@@ -30,7 +30,7 @@ from fastsip.answering import AnsweringMachines
 from fastsip.config import Config, ConfigError, load
 from fastsip.dispatcher.registry import Registry, RegistryError
 from fastsip.log import log
-from fastsip.routing.compile import compile_table
+from fastsip.routing.compile import compile_table, release_unnamed
 from fastsip.stats import StatsFile
 
 HANDOVER_RING_BYTES = 8 << 20   # between two shards: about 6,000 INVITEs
@@ -93,6 +93,7 @@ class Router:
         self.store = Store(config.router.run_dir, config.limits.max_transactions)
         for note in self.store.notes:
             log.warning(note)
+        release_unnamed(self.cells, self.registry, config)
         self.table = compile_table(config, self.registry, self.cells, self.version)
         self.stats = StatsFile(config.router.run_dir, config.router.shards)
         self.opened = [self.open(listener, stack) for listener in config.listeners]
@@ -255,8 +256,14 @@ class Router:
         if sum(len(group.destinations) for group in fresh.sets) > len(self.cells) // 2:
             log.error("reload refused, the old configuration runs on: more destinations than this start has room for")
             return
+        # What the running table names must keep its line until each shard has moved on.
+        release_unnamed(self.cells, self.registry, self.config, fresh)
+        try:
+            self.table = compile_table(fresh, self.registry, self.cells, self.version + 1)
+        except (CellsError, RegistryError, OSError) as error:
+            log.error("reload refused, the old configuration runs on", extra={"fields": {"why": str(error)}})
+            return
         self.version += 1
-        self.table = compile_table(fresh, self.registry, self.cells, self.version)
         for i, shard in enumerate(self.shards):
             shard.switch_to(self.table, Positions(self.table, i, shard.positions()))
         self.config = fresh

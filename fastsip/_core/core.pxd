@@ -82,6 +82,7 @@ cdef struct probe_state_t:
     uint64_t resend_ms
     uint32_t interval_ms        # between repetitions
     uint32_t number             # of the probe: its CSeq
+    uint32_t destination_id     # whose probes these are: a line of the cells may change hands
 
 # Everything a kernel above `slots` needs; one per shard, owned by Shard (or by
 # the test bench), valid for its whole life.

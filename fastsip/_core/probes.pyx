@@ -125,7 +125,11 @@ cdef void end_probe(core_t *core, const destination_t *d, cell_t *cell, probe_st
 
 cdef uint64_t run_probe(core_t *core, const destination_t *d, cell_t *cell, probe_state_t *state) noexcept nogil:
     """Does what is due for one destination; when to look at it again."""
-    cdef uint64_t deadline = state.sent_ms + d.probe.timeout_ms
+    cdef uint64_t deadline
+    if state.destination_id != d.id:
+        memset(state, 0, sizeof(probe_state_t))
+        state.destination_id = d.id
+    deadline = state.sent_ms + d.probe.timeout_ms
     if state.branch and core.now_ms >= deadline:
         end_probe(core, d, cell, state, False, 408)
     elif state.branch and core.now_ms >= state.resend_ms:

@@ -54,6 +54,17 @@ def compile_table(config: Config, registry: Registry, cells: Cells, version: int
     return table.seal()
 
 
+def release_unnamed(cells: Cells, registry: Registry, *configs: Config) -> None:
+    """Frees the lines of destinations that none of these configurations names.
+
+    Before compile_table: what came and went would fill the cells in the end, over restarts, too.
+    """
+    destinations = [one for config in configs for group in config.sets for one in group.destinations]
+    named = {registry.find("destination", one.id) for one in destinations}
+    for number in cells.assigned.keys() - named:
+        cells.release(number)
+
+
 def split_host(text: str) -> tuple[str, int]:
     """host[:port], IPv6 in brackets, as (host without brackets, port); no port is SIP's 5060."""
     host, colon, port = text.rpartition(":")

@@ -168,6 +168,23 @@ async def test_a_reload_keeps_what_was_learned(home, edge):
         assert not bob.waiting("INVITE")
 
 
+async def test_destinations_may_come_and_go_for_ever(home, edge):
+    """Many more than fit at once: the lines of those that went are used again, by a restart, too."""
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
+
+        def generation(number: int) -> str:
+            others = [(f"127.{1 + number}.0.{1 + host}", 5060) for host in range(100)]
+            return edge_config(edge, [bob.address, *others])
+
+        life = home.start(edge_config(edge, [bob.address])).ready()
+        for number in range(6):
+            await reload(life, home, generation(number), "reloaded", number + 1)
+            await refuse(bob, alice.invite(NUMBER, edge))
+        home.write(generation(7))
+        await killed_and_back(life, home)
+        await refuse(bob, alice.invite(NUMBER, edge))
+
+
 @pytest.mark.parametrize(
     "wrong",
     ["[router", 'nonsense = 1\n[set.media]\nalgorithm = "coin"', "restart-only"],

@@ -8,7 +8,7 @@ from fastsip._core.chooser import Chooser
 from fastsip.config import load_text
 from fastsip.dispatcher.registry import Registry
 from fastsip.routing import compile as compiling
-from fastsip.routing.compile import compile_table, derive_key, policy_fields, split_host
+from fastsip.routing.compile import compile_table, derive_key, policy_fields, release_unnamed, split_host
 
 TEXT = """
 [router]
@@ -213,6 +213,21 @@ def test_a_reload_keeps_ids_cells_and_choices(registry):
     seeds = [{id: seed for _, id, *_, seed in table.members(0)} for table in (before, after)]
     for name in ("ms2", "ms3"):
         assert seeds[0][ids[name]] == seeds[1][ids[name]]
+
+
+def test_lines_are_released_when_no_configuration_names_them(registry):
+    cells, config = Cells(6), read()
+    compile_table(config, registry, cells, 1)
+    fewer = read(TEXT.replace('  { id = "ms3", uri = "sip:[2001:db8::23]:5060" },\n', ""))
+    ids = {name: registry.find("destination", name) for name in ("ms1", "ms2", "ms3")}
+    cells.add_load(cells.assigned[ids["ms1"]], 7)
+    release_unnamed(cells, registry, config, fewer)
+    assert len(cells.assigned) == 5  # the one that runs still names it
+    release_unnamed(cells, registry, fewer)
+    assert cells.assigned.keys() >= {ids["ms1"], ids["ms2"]} and ids["ms3"] not in cells.assigned
+    assert cells.load(cells.assigned[ids["ms1"]]) == 7
+    compile_table(config, registry, cells, 2)
+    assert len(cells.assigned) == 5 and registry.find("destination", "ms3") == ids["ms3"]
 
 
 # ---------------------------------------------------------------- policies and probes
