@@ -1,9 +1,9 @@
 """The file of counters: what a router writes, anyone reads, summed or by shard."""
 
 import pytest
+from fastsip._core.core import COUNTER_NAMES
 
 from fastsip import stats
-from fastsip._core.core import COUNTER_NAMES
 
 
 def test_shards_and_their_sum(tmp_path):
