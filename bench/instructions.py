@@ -12,6 +12,7 @@ among many.  Expect a minute: callgrind is fifty times slower.
 
 import argparse
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -88,6 +89,9 @@ def main() -> int:
     args = parser.parse_args()
     if len(args.calls) != 2 or args.calls[0] >= args.calls[1]:
         parser.error("--calls wants two numbers, the smaller first")
+    if not shutil.which("valgrind"):
+        print("bench.instructions: valgrind is missing: apt-get install valgrind", file=sys.stderr)
+        return 2
     try:
         few, many = (count(args.target, calls, args.seconds) for calls in args.calls)
     except RunFailed as failure:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.build import HERE, build
-from bench.processes import Process, answers_options, wait_until
+from bench.processes import Process, RunFailed, answers_options, wait_until
 from bench.procfs import is_bound
 
 KAMAILIO = "/usr/sbin/kamailio"
@@ -71,6 +71,8 @@ def start_floor(site: Site) -> Process:
 
 def start_kamailio(site: Site) -> Process:
     """Debian's Kamailio with peers/kamailio.cfg, one worker per shard, files in the scratch directory."""
+    if not Path(KAMAILIO).exists():
+        raise RunFailed("kamailio is missing: apt-get install kamailio")
     first, second = site.destinations
     listing = site.scratch / "dispatcher.list"
     template = (HERE / "peers" / "dispatcher.list").read_text()
@@ -163,6 +165,11 @@ TARGETS: dict[str, Callable[[Site], Process]] = {
     "kamailio": start_kamailio,
     "fastsip": start_fastsip,
 }
+
+
+def present() -> list[str]:
+    """The targets that this machine can run."""
+    return [name for name in TARGETS if name != "kamailio" or Path(KAMAILIO).exists()]
 
 
 def start_target(name: str, site: Site) -> Process:
