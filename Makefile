@@ -1,5 +1,6 @@
 # make run     set up what is missing, build, run config.example.toml
 # make test    the same set-up, then all tests      ARGS="-k config -x" goes to pytest
+# make crash   the crash tests at every store, and deaths during the recovery
 # make build lint clean
 # make bench   CPU per call, kernels, parsing: minutes on a quiet machine   ARGS="--rounds 1" goes to bench.load
 # make bench-all   every other measurement, about half an hour; both say where their JSON went
@@ -19,7 +20,7 @@ needs = $$($(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproje
 	r += [x for e in sys.argv[1:] for x in p["project"]["optional-dependencies"][e]]; \
 	print(*(x.replace(" ", "") for x in r))' $(1))
 
-.PHONY: run test build lint bench bench-all clean sipp
+.PHONY: run test crash build lint bench bench-all clean sipp
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -27,22 +28,26 @@ run: build
 	@exec $(BIN)/fastsip run $(CONFIG)
 
 build: $(VENV)/.ready
-	@$(BIN)/python -W ignore setup.py --quiet build_ext --inplace
+	@$(BIN)/python -W ignore setup.py --quiet build_ext --inplace --parallel 2
 
 test: build $(VENV)/.ready-test sipp
 	@$(BIN)/python -m pytest $(ARGS)
 
+crash: build $(VENV)/.ready-test
+	@FASTSIP_CRASH=all $(BIN)/python -m pytest tests/crash $(ARGS)
+
 lint: $(VENV)/.ready-lint
 	@$(BIN)/ruff check .
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastsip
-	@$(BIN)/mypy --ignore-missing-imports --follow-imports=silent fastsip/config fastsip/cli
+	@$(BIN)/mypy --ignore-missing-imports --follow-imports=silent fastsip
 
 bench: build $(VENV)/.ready-bench
 	@worst=0; $(call measure,load $(ARGS)) $(call measure,micro --quiet) $(call measure,parse_vs_sofia) exit $$worst
 
 bench-all: build $(VENV)/.ready-bench
 	@worst=0; $(call measure,consistency) $(call measure,instructions) $(call measure,order) $(call measure,memory) \
-	$(call measure,shards) $(call measure,capacity) $(call measure,growth) $(call measure,rounds) exit $$worst
+	$(call measure,shards) $(call measure,capacity) $(call measure,growth) $(call measure,gil_hold) \
+	$(call measure,rounds) exit $$worst
 
 clean:
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

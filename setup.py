@@ -49,7 +49,8 @@ extensions = [
 setup(
     ext_modules=cythonize(
         extensions,
-        nthreads=0,
+        nthreads=os.cpu_count() or 1,
+        quiet=True,
         compiler_directives={
             "language_level": "3",
             "boundscheck": BUILD != "release",

@@ -92,6 +92,8 @@ def scratch() -> Iterator[Path]:
 class Router:
     """A running router process; `lines` is what it wrote to stderr so far."""
 
+    program = ("-m", "fastsip", "run")
+
     def __init__(self, config: Path):
         self.config = config
         self.lines: list[str] = []
@@ -99,7 +101,7 @@ class Router:
         self._ended = False
         # A session of its own: if it will not stop, its children are killed with it.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "fastsip", "run", str(config)],
+            [sys.executable, *self.program, str(config)],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -91,7 +91,7 @@ cdef int order_of(uint32_t len) noexcept nogil:
     """The order that holds len bytes; ORDERS or more when none does."""
     cdef int order = 0
     cdef uint32_t room = UNIT_BYTES
-    while room < len:
+    while room < len and order < ORDERS:
         room <<= 1
         order += 1
     return order

@@ -8,6 +8,8 @@ from fastsip._core.types cimport addr_t
 cdef enum:
     RECEIVE_BATCH = 64
     SEND_BATCH = 128
+    ERROR_BATCH = 32
+    QUOTE_BYTES = 512       # enough for a request line and our Via
 
 # A datagram of the current batch; valid until the next receive_batch.
 cdef struct datagram_t:
@@ -35,6 +37,13 @@ cdef struct outgoing_t:
     uint32_t owner_generation
     uint8_t outcome         # send_outcome, after the flush
     uint8_t reserve[3]
+
+# What ICMP said of a datagram that we sent: where it was to go, and its beginning.
+cdef struct net_error_t:
+    addr_t to
+    uint32_t code           # errno
+    uint32_t quote_len
+    char quote[512]         # QUOTE_BYTES
 
 cdef struct net_counters_t:
     uint64_t received
@@ -69,6 +78,8 @@ cdef struct net_t:
     datagram_t batch[64]    # RECEIVE_BATCH
     uint32_t out_count
     outgoing_t out[128]     # SEND_BATCH
+    uint32_t error_count
+    net_error_t errors[32]  # ERROR_BATCH; the shard reads and empties them
     net_counters_t counters
     void *buffers           # mmsghdr, iovec, names, control: private to net.pyx
 

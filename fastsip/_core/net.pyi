@@ -1,3 +1,5 @@
+"""Types of the sockets of a shard; meanings and units stand in net.pyx."""
+
 from collections.abc import Sequence
 from typing import final
 

@@ -21,7 +21,7 @@ import socket
 from fastsip._core.listen import OpenedListener, open_listener
 
 cimport cython
-from libc.errno cimport EAGAIN, EINTR, EMSGSIZE, ENOBUFS, ENOMEM, errno
+from libc.errno cimport EAGAIN, ECONNREFUSED, EINTR, EMSGSIZE, ENOBUFS, ENOMEM, errno
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -36,7 +36,7 @@ from fastsip._core.net_sys cimport (
     AF_INET, AF_INET6, CLOCK_BOOTTIME, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLERR, EPOLLHUP, EPOLLIN,
     MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_TRUNC, NET_CONTROL_BYTES, SO_ERROR, SOL_SOCKET,
     epoll_create1, epoll_ctl, epoll_event, epoll_wait, getsockopt, htons, iovec, mmsghdr, msghdr,
-    net_drop_counter, ntohs, recvmmsg, recvmsg, sendmmsg, sockaddr_in, sockaddr_in6, socklen_t)
+    net_drop_counter, net_icmp_errno, ntohs, recvmmsg, recvmsg, sendmmsg, sockaddr_in, sockaddr_in6, socklen_t)
 
 __all__ = ["Net", "OpenedListener", "open_listener"]
 
@@ -47,6 +47,7 @@ cdef enum:
     DRAIN_AT_MOST = 16384       # entries; more than a receive buffer of 8 MiB holds
     RECEIVE_ATTEMPTS = 4        # of one receive_batch, when errors are pending
     SEND_ATTEMPTS = 2           # of one message: the second failure is its own
+    REFUSALS_BORNE = 8          # of other messages, while one is being sent
     EVENT_FD = 0xFFFFFFFF       # in place of a listener in the epoll
     NO_FAMILY = 255             # every socket refuses it
 
@@ -103,14 +104,27 @@ cdef inline socklen_t write_target(const addr_t *addr, sockaddr_in6 *target) noe
 
 # ---------------------------------------------------------------- waiting
 
+cdef void keep_error(net_t *net, msghdr *entry, ssize_t size, uint32_t listener) noexcept nogil:
+    cdef buffers_t *buffers = <buffers_t *>net.buffers
+    cdef net_error_t *error = &net.errors[net.error_count]
+    cdef uint32_t code = net_icmp_errno(entry)
+    if code == 0 or net.error_count >= ERROR_BATCH:
+        return
+    read_source(&buffers.quoted_target, net.family[listener], &error.to)
+    error.code = code
+    error.quote_len = <uint32_t>min(size, QUOTE_BYTES)
+    memcpy(error.quote, buffers.quoted, error.quote_len)
+    net.error_count += 1
+
+
 cdef int drain_errors(net_t *net, uint32_t listener) noexcept nogil:
-    """Each entry's quoted datagram, target and sock_extended_err stand in the buffers
-    until the next one is read: here is the place to match it with a branch."""
+    """What ICMP said is kept in net.errors, as far as there is room; the rest timers find out."""
     cdef buffers_t *buffers = <buffers_t *>net.buffers
     cdef int fd = net.fds[listener]
     cdef int pending = 0
     cdef socklen_t pending_len = sizeof(pending)
     cdef int drained = 0
+    cdef ssize_t size
     cdef iovec part
     cdef msghdr entry
     memset(&entry, 0, sizeof(entry))
@@ -123,9 +137,11 @@ cdef int drain_errors(net_t *net, uint32_t listener) noexcept nogil:
     while drained < DRAIN_AT_MOST:
         entry.msg_namelen = sizeof(buffers.quoted_target)
         entry.msg_controllen = sizeof(buffers.quoted_control)
-        if recvmsg(fd, &entry, MSG_ERRQUEUE | MSG_DONTWAIT) < 0:
+        size = recvmsg(fd, &entry, MSG_ERRQUEUE | MSG_DONTWAIT)
+        if size < 0:
             break
         drained += 1
+        keep_error(net, &entry, size, listener)
     # A queue that found no memory leaves only the socket's error behind; reading clears it.
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &pending, &pending_len)
     net.error[listener] = drained == DRAIN_AT_MOST
@@ -295,6 +311,14 @@ cdef bint judge_failure(net_t *net, uint32_t i, int code, int failures) noexcept
     if failures < SEND_ATTEMPTS:
         drain_errors(net, net.out[i].listener)
         return False
+    if code == ECONNREFUSED:
+        # Always another's on a socket that is not connected; while a peer refuses
+        # many, one message may meet several.
+        if failures < REFUSALS_BORNE:
+            drain_errors(net, net.out[i].listener)
+            return False
+        mark_failed(net, i, LOST)
+        return True
     mark_failed(net, i, TOO_BIG if code == EMSGSIZE else REFUSED)
     return True
 

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <linux/errqueue.h>
+#include <netinet/in.h>
 
 /* Room for the one control message that listeners ask for (SO_RXQ_OVFL). */
 #define NET_CONTROL_BYTES 32
@@ -25,6 +27,25 @@ static inline uint32_t net_drop_counter(struct msghdr *message)
             memcpy(&value, CMSG_DATA(part), sizeof(value));
     }
     return value;
+}
+
+/* The errno of an error-queue entry that came by ICMP or ICMPv6; 0 for any other. */
+static inline uint32_t net_icmp_errno(struct msghdr *message)
+{
+    struct sock_extended_err error;
+    struct cmsghdr *part;
+
+    for (part = CMSG_FIRSTHDR(message); part != NULL; part = CMSG_NXTHDR(message, part)) {
+        if (!(part->cmsg_level == IPPROTO_IP && part->cmsg_type == IP_RECVERR)
+            && !(part->cmsg_level == IPPROTO_IPV6 && part->cmsg_type == IPV6_RECVERR))
+            continue;
+        if (part->cmsg_len < CMSG_LEN(sizeof(error)))
+            continue;
+        memcpy(&error, CMSG_DATA(part), sizeof(error));
+        if (error.ee_origin == SO_EE_ORIGIN_ICMP || error.ee_origin == SO_EE_ORIGIN_ICMP6)
+            return error.ee_errno;
+    }
+    return 0;
 }
 
 #endif

@@ -64,3 +64,4 @@ cdef extern from "time.h" nogil:
 cdef extern from "net_sys.h" nogil:
     int NET_CONTROL_BYTES
     uint32_t net_drop_counter(msghdr *message)
+    uint32_t net_icmp_errno(msghdr *message)

@@ -177,6 +177,16 @@ cdef const destination_t *destination_of_cell(const core_t *core, uint32_t cell)
     return NULL
 
 
+cdef void fail_probe(core_t *core, uint32_t cell, uint64_t value) noexcept nogil:
+    cdef const destination_t *d
+    if cell >= core.probe_count or core.probes[cell].branch != value or value == 0:
+        return
+    d = destination_of_cell(core, cell)
+    if d != NULL:
+        end_probe(core, d, &core.cells[cell], &core.probes[cell], False, 503)
+        core.next_probe_ms = 0
+
+
 cdef bint take_probe_response(core_t *core, const message_t *m, uint64_t value) noexcept nogil:
     cdef uint32_t ref, cell
     cdef const destination_t *d

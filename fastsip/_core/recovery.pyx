@@ -10,7 +10,7 @@ from libc.stdint cimport uint32_t
 
 from fastsip._core.branches cimport send_cancel, send_request
 from fastsip._core.core cimport arm_slot, needs_flush
-from fastsip._core.search cimport resume_search
+from fastsip._core.search cimport resume_branch, resume_search
 from fastsip._core.slots cimport (KIND_FREE, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SLOT_BITS, is_server, record_of,
                                   slot_at, slot_t, word_kind, word_owes)
 from fastsip._core.upstream cimport send_response
@@ -32,7 +32,7 @@ cdef int recover_partition(core_t *core, uint32_t partition) noexcept nogil:
     cdef slot_t *slot
     cdef int live = 0
     cdef int step
-    for step in range(2):
+    for step in range(3):
         for index in range(core.store.partitions[partition].header.high_water):
             ref = partition << SLOT_BITS | index
             slot = slot_at(core.store, ref)
@@ -42,8 +42,10 @@ cdef int recover_partition(core_t *core, uint32_t partition) noexcept nogil:
                 live += 1
                 arm_slot(core, ref, word_kind(slot.commit), record_of(slot))
                 send_owed(core, ref)
-            elif is_server(word_kind(slot.commit)):
+            elif step == 1 and is_server(word_kind(slot.commit)):
                 resume_search(core, ref)
+            elif step == 2 and not is_server(word_kind(slot.commit)):
+                resume_branch(core, ref)        # last: a search may still read the request of a branch that ended
             if needs_flush(core):
                 flush(core)
     flush(core)

@@ -1,3 +1,5 @@
+"""Types of rings and sleepers; meanings and units stand in ring.pyx."""
+
 from typing import final
 
 @final

@@ -27,3 +27,5 @@ cdef void fire_timer(core_t *core, uint32_t ref) noexcept nogil
 # After a restart: carries out what the server transaction had committed, or
 # goes on where no branch is left to wait for.
 cdef void resume_search(core_t *core, uint32_t parent) noexcept nogil
+# The same for a branch, after all searches: ends it if it had ended but for its slot.
+cdef void resume_branch(core_t *core, uint32_t ref) noexcept nogil

@@ -21,15 +21,16 @@ from fastsip._core.values cimport parse_number
 from fastsip._core.policies cimport policy_mark, policy_wants
 from fastsip._core.select cimport (HEALTH_UP, cell_health, cell_t, choose, count_usable, is_usable, mark_down,
                                    mark_failed, mark_succeeded)
-from fastsip._core.slots cimport (begin_block, end_block, CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON,
+from fastsip._core.slots cimport (begin_block, block_t, drop_block, end_block, CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON,
                                   KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL,
                                   OWES_REQUEST, SERVER_CANCELLED, SERVER_DECIDED, SERVER_MARKED, SERVER_PROGRESSED,
                                   commit, first_child_of, is_server, next_child_of, record_of, record_t, slot_at,
                                   slot_t, word_kind, word_owes, word_state, write_tried)
 from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_IT, CANCEL_PENDING, CLIENT_ACCEPTED,
-                                         CLIENT_COMPLETED, CLIENT_PROCEEDING, END, END_CLOCK, EXPIRE, GIVE_UP_CLOCK,
-                                         GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, PHASE_CLOCKS, RESEND, RETRANSMIT,
-                                         SEND_ACK, SEND_CANCEL, SEND_FAILED, SLOW, STOP, client_step, step_t)
+                                         CLIENT_COMPLETED, CLIENT_ENDED, CLIENT_PROCEEDING, END, END_CLOCK, EXPIRE,
+                                         GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, PHASE_CLOCKS, RESEND,
+                                         RETRANSMIT, SEND_ACK, SEND_CANCEL, SEND_FAILED, SLOW, STOP, client_step,
+                                         step_t)
 from fastsip._core.parser cimport first_of
 from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER, HOST_IPV6, MARK_DOWN,
                                   MARK_NONE, MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, POLICY_MARK_LAST,
@@ -266,18 +267,20 @@ cdef void decide(core_t *core, uint32_t parent, bint exhausted) noexcept nogil:
     cdef int index = find_policy(core.table, policy.policy_id)
     cdef int best = record.server.best_status
     cdef bint invite = word_kind(server.commit) == KIND_SERVER_INVITE
+    cdef bint cancelled = (record.server.flags & SERVER_CANCELLED) != 0
     if record.server.flags & SERVER_DECIDED:
         return
-    if exhausted and policy.exhausted and best != 401 and best != 407 and best < 600 and not server.in_dialog:
+    if (exhausted and not cancelled and policy.exhausted and best != 401 and best != 407 and best < 600
+            and not server.in_dialog):
         if read_any_request(core, parent) != NO_SLOT:
             send_own(core, parent, policy.exhausted, &core.table.policies[index].exhausted_reason if index >= 0 else NULL)
             return
-    if record.server.flags & SERVER_CANCELLED:
-        best = 0
+    if cancelled or (best == 408 and not invite):
+        best = 0            # RFC 4320: 408 is no answer to a non-INVITE, whoever gave it
     if best:
         send_best(core, parent)
     elif invite and read_any_request(core, parent) != NO_SLOT:
-        send_own(core, parent, 487 if record.server.flags & SERVER_CANCELLED else 408, NULL)
+        send_own(core, parent, 487 if cancelled else 408, NULL)
     else:
         end_silently(core, parent)
 
@@ -503,20 +506,28 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
     cdef step_t step = client_step(kind, state, event)
     cdef record_t record = record_of(branch)[0]
     cdef int status = m.status if m != NULL else 0
+    cdef block_t spent
     if not step.valid:
         return
+    spent.len = 0
     if step.actions & PASS_UP and m != NULL:
         tell_before(core, parent, &record, kind, state, event, m)
-    if event == EXPIRE and state != CANCELLING:
+    if event == EXPIRE and state != CANCELLING and step.actions & PASS_UP:
         record.client.reason = <uint8_t>expiry_reason(core, kind, state, &record)
         if record.client.reason == F_TIMEOUT:
             count(core, N_TIMEOUTS)
+    elif event == SEND_FAILED:
+        record.client.reason = F_TRANSPORT
     if step.actions & GIVE_UP_CLOCK:
         record.client.flags |= CLIENT_ABANDONED
     set_clocks(core, branch, slot_at(core.store, parent), state, event, step, status, &record)
     if status:
         record.client.last_status = <uint16_t>status
+    if step.next == CLIENT_ACCEPTED:
+        spent = record.client.request       # nothing is sent again by this branch
+        record.client.request.len = 0
     commit(core.store, ref, kind, step.next, owed_by(step, state), &record)
+    drop_block(&core.pending, ref, &spent)
     arm_slot(core, ref, kind, &record)
     send_by(core, ref, step, state)
     if step.actions & PASS_UP:
@@ -548,13 +559,37 @@ cdef void fire_timer(core_t *core, uint32_t ref) noexcept nogil:
         arm_slot(core, ref, kind, record)
 
 
+cdef bint last_failure_wanted(core_t *core, uint32_t parent) noexcept nogil:
+    """Would the failure of the newest branch have moved the search on?  Asked again when that was not carried out."""
+    cdef uint32_t ref = first_child_of(core.store, parent)
+    cdef const slot_t *newest = NULL
+    cdef const record_t *record
+    while ref != NO_SLOT:
+        if newest == NULL or slot_at(core.store, ref).attempt > newest.attempt:
+            newest = slot_at(core.store, ref)
+        ref = next_child_of(core.store, ref)
+    if newest == NULL:
+        return False
+    record = record_of(newest)
+    return may_fail_over(core, slot_at(core.store, parent), record.client.reason, record.client.last_status)
+
+
 cdef void resume_search(core_t *core, uint32_t parent) noexcept nogil:
     cdef slot_t *server = slot_at(core.store, parent)
     cdef int flags = record_of(server).server.flags
+    cdef bint wanted
     if flags & (SERVER_DECIDED | SERVER_CANCELLED):
         cancel_open(core, parent)
     if flags & SERVER_DECIDED:
         end_server(core, parent)
     elif count_open(core, parent) == 0:
-        if flags & SERVER_CANCELLED or try_next(core, parent) != OK:
-            decide(core, parent, not flags & SERVER_CANCELLED)
+        wanted = not flags & SERVER_CANCELLED and last_failure_wanted(core, parent)
+        if not wanted or try_next(core, parent) != OK:
+            decide(core, parent, wanted)
+
+
+cdef void resume_branch(core_t *core, uint32_t ref) noexcept nogil:
+    cdef uint32_t parent = slot_at(core.store, ref).parent
+    if word_state(slot_at(core.store, ref).commit) == CLIENT_ENDED:
+        end_branch(core, ref)
+        end_server(core, parent)

@@ -9,10 +9,13 @@ from fastsip._core.select cimport positions_t
 from fastsip._core.types cimport addr_t, table_t
 from fastsip._core.workspace cimport Workspace
 
+cdef enum:
+    OF_ICMP = 0xFFFFFFFF
+
 # A datagram on its way to the shard that owns its call; the bytes follow.
 cdef struct handover_t:
     addr_t source
-    uint32_t listener
+    uint32_t listener           # its index, or OF_ICMP: the bytes are a net_error_t
     uint32_t len
 
 # What a shard looks at when it next wakes: one pointer, swapped by the control plane (R4).

@@ -19,8 +19,8 @@ from fastsip._core.chooser cimport Positions
 from fastsip._core.core cimport (COUNTER_COUNT, N_HANDED_OVER, N_HANDED_OVER_FULL, N_KERNEL_DROPS, N_OVER_1300,
                                  N_OVER_1472, N_RECEIVED, N_RECEIVE_CALLS, N_SEND_CALLS, N_SENT, N_SENT_LOST, N_WAITS,
                                  N_WAKES, count, needs_flush)
-from fastsip._core.net cimport (RECEIVE_BATCH, clock_ms, datagram_t, net_counters_t, net_t, receive_batch,
-                                wait_ready)
+from fastsip._core.icmp cimport shard_of_error, take_error
+from fastsip._core.net cimport (clock_ms, datagram_t, net_counters_t, net_error_t, receive_batch, wait_ready)
 from fastsip._core.parser cimport scan_call_id
 from fastsip._core.probes cimport next_probe_ms, run_probes
 from fastsip._core.proxy cimport receive_message
@@ -50,16 +50,17 @@ cdef uint32_t owner_of(core_t *core, const char *at, uint32_t len) noexcept nogi
     return partition_of(core.store, at + call_id.off, call_id.len) % core.shard_count
 
 
-cdef void hand_over(core_t *core, neighbours_t *others, uint32_t owner, const datagram_t *datagram) noexcept nogil:
-    cdef handover_t *record = <handover_t *>push_begin(others.outbound[owner], sizeof(handover_t) + datagram.len)
+cdef void hand_over(core_t *core, neighbours_t *others, uint32_t owner, uint32_t listener, const addr_t *source,
+                    const char *at, uint32_t len) noexcept nogil:
+    cdef handover_t *record = <handover_t *>push_begin(others.outbound[owner], sizeof(handover_t) + len)
     if record == NULL:
         count(core, N_HANDED_OVER_FULL)
         return
-    record.source = datagram.source
-    record.listener = datagram.listener
-    record.len = datagram.len
-    memcpy(<char *>record + sizeof(handover_t), datagram.at, datagram.len)
-    push_done(others.outbound[owner], sizeof(handover_t) + datagram.len)
+    record.source = source[0]
+    record.listener = listener
+    record.len = len
+    memcpy(<char *>record + sizeof(handover_t), at, len)
+    push_done(others.outbound[owner], sizeof(handover_t) + len)
     others.to_wake |= <uint64_t>1 << owner
     count(core, N_HANDED_OVER)
 
@@ -74,7 +75,7 @@ cdef void take_batch(core_t *core, neighbours_t *others, uint32_t listener, int 
         if core.shard_count > 1:
             owner = owner_of(core, datagram.at, datagram.len)
         if owner != core.shard:
-            hand_over(core, others, owner, datagram)
+            hand_over(core, others, owner, listener, &datagram.source, datagram.at, datagram.len)
             continue
         receive_message(core, datagram.at, datagram.len, listener, &datagram.source)
         if needs_flush(core):
@@ -100,10 +101,28 @@ cdef void read_ring(core_t *core, ring_t *ring) noexcept nogil:
         record = <handover_t *>pop_begin(ring, &len)
         if record == NULL:
             return
-        receive_message(core, <char *>record + sizeof(handover_t), record.len, record.listener, &record.source)
+        if record.listener == OF_ICMP:
+            take_error(core, <net_error_t *>(<char *>record + sizeof(handover_t)))
+        else:
+            receive_message(core, <char *>record + sizeof(handover_t), record.len, record.listener, &record.source)
         pop_done(ring)
         if needs_flush(core):
             flush(core)
+
+
+cdef void read_errors(core_t *core, neighbours_t *others) noexcept nogil:
+    """Each goes to the shard of the call that it quotes: errors surface at any socket of the group."""
+    cdef net_error_t *error
+    cdef uint32_t i
+    cdef int owner
+    for i in range(core.net.error_count):
+        error = &core.net.errors[i]
+        owner = shard_of_error(core, error)
+        if owner == <int>core.shard:
+            take_error(core, error)
+        elif owner >= 0:
+            hand_over(core, others, owner, OF_ICMP, &error.to, <char *>error, sizeof(net_error_t))
+    core.net.error_count = 0
 
 
 cdef void read_rings(core_t *core, neighbours_t *others) noexcept nogil:
@@ -251,6 +270,9 @@ cdef class Shard:
             core.now_ms = clock_ms()
             while not load_relaxed32(&self.stopping):
                 flush(core)
+                while core.net.error_count:
+                    read_errors(core, others)
+                    flush(core)
                 wake_others(core, others)
                 note_counters(core)
                 wait_for_work(core, others, own)

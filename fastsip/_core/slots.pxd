@@ -43,7 +43,7 @@ cdef enum client_flag:
     CLIENT_HAS_ACK = 2      # the request block holds the ACK to repeat
     CLIENT_MOVED_ON = 4     # the search went on without waiting for its final
     CLIENT_CANCEL_ANSWERED = 8
-    CLIENT_FAILED = 16      # counted as failed; its final response is stored or void
+    CLIENT_UNREACHABLE = 16 # ICMP said once that its host or network is unreachable
 
 # The changing part of a server transaction and its response context.
 cdef struct server_record_t:
@@ -235,3 +235,4 @@ cdef class Store:
     cdef readonly str run_dir
     cdef readonly list notes
     cdef map_partition(self, uint32_t number, path)
+    cdef void unmap(self) noexcept

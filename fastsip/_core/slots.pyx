@@ -24,8 +24,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from posix.unistd cimport _exit
 
-from fastsip._core.atomics cimport load_acquire64, store_release64
-from fastsip._core.blocks cimport (NO_UNIT, ORDERS, UNIT_BYTES, buddy_t, free_buddy, give_units, init_buddy,
+from fastsip._core.atomics cimport store_release64
+from fastsip._core.blocks cimport (NO_UNIT, ORDERS, UNIT_BYTES, free_buddy, give_units, init_buddy,
                                    order_of, rebuild_buddy, take_units)
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.types cimport PARTITIONS
@@ -64,7 +64,8 @@ cdef uint32_t partition_of(const store_t *s, const char *call_id, uint32_t len) 
 # ---------------------------------------------------------------- writing
 
 cdef inline uint64_t make_word(uint32_t generation, int kind, int state, int owes, uint64_t copy) noexcept nogil:
-    return (<uint64_t>generation << 32) | (<uint64_t>kind << 24) | (<uint64_t>state << 16) | (<uint64_t>owes << 8) | copy
+    return (<uint64_t>generation << 32 | <uint64_t>kind << 24 | <uint64_t>state << 16 | <uint64_t>owes << 8
+            | copy)
 
 
 cdef uint32_t take_slot(store_t *s, uint32_t partition, bint reserved) noexcept nogil:
@@ -265,7 +266,7 @@ cdef bint is_published(const partition_t *p, const slot_t *child) noexcept nogil
 
 
 cdef int mark_block(const partition_t *p, uint8_t *used, const block_t *block) noexcept nogil:
-    """Marks the block's units; -1 when it lies outside or overlaps another."""
+    """Marks the block's units; -1 when no block can lie there, or another one does."""
     cdef uint32_t i, size
     cdef int order
     if block.len == 0:
@@ -274,7 +275,7 @@ cdef int mark_block(const partition_t *p, uint8_t *used, const block_t *block) n
     if order >= ORDERS:
         return -1
     size = <uint32_t>1 << order
-    if block.unit + <uint64_t>size > p.buddy.unit_count:
+    if block.unit + <uint64_t>size > p.buddy.unit_count or block.unit & (size - 1):
         return -1
     for i in range(size):
         if used[block.unit + i]:
@@ -367,6 +368,10 @@ class StoreError(Exception):
     """The store cannot be opened; the text says why and what would help."""
 
 
+class DamagedStore(StoreError):
+    """What the files hold contradicts itself; the text says where."""
+
+
 cdef class Store:
     """The 64 partition files under run_dir/transactions, created or attached.
 
@@ -391,14 +396,22 @@ cdef class Store:
             create_files(folder, *wanted)
         elif headers[0]["sizes"] != wanted:
             self.notes.append("max_transactions changed: it takes effect when the store is made anew")
-        for p in range(PARTITIONS):
-            self.map_partition(p, folder / partition_name(p))
+        try:
+            self.map_files(folder)
+        except DamagedStore as damage:
+            self.unmap()
+            self.keep_aside(folder, str(damage))
+            create_files(folder, *wanted)
+            self.map_files(folder)
 
     def __dealloc__(self):
+        if self.store != NULL:
+            self.unmap()
+        free(self.store)
+
+    cdef void unmap(self) noexcept:
         cdef partition_t *p
         cdef int i
-        if self.store == NULL:
-            return
         for i in range(PARTITIONS):
             p = &self.store.partitions[i]
             if p.base != NULL:
@@ -408,7 +421,7 @@ cdef class Store:
             free(p.first_child)
             free(p.next_sibling)
             free_buddy(&p.buddy)
-        free(self.store)
+            memset(p, 0, sizeof(partition_t))
 
     def set_aside(self, folder, headers):
         """Files of another boot hold nothing of worth; anything else is kept for study."""
@@ -419,10 +432,17 @@ cdef class Store:
         if stale:
             self.notes.append("the store was of another boot: started empty")
             return
-        aside = folder.with_name(f"transactions.damaged-{int(time.time())}")
+        self.keep_aside(folder, "damaged, or of an unknown layout")
+
+    def keep_aside(self, folder, why: str):
+        aside = folder.with_name(f"transactions.damaged-{time.time_ns()}")
         folder.rename(aside)
         folder.mkdir(mode=0o750)
-        self.notes.append(f"the store could not be read (damaged, or of an unknown layout): kept as {aside}, started empty")
+        self.notes.append(f"the store could not be read ({why}): kept as {aside}, started empty")
+
+    def map_files(self, folder):
+        for p in range(PARTITIONS):
+            self.map_partition(p, folder / partition_name(p))
 
     cdef map_partition(self, uint32_t number, path):
         cdef partition_t *p = &self.store.partitions[number]
@@ -456,7 +476,7 @@ cdef class Store:
                 or init_buddy(&p.buddy, p.header.unit_count) < 0):
             raise MemoryError
         if scan_partition(self.store, number) < 0:
-            raise StoreError(f"{path}: a block is named twice or lies outside the file; move it away to start empty")
+            raise DamagedStore(f"{path.name}: a block is named twice or lies where none can")
 
     def in_use(self) -> dict:
         """Slots and bytes of blocks in use, and bytes of the files; read while shards work, so a moment old."""
@@ -498,10 +518,10 @@ def read_header(path):
         return None
     if len(raw) < HEADER.size:
         return {}
-    (magic, major, minor, slot_bytes, slots, unit_bytes, units, partition, epoch, key, boot, _, _, _,
+    (magic, major, _, slot_bytes, slots, unit_bytes, units, partition, epoch, key, boot, _, _, high_water,
      _) = HEADER.unpack(raw)
     if (magic != MAGIC or major != LAYOUT_MAJOR or slot_bytes != sizeof(slot_t) or unit_bytes != UNIT_BYTES
-            or size != file_bytes(slots, units)):
+            or size != file_bytes(slots, units) or high_water > slots):
         return {}
     return {"sizes": (slots, units), "partition": partition, "epoch": epoch, "key": key,
             "boot_id": boot.rstrip(b"\0")}

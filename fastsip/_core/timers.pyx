@@ -18,6 +18,7 @@ from fastsip._core.slots cimport SLOT_BITS, SLOT_MASK
 cdef enum:
     NO_TIMER = 0xFFFFFFFF
     TOP_SHIFT = 24          # WHEEL_BITS * (WHEEL_LEVELS - 1)
+    LONGEST_WAIT_MS = 0x7FFFFFFF
 
 
 cdef inline timer_node_t *node_at(const wheel_t *w, uint32_t ref) noexcept nogil:
@@ -172,4 +173,7 @@ cdef int wheel_wait_ms(const wheel_t *w, uint64_t now_ms) noexcept nogil:
     if tick == 0:
         return -1
     at_ms = w.start_ms + tick * TICK_MS
-    return <int>(at_ms - now_ms) if at_ms > now_ms else 0
+    if at_ms <= now_ms:
+        return 0
+    # A wait of more than 24 days does not fit; whoever waits looks again before.
+    return <int>(at_ms - now_ms) if at_ms - now_ms < LONGEST_WAIT_MS else LONGEST_WAIT_MS

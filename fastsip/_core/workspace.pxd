@@ -29,6 +29,12 @@ cdef class Workspace:
     cdef int count_into(self, uint64_t[::1] where) except -1
     cdef int attach(self, net_t *net) except -1
 
+# Sets the outcome of all that stands in the outbox.
+ctypedef void (*send_step_t)(net_t *net) noexcept nogil
+
+# What flush does with a net that has no buffers, and so no sockets (the rig's).
+cdef void stand_in_for_sockets(send_step_t send) noexcept nogil
+
 # Sends the outbox, clears what was owed, gives the blocks back.
 cdef void flush(core_t *core) noexcept nogil
 # Fires all timers that are due at core.now_ms, in order of their ticks.

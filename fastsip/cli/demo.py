@@ -16,7 +16,7 @@ from fastsip.demo import DemoFailed, Tally, run_demo
 PLAIN_EVERY_S = 1.0
 
 
-@click.command()
+@click.command("demo")
 @click.option(
     "--rate", type=click.FloatRange(0.1, 100), default=2.0, show_default=True, help="Calls per second."
 )
@@ -26,7 +26,7 @@ PLAIN_EVERY_S = 1.0
     metavar="SECONDS",
     help="End after that time; without it Ctrl-C ends.",
 )
-def demo(rate: float, duration: float | None) -> None:
+def command(rate: float, duration: float | None) -> None:
     """Start a router and answering machines on this machine and call through them.
 
     Everything uses free ports of 127.0.0.1 and a directory in memory that is

@@ -1,24 +1,92 @@
-"""The file of counters: what a router writes, anyone reads, summed or by shard."""
+"""fastsip.stats: what the file of counters holds, and what a reader makes of it."""
 
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import numpy as np
 import pytest
-from fastsip._core.core import COUNTER_NAMES
 
 from fastsip import stats
+from fastsip.stats import COUNTER_NAMES
 
 
-def test_shards_and_their_sum(tmp_path):
-    file = stats.StatsFile(str(tmp_path), 3)
+def test_counters_are_summed_over_the_shards_and_gauges_stand_alone(scratch):
+    file = stats.StatsFile(str(scratch), 3)
+    for number, row in enumerate(file.shards, 1):
+        row[: len(COUNTER_NAMES)] = np.arange(len(COUNTER_NAMES), dtype=np.uint64) * 10**number
+    file.gauges[:4] = [7, 8, 9, 2**63]
+    found = stats.read(str(scratch))
+    assert tuple(found) == (*stats.GAUGES, *COUNTER_NAMES)
+    assert [found[name] for name in stats.GAUGES] == [7, 8, 9, 2**63]
+    assert [found[name] for name in COUNTER_NAMES] == [1_110 * i for i in range(len(COUNTER_NAMES))]
+    assert all(type(value) is int for value in found.values())
+
+
+def test_a_new_file_counts_from_zero_and_names_its_process(scratch):
+    stats.StatsFile(str(scratch), 2).gauges[0] = 5
+    stats.StatsFile(str(scratch), 1)
+    assert set(stats.read(str(scratch)).values()) == {0}
+    head = json.loads((scratch / "stats").read_bytes()[: stats.HEAD_BYTES])
+    assert (head["shards"], head["pid"]) == (1, os.getpid())
+    assert [path.name for path in scratch.iterdir()] == ["stats"]
+
+
+def test_a_reader_of_the_old_file_is_not_disturbed_by_the_new_one(scratch):
+    """The name changes hands in one step: who has the old file open keeps it."""
+    old = stats.StatsFile(str(scratch), 1)
+    old.gauges[0] = 11
+    with open(scratch / "stats", "rb") as held:
+        stats.StatsFile(str(scratch), 1)
+        row = np.frombuffer(held.read(), np.uint64, offset=stats.HEAD_BYTES)
+    assert row[0] == 11 and stats.read(str(scratch))["slots"] == 0
+
+
+def test_another_process_sees_what_is_counted_at_once(scratch):
+    file = stats.StatsFile(str(scratch), 1)
+    code = "import sys; from fastsip import stats; print(stats.read(sys.argv[1])['datagrams'])"
+    at = COUNTER_NAMES.index("datagrams")
+    for value in (1, 2**40):
+        file.shards[0][at] = value
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(scratch)], capture_output=True, text=True, check=True, timeout=30
+        )
+        assert int(done.stdout) == value
+
+
+def test_it_is_wholly_allocated_and_not_for_strangers_to_write(scratch):
+    stats.StatsFile(str(scratch), 4)
+    status = (scratch / "stats").stat()
+    assert status.st_size == stats.HEAD_BYTES + 5 * stats.COLUMNS * 8
+    assert status.st_blocks * 512 >= status.st_size
+    assert not stat.S_IMODE(status.st_mode) & 0o002
+
+
+def test_a_file_of_another_version_gives_the_names_it_has(scratch):
+    """Names stand in the file: a reader of another release shows what was counted, not what it expects."""
+    head = {"shards": 1, "pid": 1, "gauges": ["kites"], "counters": ["stones", "feathers"]}
+    rows = np.zeros((2, stats.COLUMNS), np.uint64)
+    rows[0, 0], rows[1, :2] = 3, (5, 6)
+    (scratch / "stats").write_bytes(json.dumps(head).encode().ljust(stats.HEAD_BYTES) + rows.tobytes())
+    assert stats.read(str(scratch)) == {"kites": 3, "stones": 5, "feathers": 6}
+
+
+def test_no_file_is_an_os_error(scratch):
+    with pytest.raises(FileNotFoundError):
+        stats.read(str(scratch))
+
+
+def test_counters_of_each_shard(scratch):
+    file = stats.StatsFile(str(scratch), 3)
     received = COUNTER_NAMES.index("received")
     for shard in range(3):
         file.shards[shard][received] = 10**shard
-    file.gauges[stats.GAUGES.index("slots")] = 7
-    assert [shard["received"] for shard in stats.read_shards(tmp_path)] == [1, 10, 100]
-    found = stats.read(tmp_path)
-    assert (found["received"], found["slots"]) == (111, 7)
-    assert set(found) == {*stats.GAUGES, *COUNTER_NAMES}
+    assert [shard["received"] for shard in stats.read_shards(scratch)] == [1, 10, 100]
+    assert all(tuple(shard) == COUNTER_NAMES for shard in stats.read_shards(scratch))
 
 
-def test_without_a_router(tmp_path):
-    for read in (stats.read, stats.read_shards):
-        with pytest.raises(FileNotFoundError):
-            read(tmp_path)
+def test_no_file_has_no_shards(scratch):
+    with pytest.raises(FileNotFoundError):
+        stats.read_shards(scratch)

@@ -1,0 +1,212 @@
+"""Is the store sound, and does what is derived from it agree with it (core section 7)?
+
+Reads a partition slowly and by other means than the kernels: every block is
+owned once, every branch belongs to a living search that counts it, free lists,
+index, lists of children and timers equal a recount, and nothing that lives
+waits for nothing.  Only for a store that no shard is working on right now.
+
+Must never: change anything.  Called by rig.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from fastsip._core.blocks cimport ORDERS, order_of
+from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON,
+                                  CLIENT_UNREACHABLE, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE,
+                                  KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_ACK, OWES_CANCEL, OWES_REQUEST,
+                                  OWES_RESPONSE, SERVER_CANCELLED, SERVER_DECIDED, SERVER_MARKED, SERVER_PROGRESSED,
+                                  SLOT_BITS, SLOT_MASK, is_server, partition_t, record_of, record_t, slot_at, slot_t, word_generation,
+                                  word_kind, word_owes, word_state)
+from fastsip._core.timers cimport NOT_ARMED
+from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_PENDING, CLIENT_ACCEPTED,
+                                         CLIENT_COMPLETED, CLIENT_PROCEEDING, CONFIRMED, SERVER_ACCEPTED,
+                                         SERVER_COMPLETED, SERVER_ENDED, SERVER_PROCEEDING, TRYING)
+
+KINDS = {KIND_SERVER_INVITE: "server INVITE", KIND_SERVER_OTHER: "server other", KIND_CLIENT_INVITE: "client INVITE",
+         KIND_CLIENT_OTHER: "client other"}
+CLIENT_STATES = {CALLING: "calling", CLIENT_PROCEEDING: "proceeding", CANCEL_PENDING: "cancel pending",
+                 CANCELLING: "cancelling", ABANDONED: "abandoned", CLIENT_COMPLETED: "completed",
+                 CLIENT_ACCEPTED: "accepted"}
+SERVER_STATES = {TRYING: "trying", SERVER_PROCEEDING: "proceeding", SERVER_COMPLETED: "completed",
+                 CONFIRMED: "confirmed", SERVER_ACCEPTED: "accepted", SERVER_ENDED: "ended"}
+OWES = {OWES_RESPONSE: "response", OWES_REQUEST: "request", OWES_CANCEL: "cancel", OWES_ACK: "ack"}
+SERVER_FLAGS = {SERVER_CANCELLED: "cancelled", SERVER_DECIDED: "decided", SERVER_PROGRESSED: "progressed",
+                SERVER_MARKED: "marked"}
+CLIENT_FLAGS = {CLIENT_ABANDONED: "abandoned", CLIENT_HAS_ACK: "has ack", CLIENT_MOVED_ON: "moved on",
+                CLIENT_CANCEL_ANSWERED: "cancel answered", CLIENT_UNREACHABLE: "unreachable"}
+SEARCHING = ("trying", "proceeding")
+OPEN = ("calling", "proceeding", "cancel pending", "cancelling")
+
+
+cdef list bits_of(dict names, int value):
+    return [name for bit, name in names.items() if value & bit]
+
+
+cdef dict deadlines_of(int kind, const record_t *record):
+    if is_server(kind):
+        return {"retransmit": record.server.retransmit_ms, "expire": record.server.expire_ms}
+    return {"retransmit": record.client.retransmit_ms, "expire": record.client.expire_ms, "c": record.client.c_ms}
+
+
+cdef dict blocks_of(int kind, const record_t *record):
+    if is_server(kind):
+        named = {"kept": record.server.kept, "response": record.server.response, "best": record.server.best}
+    else:
+        named = {"request": record.client.request}
+    return {name: (block["unit"], block["len"]) for name, block in named.items() if block["len"]}
+
+
+cdef dict describe(core_t *core, uint32_t ref):
+    cdef const slot_t *slot = slot_at(core.store, ref)
+    cdef const record_t *record = record_of(slot)
+    cdef int kind = word_kind(slot.commit)
+    cdef bint server = is_server(kind)
+    states = SERVER_STATES if server else CLIENT_STATES
+    return {
+        "ref": ref, "kind": KINDS.get(kind, f"unknown kind {kind}"),
+        "state": states.get(word_state(slot.commit), f"unknown state {word_state(slot.commit)}"),
+        "generation": word_generation(slot.commit), "key": slot.key, "method": slot.method,
+        "attempt": slot.attempt, "parent": None if slot.parent == NO_SLOT else slot.parent,
+        "parent_generation": slot.parent_generation, "owes": bits_of(OWES, word_owes(slot.commit)),
+        "flags": bits_of(SERVER_FLAGS, record.server.flags) if server else bits_of(CLIENT_FLAGS, record.client.flags),
+        "attempts": record.server.attempt_count if server else 0,
+        "last_status": record.server.last_status if server else record.client.last_status,
+        "deadlines": {name: at for name, at in deadlines_of(kind, record).items() if at},
+        "blocks": blocks_of(kind, record),
+    }
+
+
+cdef list list_partition(core_t *core, uint32_t partition):
+    cdef const partition_t *p = &core.store.partitions[partition]
+    cdef uint32_t index
+    found = []
+    for index in range(p.slot_count):
+        if word_kind(p.slots[index].commit) != KIND_FREE:
+            found.append(describe(core, partition << SLOT_BITS | index))
+    return found
+
+
+# ---------------------------------------------------------------- the recounts
+
+cdef list audit_blocks(const partition_t *p, list live, const core_t *core, uint32_t partition):
+    cdef uint32_t i
+    found = []
+    owner = {}
+    for slot in live:
+        for name, (unit, length) in slot["blocks"].items():
+            order = order_of(length)
+            if order >= ORDERS or unit + (1 << order) > p.buddy.unit_count:
+                found.append(f"slot {slot['ref']:#x}: block {name} lies outside")
+                continue
+            for at in range(unit, unit + (1 << order)):
+                if at in owner:
+                    found.append(f"slots {slot['ref']:#x} and {owner[at]:#x} both own unit {at}")
+                owner[at] = slot["ref"]
+    waiting = 0
+    for i in range(core.pending.count):
+        if core.pending.items[i].partition == partition:
+            waiting += 1 << order_of(core.pending.items[i].len)
+    if p.buddy.used_units != len(owner) + waiting:
+        found.append(f"partition {partition}: {p.buddy.used_units} units are in use by the allocator, "
+                     f"{len(owner)} by slots, {waiting} wait")
+    return found
+
+
+cdef list audit_free(const partition_t *p, list live, uint32_t partition):
+    cdef uint32_t i
+    found = []
+    stack = [p.free_slots[i] for i in range(p.free_count)]
+    used = {slot["ref"] & SLOT_MASK for slot in live}
+    if len(set(stack)) != len(stack):
+        found.append(f"partition {partition}: a free slot stands in the stack twice")
+    if used & set(stack):
+        found.append(f"partition {partition}: slots in use are on the free stack: {sorted(used & set(stack))}")
+    if len(stack) + len(used) != p.slot_count:
+        found.append(f"partition {partition}: {len(stack)} free and {len(used)} used of {p.slot_count} slots")
+    if any(index >= p.header.high_water for index in used):
+        found.append(f"partition {partition}: a slot in use lies above the high-water mark")
+    return found
+
+
+cdef bint is_indexed(const partition_t *p, uint32_t index, uint64_t key):
+    cdef uint32_t at = <uint32_t>key & p.index_mask
+    while p.index[at].slot:
+        if p.index[at].slot == index + 1 and p.index[at].tag == <uint32_t>key:
+            return True
+        at = (at + 1) & p.index_mask
+    return False
+
+
+cdef list audit_index(const partition_t *p, list live, uint32_t partition):
+    cdef uint32_t i
+    cdef uint64_t entries = 0
+    found = []
+    for i in range(p.index_mask + 1):
+        entries += p.index[i].slot != 0
+    if entries != len(live):
+        found.append(f"partition {partition}: {entries} index entries for {len(live)} slots")
+    for slot in live:
+        if not is_indexed(p, slot["ref"] & SLOT_MASK, slot["key"]):
+            found.append(f"slot {slot['ref']:#x} ({slot['kind']}) is not in the index")
+    return found
+
+
+cdef list audit_families(const partition_t *p, dict by_ref, uint32_t partition):
+    """Parents and children agree, in the slots and in the lists made from them."""
+    cdef uint32_t index
+    found = []
+    children = {}
+    for ref, slot in by_ref.items():
+        if slot["kind"].startswith("server"):
+            continue
+        parent = by_ref.get(slot["parent"])
+        if parent is None or not parent["kind"].startswith("server"):
+            found.append(f"slot {ref:#x}: a branch without a search")
+            continue
+        if parent["generation"] != slot["parent_generation"]:
+            found.append(f"slot {ref:#x}: a branch of an earlier life of {slot['parent']:#x}")
+        if slot["attempt"] >= parent["attempts"]:
+            found.append(f"slot {ref:#x}: branch {slot['attempt']} of a search that knows {parent['attempts']}")
+        children.setdefault(slot["parent"], []).append(ref)
+    for ref, slot in by_ref.items():
+        if not slot["kind"].startswith("server"):
+            continue
+        listed = []
+        index = p.first_child[ref & SLOT_MASK]
+        while index != NO_SLOT and len(listed) <= p.slot_count:
+            listed.append(partition << SLOT_BITS | index)
+            index = p.next_sibling[index]
+        if sorted(listed) != sorted(children.get(ref, [])):
+            found.append(f"slot {ref:#x}: lists {listed} as branches, {children.get(ref, [])} say so")
+        attempts = [by_ref[child]["attempt"] for child in children.get(ref, [])]
+        if len(set(attempts)) != len(attempts):
+            found.append(f"slot {ref:#x}: two branches have the same number")
+    return found
+
+
+cdef list audit_life(core_t *core, dict by_ref, uint32_t partition):
+    """Whatever lives has a timer, or a branch that it waits for."""
+    found = []
+    for ref, slot in by_ref.items():
+        armed = core.wheel.nodes[partition][ref & SLOT_MASK].place != NOT_ARMED
+        branches = [other for other in by_ref.values() if other["parent"] == ref]
+        if slot["kind"].startswith("unknown") or slot["state"].startswith("unknown"):
+            found.append(f"slot {ref:#x}: {slot['kind']} in {slot['state']}")
+        if bool(slot["deadlines"]) != armed:
+            found.append(f"slot {ref:#x} ({slot['kind']}, {slot['state']}): deadlines {slot['deadlines']}, "
+                         f"timer {'armed' if armed else 'not armed'}")
+        if not slot["deadlines"] and not branches:
+            found.append(f"slot {ref:#x} ({slot['kind']}, {slot['state']}) waits for nothing")
+        is_open = [other for other in branches if other["state"] in OPEN
+                   and not {"abandoned", "moved on"} & set(other["flags"])]
+        if slot["kind"].startswith("server") and slot["state"] in SEARCHING and not is_open:
+            found.append(f"slot {ref:#x} ({slot['kind']}, {slot['state']}) searches without an open branch")
+    return found
+
+
+cdef list audit_partition(core_t *core, uint32_t partition):
+    cdef const partition_t *p = &core.store.partitions[partition]
+    live = list_partition(core, partition)
+    by_ref = {slot["ref"]: slot for slot in live}
+    return (audit_blocks(p, live, core, partition) + audit_free(p, live, partition) + audit_index(p, live, partition)
+            + audit_families(p, by_ref, partition) + audit_life(core, by_ref, partition))

@@ -1,0 +1,245 @@
+"""A shard's kernels without sockets, on a clock that tests move.
+
+Protocol scripts inject a datagram, look at what was sent, advance the clock.
+Everything between is the router's own code: a Workspace as a shard has one,
+its flush with another send step.  Nothing here knows SIP.
+
+Must never: be part of a running router, or touch the real clock.
+Called by tests and benches.
+"""
+
+import socket
+from collections import namedtuple
+
+cimport cython
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy, memset
+
+from fastsip._core.audit cimport audit_partition, list_partition
+from fastsip._core.cells cimport Cells
+from fastsip._core.chooser cimport Positions
+from fastsip._core.core cimport core_t
+from fastsip._core.play cimport play
+from fastsip._core.proxy cimport receive_message
+from fastsip._core.recovery cimport recover_partition
+from fastsip._core.ring cimport Ring
+from fastsip._core.slots cimport Store
+from fastsip._core.tables cimport Table
+from fastsip._core.timers cimport init_wheel
+from fastsip._core.types cimport MAX_MESSAGE, PARTITIONS, T_UDP, addr_t
+from fastsip._core.wire cimport RULES, WIRE_BYTES, record_room, step_clock, wire_record_t, wire_t
+from fastsip._core.workspace cimport Workspace, flush
+
+from fastsip._core.core import COUNTER_NAMES
+from fastsip._core.events import take_events
+
+START_MS = 1_000_000        # the virtual clock's first reading
+EVENT_BYTES = 1 << 16
+Sent = namedtuple("Sent", "datagram to listener at_ms")
+OUTCOMES = {"sent": 0, "lost": 1, "refused": 2, "too_big": 3}
+
+
+# ---------------------------------------------------------------- addresses
+
+cdef addr_t addr_of(address) except *:
+    cdef addr_t addr
+    cdef bytes packed
+    host, port = address
+    memset(&addr, 0, sizeof(addr))
+    addr.transport = T_UDP
+    addr.port = port
+    if ":" in host:
+        packed = socket.inet_pton(socket.AF_INET6, host)
+        addr.family = 6
+        memcpy(addr.ip, <const char *>packed, 16)
+    else:
+        packed = socket.inet_pton(socket.AF_INET, host)
+        addr.family = 4
+        addr.ip[10] = addr.ip[11] = 0xFF
+        memcpy(&addr.ip[12], <const char *>packed, 4)
+    return addr
+
+
+cdef tuple address_of(const addr_t *addr):
+    cdef const char *ip = <const char *>addr.ip
+    if addr.family == 4:
+        return socket.inet_ntop(socket.AF_INET, ip[12:16]), addr.port
+    return socket.inet_ntop(socket.AF_INET6, ip[:16]), addr.port
+
+
+cdef list records_of(const char *at, uint32_t used):
+    cdef const wire_record_t *record
+    cdef uint32_t off = 0
+    found = []
+    while off + sizeof(wire_record_t) <= used:
+        record = <const wire_record_t *>(at + off)
+        if off + sizeof(wire_record_t) + record.len > used:
+            break
+        found.append(Sent((at + off + sizeof(wire_record_t))[:record.len], address_of(&record.to), record.listener,
+                          record.at_ms))
+        off += record_room(record.len)
+    return found
+
+
+def read_wire(bytes copied not None) -> list:
+    """What a Rig copied to a descriptor (see copy_to): as sent(); a record cut short at the end is left out."""
+    return records_of(copied, <uint32_t>len(copied))
+
+
+# ---------------------------------------------------------------- the rig
+
+@cython.final
+cdef class Rig:
+    """Rig(run_dir, table, cells, max_transactions=1000, shard=0, shard_count=1, now_ms=START_MS).
+
+    Opens (or creates) the store under run_dir and works on it like shard `shard`
+    of `shard_count`.  now_ms is the virtual CLOCK_BOOTTIME to begin with.  Raises
+    what Store raises, and ValueError for a table that is not sealed.
+    """
+
+    def __cinit__(self):
+        self.wire = <wire_t *>calloc(1, sizeof(wire_t))
+        if self.wire == NULL:
+            raise MemoryError("no memory for a rig")
+        self.wire.copy_fd = -1
+        self.wire.sent = <char *>malloc(WIRE_BYTES)
+        if self.wire.sent == NULL:
+            raise MemoryError("no memory for a rig")
+
+    def __init__(self, run_dir, Table table not None, Cells cells not None, int max_transactions=1000,
+                 uint32_t shard=0, uint32_t shard_count=1, uint64_t now_ms=START_MS):
+        if not shard < shard_count <= PARTITIONS:
+            raise ValueError(f"shard {shard} of {shard_count}: at most {PARTITIONS} are possible")
+        self.workspace = Workspace(Store(run_dir, max_transactions), cells, table, Positions(table, shard), shard,
+                                   shard_count, Ring(EVENT_BYTES))
+        self.workspace.attach(&self.wire.net)
+        self.core().now_ms = now_ms
+        self.wire.now_ms = &self.core().now_ms
+        init_wheel(self.workspace.wheel, self.workspace.nodes, now_ms)
+
+    def __dealloc__(self):
+        if self.wire != NULL:
+            free(self.wire.sent)
+        free(self.wire)
+
+    cdef core_t *core(self) noexcept:
+        return self.workspace.core
+
+    # ------------------------------------------------------------ inject, advance
+
+    def receive(self, bytes datagram not None, source=("10.0.0.1", 5060), uint32_t listener=0) -> None:
+        """One datagram, and the end of its batch."""
+        cdef addr_t addr = addr_of(source)
+        cdef core_t *core = self.core()
+        if listener >= core.table.listener_count:
+            raise IndexError(f"no listener {listener}")
+        if len(datagram) > MAX_MESSAGE:
+            raise ValueError(f"{len(datagram)} bytes are no datagram")
+        # The parser's wide loads read behind the message, as they do in a receive slot.
+        cdef bytes padded = datagram + bytes(64)
+        receive_message(core, <const char *>padded, <uint32_t>len(datagram), listener, &addr)
+        flush(core)
+
+    def advance(self, uint64_t ms) -> None:
+        """Moves the clock on; each timer and probe fires at its own time, and its batch is sent then."""
+        cdef uint64_t target = self.core().now_ms + ms
+        with nogil:
+            step_clock(self.workspace.core, target)
+
+    def recover(self) -> int:
+        """Takes up what the store holds, as a shard does before it runs; how many slots live."""
+        cdef core_t *core = self.core()
+        cdef uint32_t partition
+        live = 0
+        for partition in range(core.shard, PARTITIONS, core.shard_count):
+            live += recover_partition(core, partition)
+        return live
+
+    def use(self, Table table not None, Positions positions not None) -> None:
+        """Another table from the next batch on.  The caller keeps both until the rig is gone."""
+        self.core().table = table.sealed_table()
+        self.core().positions = &positions.positions
+
+    # ------------------------------------------------------------ the wire
+
+    def refuse(self, address, how="refused") -> None:
+        """From now on what is sent there is "refused", "too_big", "lost" or "sent"."""
+        cdef addr_t addr = addr_of(address)
+        cdef uint32_t i
+        if how not in OUTCOMES:
+            raise ValueError(f"{how!r} is none of {', '.join(OUTCOMES)}")
+        for i in range(self.wire.rule_count):
+            if memcmp(&self.wire.rules[i].to, &addr, sizeof(addr_t)) == 0:
+                self.wire.rules[i].outcome = OUTCOMES[how]
+                return
+        if self.wire.rule_count == RULES:
+            raise ValueError(f"more than {RULES} addresses with a rule")
+        self.wire.rules[self.wire.rule_count].to = addr
+        self.wire.rules[self.wire.rule_count].outcome = OUTCOMES[how]
+        self.wire.rule_count += 1
+
+    def copy_to(self, int fd) -> None:
+        """Writes each message there while it is sent, so that it is known even if the process dies next."""
+        self.wire.copy_fd = fd
+
+    def sent(self) -> list:
+        """Sent(bytes, (host, port), listener index, at_ms) of all that left since the last call, in order."""
+        if self.wire.overflow:
+            raise RuntimeError(f"{self.wire.overflow} messages found no room: ask more often what was sent")
+        found = records_of(self.wire.sent, self.wire.used)
+        self.wire.used = 0
+        return found
+
+    @property
+    def sent_count(self) -> int:
+        """Messages that ever left."""
+        return self.wire.count
+
+    # ------------------------------------------------------------ inspection
+
+    @property
+    def now_ms(self) -> int:
+        return self.core().now_ms
+
+    def counters(self) -> dict:
+        return {name: self.core().counters[i] for i, name in enumerate(COUNTER_NAMES)}
+
+    def events(self) -> list:
+        """Events (see events.pyx) since the last call."""
+        return take_events(self.workspace.events)
+
+    def live(self) -> list:
+        """All slots in use, as dicts: ref, kind, state, method, attempt, parent, owes, flags, deadlines, blocks."""
+        cdef core_t *core = self.core()
+        cdef uint32_t partition
+        found = []
+        for partition in range(core.shard, PARTITIONS, core.shard_count):
+            found += list_partition(core, partition)
+        return found
+
+    def check(self) -> list:
+        """What is wrong with the store and with what is derived from it; empty when nothing is (core section 7)."""
+        cdef core_t *core = self.core()
+        cdef uint32_t partition
+        found = []
+        for partition in range(core.shard, PARTITIONS, core.shard_count):
+            found += audit_partition(core, partition)
+        return found
+
+    # ------------------------------------------------------------ throughput
+
+    def play_calls(self, uint64_t calls, uint32_t step_ms=50) -> int:
+        """Plays whole calls without Python: INVITE, 180, 200, ACK, BYE, 200; the clock moves on by
+        step_ms after each.  Returns the messages sent.  One shard only; what the table's rules
+        do must lead to a destination.
+        """
+        cdef uint64_t before = self.wire.count
+        cdef int64_t failed
+        if self.core().shard_count != 1:
+            raise ValueError("calls are played with one shard only")
+        with nogil:
+            failed = play(self.workspace.core, self.wire, calls, step_ms)
+        if failed >= 0:
+            raise RuntimeError(f"call {failed} of {calls} was not forwarded as expected")
+        return self.wire.count - before

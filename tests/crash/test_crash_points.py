@@ -1,0 +1,159 @@
+"""The router dies between any two stores to its mapping, and no call is the worse for it (core section 7).
+
+Each scenario is run with "die at the k-th store" for k = 0, 1, 2, ... until it
+survives; another process recovers each image.  After that
+
+* the checker finds nothing: blocks owned once, no branch without its search,
+  parents and children agree, derived counters equal a recount;
+* what was committed as owed is sent at once;
+* nothing that was sent is forgotten: the user agents, who only repeat what is
+  not answered, come to the same end.  The caller has its final response, every
+  final response of a branch is acknowledged, nobody rings for ever, no
+  destination was tried twice;
+* no slot remains when all clocks have run out.
+
+FASTSIP_CRASH=all runs every k of every scenario, and deaths during the
+recovery; otherwise two scenarios are complete and the others take every STRIDE-th k.
+"""
+
+import os
+import shutil
+from itertools import count
+
+import pytest
+
+from tests.crash.peers import REASON, Callee, Caller, World
+
+EVERY = os.environ.get("FASTSIP_CRASH") == "all"
+STRIDE = 5
+MOST_STORES = 2_000  # no scenario makes so many
+
+
+def basic_call(world):
+    caller = Caller(world, bye_after=1_000)
+    callees = [Callee(world, 0, (100, 180), (1_000, 200)), Callee(world, 1), Callee(world, 2)]
+    return caller, callees, {(200, "bob-1")}
+
+
+def refused_call(world):
+    caller = Caller(world)
+    return caller, [Callee(world, 0, (100, 180), (500, 404))], {(404, "")}
+
+
+def cancelled_call(world):
+    caller = Caller(world, cancel_after=300)
+    return caller, [Callee(world, 0, (100, 180))], {(487, "")}
+
+
+def late_answer(world):
+    """The first one is abandoned at 2 s and answers at 4 s; by then the second one rings."""
+    caller = Caller(world)
+    callees = [Callee(world, 0, (4_000, 200)), Callee(world, 1, (100, 180)), Callee(world, 2)]
+    return caller, callees, {(200, "bob-1")}
+
+
+def failover_500(world):
+    caller = Caller(world)
+    callees = [
+        Callee(world, 0, (50, 500)),
+        Callee(world, 1, (100, 180), (150, 500)),
+        Callee(world, 2, (700, 200)),
+    ]
+    return caller, callees, {(200, "bob-3")}
+
+
+def all_refuse(world):
+    caller = Caller(world)
+    callees = [Callee(world, n, (50, 500)) for n in range(3)]
+    return caller, callees, {(480, "")}
+
+
+def rung_out(world):
+    """`ring` cancels the first one, who says 487; the second one answers."""
+    caller = Caller(world)
+    return (
+        caller,
+        [Callee(world, 0, (100, 180)), Callee(world, 1, (100, 200)), Callee(world, 2)],
+        {(200, "bob-2")},
+    )
+
+
+def message_failover(world):
+    caller = Caller(world, "MESSAGE")
+    callees = [Callee(world, 0, (50, 500)), Callee(world, 1), Callee(world, 2, (100, 200))]
+    return caller, callees, {(200, "bob-3")}
+
+
+POLICY = {"on": [500, "timeout", "ring"], "timeout_ms": 2_000, "ring_ms": 5_000, "exhausted": (480, "Nobody"),
+          "mark": "none"}  # fmt: skip
+SCENARIOS = [
+    basic_call,
+    late_answer,
+    refused_call,
+    cancelled_call,
+    failover_500,
+    all_refuse,
+    rung_out,
+    message_failover,
+]
+COMPLETE = SCENARIOS[:2]
+
+
+def wrongs_of(scenario, run_dir, die_at: int, die_again_at: int = -1) -> tuple[list[str], int]:
+    """What is wrong when the router dies at these stores, and how often it died."""
+    world = World(run_dir, die_at, die_again_at, policy=POLICY)
+    try:
+        caller, callees, wanted = scenario(world)
+        caller.start()
+        found = world.finish()
+        method = caller.request.method
+        if caller.outcome(method) != wanted:
+            found.append(f"the caller got {caller.outcome(method)}, not {wanted}")
+        if scenario is basic_call and caller.outcome("BYE") != {(200, "bob-1")}:
+            found.append(f"BYE got {caller.outcome('BYE')}")
+        if scenario is cancelled_call:
+            found += [f"CANCEL got {m.status}" for m in caller.finals.get("CANCEL", []) if m.status != 200]
+            if callees[0].reasons != {REASON}:
+                found.append(f"the callee's CANCELs said {callees[0].reasons}")
+        return found, world.deaths
+    finally:
+        world.close()
+        shutil.rmtree(run_dir)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_scenario_without_a_death(scenario, scratch):
+    found, deaths = wrongs_of(scenario, scratch / "run", -1)
+    assert (found, deaths) == ([], 0)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_every_store_may_be_the_last(scenario, scratch):
+    stride = 1 if EVERY or scenario in COMPLETE else STRIDE
+    wrongs = {}
+    for die_at in count(0, stride):
+        found, deaths = wrongs_of(scenario, scratch / "run", die_at)
+        if found:
+            wrongs[die_at] = found
+        if not deaths:
+            break
+        assert die_at < MOST_STORES
+    assert not wrongs, "\n".join(f"store {at}: {text}" for at, texts in wrongs.items() for text in texts[:4])
+    assert die_at > 10 * stride or stride > 1
+
+
+@pytest.mark.skipif(not EVERY, reason="only with FASTSIP_CRASH=all")
+@pytest.mark.parametrize(
+    "scenario", [late_answer, cancelled_call, all_refuse], ids=lambda scenario: scenario.__name__
+)
+def test_recovery_may_die_too(scenario, scratch):
+    """The router dies, and dies again at the j-th store after that: in the recovery or soon behind it."""
+    wrongs = {}
+    for die_at in range(0, 120, 3):
+        for again in range(0, 12):
+            found, deaths = wrongs_of(scenario, scratch / "run", die_at, again)
+            if found:
+                wrongs[die_at, again] = found
+            if deaths < 2:
+                break
+    assert not wrongs, "\n".join(f"stores {at}: {text}" for at, texts in wrongs.items() for text in texts[:4])

@@ -1,0 +1,268 @@
+"""A small language for protocol scripts: inject, expect on the wire, advance the clock.
+
+    stage = Stage(run_dir, policy={"on": [500]})
+    call = stage.invite()
+    first = stage.ring(BOB[0])
+    stage.reply(first, 500)
+    second = stage.expect_request(BOB[1], "INVITE")
+    ...
+    stage.finish()
+
+The kernels are the router's own; the clock and the wire are the rig's.  What
+was sent waits in `stage.waiting` until a script expects it, so nothing that
+goes over the wire is missed: `nothing_sent` and `finish` fail on what is left.
+Every injected message and every advance is followed by the store's checker.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastsip._core.cells import Cells
+from fastsip._core.rig import Rig
+from fastsip._core.tables import Table
+from fastsip.sip_text import (
+    Address,
+    Message,
+    make_ack,
+    make_cancel,
+    make_request,
+    make_response,
+    new_branch,
+    new_tag,
+    read_message,
+)
+
+EDGE: Address = ("10.0.0.254", 5060)
+ALICE: Address = ("10.0.0.1", 5060)
+BOB: list[Address] = [(f"10.0.1.{n}", 5060) for n in range(1, 9)]
+NUMBER = "sip:80123@example.net"
+
+T1, T2, T4 = 500, 4_000, 5_000
+WHOLE = 64 * T1  # timers B, D, F, H, J, L, M
+TICK = 8  # a timer never fires early, and at most so late (ms)
+PRIORITY = 8  # algorithm: first usable in order of the file
+ALL_CLOCKS = 400_000  # longer than any clock of the default table
+
+
+@dataclass(slots=True)
+class Sent(Message):
+    """A message on the wire; `at` is in ms of the virtual clock."""
+
+    to: Address = ("", 0)
+
+
+def read_sent(record) -> Sent:
+    message = read_message(record.datagram, EDGE, record.at_ms)
+    fields = {name: getattr(message, name) for name in Message.__slots__}
+    return Sent(**fields, to=record.to)
+
+
+def make_table(
+    *, policy=None, destinations=3, clocks=(T1, T2, T4, 181_000), probe=None, priorities=(), limit=0,
+    algorithm=PRIORITY, cells=None, backup=0, when_all_down=0, record_route=True, ruri=0, retry_ms=30_000,
+):  # fmt: skip
+    """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all."""
+    table = Table(1, clocks=clocks, branch_key=b"0123456789abcdef")
+    table.add_listener(1, 0, *EDGE, f"{EDGE[0]}:{EDGE[1]}")
+    table.add_own(EDGE[0], EDGE[1])
+    cells = cells or Cells(16)
+    counts = [destinations] + ([backup] if backup else [])
+    number = 0
+    for set_index, count in enumerate(counts):
+        table.add_set(
+            set_index + 1, algorithm, limit=limit, when_all_down=when_all_down, ruri=ruri, retry_ms=retry_ms
+        )
+        for _ in range(count):
+            host, port = BOB[number]
+            table.add_destination(
+                set_index, number + 1, cells.assign(number + 1), host, port, 0, f"sip:{host}:{port}",
+                f"{host}:{port}", priority=priorities[number] if priorities else 0, probe=probe,
+            )  # fmt: skip
+            number += 1
+    given = dict(policy or {})
+    if backup:
+        given["then_set"] = 1
+    index = table.add_policy(1, **given)
+    table.add_rule(1, 0, set_index=0, policy_index=index, record_route=record_route)
+    return table.seal(), cells
+
+
+class Stage:
+    """A rig with one caller (ALICE) and up to eight callees (BOB[n])."""
+
+    def __init__(self, run_dir, *, max_transactions=64, **table):
+        self.table, self.cells = make_table(**table)
+        self.rig = Rig(run_dir, self.table, self.cells, max_transactions)
+        self.waiting: list[Sent] = []
+
+    # ------------------------------------------------------------ clock and wire
+
+    @property
+    def now(self) -> int:
+        return self.rig.now_ms
+
+    def collect(self) -> None:
+        self.waiting += [read_sent(record) for record in self.rig.sent()]
+        complaints = self.rig.check()
+        assert not complaints, complaints
+
+    def advance(self, ms: int) -> None:
+        self.rig.advance(ms)
+        self.collect()
+
+    def inject(self, message: Message | bytes, source: Address = ALICE) -> None:
+        self.rig.receive(message if isinstance(message, bytes) else message.to_bytes(), source)
+        self.collect()
+
+    # ------------------------------------------------------------ expecting
+
+    def take(self, wanted: Callable[[Sent], bool]) -> list[Sent]:
+        """All waiting messages that fit, taken out."""
+        found = [message for message in self.waiting if wanted(message)]
+        self.waiting = [message for message in self.waiting if not wanted(message)]
+        return found
+
+    def expect(self, wanted: Callable[[Sent], bool], what: str) -> Sent:
+        """The first waiting message that fits, taken out."""
+        for position, message in enumerate(self.waiting):
+            if wanted(message):
+                return self.waiting.pop(position)
+        seen = "\n  ".join(f"{m} to {m.to}" for m in self.waiting) or "nothing"
+        raise AssertionError(f"no {what}; waiting:\n  {seen}")
+
+    def expect_request(self, to: Address, method: str) -> Sent:
+        return self.expect(lambda m: m.method == method and m.to == to, f"{method} to {to}")
+
+    def expect_response(self, status: int, method: str = "INVITE", to: Address = ALICE) -> Sent:
+        return self.expect(
+            lambda m: m.status == status and m.cseq_method == method and m.to == to,
+            f"{status} to {method} at {to}",
+        )
+
+    def take_requests(self, to: Address, method: str) -> list[Sent]:
+        return self.take(lambda m: m.method == method and m.to == to)
+
+    def take_responses(self, status: int, method: str = "INVITE", to: Address = ALICE) -> list[Sent]:
+        return self.take(lambda m: m.status == status and m.cseq_method == method and m.to == to)
+
+    def nothing_sent(self) -> None:
+        assert not self.waiting, [f"{m} to {m.to}" for m in self.waiting]
+
+    def quiet(self, ms: int) -> None:
+        """Nothing is sent for so long."""
+        self.nothing_sent()
+        self.advance(ms)
+        self.nothing_sent()
+
+    # ------------------------------------------------------------ the store
+
+    def slots(self, kind: str = "") -> list[dict]:
+        return [slot for slot in self.rig.live() if slot["kind"].startswith(kind)]
+
+    def states(self, kind: str) -> list[str]:
+        """States of the slots of that kind, by attempt."""
+        return [slot["state"] for slot in sorted(self.slots(kind), key=lambda slot: slot["attempt"])]
+
+    def counter(self, name: str) -> int:
+        return self.rig.counters()[name]
+
+    def health(self, number: int) -> str:
+        return ("unknown", "up", "trying", "down")[self.cells.read(number).health]
+
+    def finish(self) -> None:
+        """All clocks run out: what was not expected may have been repetitions, but no slot remains."""
+        self.advance(ALL_CLOCKS)
+        self.waiting.clear()
+        assert self.rig.live() == []
+
+    # ------------------------------------------------------------ the caller
+
+    def make(self, method: str, uri: str = NUMBER, *, cseq: int = 1, to_tag: str = "", **parts) -> Message:
+        return make_request(
+            method,
+            uri,
+            via=f"SIP/2.0/UDP {ALICE[0]}:{ALICE[1]};branch={parts.pop('branch', None) or new_branch()}",
+            sender=f"<sip:alice@example.net>;tag={parts.pop('from_tag', 'alice')}",
+            recipient=f"<{uri}>" + (f";tag={to_tag}" if to_tag else ""),
+            call_id=parts.pop("call_id", None) or f"{new_tag()}@alice",
+            cseq=cseq,
+            headers=[("Contact", f"<sip:alice@{ALICE[0]}>"), *parts.pop("headers", [])],
+            **parts,
+        )
+
+    def send(self, method: str, uri: str = NUMBER, **parts) -> "Request":
+        """The caller sends a request; nothing is expected yet."""
+        request = Request(self, self.make(method, uri, **parts))
+        request.again()
+        return request
+
+    def invite(self, **parts) -> "Request":
+        """An INVITE and its 100 (17.2.1)."""
+        call = self.send("INVITE", **parts)
+        self.expect_response(100)
+        return call
+
+    # ------------------------------------------------------------ the callees
+
+    def response(self, request: Sent, status: int, *, tag: str = "", **parts) -> Message:
+        if status > 100 and not tag:
+            tag = f"bob-{request.to[0].rpartition('.')[2]}"
+        if status > 100:
+            host, port = request.to
+            parts["headers"] = [("Contact", f"<sip:bob@{host}:{port}>"), *parts.get("headers", [])]
+        return make_response(request, status, to_tag=tag, **parts)
+
+    def reply(self, request: Sent, status: int, **parts) -> Message:
+        """A response from where the request was sent; returns it, to be repeated with `inject`."""
+        response = self.response(request, status, **parts)
+        self.inject(response, request.to)
+        return response
+
+    def ring(self, bob: Address, status: int = 180) -> Sent:
+        """The INVITE arrives and rings; the 180 goes through."""
+        invite = self.expect_request(bob, "INVITE")
+        self.reply(invite, status)
+        self.expect_response(status)
+        return invite
+
+
+@dataclass
+class Request:
+    """A request of the caller, and what belongs to it."""
+
+    stage: Stage
+    message: Message
+
+    def again(self) -> None:
+        """Byte for byte, as a transaction layer repeats it."""
+        self.stage.inject(self.message)
+
+    def cancel(self, **headers) -> Message:
+        cancel = make_cancel(self.message)
+        cancel.headers += headers.items()
+        self.stage.inject(cancel)
+        return cancel
+
+    def ack(self, final: Message) -> None:
+        """Of a response other than 2xx (17.1.1.3)."""
+        self.stage.inject(make_ack(self.message, final))
+
+    def in_dialog(self, method: str, ok: Message, cseq: int, **parts) -> "Request":
+        """A request of the dialog that the 2xx made, along its route set (12.2.1.1)."""
+        routes = [("Route", value) for value in reversed(ok.values("Record-Route"))]
+        contact = ok.get("Contact").strip("<>")
+        return self.stage.send(
+            method,
+            contact,
+            cseq=cseq,
+            to_tag=ok.to_tag,
+            call_id=self.message.call_id,
+            headers=routes,
+            **parts,
+        )
+
+
+def assert_times(messages: list[Sent], start: int, wanted: list[int]) -> None:
+    """Each left at its time after `start`: never early, at most one tick late per firing before it."""
+    late = [message.at - start - at for message, at in zip(messages, wanted, strict=True)]
+    assert all(0 <= by <= TICK * (n + 1) for n, by in enumerate(late)), late

@@ -1,0 +1,272 @@
+"""Which final response the caller gets: RFC 3261 16.7 item 6, RFC 4320, wire section 3."""
+
+import pytest
+
+from fastsip._core.policies import pack_policy
+from tests.protocol.script import BOB, NUMBER, WHOLE
+
+ALL = ["3xx", "4xx", "5xx"]
+
+
+def answer_in_turn(stage, codes, method="INVITE"):
+    """Each destination in turn answers with its code."""
+    for bob, code in zip(BOB, codes, strict=False):
+        stage.reply(stage.expect_request(bob, method), code)
+        if method == "INVITE":
+            stage.expect_request(bob, "ACK")
+
+
+@pytest.mark.parametrize(
+    "codes, best",
+    [
+        ([500, 404, 503], 404),  # the lowest class
+        ([404, 302, 500], 302),
+        ([404, 484, 486], 484),  # within 4xx what helps the caller to try again
+        ([404, 415, 486], 415),
+        ([404, 420, 486], 420),
+        ([486, 500, 401], 401),
+        ([486, 500, 407], 407),
+        ([302, 486, 603], 603),  # a 6xx above all
+        ([500, 503, 502], 500),
+    ],
+)
+def test_best_response(make_stage, codes, best):
+    """16.7 item 6."""
+    stage = make_stage(policy={"on": ALL})
+    call = stage.invite()
+    answer_in_turn(stage, codes)
+    call.ack(stage.expect_response(best))
+    stage.nothing_sent()
+    stage.finish()
+
+
+def test_best_response_is_the_callees_own(make_stage):
+    """Forwarded with its headers, not made anew (16.7 item 9)."""
+    stage = make_stage(policy={"on": [404, 500]})
+    stage.invite()
+    stage.reply(
+        stage.expect_request(BOB[0], "INVITE"), 404, headers=[("Warning", '399 bob "who?"')], tag="t0"
+    )
+    stage.reply(stage.expect_request(BOB[1], "INVITE"), 500)
+    stage.reply(stage.expect_request(BOB[2], "INVITE"), 500)
+    best = stage.expect_response(404)
+    assert best.get("Warning") == '399 bob "who?"'
+    assert best.to_tag == "t0"
+    assert len(best.values("Via")) == 1
+
+
+def test_503_that_wins_becomes_500(make_stage):
+    """16.7 item 6: upstream a 503 would take us out of service; the rest of it stays."""
+    stage = make_stage(policy={"on": ["5xx"]}, destinations=1)
+    stage.invite()
+    stage.reply(stage.expect_request(BOB[0], "INVITE"), 503, headers=[("X-Why", "full")])
+    stage.expect_request(BOB[0], "ACK")
+    assert stage.expect_response(500).get("X-Why") == "full"
+
+
+@pytest.mark.parametrize("code", [401, 407])
+def test_challenges_never_fail_over(make_stage, code):
+    """They are the caller's to answer, whatever class `on` names."""
+    stage = make_stage(policy={"on": ALL})
+    stage.invite()
+    answer_in_turn(stage, [code])
+    stage.expect_response(code)
+    stage.nothing_sent()
+
+
+def test_6xx_ends_the_search(make_stage):
+    """16.7 item 5; 6xx in `on` is refused."""
+    stage = make_stage(policy={"on": ALL})
+    stage.invite()
+    answer_in_turn(stage, [600])
+    stage.expect_response(600)
+    stage.nothing_sent()
+    with pytest.raises(ValueError):
+        pack_policy(1, on=[603])
+    with pytest.raises(ValueError):
+        pack_policy(1, on=["6xx"])
+
+
+# ---------------------------------------------------------------- exhausted, unavailable
+
+
+def test_exhausted_replaces_the_best_response(make_stage):
+    stage = make_stage(policy={"on": [500], "exhausted": (480, "Nobody there")}, destinations=2)
+    call = stage.invite()
+    answer_in_turn(stage, [500, 500])
+    final = stage.expect_response(480)
+    assert final.reason == "Nobody there"
+    assert final.to_tag
+    call.ack(final)
+    stage.nothing_sent()
+    stage.finish()
+
+
+def test_exhausted_by_timeouts(make_stage):
+    policy = {"on": ["timeout"], "timeout_ms": 2_000, "exhausted": (503, "Later")}
+    stage = make_stage(policy=policy, destinations=2)
+    stage.invite()
+    stage.advance(4_040)
+    stage.expect_response(503)
+    stage.finish()
+
+
+@pytest.mark.parametrize("last", [401, 407, 600, 486])
+def test_exhausted_leaves_these_as_they_are(make_stage, last):
+    """401, 407, 6xx and codes that are not in `on`."""
+    stage = make_stage(policy={"on": [500], "exhausted": (480, "Nobody")}, destinations=2)
+    stage.invite()
+    answer_in_turn(stage, [500, last])
+    stage.expect_response(last)
+    stage.nothing_sent()
+
+
+def test_exhausted_of_a_non_invite(make_stage):
+    stage = make_stage(policy={"on": [500], "exhausted": (480, "Nobody")}, destinations=2)
+    stage.send("MESSAGE")
+    answer_in_turn(stage, [500, 500], "MESSAGE")
+    stage.expect_response(480, "MESSAGE")
+    stage.finish()
+
+
+def test_unavailable_is_500_by_default(make_stage):
+    """Nothing could be tried: 500, since carriers upstream read more into 404 and 503."""
+    stage = make_stage(destinations=2)
+    for cell in (0, 1):
+        stage.cells.set_admin(cell, 2)
+    stage.send("INVITE")
+    stage.expect_response(500)
+    stage.nothing_sent()
+    assert stage.rig.live() == []
+
+
+def test_unavailable_as_configured(make_stage):
+    stage = make_stage(policy={"unavailable": (404, "No destination")}, destinations=1)
+    stage.cells.set_admin(0, 2)
+    stage.send("INVITE")
+    assert stage.expect_response(404).reason == "No destination"
+    stage.nothing_sent()
+
+
+def test_503_of_our_own_has_retry_after(make_stage):
+    """Wire section 3: 2 to 8 seconds at random."""
+    stage = make_stage(policy={"unavailable": (503, "Full")}, destinations=1)
+    stage.cells.set_admin(0, 2)
+    seen = set()
+    for _ in range(60):
+        stage.send("INVITE")
+        seen.add(int(stage.expect_response(503).get("Retry-After")))
+    assert seen <= set(range(2, 9)) and len(seen) > 2
+
+
+def test_full_store_refuses_new_calls_without_state(make_stage):
+    """Core section 3: 503 with Retry-After, and its ACK is dropped; what lives goes on."""
+    stage = make_stage(max_transactions=1)
+    call_id = "same-partition@alice"
+    refused = None
+    for number in range(40):
+        stage.send("INVITE", call_id=call_id, from_tag=f"t{number}")
+        found = stage.take_responses(503)
+        if found:
+            refused = found[0]
+            break
+    assert refused is not None
+    assert 2 <= int(refused.get("Retry-After")) <= 8
+    assert stage.counter("store_full") == 1
+    live = len(stage.rig.live())
+    stage.waiting.clear()
+    stage.send(
+        "BYE", to_tag="x", call_id=call_id, headers=[("Route", f"<sip:10.0.0.254;lr>, <sip:{BOB[0][0]};lr>")]
+    )
+    stage.expect_request(BOB[0], "BYE")
+    assert len(stage.rig.live()) > live
+    stage.finish()
+
+
+# ---------------------------------------------------------------- RFC 4320
+
+
+def test_no_408_to_a_non_invite(make_stage):
+    """RFC 4320 section 4.2: also when all destinations stay silent."""
+    stage = make_stage(policy={"on": ["timeout"], "timeout_ms": 2_000}, destinations=2)
+    stage.send("MESSAGE")
+    stage.advance(2 * WHOLE)
+    assert {message.method for message in stage.waiting} == {"MESSAGE"}
+    assert stage.rig.live() == []
+
+
+def test_408_of_a_callee_is_not_forwarded_to_a_non_invite(stage):
+    """RFC 4320 section 4.2: no element sends 408 to a non-INVITE."""
+    stage.send("MESSAGE")
+    stage.reply(stage.expect_request(BOB[0], "MESSAGE"), 408)
+    stage.nothing_sent()
+    stage.finish()
+
+
+# ---------------------------------------------------------------- in a dialog
+
+
+@pytest.fixture
+def dialog(make_stage):
+    """An established call, and a policy that would fail over."""
+    policy = {"on": ["timeout", 500], "timeout_ms": 2_000, "exhausted": (480, "Nobody")}
+    stage = make_stage(policy=policy)
+    call = stage.invite()
+    stage.reply(stage.expect_request(BOB[0], "INVITE"), 200)
+    ok = stage.expect_response(200)
+    call.in_dialog("ACK", ok, 1)
+    stage.expect_request(BOB[0], "ACK")
+    return stage, call, ok
+
+
+def test_in_dialog_requests_follow_their_route(dialog):
+    """16.5: no rule, no new Record-Route, our Route is gone."""
+    stage, call, ok = dialog
+    call.in_dialog("INVITE", ok, 2)
+    stage.expect_response(100)
+    again = stage.expect_request(BOB[0], "INVITE")
+    assert not again.values("Route") and not again.values("Record-Route")
+    stage.nothing_sent()
+
+
+def test_in_dialog_failure_is_passed_on(dialog):
+    """No `exhausted`, no failover to a server that does not know the call."""
+    stage, call, ok = dialog
+    call.in_dialog("BYE", ok, 2)
+    stage.reply(stage.expect_request(BOB[0], "BYE"), 500)
+    stage.expect_response(500, "BYE")
+    stage.nothing_sent()
+
+
+def test_in_dialog_timeout(dialog):
+    """408 to INVITE, nothing to others (RFC 4320)."""
+    stage, call, ok = dialog
+    call.in_dialog("INVITE", ok, 2)
+    call.in_dialog("BYE", ok, 3)
+    stage.advance(WHOLE + 40)
+    stage.take_requests(BOB[0], "INVITE")
+    stage.take_requests(BOB[0], "BYE")
+    stage.expect_response(100)
+    stage.expect_response(408)
+    assert not stage.take_responses(408, "BYE")
+    assert not stage.take_responses(480)
+
+
+def test_in_dialog_request_of_a_dialog_that_ended_here(stage):
+    """To tag, no Route, Request-URI ours: 481 (wire section 1)."""
+    stage.send("BYE", "sip:alice@10.0.0.254", to_tag="x")
+    stage.expect_response(481, "BYE")
+    stage.nothing_sent()
+
+
+def test_nobody_relays_by_inventing_a_to_tag(stage):
+    """To tag, a Route to anywhere, from anywhere: 403; an ACK is dropped (wire section 1)."""
+    stage.send(
+        "BYE",
+        NUMBER.replace("example.net", "192.0.2.9"),
+        to_tag="x",
+        headers=[("Route", "<sip:192.0.2.9;lr>")],
+    )
+    stage.expect_response(403, "BYE")
+    stage.send("ACK", "sip:x@192.0.2.9", to_tag="x", headers=[("Route", "<sip:192.0.2.9;lr>")])
+    stage.nothing_sent()

@@ -1,0 +1,230 @@
+"""The caller's CANCEL: RFC 3261 section 9 and 16.10, wire section 3."""
+
+import pytest
+
+from tests.protocol.script import BOB, WHOLE, assert_times
+
+
+@pytest.fixture
+def ringing(make_stage):
+    """A call that rings at the first of three; failures would be tried elsewhere."""
+    stage = make_stage(policy={"on": [500, 487, "timeout", "ring"], "timeout_ms": 2_000, "ring_ms": 60_000})
+    call = stage.invite()
+    return stage, call, stage.ring(BOB[0])
+
+
+def test_cancel_is_answered_and_passed_on(ringing):
+    """16.10: 200 to the CANCEL at once, a CANCEL to each open branch; the INVITE's answer is the callee's."""
+    stage, call, invite = ringing
+    call.cancel()
+    stage.expect_response(200, "CANCEL")
+    cancel = stage.expect_request(BOB[0], "CANCEL")
+    stage.nothing_sent()
+    stage.reply(cancel, 200)
+    stage.nothing_sent()
+    stage.reply(invite, 487)
+    stage.expect_request(BOB[0], "ACK")
+    call.ack(stage.expect_response(487))
+    stage.nothing_sent()
+    stage.finish()
+
+
+def test_cancel_has_what_the_branch_had(make_stage):
+    """9.1, wire section 3: that branch's Request-URI, Via, Route and destination."""
+    stage = make_stage(ruri=1)
+    call = stage.invite()
+    invite = stage.ring(BOB[0])
+    assert invite.uri == f"sip:80123@{BOB[0][0]}:{BOB[0][1]}"
+    call.cancel()
+    cancel = stage.expect_request(BOB[0], "CANCEL")
+    assert cancel.uri == invite.uri
+    assert cancel.values("Via") == [invite.via]
+    assert (cancel.get("From"), cancel.get("To")) == (invite.get("From"), invite.get("To"))
+    assert (cancel.cseq, cancel.cseq_method) == (invite.cseq, "CANCEL")
+
+
+def test_repeated_cancel_is_answered_again_only(ringing):
+    stage, call, _ = ringing
+    for _ in range(3):
+        call.cancel()
+        stage.expect_response(200, "CANCEL")
+    stage.expect_request(BOB[0], "CANCEL")
+    stage.nothing_sent()
+
+
+def test_cancel_waits_for_the_first_provisional(make_stage):
+    """9.1: nothing is cancelled that has not answered; the INVITE is repeated meanwhile."""
+    stage = make_stage()
+    call = stage.invite()
+    invite = stage.expect_request(BOB[0], "INVITE")
+    call.cancel()
+    stage.expect_response(200, "CANCEL")
+    stage.nothing_sent()
+    stage.advance(520)
+    stage.expect_request(BOB[0], "INVITE")
+    stage.reply(invite, 100)
+    stage.expect_request(BOB[0], "CANCEL")
+    stage.advance(400)
+    stage.nothing_sent()
+    stage.reply(invite, 487)
+    stage.expect_request(BOB[0], "ACK")
+    stage.expect_response(487)
+
+
+def test_late_180_of_a_cancelled_branch_is_not_forwarded(make_stage):
+    stage = make_stage()
+    call = stage.invite()
+    invite = stage.expect_request(BOB[0], "INVITE")
+    call.cancel()
+    stage.expect_response(200, "CANCEL")
+    stage.reply(invite, 180)
+    stage.expect_request(BOB[0], "CANCEL")
+    stage.nothing_sent()
+
+
+def test_unanswered_cancelled_branch_ends_in_487(make_stage):
+    """Its timeout is no reason to try another one."""
+    stage = make_stage(policy={"on": ["timeout"], "timeout_ms": 2_000})
+    call = stage.invite()
+    first = stage.expect_request(BOB[0], "INVITE")
+    call.cancel()
+    stage.expect_response(200, "CANCEL")
+    stage.advance(2_020)
+    stage.take_requests(BOB[0], "INVITE")
+    final = stage.expect_response(487)
+    assert_times([final], first.at, [2_000])
+    call.ack(final)
+    stage.nothing_sent()
+    stage.finish()
+
+
+@pytest.mark.parametrize("status", [487, 500, 486])
+def test_no_new_branch_after_the_cancel(ringing, status):
+    """Whatever the branch's final response is, `on` or not: 487 upstream."""
+    stage, call, invite = ringing
+    call.cancel()
+    stage.expect_response(200, "CANCEL")
+    stage.expect_request(BOB[0], "CANCEL")
+    stage.reply(invite, status)
+    stage.expect_request(BOB[0], "ACK")
+    stage.expect_response(487)
+    stage.nothing_sent()
+
+
+def test_cancel_while_a_failover_waits(ringing):
+    """`ring` has cancelled the branch and waits for its final response: no next one then."""
+    stage, call, invite = ringing
+    stage.advance(60_008)
+    stage.expect_request(BOB[0], "CANCEL")
+    call.cancel()
+    stage.expect_response(200, "CANCEL")
+    stage.reply(invite, 487)
+    stage.expect_request(BOB[0], "ACK")
+    stage.expect_response(487)
+    stage.nothing_sent()
+    stage.finish()
+
+
+def test_2xx_that_crosses_the_cancel_goes_up(ringing):
+    """9.1: the CANCEL came too late."""
+    stage, call, invite = ringing
+    call.cancel()
+    stage.expect_response(200, "CANCEL")
+    stage.expect_request(BOB[0], "CANCEL")
+    stage.reply(invite, 200)
+    ok = stage.expect_response(200)
+    call.in_dialog("ACK", ok, 1)
+    stage.expect_request(BOB[0], "ACK")
+    stage.nothing_sent()
+    stage.finish()
+
+
+def test_cancelled_branch_that_stays_silent(ringing):
+    """9.1: 64 T1 after the CANCEL the branch counts as ended."""
+    stage, call, _ = ringing
+    call.cancel()
+    stage.expect_response(200, "CANCEL")
+    cancel = stage.expect_request(BOB[0], "CANCEL")
+    stage.reply(cancel, 200)
+    stage.quiet(WHOLE - 1)
+    stage.advance(20)
+    call.ack(stage.expect_response(487))
+    stage.nothing_sent()
+    stage.finish()
+
+
+def test_cancel_after_the_final_response(make_stage):
+    """16.10, 9.2: 200, and nothing else happens."""
+    stage = make_stage()
+    call = stage.invite()
+    stage.reply(stage.expect_request(BOB[0], "INVITE"), 200)
+    stage.expect_response(200)
+    call.cancel()
+    stage.expect_response(200, "CANCEL")
+    stage.nothing_sent()
+
+
+def test_cancel_of_all_branches(make_stage):
+    """An abandoned branch is open to a late 1xx only; the ringing one is cancelled."""
+    stage = make_stage(policy={"on": ["timeout"], "timeout_ms": 2_000})
+    call = stage.invite()
+    first = stage.expect_request(BOB[0], "INVITE")
+    stage.advance(2_020)
+    stage.take_requests(BOB[0], "INVITE")
+    second = stage.ring(BOB[1])
+    call.cancel()
+    stage.expect_response(200, "CANCEL")
+    stage.expect_request(BOB[1], "CANCEL")
+    stage.nothing_sent()
+    stage.reply(second, 487)
+    stage.expect_request(BOB[1], "ACK")
+    stage.expect_response(487)
+    stage.reply(first, 180)
+    stage.expect_request(BOB[0], "CANCEL")
+    stage.finish()
+
+
+def test_exhausted_does_not_replace_487(make_stage):
+    stage = make_stage(policy={"on": [500], "exhausted": (480, "Nobody")}, destinations=1)
+    call = stage.invite()
+    invite = stage.ring(BOB[0])
+    call.cancel()
+    stage.expect_response(200, "CANCEL")
+    stage.expect_request(BOB[0], "CANCEL")
+    stage.reply(invite, 500)
+    stage.expect_request(BOB[0], "ACK")
+    stage.expect_response(487)
+
+
+def test_reason_of_the_caller_is_copied(ringing):
+    """Wire section 3, RFC 3326."""
+    stage, call, _ = ringing
+    call.cancel(Reason='SIP;cause=487;text="gone"')
+    assert stage.expect_request(BOB[0], "CANCEL").get("Reason") == 'SIP;cause=487;text="gone"'
+
+
+def test_forks_cancelled_by_an_answer_say_so(make_stage):
+    """Wire section 3, RFC 3326: the other phone shall not show a missed call."""
+    stage = make_stage(policy={"on": ["timeout"], "timeout_ms": 2_000})
+    stage.invite()
+    first = stage.expect_request(BOB[0], "INVITE")
+    stage.advance(2_020)
+    stage.take_requests(BOB[0], "INVITE")
+    stage.ring(BOB[1])
+    stage.reply(first, 200)
+    reason = stage.expect_request(BOB[1], "CANCEL").get("Reason")
+    assert reason == 'SIP;cause=200;text="Call completed elsewhere"'
+
+
+def test_cancel_without_state_is_forwarded(stage):
+    """16.10, 16.11 and wire section 2: with attempt 0's branch, which the next hop matches."""
+    call = stage.invite()
+    invite = stage.expect_request(BOB[0], "INVITE")
+    stage.advance(2 * WHOLE)
+    stage.waiting.clear()
+    call.cancel()
+    cancel = stage.expect_request(BOB[0], "CANCEL")
+    assert cancel.branch == invite.branch
+    stage.reply(cancel, 481)
+    stage.expect_response(481, "CANCEL")
+    assert stage.rig.live() == []

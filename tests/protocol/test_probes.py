@@ -1,0 +1,251 @@
+"""OPTIONS probes on the virtual clock: rounds, jitter, repetitions, what counts as life (wire section 4)."""
+
+from itertools import pairwise
+
+import pytest
+
+from fastsip._core.tables import DEFAULT_ACCEPT
+from tests.protocol.script import BOB, TICK, Stage
+
+PROBE = {
+    "interval_ms": 30_000,
+    "timeout_ms": 2_000,
+    "rise": 1,
+    "fall": 2,
+    "from_uri": "sip:prober@10.0.0.254",
+}
+LATE = 20  # probes that are due within so many ms go out together
+
+
+@pytest.fixture
+def probing(make_stage):
+    return lambda **changes: make_stage(
+        destinations=changes.pop("destinations", 1), probe={**PROBE, **changes}
+    )
+
+
+def next_probe(stage: Stage, within: int = 60_000):
+    """Advances until the first destination is probed."""
+    while within > 0:
+        stage.collect()
+        found = stage.take_requests(BOB[0], "OPTIONS")
+        if found:
+            return found[0]
+        before = stage.rig.sent_count
+        while stage.rig.sent_count == before and within > 0:
+            stage.rig.advance(4)
+            within -= 4
+    raise AssertionError(f"no probe within {within} ms")
+
+
+def let_fail(stage: Stage) -> None:
+    """One probe times out."""
+    next_probe(stage)
+    stage.advance(2_000 + LATE)
+    stage.waiting.clear()
+
+
+def test_first_round_goes_out_within_a_second(probing):
+    stage = probing(destinations=8)
+    stage.advance(1_000 + LATE)
+    assert {message.to for message in stage.waiting if message.method == "OPTIONS"} == set(BOB)
+
+
+def test_probe_is_a_plain_options(probing):
+    """11.1: from the listener's own address, with a branch and a Call-ID of its own."""
+    probe = next_probe(probing())
+    assert probe.uri == f"sip:{BOB[0][0]}:{BOB[0][1]}"
+    assert probe.get("From").startswith("<sip:prober@10.0.0.254>;tag=")
+    assert probe.get("To") == f"<{probe.uri}>"
+    assert probe.get("Max-Forwards") == "70"
+    assert probe.via.startswith("SIP/2.0/UDP 10.0.0.254:5060;branch=z9hG4bK")
+    assert (probe.cseq_method, probe.body) == ("OPTIONS", b"")
+
+
+def test_method_and_sender_are_configured(probing):
+    probe = next_probe_of(probing(method="NOTIFY", from_uri="sip:x@y"), "NOTIFY")
+    assert probe.get("From").startswith("<sip:x@y>")
+
+
+def next_probe_of(stage: Stage, method: str):
+    stage.advance(1_000 + LATE)
+    return stage.take_requests(BOB[0], method)[0]
+
+
+def test_rounds_are_an_interval_apart_with_jitter(probing):
+    """Between 90 % and 110 %: two nodes that were started together do not stay together."""
+    stage = probing()
+    times = []
+    for _ in range(12):
+        probe = next_probe(stage)
+        stage.reply(probe, 200)
+        times.append(probe.at)
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert all(27_000 <= gap <= 33_000 + LATE + TICK for gap in gaps), gaps
+    assert len(set(gaps)) > 3
+
+
+def test_destinations_are_not_probed_all_at_once(probing):
+    stage = probing(destinations=8)
+    stage.advance(1_000 + LATE)
+    firsts = {message.to: message.at for message in reversed(stage.waiting)}
+    assert len(set(firsts.values())) > 2
+
+
+def test_answer_makes_it_up(probing):
+    stage = probing()
+    stage.reply(next_probe(stage), 200)
+    assert stage.health(0) == "up"
+    assert stage.cells.read(0).probes_sent == 1
+    assert stage.rig.live() == []
+
+
+def test_round_trip_time_is_kept(probing):
+    stage = probing()
+    probe = next_probe(stage)
+    stage.advance(probe.at + 40 - stage.now)
+    stage.reply(probe, 200)
+    assert stage.cells.read(0).rtt_us == 40_000
+
+
+def test_repetitions_within_the_timeout(probing):
+    """As every request over UDP: after T1, then 2 T1; the same branch, and nothing after the timeout."""
+    stage = probing()
+    first = next_probe(stage)
+    stage.advance(4_000)
+    again = stage.take_requests(BOB[0], "OPTIONS")
+    assert [0 <= m.at - first.at - at <= 2 * LATE for m, at in zip(again, (500, 1_500), strict=True)] == [
+        True,
+        True,
+    ]
+    assert {m.branch for m in again} == {first.branch}
+
+
+@pytest.mark.parametrize("fall", [1, 2, 3])
+def test_fall(probing, fall):
+    """So many failures in a row; before that it is trying."""
+    stage = probing(fall=fall)
+    for _ in range(fall - 1):
+        let_fail(stage)
+        assert stage.health(0) == "trying"
+    let_fail(stage)
+    assert stage.health(0) == "down"
+    assert stage.counter("probe_failures") == fall
+
+
+@pytest.mark.parametrize("rise", [1, 2, 3])
+def test_rise(probing, rise):
+    """So many answers in a row bring it back."""
+    stage = probing(fall=1, rise=rise)
+    let_fail(stage)
+    for _ in range(rise - 1):
+        stage.reply(next_probe(stage), 200)
+        assert stage.health(0) == "down"
+    stage.reply(next_probe(stage), 200)
+    assert stage.health(0) == "up"
+
+
+def test_success_in_between_starts_anew(probing):
+    stage = probing(fall=2)
+    let_fail(stage)
+    stage.reply(next_probe(stage), 200)
+    let_fail(stage)
+    assert stage.health(0) == "trying"
+
+
+@pytest.mark.parametrize("code", [200, 401, 403, 404, 405, 486, 501, 600])
+def test_accepted_by_default(probing, code):
+    """Any final response: many gateways answer OPTIONS with 403, 405 or 501."""
+    stage = probing(fall=1)
+    stage.reply(next_probe(stage), code)
+    assert stage.health(0) == "up"
+
+
+@pytest.mark.parametrize("code", [408, 500, 503, 504])
+def test_refused_by_default(probing, code):
+    stage = probing(fall=1)
+    stage.reply(next_probe(stage), code)
+    assert stage.health(0) == "down"
+    assert stage.cells.read(0).last_code == code
+    assert code not in DEFAULT_ACCEPT
+
+
+def test_accept_as_configured(probing):
+    stage = probing(fall=1, accept=(200,))
+    stage.reply(next_probe(stage), 404)
+    assert stage.health(0) == "down"
+
+
+def test_provisional_is_no_answer(probing):
+    stage = probing(fall=1)
+    stage.reply(next_probe(stage), 100)
+    assert stage.health(0) == "unknown"
+    stage.advance(2_000 + LATE)
+    assert stage.health(0) == "down"
+
+
+def test_timeout_is_never_a_code(probing):
+    """408 in `accept` is an answer of the destination; silence is still silence."""
+    stage = probing(fall=1, accept=(200, 408))
+    let_fail(stage)
+    assert stage.health(0) == "down"
+
+
+def test_late_and_repeated_answers_count_nothing(probing):
+    stage = probing(fall=2, rise=2)
+    probe = next_probe(stage)
+    stage.advance(2_000 + LATE)
+    stage.waiting.clear()
+    assert stage.health(0) == "trying"
+    stage.reply(probe, 200)
+    stage.nothing_sent()
+    assert stage.health(0) == "trying"
+
+
+def test_forged_answer_counts_nothing(probing):
+    """Another branch with the hint of a probe."""
+    stage = probing(fall=1)
+    probe = next_probe(stage)
+    forged = stage.response(probe, 503)
+    branch = probe.branch
+    forged.headers[0] = ("Via", probe.via.replace(branch, branch[:-1] + ("a" if branch[-1] != "a" else "b")))
+    stage.inject(forged, ("192.0.2.66", 5060))
+    assert stage.health(0) == "unknown"
+    stage.reply(probe, 200)
+    assert stage.health(0) == "up"
+
+
+@pytest.mark.parametrize(
+    "mode, wanted", [("all", True), ("only-failed", False), ("marked", False), ("none", False)]
+)
+def test_modes_of_a_healthy_one(probing, mode, wanted):
+    stage = probing(mode=mode)
+    stage.advance(35_000)
+    assert bool(stage.take_requests(BOB[0], "OPTIONS")) is wanted
+
+
+def test_disabled_one_is_left_alone(probing):
+    stage = probing()
+    stage.cells.set_admin(0, 2)
+    stage.quiet(70_000)
+
+
+def test_health_events_of_probes(probing):
+    stage = probing(fall=1)
+    let_fail(stage)
+    stage.reply(next_probe(stage), 200)
+    assert [(event.reason, event.status) for event in stage.rig.events()] == [("down", 408), ("up", 200)]
+
+
+def test_shards_share_the_work(scratch):
+    """Each destination is probed by one shard, whose answers come back to it."""
+    from fastsip._core.rig import Rig
+    from tests.protocol.script import make_table, read_sent
+
+    table, cells = make_table(destinations=6, probe=PROBE)
+    probed = []
+    for shard in range(3):
+        rig = Rig(scratch / f"run{shard}", table, cells, 64, shard=shard, shard_count=3)
+        rig.advance(1_000 + LATE)
+        probed += {read_sent(record).to for record in rig.sent()}
+    assert sorted(probed) == BOB[:6]

@@ -1,0 +1,65 @@
+"""A router with one thing more: on SIGUSR1 a thread of it holds the GIL for two seconds.
+
+    python tests/system/gil_router.py CONFIG
+
+Rule R1 says that calls then go on as if nothing were.  usleep called through PyDLL
+keeps the GIL, as a hook in a tight loop of some C library would.  What is said on
+stderr: "gil: held", with the longest pause that another Python thread saw.
+
+Run by test_gil and by bench.gil_hold, never by the product.
+"""
+
+import ctypes
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+HOLD_US = 2_000_000
+BEAT_S = 0.01
+
+
+class Pulse(threading.Thread):
+    """Another Python thread, and the longest time for which it did not run."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.longest_s = 0.0
+
+    def run(self) -> None:
+        last = time.monotonic()
+        while True:
+            time.sleep(BEAT_S)
+            now = time.monotonic()
+            self.longest_s = max(self.longest_s, now - last)
+            last = now
+
+
+def hold_on_demand(pulse: Pulse) -> None:
+    """Waits for SIGUSR1, holds, reports, for ever."""
+    usleep = ctypes.PyDLL(None).usleep
+    while True:
+        signal.sigwait({signal.SIGUSR1})
+        pulse.longest_s = 0.0
+        usleep(HOLD_US)
+        time.sleep(10 * BEAT_S)  # the pulse runs again and sees how long it did not
+        print(f"gil: held {pulse.longest_s:.3f}", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    # Before any thread is there, so that all of them leave the signal to the one that waits for it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    pulse = Pulse()
+    pulse.start()
+    threading.Thread(target=hold_on_demand, args=(pulse,), daemon=True).start()
+    from fastsip.config import load
+    from fastsip.router import run
+
+    return run(load(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

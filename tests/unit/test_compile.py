@@ -1,0 +1,255 @@
+"""fastsip.routing.compile: a configuration as the table that the kernels see, through their own doors."""
+
+import pytest
+
+from fastsip._core import policies, rules
+from fastsip._core.cells import Cells
+from fastsip._core.chooser import Chooser
+from fastsip.config import load_text
+from fastsip.dispatcher.registry import Registry
+from fastsip.routing import compile as compiling
+from fastsip.routing.compile import compile_table, derive_key, policy_fields, split_host
+
+TEXT = """
+[router]
+domains = ["sip.example.net", "pbx.example.net:5070"]
+secret = "env:FASTSIP_TEST_SECRET"
+
+[[listen]]
+uri = "udp:192.0.2.1:5060"
+tag = "public"
+advertise = "edge.example.net:5080"
+
+[[listen]]
+uri = "udp:[2001:db8::1]:5062"
+tag = "six"
+
+[set.media]
+algorithm = "call-id"
+limit = 3
+destinations = [
+  { id = "ms1", uri = "sip:192.0.2.21", weight = 3 },
+  { id = "ms2", uri = "sip:192.0.2.22:5070", priority = 5, max_load = 40 },
+  { id = "ms3", uri = "sip:[2001:db8::23]:5060" },
+]
+
+[set.spare]
+algorithm = "priority"
+destinations = ["sip:192.0.2.31", "sip:192.0.2.32"]
+
+[failure.next]
+on = [500, "4xx", "timeout"]
+timeout = "2s"
+ring = "50s"
+mark = { timeout = "down", 500 = "suspect" }
+exhausted = "404 No destination"
+then = "spare"
+
+[[route]]
+name = "denied"
+when = { user = ["blocked"], not = { source = ["10.0.0.0/8"] } }
+reply = "403 Not here"
+
+[[route]]
+name = "eights"
+when = { method = ["INVITE"], user_prefix = ["8"], listen = "public" }
+to = "media"
+failure = "next"
+
+[[route]]
+name = "tagged"
+when = { header = { X-Kind = ["a", "b"] }, to_tag = true }
+to = "media"
+record_route = false
+ruri = "host"
+
+[[route]]
+name = "rest"
+to = "spare"
+"""
+
+PROBED = """
+[[listen]]
+uri = "udp:192.0.2.1:5060"
+[set.media]
+probe = { interval = "7s", fall = 3, accept = ["2xx", 404] }
+destinations = ["sip:192.0.2.21"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def secret(monkeypatch):
+    monkeypatch.setenv("FASTSIP_TEST_SECRET", "0123456789abcdef0123456789abcdef")
+
+
+@pytest.fixture
+def registry(scratch):
+    with Registry(scratch) as opened:
+        yield opened
+
+
+def read(text=TEXT):
+    return load_text(text, "test.toml", make_secret=False)
+
+
+def request(user="8100", method="INVITE", to_tag="", headers=()):
+    lines = [
+        f"{method} sip:{user}@example.net SIP/2.0",
+        "Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKa",
+        "Max-Forwards: 70",
+        "From: <sip:a@example.net>;tag=1",
+        f"To: <sip:b@example.net>{';tag=' + to_tag if to_tag else ''}",
+        "Call-ID: 1@a",
+        f"CSeq: 1 {method}",
+        *headers,
+        "Content-Length: 0",
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode()
+
+
+# ---------------------------------------------------------------- rules
+
+
+@pytest.mark.parametrize(
+    "text, source, listener, wanted",
+    [
+        (request("blocked"), "192.0.2.99", 0, "denied"),
+        (request("blocked"), "10.1.2.3", 0, "rest"),
+        (request("8100"), "192.0.2.99", 0, "eights"),
+        (request("8100"), "192.0.2.99", 1, "rest"),
+        (request("8100", "MESSAGE"), "192.0.2.99", 0, "rest"),
+        (request("7", "BYE", "t", ["X-Kind: b"]), "192.0.2.99", 0, "tagged"),
+        (request("7", "BYE", "t", ["X-Kind: c"]), "192.0.2.99", 0, "rest"),
+        (request("7", "BYE", "", ["X-Kind: b"]), "192.0.2.99", 0, "rest"),
+    ],
+)
+def test_rules_stand_in_the_order_of_the_file(registry, text, source, listener, wanted):
+    config = read()
+    table = compile_table(config, registry, Cells(16), 1)
+    assert config.rules[rules.match(table, text, source, listener)].name == wanted
+
+
+def test_what_is_ours_are_listeners_domains_and_advertised_names(registry):
+    table = compile_table(read(), registry, Cells(16), 1)
+    ours = [
+        (b"192.0.2.1", 5060),
+        (b"2001:db8::1", 5062),
+        (b"edge.example.net", 5080),
+        (b"sip.example.net", 5060),
+        (b"pbx.example.net", 5070),
+    ]
+    assert [rules.own(table, host, port) for host, port in ours] == [True] * len(ours)
+    others = [
+        (b"192.0.2.1", 5061),
+        (b"pbx.example.net", 5060),
+        (b"edge.example.net", 5060),
+        (b"example.net", 0),
+    ]
+    assert [rules.own(table, host, port) for host, port in others] == [False] * len(others)
+
+
+@pytest.mark.parametrize(
+    "text, wanted",
+    [
+        ("sip.example.net", ("sip.example.net", 5060)),
+        ("sip.example.net:5070", ("sip.example.net", 5070)),
+        ("192.0.2.1", ("192.0.2.1", 5060)),
+        ("192.0.2.1:6000", ("192.0.2.1", 6000)),
+        ("[2001:db8::1]:5062", ("2001:db8::1", 5062)),
+        ("[2001:db8::1]", ("2001:db8::1", 5060)),
+        ("2001:db8::1", ("2001:db8::1", 5060)),
+    ],
+)
+def test_a_host_and_its_port(text, wanted):
+    assert split_host(text) == wanted
+
+
+# ---------------------------------------------------------------- sets
+
+
+def members(table, index, registry):
+    """Names of the set's destinations in the table's order, with (weight, priority)."""
+    return [registry.name(id)[1] for _, id, *_ in table.members(index)]
+
+
+def test_sets_and_their_destinations(registry):
+    cells = Cells(16)
+    table = compile_table(read(), registry, cells, 1)
+    assert members(table, 0, registry) == ["ms2", "ms1", "ms3"]  # the highest priority first
+    assert members(table, 1, registry) == ["spare/sip:192.0.2.31", "spare/sip:192.0.2.32"]
+    lines = {registry.name(cells.owner(line))[1]: line for line in cells.assigned.values()}
+    assert len(lines) == 5 and set(lines) == {"ms1", "ms2", "ms3", *members(table, 1, registry)}
+
+
+def test_choices_follow_the_algorithm_of_the_set(registry):
+    table = compile_table(read(), registry, Cells(16), 1)
+    chooser = Chooser(table, table_cells := Cells(16), 0)
+    assert table_cells.count == 16
+    ids = {name: registry.find("destination", name) for name in ("ms1", "ms2", "ms3")}
+    assert set(chooser.choose_many(0, range(50), 1)) == {ids["ms2"]}  # the tier above
+    tried = [ids["ms2"]]
+    shares = [chooser.choose(0, key * 2_654_435_761, tried, 1) for key in range(2_000)]
+    assert 0.65 < shares.count(ids["ms1"]) / 2_000 < 0.85  # three of four
+    assert set(shares) == {ids["ms1"], ids["ms3"]}
+
+
+def test_a_reload_keeps_ids_cells_and_choices(registry):
+    """Written in another order, with one more and one less: what stays has its id, its line and its calls."""
+    cells = Cells(32)
+    before = compile_table(read(), registry, cells, 1)
+    ids = {name: registry.find("destination", name) for name in ("ms1", "ms2", "ms3")}
+    lines = dict(cells.assigned)
+    text = TEXT.replace(
+        '  { id = "ms1", uri = "sip:192.0.2.21", weight = 3 },\n',
+        '  { id = "ms9", uri = "sip:192.0.2.29" },\n',
+    )
+    after = compile_table(read(text), registry, cells, 2)
+    assert after.version == 2
+    assert {name: registry.find("destination", name) for name in ids} == ids
+    assert registry.find("destination", "ms9") not in ids.values()
+    assert {id: line for id, line in cells.assigned.items() if id in lines} == lines
+    seeds = [{id: seed for _, id, *_, seed in table.members(0)} for table in (before, after)]
+    for name in ("ms2", "ms3"):
+        assert seeds[0][ids[name]] == seeds[1][ids[name]]
+
+
+# ---------------------------------------------------------------- policies and probes
+
+
+def test_a_policy_arrives_as_it_was_written():
+    fields = policy_fields(read().policy_named("next"), {"media": 0, "spare": 1})
+    del fields["then_set"]  # the table's, as are the reasons of replies
+    fields |= {key: fields[key][0] for key in ("exhausted", "unavailable")}
+    packed = policies.pack_policy(7, **fields)
+    assert policies.wants(packed, "timeout") and policies.wants(packed, code=500)
+    assert policies.wants(packed, code=486) and not policies.wants(packed, code=503)
+    assert not policies.wants(packed, "ring")
+    assert policies.mark_for(packed, "timeout") == "down" and policies.mark_for(packed, code=500) == "suspect"
+
+
+def test_times_and_replies_of_a_policy():
+    fields = policy_fields(read().policy_named("next"), {"media": 0, "spare": 1})
+    assert (fields["timeout_ms"], fields["ring_ms"], fields["then_set"]) == (2_000, 50_000, 1)
+    assert fields["exhausted"] == (404, "No destination") and fields["unavailable"][0] in (500, 503)
+
+
+def test_probes_arrive_with_their_codes():
+    config = read(PROBED)
+    (destination,) = config.set_named("media").destinations
+    fields = compiling.probe_fields(destination.probe)
+    assert (fields["interval_ms"], fields["fall"], fields["method"]) == (7_000, 3, "OPTIONS")
+    assert 200 in fields["accept"] and 299 in fields["accept"] and 404 in fields["accept"]
+    assert 403 not in fields["accept"] and 500 not in fields["accept"]
+    assert compiling.probe_fields(None) is None
+
+
+# ---------------------------------------------------------------- keys
+
+
+def test_keys_differ_by_purpose_and_by_secret():
+    secrets, purposes = (b"a" * 16, b"b" * 16), ("branch", "set media")
+    keys = {derive_key(secret, purpose) for secret in secrets for purpose in purposes}
+    assert len(keys) == 4 and {len(key) for key in keys} == {16}
+    assert derive_key(b"a" * 16, "branch") == derive_key(b"a" * 16, "branch")
