@@ -19,6 +19,19 @@ typedef struct {
     uint32_t *slot;           /* the call that has this line now */
 } call_ids_t;
 
+/* Eight hex digits in lower case; 0 when they are not. */
+static inline int read_hex(const char *at, uint32_t *value)
+{
+    *value = 0;
+    for (int i = 0; i < 8; i++) {
+        int c = at[i], digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0)
+            return 0;
+        *value = *value << 4 | (uint32_t)digit;
+    }
+    return 1;
+}
+
 static inline char *read_whole(const char *path, size_t *size)
 {
     FILE *file = fopen(path, "r");

@@ -178,19 +178,6 @@ static inline char *put_hex(char *to, uint32_t value)
     return to;
 }
 
-/* Eight hex digits in lower case; 0 when they are not. */
-static inline int read_hex(const char *at, uint32_t *value)
-{
-    *value = 0;
-    for (int i = 0; i < 8; i++) {
-        int c = at[i], digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-        if (digit < 0)
-            return 0;
-        *value = *value << 4 | (uint32_t)digit;
-    }
-    return 1;
-}
-
 /* ------------------------------------------------------------ counters */
 
 /* Counters live in a file that the runner maps: it reads them at the same
