@@ -14,30 +14,29 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.branches cimport end_branch, keep_ack, make_branch, read_request, send_ack, send_cancel, send_request
-from fastsip._core.core cimport (EVENT_EXHAUSTED, EVENT_FAILOVER, EVENT_HEALTH, N_ABANDONED, N_CANCELS, N_EXHAUSTED,
-                                 N_FAILOVERS, N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES, arm_slot, count,
-                                 emit_event, find_destination, find_policy, find_set, take_scratch)
-from fastsip._core.values cimport parse_number
-from fastsip._core.policies cimport policy_mark, policy_wants
-from fastsip._core.select cimport (HEALTH_UP, cell_health, cell_t, choose, count_usable, is_usable, mark_down,
-                                   mark_failed, mark_succeeded)
+from fastsip._core.core cimport (EVENT_EXHAUSTED, EVENT_FAILOVER, N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS,
+                                 N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES, arm_slot, count,
+                                 emit_event, find_policy, find_set, take_scratch)
+
+from fastsip._core.policies cimport policy_wants
+from fastsip._core.select cimport choose
 from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_MOVED_ON, KIND_CLIENT_INVITE, KIND_FREE,
                                   KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED,
-                                  SERVER_DECIDED, SERVER_MARKED, SERVER_PROGRESSED, begin_block, block_t, commit,
-                                  drop_block, end_block, first_child_of, is_server, next_child_of, record_of,
-                                  record_t, slot_at, slot_t, word_kind, word_owes, word_state, write_tried)
+                                  SERVER_DECIDED, SERVER_PROGRESSED, begin_block, block_t, commit, drop_block,
+                                  end_block, first_child_of, is_server, next_child_of, record_of, record_t, slot_at,
+                                  slot_t, word_kind, word_owes, word_state, write_tried)
 from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_IT, CANCEL_PENDING, CLIENT_ACCEPTED,
                                          CLIENT_COMPLETED, CLIENT_ENDED, CLIENT_PROCEEDING, END, END_CLOCK, EXPIRE,
                                          GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, PHASE_CLOCKS, RESEND,
                                          RETRANSMIT, SEND_ACK, SEND_CANCEL, SEND_FAILED, SLOW, STOP, client_step,
                                          step_t)
+from fastsip._core.health cimport note_failure, note_success
 from fastsip._core.parser cimport first_of
 from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, HOST_IPV6, H_REASON,
-                                  H_RETRY_AFTER, MARK_DOWN, MARK_NONE, MAX_ATTEMPTS, NO_HEADER, OK,
-                                  POLICY_AFTER_PROGRESS, POLICY_MARK_LAST, RURI_HOST, RURI_URI, addr_t, destination_t,
-                                  message_t, policy_copy_t, set_t, span_t, uri_t)
-from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, keep_best, pass_final,
-                                     pass_provisional, pass_success, send_best, send_own, set_server_flag)
+                                  MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, RURI_HOST, RURI_URI, addr_t,
+                                  destination_t, message_t, policy_copy_t, uri_t)
+from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, forget_best, keep_best, pass_final,
+                                     pass_provisional, pass_success, send_best, send_own)
 from fastsip._core.uri cimport parse_uri
 from fastsip._core.write cimport put
 
@@ -150,73 +149,6 @@ cdef uint32_t read_any_request(core_t *core, uint32_t parent) noexcept nogil:
     return NO_SLOT
 
 
-# ---------------------------------------------------------------- health by calls (wire section 4)
-
-cdef void emit_health(core_t *core, uint32_t destination_id, int change, uint32_t code) noexcept nogil:
-    if change:
-        emit_event(core, EVENT_HEALTH, destination_id, change, code, 0, NULL, 0)
-
-
-cdef void note_success(core_t *core, const slot_t *branch, uint32_t status) noexcept nogil:
-    """Where probes decide, a call that is answered proves nothing that they do not find out."""
-    cdef int d = find_destination(core.table, branch.identity.client.destination_id,
-                                  branch.identity.client.destination_hint)
-    cdef cell_t *cell
-    if d < 0:
-        return
-    cell = &core.cells[core.table.destinations[d].cell]
-    if cell_health(cell) != HEALTH_UP and core.table.destinations[d].probe.interval_ms == 0:
-        emit_health(core, branch.identity.client.destination_id,
-                    mark_succeeded(cell, core.table.destinations[d].probe.rise, status, core.now_ms), status)
-
-
-cdef void note_retry_after(core_t *core, cell_t *cell, const set_t *dispatch_set, const message_t *m) noexcept nogil:
-    """A 503 with Retry-After: no new calls until then (wire section 3)."""
-    cdef long long seconds
-    cdef span_t value
-    cdef int i = first_of(m, H_RETRY_AFTER)
-    if i == NO_HEADER:
-        return
-    value.off = m.headers[i].value_off
-    value.len = 0
-    while value.len < m.headers[i].value_len and 48 <= m.buf[value.off + value.len] <= 57:
-        value.len += 1
-    seconds = parse_number(m.buf, value, 9)
-    if seconds > 0:
-        cell.retry_after_ms = core.now_ms + min(<uint64_t>seconds * 1000, dispatch_set.retry_after_max_ms)
-
-
-cdef void note_failure(core_t *core, uint32_t parent, const slot_t *branch, int reason, int status,
-                       const message_t *m) noexcept nogil:
-    """One call takes at most one destination down, and never the last usable one of a set."""
-    cdef slot_t *server = slot_at(core.store, parent)
-    cdef const policy_copy_t *policy = &server.identity.server.policy
-    cdef int mark = policy_mark(policy, reason, status)
-    cdef int d = find_destination(core.table, branch.identity.client.destination_id,
-                                  branch.identity.client.destination_hint)
-    cdef const destination_t *destination
-    cdef cell_t *cell
-    cdef int change
-    cdef int code = status if reason == 0 else 408
-    if d < 0:
-        return
-    destination = &core.table.destinations[d]
-    cell = &core.cells[destination.cell]
-    if status == 503 and m != NULL:
-        note_retry_after(core, cell, &core.table.sets[destination.set_index], m)
-    if mark == MARK_NONE or record_of(server).server.flags & SERVER_MARKED:
-        return
-    if (not policy.flags & POLICY_MARK_LAST and is_usable(core.table, d, core.cells, core.now_ms)
-            and count_usable(core.table, destination.set_index, core.cells, core.now_ms) <= 1):
-        return
-    if mark == MARK_DOWN:
-        change = mark_down(cell, code, core.now_ms)
-    else:
-        change = mark_failed(cell, destination.probe.fall, code, core.now_ms)
-    set_server_flag(core, parent, SERVER_MARKED)
-    emit_health(core, destination.id, change, code)
-
-
 # ---------------------------------------------------------------- the search goes on, or ends
 
 cdef bint may_fail_over(core_t *core, const slot_t *server, int reason, int status) noexcept nogil:
@@ -285,6 +217,28 @@ cdef void decide(core_t *core, uint32_t parent, bint exhausted) noexcept nogil:
         end_silently(core, parent)
 
 
+cdef bint take_back(core_t *core, uint32_t parent) noexcept nogil:
+    """After a 482: two ways led to the same server, so the branch that was given up is the one to wait for.
+
+    It has until 64 T1 after its start to say something; the 482 itself is no answer to anybody.
+    """
+    cdef uint32_t ref = first_child_of(core.store, parent)
+    cdef slot_t *branch
+    cdef record_t record
+    while ref != NO_SLOT and word_state(slot_at(core.store, ref).commit) != ABANDONED:
+        ref = next_child_of(core.store, ref)
+    if ref == NO_SLOT or word_kind(slot_at(core.store, ref).commit) != KIND_CLIENT_INVITE:
+        return False
+    forget_best(core, parent)
+    branch = slot_at(core.store, ref)
+    record = record_of(branch)[0]
+    record.client.flags &= ~<uint8_t>CLIENT_ABANDONED
+    record.client.c_ms = core.now_ms + core.table.clocks.c_ms
+    commit(core.store, ref, KIND_CLIENT_INVITE, CLIENT_PROCEEDING, 0, &record)
+    arm_slot(core, ref, KIND_CLIENT_INVITE, &record)
+    return True
+
+
 cdef void branch_failed(core_t *core, uint32_t parent, uint32_t ref, int reason, int status,
                         const message_t *m) noexcept nogil:
     """A branch is out: reason is a failure_reason, or 0 for the final response `status`."""
@@ -296,6 +250,8 @@ cdef void branch_failed(core_t *core, uint32_t parent, uint32_t ref, int reason,
         return
     wanted = may_fail_over(core, server, reason, status)
     if not record_of(server).server.flags & SERVER_CANCELLED:
+        if reason == 0 and status == 482 and take_back(core, parent):
+            return
         if reason or wanted:
             note_failure(core, parent, branch, reason, status, m)
         if wanted and try_next(core, parent) == OK:
@@ -418,7 +374,7 @@ cdef void set_clocks(core_t *core, const slot_t *branch, const slot_t *server, i
 
 cdef int expiry_reason(core_t *core, int kind, int state, const record_t *record) noexcept nogil:
     """Which clock has run out: the failure_reason, or 0 for Timer C."""
-    if kind != KIND_CLIENT_INVITE or state == CALLING or state == CANCEL_PENDING:
+    if kind != KIND_CLIENT_INVITE or state == CALLING or state == CANCEL_PENDING or record.client.last_status == 0:
         return F_TIMEOUT
     if record.client.expire_ms and core.now_ms >= record.client.expire_ms:
         return F_RING if record.client.last_status > 100 else F_PROGRESS

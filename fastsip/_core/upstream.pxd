@@ -13,6 +13,8 @@ cdef void pass_final(core_t *core, uint32_t ref, const message_t *m) noexcept no
 
 # Keeps a final response of a branch if it is better than the one kept (16.7 item 6).
 cdef void keep_best(core_t *core, uint32_t ref, const message_t *m) noexcept nogil
+# The kept one does not count after all.
+cdef void forget_best(core_t *core, uint32_t ref) noexcept nogil
 # Sends the kept response as the final one.
 cdef void send_best(core_t *core, uint32_t ref) noexcept nogil
 # Sends a final response of our own, made from the request that `core.stored` holds.

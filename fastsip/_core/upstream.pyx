@@ -191,6 +191,16 @@ cdef void keep_best(core_t *core, uint32_t ref, const message_t *m) noexcept nog
     drop_block(&core.pending, ref, &old)
 
 
+cdef void forget_best(core_t *core, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record = record_of(slot)[0]
+    cdef block_t old = record.server.best
+    record.server.best.len = 0
+    record.server.best_status = 0
+    commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+    drop_block(&core.pending, ref, &old)
+
+
 cdef void send_best(core_t *core, uint32_t ref) noexcept nogil:
     cdef record_t record = record_of(slot_at(core.store, ref))[0]
     cdef int status = 500 if record.server.best_status == 503 else record.server.best_status

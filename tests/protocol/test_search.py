@@ -250,9 +250,6 @@ def test_abandoned_branch_lives_after_the_final_answer(abandoned):
     stage.finish()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a 482 that an abandoned branch explains ends the search as any other code"
-)
 def test_482_takes_an_abandoned_branch_back(abandoned):
     """Two ways led to the same server: wait for the first one, forward its 1xx."""
     stage, _, first, second = abandoned
