@@ -1,7 +1,9 @@
 # make run     set up what is missing, build, run config.example.toml
 # make test    the same set-up, then all tests      ARGS="-k config -x" goes to pytest
 # make crash   the crash tests at every store, and deaths during the recovery
-# make build lint bench clean
+# make build lint clean
+# make bench   CPU per call, kernels, parsing: minutes on a quiet machine   ARGS="--rounds 1" goes to bench.load
+# make bench-all   every other measurement, about half an hour; both say where their JSON went
 #
 # Everything is kept in .venv; the set-up runs again when pyproject.toml changes.
 
@@ -18,7 +20,7 @@ needs = $$($(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproje
 	r += [x for e in sys.argv[1:] for x in p["project"]["optional-dependencies"][e]]; \
 	print(*(x.replace(" ", "") for x in r))' $(1))
 
-.PHONY: run test crash build lint bench clean sipp
+.PHONY: run test crash build lint bench bench-all clean sipp
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -40,7 +42,12 @@ lint: $(VENV)/.ready-lint
 	@$(BIN)/mypy --ignore-missing-imports --follow-imports=silent fastsip
 
 bench: build $(VENV)/.ready-bench
-	@$(BIN)/python -m bench.load $(ARGS)
+	@worst=0; $(call measure,load $(ARGS)) $(call measure,micro --quiet) $(call measure,parse_vs_sofia) exit $$worst
+
+bench-all: build $(VENV)/.ready-bench
+	@worst=0; $(call measure,consistency) $(call measure,instructions) $(call measure,order) $(call measure,memory) \
+	$(call measure,shards) $(call measure,capacity) $(call measure,growth) $(call measure,gil_hold) \
+	$(call measure,rounds) exit $$worst
 
 clean:
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
@@ -70,6 +77,9 @@ sipp:
 		$$root apt-get -qq update >/dev/null && $$root apt-get -qq -y install sip-tester >/dev/null; \
 	fi; \
 	command -v sipp >/dev/null || echo "fastsip: SIPp is missing; the tests that need it fail: apt-get install sip-tester" >&2
+
+# One measurement; the worst exit status is kept: 1 = a figure has a remark, 2 = it could not be measured.
+measure = echo "== bench.$(1)"; $(BIN)/python -m bench.$(1) || { s=$$?; test $$worst -ge $$s || worst=$$s; };
 
 define check_system
 missing=; \

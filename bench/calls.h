@@ -38,6 +38,7 @@ enum { TAG_ROOM = 128, TARGET_ROOM = 192, ROUTES_ROOM = 1200, WHEEL = 1 << 16, N
 typedef struct {
     uint32_t generation, next, prev, bucket;
     uint32_t source;          /* which socket */
+    uint32_t line;            /* of the file of Call-IDs, if there is one */
     uint32_t interval_ms;     /* of the next retransmission; 0: none */
     uint64_t started_ns, left_ns, deadline_ms;
     struct sockaddr_in hop;   /* of in-dialog requests */

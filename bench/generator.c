@@ -14,6 +14,7 @@
 #include <getopt.h>
 #include <signal.h>
 
+#include "call_ids.h"
 #include "calls.h"
 #include "report.h"
 #include "routes.h"
@@ -27,10 +28,12 @@ static struct {
     uint32_t sources, slots, hold_ms, cancel_ms, clump_ms, t1_ms, t2_ms, limit_s;
     uint64_t ring_limit_ms;
     const char *user, *counters;
+    uint16_t source_ports[MAX_SOURCES];   /* 0: any */
 } opt = {.rate = 1000, .seconds = 10, .sources = 1, .slots = 1 << 18, .t1_ms = 500, .t2_ms = 4000,
          .limit_s = 120, .ring_limit_ms = 180000, .user = "8001"};
 
 static calls_t calls;
+static call_ids_t call_ids;
 static inbox_t in;
 static outbox_t out;
 static uint64_t *count;
@@ -78,9 +81,8 @@ static char *put_head(char *p, uint32_t i, char transaction, const char *tag, si
     *p++ = '>';
     if (tag_len)
         p = put(PUT(p, ";tag="), tag, tag_len);
-    p = PUT(p, "\r\nCall-ID: ");
-    p = put_hex(put_hex(put_hex(p, i), call->generation), seed);
-    p = PUT(p, "@127.0.0.1\r\nCSeq: ");
+    p = put_call_id(PUT(p, "\r\nCall-ID: "), &call_ids, call, i, seed);
+    p = PUT(p, "\r\nCSeq: ");
     return PUT(put_text(p, cseq), "\r\n");
 }
 
@@ -193,6 +195,9 @@ static void start_call(void)
     }
     call_t *call = &calls.at[i];
     call->source = (uint32_t)(count[n_started] % opt.sources);
+    call->line = (uint32_t)(count[n_started] - 1);
+    if (call_ids.count)
+        call_ids.slot[call->line] = i;
     call->started_ns = now_ns();
     count[n_open]++;
     enter(i, INVITING);
@@ -291,30 +296,16 @@ static void on_cancel_response(uint32_t i, unsigned status)
         calls.at[i].interval_ms = 0;      /* no more CANCELs; the 487 or its timeout decides */
 }
 
-static int read_hex(const char *at, uint32_t *value)
-{
-    *value = 0;
-    for (int i = 0; i < 8; i++) {
-        int c = at[i], digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-        if (digit < 0)
-            return 0;
-        *value = *value << 4 | (uint32_t)digit;
-    }
-    return 1;
-}
-
 static void on_datagram(const char *at, size_t len)
 {
     seen_t seen;
-    uint32_t i, generation, run;
     count[n_received]++;
     if (!scan(at, len, &seen) || seen.status < 100 || seen.status >= MAX_STATUS || seen.vias != 1) {
         count[n_unreadable]++;
         return;
     }
-    if (seen.call_id.len < 24 || !read_hex(seen.call_id.at, &i) || !read_hex(seen.call_id.at + 8, &generation)
-        || !read_hex(seen.call_id.at + 16, &run) || run != seed || i >= calls.used
-        || calls.at[i].generation != generation || calls.at[i].state == FREE) {
+    uint32_t i = find_call(&call_ids, &calls, seen.call_id, seed);
+    if (i == NIL || calls.at[i].state == FREE) {
         count[n_stray]++;
         return;
     }
@@ -491,7 +482,9 @@ static void on_signal(int number)
 static void open_sources(int poll)
 {
     for (uint32_t i = 0; i < opt.sources; i++) {
-        sockets[i] = open_udp(parse_address("127.0.0.1:0"));
+        struct sockaddr_in at = parse_address("127.0.0.1:0");
+        at.sin_port = htons(opt.source_ports[i]);
+        sockets[i] = open_udp(at);
         struct epoll_event want = {.events = EPOLLIN, .data.fd = sockets[i]};
         if (epoll_ctl(poll, EPOLL_CTL_ADD, sockets[i], &want))
             die("epoll");
@@ -518,11 +511,23 @@ static double number(const char *text, double least, double most)
     return value;
 }
 
+static void read_ports(char *list)
+{
+    char *rest = list;
+    opt.sources = 0;
+    for (char *one; (one = strsep(&rest, ","));) {
+        if (opt.sources == MAX_SOURCES)
+            die("too many source ports");
+        opt.source_ports[opt.sources++] = (uint16_t)number(one, 1, 65535);
+    }
+}
+
 static const struct option options[] = {
     {"target", 1, 0, 't'}, {"rate", 1, 0, 'r'}, {"seconds", 1, 0, 's'}, {"calls", 1, 0, 'c'},
     {"ports", 1, 0, 'p'}, {"slots", 1, 0, 'm'}, {"hold-ms", 1, 0, 'h'}, {"cancel-ms", 1, 0, 'x'},
     {"ring-limit-ms", 1, 0, 'g'}, {"t1-ms", 1, 0, '1'}, {"limit-seconds", 1, 0, 'l'}, {"user", 1, 0, 'u'},
-    {"clump-ms", 1, 0, 'k'},     {"counters", 1, 0, 'f'}, {"names", 0, 0, 'n'}, {0, 0, 0, 0}};
+    {"clump-ms", 1, 0, 'k'}, {"counters", 1, 0, 'f'}, {"names", 0, 0, 'n'}, {"call-ids", 1, 0, 'i'},
+    {"source-ports", 1, 0, 'o'}, {0, 0, 0, 0}};
 
 static void read_options(int argc, char **argv)
 {
@@ -543,9 +548,13 @@ static void read_options(int argc, char **argv)
         case 'k': opt.clump_ms = (uint32_t)number(optarg, 0, 1000); break;
         case 'u': opt.user = optarg; break;
         case 'f': opt.counters = optarg; break;
+        case 'i': load_call_ids(&call_ids, optarg); break;
+        case 'o': read_ports(optarg); break;
         case 'n': print_names(names, COUNTER_COUNT); exit(0);
         default: exit(2);
         }
+    if (call_ids.count && (!opt.calls || opt.calls > call_ids.count))
+        opt.calls = call_ids.count;       /* a Call-ID serves one call */
     if (!targets || optind != argc || strlen(opt.user) > 64) {
         fprintf(stderr, "generator: --target is wanted, and nothing but options\n");
         exit(2);

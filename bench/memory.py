@@ -103,7 +103,8 @@ def print_result(name: str, result: dict) -> None:
         f"RSS {busy['rss'] / 1e6:.1f} MB, PSS {busy['pss'] / 1e6:.1f} MB"
     )
     if "bytes_per_lingering" in busy:
-        print(f"{'':>10} lingering {busy['bytes_per_lingering']:.0f} bytes each ({busy['transactions_held']})")
+        lingering, held = busy["bytes_per_lingering"], busy["transactions_held"]
+        print(f"{'':>10} lingering {lingering:.0f} bytes each ({held})")
     for problem in ringing["problems"] + busy["problems"]:
         print(f"! {name}: {problem}")
 

@@ -2,6 +2,8 @@
 
     python -m bench.micro [--only parse,edit] [pyperf's options: --fast, -o FILE, ...]
 
+Without -o the JSON goes into bench/results/.
+
 A kernel takes part by a door: a Python-visible function that runs it `loops` times
 without the GIL and returns how often it went well.  A door that is missing is an
 error, and so is one that returns less than `loops`: a kernel that refuses its
@@ -18,6 +20,8 @@ from dataclasses import dataclass
 import pyperf
 
 from bench.build import HERE
+from bench.load import now, result_path
+from bench.targets import commit
 
 BODY = (
     b"v=0\r\no=bench 3868210021 3868210021 IN IP4 192.0.2.4\r\ns=call\r\nc=IN IP4 192.0.2.4\r\nt=0 0\r\n"
@@ -51,14 +55,29 @@ class Kernel:
     setup: Callable[[], tuple] = tuple
 
 
-# One line per kernel.
+def make_chooser(destinations: int):
+    """A call-id set (weighted rendezvous) of that many destinations."""
+    from bench.consistency import make_table
+    from fastsip._core.cells import Cells
+    from fastsip._core.chooser import Chooser
+
+    return Chooser(make_table(destinations), Cells(destinations), 0)
+
+
+def make_held(kind: str) -> tuple:
+    """100,000 transactions or timers that are there while one is looked up or armed."""
+    return (getattr(importlib.import_module("fastsip._core.bench_doors"), kind)(100_000),)
+
+
+# One line per kernel: edit is what forwarding changes, choose the rendezvous among 10 destinations, match a
+# transaction among 100,000, timer one disarmed and armed again among 100,000.
 KERNELS = (
     Kernel("parse", "fastsip._core.parser_doors:bench_parse", lambda: (INVITE,)),
     Kernel("index", "fastsip._core.parser_doors:bench_index", lambda: (INVITE,)),
-    Kernel("edit", "fastsip._core.edits_doors:bench_edit", lambda: (INVITE,)),
-    Kernel("choose", "fastsip._core.select_doors:bench_choose", lambda: (10,)),
-    Kernel("match", "fastsip._core.store_doors:bench_match", lambda: (100_000,)),
-    Kernel("timer", "fastsip._core.store_doors:bench_timer", lambda: (100_000,)),
+    Kernel("edit", "fastsip._core.bench_doors:bench_edit", lambda: (INVITE,)),
+    Kernel("choose", "fastsip._core.bench_doors:bench_choose", lambda: (make_chooser(10),)),
+    Kernel("match", "fastsip._core.bench_doors:bench_match", lambda: make_held("Transactions")),
+    Kernel("timer", "fastsip._core.bench_doors:bench_timer", lambda: make_held("Timers")),
 )
 
 
@@ -123,8 +142,12 @@ def main() -> int:
     if missing:
         print("bench.micro: doors are missing:\n  " + "\n  ".join(missing), file=sys.stderr)
         return 2
+    if not args.worker and not args.output:
+        args.output = str(result_path("micro", now(), commit()))
     for kernel, door in doors:
         runner.bench_time_func(kernel.name, timer_of(kernel, door))
+    if not args.worker:
+        print(f"written to {args.output}")
     return 0
 
 

@@ -40,6 +40,7 @@ def stage(
     shards: int = 1,
     prefix: tuple[str, ...] = (),
     start_s: float = 20,
+    env: dict[str, str] | None = None,
 ) -> Iterator[Stage]:
     """The started target `name`; it and its callee are on cores 0 and 1 when pinned."""
     target_core, load_core = (0, 1) if pin else (None, None)
@@ -48,7 +49,15 @@ def stage(
         answerer = Answerer([first, second], files, load_core, limit_s)
         stack.callback(answerer.stop)
         site = targets.Site(
-            port, (first, second), files, target_core, shards, limit_s, prefix=prefix, start_s=start_s
+            port,
+            (first, second),
+            files,
+            target_core,
+            shards,
+            limit_s,
+            prefix=prefix,
+            start_s=start_s,
+            env=env or {},
         )
         target = targets.start_target(name, site)
         stack.callback(target.stop)

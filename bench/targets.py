@@ -9,11 +9,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.build import HERE, build
-from bench.processes import Process, answers_options, wait_until
+from bench.processes import Process, RunFailed, answers_options, wait_until
 from bench.procfs import is_bound
 
 KAMAILIO = "/usr/sbin/kamailio"
@@ -31,10 +31,10 @@ STARTED, ENDED = "transactions", "transactions_ended"
 
 @dataclass
 class Site:
-    """Where a target runs: its port, the two destinations, its files, its core."""
+    """Where a target runs: its port, those of its destinations, its files, its core."""
 
     port: int
-    destinations: tuple[int, int]
+    destinations: tuple[int, ...]  # two; fastsip takes any number
     scratch: Path
     core: int | None
     shards: int = 1
@@ -42,6 +42,7 @@ class Site:
     ring_limit_s: int = 180
     prefix: tuple[str, ...] = ()  # valgrind and its options, for instance
     start_s: float = 20  # patience until it answers
+    env: dict[str, str] = field(default_factory=dict)  # more of the target's environment
 
     @property
     def run_dir(self) -> Path:
@@ -70,6 +71,8 @@ def start_floor(site: Site) -> Process:
 
 def start_kamailio(site: Site) -> Process:
     """Debian's Kamailio with peers/kamailio.cfg, one worker per shard, files in the scratch directory."""
+    if not Path(KAMAILIO).exists():
+        raise RunFailed("kamailio is missing: apt-get install kamailio")
     first, second = site.destinations
     listing = site.scratch / "dispatcher.list"
     template = (HERE / "peers" / "dispatcher.list").read_text()
@@ -110,7 +113,7 @@ def start_kamailio(site: Site) -> Process:
 
 
 def write_fastsip_config(site: Site) -> Path:
-    first, second = site.destinations
+    destinations = ", ".join(f'"sip:127.0.0.1:{port}"' for port in site.destinations)
     state_dir = site.scratch / "state"
     for directory in (site.run_dir, state_dir):
         directory.mkdir(exist_ok=True)
@@ -131,7 +134,7 @@ max_transactions = 150000
 [set.media]
 algorithm = "call-id"
 probe = false
-destinations = ["sip:127.0.0.1:{first}", "sip:127.0.0.1:{second}"]
+destinations = [{destinations}]
 
 [failure.next-media]
 on = [500, "timeout"]
@@ -149,6 +152,7 @@ def start_fastsip(site: Site) -> Process:
     argv = [*site.prefix, sys.executable, "-m", "fastsip", "run", str(path)]
     env = {
         **os.environ,
+        **site.env,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
     process = Process(argv, site.scratch / "fastsip.log", site.core, site.limit_s, cwd=site.scratch, env=env)
@@ -161,6 +165,11 @@ TARGETS: dict[str, Callable[[Site], Process]] = {
     "kamailio": start_kamailio,
     "fastsip": start_fastsip,
 }
+
+
+def present() -> list[str]:
+    """The targets that this machine can run."""
+    return [name for name in TARGETS if name != "kamailio" or Path(KAMAILIO).exists()]
 
 
 def start_target(name: str, site: Site) -> Process:

@@ -121,9 +121,8 @@ class Generator:
         counters = scratch / f"{name}.counters"
         self.counters = Counters(program, counters)
         # an unanswered call may take Timer B (32 s), a refused BYE another one
-        self.limit_s = (
-            seconds + 90 + float(options.get("hold_ms", 0)) / 1000 + float(options.get("cancel_ms", 0)) / 1000
-        )
+        waits_ms = sum(float(options.get(name, 0)) for name in ("hold_ms", "cancel_ms", "ring_limit_ms"))
+        self.limit_s = seconds + 90 + waits_ms / 1000
         argv = [
             str(program),
             "--target",

@@ -129,7 +129,7 @@ class Echo(asyncio.DatagramProtocol):
         self._transport = transport
 
     def datagram_received(self, datagram: bytes, source: Address) -> None:
-        if len(datagram) >= 8 and datagram[0] >> 6 == 2:
+        if self._transport and len(datagram) >= 8 and datagram[0] >> 6 == 2:
             self._counts.echoed += 1
             self._transport.sendto(datagram, source)
 
@@ -310,12 +310,12 @@ class Machine(asyncio.DatagramProtocol):
             self.counts.answered += 1  # a re-INVITE is no new call
         leg.sdp_version += 1
         body = self._sdp(request, leg.sdp_version)
-        transaction.answer = self._response(
+        answer = transaction.answer = self._response(
             request, 200, leg.tag, [self._contact, ("Allow", ALLOW), SDP_TYPE], body
         )
         leg.unacked[request.cseq] = transaction
         transaction.repeater = Repeater(
-            lambda: self._send(transaction.answer, request),
+            lambda: self._send(answer, request),
             self._t1_s,
             self._t2_s,
             lambda: self._miss_ack(leg),

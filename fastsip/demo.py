@@ -282,7 +282,8 @@ class Caller(asyncio.DatagramProtocol):
         call = self.calls.get(request.call_id)
         ends = request.method == "BYE"
         answer = make_response(request, 200 if ends and call else 481)
-        self._transport.sendto(answer.to_bytes(), response_address(request.via, request.source))
+        if self._transport:
+            self._transport.sendto(answer.to_bytes(), response_address(request.via, request.source))
         if ends and call:
             call.end()
 
@@ -321,6 +322,7 @@ class RouterChild:
             raise DemoFailed(f"the router {why}; it said:\n{self.said}")
 
     async def _read(self) -> None:
+        assert self._process and self._process.stderr, "start() has made both"
         async for line in self._process.stderr:
             text = line.decode(errors="replace").rstrip()
             self.lines = [*self.lines[1 - STDERR_LINES :], text]
@@ -333,6 +335,7 @@ class RouterChild:
 
     async def died(self) -> None:
         """Returns when the process has ended, for whatever reason."""
+        assert self._process, "start() has made it"
         await self._process.wait()
 
     async def stop(self) -> None:

@@ -58,7 +58,7 @@ class Message:
     reason: str = ""
     headers: Headers = field(default_factory=list)
     body: bytes = b""
-    source: Address | None = None  # who sent it; set by the receiver
+    source: Address = ("", 0)  # who sent it; set by the receiver
     at: float = 0.0  # the receiver's clock, seconds
 
     @property
@@ -143,7 +143,7 @@ class Message:
 # ---------------------------------------------------------------- reading
 
 
-def read_message(datagram: bytes, source: Address | None = None, at: float = 0.0) -> Message:
+def read_message(datagram: bytes, source: Address = ("", 0), at: float = 0.0) -> Message:
     """Reads one datagram; NotSip says why it cannot be read.
 
     All of Via, From, To, Call-ID and CSeq must be there and the CSeq must be
@@ -309,7 +309,7 @@ def make_response(
     """
     answer = Message(status=status, reason=reason or REASONS.get(status, ""), body=body)
     vias = request.values("Via")
-    if vias and request.source:
+    if vias and request.source[0]:
         vias[0] = stamp_via(vias[0], request.source)
     answer.headers += [("Via", via) for via in vias]
     if request.method == "INVITE" and 100 < status < 300:

@@ -39,12 +39,24 @@ class StatsFile:
         self.shards = [rows[1 + i] for i in range(shards)]
 
 
-def read(run_dir: str) -> dict[str, int]:
-    """Gauges, and counters summed over the shards; OSError when there is no router's file."""
+def read_rows(run_dir: str | Path) -> tuple[dict, np.ndarray]:
+    """The head, and all rows: gauges first, then one per shard; OSError when there is no router's file."""
     raw = (Path(run_dir) / "stats").read_bytes()
     head = json.loads(raw[:HEAD_BYTES])
-    rows = np.frombuffer(raw, np.uint64, offset=HEAD_BYTES).reshape(1 + head["shards"], COLUMNS)
-    found = {name: int(value) for name, value in zip(head["gauges"], rows[0], strict=False)}
-    sums = rows[1:].sum(axis=0)
-    found.update({name: int(value) for name, value in zip(head["counters"], sums, strict=False)})
-    return found
+    return head, np.frombuffer(raw, np.uint64, offset=HEAD_BYTES).reshape(1 + head["shards"], COLUMNS)
+
+
+def named(names: list[str], row: np.ndarray) -> dict[str, int]:
+    return {name: int(value) for name, value in zip(names, row, strict=False)}
+
+
+def read(run_dir: str | Path) -> dict[str, int]:
+    """Gauges, and counters summed over the shards; OSError when there is no router's file."""
+    head, rows = read_rows(run_dir)
+    return named(head["gauges"], rows[0]) | named(head["counters"], rows[1:].sum(axis=0))
+
+
+def read_shards(run_dir: str | Path) -> list[dict[str, int]]:
+    """The counters of each shard; OSError when there is no router's file."""
+    head, rows = read_rows(run_dir)
+    return [named(head["counters"], row) for row in rows[1:]]

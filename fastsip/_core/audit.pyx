@@ -15,8 +15,8 @@ from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIE
                                   CLIENT_UNREACHABLE, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE,
                                   KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_ACK, OWES_CANCEL, OWES_REQUEST,
                                   OWES_RESPONSE, SERVER_CANCELLED, SERVER_DECIDED, SERVER_MARKED, SERVER_PROGRESSED,
-                                  SLOT_BITS, SLOT_MASK, is_server, partition_t, record_of, record_t, slot_at, slot_t, word_generation,
-                                  word_kind, word_owes, word_state)
+                                  SLOT_BITS, SLOT_MASK, is_server, partition_t, record_of, record_t, slot_at, slot_t,
+                                  word_generation, word_kind, word_owes, word_state)
 from fastsip._core.timers cimport NOT_ARMED
 from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_PENDING, CLIENT_ACCEPTED,
                                          CLIENT_COMPLETED, CLIENT_PROCEEDING, CONFIRMED, SERVER_ACCEPTED,

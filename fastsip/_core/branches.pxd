@@ -27,7 +27,7 @@ cdef int read_request(core_t *core, uint32_t ref) noexcept nogil
 # received (source != NULL) or read back from another branch (source == NULL,
 # `origin` is that branch).  Commits the branch, unpublished; its reference (32 bits), or a code below zero.
 cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
-                     uint32_t origin, const hop_t *hop) noexcept nogil
+                         uint32_t origin, const hop_t *hop) noexcept nogil
 
 # Queues the branch's request block (the ACK, when it holds that).
 cdef void send_request(core_t *core, uint32_t ref) noexcept nogil
@@ -44,6 +44,7 @@ cdef void keep_ack(core_t *core, uint32_t ref, const message_t *response) noexce
 cdef void edit_forwarded(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil
 
 # Writes the edited message (and `trailer` behind it) into a new block of the slot.
-cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_t *trailer, block_t *block) noexcept nogil
+cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_t *trailer,
+                     block_t *block) noexcept nogil
 
 cdef void end_branch(core_t *core, uint32_t ref) noexcept nogil

@@ -12,22 +12,20 @@ bytes), so that the next branch can start from it again.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strlen
 
-from fastsip._core.core cimport N_NO_ROOM, arm_slot, count, find_listener, queue_message, take_scratch
+from fastsip._core.core cimport arm_slot, find_listener, queue_message, take_scratch
 from fastsip._core.edits cimport (clear_edits, edit_delete, edit_insert, edit_replace, take_room,
                                   write_edits)
 from fastsip._core.parser cimport first_of, parse_message, parse_routing, parse_second_via
 from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT, OWES_ACK,
-                                  OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED, SLOT_BITS, begin_block, block_at, block_t, commit,
-                                  drop_block, end_block, give_slot, index_insert, index_remove, link_child,
-                                  record_of, record_t, slot_at, slot_t, take_slot, unlink_child, word_generation, word_kind,
-                                  word_owes, word_state, write_identity)
+                                  OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED, SLOT_BITS, begin_block, block_at,
+                                  block_t, commit, drop_block, end_block, give_slot, index_insert, index_remove,
+                                  link_child, record_of, record_t, slot_at, slot_t, take_slot, unlink_child,
+                                  word_generation, word_kind, word_owes, word_state, write_identity)
 from fastsip._core.timers cimport disarm_timer
 from fastsip._core.transactions cimport CALLING, SERVER_ACCEPTED
-from fastsip._core.types cimport (E_BAD, E_FULL, E_NONE, E_ROOM, H_CALL_ID, H_CSEQ, H_FROM, H_MAX_FORWARDS,
-                                  H_ROUTE, H_TO, H_VIA, M_INVITE, MAX_MESSAGE, NO_HEADER, OK, header_t,
-                                  listener_t, policy_copy_t, via_t)
-from fastsip._core.via cimport (RECEIVED_ROOM, STATELESS, VIA_ROOM, branch_value, write_received, write_record_route,
-                                write_via)
+from fastsip._core.types cimport (E_BAD, E_FULL, E_NONE, E_ROOM, H_CALL_ID, H_FROM, H_MAX_FORWARDS, H_ROUTE, H_TO,
+                                  H_VIA, MAX_MESSAGE, M_INVITE, NO_HEADER, OK, header_t, listener_t, via_t)
+from fastsip._core.via cimport RECEIVED_ROOM, STATELESS, branch_value, write_received, write_record_route, write_via
 from fastsip._core.write cimport put, put_number
 
 cdef enum:
@@ -134,7 +132,8 @@ cdef void edit_forwarded(core_t *core, const message_t *m, const addr_t *source,
     edit_received(core, m, source)
 
 
-cdef void edit_ruri(core_t *core, const message_t *m, uint32_t origin, const hop_t *hop, text_t *original) noexcept nogil:
+cdef void edit_ruri(core_t *core, const message_t *m, uint32_t origin, const hop_t *hop,
+                    text_t *original) noexcept nogil:
     """The new Request-URI; `original` becomes what the caller asked for, if that differs."""
     cdef slot_t *slot
     cdef const block_t *block
@@ -184,7 +183,7 @@ cdef void first_clocks(core_t *core, int kind, const hop_t *hop, record_t *recor
 
 
 cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
-                     uint32_t origin, const hop_t *hop) noexcept nogil:
+                         uint32_t origin, const hop_t *hop) noexcept nogil:
     cdef slot_t *server = slot_at(core.store, parent)
     cdef int kind = KIND_CLIENT_INVITE if server.method == M_INVITE else KIND_CLIENT_OTHER
     cdef uint32_t ref = take_slot(core.store, parent >> SLOT_BITS, True)

@@ -11,7 +11,7 @@ from libc.string cimport memcmp, memcpy
 from fastsip._core.edits cimport write_edits
 from fastsip._core.net cimport SEND_BATCH, outgoing_t, take_outgoing
 from fastsip._core.ring cimport push_begin, push_done, wake
-from fastsip._core.slots cimport (NO_SLOT, PENDING_BLOCKS, is_server, slot_at, slot_t, word_generation)
+from fastsip._core.slots cimport NO_SLOT, PENDING_BLOCKS, is_server, slot_at, word_generation
 from fastsip._core.timers cimport arm_timer, disarm_timer
 from fastsip._core.types cimport E_NONE, E_ROOM, MAX_MESSAGE, addr_t, flow_t, listener_t, message_t, table_t
 

@@ -15,7 +15,7 @@ the few Python functions at the end.
 
 from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
-from fastsip._core.types cimport E_BAD, OK
+from fastsip._core.types cimport E_BAD, OK, PARTITIONS
 
 cdef extern from "endian.h" nogil:
     uint64_t le64toh(uint64_t word)
@@ -245,6 +245,11 @@ def siphash(key: bytes, text: bytes) -> int:
     cdef uint64_t words[2]
     read_key(key, words)
     return hash_text(words, text, <uint32_t>len(text))
+
+
+def partition_of_call(key: bytes, call_id: bytes) -> int:
+    """The partition of a call in the store that was made with this key (see slots.partition_of)."""
+    return siphash(key, call_id) & (PARTITIONS - 1)
 
 
 def siphash_pieces(key: bytes, pieces, lower: bool = False) -> int:

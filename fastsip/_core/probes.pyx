@@ -19,7 +19,7 @@ from fastsip._core.hashing cimport mix, write_base32
 from fastsip._core.select cimport (ADMIN_DISABLED, HEALTH_DOWN, HEALTH_TRYING, cell_health, cell_t, mark_failed,
                                    mark_succeeded)
 from fastsip._core.slots cimport NO_SLOT, SLOT_BITS, SLOT_MASK, partition_of
-from fastsip._core.types cimport OK, PARTITIONS, destination_t, flow_t, listener_t, text_t
+from fastsip._core.types cimport OK, PARTITIONS, destination_t, flow_t, listener_t
 from fastsip._core.via cimport PROBE, VIA_ROOM, read_hint, write_via
 from fastsip._core.write cimport put, put_number
 
@@ -50,8 +50,8 @@ cdef bint is_wanted(const destination_t *d, const cell_t *cell) noexcept nogil:
 
 cdef void make_call_id(core_t *core, char *text) noexcept nogil:
     """13 letters whose partition this shard serves, so that the answer is handed to it; bounded by chance alone."""
-    cdef int tries
-    for tries in range(64 * PARTITIONS):
+    cdef int _
+    for _ in range(64 * PARTITIONS):
         write_base32(random_word(core), 64, text)
         if partition_of(core.store, text, ID_LETTERS) % core.shard_count == core.shard:
             return

@@ -6,7 +6,7 @@ our hint, else by the index, else statelessly where wire section 2 allows it.
 Never answers an ACK.  Called by shard with datagrams of calls that it owns.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.branches cimport edit_forwarded, hop_t, read_request
@@ -20,17 +20,16 @@ from fastsip._core.responses cimport process_response
 from fastsip._core.routing cimport aim_by_route, cut_routes, read_route, route_t, selection_key
 from fastsip._core.rules cimport is_own, match_rules
 from fastsip._core.search cimport aim_at, branch_input, cancel_search, choose_next, start_branch
-from fastsip._core.slots cimport (KIND_CLIENT_INVITE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_REQUEST,
-                                  give_slot, index_find, index_insert, is_server, partition_of, slot_at, slot_t,
-                                  take_slot, word_generation, word_kind, write_identity)
+from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_REQUEST, give_slot, index_find,
+                                  index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
+                                  word_kind, write_identity)
 from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
-from fastsip._core.types cimport (ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, E_SCHEME,
-                                  H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER,
-                                  M_SUBSCRIBE, NO_HEADER, OK, addr_t, flow_t, message_t, policy_copy_t, rule_t,
-                                  set_t, uri_t)
+from fastsip._core.types cimport (ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, H_PROXY_REQUIRE,
+                                  M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK,
+                                  addr_t, flow_t, message_t, policy_copy_t, rule_t, set_t, uri_t)
 from fastsip._core.upstream cimport send_own, server_input
 from fastsip._core.uri cimport parse_uri
-from fastsip._core.via cimport reply_address, server_key
+from fastsip._core.via cimport server_key
 
 cdef enum:
     RURI_OF_SET = 255
@@ -102,7 +101,8 @@ cdef void process_cancel(core_t *core, const message_t *m, uint32_t listener, co
     cancel_search(core, ref, m)
 
 
-cdef int aim_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil:
+cdef int aim_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+                    hop_t *hop) noexcept nogil:
     """Where its INVITE would go now: the same place, for algorithms that hash."""
     cdef uri_t ruri
     cdef route_t route

@@ -4,7 +4,7 @@ All of them are made without state: the same request gets the same answer, To
 tag included, and the ACK of it is dropped.  An ACK is never answered.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
 from fastsip._core.core cimport N_MALFORMED, count, take_scratch
@@ -54,7 +54,8 @@ cdef const char *ABOUT_US = (b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, U
 cdef bint is_answerable(const message_t *m) noexcept nogil:
     """With Via, From, To, Call-ID and CSeq, and a Via that names a place (8.2.6)."""
     return (m.via.host.len and first_of(m, H_VIA) != NO_HEADER and first_of(m, H_FROM) != NO_HEADER
-            and first_of(m, H_TO) != NO_HEADER and first_of(m, H_CALL_ID) != NO_HEADER and first_of(m, H_CSEQ) != NO_HEADER)
+            and first_of(m, H_TO) != NO_HEADER and first_of(m, H_CALL_ID) != NO_HEADER
+            and first_of(m, H_CSEQ) != NO_HEADER)
 
 
 cdef void answer_source(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status,

@@ -6,7 +6,7 @@ is read back from the store.  An ACK never gets here (wire section 1).
 Used by search and proxy.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 from libc.string cimport memset, strlen
 
 from fastsip._core.core cimport N_REFUSED_REQUESTS, count, queue_message, take_scratch

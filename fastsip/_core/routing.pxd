@@ -21,7 +21,8 @@ cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil
 
 # Aims the hop at the next hop by route; E_NONE when its host is no address, E_BAD
 # when there is no listener of its family or its transport is not ours.
-cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener, hop_t *hop) noexcept nogil
+cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+                      hop_t *hop) noexcept nogil
 
 # The value that the set's algorithm hashes, keyed.
 cdef uint64_t selection_key(const set_t *dispatch_set, const message_t *m, const uri_t *ruri) noexcept nogil

@@ -15,8 +15,8 @@ from fastsip._core.parser cimport first_of, find_header
 from fastsip._core.values cimport parse_name_addr
 from fastsip._core.rules cimport is_own
 from fastsip._core.types cimport (A_AUTH_USER, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_NONE, E_ROUTE,
-                                  H_AUTHORIZATION, H_FROM, H_PROXY_AUTHORIZATION, H_ROUTE, H_TO, HOST_IPV4,
-                                  HOST_IPV6, NO_HEADER, OK, S_SIP, T_NONE, T_UDP, header_t, name_addr_t, span_t)
+                                  HOST_IPV4, HOST_IPV6, H_AUTHORIZATION, H_FROM, H_PROXY_AUTHORIZATION, H_ROUTE, H_TO,
+                                  NO_HEADER, OK, S_SIP, T_NONE, T_UDP, name_addr_t, span_t)
 from fastsip._core.uri cimport parse_address, parse_uri, same_text
 
 
@@ -87,7 +87,8 @@ cdef int listener_named(core_t *core, const message_t *m, const uri_t *uri) noex
     cdef uint32_t i, len
     for i in range(core.table.listener_count):
         len = core.table.listeners[i].sent_by.len
-        if start + len <= <uint32_t>uri.off + uri.len and same_text(m.buf + start, len, core.table.listeners[i].sent_by.at, len):
+        if (start + len <= <uint32_t>uri.off + uri.len
+                and same_text(m.buf + start, len, core.table.listeners[i].sent_by.at, len)):
             return i
     return E_NONE
 

@@ -21,21 +21,21 @@ from fastsip._core.values cimport parse_number
 from fastsip._core.policies cimport policy_mark, policy_wants
 from fastsip._core.select cimport (HEALTH_UP, cell_health, cell_t, choose, count_usable, is_usable, mark_down,
                                    mark_failed, mark_succeeded)
-from fastsip._core.slots cimport (begin_block, block_t, drop_block, end_block, CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON,
-                                  KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL,
-                                  OWES_REQUEST, SERVER_CANCELLED, SERVER_DECIDED, SERVER_MARKED, SERVER_PROGRESSED,
-                                  commit, first_child_of, is_server, next_child_of, record_of, record_t, slot_at,
-                                  slot_t, word_kind, word_owes, word_state, write_tried)
+from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_MOVED_ON, KIND_CLIENT_INVITE, KIND_FREE,
+                                  KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED,
+                                  SERVER_DECIDED, SERVER_MARKED, SERVER_PROGRESSED, begin_block, block_t, commit,
+                                  drop_block, end_block, first_child_of, is_server, next_child_of, record_of,
+                                  record_t, slot_at, slot_t, word_kind, word_owes, word_state, write_tried)
 from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_IT, CANCEL_PENDING, CLIENT_ACCEPTED,
                                          CLIENT_COMPLETED, CLIENT_ENDED, CLIENT_PROCEEDING, END, END_CLOCK, EXPIRE,
                                          GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, PHASE_CLOCKS, RESEND,
                                          RETRANSMIT, SEND_ACK, SEND_CANCEL, SEND_FAILED, SLOW, STOP, client_step,
                                          step_t)
 from fastsip._core.parser cimport first_of
-from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER, HOST_IPV6, MARK_DOWN,
-                                  MARK_NONE, MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, POLICY_MARK_LAST,
-                                  RURI_HOST, RURI_KEEP, RURI_URI, addr_t, destination_t, header_t, message_t,
-                                  policy_copy_t, set_t, span_t, text_t, uri_t)
+from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, HOST_IPV6, H_REASON,
+                                  H_RETRY_AFTER, MARK_DOWN, MARK_NONE, MAX_ATTEMPTS, NO_HEADER, OK,
+                                  POLICY_AFTER_PROGRESS, POLICY_MARK_LAST, RURI_HOST, RURI_URI, addr_t, destination_t,
+                                  message_t, policy_copy_t, set_t, span_t, uri_t)
 from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, keep_best, pass_final,
                                      pass_provisional, pass_success, send_best, send_own, set_server_flag)
 from fastsip._core.uri cimport parse_uri
@@ -175,7 +175,6 @@ cdef void note_retry_after(core_t *core, cell_t *cell, const set_t *dispatch_set
     cdef long long seconds
     cdef span_t value
     cdef int i = first_of(m, H_RETRY_AFTER)
-    cdef int n = 0
     if i == NO_HEADER:
         return
     value.off = m.headers[i].value_off
@@ -273,7 +272,8 @@ cdef void decide(core_t *core, uint32_t parent, bint exhausted) noexcept nogil:
     if (exhausted and not cancelled and policy.exhausted and best != 401 and best != 407 and best < 600
             and not server.in_dialog):
         if read_any_request(core, parent) != NO_SLOT:
-            send_own(core, parent, policy.exhausted, &core.table.policies[index].exhausted_reason if index >= 0 else NULL)
+            send_own(core, parent, policy.exhausted,
+                     &core.table.policies[index].exhausted_reason if index >= 0 else NULL)
             return
     if cancelled or (best == 408 and not invite):
         best = 0            # RFC 4320: 408 is no answer to a non-INVITE, whoever gave it

@@ -20,9 +20,9 @@ cdef enum admin_id:
 # CLOCK_BOOTTIME), changed only by compare-and-set.
 cdef struct cell_t:
     uint64_t word
-    uint32_t destination_id # 0 = the line is free
+    uint32_t destination_id  # 0 = the line is free
     uint32_t admin          # admin_id; written by the control plane only
-    uint64_t retry_after_ms # absolute; not chosen for new calls before; 0 = none
+    uint64_t retry_after_ms  # absolute; not chosen for new calls before; 0 = none
     int32_t load            # calls in progress (fetch-and-add)
     uint32_t chosen         # counters, wrap around
     uint32_t failed

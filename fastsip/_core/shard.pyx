@@ -39,7 +39,7 @@ cdef extern from "<sched.h>" nogil:
 
 cdef enum:
     BATCHES_PER_ROUND = 4   # of one socket, before the others and the timers have their turn
-    RECORDS_PER_ROUND = 128 # of one ring
+    RECORDS_PER_ROUND = 128  # of one ring
 
 
 cdef uint32_t owner_of(core_t *core, const char *at, uint32_t len) noexcept nogil:
@@ -96,8 +96,8 @@ cdef void read_sockets(core_t *core, neighbours_t *others) noexcept nogil:
 cdef void read_ring(core_t *core, ring_t *ring) noexcept nogil:
     cdef handover_t *record
     cdef uint32_t len
-    cdef int i
-    for i in range(RECORDS_PER_ROUND):
+    cdef int _
+    for _ in range(RECORDS_PER_ROUND):
         record = <handover_t *>pop_begin(ring, &len)
         if record == NULL:
             return

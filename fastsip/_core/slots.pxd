@@ -43,7 +43,7 @@ cdef enum client_flag:
     CLIENT_HAS_ACK = 2      # the request block holds the ACK to repeat
     CLIENT_MOVED_ON = 4     # the search went on without waiting for its final
     CLIENT_CANCEL_ANSWERED = 8
-    CLIENT_UNREACHABLE = 16 # ICMP said once that its host or network is unreachable
+    CLIENT_UNREACHABLE = 16  # ICMP said once that its host or network is unreachable
 
 # The changing part of a server transaction and its response context.
 cdef struct server_record_t:
@@ -87,8 +87,8 @@ cdef struct server_identity_t:
 
 cdef struct client_identity_t:
     flow_t target
-    uint32_t destination_id # 0 = none (a next hop by route)
-    uint32_t destination_hint # its index in the table of that time
+    uint32_t destination_id  # 0 = none (a next hop by route)
+    uint32_t destination_hint  # its index in the table of that time
     uint16_t ruri_len       # bytes behind the message: the Request-URI before this branch changed it
     uint8_t reserve[142]
 
@@ -147,7 +147,7 @@ cdef struct partition_t:
     slot_t *slots
     char *blocks
     uint32_t slot_count
-    uint32_t reserved_slots # left for in-dialog requests and CANCEL
+    uint32_t reserved_slots  # left for in-dialog requests and CANCEL
     uint32_t free_count
     uint32_t *free_slots    # a stack
     buddy_t buddy

@@ -16,13 +16,14 @@ from libc.string cimport memcpy, memset
 from fastsip._core import blocks, slots, timers
 from fastsip._core.blocks cimport (NO_UNIT, ORDERS, UNIT_BYTES, buddy_t, free_buddy, give_units, init_buddy, order_of,
                                    rebuild_buddy, take_units)
-from fastsip._core.slots cimport (
-    HEADER_BYTES, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE, KIND_SERVER_OTHER,
-    LAYOUT_MAJOR, LAYOUT_MINOR, NO_SLOT, PENDING_BLOCKS, SLOT_BITS, SLOT_MASK, Store, begin_block, block_at,
-    block_t, clear_owes, commit, drop_block, end_block, first_child_of, give_pending, give_slot, index_entry_t,
-    index_find, index_insert, index_remove, link_child, next_child_of, partition_of, partition_t, pending_t,
-    record_of, record_t, scan_partition, slot_at, slot_t, store_t, take_slot, unlink_child, word_generation,
-    word_kind, word_owes, word_state, write_clock_pair, write_identity, write_tried)
+from fastsip._core.slots cimport (HEADER_BYTES, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE,
+                                  KIND_SERVER_OTHER, LAYOUT_MAJOR, LAYOUT_MINOR, NO_SLOT, PENDING_BLOCKS, SLOT_BITS,
+                                  SLOT_MASK, Store, begin_block, block_at, block_t, clear_owes, commit, drop_block,
+                                  end_block, first_child_of, give_pending, give_slot, index_find, index_insert,
+                                  index_remove, link_child, next_child_of, partition_of, partition_t, pending_t,
+                                  record_of, record_t, scan_partition, slot_at, slot_t, store_t, take_slot,
+                                  unlink_child, word_generation, word_kind, word_owes, word_state, write_clock_pair,
+                                  write_identity, write_tried)
 from fastsip._core.timers cimport (LONGEST_MS, NOT_ARMED, TICK_MS, advance_wheel, arm_timer, disarm_timer, init_wheel,
                                    take_expired, timer_node_t, wheel_t, wheel_wait_ms)
 from fastsip._core.types cimport PARTITIONS
@@ -148,57 +149,6 @@ cdef class Wheel:
 
     def wait_ms(self, uint64_t now_ms) -> int:
         return wheel_wait_ms(&self.wheel, now_ms)
-
-
-def bench_timer(uint32_t armed, uint32_t loops) -> int:
-    """Arms one timer more and takes it back, `loops` times, beside `armed` others of up to a minute."""
-    cdef Wheel wheel = Wheel(armed + 1, 0)
-    cdef uint32_t i
-    cdef uint32_t good = 0
-    for i in range(armed):
-        arm_timer(&wheel.wheel, i, 1 + <uint64_t>i * 2654435761 % 60000)
-    with nogil:
-        for i in range(loops):
-            arm_timer(&wheel.wheel, armed, 500 + i % 32000)
-            good += wheel.wheel.armed == armed + 1
-            disarm_timer(&wheel.wheel, armed)
-    return good
-
-
-cdef inline uint64_t spread(uint32_t number) noexcept nogil:
-    """A key that looks like a hash."""
-    return (<uint64_t>number + 1) * <uint64_t>0x9E3779B97F4A7C15 ^ <uint64_t>number << 7
-
-
-def bench_match(uint32_t live, uint32_t loops) -> int:
-    """Finds a transaction by its key, `loops` times, among `live` in an index of the size that a store gives it."""
-    cdef store_t *store = <store_t *>calloc(1, sizeof(store_t))
-    cdef partition_t *p
-    cdef uint32_t i
-    cdef uint32_t good = 0
-    if store == NULL:
-        raise MemoryError("no memory for a store")
-    p = &store.partitions[0]
-    p.index_mask = 1
-    while p.index_mask < 2 * live:
-        p.index_mask = 2 * p.index_mask + 1
-    p.index = <index_entry_t *>calloc(p.index_mask + 1, sizeof(index_entry_t))
-    p.slots = <slot_t *>calloc(live, sizeof(slot_t))
-    try:
-        if p.index == NULL or p.slots == NULL:
-            raise MemoryError("no memory for slots")
-        with nogil:
-            for i in range(live):
-                p.slots[i].key = spread(i)
-                p.slots[i].commit = <uint64_t>KIND_SERVER_INVITE << 24
-                index_insert(store, i)
-            for i in range(loops):
-                good += index_find(store, 0, spread(i % live), KIND_SERVER_INVITE) == i % live
-    finally:
-        free(p.index)
-        free(p.slots)
-        free(store)
-    return good
 
 
 @cython.final

@@ -7,7 +7,7 @@ cdef enum:
     WHEEL_BITS = 8
     WHEEL_SIZE = 256        # places of a level
     WHEEL_LEVELS = 4        # 8 ms, 2 s, 9 min, 37 h a place
-    LONGEST_MS = 0x7F0000000 # 394 days; longer timers fire then
+    LONGEST_MS = 0x7F0000000  # 394 days; longer timers fire then
     NOT_ARMED = 0xFFFF
 
 # One per slot, private memory.  Linked into the list of its place.

@@ -19,11 +19,11 @@ from fastsip._core.slots cimport (KIND_SERVER_INVITE, NO_SLOT, OWES_RESPONSE, SE
                                   first_child_of, give_slot, index_remove, record_of, record_t, slot_at, slot_t,
                                   word_kind, word_owes, word_state)
 from fastsip._core.timers cimport disarm_timer
-from fastsip._core.transactions cimport (END, GOT_ACK, PASS_UP, REPEATED, RESEND, RESEND_LAST, SEND_1XX, SEND_2XX,
-                                         SEND_FINAL, SERVER_ACCEPTED, SERVER_ENDED, SERVER_EXPIRE,
-                                         SERVER_PROCEEDING, SERVER_RETRANSMIT, TRYING, server_step, step_t)
+from fastsip._core.transactions cimport (END, GOT_ACK, PASS_UP, REPEATED, RESEND_LAST, SEND_1XX, SEND_2XX, SEND_FINAL,
+                                         SERVER_ACCEPTED, SERVER_ENDED, SERVER_EXPIRE, SERVER_RETRANSMIT, server_step,
+                                         step_t)
 from fastsip._core.parser cimport first_of
-from fastsip._core.types cimport E_NONE, H_VIA, NO_HEADER, addr_t, flow_t, message_t, text_t
+from fastsip._core.types cimport H_VIA, addr_t, flow_t, message_t, text_t
 
 
 cdef inline step_t step_of(const slot_t *slot, int event) noexcept nogil:

@@ -7,7 +7,7 @@ believed after the slot's own branch was compared.  Tokens are compared without
 case (7.3.1), hence base32.  Used by branches, replies and proxy.
 """
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from fastsip._core.hashing cimport (hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, mix,

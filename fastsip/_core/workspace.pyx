@@ -6,16 +6,16 @@ Used by shard, and by the rig that runs protocol scripts on a virtual clock.
 """
 
 cimport cython
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memset
 
-from fastsip._core.core cimport (COUNTER_COUNT, N_SENT_LOST, SCRATCH_BYTES, count, needs_flush, probe_state_t)
+
+from fastsip._core.core cimport COUNTER_COUNT, SCRATCH_BYTES, needs_flush, probe_state_t
 from fastsip._core.net cimport LOST, SENT, TOO_BIG, clear_outbox, clock_ms, flush_outbox, outgoing_t
 from fastsip._core.proxy cimport message_failed
 from fastsip._core.search cimport fire_timer
 from fastsip._core.slots cimport NO_SLOT, clear_owes, give_pending
-from fastsip._core.timers cimport NOT_ARMED, advance_wheel, init_wheel, take_expired, wheel_wait_ms
+from fastsip._core.timers cimport NOT_ARMED, advance_wheel, init_wheel, take_expired
 from fastsip._core.types cimport PARTITIONS
 
 cdef enum:

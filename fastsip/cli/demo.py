@@ -6,6 +6,7 @@ imported on a terminal only.
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -43,8 +44,9 @@ def command(rate: float, duration: float | None) -> None:
 @contextlib.contextmanager
 def screen() -> Iterator[Callable[[Tally], None]]:
     """A function that shows a tally: a live table on a terminal, else a line per second."""
-    if not click.get_text_stream("stdout").isatty():
-        yield plain_lines()
+    if not sys.stdout.isatty():
+        show = plain_lines()
+        yield show
         return
     from rich.live import Live
 

@@ -6,6 +6,7 @@ Called by router at start and at each reload.
 """
 
 import hashlib
+from typing import Any
 
 from fastsip._core.cells import Cells
 from fastsip._core.tables import Table
@@ -132,7 +133,7 @@ def add_destination(
     )
 
 
-def probe_fields(probe: Probe | None) -> dict[str, object] | None:
+def probe_fields(probe: Probe | None) -> dict[str, Any] | None:
     if probe is None:
         return None
     return {
@@ -147,7 +148,7 @@ def probe_fields(probe: Probe | None) -> dict[str, object] | None:
     }
 
 
-def policy_fields(policy: Policy, sets: dict[str, int]) -> dict[str, object]:
+def policy_fields(policy: Policy, sets: dict[str, int]) -> dict[str, Any]:
     marks: dict[str | int, str] = {"default": policy.mark}
     for key, mark in policy.mark_by:
         marks[int(key) if key.isdigit() else key] = mark
@@ -166,8 +167,8 @@ def policy_fields(policy: Policy, sets: dict[str, int]) -> dict[str, object]:
     }
 
 
-def condition_fields(condition: Condition, registry: Registry) -> dict[str, object]:
-    fields: dict[str, object] = {"kind": condition.key, "negate": condition.negate}
+def condition_fields(condition: Condition, registry: Registry) -> dict[str, Any]:
+    fields: dict[str, Any] = {"kind": condition.key, "negate": condition.negate}
     if condition.key == "listen":
         fields["items"] = [registry.id("tag", tag) for tag in condition.values]
     elif condition.key == "header":

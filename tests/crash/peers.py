@@ -14,9 +14,8 @@ import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 
-from fastsip._core.slots import die_at_store
-
 from fastsip._core.rig import START_MS, Rig, read_wire
+from fastsip._core.slots import die_at_store
 from fastsip.sip_text import (
     Message,
     make_ack,
@@ -239,6 +238,7 @@ class Caller(Agent):
         self.cancel_after, self.bye_after = cancel_after, bye_after
         self.answered: set[str] = set()  # methods that something has answered
         self.finals: dict[str, list[Sent]] = {}
+        self.final_at = 0  # of its first request
         self.request = self.make(method, NUMBER, 1, NUMBER)
 
     def make(self, method: str, uri: str, cseq: int, to: str, headers=()) -> Message:
@@ -264,6 +264,7 @@ class Caller(Agent):
         self.answered.add(method)
         if message.status >= 200:
             self.finals.setdefault(method, []).append(message)
+            self.final_at = self.final_at or self.world.now
         if method != "INVITE":
             return
         if (message.status > 100 and first) or message.status == 180:
@@ -303,6 +304,7 @@ class Callee(Agent):
         self.tag, self.script = f"bob-{number + 1}", plan
         self.asked: dict[tuple[str, str], Sent] = {}  # (branch, method) -> the request
         self.last: dict[str, Message] = {}  # branch -> its last response
+        self.final_at: dict[str, int] = {}
         self.acked: set[str] = set()
         self.accepted: set[str] = set()
         self.reasons: set[str] = set()  # of the CANCELs
@@ -337,6 +339,8 @@ class Callee(Agent):
         contact = [("Contact", f"<sip:bob@{self.address[0]}:{self.address[1]}>")]
         response = make_response(request, status, to_tag=self.tag, headers=contact)
         self.last[branch] = response
+        if status >= 200:
+            self.final_at[branch] = self.world.now
         if request.method == "INVITE" and status >= 200:
             if status < 300:
                 self.accepted.add(branch)

@@ -8,8 +8,8 @@ survives; another process recovers each image.  After that
 * what was committed as owed is sent at once;
 * nothing that was sent is forgotten: the user agents, who only repeat what is
   not answered, come to the same end.  The caller has its final response, every
-  final response of a branch is acknowledged, nobody rings for ever, no
-  destination was tried twice;
+  final response of a branch is acknowledged, nobody rings on, no destination
+  was tried twice;
 * no slot remains when all clocks have run out.
 
 FASTSIP_CRASH=all runs every k of every scenario, and deaths during the
@@ -26,6 +26,7 @@ from tests.crash.peers import REASON, Callee, Caller, World
 
 EVERY = os.environ.get("FASTSIP_CRASH") == "all"
 STRIDE = 5
+SOON_MS = 2_000  # within which the others stop ringing, a death included
 MOST_STORES = 2_000  # no scenario makes so many
 
 
@@ -115,6 +116,11 @@ def wrongs_of(scenario, run_dir, die_at: int, die_again_at: int = -1) -> tuple[l
             found += [f"CANCEL got {m.status}" for m in caller.finals.get("CANCEL", []) if m.status != 200]
             if callees[0].reasons != {REASON}:
                 found.append(f"the callee's CANCELs said {callees[0].reasons}")
+        if method == "INVITE":
+            late = [at - caller.final_at for callee in callees for at in callee.final_at.values()]
+            found += [
+                f"a callee rang for {ms} ms after the caller had its answer" for ms in late if ms > SOON_MS
+            ]
         return found, world.deaths
     finally:
         world.close()

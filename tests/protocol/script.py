@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastsip._core.cells import Cells
-from fastsip._core.rig import Rig
+from fastsip._core.rig import START_MS, Rig
 from fastsip._core.tables import Table
 from fastsip.sip_text import (
     Address,
@@ -90,9 +90,9 @@ def make_table(
 class Stage:
     """A rig with one caller (ALICE) and up to eight callees (BOB[n])."""
 
-    def __init__(self, run_dir, *, max_transactions=64, **table):
+    def __init__(self, run_dir, *, max_transactions=64, now_ms=START_MS, **table):
         self.table, self.cells = make_table(**table)
-        self.rig = Rig(run_dir, self.table, self.cells, max_transactions)
+        self.rig = Rig(run_dir, self.table, self.cells, max_transactions, now_ms=now_ms)
         self.waiting: list[Sent] = []
 
     # ------------------------------------------------------------ clock and wire

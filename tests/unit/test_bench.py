@@ -288,21 +288,7 @@ def test_commands_are_named_once_and_all():
     assert runnable - {"parse_vs_sofia"} <= set(COMMANDS)
 
 
-LATER = {"edit", "choose"}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.xfail(strict=True, reason="no door yet: bench.micro says so and ends with 2")
-            if name in LATER
-            else (),
-        )
-        for name in ("parse", "index", "edit", "choose", "match", "timer")
-    ],
-)
+@pytest.mark.parametrize("name", ["parse", "index", "edit", "choose", "match", "timer"])
 def test_a_kernel_of_micro_runs_its_rounds(pyperf_or_none, name):
     micro = importlib.import_module("bench.micro")
     (kernel,) = micro.chosen(name)

@@ -23,6 +23,11 @@ def test_every_short_length(length):
     assert hashing.siphash(KEY, text) == slow_siphash(KEY, text, 1, 3)
 
 
+@given(KEYS, st.binary(max_size=80))
+def test_partition_of_a_call(key, call_id):
+    assert hashing.partition_of_call(key, call_id) == slow_siphash(key, call_id, 1, 3) % 64
+
+
 @given(KEYS, st.binary(max_size=400))
 def test_one_shot(key, text):
     assert hashing.siphash(key, text) == slow_siphash(key, text, 1, 3)

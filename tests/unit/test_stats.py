@@ -76,3 +76,13 @@ def test_a_file_of_another_version_gives_the_names_it_has(scratch):
 def test_no_file_is_an_os_error(scratch):
     with pytest.raises(FileNotFoundError):
         stats.read(str(scratch))
+
+
+def test_each_shard_by_itself(scratch):
+    file = stats.StatsFile(str(scratch), 3)
+    at = COUNTER_NAMES.index("received")
+    for shard in range(3):
+        file.shards[shard][at] = 10**shard
+    assert [shard["received"] for shard in stats.read_shards(str(scratch))] == [1, 10, 100]
+    with pytest.raises(FileNotFoundError):
+        stats.read_shards(str(scratch / "nowhere"))

@@ -1,0 +1,157 @@
+"""Whatever comes in whatever order: the store stays sound, and each caller gets one answer at most.
+
+Random scripts over the same stage: requests, repetitions, CANCELs, responses of
+any branch at any time, refusing addresses, restarts on the same store.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.protocol.script import ALICE, BOB, WHOLE, Request, Stage
+
+STATUSES = (100, 180, 183, 200, 302, 401, 404, 408, 482, 486, 487, 500, 503, 603)
+DELAYS = (0, 9, 500, 1_000, 2_020, 5_000, 33_000)
+
+POLICIES = st.fixed_dictionaries(
+    {
+        "on": st.lists(
+            st.sampled_from(["timeout", "progress", "ring", "transport", "4xx", "5xx", 302]), unique=True
+        ),
+        "mark": st.sampled_from(["none", "suspect", "down"]),
+    },
+    optional={
+        "timeout_ms": st.just(2_000),
+        "progress_ms": st.just(1_000),
+        "ring_ms": st.just(4_000),
+        "budget_ms": st.just(5_000),
+        "after_progress": st.booleans(),
+        "exhausted": st.just((480, "Nobody")),
+    },
+)
+ACTIONS = st.one_of(
+    st.tuples(st.sampled_from(["invite", "message", "restart"])),
+    st.tuples(st.sampled_from(["again", "cancel", "ack", "repeat"]), st.integers(0, 5)),
+    st.tuples(st.just("reply"), st.integers(0, 5), st.sampled_from(STATUSES)),
+    st.tuples(st.just("advance"), st.sampled_from(DELAYS)),
+    st.tuples(st.just("refuse"), st.integers(0, 2), st.sampled_from(["refused", "too_big", "lost", "sent"])),
+)
+
+
+class Walk:
+    """A stage, what its agents have seen, and what may be done next."""
+
+    def __init__(self, run_dir: Path, policy: dict):
+        self.parts = {"policy": policy}
+        self.run_dir = run_dir
+        self.stage = Stage(run_dir, **self.parts)
+        self.calls: list[Request] = []
+        self.started: list[int] = []
+        self.seen: list = []  # all that was ever sent
+        self.replies: list = []  # (response, its source)
+
+    def collect(self) -> None:
+        self.seen += self.stage.waiting
+        self.stage.waiting.clear()
+
+    def do(self, name: str, *arguments) -> None:
+        getattr(self, name)(*arguments)
+        self.collect()
+
+    def send(self, method: str) -> None:
+        self.started.append(self.stage.now)
+        self.calls.append(self.stage.send(method))
+
+    def invite(self) -> None:
+        self.send("INVITE")
+
+    def message(self) -> None:
+        self.send("MESSAGE")
+
+    def restart(self) -> None:
+        """A planned one: all that was begun is finished; the wire has forgotten its rules."""
+        self.stage = Stage(self.run_dir, now_ms=self.stage.now, **self.parts)
+        self.stage.rig.recover()
+        self.stage.collect()
+        for call in self.calls:
+            call.stage = self.stage
+
+    def again(self, number: int) -> None:
+        """Not later than Timer B or F lets a user agent do it: then it would be a new request."""
+        for call in self.calls[number : number + 1]:
+            if self.stage.now < self.started[number] + WHOLE:
+                call.again()
+
+    def cancel(self, number: int) -> None:
+        for call in self.calls[number : number + 1]:
+            if call.message.method == "INVITE":
+                call.cancel()
+
+    def ack(self, number: int) -> None:
+        finals = [m for m in self.seen if m.status >= 300 and m.cseq_method == "INVITE"]
+        for final in finals[number : number + 1]:
+            for call in self.calls:
+                if call.message.call_id == final.call_id:
+                    call.ack(final)
+
+    def reply(self, number: int, status: int) -> None:
+        asked = [m for m in self.seen if m.method in ("INVITE", "MESSAGE", "CANCEL")]
+        for request in asked[::-1][number : number + 1]:
+            self.replies.append((self.stage.response(request, status), request.to))
+            self.repeat(0)
+
+    def repeat(self, number: int) -> None:
+        for response, source in self.replies[::-1][number : number + 1]:
+            self.stage.inject(response, source)
+
+    def advance(self, ms: int) -> None:
+        self.stage.advance(ms)
+
+    def refuse(self, number: int, how: str) -> None:
+        self.stage.rig.refuse(BOB[number], how)
+
+    # ------------------------------------------------------------ what always holds
+
+    def upstream(self, call: Request) -> list[int]:
+        message = call.message
+        return [
+            m.status
+            for m in self.seen
+            if m.to == ALICE and m.call_id == message.call_id and m.cseq_method == message.method
+        ]
+
+    def check_answers(self) -> None:
+        for call in self.calls:
+            statuses = self.upstream(call)
+            failures = [status for status in statuses if status >= 300]
+            assert len(set(failures)) <= 1, statuses
+            if failures:
+                behind = statuses[statuses.index(failures[0]) :]
+                assert all(status >= 200 for status in behind), statuses
+            if call.message.method != "INVITE":
+                assert 408 not in statuses
+                assert len({status for status in statuses if status >= 200}) <= 1, statuses
+
+    def end(self) -> None:
+        self.stage.advance(400_000)
+        self.collect()
+        assert self.stage.rig.live() == []
+        self.check_answers()
+        for call in self.calls:
+            if call.message.method == "INVITE":
+                assert any(status >= 200 for status in self.upstream(call)), self.upstream(call)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(policy=POLICIES, actions=st.lists(ACTIONS, max_size=25))
+def test_any_order(policy, actions):
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(prefix="fastsip-test-", dir=memory if memory.is_dir() else None) as home:
+        walk = Walk(Path(home), policy)
+        walk.do("invite")
+        for name, *arguments in actions:
+            walk.do(name, *arguments)
+            walk.check_answers()
+        walk.end()
