@@ -8,9 +8,8 @@ straight into their row; nothing is sent, locked or asked for.
 import json
 import mmap
 import os
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from fastsip._core.core import COUNTER_NAMES
 
@@ -34,26 +33,31 @@ class StatsFile:
             file.flush()
             self.mapping = mmap.mmap(file.fileno(), size)
         os.replace(fresh, self.path)
-        rows = np.frombuffer(self.mapping, np.uint64, offset=HEAD_BYTES).reshape(1 + shards, COLUMNS)
-        self.gauges = rows[0]
-        self.shards = [rows[1 + i] for i in range(shards)]
+        # Memoryviews: importing numpy would cost each router 30 MB and threads that it never uses.
+        self.gauges, *self.shards = split_rows(memoryview(self.mapping))
 
 
-def read_rows(run_dir: str | Path) -> tuple[dict, np.ndarray]:
+def split_rows(content: memoryview) -> list[memoryview]:
+    """The file's rows of COLUMNS unsigned 64-bit numbers, behind its head."""
+    numbers = content[HEAD_BYTES:].cast("L")
+    return [numbers[at : at + COLUMNS] for at in range(0, len(numbers), COLUMNS)]
+
+
+def read_rows(run_dir: str | Path) -> tuple[dict, list[memoryview]]:
     """The head, and all rows: gauges first, then one per shard; OSError when there is no router's file."""
     raw = (Path(run_dir) / "stats").read_bytes()
-    head = json.loads(raw[:HEAD_BYTES])
-    return head, np.frombuffer(raw, np.uint64, offset=HEAD_BYTES).reshape(1 + head["shards"], COLUMNS)
+    return json.loads(raw[:HEAD_BYTES]), split_rows(memoryview(raw))
 
 
-def named(names: list[str], row: np.ndarray) -> dict[str, int]:
-    return {name: int(value) for name, value in zip(names, row, strict=False)}
+def named(names: list[str], row: Sequence[int]) -> dict[str, int]:
+    return dict(zip(names, row, strict=False))
 
 
 def read(run_dir: str | Path) -> dict[str, int]:
     """Gauges, and counters summed over the shards; OSError when there is no router's file."""
     head, rows = read_rows(run_dir)
-    return named(head["gauges"], rows[0]) | named(head["counters"], rows[1:].sum(axis=0))
+    sums = [sum(column) for column in zip(*rows[1:], strict=True)]
+    return named(head["gauges"], rows[0]) | named(head["counters"], sums)
 
 
 def read_shards(run_dir: str | Path) -> list[dict[str, int]]:

@@ -16,8 +16,10 @@ from fastsip.stats import COUNTER_NAMES
 def test_counters_are_summed_over_the_shards_and_gauges_stand_alone(scratch):
     file = stats.StatsFile(str(scratch), 3)
     for number, row in enumerate(file.shards, 1):
-        row[: len(COUNTER_NAMES)] = np.arange(len(COUNTER_NAMES), dtype=np.uint64) * 10**number
-    file.gauges[:4] = [7, 8, 9, 2**63]
+        for i in range(len(COUNTER_NAMES)):
+            row[i] = i * 10**number
+    for i, value in enumerate((7, 8, 9, 2**63)):
+        file.gauges[i] = value
     found = stats.read(str(scratch))
     assert tuple(found) == (*stats.GAUGES, *COUNTER_NAMES)
     assert [found[name] for name in stats.GAUGES] == [7, 8, 9, 2**63]
