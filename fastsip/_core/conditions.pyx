@@ -7,8 +7,7 @@ their bytes; domains are lower case; of user prefixes none begins with another o
 greatest text that is not above the user.
 
 A header's compact letter (RFC 3261 section 7.3.3 and the registered later ones) stands
-in reserve[0] of its condition: the kernel compares two names, not a list.  A network's
-family (4 or 6) stands in its reserve[0]: "::/0" must not cover IPv4, which is kept mapped.
+beside its name: the kernel compares two names, not a list.
 
 Must never: be used on the packet path.  Called by tables.
 """
@@ -198,7 +197,7 @@ cdef int fill_networks(Arena arena, condition_t *condition, tuple networks) exce
         packed, bits, family = networks[i]
         memcpy(condition.networks[i].ip, <const char *>(<bytes>packed), 16)
         condition.networks[i].bits = bits
-        condition.networks[i].reserve[0] = family
+        condition.networks[i].family = family
     condition.count = <uint32_t>len(networks)
     return 0
 
@@ -218,7 +217,7 @@ cdef int fill_condition(Arena arena, condition_t *condition, plan) except -1:
     condition.methods = plan.methods
     condition.header_id = plan.header_id
     condition.flag = plan.flag
-    condition.reserve[0] = plan.compact
+    condition.compact = plan.compact
     if plan.texts:
         fill_texts(arena, condition, plan.texts)
     if plan.networks:

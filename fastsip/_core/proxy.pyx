@@ -18,7 +18,7 @@ from fastsip._core.refusals cimport refuse, refuse_malformed, refuse_overload, r
 from fastsip._core.replies cimport answer, reply_flow
 from fastsip._core.responses cimport process_response
 from fastsip._core.routing cimport aim_by_route, cut_routes, read_route, route_t, selection_key
-from fastsip._core.rules cimport is_own, match_rules
+from fastsip._core.rules cimport is_own, is_trusted, match_rules
 from fastsip._core.search cimport aim_at, branch_input, cancel_search, choose_next, start_branch
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_REQUEST, give_slot, index_find,
                                   index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
@@ -188,7 +188,7 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     code = read_route(core, m, &ruri, &route, &hop)
     if code < 0:
         refuse_malformed(core, m, code, listener, source)
-    elif m.to_tag.len:
+    elif m.to_tag.len or (route.onward and is_known(core, source)):
         follow_route(core, m, key, &route, listener, source, &hop)
     elif cut_routes(m, &hop) < 0:
         refuse_malformed(core, m, E_ROUTE, listener, source)
@@ -196,12 +196,17 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
         follow_rules(core, m, key, &ruri, listener, source, &hop)
 
 
+cdef bint is_known(core_t *core, const addr_t *addr) noexcept nogil:
+    """A destination, or in a trusted network (wire section 1)."""
+    return find_by_address(core.table, addr) >= 0 or is_trusted(core.table, addr)
+
+
 cdef bint may_follow_route(core_t *core, const message_t *m, const route_t *route, const addr_t *source) noexcept nogil:
-    """In-dialog requests go on if they came by our Record-Route, or from or to a destination (wire section 1)."""
+    """In-dialog requests go on if they came by our Record-Route, or from or to somebody known."""
     cdef hop_t hop
-    if route.ours or find_by_address(core.table, source) >= 0:
+    if route.ours or is_known(core, source):
         return True
-    return aim_by_route(core, m, route, 0, &hop) == OK and find_by_address(core.table, &hop.flow.remote) >= 0
+    return aim_by_route(core, m, route, 0, &hop) == OK and is_known(core, &hop.flow.remote)
 
 
 cdef void follow_route(core_t *core, const message_t *m, uint64_t key, const route_t *route, uint32_t listener,
@@ -217,7 +222,7 @@ cdef void follow_route(core_t *core, const message_t *m, uint64_t key, const rou
         return
     code = aim_by_route(core, m, route, listener, hop)
     if code < 0:
-        refuse(core, m, listener, source, 404 if code == E_NONE else 416)
+        refuse(core, m, listener, source, 500 if code == E_NONE else 416)
         return
     open_search(core, m, key, NULL, 0, &policy, 0, listener, source, hop)
 

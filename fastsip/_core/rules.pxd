@@ -7,5 +7,8 @@ from fastsip._core.types cimport addr_t, message_t, table_t, uri_t
 cdef int match_rules(const table_t *table, const message_t *m, const uri_t *ruri,
                      const addr_t *source, uint32_t listener) noexcept nogil
 
+# Is the address in one of the trusted networks?
+cdef bint is_trusted(const table_t *table, const addr_t *addr) noexcept nogil
+
 # Is host:port (port 0 = 5060) one of ours?
 cdef bint is_own(const table_t *table, const char *host, uint32_t len, uint32_t port) noexcept nogil

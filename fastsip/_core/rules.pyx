@@ -164,17 +164,25 @@ cdef bint match_domain(const condition_t *condition, request_t *request) noexcep
 cdef inline bint covers(const network_t *network, const addr_t *addr) noexcept nogil:
     cdef uint32_t whole = network.bits >> 3
     cdef uint32_t rest = network.bits & 7
-    if network.reserve[0] != addr.family or memcmp(network.ip, addr.ip, whole) != 0:
+    if network.family != addr.family or memcmp(network.ip, addr.ip, whole) != 0:
         return False
     return rest == 0 or (network.ip[whole] ^ addr.ip[whole]) >> (8 - rest) == 0
 
 
-cdef bint match_source(const condition_t *condition, request_t *request) noexcept nogil:
+cdef bint is_in_networks(const condition_t *condition, const addr_t *addr) noexcept nogil:
     cdef uint32_t i
     for i in range(condition.count):
-        if covers(&condition.networks[i], request.source):
+        if covers(&condition.networks[i], addr):
             return True
     return False
+
+
+cdef bint match_source(const condition_t *condition, request_t *request) noexcept nogil:
+    return is_in_networks(condition, request.source)
+
+
+cdef bint is_trusted(const table_t *table, const addr_t *addr) noexcept nogil:
+    return is_in_networks(&table.trusted, addr)
 
 
 cdef bint match_listen(const condition_t *condition, request_t *request) noexcept nogil:
@@ -192,8 +200,8 @@ cdef inline bint is_named(const condition_t *condition, const message_t *m, cons
     """By id, by its name, or by the compact letter that conditions put beside the name."""
     if condition.header_id != H_OTHER:
         return True
-    if header.name_len == 1 and condition.reserve[0]:
-        return lower(m.buf[header.name_off]) == condition.reserve[0]
+    if header.name_len == 1 and condition.compact:
+        return lower(m.buf[header.name_off]) == condition.compact
     return same_text(m.buf + header.name_off, header.name_len, condition.texts[0].at, condition.texts[0].len)
 
 

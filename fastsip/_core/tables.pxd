@@ -17,6 +17,7 @@ cdef class Table:
     cdef list policies
     cdef list rules
     cdef list own
+    cdef list trusted
     cdef bytes branch_key
     cdef tuple clocks
     cdef object max_message

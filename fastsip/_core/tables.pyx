@@ -133,7 +133,7 @@ cdef class Table:
         self.branch_key = branch_key
         self.sealed = False
         self.listeners, self.sets, self.destinations = [], [], []
-        self.policies, self.rules, self.own = [], [], []
+        self.policies, self.rules, self.own, self.trusted = [], [], [], []
         self._keep_policy(0, {}, None, None, (500, b"Server Internal Error"))
 
     def _check_open(self):
@@ -235,6 +235,11 @@ cdef class Table:
         self._check_open()
         self.own.append((as_host(host, "own host"), number_in("port", port, 0, 65535)))
 
+    def add_trusted(self, network):
+        """A network, or an address, that may send requests through us to outside."""
+        self._check_open()
+        self.trusted.append(network)
+
     def seal(self):
         """Lays the table out; returns it.  Nothing can be added afterwards."""
         self._check_open()
@@ -257,6 +262,9 @@ cdef class Table:
         lay_out_policies(table, self.arena, self.policies)
         lay_out_rules(table, self.arena, self.rules)
         lay_out_own(table, self.arena, self.own)
+        if self.trusted:
+            fill_condition(self.arena, &table.trusted,
+                           plan_condition({"kind": "source", "items": self.trusted}))
         return table
 
     cdef table_t *sealed_table(self) except NULL:

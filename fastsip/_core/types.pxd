@@ -357,7 +357,8 @@ cdef enum action_id:
 cdef struct network_t:
     uint8_t ip[16]          # as addr_t
     uint8_t bits            # of the 128: IPv4 prefixes + 96
-    uint8_t reserve[7]
+    uint8_t family          # 4 or 6: "::/0" does not cover IPv4
+    uint8_t reserve[6]
 
 cdef enum condition_id:
     C_METHOD = 0
@@ -380,7 +381,8 @@ cdef struct condition_t:
     uint32_t *tags          # C_LISTEN
     uint8_t header_id       # C_HEADER: texts[0] is the name, texts[1..] values
     uint8_t flag            # C_TO_TAG: wanted value; C_HEADER: 1 = presence only
-    uint8_t reserve[6]
+    uint8_t compact         # C_HEADER: the one letter of the name's compact form, or 0
+    uint8_t reserve[5]
 
 cdef struct rule_t:
     uint32_t id
@@ -419,3 +421,4 @@ cdef struct table_t:
     rule_t *rules
     text_t *own             # host names and addresses that are ours, lower case
     uint16_t *own_ports     # beside each; 0 = any port
+    condition_t trusted     # C_SOURCE: networks that may send through us to outside

@@ -59,6 +59,15 @@ def _listener_text(one: ListenerOutlook) -> str:
     )
 
 
+def _set_text(group: SetOutlook) -> str:
+    number = "" if group.setid is None else f" (setid {group.setid})"
+    return f"{group.name}{number}: {group.algorithm}" + (", answered by fastsip itself" if group.answering else "")
+
+
+def _attrs_text(to: DestinationOutlook) -> str:
+    return "".join(f", {key} = {value}" for key, value in to.attrs.items())
+
+
 def _print_plain(facts: Outlook) -> None:
     click.echo(f"{facts.file}: right")
     for key, value in _heading(facts):
@@ -66,10 +75,9 @@ def _print_plain(facts: Outlook) -> None:
     for one in facts.listeners:
         click.echo(f"listen     {_listener_text(one)}")
     for group in facts.sets:
-        answering = ", answered by fastsip itself" if group.answering else ""
-        click.echo(f"set        {group.name}: {group.algorithm}{answering}")
+        click.echo(f"set        {_set_text(group)}")
         for to in group.destinations:
-            detail = f"id {to.id}, weight {to.weight}, priority {to.priority}, {to.probe}"
+            detail = f"id {to.id}, weight {to.weight}, priority {to.priority}, {to.probe}{_attrs_text(to)}"
             click.echo(f"             {to.uri} ({detail})")
     for place, rule in enumerate(facts.rules, 1):
         click.echo(f"rule {place:<5} {rule}")
@@ -92,12 +100,12 @@ def _print_rich(facts: Outlook) -> None:
         grid.add_row(Text("listen", "bold"), Text(_listener_text(one)))
     console.print(grid)
     for group in facts.sets:
-        answering = ", answered by fastsip itself" if group.answering else ""
-        table = Table(title=Text(f"set {group.name}: {group.algorithm}{answering}"), title_justify="left")
-        for column in ("id", "destination", "weight", "priority", "probe"):
+        table = Table(title=Text(f"set {_set_text(group)}"), title_justify="left")
+        for column in ("id", "destination", "weight", "priority", "probe and attributes"):
             table.add_column(column)
         for to in group.destinations:
-            table.add_row(Text(to.id), Text(to.uri), str(to.weight), str(to.priority), Text(to.probe))
+            table.add_row(Text(to.id), Text(to.uri), str(to.weight), str(to.priority),
+                          Text(to.probe + _attrs_text(to)))
         console.print(table)
     for place, rule in enumerate(facts.rules, 1):
         console.print(Text.assemble((f"rule {place}  ", "bold"), rule))

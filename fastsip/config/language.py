@@ -19,7 +19,7 @@ KEYS: dict[str, tuple[str, ...]] = {
         "destinations", "answering", "setid", "algorithm", "key", "limit", "ruri", "listen", "in_dialog",
         "probe", "tiers", "when_all_down", "retry", "retry_after_max",
     ),
-    "destination": ("uri", "id", "weight", "priority", "max_load", "attrs", "probe"),
+    "destination": ("uri", "id", "weight", "priority", "attrs", "probe"),
     "probe": ("method", "interval", "timeout", "rise", "fall", "from", "accept", "mode"),
     "failure": (
         "on", "timeout", "progress", "ring", "budget", "after_progress", "mark", "mark_last", "then",
@@ -42,6 +42,8 @@ LATER: dict[str, tuple[str | int, ...] | None] = {
     "listen.*.uri": ("tcp", "tls", "ws", "wss"),
     "listen.*.udp_limit": None,
     "set.*.algorithm": ("call-load", "latency", "parallel", 10, 12, 13, "10", "12", "13"),
+    "set.*.in_dialog": ("shared",),
+    "set.*.destinations.*.max_load": None,
     "failure.*.python": None,
     "failure.*.then": ("python",),
     "route.*.python": None,

@@ -79,7 +79,6 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     family: int
     weight: int
     priority: int
-    max_load: int  # 0 = no limit
     attrs: tuple[tuple[str, str | int | float | bool], ...]
     listener: int  # index into Config.listeners
     probe: Probe | None  # None = not probed

@@ -39,12 +39,14 @@ class DestinationOutlook(msgspec.Struct, frozen=True):
     weight: int
     priority: int
     probe: str
+    attrs: dict[str, str | int | float | bool]
 
 
 class SetOutlook(msgspec.Struct, frozen=True):
     """A set in words."""
 
     name: str
+    setid: int | None
     algorithm: str
     answering: bool
     destinations: tuple[DestinationOutlook, ...]
@@ -112,10 +114,13 @@ def _listener(uri: str, tag: str, sent_by: str, wanted: int, family: int) -> Lis
 def _set(group: DestinationSet) -> SetOutlook:
     return SetOutlook(
         group.name,
+        group.setid,
         group.algorithm,
         group.answering,
         tuple(
-            DestinationOutlook(one.id, one.uri, one.weight, one.priority, _probe_text(one.probe))
+            DestinationOutlook(
+                one.id, one.uri, one.weight, one.priority, _probe_text(one.probe), dict(one.attrs)
+            )
             for one in group.destinations
         ),
     )

@@ -168,7 +168,6 @@ class _SetReader:
         given = table.take("id", values.name, "")
         weight = table.take("weight", values.integer(0, 1_000_000), 1)
         priority = table.take("priority", values.integer(-(1 << 31), (1 << 31) - 1), 0)
-        max_load = table.take("max_load", values.integer(0, UINT32), 0)
         attrs = table.take("attrs", _attrs, ())
         own_probe = self._probe_keys(table, probe)
         if uri is None:
@@ -185,7 +184,6 @@ class _SetReader:
             family=uri.address.family,
             weight=weight,
             priority=priority,
-            max_load=max_load,
             attrs=attrs,
             listener=listener,
             probe=self._probe(own_probe, listener),

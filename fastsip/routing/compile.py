@@ -87,6 +87,8 @@ def add_listeners(table: Table, config: Config, registry: Registry) -> None:
             table.add_own(*split_host(listener.advertise))
     for domain in config.router.domains:
         table.add_own(*split_host(domain))
+    for network in config.router.trusted:
+        table.add_trusted(network)
 
 
 def add_sets(table: Table, config: Config, registry: Registry, cells: Cells, secret: bytes) -> dict[str, int]:
@@ -127,7 +129,6 @@ def add_destination(
         f"{host}:{destination.port}",
         weight=destination.weight,
         priority=destination.priority,
-        max_load=destination.max_load,
         probe=probe_fields(destination.probe),
         name=destination.id,
     )

@@ -270,3 +270,25 @@ def test_nobody_relays_by_inventing_a_to_tag(stage):
     stage.expect_response(403, "BYE")
     stage.send("ACK", "sip:x@192.0.2.9", to_tag="x", headers=[("Route", "<sip:192.0.2.9;lr>")])
     stage.nothing_sent()
+
+
+PRELOADED = [("Route", f"<sip:{BOB[4][0]}:{BOB[4][1]};lr>")]
+
+
+@pytest.mark.parametrize("network, goes_to", [("10.0.0.0/24", BOB[4]), ("10.0.9.0/24", BOB[0])])
+def test_a_preloaded_route_counts_from_trusted_networks_only(make_stage, network, goes_to):
+    """From others it is removed, and the rules decide (wire section 1)."""
+    stage = make_stage(trusted=[network])
+    stage.send("MESSAGE", headers=PRELOADED)
+    request = stage.expect_request(goes_to, "MESSAGE")
+    assert request.values("Route") == ([PRELOADED[0][1]] if goes_to == BOB[4] else [])
+    stage.nothing_sent()
+
+
+@pytest.mark.parametrize("network", ["10.0.0.1", "10.0.1.0/24"])
+def test_trusted_as_source_or_next_hop_lets_a_dialog_through(make_stage, network):
+    """ALICE is 10.0.0.1, the next hop 10.0.1.5."""
+    stage = make_stage(trusted=[network])
+    stage.send("BYE", f"sip:x@{BOB[4][0]}:{BOB[4][1]}", to_tag="x")
+    stage.reply(stage.expect_request(BOB[4], "BYE"), 200)
+    stage.expect_response(200, "BYE")

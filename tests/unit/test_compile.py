@@ -29,7 +29,7 @@ algorithm = "call-id"
 limit = 3
 destinations = [
   { id = "ms1", uri = "sip:192.0.2.21", weight = 3 },
-  { id = "ms2", uri = "sip:192.0.2.22:5070", priority = 5, max_load = 40 },
+  { id = "ms2", uri = "sip:192.0.2.22:5070", priority = 5 },
   { id = "ms3", uri = "sip:[2001:db8::23]:5060" },
 ]
 

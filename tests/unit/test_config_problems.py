@@ -168,6 +168,8 @@ LATER_EXAMPLES = {
     "listen.*.uri": "[[listen]]\nuri = 'tls:192.0.2.1:5061'\n",
     "listen.*.udp_limit": "[[listen]]\nuri = 'udp:192.0.2.9:5060'\nudp_limit = 1300\n",
     "set.*.algorithm": "[set.b]\ndestinations = ['sip:192.0.2.31']\nalgorithm = 10\n",
+    "set.*.in_dialog": "[set.b]\ndestinations = ['sip:192.0.2.31']\nin_dialog = 'shared'\n",
+    "set.*.destinations.*.max_load": "[set.b]\ndestinations = [{ uri = 'sip:192.0.2.31', max_load = 5 }]\n",
     "failure.*.python": "[failure.f]\non = 500\npython = 'routes:f'\n",
     "failure.*.then": "[failure.f]\non = 500\nthen = 'python'\n",
     "route.*.python": "[[route]]\npython = 'routes:f'\n",
