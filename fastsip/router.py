@@ -28,6 +28,7 @@ from fastsip._core.slots import Store, StoreError
 from fastsip._core.workspace import Workspace
 from fastsip.answering import AnsweringMachines
 from fastsip.config import Config, ConfigError, load
+from fastsip.config.outlook import outlook
 from fastsip.dispatcher.registry import Registry, RegistryError
 from fastsip.log import log
 from fastsip.routing.compile import compile_table, release_unnamed
@@ -91,7 +92,7 @@ class Router:
         count = sum(len(group.destinations) for group in config.sets)
         self.cells = Cells(str(Path(config.router.run_dir) / "cells"), 2 * count + SPARE_CELLS)
         self.store = Store(config.router.run_dir, config.limits.max_transactions)
-        for note in self.store.notes:
+        for note in (*outlook(config).warnings, *self.store.notes):
             log.warning(note)
         release_unnamed(self.cells, self.registry, config)
         self.table = compile_table(config, self.registry, self.cells, self.version)

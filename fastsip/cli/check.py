@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from fastsip.config import ConfigError, load
-from fastsip.config.outlook import ListenerOutlook, Outlook, outlook
+from fastsip.config.outlook import DestinationOutlook, ListenerOutlook, Outlook, SetOutlook, outlook
 
 MIB = 1 << 20
 

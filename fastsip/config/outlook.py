@@ -1,7 +1,7 @@
 """What a configuration will do once it runs: the facts that `fastsip check` shows.
 
 Asks the kernel for the receive buffers that listeners would get, on a socket of its own that is never
-bound.  It never changes anything.  Core section 2 (buffers), 3 (memory).  Called by: cli/check.py.
+bound.  It never changes anything.  Core section 2 (buffers), 3 (memory).  Called by: cli/check.py, router (the warnings).
 """
 
 import contextlib
@@ -89,7 +89,9 @@ def outlook(config: Config) -> Outlook:
         listeners=listeners,
         sets=tuple(_set(group) for group in config.sets),
         rules=tuple(rule_text(rule) for rule in config.rules),
-        warnings=(*_buffer_warnings(listeners), *_secret_warnings(config), *_rule_warnings(config)),
+        warnings=(
+            *_buffer_warnings(listeners), *_run_dir_warnings(config), *_secret_warnings(config), *_rule_warnings(config),
+        ),  # fmt: skip
     )
 
 
@@ -104,6 +106,19 @@ def effective_rcvbuf(wanted: int, family: int) -> int:
                 probe.setsockopt(socket.SOL_SOCKET, option, wanted // 2)
                 break
         return probe.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+
+def file_system(path: str) -> str:
+    """The type of the file system that holds `path`, or would: "tmpfs" is what run_dir should be on."""
+    there = os.path.realpath(path)
+    found, longest = "unknown", -1
+    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as mounts:
+        for line in mounts:
+            place, kind = line.split()[1:3]
+            inside = place == "/" or there == place or there.startswith(place + "/")
+            if inside and len(place) >= longest:
+                found, longest = kind, len(place)
+    return found
 
 
 def _listener(uri: str, tag: str, sent_by: str, wanted: int, family: int) -> ListenerOutlook:
@@ -187,6 +202,13 @@ def _buffer_warnings(listeners: tuple[ListenerOutlook, ...]) -> list[str]:
                 f"less than {ENOUGH_MS} ms: short stalls lose messages; {cure}"
             )
     return found
+
+
+def _run_dir_warnings(config: Config) -> list[str]:
+    kind = file_system(config.router.run_dir)
+    if kind == "tmpfs":
+        return []
+    return [f"router.run_dir = {config.router.run_dir} is on {kind}, not on a tmpfs: a busy disk will stall calls"]
 
 
 def _secret_warnings(config: Config) -> list[str]:
