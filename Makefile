@@ -1,6 +1,7 @@
 # make run     set up what is missing, build, run config.example.toml
 # make test    the same set-up, then all tests      ARGS="-k config -x" goes to pytest
 # make crash   the crash tests at every store, and deaths during the recovery
+# make fuzz    damaged datagrams against sanitized kernels    SECONDS=60
 # make build lint clean
 # make bench   CPU per call, kernels, parsing: minutes on a quiet machine   ARGS="--rounds 1" goes to bench.load
 # make bench-all   every other measurement, about half an hour; both say where their JSON went
@@ -20,7 +21,9 @@ needs = $$($(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproje
 	r += [x for e in sys.argv[1:] for x in p["project"]["optional-dependencies"][e]]; \
 	print(*(x.replace(" ", "") for x in r))' $(1))
 
-.PHONY: run test crash build lint bench bench-all clean sipp
+SECONDS ?= 60
+
+.PHONY: run test crash fuzz build lint bench bench-all clean sipp
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -35,6 +38,17 @@ test: build $(VENV)/.ready-test sipp
 
 crash: build $(VENV)/.ready-test
 	@FASTSIP_CRASH=all $(BIN)/python -m pytest tests/crash $(ARGS)
+
+# Built beside the tree, so that the kernels in use stay as they are.
+FUZZ := build/fuzz
+SANITIZERS = $$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsan.so)
+
+fuzz: $(VENV)/.ready-test
+	@mkdir -p $(FUZZ)
+	@git ls-files -z setup.py pyproject.toml README.md LICENSE fastsip tests | xargs -0 cp -u --parents -t $(FUZZ)
+	@cd $(FUZZ) && FASTSIP_BUILD=asan $(CURDIR)/$(BIN)/python -W ignore setup.py --quiet build_ext --inplace --parallel 2
+	@cd $(FUZZ) && LD_PRELOAD="$(SANITIZERS)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
+		$(CURDIR)/$(BIN)/python -P -m tests.fuzz.shard --seconds $(SECONDS)
 
 lint: $(VENV)/.ready-lint
 	@$(BIN)/ruff check .

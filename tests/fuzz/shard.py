@@ -1,0 +1,139 @@
+"""Random and damaged datagrams for the running kernels, on the virtual clock.
+
+    python -m tests.fuzz.shard [--seconds 60] [--seed N]      from seed N on
+
+Calls come in, some of their messages damaged; callees answer what reaches them,
+sometimes damaged, too; the clock moves on.  The store must stay consistent, and
+empty again when all clocks have run out.  A finding names its seed; after a crash it
+is one of the hundred from the last one printed.
+Run it with the sanitizer build to see reads and writes out of bounds.
+"""
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+
+from fastsip._core.rig import Rig
+from fastsip.sip_text import NotSip, make_ack, make_cancel, make_request, make_response, read_message
+from tests.fuzz.mutate import mutate
+from tests.protocol.script import ALICE, BOB, NUMBER, make_table
+
+POLICY = {"on": [500, "4xx", "timeout", "ring", "transport"], "timeout_ms": 1500, "ring_ms": 4000, "budget_ms": 20_000}
+METHODS = ("INVITE", "INVITE", "INVITE", "MESSAGE", "OPTIONS", "REGISTER", "PUBLISH", "FOO")
+CODES = (100, 180, 183, 200, 200, 302, 401, 404, 408, 482, 486, 487, 500, 503, 603, 699)
+DAMAGED = 0.3           # of all messages
+ALL_CLOCKS_MS = 300_000
+SHARED_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+
+
+class Round:
+    """One seed: a router of its own, `steps` things that happen to it."""
+
+    def __init__(self, seed: int, run_dir: str):
+        self.rng = random.Random(seed)
+        table, cells = make_table(policy=POLICY, backup=2)
+        self.rig = Rig(run_dir, table, cells, 64)
+        self.sent: list[bytes] = []         # by the caller
+        self.seen: list[tuple[bytes, tuple]] = []   # by the callees
+
+    def put(self, raw: bytes, source: tuple) -> None:
+        if self.rng.random() < DAMAGED:
+            raw = mutate(raw, self.rng)
+        if raw:
+            self.rig.receive(raw, source=source)
+        self.collect()
+
+    def collect(self) -> None:
+        for sent in self.rig.sent():
+            if sent[1][0].startswith("10.0.1."):
+                self.seen.append((sent[0], sent[1]))
+
+    def call(self) -> None:
+        uri = self.rng.choice((NUMBER, "sip:x@10.0.0.254", "tel:+123", "sip:10.0.1.2", "sips:a@b", "sip:[2001:db8::1]"))
+        number = self.rng.randrange(1 << 30)
+        request = make_request(
+            self.rng.choice(METHODS), uri, via=f"SIP/2.0/UDP {ALICE[0]}:{ALICE[1]};branch=z9hG4bK{number};rport",
+            sender=f"<sip:alice@example.net>;tag={number}", recipient=f"<{uri}>", call_id=f"{number}@alice", cseq=1,
+            headers=[("Contact", f"<sip:alice@{ALICE[0]}:{ALICE[1]}>")], body=self.rng.randbytes(40),
+        )  # fmt: skip
+        self.sent.append(request.to_bytes())
+        self.put(self.sent[-1], ALICE)
+
+    def follow_up(self) -> None:
+        """The caller repeats, cancels or acknowledges something it sent."""
+        if not self.sent:
+            return
+        raw = self.rng.choice(self.sent)
+        request = read_message(raw)
+        choice = self.rng.randrange(3)
+        if choice == 1 and request.method == "INVITE":
+            raw = make_cancel(request).to_bytes()
+        elif choice == 2 and request.method == "INVITE":
+            raw = make_ack(request, make_response(request, 486, to_tag="x")).to_bytes()
+        self.put(raw, ALICE)
+
+    def answer(self) -> None:
+        if not self.seen:
+            return
+        raw, bob = self.rng.choice(self.seen)
+        try:
+            request = read_message(raw)
+        except NotSip:      # too damaged for a callee to make a response of
+            return
+        if request.method and request.method != "ACK":
+            status = self.rng.choice(CODES)
+            self.put(make_response(request, status, to_tag="b" if status > 100 else "").to_bytes(), bob)
+
+    def step(self) -> None:
+        choice = self.rng.random()
+        if choice < 0.3:
+            self.call()
+        elif choice < 0.5:
+            self.follow_up()
+        elif choice < 0.85:
+            self.answer()
+        elif choice < 0.9:
+            self.put(self.rng.randbytes(self.rng.randrange(200)), BOB[0])
+        else:
+            self.rig.advance(self.rng.choice((10, 100, 500, 2_000, 40_000)))
+            self.collect()
+
+    def run(self, steps: int) -> list[str]:
+        """What is wrong in the end."""
+        for _ in range(steps):
+            self.step()
+        wrongs = list(self.rig.check())
+        self.rig.advance(ALL_CLOCKS_MS)
+        self.rig.sent()
+        left = self.rig.live()
+        if left:
+            wrongs.append(f"{len(left)} slots live on: {left[:3]}")
+        return wrongs + list(self.rig.check())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--steps", type=int, default=300, help="of each seed")
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000_000, help="the first one")
+    args = parser.parse_args()
+    end = time.monotonic() + args.seconds
+    seed = args.seed
+    while seed == args.seed or time.monotonic() < end:
+        if (seed - args.seed) % 100 == 0:
+            print(f"seed {seed}", flush=True)
+        with tempfile.TemporaryDirectory(dir=SHARED_MEMORY, prefix="fastsip-fuzz-") as run_dir:
+            wrongs = Round(seed, run_dir).run(args.steps)
+        if wrongs:
+            print(f"seed {seed}: " + "\n  ".join(wrongs))
+            return 1
+        seed += 1
+    print(f"{seed - args.seed} seeds of {args.steps} steps, nothing found")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
