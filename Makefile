@@ -48,7 +48,7 @@ fuzz: $(VENV)/.ready-test
 	@git ls-files -z setup.py pyproject.toml README.md LICENSE fastsip tests | xargs -0 cp -u --parents -t $(FUZZ)
 	@cd $(FUZZ) && FASTSIP_BUILD=asan $(CURDIR)/$(BIN)/python -W ignore setup.py --quiet build_ext --inplace --parallel 2
 	@cd $(FUZZ) && LD_PRELOAD="$(SANITIZERS)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
-		$(CURDIR)/$(BIN)/python -P -m tests.fuzz.shard --seconds $(SECONDS)
+		$(CURDIR)/$(BIN)/python -m tests.fuzz.shard --seconds $(SECONDS)
 
 lint: $(VENV)/.ready-lint
 	@$(BIN)/ruff check .
