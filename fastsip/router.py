@@ -164,7 +164,7 @@ class Router:
         self.stop_shards()
         await machines.close()
         self.write_gauges()
-        log.info("router stopped", extra={"fields": {"calls_kept": self.store.in_use()["slots"]}})
+        log.info("router stopped", extra={"fields": {"transactions_kept": self.store.in_use()["slots"]}})
         return 1 if self.failed else 0
 
     def summary(self) -> dict[str, object]:
@@ -172,7 +172,7 @@ class Router:
             "listeners": [listener.uri for listener in self.config.listeners],
             "shards": len(self.shards),
             "rcvbuf": [opened.rcvbuf_bytes for opened in self.opened],
-            "calls_taken_up": self.taken_up,
+            "transactions_taken_up": self.taken_up,
             "run_dir": self.config.router.run_dir,
         }
 

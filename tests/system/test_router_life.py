@@ -58,7 +58,7 @@ async def test_it_ends_at_once_and_well(home, edge, number):
         bob.ring(await expect_call(bob, call))
         await call.expect(180)
         assert await asyncio.to_thread(life.end, number, STOP_S) == 0
-        assert life.records("router stopped")[0]["calls_kept"] == 2
+        assert life.records("router stopped")[0]["transactions_kept"] == 2
         assert not bob.waiting("CANCEL") and not alice.waiting(lambda m: m.status >= 200)
 
 
@@ -232,7 +232,7 @@ async def test_cancel_of_a_ringing_call_after_kill(home, edge, shards):
         again = await killed_and_back(life, home)
         started = again.records("router started")[0]
         # a server and a client transaction
-        assert (started["calls_taken_up"], started["shards"]) == (2, shards[1])
+        assert (started["transactions_taken_up"], started["shards"]) == (2, shards[1])
         call.cancel()
         assert (await call.expect(200)).cseq_method == "CANCEL"
         cancel = await bob.expect("CANCEL")
