@@ -37,6 +37,7 @@ cdef enum counter_id:
     N_REFUSED_REQUESTS
     N_NO_RULE
     N_STORE_FULL
+    N_SHED                      # lingering transactions that made room
     N_NO_ROOM
     N_TRANSACTIONS
     N_TRANSACTIONS_ENDED

@@ -27,7 +27,7 @@ from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_
 from fastsip._core.types cimport (ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, H_PROXY_REQUIRE,
                                   M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK,
                                   addr_t, flow_t, message_t, policy_copy_t, rule_t, set_t, uri_t)
-from fastsip._core.upstream cimport send_own, server_input
+from fastsip._core.upstream cimport send_own, server_input, shed_lingering
 from fastsip._core.uri cimport parse_uri
 from fastsip._core.via cimport server_key
 
@@ -298,6 +298,8 @@ cdef void open_search(core_t *core, const message_t *m, uint64_t key, const rule
     cdef slot_t identity
     cdef flow_t flow
     cdef int code
+    if ref == NO_SLOT and shed_lingering(core, partition_for(core, m)):
+        ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
     if ref == NO_SLOT:
         store_is_full(core, m, listener, source, hop)
         return

@@ -28,6 +28,9 @@ cdef void fire_server_timer(core_t *core, uint32_t ref) noexcept nogil
 
 # Frees the server transaction if it has ended and no branch is left.
 cdef void end_server(core_t *core, uint32_t ref) noexcept nogil
+# Ends the oldest transactions of the partition that only absorb repeated non-INVITE
+# requests, to make room for new calls; how many.
+cdef int shed_lingering(core_t *core, uint32_t partition) noexcept nogil
 cdef void set_server_flag(core_t *core, uint32_t ref, int flag) noexcept nogil
 
 # Removes our Via, the topmost.

@@ -10,20 +10,25 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastsip._core.branches cimport write_block
-from fastsip._core.core cimport (N_LATE_ANSWERS, N_RETRANSMISSIONS_SENT, N_RETRANSMITTED_REQUESTS,
+from fastsip._core.core cimport (N_LATE_ANSWERS, N_RETRANSMISSIONS_SENT, N_RETRANSMITTED_REQUESTS, N_SHED,
                                  N_TRANSACTIONS_ENDED, arm_slot, count, queue_message, send_edited, take_scratch)
 from fastsip._core.edits cimport clear_edits, edit_delete, edit_replace
 from fastsip._core.replies cimport answer, reply_room, reply_t, write_reply
-from fastsip._core.slots cimport (KIND_SERVER_INVITE, NO_SLOT, OWES_RESPONSE, SERVER_DECIDED,
-                                  SERVER_PROGRESSED, begin_block, block_at, block_t, commit, drop_block, end_block,
+from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_RESPONSE, SERVER_DECIDED,
+                                  SERVER_PROGRESSED, SLOT_BITS, begin_block, block_at, block_t, commit, drop_block, end_block,
                                   first_child_of, give_slot, index_remove, record_of, record_t, slot_at, slot_t,
                                   word_kind, word_owes, word_state)
 from fastsip._core.timers cimport disarm_timer
 from fastsip._core.transactions cimport (END, GOT_ACK, PASS_UP, REPEATED, RESEND_LAST, SEND_1XX, SEND_2XX, SEND_FINAL,
-                                         SERVER_ACCEPTED, SERVER_ENDED, SERVER_EXPIRE, SERVER_RETRANSMIT, server_step,
+                                         SERVER_ACCEPTED, SERVER_COMPLETED, SERVER_ENDED, SERVER_EXPIRE, SERVER_RETRANSMIT, server_step,
                                          step_t)
 from fastsip._core.parser cimport first_of
 from fastsip._core.types cimport H_VIA, addr_t, flow_t, message_t, text_t
+
+
+cdef enum:
+    SHED_AT_MOST = 32       # at once: each drops a block, and the batch has room for these
+    SHED_SPAN_MS = 2000     # what ends within this of the oldest counts as oldest, too
 
 
 cdef inline step_t step_of(const slot_t *slot, int event) noexcept nogil:
@@ -324,6 +329,37 @@ cdef void end_server(core_t *core, uint32_t ref) noexcept nogil:
     give_slot(core.store, ref)
     drop_all(core, ref, &record)
     count(core, N_TRANSACTIONS_ENDED)
+
+
+cdef inline bint only_lingers(const core_t *core, uint32_t ref) noexcept nogil:
+    cdef const slot_t *slot = slot_at(core.store, ref)
+    return (word_kind(slot.commit) == KIND_SERVER_OTHER and word_state(slot.commit) == SERVER_COMPLETED
+            and first_child_of(core.store, ref) == NO_SLOT)
+
+
+cdef int shed_lingering(core_t *core, uint32_t partition) noexcept nogil:
+    """Core section 3, "under pressure".  Two looks at the partition free up to SHED_AT_MOST, so a flood pays for few."""
+    cdef uint32_t first = partition << SLOT_BITS
+    cdef uint32_t end = first + core.store.partitions[partition].header.high_water
+    cdef uint64_t oldest = 0
+    cdef uint64_t expires
+    cdef uint32_t ref
+    cdef record_t record
+    cdef int shed = 0
+    for ref in range(first, end):
+        expires = record_of(slot_at(core.store, ref)).server.expire_ms
+        if only_lingers(core, ref) and (oldest == 0 or expires < oldest):
+            oldest = expires
+    for ref in range(first, end):
+        if shed == SHED_AT_MOST:
+            break
+        record = record_of(slot_at(core.store, ref))[0]
+        if only_lingers(core, ref) and record.server.expire_ms <= oldest + SHED_SPAN_MS:
+            commit_server(core, ref, SERVER_ENDED, 0, &record)
+            end_server(core, ref)
+            count(core, N_SHED)
+            shed += 1
+    return shed
 
 
 cdef void send_response(core_t *core, uint32_t ref) noexcept nogil:

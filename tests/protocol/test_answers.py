@@ -183,6 +183,33 @@ def test_full_store_refuses_new_calls_without_state(make_stage):
     stage.finish()
 
 
+def test_what_only_absorbs_repetitions_makes_room(make_stage):
+    """Core section 3: under pressure the oldest lingering non-INVITE go first, and no others."""
+    stage = make_stage(max_transactions=1)
+    call_id = "same-partition@alice"
+    stage.invite(call_id=call_id)
+    ringing = stage.expect_request(BOB[0], "INVITE")
+    stage.reply(ringing, 180)
+    stage.expect_response(180)
+    messages = []
+    while stage.counter("shed") == 0:
+        assert len(messages) < 100
+        messages.append(stage.send("MESSAGE", call_id=call_id))
+        stage.reply(stage.expect_request(BOB[0], "MESSAGE"), 200)
+        stage.expect_response(200, "MESSAGE")
+        stage.advance(500)      # older and younger ones
+        stage.waiting.clear()
+    assert stage.counter("store_full") == 0
+    messages[-1].again()
+    stage.expect_response(200, "MESSAGE")       # still absorbed
+    messages[0].again()
+    stage.expect_request(BOB[0], "MESSAGE")     # not known any more
+    assert stage.rig.check() == []
+    stage.reply(ringing, 200)
+    stage.expect_response(200)
+    stage.finish()
+
+
 # ---------------------------------------------------------------- RFC 4320
 
 
