@@ -182,8 +182,9 @@ cdef int pick_next(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
     cdef uint32_t count = end - first
     cdef uint32_t start = position[0] % s.of_set.count
     cdef uint32_t i, index
-    # The position counts from the set's begin; a tier may start or end elsewhere.
-    start = start - (first - s.of_set.first) if start >= first - s.of_set.first else 0
+    # The position counts from the set's begin; from outside of a tier, turning round, its first comes next.
+    start += s.of_set.first
+    start = start - first if first <= start < end else 0
     for i in range(count):
         index = first + (start + i) % count
         if is_candidate(s, index):

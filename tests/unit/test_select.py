@@ -118,6 +118,13 @@ def test_kernel_equals_oracle(algorithm, members, tiers, try_down, searches):
             tried.append(found)
 
 
+def test_a_turn_that_stands_behind_a_tier_starts_at_its_first():
+    """The one with a weight had its turn; a failover looks at those without, highest tier first."""
+    bench = Bench(ROUND_ROBIN, [*plain(2, weight=0, priority=1), {"weight": 1}, *plain(3, weight=0)])
+    assert bench.choose(0) == 3
+    assert bench.choose(0, tried=[3]) == 1
+
+
 def test_order_of_the_table_is_the_oracles():
     bench = Bench(PRIORITY, [{"priority": p} for p in (0, 5, -1, 5, 0)])
     assert [member[1] for member in bench.table.members(0)] == [2, 4, 1, 5, 3]
