@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 TESTS = Path(__file__).parent
@@ -29,6 +30,11 @@ ROOT = TESTS.parent
 for place in (ROOT, TESTS):  # a plain `pytest` finds the package and the user agent, too
     if str(place) not in sys.path:
         sys.path.insert(0, str(place))
+
+# The same examples each time, so that a red run is about the change; FASTSIP_EXPLORE=1 looks for new ones.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("explore", print_blob=True)
+hypothesis.settings.load_profile("explore" if os.environ.get("FASTSIP_EXPLORE") else "same")
 
 TEST_LIMIT_S = 90  # no asynchronous test runs longer
 READY_LIMIT_S = 20
