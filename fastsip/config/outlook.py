@@ -1,7 +1,8 @@
 """What a configuration will do once it runs: the facts that `fastsip check` shows.
 
 Asks the kernel for the receive buffers that listeners would get, on a socket of its own that is never
-bound.  It never changes anything.  Core section 2 (buffers), 3 (memory).  Called by: cli/check.py, router (the warnings).
+bound.  It never changes anything.  Core section 2 (buffers), 3 (memory).  Called by:
+cli/check.py; router, for the warnings.
 """
 
 import contextlib
@@ -90,8 +91,11 @@ def outlook(config: Config) -> Outlook:
         sets=tuple(_set(group) for group in config.sets),
         rules=tuple(rule_text(rule) for rule in config.rules),
         warnings=(
-            *_buffer_warnings(listeners), *_run_dir_warnings(config), *_secret_warnings(config), *_rule_warnings(config),
-        ),  # fmt: skip
+            *_buffer_warnings(listeners),
+            *_run_dir_warnings(config),
+            *_secret_warnings(config),
+            *_rule_warnings(config),
+        ),
     )
 
 
