@@ -15,13 +15,13 @@ from fastsip._core.core cimport (N_LATE_ANSWERS, N_RETRANSMISSIONS_SENT, N_RETRA
 from fastsip._core.edits cimport clear_edits, edit_delete, edit_replace
 from fastsip._core.replies cimport answer, reply_room, reply_t, write_reply
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_RESPONSE, SERVER_DECIDED,
-                                  SERVER_PROGRESSED, SLOT_BITS, begin_block, block_at, block_t, commit, drop_block, end_block,
-                                  first_child_of, give_slot, index_remove, record_of, record_t, slot_at, slot_t,
-                                  word_kind, word_owes, word_state)
+                                  SERVER_PROGRESSED, SLOT_BITS, begin_block, block_at, block_t, commit, drop_block,
+                                  end_block, first_child_of, give_slot, index_remove, record_of, record_t, slot_at,
+                                  slot_t, word_kind, word_owes, word_state)
 from fastsip._core.timers cimport disarm_timer
 from fastsip._core.transactions cimport (END, GOT_ACK, PASS_UP, REPEATED, RESEND_LAST, SEND_1XX, SEND_2XX, SEND_FINAL,
-                                         SERVER_ACCEPTED, SERVER_COMPLETED, SERVER_ENDED, SERVER_EXPIRE, SERVER_RETRANSMIT, server_step,
-                                         step_t)
+                                         SERVER_ACCEPTED, SERVER_COMPLETED, SERVER_ENDED, SERVER_EXPIRE,
+                                         SERVER_RETRANSMIT, server_step, step_t)
 from fastsip._core.parser cimport first_of
 from fastsip._core.types cimport H_VIA, addr_t, flow_t, message_t, text_t
 
@@ -338,7 +338,7 @@ cdef inline bint only_lingers(const core_t *core, uint32_t ref) noexcept nogil:
 
 
 cdef int shed_lingering(core_t *core, uint32_t partition) noexcept nogil:
-    """Core section 3, "under pressure".  Two looks at the partition free up to SHED_AT_MOST, so a flood pays for few."""
+    """Core section 3, "under pressure".  Two looks at the partition for up to SHED_AT_MOST: a flood pays for few."""
     cdef uint32_t first = partition << SLOT_BITS
     cdef uint32_t end = first + core.store.partitions[partition].header.high_water
     cdef uint64_t oldest = 0
