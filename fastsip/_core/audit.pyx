@@ -13,7 +13,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.blocks cimport ORDERS, order_of
 from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON,
                                   CLIENT_UNREACHABLE, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE,
-                                  KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_ACK, OWES_CANCEL, OWES_REQUEST,
+                                  KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_CANCEL, OWES_REQUEST,
                                   OWES_RESPONSE, SERVER_CANCELLED, SERVER_DECIDED, SERVER_MARKED, SERVER_PROGRESSED,
                                   SLOT_BITS, SLOT_MASK, is_server, partition_t, record_of, record_t, slot_at, slot_t,
                                   word_generation, word_kind, word_owes, word_state)
@@ -29,7 +29,7 @@ CLIENT_STATES = {CALLING: "calling", CLIENT_PROCEEDING: "proceeding", CANCEL_PEN
                  CLIENT_ACCEPTED: "accepted"}
 SERVER_STATES = {TRYING: "trying", SERVER_PROCEEDING: "proceeding", SERVER_COMPLETED: "completed",
                  CONFIRMED: "confirmed", SERVER_ACCEPTED: "accepted", SERVER_ENDED: "ended"}
-OWES = {OWES_RESPONSE: "response", OWES_REQUEST: "request", OWES_CANCEL: "cancel", OWES_ACK: "ack"}
+OWES = {OWES_RESPONSE: "response", OWES_REQUEST: "request", OWES_CANCEL: "cancel"}
 SERVER_FLAGS = {SERVER_CANCELLED: "cancelled", SERVER_DECIDED: "decided", SERVER_PROGRESSED: "progressed",
                 SERVER_MARKED: "marked"}
 CLIENT_FLAGS = {CLIENT_ABANDONED: "abandoned", CLIENT_HAS_ACK: "has ack", CLIENT_MOVED_ON: "moved on",

@@ -18,15 +18,14 @@ from fastsip._core.parser cimport first_of, parse_message, parse_routing
 from fastsip._core.select cimport choose
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, NO_SLOT, SLOT_BITS, index_entry_t, index_find, index_insert,
                                   slot_t, store_t)
-from fastsip._core.timers cimport (NOT_ARMED, advance_wheel, arm_timer, disarm_timer, init_wheel, take_expired,
-                                   timer_node_t, wheel_t)
+from fastsip._core.timers cimport (NOT_ARMED, NO_TIMER, advance_wheel, arm_timer, disarm_timer, init_wheel,
+                                   take_expired, timer_node_t, wheel_t)
 from fastsip._core.types cimport H_MAX_FORWARDS, PARTITIONS, header_t, message_t
 from fastsip._core.write cimport put, put_number
 
 cdef enum:
     TOP_ROOM = 512          # our Via and Record-Route
     OUT_ROOM = 4096
-    NO_TIMER = 0xFFFFFFFF
     SPREAD_MS = 32000       # 64 T1: how far ahead most timers of a router stand
     ROUNDS_PER_MS = 16      # about what 1,500 calls/s arm and disarm
 

@@ -16,7 +16,7 @@ from fastsip._core.core cimport arm_slot, find_listener, queue_message, take_scr
 from fastsip._core.edits cimport (clear_edits, edit_delete, edit_insert, edit_replace, take_room,
                                   write_edits)
 from fastsip._core.parser cimport first_of, parse_message, parse_routing, parse_second_via
-from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT, OWES_ACK,
+from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT,
                                   OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED, SLOT_BITS, begin_block, block_at,
                                   block_t, commit, drop_block, end_block, give_slot, index_insert, index_remove,
                                   link_child, record_of, record_t, slot_at, slot_t, take_slot, unlink_child,
@@ -242,8 +242,8 @@ cdef void send_request(core_t *core, uint32_t ref) noexcept nogil:
         return
     if not is_ack:
         len -= slot.identity.client.ruri_len
-    queue_message(core, block_at(core.store, ref, block.unit), len, &slot.identity.client.target, ref,
-                  OWES_ACK if is_ack else OWES_REQUEST)
+    queue_message(core, block_at(core.store, ref, block.unit), len, &slot.identity.client.target,
+                  NO_SLOT if is_ack else ref, OWES_REQUEST)
 
 
 cdef uint32_t hop_request_room(const message_t *request, const message_t *to_of) noexcept nogil:
@@ -321,7 +321,7 @@ cdef void send_ack(core_t *core, uint32_t ref, const message_t *response) noexce
     if at == NULL:
         return
     queue_message(core, at, write_hop_request(at, b"ACK", 3, &core.stored, response, NULL),
-                  &slot_at(core.store, ref).identity.client.target, ref, OWES_ACK)
+                  &slot_at(core.store, ref).identity.client.target, NO_SLOT, 0)
 
 
 cdef void keep_ack(core_t *core, uint32_t ref, const message_t *response) noexcept nogil:

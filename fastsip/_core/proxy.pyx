@@ -26,14 +26,10 @@ from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT
 from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
 from fastsip._core.types cimport (ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, H_PROXY_REQUIRE,
                                   M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK,
-                                  addr_t, flow_t, message_t, policy_copy_t, rule_t, set_t, uri_t)
+                                  RURI_OF_SET, addr_t, message_t, policy_copy_t, rule_t, set_t, uri_t)
 from fastsip._core.upstream cimport send_own, server_input, shed_lingering
 from fastsip._core.uri cimport parse_uri
 from fastsip._core.via cimport server_key
-
-cdef enum:
-    RURI_OF_SET = 255
-
 
 cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t listener,
                           const addr_t *source) noexcept nogil:
@@ -91,14 +87,36 @@ cdef void process_request(core_t *core, const message_t *m, uint32_t listener, c
 cdef void process_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """16.10.  The 200 needs no transaction: the same CANCEL always finds the same INVITE."""
     cdef uint32_t ref = index_find(core.store, partition_for(core, m), server_key(core, m, True), KIND_SERVER_INVITE)
-    cdef flow_t flow
     if ref == NO_SLOT:
         forward_cancel(core, m, listener, source)
         return
-    reply_flow(core, m, source, listener, &flow)
-    flow.remote = source[0]
-    answer(core, m, &flow, 200, NULL, NULL)
+    answer(core, m, core.table.listeners[listener].id, source, 200, NULL, NULL)
     cancel_search(core, ref, m)
+
+
+cdef int aim_in_dialog(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+                       hop_t *hop) noexcept nogil:
+    """Along the route set, for what goes on without state; below zero: it does not."""
+    cdef uri_t ruri
+    cdef route_t route
+    if (m.max_forwards == 0 or parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) < 0
+            or read_route(core, m, &ruri, &route, hop) < 0 or not may_follow_route(core, m, &route, source)):
+        return E_NONE
+    return aim_by_route(core, m, &route, listener, hop)
+
+
+cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const uri_t *ruri, policy_copy_t *policy,
+                     uint64_t *call_key, hop_t *hop) noexcept nogil:
+    """At the first candidate of the rule's set; E_NONE when there is none.  Policy and key are for the search."""
+    cdef const set_t *to = &core.table.sets[rule.set_index]
+    cdef int found
+    policy[0] = core.table.policies[rule.policy_index].copy
+    call_key[0] = selection_key(to, m, ruri)
+    found = choose_next(core, to.id, policy, call_key[0], NULL, 0)
+    if found < 0:
+        return found
+    aim_at(core, found, rule.ruri, m, policy, hop)
+    return OK
 
 
 cdef int aim_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
@@ -106,28 +124,20 @@ cdef int aim_cancel(core_t *core, const message_t *m, uint32_t listener, const a
     """Where its INVITE would go now: the same place, for algorithms that hash."""
     cdef uri_t ruri
     cdef route_t route
-    cdef int found
-    cdef const rule_t *rule
-    cdef const set_t *to
     cdef policy_copy_t policy
-    if m.max_forwards == 0 or parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) < 0:
-        return E_NONE
-    if read_route(core, m, &ruri, &route, hop) < 0:
-        return E_NONE
+    cdef uint64_t call_key
+    cdef int found
     if m.to_tag.len:
-        return aim_by_route(core, m, &route, listener, hop) if may_follow_route(core, m, &route, source) else E_NONE
+        return aim_in_dialog(core, m, listener, source, hop)
+    if (m.max_forwards == 0 or parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) < 0
+            or read_route(core, m, &ruri, &route, hop) < 0 or cut_routes(m, hop) < 0):
+        return E_NONE
     core.incoming.method = M_INVITE
     found = match_rules(core.table, m, &ruri, source, listener)
     core.incoming.method = M_CANCEL
     if found < 0 or core.table.rules[found].action == ACT_REPLY:
         return E_NONE
-    rule = &core.table.rules[found]
-    to = &core.table.sets[rule.set_index]
-    policy = core.table.policies[rule.policy_index].copy
-    found = choose_next(core, to.id, &policy, selection_key(to, m, &ruri), NULL, 0)
-    if found >= 0:
-        aim_at(core, found, rule.ruri, m, &policy, hop)
-    return found if found < 0 else cut_routes(m, hop)
+    return aim_by_rule(core, m, &core.table.rules[found], &ruri, &policy, &call_key, hop)
 
 
 cdef void forward_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
@@ -144,15 +154,11 @@ cdef void forward_cancel(core_t *core, const message_t *m, uint32_t listener, co
 cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """The ACK of a final response ends here; that of a 2xx goes on by its route set, without state."""
     cdef uint32_t ref = index_find(core.store, partition_for(core, m), server_key(core, m, False), KIND_SERVER_INVITE)
-    cdef uri_t ruri
-    cdef route_t route
     cdef hop_t hop
     if ref != NO_SLOT and server_input(core, ref, GOT_ACK, m, source) == 0:
         return
     memset(&hop, 0, sizeof(hop))
-    if (m.max_forwards == 0 or parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) < 0
-            or read_route(core, m, &ruri, &route, &hop) < 0 or not may_follow_route(core, m, &route, source)
-            or aim_by_route(core, m, &route, listener, &hop) < 0):
+    if aim_in_dialog(core, m, listener, source, &hop) < 0:
         count(core, N_STRAY_ACKS)
         return
     edit_forwarded(core, m, source, &hop)
@@ -231,16 +237,13 @@ cdef void follow_rules(core_t *core, const message_t *m, uint64_t key, const uri
                        const addr_t *source, hop_t *hop) noexcept nogil:
     cdef int found = match_rules(core.table, m, ruri, source, listener)
     cdef const rule_t *rule
-    cdef flow_t flow
     if found < 0:
         count(core, N_NO_RULE)
         refuse(core, m, listener, source, 404)
         return
     rule = &core.table.rules[found]
     if rule.action == ACT_REPLY:
-        reply_flow(core, m, source, listener, &flow)
-        flow.remote = source[0]
-        answer(core, m, &flow, rule.reply_code, &rule.reply_reason, NULL)
+        answer(core, m, core.table.listeners[listener].id, source, rule.reply_code, &rule.reply_reason, NULL)
         return
     dispatch(core, m, key, rule, ruri, listener, source, hop)
 
@@ -252,20 +255,14 @@ cdef bint makes_dialogs(int method) noexcept nogil:
 
 cdef void dispatch(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
                    uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil:
-    cdef const set_t *to = &core.table.sets[rule.set_index]
-    cdef policy_copy_t policy = core.table.policies[rule.policy_index].copy
-    cdef uint64_t call_key = selection_key(to, m, ruri)
-    cdef int found = choose_next(core, to.id, &policy, call_key, NULL, 0)
-    cdef hop_t aimed
-    if found < 0:
+    cdef policy_copy_t policy
+    cdef uint64_t call_key
+    if aim_by_rule(core, m, rule, ruri, &policy, &call_key, hop) < 0:
         refuse_unavailable(core, m, &core.table.policies[rule.policy_index], listener, source)
         return
-    aim_at(core, found, rule.ruri, m, &policy, &aimed)
-    aimed.cut_count = hop.cut_count
-    aimed.cuts = hop.cuts
-    aimed.record_route = rule.record_route and makes_dialogs(m.method)
-    aimed.came_by = core.table.listeners[listener].id
-    open_search(core, m, key, rule, to.id, &policy, call_key, listener, source, &aimed)
+    hop.record_route = rule.record_route and makes_dialogs(m.method)
+    hop.came_by = core.table.listeners[listener].id
+    open_search(core, m, key, rule, core.table.sets[rule.set_index].id, &policy, call_key, listener, source, hop)
 
 
 cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, uint32_t set_id,
@@ -280,7 +277,7 @@ cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule
     identity.cseq = m.cseq
     identity.method = m.method
     identity.in_dialog = m.to_tag.len > 0
-    reply_flow(core, m, source, listener, &identity.identity.server.source)
+    reply_flow(m, source, core.table.listeners[listener].id, &identity.identity.server.source)
     identity.identity.server.policy = policy[0]
     identity.identity.server.set_id = set_id
     identity.identity.server.ruri = RURI_OF_SET
@@ -296,7 +293,6 @@ cdef void open_search(core_t *core, const message_t *m, uint64_t key, const rule
     cdef bint invite = m.method == M_INVITE
     cdef uint32_t ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
     cdef slot_t identity
-    cdef flow_t flow
     cdef int code
     if ref == NO_SLOT and shed_lingering(core, partition_for(core, m)):
         ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
@@ -306,9 +302,7 @@ cdef void open_search(core_t *core, const message_t *m, uint64_t key, const rule
     fill_server(core, m, key, rule, set_id, policy, call_key, listener, source, &identity)
     write_identity(core.store, ref, &identity)
     if invite:
-        flow = identity.identity.server.source
-        flow.remote = source[0]
-        answer(core, m, &flow, 100, NULL, NULL)
+        answer(core, m, core.table.listeners[listener].id, source, 100, NULL, NULL)
     code = start_branch(core, ref, KIND_SERVER_INVITE if invite else KIND_SERVER_OTHER,
                         SERVER_PROCEEDING if invite else TRYING, m, source, NO_SLOT, hop)
     if code < 0:

@@ -9,13 +9,12 @@ from libc.string cimport memcpy
 
 from fastsip._core.core cimport N_MALFORMED, count, take_scratch
 from fastsip._core.hashing cimport mix
-from fastsip._core.replies cimport answer, reply_flow
+from fastsip._core.replies cimport answer
 from fastsip._core.parser cimport first_of
 from fastsip._core.types cimport (E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_FROM, E_HEADER, E_MAX_FORWARDS,
                                   E_ROUTE, E_SCHEME, E_START_LINE, E_TO, E_TOO_LARGE, E_TOO_MANY_HEADERS,
                                   E_TOO_MANY_VIAS, E_URI, E_VERSION, E_VIA, H_CALL_ID, H_CSEQ, H_FROM,
-                                  H_PROXY_REQUIRE, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t, flow_t, message_t,
-                                  policy_t, text_t)
+                                  H_PROXY_REQUIRE, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t, message_t, policy_t, text_t)
 from fastsip._core.write cimport put
 
 # What a parser's code means to the sender: status and reason phrase.
@@ -60,10 +59,7 @@ cdef bint is_answerable(const message_t *m) noexcept nogil:
 
 cdef void answer_source(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status,
                         const text_t *reason, const char *headers) noexcept nogil:
-    cdef flow_t flow
-    reply_flow(core, m, source, listener, &flow)
-    flow.remote = source[0]
-    answer(core, m, &flow, status, reason, headers)
+    answer(core, m, core.table.listeners[listener].id, source, status, reason, headers)
 
 
 cdef void refuse(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status) noexcept nogil:

@@ -19,11 +19,10 @@ cdef int write_reply(const message_t *m, int first_via, const addr_t *source, co
                      char *out) noexcept nogil
 
 # Answers without state: nothing is stored, the same question gets the same answer.
-cdef void answer(core_t *core, const message_t *m, const flow_t *source, int status, const text_t *reason,
-                 const char *headers) noexcept nogil
+cdef void answer(core_t *core, const message_t *m, uint32_t listener_id, const addr_t *source, int status,
+                 const text_t *reason, const char *headers) noexcept nogil
 
 # Where the answers to a request received here go, as a flow.
-cdef void reply_flow(const core_t *core, const message_t *m, const addr_t *source, uint32_t listener,
-                     flow_t *flow) noexcept nogil
+cdef void reply_flow(const message_t *m, const addr_t *source, uint32_t listener_id, flow_t *flow) noexcept nogil
 
 cdef const char *usual_phrase(int status, uint32_t *len) noexcept nogil

@@ -120,16 +120,15 @@ cdef int write_reply(const message_t *m, int first_via, const addr_t *source, co
     return n + put(out + n, b"Content-Length: 0\r\n\r\n", 21)
 
 
-cdef void reply_flow(const core_t *core, const message_t *m, const addr_t *source, uint32_t listener,
-                     flow_t *flow) noexcept nogil:
+cdef void reply_flow(const message_t *m, const addr_t *source, uint32_t listener_id, flow_t *flow) noexcept nogil:
     memset(flow, 0, sizeof(flow_t))
     reply_address(m, source, &flow.remote)
-    flow.listener_id = core.table.listeners[listener].id
+    flow.listener_id = listener_id
 
 
-cdef void answer(core_t *core, const message_t *m, const flow_t *source, int status, const text_t *reason,
-                 const char *headers) noexcept nogil:
-    """`source.remote` is where the request came from; `headers` whole lines or NULL."""
+cdef void answer(core_t *core, const message_t *m, uint32_t listener_id, const addr_t *source, int status,
+                 const text_t *reason, const char *headers) noexcept nogil:
+    """`source` is where the request came from; `headers` whole lines or NULL."""
     cdef reply_t reply
     cdef flow_t flow
     cdef char *at
@@ -150,7 +149,6 @@ cdef void answer(core_t *core, const message_t *m, const flow_t *source, int sta
     at = take_scratch(core, reply_room(m, &reply))
     if at == NULL:
         return
-    len = write_reply(m, first_of(m, H_VIA), &source.remote, &reply, at)
-    flow = source[0]
-    reply_address(m, &source.remote, &flow.remote)
+    len = write_reply(m, first_of(m, H_VIA), source, &reply, at)
+    reply_flow(m, source, listener_id, &flow)
     queue_message(core, at, len, &flow, NO_SLOT, 0)

@@ -5,7 +5,7 @@ from fastsip._core.branches cimport hop_t
 from fastsip._core.core cimport core_t
 from fastsip._core.types cimport addr_t, message_t, policy_copy_t, set_t, uri_t
 
-# Fills a hop with a destination of the table; `ruri` is a ruri_mode or 255.
+# Aims a zeroed hop (its cuts may be filled) at a destination of the table; `ruri` is a ruri_mode.
 cdef void aim_at(core_t *core, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
                  hop_t *hop) noexcept nogil
 

@@ -33,8 +33,8 @@ from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_
 from fastsip._core.health cimport note_failure, note_success
 from fastsip._core.parser cimport first_of
 from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, HOST_IPV6, H_REASON,
-                                  MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, RURI_HOST, RURI_URI, addr_t,
-                                  destination_t, message_t, policy_copy_t, uri_t)
+                                  MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, RURI_HOST, RURI_OF_SET,
+                                  RURI_URI, addr_t, destination_t, message_t, policy_copy_t, uri_t)
 from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, forget_best, keep_best, pass_final,
                                      pass_provisional, pass_success, send_best, send_own)
 from fastsip._core.uri cimport parse_uri
@@ -42,7 +42,6 @@ from fastsip._core.write cimport put
 
 cdef enum:
     CROSSING_MS = 1000      # how long a failover waits for the final response of a cancelled branch
-    RURI_OF_SET = 255
 
 
 # ---------------------------------------------------------------- candidates
@@ -77,7 +76,6 @@ cdef void aim_ruri(core_t *core, const destination_t *destination, int mode, con
 cdef void aim_at(core_t *core, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
                  hop_t *hop) noexcept nogil:
     cdef const destination_t *d = &core.table.destinations[destination]
-    memset(hop, 0, sizeof(hop_t))
     hop.flow.remote = d.addr
     hop.flow.listener_id = core.table.listeners[d.listener].id
     hop.destination_id = d.id
@@ -168,6 +166,7 @@ cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
     cdef hop_t hop
     cdef uint32_t origin
     cdef int found
+    memset(&hop, 0, sizeof(hop))
     if server.budget_ms and core.now_ms >= server.budget_ms:
         return E_NONE
     found = choose_next(core, server.identity.server.set_id, &server.identity.server.policy, server.call_key,

@@ -20,12 +20,12 @@ cdef enum slot_kind:
     KIND_CLIENT_INVITE = 3
     KIND_CLIENT_OTHER = 4
 
-# What a slot has committed to send but may not have sent yet (bits).
+# What a slot has committed to send but may not have sent yet (bits).  An ACK is
+# never owed: the callee repeats its final response until it has one.
 cdef enum owes_bit:
     OWES_RESPONSE = 1       # server: its response block upstream
     OWES_REQUEST = 2        # client: its request block downstream
     OWES_CANCEL = 4         # client: a CANCEL made from its request block
-    OWES_ACK = 8            # client: the ACK of a final response other than 2xx
 
 # A message in the blocks.  len 0 = none.
 cdef struct block_t:

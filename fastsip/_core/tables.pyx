@@ -22,10 +22,9 @@ from libc.string cimport memcpy, memset
 from fastsip._core.arena cimport Arena
 from fastsip._core.conditions cimport fill_condition
 from fastsip._core.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
-from fastsip._core.types cimport (
-    ACT_REPLY, ACT_SET, A_SRV, MAX_ATTEMPTS, MAX_LISTENERS, MAX_MESSAGE, RURI_KEEP, RURI_URI, T_UDP, addr_t,
-    condition_t, destination_t, listener_t, policy_copy_t, policy_t, probe_t, rule_t, set_t, table_t, text_t,
-)
+from fastsip._core.types cimport (ACT_REPLY, ACT_SET, A_SRV, MAX_ATTEMPTS, MAX_LISTENERS, MAX_MESSAGE, RURI_KEEP,
+                                  RURI_OF_SET, RURI_URI, T_UDP, addr_t, condition_t, destination_t, listener_t,
+                                  policy_copy_t, policy_t, probe_t, rule_t, set_t, table_t, text_t)
 
 from fastsip._core.conditions import as_host, plan_condition
 from fastsip._core.policies import number_in, pack_policy, reply_parts
@@ -34,7 +33,6 @@ ID = (1, 2**32 - 1)
 MS = (0, 2**32 - 1)
 PROBE_MODES = {"all": 0, "only-failed": 1, "marked": 2, "none": 3}
 PROBE_NONE = 3
-SET_RURI = 255              # rule_t.ruri: the set's own mode
 
 # Wire section 4: any final response shows life, except those that say overload or death.
 REFUSED_CODES = frozenset((408, 500, 503, 504))
@@ -213,7 +211,7 @@ cdef class Table:
         return len(self.policies) - 1
 
     def add_rule(self, id, action, conditions=(), set_index=0, policy_index=0, reply=None, record_route=True,
-                 ruri=SET_RURI):
+                 ruri=RURI_OF_SET):
         """A rule; conditions are dicts (see conditions.plan_condition), ANDed; none match everything."""
         self._check_open()
         number_in("rule id", id, *ID)
@@ -221,7 +219,7 @@ cdef class Table:
         number_in("policy index", policy_index, 0, len(self.policies) - 1)
         if action == ACT_SET:
             number_in("set index", set_index, 0, len(self.sets) - 1)
-        if ruri != SET_RURI:
+        if ruri != RURI_OF_SET:
             number_in("ruri", ruri, RURI_KEEP, RURI_URI)
         if action == ACT_REPLY and reply is None:
             raise ValueError("a rule that replies needs reply=(code, reason)")

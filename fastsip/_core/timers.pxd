@@ -9,6 +9,7 @@ cdef enum:
     WHEEL_LEVELS = 4        # 8 ms, 2 s, 9 min, 37 h a place
     LONGEST_MS = 0x7F0000000  # 394 days; longer timers fire then
     NOT_ARMED = 0xFFFF
+    NO_TIMER = 0xFFFFFFFF   # no slot reference
 
 # One per slot, private memory.  Linked into the list of its place.
 cdef struct timer_node_t:

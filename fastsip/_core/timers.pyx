@@ -16,7 +16,6 @@ from libc.string cimport memset
 from fastsip._core.slots cimport SLOT_BITS, SLOT_MASK
 
 cdef enum:
-    NO_TIMER = 0xFFFFFFFF
     TOP_SHIFT = 24          # WHEEL_BITS * (WHEEL_LEVELS - 1)
     LONGEST_WAIT_MS = 0x7FFFFFFF
 

@@ -46,7 +46,6 @@ cdef enum:
     MAX_SHARDS = 64
     PARTITIONS = 64
     NO_HEADER = 255         # end of a header chain
-    NO_INDEX = 0xFFFFFFFF   # no slot, no block, no destination
 
 cdef enum method_id:
     M_OTHER = 0
@@ -254,6 +253,7 @@ cdef enum ruri_mode:
     RURI_KEEP = 0
     RURI_HOST               # host and port become the destination's
     RURI_URI                # the whole Request-URI becomes the destination's
+    RURI_OF_SET = 255       # of a rule: the set's own mode
 
 cdef struct listener_t:
     uint32_t id

@@ -23,7 +23,7 @@ from fastsip._core.transactions cimport (END, GOT_ACK, PASS_UP, REPEATED, RESEND
                                          SERVER_ACCEPTED, SERVER_COMPLETED, SERVER_ENDED, SERVER_EXPIRE,
                                          SERVER_RETRANSMIT, server_step, step_t)
 from fastsip._core.parser cimport first_of
-from fastsip._core.types cimport H_VIA, addr_t, flow_t, message_t, text_t
+from fastsip._core.types cimport H_VIA, addr_t, message_t, text_t
 
 
 cdef enum:
@@ -282,13 +282,11 @@ cdef int server_input(core_t *core, uint32_t ref, int event, const message_t *m,
 cdef void resend_last(core_t *core, uint32_t ref, const record_t *record, const message_t *m,
                       const addr_t *source) noexcept nogil:
     """The last response again; an INVITE that has none yet gets its 100."""
-    cdef flow_t flow
+    cdef const slot_t *slot = slot_at(core.store, ref)
     if record.server.response.len:
         send_block(core, ref, &record.server.response, 0)
-    elif word_kind(slot_at(core.store, ref).commit) == KIND_SERVER_INVITE:
-        flow = slot_at(core.store, ref).identity.server.source
-        flow.remote = source[0]
-        answer(core, m, &flow, 100, NULL, NULL)
+    elif word_kind(slot.commit) == KIND_SERVER_INVITE:
+        answer(core, m, slot.identity.server.source.listener_id, source, 100, NULL, NULL)
 
 
 cdef void fire_server_timer(core_t *core, uint32_t ref) noexcept nogil:

@@ -15,11 +15,10 @@ from fastsip._core.net cimport LOST, SENT, TOO_BIG, clear_outbox, clock_ms, flus
 from fastsip._core.proxy cimport message_failed
 from fastsip._core.search cimport fire_timer
 from fastsip._core.slots cimport NO_SLOT, clear_owes, give_pending
-from fastsip._core.timers cimport NOT_ARMED, advance_wheel, init_wheel, take_expired
+from fastsip._core.timers cimport NO_TIMER, NOT_ARMED, advance_wheel, init_wheel, take_expired
 from fastsip._core.types cimport PARTITIONS
 
 cdef enum:
-    NO_TIMER = 0xFFFFFFFF
     FAILURES = 128          # SEND_BATCH
 
 cdef struct failure_t:

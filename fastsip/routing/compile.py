@@ -19,7 +19,7 @@ WHEN_ALL_DOWN = {"fail": 0, "try": 1}
 ACT_SET, ACT_REPLY = 0, 1
 
 
-def derive_key(secret: bytes, purpose: str) -> bytes:
+def purpose_key(secret: bytes, purpose: str) -> bytes:
     """16 bytes for one purpose, the same on each node that has the secret."""
     return hashlib.blake2b(purpose.encode(), key=secret, digest_size=16).digest()
 
@@ -32,7 +32,7 @@ def compile_table(config: Config, registry: Registry, cells: Cells, version: int
         version,
         clocks=(timers.t1_ms, timers.t2_ms, timers.t4_ms, timers.c_ms),
         max_message=config.limits.max_message_bytes,
-        branch_key=derive_key(secret, "branch"),
+        branch_key=purpose_key(secret, "branch"),
     )
     add_listeners(table, config, registry)
     sets = add_sets(table, config, registry, cells, secret)
@@ -105,7 +105,7 @@ def add_sets(table: Table, config: Config, registry: Registry, cells: Cells, sec
             limit=group.limit,
             retry_ms=group.retry_ms,
             retry_after_max_ms=group.retry_after_max_ms,
-            hash_key=derive_key(secret, f"set {group.name}"),
+            hash_key=purpose_key(secret, f"set {group.name}"),
             key_header=group.key,
         )
         for destination in group.destinations:

@@ -8,7 +8,7 @@ from fastsip._core.chooser import Chooser
 from fastsip.config import load_text
 from fastsip.dispatcher.registry import Registry
 from fastsip.routing import compile as compiling
-from fastsip.routing.compile import compile_table, derive_key, policy_fields, release_unnamed, split_host
+from fastsip.routing.compile import compile_table, policy_fields, purpose_key, release_unnamed, split_host
 
 TEXT = """
 [router]
@@ -265,6 +265,6 @@ def test_probes_arrive_with_their_codes():
 
 def test_keys_differ_by_purpose_and_by_secret():
     secrets, purposes = (b"a" * 16, b"b" * 16), ("branch", "set media")
-    keys = {derive_key(secret, purpose) for secret in secrets for purpose in purposes}
+    keys = {purpose_key(secret, purpose) for secret in secrets for purpose in purposes}
     assert len(keys) == 4 and {len(key) for key in keys} == {16}
-    assert derive_key(b"a" * 16, "branch") == derive_key(b"a" * 16, "branch")
+    assert purpose_key(b"a" * 16, "branch") == purpose_key(b"a" * 16, "branch")

@@ -4,31 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip.config import ConfigError, load, load_text
+from fastsip.config import ConfigError, load
 from fastsip.config.language import LATER
 from fastsip.config.load import _Loader
 from fastsip.config.reader import Report
-
-LISTEN = '[[listen]]\nuri = "udp:192.0.2.1:5060"\n'
-SET = '[set.media]\ndestinations = ["sip:192.0.2.21", "sip:192.0.2.22:5070"]\n'
-SMALL = LISTEN + SET
-
-
-def read(text):
-    return load_text(text, "test.toml", make_secret=False)
-
-
-def problems(text):
-    with pytest.raises(ConfigError) as caught:
-        read(text)
-    return caught.value.problems
-
-
-def only_problem(text):
-    found = problems(text)
-    assert len(found) == 1, [str(one) for one in found]
-    return found[0]
-
+from tests.unit.config_text import LISTEN, SET, SMALL, only_problem, problems
 
 ONE_PROBLEM = {
     "unknown table": (SMALL + "[timer]\n", "timer", 'did you mean "timers"?'),
