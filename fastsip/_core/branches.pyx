@@ -27,8 +27,8 @@ from fastsip._core.timers cimport disarm_timer
 from fastsip._core.tokens cimport token_t, write_token
 from fastsip._core.transactions cimport CALLING, SERVER_ACCEPTED
 from fastsip._core.types cimport (E_BAD, E_FULL, E_NONE, E_ROOM, H_CALL_ID, H_FROM, H_MAX_FORWARDS, H_ROUTE, H_TO,
-                                  H_VIA, MAX_MESSAGE, M_INVITE, NO_HEADER, OK, destination_t, header_t, listener_t, name_addr_t,
-                                  set_t, table_t, uri_t, via_t)
+                                  H_VIA, MAX_MESSAGE, M_INVITE, NO_HEADER, OK, destination_t, header_t, listener_t,
+                                  name_addr_t, set_t, table_t, uri_t, via_t)
 from fastsip._core.uri cimport host_port_place, parse_uri, uri_address
 from fastsip._core.via cimport RECEIVED_ROOM, STATELESS, branch_value, read_loop, write_received, write_via
 from fastsip._core.write cimport put, put_number

@@ -65,7 +65,14 @@ cdef enum counter_id:
     N_UNKNOWN_DIALOGS
     N_STAND_INS                 # requests of dialogs that went to somebody else
     N_ROUTES_REMOVED            # of strangers
-    COUNTER_COUNT
+    N_TOO_MANY_HOPS
+    N_BAD_EXTENSIONS            # Proxy-Require
+    N_TOO_LARGE
+    N_UNSUPPORTED               # schemes, transports and families that we have no way to
+    N_UNAVAILABLE               # no destination of the set could be tried
+    N_REPLIES_BY_RULE
+    N_BAD                       # of N_MALFORMED, by result code: E_START_LINE to E_ROUTE, then E_DUPLICATE
+    COUNTER_COUNT = N_BAD + 17
 
 # A record of the event ring to the control plane (core section 6: a hint).
 cdef enum event_kind:

@@ -18,7 +18,7 @@ from fastsip._core.search cimport branch_input
 from fastsip._core.slots cimport (CLIENT_UNREACHABLE, KIND_FREE, SLOT_BITS, SLOT_MASK, commit, is_server, record_of,
                                   record_t, slot_at, slot_t, word_generation, word_kind, word_owes, word_state)
 from fastsip._core.transactions cimport CALLING, CANCEL_PENDING, SEND_FAILED
-from fastsip._core.types cimport E_BAD, addr_t, span_t
+from fastsip._core.types cimport E_BAD, span_t
 from fastsip._core.via cimport BRANCH_TEXT, HINT_TEXT, PROBE, read_branch, read_hint
 
 # What a Via of ours has behind its sent-by (see via.write_via).

@@ -12,7 +12,8 @@ Used by proxy for the first hop and by search for the next one.
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastsip._core.core cimport N_FORGED_TOKENS, N_STAND_INS, count, find_by_address, find_destination, first_by_address, same_place
+from fastsip._core.core cimport (N_FORGED_TOKENS, N_STAND_INS, count, find_by_address, find_destination,
+                                 first_by_address, same_place)
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.recall cimport recall_answer
 from fastsip._core.routing cimport aim_by_route, read_route

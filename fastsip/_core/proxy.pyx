@@ -10,13 +10,14 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.branches cimport edit_forwarded, hop_t, read_request
-from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_LOOPS, N_MALFORMED, N_NOT_SIP, N_NO_RULE, N_RELAYS_REFUSED, N_REQUESTS, N_ROUTES_REMOVED, N_UNKNOWN_DIALOGS,
-                                 N_RESPONSES, N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, count, find_by_address, find_destination,
-                                 send_edited)
+from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_LOOPS, N_NOT_SIP, N_NO_RULE,
+                                 N_RELAYS_REFUSED, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_ROUTES_REMOVED,
+                                 N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, count,
+                                 find_by_address, find_destination, send_edited)
 from fastsip._core.indialog cimport aim_in_dialog, is_known, join_shared, may_follow_route
 from fastsip._core.loops cimport is_loop, loop_value
 from fastsip._core.parser cimport first_of, parse_message, parse_routing
-from fastsip._core.refusals cimport refuse, refuse_malformed, refuse_overload, refuse_unavailable
+from fastsip._core.refusals cimport count_malformed, refuse, refuse_malformed, refuse_overload, refuse_unavailable
 from fastsip._core.recall cimport recall_challenge
 from fastsip._core.replies cimport answer, reply_flow
 from fastsip._core.responses cimport process_response
@@ -28,9 +29,10 @@ from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT
                                   index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
                                   word_kind, write_identity)
 from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
-from fastsip._core.types cimport (ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, H_AUTHORIZATION, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE,
-                                  M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK,
-                                  RURI_OF_SET, addr_t, message_t, policy_copy_t, rule_t, set_t, uri_t)
+from fastsip._core.types cimport (ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, H_AUTHORIZATION,
+                                  H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS,
+                                  M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET, addr_t, message_t,
+                                  policy_copy_t, rule_t, set_t, uri_t)
 from fastsip._core.upstream cimport send_own, server_input, shed_lingering
 from fastsip._core.uri cimport parse_uri
 from fastsip._core.via cimport server_key
@@ -55,7 +57,7 @@ cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t l
         if code == OK:
             process_response(core, m, listener, source)
         else:
-            count(core, N_MALFORMED)
+            count_malformed(core, code)
         return
     count(core, N_REQUESTS)
     if code != OK:
@@ -271,6 +273,7 @@ cdef void follow_rules(core_t *core, const message_t *m, uint64_t key, const uri
         return
     rule = &core.table.rules[found]
     if rule.action == ACT_REPLY:
+        count(core, N_REPLIES_BY_RULE)
         answer(core, m, core.table.listeners[listener].id, source, rule.reply_code, &rule.reply_reason, NULL)
         return
     dispatch(core, m, key, rule, ruri, listener, source, hop)

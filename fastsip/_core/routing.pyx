@@ -2,7 +2,8 @@
 
 RFC 3261 16.4 (our own Route values are removed, what strict routers do is undone),
 16.5 and 16.6 items 6 and 7 (the next hop is the topmost Route, else the
-Request-URI).  Only reads; used by proxy and indialog.  Next hops are numeric addresses here; names come with the name table.
+Request-URI).  Only reads; used by proxy and indialog.  Next hops are numeric
+addresses here; names come with the name table.
 """
 
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
@@ -57,7 +58,7 @@ cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil:
 
 
 cdef bint is_ours(core_t *core, const message_t *m, const uri_t *uri, route_t *route) noexcept nogil:
-    """Does this Route value, or Request-URI, name us?  By a token of this dialog, whoever wrote it, or by host and port."""
+    """Does this Route value, or Request-URI, name us: by a token of this dialog, or by host and port?"""
     cdef token_t token
     cdef int code = read_token(core.table, m, &uri.user, &token)
     cdef int named

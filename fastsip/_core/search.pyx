@@ -412,8 +412,8 @@ cdef void note_answer(core_t *core, uint32_t parent, const slot_t *branch, const
         remember_answer(core, m, branch.identity.client.destination_id)
 
 
-cdef void tell_before(core_t *core, uint32_t parent, uint32_t ref, const record_t *record, int kind, int state, int event,
-                      const message_t *m) noexcept nogil:
+cdef void tell_before(core_t *core, uint32_t parent, uint32_t ref, const record_t *record, int kind, int state,
+                      int event, const message_t *m) noexcept nogil:
     """What the server transaction commits before the branch does: a passed 2xx, a kept failure."""
     cdef bint heard = not record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON)
     if event == GOT_1XX and heard and m.status > 100:

@@ -24,8 +24,8 @@ from fastsip._core.arena cimport Arena
 from fastsip._core.conditions cimport fill_condition
 from fastsip._core.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
 from fastsip._core.types cimport (ACT_REPLY, ACT_SET, A_SRV, C_HEADER, MAX_ATTEMPTS, MAX_LISTENERS, MAX_MESSAGE,
-                                  RURI_KEEP, RURI_OF_SET, RURI_URI, T_UDP, addr_t, condition_t, destination_t, listener_t,
-                                  policy_copy_t, policy_t, probe_t, rule_t, set_t, table_t, text_t)
+                                  RURI_KEEP, RURI_OF_SET, RURI_URI, T_UDP, addr_t, condition_t, destination_t,
+                                  listener_t, policy_copy_t, policy_t, probe_t, rule_t, set_t, table_t, text_t)
 
 from fastsip._core.conditions import as_host, plan_condition
 from fastsip._core.policies import number_in, pack_policy, reply_parts

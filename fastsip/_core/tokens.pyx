@@ -1,9 +1,11 @@
 """Tokens: what our Record-Route remembers for us (rule R5, wire section 5).
 
 Thirty letters of base32 in the user part, where peers keep what they do not
-understand: 5 for version, listener and set, 12 for destination and stand-in, 13 for a
-keyed hash over these, the Call-ID and the tag of the one that made the dialog.  A request of that dialog carries this tag in From or in To,
-which is its direction.  The key has no number of its own: during rotation both are tried.  Compared without case, tags too (7.3.1).
+understand: 5 for version, listener and set, 12 for destination and stand-in, 13
+for a keyed hash over these, the Call-ID and the tag of the one that made the
+dialog.  A request of that dialog carries this tag in From or in To, which is its
+direction.  Compared without case, tags too (7.3.1).  The key has no number of its
+own: while keys change, both are tried.
 
 A token that does not verify says nothing; what is done then is in indialog.
 Used by branches and routing.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.protocol.script import BOB, WHOLE
+from tests.protocol.script import BOB, WHOLE, Stage
 
 ROUND_ROBIN, CALL_ID = 4, 0
 KEY = b"a key of 16 byte"
@@ -95,3 +95,20 @@ def test_what_is_about_a_call_goes_where_the_call_went(make_stage, header, value
         assert places[0] == places[1]
         moved += places[1] != places[2]
     assert moved > 4, "without the header they go elsewhere"
+
+
+def test_after_a_restart(scratch):
+    """The transactions that still linger say who asked."""
+    before = Stage(scratch / "run", algorithm=ROUND_ROBIN)
+    before.invite()     # so that it is not the first one's turn
+    before.waiting.clear()
+    asked = challenged(before, 407, call_id="one")
+    now_ms, cells, table = before.now, before.cells, before.table
+    del before
+    after = Stage(scratch / "run", algorithm=ROUND_ROBIN, now_ms=now_ms, cells=cells)
+    after.rig.recover()
+    after.collect()
+    after.waiting.clear()
+    after.invite(call_id="one", cseq=2, headers=[("Authorization", "x")])
+    assert after.expect(lambda m: m.method == "INVITE", "INVITE").to == asked
+    assert asked == BOB[1] and table.sealed
