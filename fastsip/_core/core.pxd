@@ -36,6 +36,7 @@ cdef enum counter_id:
     N_STRAY_ACKS
     N_REFUSED_REQUESTS
     N_NO_RULE
+    N_FORBIDDEN                 # requests of strangers that ask to be relayed
     N_STORE_FULL
     N_SHED                      # lingering transactions that made room
     N_NO_ROOM

@@ -60,11 +60,14 @@ def read_sent(record) -> Sent:
 def make_table(
     *, policy=None, destinations=3, clocks=(T1, T2, T4, 181_000), probe=None, priorities=(), limit=0,
     algorithm=PRIORITY, cells=None, backup=0, when_all_down=0, record_route=True, ruri=0, retry_ms=30_000,
-    trusted=(),
+    trusted=(), rule=None,
 ):  # fmt: skip
-    """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all."""
+    """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
+
+    `rule` has more of what add_rule takes.
+    """
     table = Table(1, clocks=clocks, branch_key=b"0123456789abcdef")
-    table.add_listener(1, 0, *EDGE, f"{EDGE[0]}:{EDGE[1]}")
+    table.add_listener(1, 0, *EDGE, f"{EDGE[0]}:{EDGE[1]}", "public")
     table.add_own(EDGE[0], EDGE[1])
     for network in trusted:
         table.add_trusted(network)
@@ -86,7 +89,7 @@ def make_table(
     if backup:
         given["then_set"] = 1
     index = table.add_policy(1, **given)
-    table.add_rule(1, 0, set_index=0, policy_index=index, record_route=record_route)
+    table.add_rule(1, **{"action": 0, "policy_index": index, "record_route": record_route} | (rule or {}))
     return table.seal(), cells
 
 

@@ -153,14 +153,8 @@ LATER_EXAMPLES = {
     "failure.*.python": "[failure.f]\non = 500\npython = 'routes:f'\n",
     "failure.*.then": "[failure.f]\non = 500\nthen = 'python'\n",
     "route.*.python": "[[route]]\npython = 'routes:f'\n",
-    "route.*.forward": "[[route]]\nforward = 'request-uri'\n",
-    "route.*.headers": "[[route]]\nto = 'media'\nheaders = { remove = ['X'] }\n",
     "route.*.when.source_in": "[[route]]\nto = 'media'\nwhen = { source_in = 'bans' }\n",
-    "route.*.when.source_set": "[[route]]\nto = 'media'\nwhen = { source_set = 'media' }\n",
-    "route.*.when.user_match": "[[route]]\nto = 'media'\nwhen = { user_match = '[0-9]+' }\n",
     "route.*.when.not.source_in": "[[route]]\nto = 'media'\nwhen = { not = { source_in = 'bans' } }\n",
-    "route.*.when.not.source_set": "[[route]]\nto = 'media'\nwhen = { not = { source_set = 'media' } }\n",
-    "route.*.when.not.user_match": "[[route]]\nto = 'media'\nwhen = { not = { user_match = '1' } }\n",
 }
 
 
@@ -268,6 +262,12 @@ PLACES = [
     ("route", 0, "when", "not"),
     ("route", 0, "when", "source"),
     ("route", 0, "reply"),
+    ("route", 0, "forward"),
+    ("route", 0, "headers"),
+    ("route", 0, "headers", "remove"),
+    ("route", 0, "headers", "set"),
+    ("route", 0, "when", "user_match"),
+    ("route", 0, "when", "source_set"),
     ("router", "secret"),
 ]
 
@@ -281,7 +281,7 @@ def test_any_value_anywhere_is_accepted_or_refused_never_a_crash(place, value):
         "limits": {},
         "set": {"media": {"destinations": ["sip:192.0.2.21"], "probe": {}}},
         "failure": {"f": {"on": [500]}},
-        "route": [{"to": "media", "when": {"method": "INVITE"}}],
+        "route": [{"to": "media", "when": {"method": "INVITE"}, "headers": {"remove": ["X-A"]}}],
     }
     inner = raw
     for part in place[:-1]:
