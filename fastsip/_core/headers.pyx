@@ -125,7 +125,7 @@ PROTECTED = frozenset((
 
 
 def plan_name(text, what):
-    """(name, prefix, letters) of a header's name; with a final * of all that begin so.  ValueError for protected ones."""
+    """(name, prefix, letters) of a header, or with a final * of all that begin so; ValueError for protected ones."""
     prefix = what == "remove" and text.endswith(b"*")
     name = as_token(text.removesuffix(b"*") if prefix else text, f"headers.{what}")
     known = name.lower()

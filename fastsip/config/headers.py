@@ -72,7 +72,7 @@ def read_headers(rule: Table) -> HeaderEdits:
     if not isinstance(given, dict):
         table.report.add(path, shown(given), 'allowed: a table { Name = "value" }')
         given = {}
-    if "headers" in rule and isinstance(rule.raw["headers"], dict) and not removed and not given:
+    if "headers" in rule and not removed and not given and not table.report.touches(*table.path):
         table.report.add(table.path, "nothing to change", 'allowed: set = { Name = "value" }, remove = ["Name"]')
     assigned = []
     for name, raw in given.items():

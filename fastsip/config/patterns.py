@@ -149,7 +149,7 @@ class _Reader:
         low, high = self.count()
         if self.sees("?+"):
             kind = "lazy" if self.sees("?") else "possessive"
-            raise self.fail(f"{kind} quantifiers are not possible: they would not change what is found")
+            raise self.fail(f"patterns have no {kind} quantifiers: they would not change what is found")
         if self.sees("*{"):
             raise self.fail(f"a second quantifier; put {self.text[start : self.at]} into parentheses")
         return Repeat(node, low, high)
@@ -196,7 +196,7 @@ class _Reader:
             self.at += 2
         elif self.sees("?"):
             kind = _NOT_HERE.get(self.text[self.at : self.at + 2], "flags")
-            raise self.fail(f"{kind} are not possible", start)
+            raise self.fail(f"patterns have no {kind}", start)
         self.depth += 1
         if self.depth > MAX_NESTING:
             raise self.fail(f"more than {MAX_NESTING} parentheses within each other", start)
@@ -211,12 +211,12 @@ class _Reader:
         """What a backslash makes, and whether that is a class."""
         following = self.text[self.at + 1 : self.at + 2]
         if following.isdigit():
-            raise self.fail("back-references are not possible")
+            raise self.fail("patterns have no back-references")
         if following in CLASSES:
             self.at += 2
             return CLASSES[following], True
         if not following or following.isalnum():
-            raise self.fail(f"\\{following} is not possible; allowed: \\d \\D \\w \\W and punctuation")
+            raise self.fail(f"patterns have no \\{following}; allowed: \\d \\D \\w \\W and punctuation")
         self.at += 2
         return 1 << ord(following), False
 
