@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastsip._core.core cimport core_t
 from fastsip._core.slots cimport block_t
-from fastsip._core.types cimport addr_t, destination_t, flow_t, message_t, span_t, text_t
+from fastsip._core.types cimport addr_t, destination_t, flow_t, header_edits_t, message_t, span_t, text_t
 
 cdef enum:
     MAX_CUTS = 16
@@ -25,6 +25,7 @@ cdef struct hop_t:
     uint8_t record_route        # 1 = stay on the way of the dialog
     uint8_t cut_count
     span_t cuts[16]             # Route headers and values of the request as received that go
+    const header_edits_t *headers  # of the rule, for the request as received; NULL = none
 
 # Reads the branch's request back into core.stored; its length, or a code.
 cdef int read_request(core_t *core, uint32_t ref) noexcept nogil

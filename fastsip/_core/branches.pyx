@@ -16,6 +16,7 @@ from fastsip._core.core cimport arm_slot, find_destination, find_listener, queue
 from fastsip._core.edits cimport (clear_edits, edit_delete, edit_insert, edit_replace, take_room,
                                   write_edits)
 from fastsip._core.hashing cimport hash_text
+from fastsip._core.headers cimport edit_headers
 from fastsip._core.parser cimport first_of, parse_message, parse_name_addr, parse_routing, parse_second_via
 from fastsip._core.select cimport rank_next
 from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT,
@@ -27,8 +28,8 @@ from fastsip._core.timers cimport disarm_timer
 from fastsip._core.tokens cimport token_t, write_token
 from fastsip._core.transactions cimport CALLING, SERVER_ACCEPTED
 from fastsip._core.types cimport (E_BAD, E_FULL, E_NONE, E_ROOM, H_CALL_ID, H_FROM, H_MAX_FORWARDS, H_ROUTE, H_TO,
-                                  H_VIA, MAX_MESSAGE, M_INVITE, NO_HEADER, OK, destination_t, header_t, listener_t,
-                                  name_addr_t, set_t, table_t, uri_t, via_t)
+                                  H_VIA, MAX_HEADERS, MAX_MESSAGE, M_INVITE, NO_HEADER, OK, destination_t, header_t,
+                                  listener_t, name_addr_t, set_t, table_t, uri_t, via_t)
 from fastsip._core.uri cimport host_port_place, parse_uri, uri_address
 from fastsip._core.via cimport RECEIVED_ROOM, STATELESS, branch_value, read_loop, write_received, write_via
 from fastsip._core.write cimport put, put_number
@@ -226,6 +227,22 @@ cdef void edit_routes(core_t *core, const message_t *m, const hop_t *hop) noexce
     edit_insert(&core.edits, m.headers_end, text, i)
 
 
+cdef void edit_by_rule(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
+    """Of the request as received only: what is read back carries these edits.
+
+    More headers than can be read back would be a call without CANCEL, ACK and failover: it is refused.
+    """
+    cdef const listener_t *came_by = find_listener(core.table, hop.came_by)
+    cdef int count = m.header_count + 1 + record_route_count(hop) + (m.max_forwards < 0)
+    cdef int i
+    for i in range(hop.cut_count):
+        count -= m.buf[hop.cuts[i].off + hop.cuts[i].len - 1] == c'\n'      # a whole header
+    if hop.headers != NULL and came_by != NULL:
+        count += edit_headers(&core.edits, hop.headers, m, source, &came_by.tag)
+    if count > MAX_HEADERS:
+        core.edits.overflow = 1
+
+
 cdef void edit_forwarded(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
     """Without state: the branch is recomputed for each copy, the hint leads nowhere."""
     clear_edits(&core.edits)
@@ -313,6 +330,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     edit_ruri(core, m, origin, hop, &original)
     if source != NULL:
         edit_received(core, m, source)
+        edit_by_rule(core, m, source, hop)
     code = write_block(core, ref, m, &original, &record.client.request)
     if code < 0:
         give_slot(core.store, ref)

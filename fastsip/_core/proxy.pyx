@@ -21,7 +21,8 @@ from fastsip._core.refusals cimport count_malformed, refuse, refuse_malformed, r
 from fastsip._core.recall cimport recall_challenge
 from fastsip._core.replies cimport answer, reply_flow
 from fastsip._core.responses cimport process_response
-from fastsip._core.routing cimport aim_by_route, cut_routes, read_route, route_t, selection_key
+from fastsip._core.routing cimport (aim_by_route, cut_routes, leads_home, read_forward, read_route, route_t,
+                                    selection_key)
 from fastsip._core.rules cimport is_own, match_rules
 from fastsip._core.search cimport aim_at, branch_input, cancel_search, choose_next, start_branch
 from fastsip._core.select cimport is_usable
@@ -29,13 +30,16 @@ from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT
                                   index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
                                   word_kind, write_identity)
 from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
-from fastsip._core.types cimport (ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, H_AUTHORIZATION,
-                                  H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS,
-                                  M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET, addr_t, message_t,
-                                  policy_copy_t, rule_t, set_t, uri_t)
+from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE,
+                                  E_SCHEME, H_AUTHORIZATION, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK, M_CANCEL,
+                                  M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET,
+                                  addr_t, message_t, policy_copy_t, policy_t, rule_t, set_t, uri_t)
 from fastsip._core.upstream cimport send_own, server_input, shed_lingering
 from fastsip._core.uri cimport parse_uri
 from fastsip._core.via cimport server_key
+
+ctypedef void (*action_t)(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
+                          uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil
 
 cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t listener,
                           const addr_t *source) noexcept nogil:
@@ -146,6 +150,11 @@ cdef int aim_cancel(core_t *core, const message_t *m, uint32_t listener, const a
     core.incoming.method = M_CANCEL
     if found < 0 or core.table.rules[found].action == ACT_REPLY:
         return E_NONE
+    if core.table.rules[found].action == ACT_FORWARD:
+        if (not may_forward(core, &core.table.rules[found], source)
+                or read_forward(m, &core.table.rules[found], &ruri, &route) < 0 or leads_home(core, m, &route)):
+            return E_NONE
+        return aim_by_route(core, m, &route, listener, hop)
     return aim_by_rule(core, m, &core.table.rules[found], &ruri, &policy, &call_key, hop)
 
 
@@ -242,25 +251,36 @@ cdef void follow_route(core_t *core, const message_t *m, uint64_t key, const rou
     """16.5: what has a route set needs no decision of ours."""
     cdef policy_copy_t policy = core.table.policies[0].copy
     cdef uint64_t call_key = 0
-    cdef uint32_t set_id
-    cdef int code
+    cdef uint32_t set_id = 0
     if is_own(core.table, m.buf + route.next.host.off, route.next.host.len, route.next.port):
         count(core, N_UNKNOWN_DIALOGS)
         refuse(core, m, listener, source, 481)
         return
     if not may_follow_route(core, m, route, source):
-        count(core, N_RELAYS_REFUSED)
-        refuse(core, m, listener, source, 403)
+        refuse_stranger(core, m, listener, source)
         return
-    code = aim_by_route(core, m, route, listener, hop)
+    hop.record_route = not m.to_tag.len and makes_dialogs(m.method)
+    if not go_by_route(core, m, route, listener, source, hop):
+        return
+    if m.to_tag.len:
+        set_id = join_shared(core, m, route, hop, &policy, &call_key)
+    open_search(core, m, key, NULL, set_id, &policy, call_key, listener, source, hop)
+
+
+cdef void refuse_stranger(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    count(core, N_RELAYS_REFUSED)
+    refuse(core, m, listener, source, 403)
+
+
+cdef bint go_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener, const addr_t *source,
+                      hop_t *hop) noexcept nogil:
+    """Aims at the next hop that the request names; False: it cannot be reached, and that was answered."""
+    cdef int code = aim_by_route(core, m, route, listener, hop)
     if code < 0:
         refuse(core, m, listener, source, 500 if code == E_NONE else 416)
-        return
-    hop.record_route = m.to_tag.len == 0 and makes_dialogs(m.method)
     hop.came_by = core.table.listeners[listener].id
     hop.from_destination = find_by_address(core.table, source)
-    set_id = join_shared(core, m, route, hop, &policy, &call_key)
-    open_search(core, m, key, NULL, set_id, &policy, call_key, listener, source, hop)
+    return code == OK
 
 
 cdef void follow_rules(core_t *core, const message_t *m, uint64_t key, const uri_t *ruri, uint32_t listener,
@@ -272,11 +292,12 @@ cdef void follow_rules(core_t *core, const message_t *m, uint64_t key, const uri
         refuse(core, m, listener, source, 404)
         return
     rule = &core.table.rules[found]
-    if rule.action == ACT_REPLY:
-        count(core, N_REPLIES_BY_RULE)
-        answer(core, m, core.table.listeners[listener].id, source, rule.reply_code, &rule.reply_reason, NULL)
-        return
-    dispatch(core, m, key, rule, ruri, listener, source, hop)
+    if rule.headers.count:
+        hop.headers = &rule.headers
+    hop.record_route = rule.record_route and makes_dialogs(m.method)
+    hop.came_by = core.table.listeners[listener].id
+    hop.from_destination = find_by_address(core.table, source)
+    ACTIONS[rule.action](core, m, key, rule, ruri, listener, source, hop)
 
 
 cdef bint makes_dialogs(int method) noexcept nogil:
@@ -291,10 +312,48 @@ cdef void dispatch(core_t *core, const message_t *m, uint64_t key, const rule_t 
     if aim_by_rule(core, m, rule, ruri, &policy, &call_key, hop) < 0:
         refuse_unavailable(core, m, &core.table.policies[rule.policy_index], listener, source)
         return
-    hop.record_route = rule.record_route and makes_dialogs(m.method)
-    hop.came_by = core.table.listeners[listener].id
-    hop.from_destination = find_by_address(core.table, source)
     open_search(core, m, key, rule, core.table.sets[rule.set_index].id, &policy, call_key, listener, source, hop)
+
+
+cdef void answer_by_rule(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
+                         uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil:
+    count(core, N_REPLIES_BY_RULE)
+    answer(core, m, core.table.listeners[listener].id, source, rule.reply_code, &rule.reply_reason, NULL)
+
+
+cdef bint may_forward(core_t *core, const rule_t *rule, const addr_t *source) noexcept nogil:
+    """Nobody relays through us but whom the configuration knows, or names as a source of this very rule."""
+    return rule.names_sources or is_known(core, source)
+
+
+cdef void forward_by_rule(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
+                          uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil:
+    """A Request-URI of our own is a number that no other rule has; a header that names us would be a loop."""
+    cdef policy_t *rules_policy = &core.table.policies[rule.policy_index]
+    cdef policy_copy_t policy = rules_policy.copy
+    cdef uint64_t call_key = 0
+    cdef route_t route
+    cdef int code
+    if not may_forward(core, rule, source):
+        refuse_stranger(core, m, listener, source)
+        return
+    code = read_forward(m, rule, ruri, &route)
+    if code == E_SCHEME:
+        refuse(core, m, listener, source, 416)
+    elif code < 0:
+        answer_by_rule(core, m, key, rule, ruri, listener, source, hop)
+    elif leads_home(core, m, &route):
+        refuse(core, m, listener, source, 482 if rule.forward.len else 404)
+    else:
+        if rules_policy.then_set:
+            call_key = selection_key(&core.table.sets[rules_policy.then_set - 1], m, ruri)
+        hop.timeout_ms = policy.timeout_ms
+        if go_by_route(core, m, &route, listener, source, hop):
+            open_search(core, m, key, rule, 0, &policy, call_key, listener, source, hop)
+
+
+# [action_id]
+cdef action_t[3] ACTIONS = [dispatch, answer_by_rule, forward_by_rule]
 
 
 cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, uint32_t set_id,

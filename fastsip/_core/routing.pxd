@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from fastsip._core.branches cimport hop_t
 from fastsip._core.core cimport core_t
 from fastsip._core.tokens cimport token_t
-from fastsip._core.types cimport addr_t, message_t, set_t, uri_t
+from fastsip._core.types cimport addr_t, message_t, rule_t, set_t, uri_t
 
 # What the Route headers of a request say.
 cdef struct route_t:
@@ -22,6 +22,13 @@ cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t
 
 # All Route headers become cuts: the rules decide instead.
 cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil
+
+# The next hop that a rule's `forward` takes from the request, as a route: OK, E_SCHEME, or E_URI
+# when the header is missing or holds anything but one URI.
+cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri, route_t *route) noexcept nogil
+
+# Does the route lead back to us?
+cdef bint leads_home(core_t *core, const message_t *m, const route_t *route) noexcept nogil
 
 # Aims the hop at the next hop by route; E_NONE when its host is no address, E_BAD
 # when there is no listener of its family or its transport is not ours.

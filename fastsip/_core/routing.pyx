@@ -7,7 +7,7 @@ addresses here; names come with the name table.
 """
 
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
-from libc.string cimport memset
+from libc.string cimport memchr, memset
 
 from fastsip._core.core cimport find_by_address
 from fastsip._core.chars cimport scan_byte
@@ -18,9 +18,9 @@ from fastsip._core.values cimport parse_name_addr
 from fastsip._core.rules cimport is_own
 from fastsip._core.tokens cimport read_token, token_t
 from fastsip._core.types cimport (A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_NONE,
-                                  E_ROUTE, HOST_IPV6, H_AUTHORIZATION, H_FROM, H_JOIN, H_PROXY_AUTHORIZATION,
+                                  E_ROUTE, E_URI, HOST_IPV6, H_AUTHORIZATION, H_FROM, H_JOIN, H_PROXY_AUTHORIZATION,
                                   H_REPLACES, H_ROUTE, H_TARGET_DIALOG, H_TO, NO_HEADER, OK, S_SIP, T_NONE, T_UDP,
-                                  header_t, name_addr_t, span_t, table_t)
+                                  header_t, name_addr_t, rule_t, span_t, table_t)
 from fastsip._core.uri cimport parse_uri, same_text, uri_address
 
 
@@ -259,6 +259,33 @@ cdef int listener_for(core_t *core, uint8_t family, int named, uint32_t came_by)
         if core.table.listeners[i].addr.family == family:
             return i
     return E_BAD
+
+
+cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri, route_t *route) noexcept nogil:
+    """The header's value is a URI, or a name-addr with one; a second value would be a second opinion."""
+    cdef name_addr_t value
+    cdef span_t place
+    cdef int i
+    route.ours = 0
+    route.onward = 1
+    route.listener = E_NONE
+    route.next = ruri[0]
+    if rule.forward.len == 0:
+        return OK
+    i = find_header(m, rule.forward.at, rule.forward.len)
+    if i == NO_HEADER:
+        return E_URI
+    place.off, place.len = m.headers[i].value_off, m.headers[i].value_len
+    if memchr(m.buf + place.off, c'<', place.len) != NULL:
+        if parse_name_addr(m.buf, place.off, <uint32_t>place.off + place.len, &value) < 0 or not value.last:
+            return E_URI
+        place = value.uri
+    return parse_uri(m.buf, place.off, place.len, &route.next)
+
+
+cdef bint leads_home(core_t *core, const message_t *m, const route_t *route) noexcept nogil:
+    cdef span_t host = route.next.maddr if route.next.maddr.len else route.next.host
+    return is_own(core.table, m.buf + host.off, host.len, route.next.port)
 
 
 cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,

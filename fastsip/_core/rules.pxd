@@ -7,7 +7,7 @@ from fastsip._core.types cimport addr_t, message_t, table_t, uri_t
 cdef int match_rules(const table_t *table, const message_t *m, const uri_t *ruri,
                      const addr_t *source, uint32_t listener) noexcept nogil
 
-# What the headers that rules look at say here, hashed.
+# What the headers that routing looks at say here, hashed.
 cdef uint64_t headers_looked_at(const table_t *table, const message_t *m) noexcept nogil
 
 # Is the address in one of the trusted networks?

@@ -22,12 +22,15 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 from fastsip._core.arena cimport Arena
 from fastsip._core.conditions cimport fill_condition
+from fastsip._core.headers cimport fill_headers
 from fastsip._core.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
-from fastsip._core.types cimport (ACT_REPLY, ACT_SET, A_SRV, C_HEADER, MAX_ATTEMPTS, MAX_LISTENERS, MAX_MESSAGE,
-                                  RURI_KEEP, RURI_OF_SET, RURI_URI, T_UDP, addr_t, condition_t, destination_t,
-                                  listener_t, policy_copy_t, policy_t, probe_t, rule_t, set_t, table_t, text_t)
+from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, ACT_SET, A_SRV, C_HEADER, C_SOURCE, C_SOURCE_SET,
+                                  MAX_ATTEMPTS, MAX_LISTENERS, MAX_MESSAGE, RURI_KEEP, RURI_OF_SET, RURI_URI, T_UDP,
+                                  addr_t, condition_t, destination_t, listener_t, policy_copy_t, policy_t, probe_t,
+                                  rule_t, set_t, table_t, text_t)
 
-from fastsip._core.conditions import as_host, plan_condition
+from fastsip._core.conditions import as_host, as_token, plan_condition
+from fastsip._core.headers import plan_headers
 from fastsip._core.policies import number_in, pack_policy, reply_parts
 
 ID = (1, 2**32 - 1)
@@ -159,14 +162,14 @@ cdef class Table:
             raise RuntimeError("the table is sealed: build another one")
 
     def add_listener(self, id, tag_id, address, port, sent_by, tag=b""):
-        """A socket's address, and host[:port] as it shall stand in Via and Record-Route; `tag` names its role."""
+        """A socket's address, host[:port] as it shall stand in Via and Record-Route, and its tag in words."""
         self._check_open()
         if len(self.listeners) == MAX_LISTENERS:
             raise ValueError(f"more than {MAX_LISTENERS} listeners")
         number_in("listener id", id, *ID)
         number_in("tag id", tag_id, 0, ID[1])
         self.listeners.append((id, tag_id, address_parts(address, port), line_text("sent_by", sent_by),
-                               short_id(tag or sent_by, LISTENER_BITS)))
+                               line_text("tag", tag), short_id(tag or sent_by, LISTENER_BITS)))
         return len(self.listeners) - 1
 
     def add_set(self, id, algorithm, ruri=RURI_KEEP, in_dialog=0, tiers=True, when_all_down=0, limit=0,
@@ -239,11 +242,14 @@ cdef class Table:
         return len(self.policies) - 1
 
     def add_rule(self, id, action, conditions=(), set_index=0, policy_index=0, reply=None, record_route=True,
-                 ruri=RURI_OF_SET):
-        """A rule; conditions are dicts (see conditions.plan_condition), ANDed; none match everything."""
+                 ruri=RURI_OF_SET, forward=b"", headers=None):
+        """A rule; conditions are dicts (see conditions.plan_condition), ANDed; none match everything.
+
+        forward: the header that names the next hop, b"" for the Request-URI; headers: see headers.plan_headers.
+        """
         self._check_open()
         number_in("rule id", id, *ID)
-        number_in("action", action, ACT_SET, 255)
+        number_in("action", action, ACT_SET, ACT_FORWARD)
         number_in("policy index", policy_index, 0, len(self.policies) - 1)
         if action == ACT_SET:
             number_in("set index", set_index, 0, len(self.sets) - 1)
@@ -251,9 +257,20 @@ cdef class Table:
             number_in("ruri", ruri, RURI_KEEP, RURI_URI)
         if action == ACT_REPLY and reply is None:
             raise ValueError("a rule that replies needs reply=(code, reason)")
-        code, reason = reply_parts("reply", reply) if reply else (0, b"")
+        if action == ACT_FORWARD and forward:
+            forward = as_token(forward, "forward")
+            reply = 400, b"No URI In " + forward
         plans = tuple(plan_condition(condition) for condition in conditions)
-        self.rules.append((id, action, plans, set_index, policy_index, code, reason, bool(record_route), ruri))
+        for plan in plans:
+            if plan.kind == C_SOURCE_SET:
+                number_in("set index", max(plan.tags), 0, len(self.sets) - 1)
+        self.rules.append({
+            "id": id, "action": action, "set_index": set_index, "policy_index": policy_index,
+            "record_route": bool(record_route), "ruri": ruri, "plans": plans, "forward": forward,
+            "reply": reply_parts("reply", reply) if reply else (0, b""),
+            "names_sources": any(plan.kind in (C_SOURCE, C_SOURCE_SET) and not plan.negate for plan in plans),
+            "headers": plan_headers(**(headers or {})),
+        })
         return len(self.rules) - 1
 
     def add_own(self, host, port=0):
@@ -293,7 +310,7 @@ cdef class Table:
         lay_out_sets(table, self.arena, self.sets, self.destinations)
         lay_out_policies(table, self.arena, self.policies)
         lay_out_rules(table, self.arena, self.rules)
-        lay_out_header_conditions(table, self.arena)
+        lay_out_looked_at(table, self.arena)
         lay_out_own(table, self.arena, self.own)
         if self.trusted:
             fill_condition(self.arena, &table.trusted,
@@ -331,9 +348,10 @@ cdef int lay_out_listeners(table_t *table, Arena arena, list listeners) except -
     cdef Py_ssize_t i
     cdef listener_t *place = <listener_t *>arena.take(len(listeners), sizeof(listener_t))
     for i in range(len(listeners)):
-        place[i].id, place[i].tag_id, addr, sent_by, place[i].short_id = listeners[i]
+        place[i].id, place[i].tag_id, addr, sent_by, tag, place[i].short_id = listeners[i]
         place[i].addr = pack_addr(addr)
         place[i].sent_by = arena.keep(sent_by)
+        place[i].tag = arena.keep(tag)
     table.listeners = place
     table.listener_count = <uint32_t>len(listeners)
     return 0
@@ -456,9 +474,15 @@ cdef int lay_out_rules(table_t *table, Arena arena, list rules) except -1:
     cdef Py_ssize_t i, k
     cdef rule_t *place = <rule_t *>arena.take(len(rules), sizeof(rule_t))
     for i in range(len(rules)):
-        (place[i].id, place[i].action, plans, place[i].set_index, place[i].policy_index,
-         place[i].reply_code, reason, place[i].record_route, place[i].ruri) = rules[i]
+        rule, plans = rules[i], rules[i]["plans"]
+        place[i].id, place[i].action = rule["id"], rule["action"]
+        place[i].set_index, place[i].policy_index = rule["set_index"], rule["policy_index"]
+        place[i].record_route, place[i].ruri = rule["record_route"], rule["ruri"]
+        place[i].names_sources = rule["names_sources"]
+        place[i].reply_code, reason = rule["reply"]
         place[i].reply_reason = arena.keep(reason)
+        place[i].forward = arena.keep(rule["forward"])
+        fill_headers(arena, &place[i].headers, rule["headers"])
         place[i].conditions = <condition_t *>arena.take(len(plans), sizeof(condition_t))
         place[i].condition_count = <uint32_t>len(plans)
         for k in range(len(plans)):
@@ -468,18 +492,24 @@ cdef int lay_out_rules(table_t *table, Arena arena, list rules) except -1:
     return 0
 
 
-cdef int lay_out_header_conditions(table_t *table, Arena arena) except -1:
-    """Which headers the rules look at: a list of their conditions, so that nobody looks through all rules for it."""
+cdef int lay_out_looked_at(table_t *table, Arena arena) except -1:
+    """Which headers routing looks at: those of the rules' conditions and forwards, and the keys of sets."""
     cdef uint32_t i, k
-    cdef uint32_t total = 0
+    cdef condition_t *condition
+    names = set()
     for i in range(table.rule_count):
-        total += table.rules[i].condition_count
-    table.header_conditions = <condition_t **>arena.take(total, sizeof(condition_t *))
-    for i in range(table.rule_count):
+        names.add((<bytes>table.rules[i].forward.at[:table.rules[i].forward.len]).lower())
         for k in range(table.rules[i].condition_count):
-            if table.rules[i].conditions[k].kind == C_HEADER:
-                table.header_conditions[table.header_condition_count] = &table.rules[i].conditions[k]
-                table.header_condition_count += 1
+            condition = &table.rules[i].conditions[k]
+            if condition.kind == C_HEADER:
+                names.add(<bytes>condition.texts[0].at[:condition.texts[0].len])
+    for i in range(table.set_count):
+        names.add((<bytes>table.sets[i].key_header.at[:table.sets[i].key_header.len]).lower())
+    plans = [plan_condition({"kind": "header", "items": [name, True]}) for name in sorted(names - {b""})]
+    table.looked_at = <condition_t *>arena.take(len(plans), sizeof(condition_t))
+    table.looked_at_count = <uint32_t>len(plans)
+    for i in range(table.looked_at_count):
+        fill_condition(arena, &table.looked_at[i], plans[i])
     return 0
 
 

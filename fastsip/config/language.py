@@ -25,8 +25,14 @@ KEYS: dict[str, tuple[str, ...]] = {
         "on", "timeout", "progress", "ring", "budget", "after_progress", "mark", "mark_last", "then",
         "exhausted", "unavailable",
     ),
-    "route": ("name", "when", "to", "reply", "failure", "ruri", "record_route"),
-    "when": ("method", "user", "user_prefix", "domain", "source", "listen", "header", "to_tag", "not"),
+    "route": (
+        "name", "when", "to", "reply", "forward", "failure", "ruri", "record_route", "headers",
+    ),
+    "when": (
+        "method", "user", "user_prefix", "user_match", "domain", "source", "source_set", "listen", "header",
+        "to_tag", "not",
+    ),
+    "headers": ("set", "remove"),
 }  # fmt: skip
 
 # Path pattern ("*" is any one name or index) -> None: the whole key is of a later release;
@@ -46,14 +52,8 @@ LATER: dict[str, tuple[str | int, ...] | None] = {
     "failure.*.python": None,
     "failure.*.then": ("python",),
     "route.*.python": None,
-    "route.*.forward": None,
-    "route.*.headers": None,
     "route.*.when.source_in": None,
-    "route.*.when.source_set": None,
-    "route.*.when.user_match": None,
     "route.*.when.not.source_in": None,
-    "route.*.when.not.source_set": None,
-    "route.*.when.not.user_match": None,
 }
 
 # Name -> Kamailio's number, which is accepted as well.
@@ -82,6 +82,9 @@ REASONS = ("timeout", "progress", "ring", "transport")
 CLASSES = ("3xx", "4xx", "5xx")
 MARKS = ("none", "suspect", "down")
 MARK_KEYS = (*REASONS, "4xx", "5xx", "500", "503")
+
+HEADER_FIELDS = ("source", "listener", "call_id")
+MAX_HEADER_EDITS = 32  # names in `set` and `remove` of one rule
 
 # What MAX_ATTEMPTS, MAX_LISTENERS, MAX_SHARDS and policy_copy_t of the core allow.
 MAX_ATTEMPTS = 16

@@ -62,15 +62,16 @@ def make_table(
     *, policy=None, destinations=3, clocks=(T1, T2, T4, 181_000), probe=None, priorities=(), limit=0,
     algorithm=PRIORITY, cells=None, backup=0, when_all_down=0, record_route=True, ruri=0, retry_ms=30_000,
     trusted=(), listeners=1, in_dialog=None, token_keys=(b"tokens of a test",), conditions=(), hash_key=bytes(16),
-    addresses=(EDGE, INSIDE),
+    addresses=(EDGE, INSIDE), rule=None,
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
     With listeners=2 destinations are reached from INSIDE.  `in_dialog` is the policy of a shared set.
+    `rule` has more of what add_rule takes.
     """
     table = Table(1, clocks=clocks, branch_key=b"0123456789abcdef", token_keys=token_keys)
     for number, (host, port) in enumerate(addresses[:listeners]):
-        table.add_listener(number + 1, 0, host, port, f"{host}:{port}")
+        table.add_listener(number + 1, 0, host, port, f"{host}:{port}", ("public", "inside")[number])
         table.add_own(host, port)
     for network in trusted:
         table.add_trusted(network)
@@ -95,7 +96,8 @@ def make_table(
     index = table.add_policy(1, **given)
     if in_dialog is not None:
         table.add_policy(2, **in_dialog)
-    table.add_rule(1, 0, conditions=conditions, set_index=0, policy_index=index, record_route=record_route)
+    only = {"action": 0, "conditions": conditions, "policy_index": index, "record_route": record_route}
+    table.add_rule(1, **only | (rule or {}))
     return table.seal(), cells
 
 

@@ -91,10 +91,13 @@ def test_a_header_that_no_rule_looks_at_does_not(stage):
 def test_an_ack_that_comes_round_is_dropped(make_stage):
     """It is never answered."""
     stage = make_stage(trusted=("10.0.1.0/24",))
-    stage.send("ACK", f"sip:bob@{BOB[0][0]}", to_tag="bob")
+    by_us = ("Route", "<sip:10.0.0.254:5060;lr>")
+    stage.send("ACK", f"sip:bob@{BOB[0][0]}", to_tag="bob", headers=[by_us])
     ack = stage.expect_request(BOB[0], "ACK")
     for expected in (1, 0):
-        stage.inject(back_again(ack), BOB[0])
+        again = back_again(ack)
+        again.headers.append(by_us)
+        stage.inject(again, BOB[0])
         found = stage.take_requests(BOB[0], "ACK")
         assert len(found) == expected
         ack = (*found, ack)[0]
