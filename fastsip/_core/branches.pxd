@@ -17,6 +17,7 @@ cdef struct hop_t:
     text_t ruri                 # the new Request-URI, or len 0 = as it is
     uint32_t came_by            # id of the listener the request came in by
     uint8_t record_route        # 1 = stay on the way of the dialog
+    uint8_t breadth             # Max-Breadth of the branch (RFC 5393); 0 = it says what the request says
     uint8_t cut_count
     span_t cuts[16]             # Route headers and values of the request as received that go
 

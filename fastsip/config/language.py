@@ -41,7 +41,7 @@ LATER: dict[str, tuple[str | int, ...] | None] = {
     "router.stop_mode": None,
     "listen.*.uri": ("tcp", "tls", "ws", "wss"),
     "listen.*.udp_limit": None,
-    "set.*.algorithm": ("call-load", "latency", "parallel", 10, 12, 13, "10", "12", "13"),
+    "set.*.algorithm": ("call-load", "latency", 10, 13, "10", "13"),
     "set.*.in_dialog": ("shared",),
     "set.*.destinations.*.max_load": None,
     "failure.*.python": None,
@@ -70,6 +70,7 @@ ALGORITHMS: dict[str, int] = {
     "priority": 8,
     "weight": 9,
     "relative-weight": 11,
+    "parallel": 12,
     "ordered-round-robin": 14,
     "srv": 15,
 }
