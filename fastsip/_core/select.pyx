@@ -391,18 +391,26 @@ cdef int choose(const table_t *table, uint32_t set_index, uint64_t key, const ui
                                        &winner) else E_NONE
 
 
-cdef int choose_one(search_t *s, uint32_t set_index) noexcept nogil:
+cdef int choose_by_state(search_t *s) noexcept nogil:
     cdef int winner, tries
     s.rule = BY_STATE
-    for tries in range(CLAIM_TRIES + 1):
-        if tries == CLAIM_TRIES:
-            s.rule = NO_TRIALS
+    for tries in range(CLAIM_TRIES):
         winner = pick_by_weight(s)
         if winner < 0 or claim_trial(s, winner):
-            break
-    # Health is ignored only when nothing in the set is usable, tried or not.
-    if winner < 0 and s.of_set.when_all_down and count_usable(s.table, set_index, s.cells, s.now_ms) == 0:
-        s.rule = BY_LIMITS
+            return winner
+    s.rule = NO_TRIALS
+    return pick_by_weight(s)
+
+
+cdef int choose_one(search_t *s, uint32_t set_index) noexcept nogil:
+    cdef int winner = E_NONE
+    if s.rule != BY_LIMITS:
+        winner = choose_by_state(s)
+        # Health is ignored only when nothing in the set is usable, tried or not; what is down joins no group that is.
+        if (winner < 0 and s.beside == NULL and s.of_set.when_all_down
+                and count_usable(s.table, set_index, s.cells, s.now_ms) == 0):
+            s.rule = BY_LIMITS
+    if s.rule == BY_LIMITS:
         winner = pick_by_weight(s)
     if winner >= 0:
         fetch_add32(&s.cells[s.table.destinations[winner].cell].chosen, 1)
@@ -417,6 +425,7 @@ cdef int choose_group(const table_t *table, uint32_t set_index, uint64_t key, co
     cdef int winner, n = 0
     s.table, s.of_set, s.cells, s.positions = table, &table.sets[set_index], cells, positions
     s.tried, s.tried_count, s.key, s.now_ms = tried, tried_count, key, now_ms
+    s.rule = BY_STATE
     s.beside = NULL
     if s.of_set.algorithm != A_PARALLEL:
         most = min(most, 1)
