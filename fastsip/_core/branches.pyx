@@ -24,7 +24,8 @@ from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIEN
 from fastsip._core.timers cimport disarm_timer
 from fastsip._core.transactions cimport CALLING, SERVER_ACCEPTED
 from fastsip._core.types cimport (E_BAD, E_FULL, E_NONE, E_ROOM, H_CALL_ID, H_FROM, H_MAX_BREADTH, H_MAX_FORWARDS,
-                                  H_ROUTE, H_TO, H_VIA, MAX_MESSAGE, M_INVITE, NO_HEADER, OK, header_t, listener_t, via_t)
+                                  H_ROUTE, H_TO, H_VIA, MAX_MESSAGE, M_INVITE, NO_HEADER, OK, header_t, listener_t,
+                                  via_t)
 from fastsip._core.via cimport RECEIVED_ROOM, STATELESS, branch_value, write_received, write_record_route, write_via
 from fastsip._core.write cimport put, put_number
 

@@ -392,9 +392,9 @@ cdef int choose(const table_t *table, uint32_t set_index, uint64_t key, const ui
 
 
 cdef int choose_by_state(search_t *s) noexcept nogil:
-    cdef int winner, tries
+    cdef int winner, _
     s.rule = BY_STATE
-    for tries in range(CLAIM_TRIES):
+    for _ in range(CLAIM_TRIES):
         winner = pick_by_weight(s)
         if winner < 0 or claim_trial(s, winner):
             return winner

@@ -11,7 +11,8 @@ from libc.string cimport memcpy, memset
 
 from fastsip._core.branches cimport write_block
 from fastsip._core.core cimport (N_LATE_ANSWERS, N_NO_ROOM, N_RETRANSMISSIONS_SENT, N_RETRANSMITTED_REQUESTS,
-                                 N_SHED, N_TRANSACTIONS_ENDED, arm_slot, count, queue_message, send_edited, take_scratch)
+                                 N_SHED, N_TRANSACTIONS_ENDED, arm_slot, count, queue_message, send_edited,
+                                 take_scratch)
 from fastsip._core.edits cimport clear_edits, edit_delete, edit_insert, edit_replace
 from fastsip._core.replies cimport answer, reply_room, reply_t, write_reply
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_RESPONSE, SERVER_DECIDED,
@@ -194,13 +195,13 @@ cdef int write_best(core_t *core, uint32_t ref, const message_t *m, block_t *bes
     return write_block(core, ref, m, NULL, best)
 
 
-cdef int put_headers(char *out, const message_t *m, int id, int *count) noexcept nogil:
-    """All headers of this id, as they stand."""
+cdef int put_headers(char *out, const message_t *m, int id, int *headers) noexcept nogil:
+    """All headers of this id, as they stand; their number is added to `headers`."""
     cdef int i = first_of(m, id)
     cdef int n = 0
     while i != NO_HEADER:
         n += put(out + n, m.buf + m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
-        count[0] += 1
+        headers[0] += 1
         i = m.headers[i].next
     return n
 
@@ -208,23 +209,25 @@ cdef int put_headers(char *out, const message_t *m, int id, int *count) noexcept
 cdef int write_merged(core_t *core, uint32_t ref, const message_t *m, block_t *best) noexcept nogil:
     """16.7 item 7: the kept challenge with those of `m` behind its headers.
 
-    OK; E_ROOM when that would be longer than a message or have more headers than one may have, E_FULL, E_NONE
-    without challenges: what is kept remains as it is then.
+    OK; E_NONE without challenges; E_ROOM when that would be longer than a message or have more headers than one
+    may have, E_FULL: what is kept remains as it is then.
     """
     cdef message_t *kept = &core.stored
     cdef uint32_t scratch = core.scratch_used
     cdef char *text = take_scratch(core, m.headers_end)
-    cdef int count = 0
-    cdef int n, code
+    cdef int headers = 0
+    cdef int code = E_NONE
+    cdef int n
     if text == NULL or parse_message(block_at(core.store, ref, best.unit), best.len, kept) < 0:
-        return E_NONE
-    n = put_headers(text, m, H_WWW_AUTHENTICATE, &count)
-    n += put_headers(text + n, m, H_PROXY_AUTHENTICATE, &count)
-    if count == 0 or kept.header_count + count > MAX_HEADERS:
-        return E_ROOM if count else E_NONE
-    clear_edits(&core.edits)
-    edit_insert(&core.edits, kept.headers_end, text, n)
-    code = write_block(core, ref, kept, NULL, best)
+        return E_ROOM
+    n = put_headers(text, m, H_WWW_AUTHENTICATE, &headers)
+    n += put_headers(text + n, m, H_PROXY_AUTHENTICATE, &headers)
+    if kept.header_count + headers > MAX_HEADERS:
+        code = E_ROOM
+    elif headers:
+        clear_edits(&core.edits)
+        edit_insert(&core.edits, kept.headers_end, text, n)
+        code = write_block(core, ref, kept, NULL, best)
     core.scratch_used = scratch
     return code
 

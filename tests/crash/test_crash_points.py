@@ -139,6 +139,7 @@ SCENARIOS = [
     *TABLES,
 ]
 COMPLETE = [basic_call, late_answer, fork_answered]
+DYING_TWICE = [late_answer, cancelled_call, all_refuse, fork_answered, fork_challenged]
 
 
 def wrongs_of(scenario, run_dir, die_at: int, die_again_at: int = -1) -> tuple[list[str], int]:
@@ -212,9 +213,7 @@ def test_a_fork_cut_short_goes_on_as_it_stands(scratch):
 
 
 @pytest.mark.skipif(not EVERY, reason="only with FASTSIP_CRASH=all")
-@pytest.mark.parametrize(
-    "scenario", [late_answer, cancelled_call, all_refuse, fork_answered, fork_challenged], ids=lambda scenario: scenario.__name__
-)
+@pytest.mark.parametrize("scenario", DYING_TWICE, ids=lambda scenario: scenario.__name__)
 def test_recovery_may_die_too(scenario, scratch):
     """The router dies, and dies again at the j-th store after that: in the recovery or soon behind it."""
     wrongs = {}

@@ -1,4 +1,7 @@
-"""Slow and obvious: what the caller gets of branches that all fail, group by group (16.7 items 5 to 7, wire section 3)."""
+"""Slow and obvious: what the caller gets of branches that all fail, group by group.
+
+RFC 3261 16.7 items 5 to 7, wire section 3.
+"""
 
 HELPFUL = (401, 407, 415, 420, 484)
 CHALLENGES = (401, 407)
