@@ -1,7 +1,8 @@
 """The way in: sanity, matching, routing (design section 6, RFC 3261 16.3 to 16.6).
 
 Order for every request: sanity → CANCEL, ACK and retransmissions → in-dialog by
-route → the rules, in order, first match wins.  Responses go to their branch by
+route → the rules, in order, first match wins; inside a dialog only those that
+ask for a To tag.  Responses go to their branch by
 our hint, else by the index, else statelessly where wire section 2 allows it.
 Never answers an ACK.  Called by shard with datagrams of calls that it owns.
 """
@@ -13,22 +14,21 @@ from fastsip._core.branches cimport edit_forwarded, hop_t, read_request
 from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_MALFORMED, N_NOT_SIP, N_NO_RULE, N_REQUESTS,
                                  N_RESPONSES, N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, count, find_by_address,
                                  send_edited)
-from fastsip._core.parser cimport first_of, parse_message, parse_routing
+from fastsip._core.parser cimport count_vias, first_of, parse_message, parse_routing
 from fastsip._core.refusals cimport refuse, refuse_malformed, refuse_overload, refuse_unavailable
 from fastsip._core.replies cimport answer, reply_flow
 from fastsip._core.responses cimport process_response
-from fastsip._core.routing cimport aim_by_route, cut_routes, read_route, route_t, selection_key
+from fastsip._core.routing cimport aim_by_route, cut_routes, read_route, read_ruri, route_t, selection_key
 from fastsip._core.rules cimport is_own, is_trusted, match_rules
 from fastsip._core.search cimport aim_at, branch_input, cancel_search, choose_next, start_branch
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_REQUEST, give_slot, index_find,
                                   index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
                                   word_kind, write_identity)
 from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
-from fastsip._core.types cimport (ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, H_PROXY_REQUIRE,
-                                  M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK,
-                                  RURI_OF_SET, addr_t, message_t, policy_copy_t, rule_t, set_t, uri_t)
+from fastsip._core.types cimport (ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, E_TOO_MANY_VIAS,
+                                  H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE,
+                                  NO_HEADER, OK, RURI_OF_SET, addr_t, message_t, policy_copy_t, rule_t, set_t, uri_t)
 from fastsip._core.upstream cimport send_own, server_input, shed_lingering
-from fastsip._core.uri cimport parse_uri
 from fastsip._core.via cimport server_key
 
 cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t listener,
@@ -94,17 +94,6 @@ cdef void process_cancel(core_t *core, const message_t *m, uint32_t listener, co
     cancel_search(core, ref, m)
 
 
-cdef int aim_in_dialog(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
-                       hop_t *hop) noexcept nogil:
-    """Along the route set, for what goes on without state; below zero: it does not."""
-    cdef uri_t ruri
-    cdef route_t route
-    if (m.max_forwards == 0 or parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) < 0
-            or read_route(core, m, &ruri, &route, hop) < 0 or not may_follow_route(core, m, &route, source)):
-        return E_NONE
-    return aim_by_route(core, m, &route, listener, hop)
-
-
 cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const uri_t *ruri, policy_copy_t *policy,
                      uint64_t *call_key, hop_t *hop) noexcept nogil:
     """At the first candidate of the rule's set; E_NONE when there is none.  Policy and key are for the search."""
@@ -119,23 +108,45 @@ cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const
     return OK
 
 
-cdef int aim_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
-                    hop_t *hop) noexcept nogil:
-    """Where its INVITE would go now: the same place, for algorithms that hash."""
+cdef int match_as_invite(core_t *core, const message_t *m, const uri_t *ruri, uint32_t listener,
+                         const addr_t *source) noexcept nogil:
+    """The rule of a request; of an ACK or CANCEL, that of its INVITE."""
+    cdef int method = m.method
+    cdef int found
+    if method == M_ACK or method == M_CANCEL:
+        core.incoming.method = M_INVITE
+    found = match_rules(core.table, m, ruri, source, listener)
+    core.incoming.method = method
+    return found
+
+
+cdef bint goes_by_rules(core_t *core, const message_t *m, const uri_t *ruri, const route_t *route, uint32_t listener,
+                        const addr_t *source) noexcept nogil:
+    """All outside of a dialog but a Route from somebody known; inside, what a rule asks for and our Route did not lead.
+
+    An ACK without a tag has no dialog, and outside of one no way.
+    """
+    if route.onward and is_known(core, source):
+        return False
+    if m.to_tag.len:
+        return not route.ours and match_as_invite(core, m, ruri, listener, source) >= 0
+    return m.method != M_ACK
+
+
+cdef int aim_as_invite(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+                       hop_t *hop) noexcept nogil:
+    """Where the INVITE of this ACK or CANCEL would go now: the same place, for algorithms that hash."""
     cdef uri_t ruri
     cdef route_t route
     cdef policy_copy_t policy
     cdef uint64_t call_key
     cdef int found
-    if m.to_tag.len:
-        return aim_in_dialog(core, m, listener, source, hop)
-    if (m.max_forwards == 0 or parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) < 0
-            or read_route(core, m, &ruri, &route, hop) < 0 or cut_routes(m, hop) < 0):
+    if m.max_forwards == 0 or read_ruri(m, &ruri) < 0 or read_route(core, m, &ruri, &route, hop) < 0:
         return E_NONE
-    core.incoming.method = M_INVITE
-    found = match_rules(core.table, m, &ruri, source, listener)
-    core.incoming.method = M_CANCEL
-    if found < 0 or core.table.rules[found].action == ACT_REPLY:
+    if not goes_by_rules(core, m, &ruri, &route, listener, source):
+        return aim_by_route(core, m, &route, listener, hop) if may_follow_route(core, m, &route, source) else E_NONE
+    found = match_as_invite(core, m, &ruri, listener, source)
+    if cut_routes(m, hop) < 0 or found < 0 or core.table.rules[found].action == ACT_REPLY:
         return E_NONE
     return aim_by_rule(core, m, &core.table.rules[found], &ruri, &policy, &call_key, hop)
 
@@ -144,7 +155,7 @@ cdef void forward_cancel(core_t *core, const message_t *m, uint32_t listener, co
     """A CANCEL whose INVITE is not known here goes on without state, with attempt 0's branch (16.11)."""
     cdef hop_t hop
     memset(&hop, 0, sizeof(hop))
-    if aim_cancel(core, m, listener, source, &hop) < 0:
+    if aim_as_invite(core, m, listener, source, &hop) < 0:
         refuse(core, m, listener, source, 481)
         return
     edit_forwarded(core, m, source, &hop)
@@ -158,7 +169,7 @@ cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const
     if ref != NO_SLOT and server_input(core, ref, GOT_ACK, m, source) == 0:
         return
     memset(&hop, 0, sizeof(hop))
-    if aim_in_dialog(core, m, listener, source, &hop) < 0:
+    if aim_as_invite(core, m, listener, source, &hop) < 0:
         count(core, N_STRAY_ACKS)
         return
     edit_forwarded(core, m, source, &hop)
@@ -177,8 +188,10 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     cdef uri_t ruri
     cdef route_t route
     cdef hop_t hop
-    cdef int code = parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri)
+    cdef int code = read_ruri(m, &ruri)
     memset(&hop, 0, sizeof(hop))
+    if code == OK and count_vias(m) < 0:
+        code = E_TOO_MANY_VIAS
     if code < 0:
         refuse_malformed(core, m, code, listener, source)
         return
@@ -194,7 +207,7 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     code = read_route(core, m, &ruri, &route, &hop)
     if code < 0:
         refuse_malformed(core, m, code, listener, source)
-    elif m.to_tag.len or (route.onward and is_known(core, source)):
+    elif not goes_by_rules(core, m, &ruri, &route, listener, source):
         follow_route(core, m, key, &route, listener, source, &hop)
     elif cut_routes(m, &hop) < 0:
         refuse_malformed(core, m, E_ROUTE, listener, source)
@@ -260,7 +273,7 @@ cdef void dispatch(core_t *core, const message_t *m, uint64_t key, const rule_t 
     if aim_by_rule(core, m, rule, ruri, &policy, &call_key, hop) < 0:
         refuse_unavailable(core, m, &core.table.policies[rule.policy_index], listener, source)
         return
-    hop.record_route = rule.record_route and makes_dialogs(m.method)
+    hop.record_route = rule.record_route and makes_dialogs(m.method) and not m.to_tag.len
     hop.came_by = core.table.listeners[listener].id
     open_search(core, m, key, rule, core.table.sets[rule.set_index].id, &policy, call_key, listener, source, hop)
 

@@ -60,9 +60,12 @@ def read_sent(record) -> Sent:
 def make_table(
     *, policy=None, destinations=3, clocks=(T1, T2, T4, 181_000), probe=None, priorities=(), limit=0,
     algorithm=PRIORITY, cells=None, backup=0, when_all_down=0, record_route=True, ruri=0, retry_ms=30_000,
-    trusted=(),
+    trusted=(), dialog_rule=False,
 ):  # fmt: skip
-    """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all."""
+    """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
+
+    `dialog_rule` adds a rule for what comes inside of dialogs, to the same set.
+    """
     table = Table(1, clocks=clocks, branch_key=b"0123456789abcdef")
     table.add_listener(1, 0, *EDGE, f"{EDGE[0]}:{EDGE[1]}")
     table.add_own(EDGE[0], EDGE[1])
@@ -87,6 +90,9 @@ def make_table(
         given["then_set"] = 1
     index = table.add_policy(1, **given)
     table.add_rule(1, 0, set_index=0, policy_index=index, record_route=record_route)
+    if dialog_rule:
+        tagged = {"kind": "to_tag"}
+        table.add_rule(2, 0, [tagged], set_index=0, policy_index=index, record_route=record_route)
     return table.seal(), cells
 
 
