@@ -13,8 +13,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strlen
 
 from fastsip._core.core cimport arm_slot, find_listener, queue_message, take_scratch
-from fastsip._core.edits cimport (clear_edits, edit_delete, edit_insert, edit_replace, take_room,
-                                  write_edits)
+from fastsip._core.edits cimport (clear_edits, edit_delete, edit_replace, take_room, write_edits)
 from fastsip._core.parser cimport first_of, parse_message, parse_routing, parse_second_via
 from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT,
                                   OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED, SLOT_BITS, begin_block, block_at,
@@ -25,7 +24,7 @@ from fastsip._core.timers cimport disarm_timer
 from fastsip._core.transactions cimport CALLING, SERVER_ACCEPTED
 from fastsip._core.types cimport (E_BAD, E_FULL, E_NONE, E_ROOM, H_CALL_ID, H_FROM, H_MAX_FORWARDS, H_ROUTE, H_TO,
                                   H_VIA, MAX_MESSAGE, M_INVITE, NO_HEADER, OK, header_t, listener_t, via_t)
-from fastsip._core.via cimport RECEIVED_ROOM, STATELESS, branch_value, write_received, write_record_route, write_via
+from fastsip._core.via cimport STATELESS, branch_value, stamp_t, stamp_via, write_record_route, write_via
 from fastsip._core.write cimport put, put_number
 
 cdef enum:
@@ -68,14 +67,14 @@ cdef void edit_max_forwards(core_t *core, const message_t *m, char *top, int *n)
 
 
 cdef void edit_received(core_t *core, const message_t *m, const addr_t *source) noexcept nogil:
-    cdef char *text = take_room(&core.edits, RECEIVED_ROOM)
-    cdef uint32_t off = 0
-    cdef int len
-    if text == NULL:
-        return
-    len = write_received(m, source, text, &off)
-    if len:
-        edit_insert(&core.edits, off, text, len)
+    cdef stamp_t stamps[2]
+    cdef char *text
+    cdef int i
+    for i in range(stamp_via(m, source, stamps)):
+        text = take_room(&core.edits, stamps[i].len)
+        if text == NULL:
+            return
+        edit_replace(&core.edits, stamps[i].off, stamps[i].cut, text, put(text, stamps[i].text, stamps[i].len))
 
 
 cdef int write_record_routes(core_t *core, const hop_t *hop, const listener_t *listener, char *out) noexcept nogil:

@@ -15,6 +15,9 @@ cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *ho
 # A numeric host (no brackets) to an address with this port; E_BAD for a name.
 cdef int parse_address(const char *text, uint32_t len, uint8_t kind, uint16_t port, addr_t *addr) noexcept nogil
 
+# Does the address name one host: no broadcast, no group, not "any"?
+cdef bint is_unicast(const addr_t *addr) noexcept nogil
+
 # "1.2.3.4" or "[::1]" into room of at least 48 bytes; returns the length.
 cdef int write_address(const addr_t *addr, char *room, bint brackets) noexcept nogil
 
