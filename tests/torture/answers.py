@@ -100,8 +100,8 @@ LINES = [
 ]
 
 VIAS = [
-    via("somebody's Via on top of ours", "18.1.2", lambda vias: [b"Via: SIP/2.0/UDP 10.0.1.1;branch=z9hG4bKx\r\n", *vias],
-        DROP),
+    via("somebody's Via on top of ours", "18.1.2",
+        lambda vias: [b"Via: SIP/2.0/UDP 10.0.1.1;branch=z9hG4bKx\r\n", *vias], DROP),
     via("only somebody's", "18.1.2", lambda vias: vias[1:], DROP),
     via("only ours", "16.7 item 3", lambda vias: vias[:1], DROP),
     via("none", "8.1.3.3", lambda vias: [], DROP),
@@ -109,7 +109,8 @@ VIAS = [
     via("a shorter branch", "18.1.2", lambda vias: [re.sub(rb"(K.{12})[^;]*", rb"\1", vias[0]), *vias[1:]], DROP),
     via("our branch in capitals", "7.3.1", lambda vias: [vias[0].upper(), *vias[1:]]),
     via("without our hint", "wire 2", lambda vias: [re.sub(rb";fs=\w+", b"", vias[0]), *vias[1:]]),
-    via("a hint that leads nowhere", "wire 2", lambda vias: [re.sub(rb"fs=\w+", b"fs=" + b"7" * 16, vias[0]), *vias[1:]]),
+    via("a hint that leads nowhere", "wire 2",
+        lambda vias: [re.sub(rb"fs=\w+", b"fs=" + b"7" * 16, vias[0]), *vias[1:]]),
     via("a hint of other octets", "wire 2", lambda vias: [re.sub(rb"fs=\w+", b"fs=\xff\xfe=/", vias[0]), *vias[1:]]),
     via("received and rport in ours", "RFC 3581 4",
         lambda vias: [vias[0].rstrip() + b";received=10.0.0.254;rport=5060\r\n", *vias[1:]]),
@@ -132,8 +133,8 @@ HEADERS = [
     answer("no length", "18.3", more=["Content-Type: application/sdp"], body=SDP),
     answer("a binary body", "18.3", more=["Content-Length: 6"], body="\0\r\n\r\n\xff"),
     answer("no empty line", "7", DROP, end=b""),
-    answer("a CSeq beyond its range", "RFC 4475 3.1.2.5", DROP, line="SIP/2.0 503 Later", more=["Retry-After: 1" + "0" * 30],
-           replace={"CSeq": "9292394834772304023312 INVITE"}),
+    answer("a CSeq beyond its range", "RFC 4475 3.1.2.5", DROP, line="SIP/2.0 503 Later",
+           more=["Retry-After: 1" + "0" * 30], replace={"CSeq": "9292394834772304023312 INVITE"}),
     answer("a Retry-After beyond its range", "RFC 4475 3.1.2.5", more=["Retry-After: 1" + "0" * 30]),
     answer("CSeq of another method", "17.1.3", DROP, replace={"CSeq": "1 BYE"}),
     answer("CSeq of an unknown method", "17.1.3", DROP, replace={"CSeq": "1 invite"}),
@@ -145,7 +146,8 @@ HEADERS = [
     answer("two To", "7.3.1", DROP, more=["t: <sip:bob@example.net>;tag=b2"]),
     answer("an open quote in To", "20.39", DROP, replace={"To": '"Bob <sip:bob@example.net>;tag=b1'}),
     answer("no tag in To", "12.1.1", replace={"To": "<sip:bob@example.net>"}),
-    answer("an odd To", "17.1.1.3", replace={"To": '"B\\"o,b" < sip:bob@example.net >\r\n ;x=";tag=no" ; Tag = "q,\xff"'}),
+    answer("an odd To", "17.1.1.3", replace={
+        "To": '"B\\"o,b" < sip:bob@example.net >\r\n ;x=";tag=no" ; Tag = "q,\xff"'}),
     answer("a Max-Forwards that is none", "20.22", more=["Max-Forwards: none", "Max-Forwards: 0"]),
     answer("a line without a colon", "7.3.1", DROP, more=["this is no header"]),
     Answer("bare line feeds", "7.3.3", lambda request: sound(request).replace(b"\r\n", b"\n")),

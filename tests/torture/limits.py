@@ -27,7 +27,8 @@ CASES = [
     Case("one header too many", "limits", plain("headers+", more=["X: y"] * (HEADERS - 5)), 400, "TOO_MANY_HEADERS"),
     Case("all Vias there may be", "limits", plain("vias", more=[f"Via: {ONE_VIA}"] * (VIAS - 1))),
     Case("one Via too many", "limits", plain("vias+", more=[f"Via: {ONE_VIA}"] * VIAS), 400, "TOO_MANY_VIAS"),
-    Case("all Vias there may be, in a list", "limits", plain("list", more=["Via: " + ",".join([ONE_VIA] * (VIAS - 1))])),
+    Case("all Vias there may be, in a list", "limits", plain(
+        "list", more=["Via: " + ",".join([ONE_VIA] * (VIAS - 1))])),
     Case("one Via too many in a list", "limits", plain("list+", more=["Via: " + ",".join([ONE_VIA] * VIAS)]), 400,
          "TOO_MANY_VIAS"),
     Case("the largest message with our Via", "limits", filled("largest", MESSAGE - OUR_VIA)),

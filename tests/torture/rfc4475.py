@@ -106,7 +106,7 @@ Content-Length: 0
         "accept", "INVITE", more=["Accept: text/nobodyKnowsThis"])),
     Case("the syntax of RFC 2543", "RFC 4475 3.4.1", plain(
         "old", "INVITE", via="SIP/2.0/UDP gw.example.net", max_forwards=None, sender="<sip:+1303@gw.example.net>",
-        more=["Record-Route: <sip:UserB@example.net;maddr=ss1.example.net>"], body="v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\n")),
+        more=["Record-Route: <sip:UserB@example.net;maddr=ss1.example.net>"], body="v=0\r\no=- 0 0 IN IP4 0\r\n")),
 ]  # fmt: skip
 
 REFUSED = [
