@@ -14,9 +14,9 @@ from fastsip._core.branches cimport MAX_CUTS
 from fastsip._core.parser cimport first_of, find_header
 from fastsip._core.values cimport parse_name_addr
 from fastsip._core.rules cimport is_own
-from fastsip._core.types cimport (A_AUTH_USER, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_NONE, E_ROUTE, E_URI,
-                                  HOST_IPV4, HOST_IPV6, H_AUTHORIZATION, H_FROM, H_PROXY_AUTHORIZATION, H_ROUTE, H_TO,
-                                  NO_HEADER, OK, S_SIP, T_NONE, T_UDP, name_addr_t, span_t)
+from fastsip._core.types cimport (A_AUTH_USER, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_NONE, E_ROUTE,
+                                  E_URI, HOST_IPV4, HOST_IPV6, H_AUTHORIZATION, H_FROM, H_PROXY_AUTHORIZATION, H_ROUTE,
+                                  H_TO, NO_HEADER, OK, S_SIP, T_NONE, T_UDP, name_addr_t, span_t)
 from fastsip._core.uri cimport parse_address, parse_uri, same_text
 
 

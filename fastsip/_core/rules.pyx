@@ -19,8 +19,8 @@ from libc.string cimport memchr, memcmp
 from fastsip._core.parser cimport find_header, parse_message, parse_routing
 from fastsip._core.tables cimport Table
 from fastsip._core.types cimport (
-    C_TO_TAG, E_NONE, HOST_IPV4, HOST_IPV6, H_OTHER, M_OTHER, NO_HEADER, OK, addr_t, condition_t, header_t, message_t, network_t,
-    rule_t, table_t, text_t, uri_t,
+    C_TO_TAG, E_NONE, HOST_IPV4, HOST_IPV6, H_OTHER, M_OTHER, NO_HEADER, OK, addr_t, condition_t, header_t, message_t,
+    network_t, rule_t, table_t, text_t, uri_t,
 )
 from fastsip._core.uri cimport parse_address, parse_uri, same_text, write_address
 
