@@ -28,9 +28,9 @@ SPICE[:] = [
     b"\r\n", b"\n", b"\r", b"\r\n ", b"\r\n\t", b"\r\n\r\n", b" ", b"\t", b":", b";", b",", b"<", b">", b'"', b"\\",
     b"=", b"@", b"[", b"]", b"%", b"%00", b"\xff", b"\xc3\x28", b"SIP/2.0", b"SIP/2.0/UDP ", b"z9hG4bK", b";fs=",
     b";branch=", b";rport", b";rport=1", b";received=", b";received=[::1]", b";tag=", b";lr", b"sip:", b"tel:+1",
-    b"[::1]", b"[fe80::1%25a]", b"[::ffff:1.2.3.4]", b"Via:", b"v:SIP/2.0/UDP a\r\n", b"Route: <sip:10.0.0.254:5060;lr>\r\n",
-    b"Record-Route: <sip:a;lr>,<sip:b>\r\n", b"Content-Length: 0\r\n", b"l:1\r\n", b"Max-Forwards: 0\r\n",
-    b"CSeq: 1 CANCEL\r\n", b"i:x\r\n",
+    b"[::1]", b"[fe80::1%25a]", b"[::ffff:1.2.3.4]", b"Via:", b"v:SIP/2.0/UDP a\r\n",
+    b"Route: <sip:10.0.0.254:5060;lr>\r\n", b"Record-Route: <sip:a;lr>,<sip:b>\r\n", b"Content-Length: 0\r\n",
+    b"l:1\r\n", b"Max-Forwards: 0\r\n", b"CSeq: 1 CANCEL\r\n", b"i:x\r\n",
 ]
 
 # Where ranges of numbers, and of the room for them, begin and end.
