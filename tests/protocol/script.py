@@ -60,13 +60,13 @@ def read_sent(record) -> Sent:
 def make_table(
     *, policy=None, destinations=3, clocks=(T1, T2, T4, 181_000), probe=None, priorities=(), limit=0,
     algorithm=PRIORITY, cells=None, backup=0, when_all_down=0, record_route=True, ruri=0, retry_ms=30_000,
-    trusted=(), dialog_rule=False,
+    trusted=(), dialog_rule=False, max_message=65_535,
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
     `dialog_rule` adds a rule for what comes inside of dialogs, to the same set.
     """
-    table = Table(1, clocks=clocks, branch_key=b"0123456789abcdef")
+    table = Table(1, clocks=clocks, max_message=max_message, branch_key=b"0123456789abcdef")
     table.add_listener(1, 0, *EDGE, f"{EDGE[0]}:{EDGE[1]}")
     table.add_own(EDGE[0], EDGE[1])
     for network in trusted:

@@ -9,7 +9,7 @@ from fastsip._core.rig import Rig
 from tests.oracle.sip_oracle import CODES
 from tests.protocol.script import ALL_CLOCKS, BOB, make_table
 from tests.torture import REQUESTS
-from tests.torture.case import DROP, FORWARD, SOURCE
+from tests.torture.case import DROP, FORWARD, SOURCE, plain
 from tests.torture.wanted import answered, forwarded
 
 REASONS = {
@@ -81,6 +81,20 @@ def test_the_same_question_gets_the_same_answer(rig, case):
         rig.receive(case.raw, SOURCE)
     first, second = rig.sent()
     assert first.datagram == second.datagram
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "INVITE", "CANCEL", "ACK"])
+def test_larger_than_configured(scratch, method):
+    """At `max_message` it passes, one octet more is refused; an ACK is not, and what lies behind the body counts."""
+    table, cells = make_table(max_message=1300, dialog_rule=True)
+    rig = Rig(scratch / "run", table, cells, 64)
+    short = plain("large", method, to="<sip:bob@example.net>;tag=b", more=["Content-Length: 3"], body="abc")
+    largest = short + b"x" * (1300 - len(short))
+    rig.receive(largest, SOURCE)
+    assert any(message.to == BOB[0] and message.datagram.startswith(method.encode()) for message in rig.sent())
+    rig.receive(largest + b"x", SOURCE)
+    answers = [message.datagram.split(b"\r\n")[0] for message in rig.sent()]
+    assert answers == ([] if method == "ACK" else [b"SIP/2.0 513 Message Too Large"])
 
 
 def test_one_after_another(rig):
