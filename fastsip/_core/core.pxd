@@ -1,8 +1,10 @@
 # What one shard has in its hands while it works.  See core.pyx.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from fastsip._core.types cimport addr_t, destination_t, flow_t, listener_t, message_t, policy_t, set_t, table_t, uri_t
+from fastsip._core.types cimport (addr_t, destination_t, flow_t, listener_t, message_t, policy_t, set_t, table_t, text_t,
+                                  uri_t)
 from fastsip._core.edits cimport edits_t
+from fastsip._core.names cimport name_table_t
 from fastsip._core.net cimport net_t
 from fastsip._core.ring cimport ring_t, sleeper_t
 from fastsip._core.select cimport cell_t, positions_t
@@ -14,6 +16,11 @@ cdef enum:
     MESSAGE_ROOM = 65536        # the largest message that we send
     OUTBOX_RESERVE = 40         # messages that one event may cause
     PENDING_RESERVE = 80        # blocks that one event may drop
+    MOST_PARKED = 4096          # searches of one shard that wait for names
+    MOST_HELD = 64              # requests without transaction that do
+    HELD_BYTES = 4096           # the largest of these
+    ASKED_LATELY = 256          # questions that a shard remembers
+    EVENT_TEXT = 256
 
 # Index of core_t.counters; the names stand in core.pyx in this order.
 cdef enum counter_id:
@@ -57,6 +64,10 @@ cdef enum counter_id:
     N_OVER_1300
     N_OVER_1472
     N_WAKES
+    N_NAMES_ASKED               # questions to the control plane
+    N_NAMES_FAILED              # requests whose next hop's name has no address, or none in time
+    N_PARKED                    # requests that waited for a name
+    N_PARKED_DROPPED            # beyond what may wait, or without transaction and too long
     COUNTER_COUNT
 
 # A record of the event ring to the control plane (core section 6: a hint).
@@ -64,6 +75,7 @@ cdef enum event_kind:
     EVENT_HEALTH = 1            # reason = health_event
     EVENT_FAILOVER = 2          # reason = failure_reason or 0, status
     EVENT_EXHAUSTED = 3
+    EVENT_QUESTION = 4          # text = a name whose addresses are wanted
 
 cdef struct event_t:
     uint32_t kind
@@ -72,8 +84,8 @@ cdef struct event_t:
     uint32_t status
     uint64_t at_ms
     uint32_t after_ms           # since the search began
-    uint32_t call_id_len
-    char call_id[128]           # cut
+    uint32_t text_len
+    char text[256]              # EVENT_TEXT: the Call-ID, cut, or the name
 
 # What this shard remembers of its probes, by cell; private memory.
 cdef struct probe_state_t:
@@ -84,6 +96,42 @@ cdef struct probe_state_t:
     uint32_t interval_ms        # between repetitions
     uint32_t number             # of the probe: its CSeq
     uint32_t destination_id     # whose probes these are: a line of the cells may change hands
+
+# A question asked lately, by the hash of its name.
+cdef struct asked_t:
+    uint64_t name
+    uint64_t at_ms
+
+# A search that waits for a name, in this life of its slot.
+cdef struct parked_t:
+    uint64_t name
+    uint32_t ref
+    uint32_t generation
+
+# A request without transaction that waits for a name, as it was received.
+cdef struct held_t:
+    uint64_t name               # 0 = none waits here
+    uint64_t until_ms
+    addr_t source
+    uint32_t listener
+    uint32_t len
+    char message[4096]          # HELD_BYTES
+
+# Who waits for names; private memory, bounded (parking).
+cdef struct waiting_t:
+    uint32_t parked_count
+    parked_t parked[4096]       # MOST_PARKED
+    asked_t asked[256]          # ASKED_LATELY
+    held_t held[64]             # MOST_HELD
+
+# A request that has waited, while it is routed again: what would refuse it
+# without state stands here and becomes the answer of its transaction.
+cdef struct resumed_t:
+    uint32_t ref                # its server transaction; NO_SLOT = no request is routed again
+    bint waits                  # on: for another name, or still
+    int status                  # 0 = nothing refused it
+    text_t reason
+    text_t headers
 
 # Everything a kernel above `slots` needs; one per shard, owned by Shard (or by
 # the test bench), valid for its whole life.
@@ -107,6 +155,9 @@ cdef struct core_t:
     probe_state_t *probes       # [cell]
     uint32_t probe_count
     uint64_t next_probe_ms      # nothing is due before; 0 = look now
+    name_table_t *names
+    waiting_t *waiting
+    resumed_t resumed
     message_t incoming
     message_t stored            # a message parsed from a block
 
@@ -134,5 +185,6 @@ cdef int find_by_address(const table_t *table, const addr_t *addr) noexcept nogi
 # Sets the slot's timer to the earliest of its record's deadlines.
 cdef void arm_slot(core_t *core, uint32_t ref, int kind, const record_t *record) noexcept nogil
 
-cdef void emit_event(core_t *core, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,
-                     uint64_t since_ms, const char *call_id, uint32_t len) noexcept nogil
+# False (and counted) when it found no room.
+cdef bint emit_event(core_t *core, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,
+                     uint64_t since_ms, const char *text, uint32_t len) noexcept nogil

@@ -13,6 +13,7 @@ from fastsip._core.branches cimport edit_forwarded, hop_t, read_request
 from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_MALFORMED, N_NOT_SIP, N_NO_RULE, N_REQUESTS,
                                  N_RESPONSES, N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, count, find_by_address,
                                  send_edited)
+from fastsip._core.parking cimport begin_resumption, hold_request, park_search, read_parked, settle_parked
 from fastsip._core.parser cimport first_of, parse_message, parse_routing
 from fastsip._core.refusals cimport refuse, refuse_malformed, refuse_overload, refuse_unavailable
 from fastsip._core.replies cimport answer, reply_flow
@@ -24,9 +25,9 @@ from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT
                                   index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
                                   word_kind, write_identity)
 from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
-from fastsip._core.types cimport (ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, H_PROXY_REQUIRE,
-                                  M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK,
-                                  RURI_OF_SET, addr_t, message_t, policy_copy_t, rule_t, set_t, uri_t)
+from fastsip._core.types cimport (ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, E_UNRESOLVED,
+                                  H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE,
+                                  NO_HEADER, OK, RURI_OF_SET, addr_t, message_t, policy_copy_t, rule_t, set_t, uri_t)
 from fastsip._core.upstream cimport send_own, server_input, shed_lingering
 from fastsip._core.uri cimport parse_uri
 from fastsip._core.via cimport server_key
@@ -143,8 +144,13 @@ cdef int aim_cancel(core_t *core, const message_t *m, uint32_t listener, const a
 cdef void forward_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """A CANCEL whose INVITE is not known here goes on without state, with attempt 0's branch (16.11)."""
     cdef hop_t hop
+    cdef int code
     memset(&hop, 0, sizeof(hop))
-    if aim_cancel(core, m, listener, source, &hop) < 0:
+    code = aim_cancel(core, m, listener, source, &hop)
+    if code == E_UNRESOLVED:
+        hold_request(core, m, listener, source, &hop)
+        return
+    if code < 0:
         refuse(core, m, listener, source, 481)
         return
     edit_forwarded(core, m, source, &hop)
@@ -155,10 +161,15 @@ cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const
     """The ACK of a final response ends here; that of a 2xx goes on by its route set, without state."""
     cdef uint32_t ref = index_find(core.store, partition_for(core, m), server_key(core, m, False), KIND_SERVER_INVITE)
     cdef hop_t hop
+    cdef int code
     if ref != NO_SLOT and server_input(core, ref, GOT_ACK, m, source) == 0:
         return
     memset(&hop, 0, sizeof(hop))
-    if aim_in_dialog(core, m, listener, source, &hop) < 0:
+    code = aim_in_dialog(core, m, listener, source, &hop)
+    if code == E_UNRESOLVED:
+        hold_request(core, m, listener, source, &hop)
+        return
+    if code < 0:
         count(core, N_STRAY_ACKS)
         return
     edit_forwarded(core, m, source, &hop)
@@ -227,7 +238,7 @@ cdef void follow_route(core_t *core, const message_t *m, uint64_t key, const rou
         refuse(core, m, listener, source, 403)
         return
     code = aim_by_route(core, m, route, listener, hop)
-    if code < 0:
+    if code < 0 and code != E_UNRESOLVED:
         refuse(core, m, listener, source, 500 if code == E_NONE else 416)
         return
     open_search(core, m, key, NULL, 0, &policy, 0, listener, source, hop)
@@ -272,7 +283,9 @@ cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule
     identity.key = key
     identity.parent = NO_SLOT
     identity.created_ms = core.now_ms
-    identity.budget_ms = core.now_ms + policy.budget_ms if policy.budget_ms else 0
+    if core.resumed.ref != NO_SLOT:
+        identity.created_ms = slot_at(core.store, core.resumed.ref).created_ms
+    identity.budget_ms = identity.created_ms + policy.budget_ms if policy.budget_ms else 0
     identity.call_key = call_key
     identity.cseq = m.cseq
     identity.method = m.method
@@ -286,27 +299,42 @@ cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule
         identity.identity.server.ruri = rule.ruri
 
 
+cdef uint32_t take_server(core_t *core, const message_t *m) noexcept nogil:
+    """A free slot, or NO_SLOT when the partition is full of what must stay."""
+    cdef uint32_t ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
+    if ref == NO_SLOT and shed_lingering(core, partition_for(core, m)):
+        ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
+    return ref
+
+
 cdef void open_search(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, uint32_t set_id,
                       const policy_copy_t *policy, uint64_t call_key, uint32_t listener, const addr_t *source,
                       const hop_t *hop) noexcept nogil:
-    """A server transaction with its first branch; the 100 goes out at once (17.2.1)."""
+    """A server transaction with its first branch, or one that waits for the name of its next hop.
+
+    The 100 goes out at once (17.2.1).  A request that has waited comes here again with its transaction.
+    """
     cdef bint invite = m.method == M_INVITE
-    cdef uint32_t ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
+    cdef bint again = core.resumed.ref != NO_SLOT
+    cdef int kind = KIND_SERVER_INVITE if invite else KIND_SERVER_OTHER
+    cdef int state = SERVER_PROCEEDING if invite else TRYING
+    cdef uint32_t ref = core.resumed.ref if again else take_server(core, m)
     cdef slot_t identity
     cdef int code
-    if ref == NO_SLOT and shed_lingering(core, partition_for(core, m)):
-        ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
     if ref == NO_SLOT:
         store_is_full(core, m, listener, source, hop)
         return
     fill_server(core, m, key, rule, set_id, policy, call_key, listener, source, &identity)
     write_identity(core.store, ref, &identity)
-    if invite:
+    if invite and not again:
         answer(core, m, core.table.listeners[listener].id, source, 100, NULL, NULL)
-    code = start_branch(core, ref, KIND_SERVER_INVITE if invite else KIND_SERVER_OTHER,
-                        SERVER_PROCEEDING if invite else TRYING, m, source, NO_SLOT, hop)
+    if hop.name.len:
+        code = park_search(core, ref, kind, state, m, listener, source, hop)
+    else:
+        code = start_branch(core, ref, kind, state, m, source, NO_SLOT, hop)
     if code < 0:
-        give_slot(core.store, ref)
+        if not again:
+            give_slot(core.store, ref)
         if code == E_FULL:
             store_is_full(core, m, listener, source, hop)
         elif code == E_ROOM:
@@ -314,19 +342,30 @@ cdef void open_search(core_t *core, const message_t *m, uint64_t key, const rule
         else:
             refuse(core, m, listener, source, 400)
         return
-    index_insert(core.store, ref)
-    count(core, N_TRANSACTIONS)
+    if not again:
+        index_insert(core.store, ref)
+        count(core, N_TRANSACTIONS)
 
 
 cdef void store_is_full(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
                         const hop_t *hop) noexcept nogil:
     """New calls are refused with Retry-After; what belongs to a call goes on without state."""
     count(core, N_STORE_FULL)
-    if m.to_tag.len:
+    if m.to_tag.len and hop.name.len == 0:
         edit_forwarded(core, m, source, hop)
         send_edited(core, m, &hop.flow)
     else:
         refuse_overload(core, m, listener, source)
+
+
+cdef void route_again(core_t *core, uint32_t ref) noexcept nogil:
+    cdef addr_t source
+    cdef int listener = read_parked(core, ref, &core.incoming, &source)
+    begin_resumption(core, ref)
+    if listener >= 0:
+        new_request(core, &core.incoming, slot_at(core.store, ref).key, listener, &source)
+    core.resumed.ref = NO_SLOT
+    settle_parked(core, ref)
 
 
 # ---------------------------------------------------------------- what could not be sent

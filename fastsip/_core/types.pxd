@@ -36,6 +36,7 @@ cdef enum result_code:
     E_NONE = -22            # nothing found, nothing usable
     E_BAD = -23             # any other unreadable value
     E_DUPLICATE = -24       # a header that may stand once stands twice
+    E_UNRESOLVED = -25      # a name whose address must be asked for first
 
 cdef enum:
     MAX_MESSAGE = 65535     # bytes

@@ -18,12 +18,12 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 
 # Each file imports only from those above it.
 LAYERS = (
-    "types", "atomics", "write", "chars", "hashing", "uri", "values", "parser", "edits",
+    "types", "atomics", "write", "chars", "hashing", "uri", "values", "parser", "edits", "names",
     "arena", "conditions", "policies", "tables", "rules", "select", "cells", "chooser",
     "blocks", "slots", "timers", "transactions",
     "ring", "listen", "net_sys", "net", "core", "events",
-    "via", "replies", "refusals", "branches", "routing", "upstream", "probes", "health", "search", "responses", "icmp",
-    "proxy", "workspace", "recovery", "shard",
+    "via", "replies", "refusals", "branches", "routing", "upstream", "parking", "probes", "health", "search", "responses", "icmp",
+    "proxy", "workspace", "recovery", "commands", "shard",
     "parser_doors", "store_doors", "bench_doors", "audit", "wire", "play", "rig",
 )  # fmt: skip
 # For tests and benchmarks: nothing that ships with the router imports them.
