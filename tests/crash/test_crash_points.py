@@ -23,6 +23,7 @@ from itertools import count
 import pytest
 
 from tests.crash.peers import REASON, Callee, Caller, World
+from tests.protocol.script import BOB
 
 EVERY = os.environ.get("FASTSIP_CRASH") == "all"
 STRIDE = 5
@@ -85,6 +86,32 @@ def message_failover(world):
     return caller, callees, {(200, "bob-3")}
 
 
+def waiting_call(world):
+    """Its next hop is a name that is known after a second."""
+    world.names[NAME] = (1_000, (BOB[0],))
+    caller = Caller(world, route=NAME)
+    return caller, [Callee(world, 0, (100, 180), (500, 200)), Callee(world, 1), Callee(world, 2)], {(200, "bob-1")}
+
+
+def waiting_message(world):
+    world.names[NAME] = (300, (BOB[0],))
+    return Caller(world, "MESSAGE", route=NAME), [Callee(world, 0, (100, 200))], {(200, "bob-1")}
+
+
+def waiting_in_vain(world):
+    """The answer takes longer than anybody waits, deaths included; by then nobody wants it."""
+    world.names[NAME] = (10_000, (BOB[0],))
+    return Caller(world, route=NAME), [Callee(world, 0)], {(500, "")}
+
+
+def cancelled_while_waiting(world):
+    world.names[NAME] = (1_500, (BOB[0],))
+    caller = Caller(world, cancel_after=200, route=NAME)
+    caller.cancels_unheard = True
+    return caller, [Callee(world, 0)], {(487, "")}
+
+
+NAME = "gw.example.net"
 POLICY = {"on": [500, "timeout", "ring"], "timeout_ms": 2_000, "ring_ms": 5_000, "exhausted": (480, "Nobody"),
           "mark": "none"}  # fmt: skip
 SCENARIOS = [
@@ -96,13 +123,17 @@ SCENARIOS = [
     all_refuse,
     rung_out,
     message_failover,
+    waiting_call,
+    waiting_message,
+    waiting_in_vain,
+    cancelled_while_waiting,
 ]
-COMPLETE = SCENARIOS[:2]
+COMPLETE = [basic_call, late_answer, waiting_call, cancelled_while_waiting]
 
 
 def wrongs_of(scenario, run_dir, die_at: int, die_again_at: int = -1) -> tuple[list[str], int]:
     """What is wrong when the router dies at these stores, and how often it died."""
-    world = World(run_dir, die_at, die_again_at, policy=POLICY)
+    world = World(run_dir, die_at, die_again_at, policy=POLICY, trusted=["10.0.0.0/24"])
     try:
         caller, callees, wanted = scenario(world)
         caller.start()
@@ -116,6 +147,8 @@ def wrongs_of(scenario, run_dir, die_at: int, die_again_at: int = -1) -> tuple[l
             found += [f"CANCEL got {m.status}" for m in caller.finals.get("CANCEL", []) if m.status != 200]
             if callees[0].reasons != {REASON}:
                 found.append(f"the callee's CANCELs said {callees[0].reasons}")
+        if scenario in (cancelled_while_waiting, waiting_in_vain) and callees[0].asked:
+            found.append("the callee was asked after the caller had its answer")
         if method == "INVITE":
             late = [at - caller.final_at for callee in callees for at in callee.final_at.values()]
             found += [
@@ -150,7 +183,7 @@ def test_every_store_may_be_the_last(scenario, scratch):
 
 @pytest.mark.skipif(not EVERY, reason="only with FASTSIP_CRASH=all")
 @pytest.mark.parametrize(
-    "scenario", [late_answer, cancelled_call, all_refuse], ids=lambda scenario: scenario.__name__
+    "scenario", [late_answer, cancelled_call, all_refuse, waiting_call], ids=lambda scenario: scenario.__name__
 )
 def test_recovery_may_die_too(scenario, scratch):
     """The router dies, and dies again at the j-th store after that: in the recovery or soon behind it."""

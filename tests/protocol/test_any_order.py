@@ -1,7 +1,7 @@
 """Whatever comes in whatever order: the store stays sound, and each caller gets one answer at most.
 
 Random scripts over the same stage: requests, repetitions, CANCELs, responses of
-any branch at any time, refusing addresses, restarts on the same store.
+any branch at any time, names that become known, refusing addresses, restarts on the same store.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.protocol.script import ALICE, BOB, WHOLE, Request, Stage
 
+NAME = "gw.example.net"
 STATUSES = (100, 180, 183, 200, 302, 401, 404, 408, 482, 486, 487, 500, 503, 603)
 DELAYS = (0, 9, 500, 1_000, 2_020, 5_000, 33_000)
 
@@ -32,11 +33,12 @@ POLICIES = st.fixed_dictionaries(
     },
 )
 ACTIONS = st.one_of(
-    st.tuples(st.sampled_from(["invite", "message", "restart"])),
+    st.tuples(st.sampled_from(["invite", "message", "invite_by_name", "message_by_name", "restart"])),
     st.tuples(st.sampled_from(["again", "cancel", "ack", "repeat"]), st.integers(0, 5)),
     st.tuples(st.just("reply"), st.integers(0, 5), st.sampled_from(STATUSES)),
     st.tuples(st.just("advance"), st.sampled_from(DELAYS)),
     st.tuples(st.just("refuse"), st.integers(0, 2), st.sampled_from(["refused", "too_big", "lost", "sent"])),
+    st.tuples(st.just("know"), st.integers(0, 3)),
 )
 
 
@@ -44,7 +46,7 @@ class Walk:
     """A stage, what its agents have seen, and what may be done next."""
 
     def __init__(self, run_dir: Path, policy: dict):
-        self.parts = {"policy": policy}
+        self.parts = {"policy": policy, "trusted": ["10.0.0.0/24"]}
         self.run_dir = run_dir
         self.stage = Stage(run_dir, **self.parts)
         self.calls: list[Request] = []
@@ -60,15 +62,25 @@ class Walk:
         getattr(self, name)(*arguments)
         self.collect()
 
-    def send(self, method: str) -> None:
+    def send(self, method: str, **parts) -> None:
         self.started.append(self.stage.now)
-        self.calls.append(self.stage.send(method))
+        self.calls.append(self.stage.send(method, **parts))
 
     def invite(self) -> None:
         self.send("INVITE")
 
     def message(self) -> None:
         self.send("MESSAGE")
+
+    def invite_by_name(self) -> None:
+        self.send("INVITE", headers=[("Route", f"<sip:{NAME};lr>")])
+
+    def message_by_name(self) -> None:
+        self.send("MESSAGE", headers=[("Route", f"<sip:{NAME};lr>")])
+
+    def know(self, number: int) -> None:
+        """The name has so many addresses, 0 = it does not exist."""
+        self.stage.know(NAME, *BOB[:number], ttl_ms=1_000)
 
     def restart(self) -> None:
         """A planned one: all that was begun is finished; the wire has forgotten its rules."""
