@@ -201,7 +201,8 @@ cdef list audit_life(core_t *core, dict by_ref, uint32_t partition):
                    and not {"abandoned", "moved on"} & set(other["flags"])]
         waits = "kept" in slot["blocks"] and "cancelled" not in slot["flags"]
         if slot["kind"].startswith("server") and slot["state"] in SEARCHING and bool(is_open) == waits:
-            found.append(f"slot {ref:#x} ({slot['kind']}, {slot['state']}) searches {'and waits' if waits else 'without an open branch'}")
+            found.append(f"slot {ref:#x} ({slot['kind']}, {slot['state']}) searches "
+                         f"{'and waits' if waits else 'without an open branch'}")
     return found
 
 

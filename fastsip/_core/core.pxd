@@ -1,8 +1,8 @@
 # What one shard has in its hands while it works.  See core.pyx.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from fastsip._core.types cimport (addr_t, destination_t, flow_t, listener_t, message_t, policy_t, set_t, table_t, text_t,
-                                  uri_t)
+from fastsip._core.types cimport (addr_t, destination_t, flow_t, listener_t, message_t, policy_t, set_t, table_t,
+                                  text_t, uri_t)
 from fastsip._core.edits cimport edits_t
 from fastsip._core.names cimport name_table_t
 from fastsip._core.net cimport net_t

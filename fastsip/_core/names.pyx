@@ -29,7 +29,7 @@ from libc.string cimport memcpy, memset
 from fastsip._core.atomics cimport (full_fence, load_acquire32, load_acquire64, load_relaxed64, store_release32,
                                     store_release64)
 from fastsip._core.hashing cimport hash_add_lower, hash_begin, hash_end, mix, siphash_t
-from fastsip._core.types cimport E_BAD, E_NONE, E_UNRESOLVED, HOST_IPV4, HOST_IPV6, OK, T_UDP, addr_t
+from fastsip._core.types cimport E_NONE, E_UNRESOLVED, HOST_IPV4, HOST_IPV6, OK, T_UDP, addr_t
 from fastsip._core.uri cimport parse_address, same_text, write_address
 
 cdef enum:

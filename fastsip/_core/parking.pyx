@@ -28,9 +28,9 @@ from fastsip._core.parser cimport first_of, parse_message, parse_routing
 from fastsip._core.refusals cimport refuse_unavailable
 from fastsip._core.replies cimport reply_t
 from fastsip._core.routing cimport ask_name
-from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, begin_block, block_at, commit, drop_block, end_block, record_of,
+from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, begin_block, block_at, commit, end_block, record_of,
                                   slot_at, slot_t, word_generation, word_kind, word_owes, word_state)
-from fastsip._core.types cimport E_FULL, E_NONE, H_VIA, OK, policy_t
+from fastsip._core.types cimport E_FULL, H_VIA, OK, policy_t
 from fastsip._core.upstream cimport end_silently, send_reply
 
 cdef enum:

@@ -8,8 +8,8 @@ proxy.  A next hop that is a name is looked up in the table of names (wire secti
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from fastsip._core.chars cimport C_ALPHA, C_HOST, is_class, scan_class
-from fastsip._core.core cimport (ASKED_LATELY, EVENT_QUESTION, N_NAMES_ASKED, N_NAMES_FAILED, asked_t, count, emit_event,
-                                 find_by_address)
+from fastsip._core.core cimport (ASKED_LATELY, EVENT_QUESTION, N_NAMES_ASKED, N_NAMES_FAILED, asked_t, count,
+                                 emit_event, find_by_address)
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.branches cimport MAX_CUTS
 from fastsip._core.names cimport NAME_BYTES, find_address, hash_name

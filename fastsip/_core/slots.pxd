@@ -47,8 +47,7 @@ cdef enum client_flag:
 
 # The changing part of a server transaction and its response context.
 cdef struct server_record_t:
-    block_t kept            # a request that waits to be routed (parked_head_t before it); once cancelled, the
-                            # caller's Reason lines
+    block_t kept            # a request that waits to be routed (parking); once cancelled, the caller's Reason lines
     block_t response        # the last response sent upstream
     block_t best            # the best final response so far (16.7 item 6)
     uint64_t retransmit_ms  # absolute; 0 = none

@@ -2,7 +2,7 @@
 
     load(path) -> Config, or ConfigError
 
-Layout: language (the words), values (single values), reader (tables), sets, routes, load (the whole),
+Layout: language (the words), values (single values), reader (tables), sets, routes, names, load (the whole),
 secrets (the key file), locate (lines), errors, model (the result), outlook (what `check` shows).
 Nothing here touches the network or a packet; outlook alone opens a socket, to ask how large it may be.
 """
@@ -16,6 +16,7 @@ from fastsip.config.model import (
     DestinationSet,
     Limits,
     Listener,
+    Name,
     Policy,
     Probe,
     Reply,
@@ -32,6 +33,7 @@ __all__ = [
     "DestinationSet",
     "Limits",
     "Listener",
+    "Name",
     "Policy",
     "Probe",
     "Problem",

@@ -53,6 +53,13 @@ class SetOutlook(msgspec.Struct, frozen=True):
     destinations: tuple[DestinationOutlook, ...]
 
 
+class NameOutlook(msgspec.Struct, frozen=True):
+    """A name of [names], "*" = every other one, and its addresses as text, with their ports where given."""
+
+    name: str
+    addresses: tuple[str, ...]
+
+
 class Outlook(msgspec.Struct, frozen=True):
     """Everything `check` shows.  `rules` are sentences, in the order in which they are tried."""
 
@@ -67,6 +74,7 @@ class Outlook(msgspec.Struct, frozen=True):
     listeners: tuple[ListenerOutlook, ...]
     sets: tuple[SetOutlook, ...]
     rules: tuple[str, ...]
+    names: tuple[NameOutlook, ...]
     warnings: tuple[str, ...]
 
 
@@ -90,6 +98,7 @@ def outlook(config: Config) -> Outlook:
         listeners=listeners,
         sets=tuple(_set(group) for group in config.sets),
         rules=tuple(rule_text(rule) for rule in config.rules),
+        names=tuple(NameOutlook(one.name, tuple(_place_text(*at) for at in one.addresses)) for one in config.names),
         warnings=(
             *_buffer_warnings(listeners),
             *_run_dir_warnings(config),
@@ -143,6 +152,11 @@ def _set(group: DestinationSet) -> SetOutlook:
             for one in group.destinations
         ),
     )
+
+
+def _place_text(host: str, port: int) -> str:
+    text = f"[{host}]" if ":" in host else host
+    return f"{text}:{port}" if port else text
 
 
 def _probe_text(probe: Probe | None) -> str:

@@ -6,8 +6,10 @@ Request-URI inside a dialog.
 
 import pytest
 
+from fastsip._core.chooser import Positions
+from fastsip._core.tables import Table
 from fastsip.sip_text import make_cancel
-from tests.protocol.script import ALICE, BOB, EDGE, TICK, WHOLE, Stage, assert_times
+from tests.protocol.script import ALICE, BOB, EDGE, T1, TICK, WHOLE, Stage, assert_times
 
 NAME = "gw.example.net"
 WAIT = 2_000
@@ -168,7 +170,7 @@ def test_a_stranger_cannot_make_us_ask(make_stage):
 
 
 def test_the_answer_lets_it_go_on(parked):
-    stage, call = parked
+    stage, _ = parked
     (slot,) = stage.slots()
     assert (slot["state"], list(slot["blocks"])) == ("proceeding", ["kept"])
     stage.advance(700)
@@ -237,7 +239,7 @@ def test_no_answer_in_two_seconds(parked):
 
 
 def test_the_500_is_repeated_until_the_ack(parked):
-    stage, call = parked
+    stage, _ = parked
     stage.advance(WAIT + TICK)
     final = stage.expect_response(500)
     stage.advance(WHOLE)
@@ -363,6 +365,46 @@ def test_the_rules_of_now_decide(parked, make_stage):
     stage.expect_response(404)
 
 
+def test_a_rule_of_now_that_replies(parked):
+    """What is answered without state to a request that comes now has a transaction here, which repeats it."""
+    stage, call = parked
+    table = Table(2, clocks=(T1, 4_000, 5_000, 181_000), branch_key=b"0123456789abcdef")
+    table.add_listener(1, 0, *EDGE, f"{EDGE[0]}:{EDGE[1]}")
+    table.add_rule(1, 1, reply=(480, "Closed for today"))
+    stage.rig.use(table.seal(), Positions(table, 0))
+    stage.know(NAME, BOB[0])
+    final = stage.expect_response(480)
+    assert final.reason == "Closed for today" and final.to_tag
+    stage.advance(T1 + TICK)
+    assert stage.expect_response(480).to_bytes() == final.to_bytes()
+    call.ack(final)
+    stage.quiet(4_000)
+
+
+def test_no_room_for_branches_when_the_answer_comes(make_stage):
+    """A partition of 30 slots: 27 new requests wait, 3 of them find a slot for their branch."""
+    stage = make_stage(max_transactions=64, **TRUSTED)
+    for _ in range(27):
+        stage.send("MESSAGE", headers=ROUTE, call_id="same@alice")
+    stage.nothing_sent()
+    stage.know(NAME, BOB[0])
+    assert len(stage.take_requests(BOB[0], "MESSAGE")) == 3
+    refused = stage.take_responses(503, "MESSAGE")
+    assert len(refused) == 24 and all(2 <= int(m.get("Retry-After")) <= 8 for m in refused)
+    assert sorted(stage.states("server")) == ["completed"] * 24 + ["trying"] * 3
+    stage.finish()
+
+
+def test_in_dialog_requests_go_on_without_state_then(make_stage):
+    stage = make_stage(max_transactions=64)
+    for _ in range(30):
+        bye(stage, f"sip:x@{NAME}", call_id="same@alice")
+    stage.know(NAME, BOB[0])
+    assert len(stage.take_requests(BOB[0], "BYE")) == 30
+    stage.nothing_sent()
+    assert len(stage.slots("server")) == len(stage.slots("client")) > 0
+
+
 # ---------------------------------------------------------------- bounds
 
 
@@ -453,13 +495,13 @@ def test_acks_beyond_what_may_wait_are_dropped(stage):
 
 def test_a_large_ack_does_not_wait(stage):
     """4,096 bytes."""
-    size = len(stage.make("ACK", f"sip:x@{NAME}", to_tag="bob", call_id="0@alice", branch="z9hG4bK1",
-                          headers=[("Route", f"<sip:{EDGE[0]}:{EDGE[1]};lr>")], body=b"x" * 1_000).to_bytes())  # fmt: skip
-    for more, dropped in ((0, 0), (1, 1)):
-        ack(stage, f"sip:x@{NAME}", call_id="0@alice", branch="z9hG4bK1", body=b"x" * (1_000 + 4_096 - size + more))
-        assert stage.counter("parked_dropped") == dropped
+    same = {"call_id": "0@alice", "branch": "z9hG4bK1"}
+    size = len(ack(stage, f"sip:x@{NAME}", body=b"x" * 1_000, **same).message.to_bytes())
+    for more, waiting in ((0, 2), (1, 2)):
+        ack(stage, f"sip:x@{NAME}", body=b"x" * (1_000 + 4_096 - size + more), **same)
+        assert (stage.counter("parked"), stage.counter("parked_dropped")) == (waiting, more)
     stage.know(NAME, BOB[0])
-    assert len(stage.take_requests(BOB[0], "ACK")) == 1
+    assert sorted(len(m.body) for m in stage.take_requests(BOB[0], "ACK")) == [1_000, 5_096 - size]
 
 
 def test_a_cancel_without_its_invite_waits(stage):

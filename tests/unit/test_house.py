@@ -22,7 +22,8 @@ LAYERS = (
     "arena", "conditions", "policies", "tables", "rules", "select", "cells", "chooser",
     "blocks", "slots", "timers", "transactions",
     "ring", "listen", "net_sys", "net", "core", "events",
-    "via", "replies", "refusals", "branches", "routing", "upstream", "parking", "probes", "health", "search", "responses", "icmp",
+    "via", "replies", "refusals", "branches", "routing", "upstream", "parking", "probes", "health", "search",
+    "responses", "icmp",
     "proxy", "workspace", "recovery", "commands", "shard",
     "parser_doors", "store_doors", "bench_doors", "audit", "wire", "play", "rig",
 )  # fmt: skip

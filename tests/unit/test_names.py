@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastsip import resolver
 from fastsip._core.names import Names, plain_name
 from fastsip._core.store_doors import look_without_gil
+from fastsip.config import language
 
 ONE, TWO, SIX = ("192.0.2.1", 0), ("192.0.2.2", 5080), ("2001:db8::1", 0)
 MOST_NAMES, MOST_ADDRESSES, NAME_BYTES = 4096, 8, 253
@@ -188,6 +190,12 @@ def test_longest_name_and_most_addresses():
         with pytest.raises(ValueError, match="not an address"):
             names.put("a", [place], 1, 0)
     assert len(names) == 1
+
+
+def test_the_configuration_knows_the_bounds():
+    assert (language.MAX_ADDRESSES, language.MAX_NAME_BYTES) == (MOST_ADDRESSES, NAME_BYTES)
+    assert language.MAX_NAMES < MOST_NAMES // 2  # DNS keeps the most of it
+    assert resolver.MOST_ADDRESSES == MOST_ADDRESSES
 
 
 def test_a_removed_name_is_gone():
