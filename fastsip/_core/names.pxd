@@ -48,6 +48,9 @@ cdef uint64_t hash_name(const name_table_t *names, const char *name, uint32_t le
 cdef int find_address(name_table_t *names, const char *name, uint32_t len, uint64_t key, uint32_t families,
                       uint64_t now_ms, addr_t *addr, bint *due) noexcept nogil
 
+# Replaces what is known of an entry's name; by one thread at a time.
+cdef void publish_answer(name_entry_t *entry, const name_answer_t *answer) noexcept nogil
+
 @cython.final
 cdef class Names:
     cdef name_table_t *table

@@ -1,8 +1,8 @@
 """Doors from Python to the store's kernels: for tests only.
 
 What it is: owners of a buddy allocator, of a timing wheel and of a store, with
-one method per kernel that takes and returns plain Python values, and a reader of
-the table of names that runs beside its writer.  What it must
+one method per kernel that takes and returns plain Python values; a writer and a
+reader of the table of names that run side by side.  What it must
 never do: be imported by the packet path or the control plane, hold a rule of its
 own, or reach around the named functions of slots when it writes to the mapping.
 
@@ -17,7 +17,7 @@ from libc.string cimport memcpy, memset
 from fastsip._core import blocks, slots, timers
 from fastsip._core.blocks cimport (NO_UNIT, ORDERS, UNIT_BYTES, buddy_t, free_buddy, give_units, init_buddy, order_of,
                                    rebuild_buddy, take_units)
-from fastsip._core.names cimport Names, find_address
+from fastsip._core.names cimport MOST_ADDRESSES, Names, find_address, name_answer_t, publish_answer
 from fastsip._core.slots cimport (HEADER_BYTES, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE,
                                   KIND_SERVER_OTHER, LAYOUT_MAJOR, LAYOUT_MINOR, NO_SLOT, PENDING_BLOCKS, SLOT_BITS,
                                   SLOT_MASK, Store, begin_block, block_at, block_t, clear_owes, commit, drop_block,
@@ -54,6 +54,22 @@ cdef struct looks_t:
     uint64_t found
     uint64_t missed
     uint64_t torn
+
+
+def write_without_gil(Names names not None, str name, uint64_t times) -> None:
+    """Publishes answers for a known name so often: eight times one address, its last byte the low byte of the port."""
+    cdef uint32_t number = names.numbers[name]
+    cdef name_answer_t answer = names.table.entries[number].answers[names.table.entries[number].word & 1]
+    cdef uint64_t i
+    cdef uint32_t k
+    answer.count = MOST_ADDRESSES
+    with nogil:
+        for i in range(times):
+            for k in range(MOST_ADDRESSES):
+                answer.addrs[k] = answer.addrs[0]
+                answer.addrs[k].ip[15] = i & 0xFF
+                answer.addrs[k].port = 0x100 | i & 0xFF
+            publish_answer(&names.table.entries[number], &answer)
 
 
 def look_without_gil(Names names not None, str name, uint64_t looks) -> dict:
