@@ -381,6 +381,24 @@ def test_a_rule_of_now_that_replies(parked):
     stage.quiet(4_000)
 
 
+@pytest.mark.parametrize("end", ["answer", "deadline", "cancel"])
+def test_its_listener_is_gone(parked, end):
+    """Nobody can be told any more: it ends without a word."""
+    stage, call = parked
+    table = Table(2, clocks=(T1, 4_000, 5_000, 181_000), branch_key=b"0123456789abcdef")
+    table.add_listener(2, 0, *EDGE, f"{EDGE[0]}:{EDGE[1]}")
+    stage.rig.use(table.seal(), Positions(table, 0))
+    if end == "answer":
+        stage.know(NAME, BOB[0])
+    elif end == "deadline":
+        stage.advance(WAIT + TICK)
+    else:
+        call.cancel()
+        stage.expect_response(200, "CANCEL")
+    stage.nothing_sent()
+    assert stage.slots() == []
+
+
 def test_no_room_for_branches_when_the_answer_comes(make_stage):
     """A partition of 30 slots: 27 new requests wait, 3 of them find a slot for their branch."""
     stage = make_stage(max_transactions=64, **TRUSTED)
