@@ -21,6 +21,7 @@ from fastsip._core.cells import Cells, CellsError
 from fastsip._core.chooser import Positions
 from fastsip._core.events import Event, take_events
 from fastsip._core.listen import OpenedListener, open_listener
+from fastsip._core.names import Names
 from fastsip._core.net import Net
 from fastsip._core.ring import Ring, Sleeper
 from fastsip._core.shard import Shard
@@ -31,7 +32,8 @@ from fastsip.config import Config, ConfigError, load
 from fastsip.config.outlook import outlook
 from fastsip.dispatcher.registry import Registry, RegistryError
 from fastsip.log import log
-from fastsip.routing.compile import compile_table, release_unnamed
+from fastsip.resolver import Resolver
+from fastsip.routing.compile import compile_names, compile_table, release_unnamed
 from fastsip.stats import StatsFile
 
 HANDOVER_RING_BYTES = 8 << 20   # between two shards: about 6,000 INVITEs
@@ -96,6 +98,8 @@ class Router:
             log.warning(note)
         release_unnamed(self.cells, self.registry, config)
         self.table = compile_table(config, self.registry, self.cells, self.version)
+        self.names = Names()
+        self.names.set_static(compile_names(config))
         self.stats = StatsFile(config.router.run_dir, config.router.shards)
         self.opened = [self.open(listener, stack) for listener in config.listeners]
         self.event_rings: list[Ring] = []
@@ -105,7 +109,7 @@ class Router:
         self.shards = self.make_shards(stack)
         self.threads: list[threading.Thread] = []
         self.failed: list[int] = []
-        self.limited = {"failover": logs.Limited(), "exhausted": logs.Limited()}
+        self.limited = {kind: logs.Limited() for kind in ("failover", "exhausted", "commands")}
 
     def open(self, listener, stack: contextlib.ExitStack) -> OpenedListener:
         try:
@@ -130,7 +134,7 @@ class Router:
                        for opened, listener in zip(self.opened, self.config.listeners, strict=True)]
             self.event_rings.append(Ring(EVENT_RING_BYTES))
             workspace = Workspace(self.store, self.cells, self.table, Positions(self.table, i), i, count,
-                                  self.event_rings[i], self.control)
+                                  self.event_rings[i], self.control, self.names)
             shard = Shard(Net(sockets, wake_fd), workspace, Sleeper(wake_fd))
             shard.count_into(self.stats.shards[i])
             shards.append(shard)
@@ -154,6 +158,7 @@ class Router:
         machines = AnsweringMachines([(d.host, d.port) for group in self.config.sets if group.answering
                                       for d in group.destinations])
         await machines.start()
+        self.resolver = Resolver(self.names, self.tell_name, [listener.family for listener in self.config.listeners])
         self.start_shards()
         self.take_events()
         gauges = asyncio.create_task(self.keep_gauges())
@@ -161,6 +166,7 @@ class Router:
         print("fastsip: ready", file=sys.stderr, flush=True)
         await self.ended.wait()
         gauges.cancel()
+        await self.resolver.close()
         self.stop_shards()
         await machines.close()
         self.write_gauges()
@@ -222,7 +228,18 @@ class Router:
             self.report(event)
         return len(taken)
 
+    def tell_name(self, number: int) -> None:
+        """There is an answer about the name of this hash, 0 = about any: whoever waits for it goes on.
+
+        A shard with a full ring of commands is told nothing: who waits there may wait in vain, but not for ever.
+        """
+        if not all([shard.name_changed(number) for shard in self.shards]):
+            self.limited["commands"].info("a shard does not take its commands", {})
+
     def report(self, event: Event) -> None:
+        if event.kind == "question":
+            self.resolver.ask(event.name)
+            return
         known = self.registry.name(event.destination_id)
         fields: dict[str, object] = {"destination": known[1] if known else event.destination_id}
         if event.kind == "health":
@@ -243,7 +260,7 @@ class Router:
     # ------------------------------------------------------------ reload
 
     def reload(self) -> None:
-        """SIGHUP: sets, policies, rules and timers as the file says now; refused whole when it is wrong."""
+        """SIGHUP: sets, policies, rules, names and timers as the file says now; refused whole when it is wrong."""
         try:
             fresh = load(self.config.file)
         except ConfigError as error:
@@ -267,5 +284,7 @@ class Router:
         self.version += 1
         for i, shard in enumerate(self.shards):
             shard.switch_to(self.table, Positions(self.table, i, shard.positions()))
+        self.names.set_static(compile_names(fresh))
+        self.tell_name(0)
         self.config = fresh
         log.info("reloaded", extra={"fields": {"version": self.version}})

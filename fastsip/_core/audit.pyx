@@ -199,8 +199,10 @@ cdef list audit_life(core_t *core, dict by_ref, uint32_t partition):
             found.append(f"slot {ref:#x} ({slot['kind']}, {slot['state']}) waits for nothing")
         is_open = [other for other in branches if other["state"] in OPEN
                    and not {"abandoned", "moved on"} & set(other["flags"])]
-        if slot["kind"].startswith("server") and slot["state"] in SEARCHING and not is_open:
-            found.append(f"slot {ref:#x} ({slot['kind']}, {slot['state']}) searches without an open branch")
+        waits = "kept" in slot["blocks"] and "cancelled" not in slot["flags"]
+        if slot["kind"].startswith("server") and slot["state"] in SEARCHING and bool(is_open) == waits:
+            found.append(f"slot {ref:#x} ({slot['kind']}, {slot['state']}) searches "
+                         f"{'and waits' if waits else 'without an open branch'}")
     return found
 
 

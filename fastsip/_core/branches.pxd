@@ -14,6 +14,7 @@ cdef struct hop_t:
     uint32_t destination_id     # 0 = a next hop by route
     uint32_t destination        # its index in the table
     uint32_t timeout_ms         # 0 = Timer B or F
+    text_t name                 # of the next hop, while its address is not known; len 0 = `flow` says it
     text_t ruri                 # the new Request-URI, or len 0 = as it is
     uint32_t came_by            # id of the listener the request came in by
     uint64_t loop               # of the request as received (loops.loop_value)

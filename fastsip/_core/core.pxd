@@ -2,8 +2,10 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp
-from fastsip._core.types cimport addr_t, destination_t, flow_t, listener_t, message_t, policy_t, set_t, table_t, uri_t
+from fastsip._core.types cimport (addr_t, destination_t, flow_t, listener_t, message_t, policy_t, set_t, table_t,
+                                  text_t, uri_t)
 from fastsip._core.edits cimport edits_t
+from fastsip._core.names cimport name_table_t
 from fastsip._core.net cimport net_t
 from fastsip._core.ring cimport ring_t, sleeper_t
 from fastsip._core.select cimport cell_t, positions_t
@@ -19,6 +21,11 @@ cdef enum:
     OUTBOX_RESERVE = 40         # messages
     SCRATCH_RESERVE = 18 * MESSAGE_ROOM
     PENDING_RESERVE = 80        # blocks dropped: those of 32 that are shed, a few of each branch
+    MOST_PARKED = 4096          # searches of one shard that wait for names
+    MOST_HELD = 64              # requests without transaction that do
+    HELD_BYTES = 4096           # the largest of these
+    ASKED_LATELY = 256          # questions that a shard remembers
+    EVENT_TEXT = 256
 
 # Index of core_t.counters; the names stand in core.pyx in this order.
 cdef enum counter_id:
@@ -75,6 +82,10 @@ cdef enum counter_id:
     N_UNSUPPORTED               # schemes, transports and families that we have no way to
     N_UNAVAILABLE               # no destination of the set could be tried
     N_REPLIES_BY_RULE
+    N_NAMES_ASKED               # questions to the control plane
+    N_NAMES_FAILED              # requests whose next hop's name has no address, or none in time
+    N_PARKED                    # requests that waited for a name
+    N_PARKED_DROPPED            # beyond what may wait, or without transaction and too long
     N_BAD                       # of N_MALFORMED, by result code: E_START_LINE to E_ROUTE, E_DUPLICATE, E_MAX_BREADTH
     COUNTER_COUNT = N_BAD + 18
 
@@ -83,6 +94,7 @@ cdef enum event_kind:
     EVENT_HEALTH = 1            # reason = health_event
     EVENT_FAILOVER = 2          # reason = failure_reason or 0, status
     EVENT_EXHAUSTED = 3
+    EVENT_QUESTION = 4          # text = a name whose addresses are wanted
 
 cdef struct event_t:
     uint32_t kind
@@ -91,8 +103,8 @@ cdef struct event_t:
     uint32_t status
     uint64_t at_ms
     uint32_t after_ms           # since the search began
-    uint32_t call_id_len
-    char call_id[128]           # cut
+    uint32_t text_len
+    char text[256]              # EVENT_TEXT: the Call-ID, cut, or the name
 
 # What this shard remembers of its probes, by cell; private memory.
 cdef struct probe_state_t:
@@ -109,6 +121,41 @@ cdef struct recalled_t:
     uint64_t key
     uint64_t expires_ms
     uint32_t destination_id
+# A question asked lately, by the hash of its name.
+cdef struct asked_t:
+    uint64_t name
+    uint64_t at_ms
+
+# A search that waits for a name, in this life of its slot.
+cdef struct parked_t:
+    uint64_t name
+    uint32_t ref
+    uint32_t generation
+
+# A request without transaction that waits for a name, as it was received.
+cdef struct held_t:
+    uint64_t name               # 0 = none waits here
+    uint64_t until_ms
+    addr_t source
+    uint32_t listener
+    uint32_t len
+    char message[4096]          # HELD_BYTES
+
+# Who waits for names; private memory, bounded (parking).
+cdef struct waiting_t:
+    uint32_t parked_count
+    parked_t parked[4096]       # MOST_PARKED
+    asked_t asked[256]          # ASKED_LATELY
+    held_t held[64]             # MOST_HELD
+
+# A request that has waited, while it is routed again: what would refuse it
+# without state stands here and becomes the answer of its transaction.
+cdef struct resumed_t:
+    uint32_t ref                # its server transaction; NO_SLOT = no request is routed again
+    bint waits                  # on: for another name, or still
+    int status                  # 0 = nothing refused it
+    text_t reason
+    text_t headers
 
 # Everything a kernel above `slots` needs; one per shard, owned by Shard (or by
 # the test bench), valid for its whole life.
@@ -133,6 +180,9 @@ cdef struct core_t:
     uint32_t probe_count
     recalled_t *recalled        # [RECALL_PLACES]
     uint64_t next_probe_ms      # nothing is due before; 0 = look now
+    name_table_t *names
+    waiting_t *waiting
+    resumed_t resumed
     message_t incoming
     message_t stored            # a message parsed from a block
 
@@ -164,5 +214,6 @@ cdef inline bint same_place(const addr_t *a, const addr_t *b) noexcept nogil:
 # Sets the slot's timer to the earliest of its record's deadlines.
 cdef void arm_slot(core_t *core, uint32_t ref, int kind, const record_t *record) noexcept nogil
 
-cdef void emit_event(core_t *core, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,
-                     uint64_t since_ms, const char *call_id, uint32_t len) noexcept nogil
+# False (and counted) when it found no room.
+cdef bint emit_event(core_t *core, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,
+                     uint64_t since_ms, const char *text, uint32_t len) noexcept nogil

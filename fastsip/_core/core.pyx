@@ -21,10 +21,12 @@ COUNTER_NAMES = (
     "retransmitted_requests", "retransmissions_sent", "timeouts", "failovers", "exhausted", "cancels",
     "not_sip", "keep_alives", "malformed", "stray_responses", "stray_acks", "refused_requests", "no_rule",
     "too_broad", "store_full", "shed", "no_room", "transactions", "transactions_ended", "transport_failures",
-    "abandoned", "late_answers", "probes", "probe_failures", "events_dropped", "receive_calls", "received", "send_calls",
+    "abandoned", "late_answers", "probes", "probe_failures", "events_dropped", "receive_calls", "received",
+    "send_calls",
     "sent", "sent_lost", "kernel_drops", "waits", "over_1300", "over_1472", "wakes",
     "loops", "forged_tokens", "relays_refused", "unknown_dialogs", "stand_ins", "routes_removed",
     "too_many_hops", "bad_extensions", "too_large", "unsupported", "unavailable", "replies_by_rule",
+    "names_asked", "names_failed", "parked", "parked_dropped",
     *(f"bad_{what}" for what in (
         "start_line", "version", "header_line", "header_count", "via_count", "size", "via", "from", "to", "call_id",
         "cseq", "max_forwards", "content_length", "uri", "scheme", "route", "repetition", "max_breadth",
@@ -175,24 +177,25 @@ cdef void arm_slot(core_t *core, uint32_t ref, int kind, const record_t *record)
         arm_timer(core.wheel, ref, at)
 
 
-cdef void emit_event(core_t *core, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,
-                     uint64_t since_ms, const char *call_id, uint32_t len) noexcept nogil:
+cdef bint emit_event(core_t *core, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,
+                     uint64_t since_ms, const char *text, uint32_t len) noexcept nogil:
     cdef event_t *event
     if core.events == NULL:
-        return
+        return False
     event = <event_t *>push_begin(core.events, sizeof(event_t))
     if event == NULL:
         count(core, N_EVENTS_DROPPED)
-        return
+        return False
     event.kind = kind
     event.destination_id = destination_id
     event.reason = reason
     event.status = status
     event.at_ms = core.now_ms
     event.after_ms = <uint32_t>(core.now_ms - since_ms) if since_ms else 0
-    event.call_id_len = len if len < 128 else 128
-    if event.call_id_len:
-        memcpy(event.call_id, call_id, event.call_id_len)
+    event.text_len = min(len, <uint32_t>EVENT_TEXT)
+    if event.text_len:
+        memcpy(event.text, text, event.text_len)
     push_done(core.events, sizeof(event_t))
     if core.control != NULL:
         wake(core.control)
+    return True

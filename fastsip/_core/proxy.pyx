@@ -18,6 +18,7 @@ from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_LOOPS,
                                  find_by_address, find_destination, send_edited)
 from fastsip._core.indialog cimport aim_in_dialog, is_known, join_shared, may_follow_route
 from fastsip._core.loops cimport is_loop, loop_value
+from fastsip._core.parking cimport begin_resumption, hold_request, park_search, read_parked, settle_parked
 from fastsip._core.parser cimport count_vias, first_of, parse_message, parse_routing
 from fastsip._core.refusals cimport count_malformed, refuse, refuse_malformed, refuse_overload, refuse_unavailable
 from fastsip._core.recall cimport recall_challenge
@@ -33,10 +34,10 @@ from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT
                                   word_kind, write_identity)
 from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
 from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM,
-                                  E_ROUTE, E_SCHEME, E_TOO_MANY_VIAS, H_AUTHORIZATION, H_PROXY_AUTHORIZATION,
-                                  H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE,
-                                  NO_HEADER, OK, RURI_OF_SET, addr_t, message_t, policy_copy_t, policy_t, rule_t, set_t,
-                                  uri_t)
+                                  E_ROUTE, E_SCHEME, E_TOO_MANY_VIAS, E_UNRESOLVED, H_AUTHORIZATION,
+                                  H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER,
+                                  M_REFER, M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET, addr_t, message_t, policy_copy_t,
+                                  policy_t, rule_t, set_t, uri_t)
 from fastsip._core.upstream cimport server_input, shed_lingering
 from fastsip._core.via cimport server_key
 
@@ -99,8 +100,9 @@ cdef void process_request(core_t *core, const message_t *m, uint32_t listener, c
 cdef void process_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """16.10.  The 200 needs no transaction: the same CANCEL always finds the same INVITE."""
     cdef uint32_t ref = index_find(core.store, partition_for(core, m), server_key(core, m, True), KIND_SERVER_INVITE)
-    if ref == NO_SLOT:
-        forward_cancel(core, m, listener, source)
+    if ref == NO_SLOT:      # its INVITE is not known here: 16.11, with attempt 0's branch
+        if not send_on(core, m, listener, source):
+            refuse(core, m, listener, source, 481)
         return
     answer(core, m, core.table.listeners[listener].id, source, 200, NULL, NULL)
     cancel_search(core, ref, m)
@@ -192,32 +194,30 @@ cdef int aim_as_invite(core_t *core, const message_t *m, uint32_t listener, cons
     return aim_by_rule(core, m, &core.table.rules[found], &ruri, &policy, &call_key, &group, hop)
 
 
-cdef void forward_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
-    """A CANCEL whose INVITE is not known here goes on without state, with attempt 0's branch (16.11)."""
+cdef bint send_on(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    """Without state, at once or when the name of its next hop is known; False: it has no way."""
     cdef hop_t hop
+    cdef int code
     if comes_round(core, m, listener, source, &hop):
-        refuse(core, m, listener, source, 482)
-        return
-    if aim_as_invite(core, m, listener, source, &hop) < 0:
-        refuse(core, m, listener, source, 481)
-        return
+        return False
+    code = aim_as_invite(core, m, listener, source, &hop)
+    if code == E_UNRESOLVED:
+        hold_request(core, m, listener, source, &hop)
+        return True
+    if code < 0:
+        return False
     edit_forwarded(core, m, source, &hop)
     send_edited(core, m, &hop.flow)
+    return True
 
 
 cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """The ACK of a final response ends here; that of a 2xx goes on by its route set, without state."""
     cdef uint32_t ref = index_find(core.store, partition_for(core, m), server_key(core, m, False), KIND_SERVER_INVITE)
-    cdef hop_t hop
     if ref != NO_SLOT and server_input(core, ref, GOT_ACK, m, source) == 0:
         return
-    if comes_round(core, m, listener, source, &hop):
-        return
-    if aim_as_invite(core, m, listener, source, &hop) < 0:
+    if not send_on(core, m, listener, source):
         count(core, N_STRAY_ACKS)
-        return
-    edit_forwarded(core, m, source, &hop)
-    send_edited(core, m, &hop.flow)
 
 
 # ---------------------------------------------------------------- a new request
@@ -304,7 +304,7 @@ cdef void follow_route(core_t *core, const message_t *m, uint64_t key, const rou
     hop.record_route = not m.to_tag.len and makes_dialogs(m.method)
     if not go_by_route(core, m, route, listener, source, hop):
         return
-    if m.to_tag.len:
+    if m.to_tag.len and hop.name.len == 0:
         set_id = join_shared(core, m, route, hop, &policy, &call_key)
     open_search(core, m, key, NULL, set_id, &policy, call_key, listener, source, hop)
 
@@ -316,13 +316,13 @@ cdef void refuse_stranger(core_t *core, const message_t *m, uint32_t listener, c
 
 cdef bint go_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener, const addr_t *source,
                       hop_t *hop) noexcept nogil:
-    """Aims at the next hop that the request names; False: it cannot be reached, and that was answered."""
+    """Aims at the next hop that the request names, or at its name; False: there is no way, and that was answered."""
     cdef int code = aim_by_route(core, m, route, listener, hop)
-    if code < 0:
-        refuse(core, m, listener, source, 500 if code == E_NONE else 416)
     hop.came_by = core.table.listeners[listener].id
     hop.from_destination = find_by_address(core.table, source)
-    return code == OK
+    if code < 0 and code != E_UNRESOLVED:
+        refuse(core, m, listener, source, 500 if code == E_NONE else 416)
+    return code == OK or code == E_UNRESOLVED
 
 
 cdef void follow_rules(core_t *core, const message_t *m, uint64_t key, const uri_t *ruri, uint32_t listener,
@@ -409,7 +409,9 @@ cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule
     identity.key = key
     identity.parent = NO_SLOT
     identity.created_ms = core.now_ms
-    identity.budget_ms = core.now_ms + policy.budget_ms if policy.budget_ms else 0
+    if core.resumed.ref != NO_SLOT:
+        identity.created_ms = slot_at(core.store, core.resumed.ref).created_ms
+    identity.budget_ms = identity.created_ms + policy.budget_ms if policy.budget_ms else 0
     identity.call_key = call_key
     identity.cseq = m.cseq
     identity.method = m.method
@@ -425,27 +427,43 @@ cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule
         identity.identity.server.ruri = rule.ruri
 
 
+cdef uint32_t take_server(core_t *core, const message_t *m) noexcept nogil:
+    """A free slot, or NO_SLOT when the partition is full of what must stay."""
+    cdef uint32_t ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
+    if ref == NO_SLOT and shed_lingering(core, partition_for(core, m)):
+        ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
+    return ref
+
+
 cdef uint32_t open_search(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, uint32_t set_id,
                           const policy_copy_t *policy, uint64_t call_key, uint32_t listener, const addr_t *source,
                           const hop_t *hop) noexcept nogil:
-    """A server transaction with its first branch; the 100 goes out at once (17.2.1).  NO_SLOT: it was refused."""
+    """A server transaction with its first branch, or one that waits for the name of its next hop.
+
+    The 100 goes out at once (17.2.1).  A request that has waited comes here again with its transaction.
+    NO_SLOT: it was refused.
+    """
     cdef bint invite = m.method == M_INVITE
-    cdef uint32_t ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
+    cdef bint again = core.resumed.ref != NO_SLOT
+    cdef int kind = KIND_SERVER_INVITE if invite else KIND_SERVER_OTHER
+    cdef int state = SERVER_PROCEEDING if invite else TRYING
+    cdef uint32_t ref = core.resumed.ref if again else take_server(core, m)
     cdef slot_t identity
     cdef int code
-    if ref == NO_SLOT and shed_lingering(core, partition_for(core, m)):
-        ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
     if ref == NO_SLOT:
         store_is_full(core, m, listener, source, hop)
         return NO_SLOT
     fill_server(core, m, key, rule, set_id, policy, call_key, listener, source, hop, &identity)
     write_identity(core.store, ref, &identity)
-    if invite:
+    if invite and not again:
         answer(core, m, core.table.listeners[listener].id, source, 100, NULL, NULL)
-    code = start_branch(core, ref, KIND_SERVER_INVITE if invite else KIND_SERVER_OTHER,
-                        SERVER_PROCEEDING if invite else TRYING, m, source, NO_SLOT, hop)
+    if hop.name.len:
+        code = park_search(core, ref, kind, state, m, listener, source, hop)
+    else:
+        code = start_branch(core, ref, kind, state, m, source, NO_SLOT, hop)
     if code < 0:
-        give_slot(core.store, ref)
+        if not again:
+            give_slot(core.store, ref)
         if code == E_FULL:
             store_is_full(core, m, listener, source, hop)
         elif code == E_ROOM:
@@ -453,8 +471,9 @@ cdef uint32_t open_search(core_t *core, const message_t *m, uint64_t key, const 
         else:
             refuse(core, m, listener, source, 400)
         return NO_SLOT
-    index_insert(core.store, ref)
-    count(core, N_TRANSACTIONS)
+    if not again:
+        index_insert(core.store, ref)
+        count(core, N_TRANSACTIONS)
     return ref
 
 
@@ -462,11 +481,21 @@ cdef void store_is_full(core_t *core, const message_t *m, uint32_t listener, con
                         const hop_t *hop) noexcept nogil:
     """New calls are refused with Retry-After; what belongs to a call goes on without state."""
     count(core, N_STORE_FULL)
-    if m.to_tag.len:
+    if m.to_tag.len and hop.name.len == 0:
         edit_forwarded(core, m, source, hop)
         send_edited(core, m, &hop.flow)
     else:
         refuse_overload(core, m, listener, source)
+
+
+cdef void route_again(core_t *core, uint32_t ref) noexcept nogil:
+    cdef addr_t source
+    cdef int listener = read_parked(core, ref, &core.incoming, &source)
+    begin_resumption(core, ref)
+    if listener >= 0:
+        new_request(core, &core.incoming, slot_at(core.store, ref).key, listener, &source)
+    core.resumed.ref = NO_SLOT
+    settle_parked(core, ref)
 
 
 # ---------------------------------------------------------------- what could not be sent

@@ -2,7 +2,7 @@
 
 What was committed as owed is sent, whether or not it had left before the
 process died: SIP bears duplicates.  A decision that was committed but not
-carried out is carried out now.  Then every timer is armed by its absolute
+carried out is carried out now; a request that waits for a name asks again.  Then every timer is armed by its absolute
 deadline; those that are overdue fire in the order of their deadlines.
 """
 
@@ -12,6 +12,8 @@ from fastsip._core.branches cimport send_cancel, send_request
 from fastsip._core.core cimport arm_slot, needs_flush
 from fastsip._core.parser cimport parse_message, parse_routing
 from fastsip._core.recall cimport remember_challenge
+from fastsip._core.parking cimport is_parked, renew_parked
+from fastsip._core.proxy cimport route_again
 from fastsip._core.search cimport resume_branch, resume_search
 from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_FREE, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SLOT_BITS,
                                   block_at, is_server, record_of, record_t, slot_at, slot_t, word_kind, word_owes)
@@ -57,7 +59,11 @@ cdef int recover_partition(core_t *core, uint32_t partition) noexcept nogil:
                 arm_slot(core, ref, word_kind(slot.commit), record_of(slot))
                 send_owed(core, ref)
             elif step == 1 and is_server(word_kind(slot.commit)):
-                resume_search(core, ref)
+                if is_parked(record_of(slot)):
+                    renew_parked(core, ref)
+                    route_again(core, ref)
+                else:
+                    resume_search(core, ref)
             elif step == 2 and not is_server(word_kind(slot.commit)):
                 recall_challenged(core, ref)
                 resume_branch(core, ref)        # last: a search may still read the request of a branch that ended

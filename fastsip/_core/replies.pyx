@@ -127,7 +127,10 @@ cdef void reply_flow(const message_t *m, const addr_t *source, uint32_t listener
 
 cdef void answer(core_t *core, const message_t *m, uint32_t listener_id, const addr_t *source, int status,
                  const text_t *reason, const text_t *headers) noexcept nogil:
-    """`source` is where the request came from; `headers` whole lines or NULL."""
+    """`source` is where the request came from; `headers` whole lines or NULL.
+
+    A request that has waited for its way has a transaction by now, which gives the answer.
+    """
     cdef reply_t reply
     cdef flow_t flow
     cdef char *at
@@ -144,6 +147,11 @@ cdef void answer(core_t *core, const message_t *m, uint32_t listener_id, const a
         reply.tag_key = server_key(core, m, False)
     if status >= 400:
         count(core, N_REFUSED_REQUESTS)
+    if core.resumed.ref != NO_SLOT:
+        core.resumed.status = status
+        core.resumed.reason = reply.reason
+        core.resumed.headers = reply.headers
+        return
     at = take_scratch(core, reply_room(m, &reply))
     if at == NULL:
         return

@@ -2,6 +2,7 @@
 
 cimport cython
 from fastsip._core.core cimport core_t
+from fastsip._core.ring cimport Ring
 from fastsip._core.wire cimport wire_t
 from fastsip._core.workspace cimport Workspace
 
@@ -9,5 +10,6 @@ from fastsip._core.workspace cimport Workspace
 cdef class Rig:
     cdef wire_t *wire
     cdef readonly Workspace workspace
+    cdef Ring commands
 
     cdef core_t *core(self) noexcept

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from fastsip._core.branches cimport hop_t
 from fastsip._core.core cimport core_t
 from fastsip._core.tokens cimport token_t
-from fastsip._core.types cimport addr_t, message_t, rule_t, set_t, uri_t
+from fastsip._core.types cimport addr_t, message_t, rule_t, set_t, text_t, uri_t
 
 # What the Route headers of a request say.
 cdef struct route_t:
@@ -33,10 +33,14 @@ cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri,
 # Does the route lead back to us?
 cdef bint leads_home(core_t *core, const message_t *m, const route_t *route) noexcept nogil
 
-# Aims the hop at the next hop by route; E_NONE when its host is no address, E_BAD
-# when there is no listener of its family or its transport is not ours.
+# Aims the hop at the next hop by route.  E_UNRESOLVED: hop.name must be asked for
+# first; E_NONE: its host has no address that we could send to; E_BAD: there is no
+# listener of its family, or its transport is not ours.
 cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
                       hop_t *hop) noexcept nogil
+
+# Asks the control plane for a name's addresses, if that was not done a moment ago.
+cdef void ask_name(core_t *core, const text_t *name) noexcept nogil
 
 # The value that the set's algorithm hashes, keyed.
 cdef uint64_t selection_key(const set_t *dispatch_set, const message_t *m, const uri_t *ruri) noexcept nogil

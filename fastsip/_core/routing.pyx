@@ -2,25 +2,27 @@
 
 RFC 3261 16.4 (our own Route values are removed, what strict routers do is undone),
 16.5 and 16.6 items 6 and 7 (the next hop is the topmost Route, else the
-Request-URI).  Only reads; used by proxy and indialog.  Next hops are numeric
-addresses here; names come with the name table.
+Request-URI).  Only reads; used by proxy and indialog.  A next hop that is a name
+is looked up in the table of names (wire section 7).
 """
 
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.string cimport memchr, memset
 
-from fastsip._core.core cimport find_by_address
-from fastsip._core.chars cimport scan_byte
+from fastsip._core.chars cimport C_ALPHA, C_HOST, is_class, scan_byte, scan_class
+from fastsip._core.core cimport (ASKED_LATELY, EVENT_QUESTION, N_NAMES_ASKED, N_NAMES_FAILED, asked_t, count,
+                                 emit_event, find_by_address)
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.branches cimport MAX_CUTS
+from fastsip._core.names cimport NAME_BYTES, find_address, hash_name
 from fastsip._core.parser cimport first_of, find_header
 from fastsip._core.values cimport parse_name_addr
 from fastsip._core.rules cimport is_own
 from fastsip._core.tokens cimport read_token, token_t
 from fastsip._core.types cimport (A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_NONE,
-                                  E_ROUTE, E_URI, HOST_IPV6, H_AUTHORIZATION, H_FROM, H_JOIN, H_PROXY_AUTHORIZATION,
-                                  H_REPLACES, H_ROUTE, H_TARGET_DIALOG, H_TO, NO_HEADER, OK, S_SIP, T_NONE, T_UDP,
-                                  header_t, name_addr_t, rule_t, span_t, table_t)
+                                  E_ROUTE, E_UNRESOLVED, E_URI, HOST_IPV6, H_AUTHORIZATION, H_FROM, H_JOIN,
+                                  H_PROXY_AUTHORIZATION, H_REPLACES, H_ROUTE, H_TARGET_DIALOG, H_TO, NO_HEADER, OK,
+                                  S_SIP, T_NONE, T_UDP, header_t, name_addr_t, rule_t, span_t, table_t)
 from fastsip._core.uri cimport parse_uri, same_text, uri_address
 
 
@@ -37,6 +39,9 @@ cdef struct place_t:
 cdef int read_ruri(const message_t *m, uri_t *ruri) noexcept nogil:
     cdef int code = parse_uri(m.buf, m.ruri.off, m.ruri.len, ruri)
     return E_URI if code == OK and ruri.headers.len else code
+
+cdef enum:
+    ASK_AGAIN_MS = 1000     # a name
 
 
 cdef int add_cut(hop_t *hop, uint32_t off, uint32_t len) noexcept nogil:
@@ -296,17 +301,95 @@ cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri,
 cdef bint leads_home(core_t *core, const message_t *m, const route_t *route) noexcept nogil:
     cdef span_t host = route.next.maddr if route.next.maddr.len else route.next.host
     return is_own(core.table, m.buf + host.off, host.len, route.next.port)
+cdef void ask_name(core_t *core, const text_t *name) noexcept nogil:
+    """One question per name and ASK_AGAIN_MS: an answer takes a moment, and a lost question is asked again."""
+    cdef uint64_t hash = hash_name(core.names, name.at, name.len)
+    cdef asked_t *asked = &core.waiting.asked[hash % ASKED_LATELY]
+    if asked.name == hash and core.now_ms < asked.at_ms + ASK_AGAIN_MS:
+        return
+    if emit_event(core, EVENT_QUESTION, 0, 0, 0, 0, name.at, name.len):
+        asked.name = hash
+        asked.at_ms = core.now_ms
+        count(core, N_NAMES_ASKED)
+
+
+cdef uint32_t families_of(core_t *core) noexcept nogil:
+    """Bits 4 and 6: those that can be sent to."""
+    cdef uint32_t families = 0
+    cdef uint32_t i
+    for i in range(core.table.listener_count):
+        families |= <uint32_t>1 << core.table.listeners[i].addr.family
+    return families
+
+
+cdef bint is_host_name(const text_t *name) noexcept nogil:
+    """Could DNS know it?  The last label of a host name begins with a letter (25.1)."""
+    cdef uint32_t len = name.len
+    cdef uint32_t i
+    if len and name.at[len - 1] == c'.':
+        len -= 1
+    if len == 0 or len > NAME_BYTES or scan_class(name.at, 0, len, C_HOST) != len:
+        return False
+    i = len
+    while i > 0 and name.at[i - 1] != c'.':
+        i -= 1
+    return i < len and is_class(name.at[i], C_ALPHA)
+
+
+cdef int find_name(core_t *core, const message_t *m, const span_t *host, int named, addr_t *to,
+                   hop_t *hop) noexcept nogil:
+    """Wire section 7: rather of the family of the listener that our own Route names.
+
+    An answer whose time is over is used, and asked for again meanwhile.
+    """
+    cdef text_t name
+    cdef uint32_t families = families_of(core)
+    cdef uint64_t key = hash_text(core.table.branch_key, m.buf + m.call_id.off, m.call_id.len)
+    cdef bint due = False
+    cdef int code = E_NONE
+    name.at = m.buf + host.off
+    name.len = host.len
+    if not is_host_name(&name):
+        return E_NONE
+    if named >= 0:
+        code = find_address(core.names, name.at, name.len, key, <uint32_t>1 << core.table.listeners[named].addr.family,
+                            core.now_ms, to, &due)
+    if code == E_NONE:
+        code = find_address(core.names, name.at, name.len, key, families, core.now_ms, to, &due)
+    if due:
+        ask_name(core, &name)
+    if code == E_UNRESOLVED:
+        hop.name = name
+    elif code < 0:
+        count(core, N_NAMES_FAILED)
+    return code
+
+
+cdef int find_host(core_t *core, const message_t *m, const route_t *route, addr_t *to, hop_t *hop) noexcept nogil:
+    """The address of the next hop, its port as far as it is known."""
+    cdef const uri_t *uri = &route.next
+    cdef span_t host = uri.maddr if uri.maddr.len else uri.host
+    if uri_address(m.buf, uri, to) == OK:
+        return OK
+    if uri.host_kind == HOST_IPV6 and not uri.maddr.len:
+        return E_NONE
+    return find_name(core, m, &host, route.listener, to, hop)
 
 
 cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
                       hop_t *hop) noexcept nogil:
+    """The port of the URI, else the one that `[names]` gives, else 5060."""
     cdef const uri_t *uri = &route.next
     cdef addr_t *to = &hop.flow.remote
-    cdef int known, index
+    cdef int known, index, code
+    hop.name.len = 0
     if uri.scheme != S_SIP or uri.transport not in (T_NONE, T_UDP):
         return E_BAD
-    if uri_address(m.buf, uri, to) < 0:
-        return E_NONE
+    code = find_host(core, m, route, to, hop)
+    if code < 0:
+        return code
+    if uri.port or to.port == 0:
+        to.port = uri.port if uri.port else 5060
     to.transport = T_UDP
     index = listener_for(core, to.family, route.listener, listener)
     known = find_by_address(core.table, to)

@@ -41,6 +41,7 @@ from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_
                                          step_t)
 from fastsip._core.health cimport note_failure, note_success
 from fastsip._core.indialog cimport aim_at_stand_in, next_stand_in
+from fastsip._core.parking cimport answer_parked, expire_parked, is_parked, leave_parking
 from fastsip._core.parser cimport first_of
 from fastsip._core.recall cimport remember_answer, remember_challenge
 from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER,
@@ -61,6 +62,7 @@ cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const 
     cdef slot_t *server = slot_at(core.store, parent)
     cdef bint first = word_kind(server.commit) == KIND_FREE
     cdef record_t record = record_of(server)[0]
+    cdef block_t waited
     cdef uint32_t attempt
     cdef int64_t ref
     if first:
@@ -71,7 +73,11 @@ cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const 
         return <int>ref
     write_tried(core.store, parent, attempt, hop.destination_id)
     record.server.attempt_count += 1
+    waited = leave_parking(&record)
     commit(core.store, parent, kind, state, 0 if first else word_owes(server.commit), &record)
+    if waited.len:
+        drop_block(&core.pending, parent, &waited)
+        arm_slot(core, parent, kind, &record)
     send_request(core, <uint32_t>ref)
     return OK
 
@@ -317,6 +323,9 @@ cdef void cancel_search(core_t *core, uint32_t parent, const message_t *m) noexc
     if record_of(server).server.flags & (SERVER_DECIDED | SERVER_CANCELLED):
         return
     count(core, N_CANCELS)
+    if is_parked(record_of(server)):
+        answer_parked(core, parent, 487, NULL, NULL)
+        return
     keep_reason(core, parent, m)
     cancel_open(core, parent)
     if count_open(core, parent) == 0:
@@ -540,7 +549,9 @@ cdef void fire_timer(core_t *core, uint32_t ref) noexcept nogil:
     cdef uint64_t now = core.now_ms
     if kind == KIND_FREE:
         return
-    if is_server(kind):
+    if is_server(kind) and is_parked(record):
+        expire_parked(core, ref)
+    elif is_server(kind):
         fire_server_timer(core, ref)
     elif (record.client.expire_ms and now >= record.client.expire_ms
             or record.client.c_ms and now >= record.client.c_ms):

@@ -28,6 +28,7 @@ cdef struct neighbours_t:
     ring_t *inbound[64]         # from shard i; NULL = none
     ring_t *outbound[64]        # to shard i
     sleeper_t *sleepers[64]
+    ring_t *commands            # from the control plane
     uint64_t to_wake            # bit i: shard i was given something in this round
 
 @cython.final
@@ -35,6 +36,7 @@ cdef class Shard:
     cdef readonly Net net
     cdef readonly Workspace workspace
     cdef readonly Sleeper sleeper
+    cdef Ring commands
     cdef list kept              # tables and positions that the running loop may still look at
     cdef neighbours_t neighbours
     cdef outlook_t outlooks[2]

@@ -16,6 +16,7 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from fastsip._core.atomics cimport load_acquire64, load_relaxed32, store_relaxed32, store_release64
 from fastsip._core.chooser cimport Positions
+from fastsip._core.commands cimport COMMAND_NAME, push_command, read_commands
 from fastsip._core.core cimport (COUNTER_COUNT, N_HANDED_OVER, N_HANDED_OVER_FULL, N_KERNEL_DROPS, N_OVER_1300,
                                  N_OVER_1472, N_RECEIVED, N_RECEIVE_CALLS, N_SEND_CALLS, N_SENT, N_SENT_LOST, N_WAITS,
                                  N_WAKES, count, needs_flush)
@@ -40,6 +41,7 @@ cdef extern from "<sched.h>" nogil:
 cdef enum:
     BATCHES_PER_ROUND = 4   # of one socket, before the others and the timers have their turn
     RECORDS_PER_ROUND = 128  # of one ring
+    COMMAND_RING_BYTES = 0x10000
 
 
 cdef uint32_t owner_of(core_t *core, const char *at, uint32_t len) noexcept nogil:
@@ -143,11 +145,12 @@ cdef void wake_others(core_t *core, neighbours_t *others) noexcept nogil:
 
 
 cdef bint has_handed_over(core_t *core, neighbours_t *others) noexcept nogil:
+    """Another shard or the control plane."""
     cdef uint32_t i
     for i in range(core.shard_count):
         if others.inbound[i] != NULL and not is_empty(others.inbound[i]):
             return True
-    return False
+    return not is_empty(others.commands)
 
 
 cdef int wait_ms(core_t *core) noexcept nogil:
@@ -203,6 +206,8 @@ cdef class Shard:
         self.net, self.workspace, self.sleeper = net, workspace, sleeper
         self.kept = [(workspace.table, workspace.positions)]
         memset(&self.neighbours, 0, sizeof(self.neighbours))
+        self.commands = Ring(COMMAND_RING_BYTES)
+        self.neighbours.commands = self.commands.ring
         workspace.attach(net.net)
         self.outlooks[0].table = workspace.core.table
         self.outlooks[0].positions = workspace.core.positions
@@ -240,6 +245,15 @@ cdef class Shard:
                 while load_acquire64(&self.rounds) == round and not load_relaxed32(&self.sleeper.sleeper.asleep):
                     sched_yield()
         self.kept = [(table, positions)]
+
+    def name_changed(self, uint64_t number) -> bool:
+        """From the control plane: there is an answer about the name of this hash (Names.hash), 0 = about any.
+
+        False when the shard has so many commands before it that there is no room.
+        """
+        pushed = push_command(self.commands.ring, COMMAND_NAME, number)
+        wake(self.sleeper.sleeper)
+        return pushed
 
     def positions(self) -> Positions:
         """Of the table that was switched to last."""
@@ -281,6 +295,7 @@ cdef class Shard:
                 core.positions = outlook.positions
                 read_sockets(core, others)
                 read_rings(core, others)
+                read_commands(core, others.commands)
                 fire_timers(core)
                 run_probes(core)
                 if core.now_ms >= clocks_at:

@@ -48,7 +48,7 @@ cdef enum client_flag:
 
 # The changing part of a server transaction and its response context.
 cdef struct server_record_t:
-    block_t kept            # a request that waits for a decision; once cancelled, the caller's Reason lines
+    block_t kept            # a request that waits to be routed (parking); once cancelled, the caller's Reason lines
     block_t response        # the last response sent upstream
     block_t best            # the best final response so far (16.7 item 6)
     uint64_t retransmit_ms  # absolute; 0 = none
@@ -102,7 +102,8 @@ cdef union identity_t:
     uint8_t raw[192]
 
 # Written before the first commit and never changed while the slot lives,
-# except server.tried[n] for n >= attempt_count.
+# except server.tried[n] for n >= attempt_count, and the choices of a server
+# transaction (policy, set, rule, key of the call) until its first branch.
 cdef struct slot_t:
     uint64_t commit         # generation 32 | kind 8 | state 8 | owes 8 | copy 8
     uint64_t key            # server: hash of its matching key; client: its branch

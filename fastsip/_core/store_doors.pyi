@@ -2,6 +2,7 @@
 
 from types import ModuleType
 
+from fastsip._core.names import Names
 from fastsip._core.slots import Store
 
 BLOCKS: dict[str, int]
@@ -11,6 +12,8 @@ CLOCK: dict[str, int]
 MODULES: tuple[ModuleType, ...]
 
 def block_order(length: int) -> int: ...
+def write_without_gil(names: Names, name: str, times: int) -> None: ...
+def look_without_gil(names: Names, name: str, looks: int) -> dict[str, int]: ...
 
 
 class Buddy:

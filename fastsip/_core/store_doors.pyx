@@ -1,7 +1,8 @@
 """Doors from Python to the store's kernels: for tests only.
 
 What it is: owners of a buddy allocator, of a timing wheel and of a store, with
-one method per kernel that takes and returns plain Python values.  What it must
+one method per kernel that takes and returns plain Python values; a writer and a
+reader of the table of names that run side by side.  What it must
 never do: be imported by the packet path or the control plane, hold a rule of its
 own, or reach around the named functions of slots when it writes to the mapping.
 
@@ -16,6 +17,7 @@ from libc.string cimport memcpy, memset
 from fastsip._core import blocks, slots, timers
 from fastsip._core.blocks cimport (NO_UNIT, ORDERS, UNIT_BYTES, buddy_t, free_buddy, give_units, init_buddy, order_of,
                                    rebuild_buddy, take_units)
+from fastsip._core.names cimport MOST_ADDRESSES, Names, find_address, name_answer_t, publish_answer
 from fastsip._core.slots cimport (HEADER_BYTES, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE,
                                   KIND_SERVER_OTHER, LAYOUT_MAJOR, LAYOUT_MINOR, NO_SLOT, PENDING_BLOCKS, SLOT_BITS,
                                   SLOT_MASK, Store, begin_block, block_at, block_t, clear_owes, commit, drop_block,
@@ -26,7 +28,7 @@ from fastsip._core.slots cimport (HEADER_BYTES, KIND_CLIENT_INVITE, KIND_CLIENT_
                                   write_identity, write_tried)
 from fastsip._core.timers cimport (LONGEST_MS, NOT_ARMED, TICK_MS, advance_wheel, arm_timer, disarm_timer, init_wheel,
                                    take_expired, timer_node_t, wheel_t, wheel_wait_ms)
-from fastsip._core.types cimport PARTITIONS
+from fastsip._core.types cimport E_UNRESOLVED, OK, PARTITIONS, addr_t
 
 # What a test has to know of the layout.
 BLOCKS = {"unit_bytes": UNIT_BYTES, "orders": ORDERS}
@@ -46,6 +48,51 @@ MODULES = (blocks, slots, timers)   # whose compiled files these doors open
 def block_order(uint32_t length) -> int:
     """order_of: at least BLOCKS["orders"] when no block holds that many bytes."""
     return order_of(length)
+
+
+cdef struct looks_t:
+    uint64_t found
+    uint64_t missed
+    uint64_t torn
+
+
+def write_without_gil(Names names not None, str name, uint64_t times) -> None:
+    """Publishes answers for a known name so often: eight times one address, its last byte the low byte of the port."""
+    cdef uint32_t number = names.numbers[name]
+    cdef name_answer_t answer = names.table.entries[number].answers[names.table.entries[number].word & 1]
+    cdef uint64_t i
+    cdef uint32_t k
+    answer.count = MOST_ADDRESSES
+    with nogil:
+        for i in range(times):
+            for k in range(MOST_ADDRESSES):
+                answer.addrs[k] = answer.addrs[0]
+                answer.addrs[k].ip[15] = i & 0xFF
+                answer.addrs[k].port = 0x100 | i & 0xFF
+            publish_answer(&names.table.entries[number], &answer)
+
+
+def look_without_gil(Names names not None, str name, uint64_t looks) -> dict:
+    """Looks for a name so often, as a shard does, while another thread may write.
+
+    `torn` counts addresses whose last byte is not the low byte of their port.
+    """
+    cdef bytes text = name.encode()
+    cdef const char *at = text
+    cdef uint32_t len_bytes = <uint32_t>len(text)
+    cdef looks_t tally
+    cdef addr_t addr
+    cdef bint due = False
+    cdef uint64_t i
+    cdef int code
+    memset(&tally, 0, sizeof(tally))
+    with nogil:
+        for i in range(looks):
+            code = find_address(names.table, at, len_bytes, i, 1 << 4, 0, &addr, &due)
+            tally.found += code == OK
+            tally.missed += code == E_UNRESOLVED
+            tally.torn += code == OK and addr.ip[15] != (addr.port & 0xFF)
+    return tally
 
 
 @cython.final

@@ -37,6 +37,7 @@ cdef enum result_code:
     E_BAD = -23             # any other unreadable value
     E_DUPLICATE = -24       # a header that may stand once stands twice
     E_MAX_BREADTH = -25     # not a number
+    E_UNRESOLVED = -26      # a name whose address must be asked for first
 
 cdef enum:
     MAX_MESSAGE = 65535     # bytes

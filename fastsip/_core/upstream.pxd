@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint32_t
 from fastsip._core.core cimport core_t
+from fastsip._core.replies cimport reply_t
 from fastsip._core.types cimport addr_t, message_t, text_t
 
 # A 101-199 to the caller.
@@ -18,6 +19,9 @@ cdef void keep_best(core_t *core, uint32_t ref, const message_t *m, int flag) no
 cdef void send_best(core_t *core, uint32_t ref) noexcept nogil
 # Sends a final response of our own, made from the request that `core.stored` holds.
 cdef void send_own(core_t *core, uint32_t ref, int status, const text_t *reason) noexcept nogil
+# The same from any request: Via lines from header `first_via` on, received filled in when `source` is not NULL.
+cdef void send_reply(core_t *core, uint32_t ref, const message_t *request, int first_via, const addr_t *source,
+                     reply_t *reply) noexcept nogil
 # Ends without an answer (RFC 4320).
 cdef void end_silently(core_t *core, uint32_t ref) noexcept nogil
 

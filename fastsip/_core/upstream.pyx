@@ -265,25 +265,30 @@ cdef void send_best(core_t *core, uint32_t ref) noexcept nogil:
 
 
 cdef void send_own(core_t *core, uint32_t ref, int status, const text_t *reason) noexcept nogil:
+    """The topmost Via of a request as sent is ours."""
+    cdef reply_t reply
+    memset(&reply, 0, sizeof(reply))
+    reply.status = status
+    if reason != NULL:
+        reply.reason = reason[0]
+    send_reply(core, ref, &core.stored, core.stored.headers[first_of(&core.stored, H_VIA)].next, NULL, &reply)
+
+
+cdef void send_reply(core_t *core, uint32_t ref, const message_t *request, int first_via, const addr_t *source,
+                     reply_t *reply) noexcept nogil:
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef record_t record = record_of(slot)[0]
-    cdef const message_t *request = &core.stored
-    cdef reply_t reply
     cdef block_t block
     cdef char *text
     cdef char *at
     cdef int len
     if not step_of(slot, SEND_FINAL).valid:
         return
-    memset(&reply, 0, sizeof(reply))
-    reply.status = status
     reply.tag_key = slot.key
-    if reason != NULL:
-        reply.reason = reason[0]
-    text = take_scratch(core, reply_room(request, &reply))
+    text = take_scratch(core, reply_room(request, reply))
     if text == NULL:
         return
-    len = write_reply(request, request.headers[first_of(request, H_VIA)].next, NULL, &reply, text)
+    len = write_reply(request, first_via, source, reply, text)
     at = begin_block(core.store, ref, len, &block)
     if at == NULL:
         queue_message(core, text, len, &slot.identity.server.source, NO_SLOT, 0)
@@ -291,7 +296,7 @@ cdef void send_own(core_t *core, uint32_t ref, int status, const text_t *reason)
         return
     memcpy(at, text, len)
     end_block()
-    send_final(core, ref, &record, &block, status)
+    send_final(core, ref, &record, &block, reply.status)
 
 
 cdef void end_silently(core_t *core, uint32_t ref) noexcept nogil:

@@ -5,6 +5,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.cells cimport Cells
 from fastsip._core.chooser cimport Positions
 from fastsip._core.core cimport core_t
+from fastsip._core.names cimport Names
 from fastsip._core.net cimport net_t
 from fastsip._core.ring cimport Ring, Sleeper
 from fastsip._core.slots cimport Store
@@ -22,6 +23,7 @@ cdef class Workspace:
     cdef readonly Positions positions
     cdef readonly Ring events
     cdef readonly Sleeper control
+    cdef readonly Names names
 
     cdef uint64_t *own_counters
     cdef object counter_view

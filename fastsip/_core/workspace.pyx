@@ -10,7 +10,8 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
 
-from fastsip._core.core cimport COUNTER_COUNT, RECALL_PLACES, SCRATCH_BYTES, needs_flush, probe_state_t, recalled_t
+from fastsip._core.core cimport (COUNTER_COUNT, RECALL_PLACES, SCRATCH_BYTES, needs_flush, probe_state_t, recalled_t,
+                                 waiting_t)
 from fastsip._core.net cimport LOST, SENT, TOO_BIG, clear_outbox, clock_ms, flush_outbox, outgoing_t
 from fastsip._core.proxy cimport message_failed
 from fastsip._core.search cimport fire_timer
@@ -116,7 +117,10 @@ cdef void fire_timers(core_t *core) noexcept nogil:
 
 @cython.final
 cdef class Workspace:
-    """Workspace(store, cells, table, positions, events, control): `events` and `control` may be None."""
+    """Workspace(store, cells, table, positions, events, control, names).
+
+    `events` and `control` may be None; without `names` there is a table of its own, and empty.
+    """
 
     def __cinit__(self):
         self.core = <core_t *>calloc(1, sizeof(core_t))
@@ -126,18 +130,24 @@ cdef class Workspace:
             raise MemoryError("no memory for a shard")
         self.core.scratch = <char *>malloc(SCRATCH_BYTES)
         self.core.recalled = <recalled_t *>calloc(RECALL_PLACES, sizeof(recalled_t))
+        self.core.waiting = <waiting_t *>calloc(1, sizeof(waiting_t))
+        self.core.resumed.ref = NO_SLOT
         self.own_counters = <uint64_t *>calloc(COUNTER_COUNT, sizeof(uint64_t))
         self.core.counters = self.own_counters
-        if self.core.scratch == NULL or self.core.counters == NULL or self.core.recalled == NULL:
+        if (self.core.scratch == NULL or self.core.counters == NULL or self.core.recalled == NULL
+                or self.core.waiting == NULL):
             raise MemoryError("no memory for a shard")
 
     def __init__(self, Store store not None, Cells cells not None, Table table not None, Positions positions not None,
-                 uint32_t shard=0, uint32_t shard_count=1, Ring events=None, Sleeper control=None):
+                 uint32_t shard=0, uint32_t shard_count=1, Ring events=None, Sleeper control=None,
+                 Names names=None):
         cdef core_t *core = self.core
         self.store, self.cells, self.table, self.positions = store, cells, table, positions
         self.events, self.control = events, control
+        self.names = names if names is not None else Names()
         core.store = store.store
         core.cells = cells.cells
+        core.names = self.names.table
         core.table = table.sealed_table()
         core.positions = &positions.positions
         core.shard = shard
@@ -183,6 +193,7 @@ cdef class Workspace:
             free(self.core.scratch)
             free(self.core.probes)
             free(self.core.recalled)
+            free(self.core.waiting)
         if self.nodes != NULL:
             for partition in range(PARTITIONS):
                 free(self.nodes[partition])

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from fastsip.config import ConfigError, load
-from fastsip.config.outlook import DestinationOutlook, ListenerOutlook, Outlook, SetOutlook, outlook
+from fastsip.config.outlook import DestinationOutlook, ListenerOutlook, NameOutlook, Outlook, SetOutlook, outlook
 
 MIB = 1 << 20
 
@@ -70,6 +70,11 @@ def _attrs_text(to: DestinationOutlook) -> str:
     return "".join(f", {key} = {value}" for key, value in to.attrs.items())
 
 
+def _name_text(one: NameOutlook) -> str:
+    name = "every other name, DNS is not asked" if one.name == "*" else one.name
+    return f"{name}: {', '.join(one.addresses)}"
+
+
 def _print_plain(facts: Outlook) -> None:
     click.echo(f"{facts.file}: right")
     for key, value in _heading(facts):
@@ -83,6 +88,8 @@ def _print_plain(facts: Outlook) -> None:
             click.echo(f"             {to.uri} ({detail})")
     for place, rule in enumerate(facts.rules, 1):
         click.echo(f"rule {place:<5} {rule}")
+    for name in facts.names:
+        click.echo(f"name       {_name_text(name)}")
     for warning in facts.warnings:
         click.echo(f"warning: {warning}", err=True)
 
@@ -111,5 +118,7 @@ def _print_rich(facts: Outlook) -> None:
         console.print(table)
     for place, rule in enumerate(facts.rules, 1):
         console.print(Text.assemble((f"rule {place}  ", "bold"), rule))
+    for name in facts.names:
+        console.print(Text.assemble(("name    ", "bold"), _name_text(name)))
     for warning in facts.warnings:
         Console(stderr=True, highlight=False).print(Text.assemble(("warning: ", "bold yellow"), warning))

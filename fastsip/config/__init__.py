@@ -3,7 +3,7 @@
     load(path) -> Config, or ConfigError
 
 Layout: language (the words), values (single values), reader (tables), sets, routes with patterns and
-headers, load (the whole), secrets (the key file), locate (lines), errors, model (the result),
+headers, names, load (the whole), secrets (the key file), locate (lines), errors, model (the result),
 outlook (what `check` shows).
 Nothing here touches the network or a packet; outlook alone opens a socket, to ask how large it may be.
 """
@@ -18,6 +18,7 @@ from fastsip.config.model import (
     HeaderEdits,
     Limits,
     Listener,
+    Name,
     Policy,
     Probe,
     Reply,
@@ -35,6 +36,7 @@ __all__ = [
     "HeaderEdits",
     "Limits",
     "Listener",
+    "Name",
     "Policy",
     "Probe",
     "Problem",

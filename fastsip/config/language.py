@@ -1,13 +1,14 @@
 """The words of the configuration language: every key by table, and what this release does not run yet.
 
-`KEYS` is the whole list that unknown keys are compared with and that config.example.toml must show.
+`KEYS` is the whole list that unknown keys are compared with and that config.example.toml must show; the keys
+of [names] are the operator's own.
 `LATER` is the one place that names what belongs to the language but not to this release; such a key is
 refused, never silently ignored.  When a part arrives, its entry is deleted here and its reader written.
 
 Called by: reader.py (both), the tests (both).
 """
 
-ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route")
+ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names")
 
 KEYS: dict[str, tuple[str, ...]] = {
     "": ROOT,
@@ -39,7 +40,6 @@ KEYS: dict[str, tuple[str, ...]] = {
 # or the words of its value that are (a value of the form "word:..." counts as its word).
 LATER: dict[str, tuple[str | int, ...] | None] = {
     "source": None,
-    "names": None,
     "table": None,
     "api": None,
     "router.routes": None,
@@ -92,3 +92,8 @@ MAX_ATTEMPTS = 16
 MAX_LISTENERS = 16
 MAX_SHARDS = 64
 MAX_POLICY_CODES = 10
+
+# What the table of names allows; of its names (MOST_NAMES) the most part is left to DNS.
+MAX_NAMES = 1_000
+MAX_NAME_BYTES = 253
+MAX_ADDRESSES = 8

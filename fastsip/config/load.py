@@ -18,6 +18,7 @@ from fastsip.config import secrets, values
 from fastsip.config.errors import ConfigError, Problem, Wrong
 from fastsip.config.language import MAX_LISTENERS, MAX_SHARDS
 from fastsip.config.model import Config, Limits, Listener, Router, Timers
+from fastsip.config.names import read_names
 from fastsip.config.reader import Report, Table
 from fastsip.config.routes import read_policies, read_rules
 from fastsip.config.sets import read_sets
@@ -126,6 +127,7 @@ class _Loader:
             sets=read_sets(self.root, listeners, router.name),
             policies=read_policies(self.root),
             rules=read_rules(self.root, listeners),
+            names=read_names(self.root, listeners),
         )
         keys, secret_file = self._secret(table, Path(router.state_dir), make_secret)
         self.report.raise_if_any()

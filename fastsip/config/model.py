@@ -181,6 +181,14 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     implied: bool  # not in the file: the one set is the only place to go
 
 
+class Name(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of [names]: lower case without final dot, or "*" for every other name.  Addresses are numeric,
+    IPv6 without brackets, with their port; port 0: none given."""
+
+    name: str
+    addresses: tuple[tuple[str, int], ...]
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A whole configuration."""
 
@@ -192,6 +200,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     sets: tuple[DestinationSet, ...]
     policies: tuple[Policy, ...]
     rules: tuple[Rule, ...]
+    names: tuple[Name, ...]
 
     def set_named(self, name: str) -> DestinationSet:
         """The set of that name; KeyError when there is none."""

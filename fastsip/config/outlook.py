@@ -56,6 +56,13 @@ class SetOutlook(msgspec.Struct, frozen=True):
     destinations: tuple[DestinationOutlook, ...]
 
 
+class NameOutlook(msgspec.Struct, frozen=True):
+    """A name of [names], "*" = every other one, and its addresses as text, with their ports where given."""
+
+    name: str
+    addresses: tuple[str, ...]
+
+
 class Outlook(msgspec.Struct, frozen=True):
     """Everything `check` shows.  `rules` are sentences, in the order in which they are tried."""
 
@@ -70,6 +77,7 @@ class Outlook(msgspec.Struct, frozen=True):
     listeners: tuple[ListenerOutlook, ...]
     sets: tuple[SetOutlook, ...]
     rules: tuple[str, ...]
+    names: tuple[NameOutlook, ...]
     warnings: tuple[str, ...]
 
 
@@ -93,6 +101,7 @@ def outlook(config: Config) -> Outlook:
         listeners=listeners,
         sets=tuple(_set(group) for group in config.sets),
         rules=tuple(rule_text(rule) for rule in config.rules),
+        names=tuple(NameOutlook(one.name, tuple(_place_text(*at) for at in one.addresses)) for one in config.names),
         warnings=(
             *_buffer_warnings(listeners),
             *_run_dir_warnings(config),
@@ -155,6 +164,11 @@ def _at_once(group: DestinationSet) -> int:
         return 1
     groups = Counter((one.priority if group.tiers else 0, one.weight == 0) for one in group.destinations)
     return min(max(groups.values(), default=1), group.limit)
+
+
+def _place_text(host: str, port: int) -> str:
+    text = f"[{host}]" if ":" in host else host
+    return f"{text}:{port}" if port else text
 
 
 def _probe_text(probe: Probe | None) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from fastsip.config.errors import Wrong, did_you_mean
-from fastsip.config.language import ALGORITHMS, METHODS
+from fastsip.config.language import ALGORITHMS, MAX_NAME_BYTES, METHODS
 from fastsip.config.model import Reply
 
 Reader = Callable[[object], object]
@@ -272,6 +272,26 @@ def host_port(raw: object) -> str:
         raise Wrong('allowed: "host" or "host:port", IPv6 in brackets')
     port(found[2])
     return raw.lower()
+
+
+def host_name(raw: object) -> str:
+    """A host name, in lower case and without its final dot."""
+    if not isinstance(raw, str) or not _is_host_name(raw) or len(raw.removesuffix(".")) > MAX_NAME_BYTES:
+        raise Wrong(f"allowed: a host name of at most {MAX_NAME_BYTES} letters")
+    return raw.lower().removesuffix(".")
+
+
+def place(raw: object) -> Address:
+    """ADDRESS or ADDRESS:PORT with a numeric address; port 0 when none is given."""
+    allowed = 'allowed: "ADDRESS" or "ADDRESS:PORT" with a numeric address, IPv6 in brackets'
+    found = _HOST_PORT.fullmatch(raw) if isinstance(raw, str) else None
+    if not found:
+        bare = isinstance(raw, str) and _numeric(raw)
+        raise Wrong(allowed, f'did you mean "[{raw}]"?' if bare else "")
+    ip = _numeric(found[1])
+    if ip is None or ip.is_unspecified or (ip.version == 6) != found[1].startswith("["):
+        raise Wrong(allowed)
+    return Address(ip, port(found[2]) if found[2] else 0)
 
 
 def _is_host_name(host: str) -> bool:

@@ -54,6 +54,11 @@ def compile_table(config: Config, registry: Registry, cells: Cells, version: int
     return table.seal()
 
 
+def compile_names(config: Config) -> dict[str, tuple[tuple[str, int], ...]]:
+    """`[names]` as the table of names takes it."""
+    return {one.name: one.addresses for one in config.names}
+
+
 def release_unnamed(cells: Cells, registry: Registry, *configs: Config) -> None:
     """Frees the lines of destinations that none of these configurations names.
 

@@ -107,6 +107,15 @@ def serve(conn: Connection, wire: int, rig: Rig, die_at: int) -> None:
         rig.sent()
         return rig.check()
 
+    def questions() -> list[str]:
+        return [event.name for event in rig.events() if event.kind == "question"]
+
+    def know(name: str, places) -> list[str]:
+        rig.names.put(name, places, 3_600_000, rig.now_ms)
+        rig.name_changed(name)
+        rig.sent()
+        return rig.check()
+
     def take_up() -> list[str]:
         """What was owed is sent by the recovery itself, not only when a timer comes up."""
         owing = sum(len(slot["owes"]) for slot in rig.live())
@@ -123,6 +132,8 @@ def serve(conn: Connection, wire: int, rig: Rig, die_at: int) -> None:
         "check": rig.check,
         "live": rig.live,
         "recover": take_up,
+        "questions": questions,
+        "know": know,
     }
     die_at_store(die_at)
     while True:
@@ -144,6 +155,7 @@ class World:
         self.deaths = 0
         self.complaints: list[str] = []
         self.agents: dict = {}
+        self.names: dict[str, tuple[int, tuple]] = {}  # name -> (ms until it is known, its addresses)
 
     # ------------------------------------------------------------ agents
 
@@ -159,8 +171,14 @@ class World:
         """What the router sent reaches its agents; then, if the router is dead, another one takes over."""
         for message in self.router.sent():
             self.agents[message.to].receive(message)
+        for name in self.router.call("questions") or [] if self.names else []:
+            self.plan(self.names[name][0], lambda name=name: self.answer(name))
         if self.router.status is not None:
             self.take_over()
+
+    def answer(self, name: str) -> None:
+        self.note(self.router.call("know", name, self.names[name][1]))
+        self.deliver()
 
     # ------------------------------------------------------------ the router
 
@@ -233,13 +251,16 @@ class Agent:
 class Caller(Agent):
     """Sends one request and what follows from its answer; repeats like any user agent."""
 
-    def __init__(self, world: World, method: str = "INVITE", cancel_after: int = 0, bye_after: int = 0):
+    def __init__(
+        self, world: World, method: str = "INVITE", cancel_after: int = 0, bye_after: int = 0, route: str = ""
+    ):
         super().__init__(world, ALICE)
         self.cancel_after, self.bye_after = cancel_after, bye_after
+        self.cancels_unheard = False  # after the 100, which says that the INVITE is in the store
         self.answered: set[str] = set()  # methods that something has answered
         self.finals: dict[str, list[Sent]] = {}
         self.final_at = 0  # of its first request
-        self.request = self.make(method, NUMBER, 1, NUMBER)
+        self.request = self.make(method, NUMBER, 1, NUMBER, [("Route", f"<sip:{route};lr>")] if route else [])
 
     def make(self, method: str, uri: str, cseq: int, to: str, headers=()) -> Message:
         return make_request(
@@ -267,7 +288,7 @@ class Caller(Agent):
             self.final_at = self.final_at or self.world.now
         if method != "INVITE":
             return
-        if (message.status > 100 and first) or message.status == 180:
+        if (message.status > 100 and first) or message.status == 180 or self.cancels_unheard:
             self.plan_cancel()
         if 200 <= message.status < 300:
             self.acknowledge(message)

@@ -23,7 +23,7 @@ from itertools import count
 import pytest
 
 from tests.crash.peers import REASON, Callee, Caller, World
-from tests.protocol.script import PARALLEL
+from tests.protocol.script import BOB, PARALLEL
 
 EVERY = os.environ.get("FASTSIP_CRASH") == "all"
 STRIDE = 5
@@ -118,6 +118,32 @@ def challenges_missing(caller, callees) -> list[str]:
     return [] if asked and found == asked else [f"challenges of {asked}, and {final.status} with those of {found}"]
 
 
+def waiting_call(world):
+    """Its next hop is a name that is known after a second."""
+    world.names[NAME] = (1_000, (BOB[0],))
+    caller = Caller(world, route=NAME)
+    return caller, [Callee(world, 0, (100, 180), (500, 200)), Callee(world, 1), Callee(world, 2)], {(200, "bob-1")}
+
+
+def waiting_message(world):
+    world.names[NAME] = (300, (BOB[0],))
+    return Caller(world, "MESSAGE", route=NAME), [Callee(world, 0, (100, 200))], {(200, "bob-1")}
+
+
+def waiting_in_vain(world):
+    """The answer takes longer than anybody waits, deaths included; by then nobody wants it."""
+    world.names[NAME] = (10_000, (BOB[0],))
+    return Caller(world, route=NAME), [Callee(world, 0)], {(500, "")}
+
+
+def cancelled_while_waiting(world):
+    world.names[NAME] = (1_500, (BOB[0],))
+    caller = Caller(world, cancel_after=200, route=NAME)
+    caller.cancels_unheard = True
+    return caller, [Callee(world, 0)], {(487, "")}
+
+
+NAME = "gw.example.net"
 FORK = {"algorithm": PARALLEL}
 TABLES = {
     fork_answered: FORK,
@@ -137,14 +163,20 @@ SCENARIOS = [
     rung_out,
     message_failover,
     *TABLES,
+    waiting_call,
+    waiting_message,
+    waiting_in_vain,
+    cancelled_while_waiting,
 ]
-COMPLETE = [basic_call, late_answer, fork_answered]
-DYING_TWICE = [late_answer, cancelled_call, all_refuse, fork_answered, fork_challenged]
+COMPLETE = [basic_call, late_answer, fork_answered, waiting_call, cancelled_while_waiting]
+DYING_TWICE = [late_answer, cancelled_call, all_refuse, fork_answered, fork_challenged, waiting_call]
 
 
 def wrongs_of(scenario, run_dir, die_at: int, die_again_at: int = -1) -> tuple[list[str], int]:
     """What is wrong when the router dies at these stores, and how often it died."""
-    world = World(run_dir, die_at, die_again_at, policy=POLICY, **TABLES.get(scenario, {}))
+    world = World(
+        run_dir, die_at, die_again_at, policy=POLICY, trusted=["10.0.0.0/24"], **TABLES.get(scenario, {})
+    )
     try:
         caller, callees, wanted = scenario(world)
         caller.start()
@@ -160,6 +192,8 @@ def wrongs_of(scenario, run_dir, die_at: int, die_again_at: int = -1) -> tuple[l
             found += [f"CANCEL got {m.status}" for m in caller.finals.get("CANCEL", []) if m.status != 200]
             if callees[0].reasons != {REASON}:
                 found.append(f"the callee's CANCELs said {callees[0].reasons}")
+        if scenario in (cancelled_while_waiting, waiting_in_vain) and callees[0].asked:
+            found.append("the callee was asked after the caller had its answer")
         if method == "INVITE":
             late = [at - caller.final_at for callee in callees for at in callee.final_at.values()]
             soon = SOON_MS * max(world.deaths, 1)

@@ -3,8 +3,8 @@
     python -m tests.fuzz.shard [--seconds 60] [--seed N]      from seed N on
 
 Calls come in, some of their messages damaged; callees answer what reaches them,
-sometimes damaged, too; odd messages come from anywhere; the clock moves on.  The store must stay consistent, and
-empty again when all clocks have run out.  A finding is a file with the command that plays
+sometimes damaged, too; odd messages come from anywhere; names become known; the clock moves on.  The store must
+stay consistent, and empty again when all clocks have run out.  A finding is a file with the command that plays
 its seed again; after a crash, too (see run.py).
 Run it with the sanitizer build to see reads and writes out of bounds.
 """
@@ -26,6 +26,8 @@ from tests.protocol.script import ALICE, BOB, NUMBER, make_table
 
 POLICY = {"on": [500, "4xx", "timeout", "ring", "transport"], "timeout_ms": 1500, "ring_ms": 4000, "budget_ms": 20_000}
 METHODS = ("INVITE", "INVITE", "INVITE", "MESSAGE", "OPTIONS", "REGISTER", "PUBLISH", "FOO")
+NAMES = ("gw.example.net", "pbx.example.org")
+ROUTES = ([], [], *([("Route", f"<sip:{name};lr>")] for name in (*NAMES, f"{NAMES[0]}.", "10.0.1.3:5070", "a..b")))
 CODES = (100, 180, 183, 200, 200, 302, 401, 404, 408, 482, 486, 487, 500, 503, 603, 699)
 SEEDS = seeds()
 DAMAGED = 0.3           # of all messages
@@ -38,7 +40,7 @@ class Round:
 
     def __init__(self, seed: int, run_dir: str):
         self.rng = random.Random(seed)
-        table, cells = make_table(policy=POLICY, backup=2, dialog_rule=seed % 2 == 0)
+        table, cells = make_table(policy=POLICY, backup=2, dialog_rule=seed % 2 == 0, trusted=[f"{ALICE[0]}/32"])
         self.rig = Rig(run_dir, table, cells, 64)
         self.sent: list[bytes] = []         # by the caller
         self.seen: list[tuple[bytes, tuple]] = []   # by the callees
@@ -62,7 +64,8 @@ class Round:
         request = make_request(
             self.rng.choice(METHODS), uri, via=f"SIP/2.0/UDP {ALICE[0]}:{ALICE[1]};branch=z9hG4bK{number};rport",
             sender=f"<sip:alice@example.net>;tag={number}", recipient=f"<{uri}>", call_id=f"{number}@alice", cseq=1,
-            headers=[("Contact", f"<sip:alice@{ALICE[0]}:{ALICE[1]}>")], body=self.rng.randbytes(40),
+            headers=[("Contact", f"<sip:alice@{ALICE[0]}:{ALICE[1]}>"), *self.rng.choice(ROUTES)],
+            body=self.rng.randbytes(40),
         )  # fmt: skip
         self.sent.append(request.to_bytes())
         self.put(self.sent[-1], ALICE)
@@ -92,14 +95,26 @@ class Round:
             status = self.rng.choice(CODES)
             self.put(make_response(request, status, to_tag="b" if status > 100 else "").to_bytes(), bob)
 
+    def resolve(self) -> None:
+        """DNS says something of a name, or only seems to."""
+        name, now = self.rng.choice(NAMES), self.rig.now_ms
+        if self.rng.random() < 0.3:
+            self.rig.names.deny(name, self.rng.choice((0, 5_000)), now)
+        elif self.rng.random() < 0.8:
+            self.rig.names.put(name, self.rng.sample(BOB, 3), self.rng.choice((0, 5_000)), now)
+        self.rig.name_changed(self.rng.choice((name, "")))
+        self.collect()
+
     def step(self) -> None:
         choice = self.rng.random()
         if choice < 0.3:
             self.call()
         elif choice < 0.5:
             self.follow_up()
-        elif choice < 0.85:
+        elif choice < 0.8:
             self.answer()
+        elif choice < 0.85:
+            self.resolve()
         elif choice < 0.9:
             self.put(self.rng.choice(SEEDS), self.rng.choice((ALICE, BOB[0])))
         elif choice < 0.91:

@@ -135,6 +135,21 @@ class Stage:
         self.rig.receive(message if isinstance(message, bytes) else message.to_bytes(), source, listener)
         self.collect()
 
+    # ------------------------------------------------------------ names
+
+    def questions(self) -> list[str]:
+        """Names that the control plane was asked for since the last call."""
+        return [event.name for event in self.rig.events() if event.kind == "question"]
+
+    def know(self, name: str, *places: Address, ttl_ms: int = 60_000) -> None:
+        """The control plane has the addresses of that name, none: it does not exist; the shard is told."""
+        if places:
+            self.rig.names.put(name, places, ttl_ms, self.now)
+        else:
+            self.rig.names.deny(name, ttl_ms, self.now)
+        self.rig.name_changed(name)
+        self.collect()
+
     # ------------------------------------------------------------ expecting
 
     def take(self, wanted: Callable[[Sent], bool]) -> list[Sent]:

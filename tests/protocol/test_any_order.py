@@ -1,7 +1,7 @@
 """Whatever comes in whatever order: the store stays sound, and each caller gets one answer at most.
 
 Random scripts over the same stage: requests, repetitions, CANCELs, responses of
-any branch at any time, refusing addresses, restarts on the same store.
+any branch at any time, names that become known, refusing addresses, restarts on the same store.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.protocol.script import ALICE, BOB, PARALLEL, WHOLE, Request, Stage
 
+NAME = "gw.example.net"
 STATUSES = (100, 180, 183, 200, 302, 401, 404, 408, 482, 486, 487, 500, 503, 603)
 DELAYS = (0, 9, 500, 1_000, 2_020, 5_000, 33_000)
 
@@ -41,11 +42,12 @@ TABLES = st.sampled_from(
     ]
 )
 ACTIONS = st.one_of(
-    st.tuples(st.sampled_from(["invite", "message", "restart"])),
+    st.tuples(st.sampled_from(["invite", "message", "invite_by_name", "message_by_name", "restart"])),
     st.tuples(st.sampled_from(["again", "cancel", "ack", "repeat"]), st.integers(0, 5)),
     st.tuples(st.just("reply"), st.integers(0, 5), st.sampled_from(STATUSES)),
     st.tuples(st.just("advance"), st.sampled_from(DELAYS)),
     st.tuples(st.just("refuse"), st.integers(0, 2), st.sampled_from(["refused", "too_big", "lost", "sent"])),
+    st.tuples(st.just("know"), st.integers(0, 3)),
 )
 
 
@@ -53,7 +55,7 @@ class Walk:
     """A stage, what its agents have seen, and what may be done next."""
 
     def __init__(self, run_dir: Path, policy: dict, table: dict):
-        self.parts = {"policy": policy, **table}
+        self.parts = {"policy": policy, "trusted": ["10.0.0.0/24"], **table}
         self.run_dir = run_dir
         self.stage = Stage(run_dir, **self.parts)
         self.calls: list[Request] = []
@@ -69,15 +71,25 @@ class Walk:
         getattr(self, name)(*arguments)
         self.collect()
 
-    def send(self, method: str) -> None:
+    def send(self, method: str, **parts) -> None:
         self.started.append(self.stage.now)
-        self.calls.append(self.stage.send(method))
+        self.calls.append(self.stage.send(method, **parts))
 
     def invite(self) -> None:
         self.send("INVITE")
 
     def message(self) -> None:
         self.send("MESSAGE")
+
+    def invite_by_name(self) -> None:
+        self.send("INVITE", headers=[("Route", f"<sip:{NAME};lr>")])
+
+    def message_by_name(self) -> None:
+        self.send("MESSAGE", headers=[("Route", f"<sip:{NAME};lr>")])
+
+    def know(self, number: int) -> None:
+        """The name has so many addresses, 0 = it does not exist."""
+        self.stage.know(NAME, *BOB[:number], ttl_ms=1_000)
 
     def restart(self) -> None:
         """A planned one: all that was begun is finished; the wire has forgotten its rules."""
@@ -88,9 +100,13 @@ class Walk:
             call.stage = self.stage
 
     def again(self, number: int) -> None:
-        """Not later than Timer B or F lets a user agent do it: then it would be a new request."""
+        """Not later than Timer B or F lets a user agent do it: then it would be a new request.
+
+        Nor after a refusal for its name's sake, which needs no state: what is known of names changes.
+        """
         for call in self.calls[number : number + 1]:
-            if self.stage.now < self.started[number] + WHOLE:
+            refused = call.message.lines("Route") and max(self.upstream(call), default=0) >= 300
+            if self.stage.now < self.started[number] + WHOLE and not refused:
                 call.again()
 
     def cancel(self, number: int) -> None:

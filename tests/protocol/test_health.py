@@ -182,3 +182,11 @@ def test_failover_and_exhausted_events(make_stage):
         stage.reply(stage.expect_request(bob, "INVITE"), 500)
     found = [(event.kind, event.destination_id, event.status, event.call_id) for event in stage.rig.events()]
     assert found == [("failover", 1, 500, call.message.call_id), ("exhausted", 2, 500, call.message.call_id)]
+
+
+@pytest.mark.parametrize("length, kept", [(256, 256), (257, 256)])
+def test_a_long_call_id_is_cut_in_events(make_stage, length, kept):
+    stage = make_stage(policy={"on": [500], "mark": "none"}, destinations=2)
+    stage.invite(call_id="x" * length)
+    stage.reply(stage.expect_request(BOB[0], "INVITE"), 500)
+    assert [event.call_id for event in stage.rig.events()] == ["x" * kept]

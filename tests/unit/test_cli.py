@@ -65,6 +65,19 @@ def test_check_shows_what_will_happen(kernels):
     assert lines[-1] == "rule 1     calls: everything -> set media, failure next-media"
 
 
+def test_check_shows_names(kernels, tmp_path):
+    path = tmp_path / "names.toml"
+    names = '[names]\n"pbx.test" = ["127.0.0.9:5080", "[::1]:5070", "[::1]"]\n"*" = "127.0.0.1"\n'
+    path.write_text(Path(EXAMPLE).read_text() + '[[listen]]\nuri = "udp:[::1]:5060"\n' + names)
+    lines = invoke("check", str(path)).stdout.splitlines()
+    assert lines[-2:] == [
+        "name       pbx.test: 127.0.0.9:5080, [::1]:5070, [::1]",
+        "name       every other name, DNS is not asked: 127.0.0.1",
+    ]
+    found = json.loads(invoke("check", "--json", str(path)).stdout)
+    assert found["names"][1] == {"name": "*", "addresses": ["127.0.0.1"]}
+
+
 def test_check_json_is_one_object(kernels):
     result = invoke("check", "--json", EXAMPLE)
     found = json.loads(result.stdout)

@@ -5,10 +5,12 @@ import pytest
 from fastsip._core import policies, rules
 from fastsip._core.cells import Cells
 from fastsip._core.chooser import Chooser
+from fastsip._core.names import Names
 from fastsip.config import load_text
 from fastsip.dispatcher.registry import Registry
 from fastsip.routing import compile as compiling
 from fastsip.routing.compile import (
+    compile_names,
     compile_table,
     header_fields,
     policy_fields,
@@ -302,3 +304,12 @@ def test_keys_differ_by_purpose_and_by_secret():
     keys = {purpose_key(secret, purpose) for secret in secrets for purpose in purposes}
     assert len(keys) == 4 and {len(key) for key in keys} == {16}
     assert purpose_key(b"a" * 16, "branch") == purpose_key(b"a" * 16, "branch")
+
+
+def test_names_arrive_as_they_were_written():
+    listen = '[[listen]]\nuri = "udp:192.0.2.1:5060"\n[set.media]\ndestinations = ["sip:192.0.2.21"]\n'
+    text = listen + '[names]\n"PBX.test" = ["192.0.2.9:5080", "192.0.2.10"]\n"*" = "192.0.2.11"\n'
+    names = Names()
+    names.set_static(compile_names(load_text(text, "test.toml", make_secret=False)))
+    assert names.known("pbx.test") == ("static", [("192.0.2.9", 5080), ("192.0.2.10", 0)], 0)
+    assert names.find("any.test", 0) == (("192.0.2.11", 0), False)

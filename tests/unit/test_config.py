@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from fastsip.config import Condition, ConfigError, HeaderEdits, Reply, load, load_text
+from fastsip.config import Condition, ConfigError, HeaderEdits, Reply, language, load, load_text
 from fastsip.config.headers import pieces
 from fastsip.config.secrets import derive_key
 from tests.unit.config_text import LISTEN, SET, SMALL, only_problem, read
@@ -377,3 +377,26 @@ def test_directories_of_root_and_of_a_plain_user(tmp_path, monkeypatch):
 def test_relative_directories_count_from_the_file(tmp_path):
     config = load_text(SMALL + '[router]\nrun_dir = "run"\n', str(tmp_path / "c.toml"), make_secret=False)
     assert config.router.run_dir == str(tmp_path / "run")
+
+
+# ---------------------------------------------------------------- names
+
+
+def test_names_in_the_order_of_the_file():
+    text = SMALL + '[[listen]]\nuri = "udp:[2001:db8::2]:5060"\n'
+    text += '[names]\n"PBX.example.net." = ["192.0.2.9:5080", "[2001:db8::9]", "[2001:DB8::a]:5070"]\n'
+    text += '"*" = "192.0.2.8"\n'
+    first, other = read(text).names
+    assert first.name == "pbx.example.net"
+    assert first.addresses == (("192.0.2.9", 5080), ("2001:db8::9", 0), ("2001:db8::a", 5070))
+    assert (other.name, other.addresses) == ("*", (("192.0.2.8", 0),))
+    assert read(SMALL).names == ()
+
+
+def test_as_many_names_and_addresses_as_there_may_be():
+    many = "".join(f'"n{number}.x" = "192.0.2.9"\n' for number in range(language.MAX_NAMES - 1))
+    longest = "a." * 126 + "b"
+    assert len(longest) == language.MAX_NAME_BYTES
+    full = f'"{longest}." = {[f"192.0.2.{number}" for number in range(language.MAX_ADDRESSES)]}\n'
+    found = read(SMALL + "[names]\n" + many + full).names
+    assert (len(found), found[-1].name, len(found[-1].addresses)) == (1_000, longest, 8)

@@ -44,6 +44,34 @@ ONE_PROBLEM = {
         "set.media.destinations[1]",
         "loopback",
     ),
+    "names as text": ('names = "a.b"\n' + SMALL, "names", "allowed: a table, [names]"),
+    "name without quotes": (SMALL + '[names]\npbx.example.net = "192.0.2.9"\n', "names.pbx", "stands in quotes"),
+    "address as a name": (
+        SMALL + '[names]\n"192.0.2.9" = "192.0.2.9"\n',
+        'names."192.0.2.9"',
+        'a host name of at most 253 letters, or "*" for every other name',
+    ),
+    "long name": (SMALL + f'[names]\n"{"a" * 252}.b" = "192.0.2.9"\n', f'names."{"a" * 252}.b"', "at most 253"),
+    "a name twice": (
+        SMALL + '[names]\n"a.b" = "192.0.2.9"\n"A.B." = "192.0.2.9"\n',
+        'names."A.B."',
+        '"a.b" twice; allowed: once',
+    ),
+    "no addresses": (SMALL + '[names]\n"a.b" = []\n', 'names."a.b"', "an empty list; allowed: 1 to 8 addresses"),
+    "nine addresses": (SMALL + f'[names]\n"a.b" = {["192.0.2.9"] * 9}\n', 'names."a.b"', "9 addresses"),
+    "a name for a name": (SMALL + '[names]\n"a.b" = ["192.0.2.9", "c.d"]\n', 'names."a.b"[2]', "numeric address"),
+    "bare IPv6": (SMALL + '[names]\n"a.b" = "2001:db8::1"\n', 'names."a.b"', 'did you mean "[2001:db8::1]"?'),
+    "port 0": (SMALL + '[names]\n"a.b" = "192.0.2.9:0"\n', 'names."a.b"', "ports 1 to 65535"),
+    "family without listener": (
+        SMALL + '[names]\n"*" = ["192.0.2.9", "[2001:db8::1]:5080"]\n',
+        'names."*"[2]',
+        "no [[listen]] has an IPv6 address",
+    ),
+    "too many names": (
+        SMALL + "[names]\n" + "".join(f'"n{n}.x" = "192.0.2.9"\n' for n in range(1_001)),
+        "names",
+        "1001 names; allowed: at most 1000",
+    ),
     "key missing": (SMALL + 'algorithm = "key"\n', "set.media", "`key` is missing"),
     "key not used": (SMALL + 'key = "X-A"\n', "set.media.key", 'only with algorithm = "key"'),
     "no destinations": (LISTEN + "[set.media]\n", "set.media", "`destinations` is missing"),
@@ -261,7 +289,6 @@ def test_one_problem(case):
 
 LATER_EXAMPLES = {
     "source": '[[source]]\nkind = "list"\n',
-    "names": '[names]\n"*" = ["192.0.2.1"]\n',
     "table": "[table.bans]\nexpire = '300s'\n",
     "api": "[api]\nlisten = '127.0.0.1:8060'\n",
     "router.routes": "[router]\nroutes = 'routes.py'\n",

@@ -54,7 +54,7 @@ def uncommented():
     """The example with every commented key switched on, where two cannot stand together the first."""
     lines = []
     for line in TEXT.splitlines():
-        if re.match(r"#(\[|[a-z_0-9]+ =)", line) and not line.startswith(
+        if re.match(r"#(\[|\"|[a-z_0-9]+ =)", line) and not line.startswith(
             ("#reply", "#forward", "#key", "#secret", "#then", "#in_dialog_failure")
         ):
             line = line[1:]
@@ -68,6 +68,14 @@ def test_commented_keys_are_right_as_they_stand(tmp_path):
     config = load_text(text, str(tmp_path / "all.toml"), make_secret=False)
     assert config.set_named("media").destinations[0].probe.accept == (*range(200, 300), 404, 480)
     assert {condition.key for condition in config.rules[0].conditions} == set(KEYS["when"]) - {"not"}
+
+
+def test_the_names_that_it_shows(tmp_path):
+    shown = load_text(uncommented(), str(tmp_path / "all.toml"), make_secret=False)
+    assert {one.name: one.addresses for one in shown.names} == {
+        "pbx.example.net": (("10.0.0.9", 5080), ("10.0.0.10", 0)),
+        "*": (("10.0.0.9", 0),),
+    }
 
 
 SAME_AS_DEFAULT = {

@@ -1,0 +1,206 @@
+"""Requests that wait for the address of their next hop (wire section 7).
+
+A request of which a name is not known is stored as it was received, in the
+`kept` block of its server transaction, and the name is asked for.  When there
+is an answer the request is routed again from the start, as if it came now, on
+the transaction that it has: its first branch ends the wait, and so does what
+would have refused it.  After NAME_WAIT_MS the search fails as nothing could be
+tried (`unavailable`).  A CANCEL ends it at once.  The store says all of this:
+after a restart each waiting request is routed again, and asks again.
+
+What has no transaction, the ACK of a 2xx above all, waits in a list of bounded
+size and is received again when its name is known.
+
+Until its first branch is committed nothing but `unavailable` is read of what
+the identity says of rule, set and policy, so that each look at the rules may
+write these anew.
+
+Must never: route (proxy does).  Called by proxy, search, recovery, commands.
+"""
+
+from libc.string cimport memcpy, memmove, memset
+
+from fastsip._core.core cimport (HELD_BYTES, MOST_HELD, MOST_PARKED, N_NAMES_FAILED, N_PARKED, N_PARKED_DROPPED,
+                                 N_TRANSPORT_FAILURES, arm_slot, count, find_listener_index, find_policy, held_t,
+                                 parked_t, waiting_t)
+from fastsip._core.names cimport hash_name
+from fastsip._core.parser cimport first_of, parse_message, parse_routing
+from fastsip._core.refusals cimport refuse_unavailable
+from fastsip._core.replies cimport reply_t
+from fastsip._core.routing cimport ask_name
+from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, begin_block, block_at, commit, end_block, record_of,
+                                  slot_at, slot_t, word_generation, word_kind, word_owes, word_state)
+from fastsip._core.types cimport E_FULL, H_VIA, OK, policy_t
+from fastsip._core.upstream cimport end_silently, send_reply
+
+cdef enum:
+    NAME_WAIT_MS = 2000
+
+
+# ---------------------------------------------------------------- searches
+
+cdef bint still_waits(core_t *core, const parked_t *parked) noexcept nogil:
+    cdef const slot_t *slot = slot_at(core.store, parked.ref)
+    return word_generation(slot.commit) == parked.generation and is_parked(record_of(slot))
+
+
+cdef bint has_room(core_t *core) noexcept nogil:
+    """Those that were answered meanwhile leave the list only when their room is wanted."""
+    cdef waiting_t *waiting = core.waiting
+    cdef uint32_t i
+    cdef uint32_t n = 0
+    if waiting.parked_count < MOST_PARKED:
+        return True
+    for i in range(waiting.parked_count):
+        if still_waits(core, &waiting.parked[i]):
+            waiting.parked[n] = waiting.parked[i]
+            n += 1
+    waiting.parked_count = n
+    return n < MOST_PARKED
+
+
+cdef int keep_request(core_t *core, uint32_t ref, const message_t *m, uint32_t listener, const addr_t *source,
+                      block_t *block) noexcept nogil:
+    cdef parked_head_t head
+    cdef char *at = begin_block(core.store, ref, sizeof(parked_head_t) + m.len, block)
+    if at == NULL:
+        return E_FULL
+    memset(&head, 0, sizeof(head))
+    head.source = source[0]
+    head.listener_id = core.table.listeners[listener].id
+    memcpy(at, &head, sizeof(head))
+    memcpy(at + sizeof(head), m.buf, m.len)
+    end_block()
+    return OK
+
+
+cdef int park_search(core_t *core, uint32_t ref, int kind, int state, const message_t *m, uint32_t listener,
+                     const addr_t *source, const hop_t *hop) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef parked_t *parked
+    cdef record_t record
+    if not has_room(core):
+        count(core, N_PARKED_DROPPED)
+        return E_FULL
+    if word_kind(slot.commit) == KIND_FREE:
+        memset(&record, 0, sizeof(record))
+        if keep_request(core, ref, m, listener, source, &record.server.kept) < 0:
+            return E_FULL
+        record.server.expire_ms = core.now_ms + NAME_WAIT_MS
+        commit(core.store, ref, kind, state, 0, &record)
+        arm_slot(core, ref, kind, &record)
+        count(core, N_PARKED)
+    core.resumed.waits = True
+    parked = &core.waiting.parked[core.waiting.parked_count]
+    core.waiting.parked_count += 1
+    parked.name = hash_name(core.names, hop.name.at, hop.name.len)
+    parked.ref = ref
+    parked.generation = word_generation(slot.commit)
+    ask_name(core, &hop.name)
+    return OK
+
+
+cdef block_t leave_parking(record_t *record) noexcept nogil:
+    cdef block_t spent
+    spent.unit = spent.len = 0
+    if is_parked(record):
+        spent = record.server.kept
+        record.server.kept.len = 0
+        record.server.expire_ms = 0
+    return spent
+
+
+cdef int read_parked(core_t *core, uint32_t ref, message_t *m, addr_t *source) noexcept nogil:
+    cdef const block_t *block = &record_of(slot_at(core.store, ref)).server.kept
+    cdef const char *at = block_at(core.store, ref, block.unit)
+    cdef parked_head_t head
+    cdef int code
+    memcpy(&head, at, sizeof(head))
+    source[0] = head.source
+    code = parse_message(at + sizeof(head), block.len - <uint32_t>sizeof(head), m)
+    if code == OK:
+        code = parse_routing(m)
+    return find_listener_index(core.table, head.listener_id) if code == OK else code
+
+
+cdef void answer_parked(core_t *core, uint32_t ref, int status, const text_t *reason,
+                        const text_t *headers) noexcept nogil:
+    cdef addr_t source
+    cdef reply_t reply
+    if read_parked(core, ref, &core.stored, &source) < 0:
+        end_silently(core, ref)         # its listener is gone: nobody can be told
+        return
+    memset(&reply, 0, sizeof(reply))
+    reply.status = status
+    if reason != NULL:
+        reply.reason = reason[0]
+    if headers != NULL:
+        reply.headers = headers[0]
+    send_reply(core, ref, &core.stored, first_of(&core.stored, H_VIA), &source, &reply)
+
+
+cdef void settle_parked(core_t *core, uint32_t ref) noexcept nogil:
+    """It has a branch, it waits on, it was refused; or it went on without state, when a store was full."""
+    cdef int status = core.resumed.status
+    if not is_parked(record_of(slot_at(core.store, ref))):
+        return
+    if status:
+        answer_parked(core, ref, status, &core.resumed.reason, &core.resumed.headers)
+    elif not core.resumed.waits:
+        end_silently(core, ref)
+
+
+cdef void expire_parked(core_t *core, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef const record_t *record = record_of(slot)
+    cdef policy_t policy
+    cdef addr_t source
+    cdef int listener
+    cdef int index = find_policy(core.table, slot.identity.server.policy.policy_id)
+    if core.now_ms < record.server.expire_ms:
+        arm_slot(core, ref, word_kind(slot.commit), record)
+        return
+    count(core, N_NAMES_FAILED)
+    count(core, N_TRANSPORT_FAILURES)
+    policy = core.table.policies[max(index, 0)]
+    policy.copy = slot.identity.server.policy
+    listener = read_parked(core, ref, &core.stored, &source)
+    begin_resumption(core, ref)
+    if listener >= 0:
+        refuse_unavailable(core, &core.stored, &policy, listener, &source)
+    core.resumed.ref = NO_SLOT
+    settle_parked(core, ref)
+
+
+cdef void renew_parked(core_t *core, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record = record_of(slot)[0]
+    record.server.expire_ms = core.now_ms + NAME_WAIT_MS
+    commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+    arm_slot(core, ref, word_kind(slot.commit), &record)
+
+
+# ---------------------------------------------------------------- what has no transaction
+
+cdef void hold_request(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+                       const hop_t *hop) noexcept nogil:
+    """memmove: what is received again may be held again, in the place where it stands."""
+    cdef held_t *held = NULL
+    cdef uint32_t i
+    for i in range(MOST_HELD):
+        if core.waiting.held[i].name and core.now_ms >= core.waiting.held[i].until_ms:
+            core.waiting.held[i].name = 0
+            count(core, N_PARKED_DROPPED)
+        if core.waiting.held[i].name == 0:
+            held = &core.waiting.held[i]
+    if held == NULL or m.len > HELD_BYTES:
+        count(core, N_PARKED_DROPPED)
+        return
+    held.name = hash_name(core.names, hop.name.at, hop.name.len)
+    held.until_ms = core.now_ms + NAME_WAIT_MS
+    held.source = source[0]
+    held.listener = listener
+    held.len = m.len
+    ask_name(core, &hop.name)
+    memmove(held.message, m.buf, m.len)
+    count(core, N_PARKED)

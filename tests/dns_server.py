@@ -1,0 +1,124 @@
+"""A small DNS server for tests: A and AAAA answers, late ones, failures, silence.
+
+    async with DnsServer() as dns:
+        dns.zone["gw.test"] = Host(a=["127.0.0.1"], ttl=60)
+        environ["FASTSIP_NAMESERVERS"] = dns.text
+
+What is not in the zone does not exist.  `asked` lists the questions as (name, "A" | "AAAA"); c-ares repeats
+what is not answered, and asks a failing server twice.  RFC 1035 sections 3.2 and 4.1; no compression is read.
+"""
+
+import asyncio
+import ipaddress
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+A, CNAME, AAAA = 1, 5, 28
+KINDS = {A: "A", AAAA: "AAAA"}
+NO_ERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
+RESPONSE = 0x8180  # with recursion, as a resolver answers
+WAIT_LIMIT_S = 20
+
+
+@dataclass
+class Host:
+    """What the server knows of a name.  `silent` and `failing` name types, "A" or "AAAA"."""
+
+    a: list[str] = field(default_factory=list)
+    aaaa: list[str] = field(default_factory=list)
+    ttl: int = 60
+    cname: tuple[str, int] | None = None  # the addresses are those of this name; its TTL
+    delay_s: dict[str, float] = field(default_factory=dict)  # by type
+    silent: tuple[str, ...] = ()
+    failing: tuple[str, ...] = ()
+
+    def addresses(self, kind: int) -> list[str]:
+        return self.a if kind == A else self.aaaa
+
+
+def wire_name(name: str) -> bytes:
+    labels = [label.encode() for label in name.split(".")]
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+
+
+def record(name: str, kind: int, ttl: int, content: bytes) -> bytes:
+    return wire_name(name) + struct.pack(">HHIH", kind, 1, ttl, len(content)) + content
+
+
+def read_question(query: bytes) -> tuple[str, int, bytes]:
+    """Name in lower case, type, and the question section as it stands."""
+    at, labels = 12, []
+    while query[at]:
+        labels.append(query[at + 1 : at + 1 + query[at]].decode())
+        at += 1 + query[at]
+    return ".".join(labels).lower(), int.from_bytes(query[at + 1 : at + 3], "big"), query[12 : at + 5]
+
+
+class DnsServer(asyncio.DatagramProtocol):
+    def __init__(self, port: int = 0):
+        self.port = port
+        self.zone: dict[str, Host] = {}
+        self.asked: list[tuple[str, str]] = []
+        self._changed = asyncio.Condition()
+        self._tasks: set[asyncio.Task] = set()
+
+    @property
+    def text(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> "DnsServer":
+        loop = asyncio.get_running_loop()
+        self.transport, _ = await loop.create_datagram_endpoint(
+            lambda: self, local_addr=("127.0.0.1", self.port)
+        )
+        self.port = self.transport.get_extra_info("sockname")[1]
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        self.transport.close()
+        for task in self._tasks:
+            task.cancel()
+
+    def count(self, name: str, kind: str = "A") -> int:
+        return self.asked.count((name, kind))
+
+    async def wait_for(self, found: Callable[[], bool]) -> None:
+        """Until the questions so far satisfy `found`."""
+        async with self._changed:
+            await asyncio.wait_for(self._changed.wait_for(found), WAIT_LIMIT_S)
+
+    def datagram_received(self, query: bytes, source) -> None:
+        task = asyncio.ensure_future(self._answer(query, source))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, query: bytes, source) -> None:
+        name, kind, question = read_question(query)
+        word = KINDS[kind]
+        async with self._changed:
+            self.asked.append((name, word))
+            self._changed.notify_all()
+        host = self.zone.get(name)
+        if host and word in host.silent:
+            return
+        if host and word in host.delay_s:
+            await asyncio.sleep(host.delay_s[word])
+        code, records = self._found(name, kind, host)
+        head = query[:2] + struct.pack(">HHHHH", RESPONSE | code, 1, len(records), 0, 0)
+        if not self.transport.is_closing():
+            self.transport.sendto(head + question + b"".join(records), source)
+
+    def _found(self, name: str, kind: int, host: Host | None) -> tuple[int, list[bytes]]:
+        if host is None:
+            return NXDOMAIN, []
+        if KINDS[kind] in host.failing:
+            return SERVFAIL, []
+        records = []
+        if host.cname:
+            alias, ttl = host.cname
+            records.append(record(name, CNAME, ttl, wire_name(alias)))
+            name = alias
+        for text in host.addresses(kind):
+            records.append(record(name, kind, host.ttl, ipaddress.ip_address(text).packed))
+        return NO_ERROR, records

@@ -1,0 +1,235 @@
+"""The table of names: what a shard finds, what goes when it is full, two threads at once."""
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastsip import resolver
+from fastsip._core.names import Names, plain_name
+from fastsip._core.store_doors import look_without_gil, write_without_gil
+from fastsip.config import language
+
+ONE, TWO, SIX = ("192.0.2.1", 0), ("192.0.2.2", 5080), ("2001:db8::1", 0)
+MOST_NAMES, MOST_ADDRESSES, NAME_BYTES = 4096, 8, 253
+
+
+def names_with(*addresses, name="a.example.net", ttl_ms=1_000):
+    names = Names()
+    names.put(name, addresses, ttl_ms, 0)
+    return names
+
+
+def test_a_name_that_nobody_told_must_be_asked_for():
+    assert Names().find("a.example.net", 0) == ("unresolved", False)
+
+
+def test_it_is_found_whatever_its_case_and_with_a_final_dot():
+    names = names_with(ONE, name="A.Example.NET.")
+    for spelling in ("a.example.net", "A.EXAMPLE.net", "a.example.net."):
+        assert names.find(spelling, 0) == (ONE, False)
+    assert len({names.hash(spelling) for spelling in ("a.example.net", "A.EXAMPLE.net", "a.example.net.")}) == 1
+    assert names.find("b.example.net", 0) == ("unresolved", False)
+    assert plain_name("A.b.") == "a.b"
+
+
+def test_an_answer_is_used_when_its_time_is_over_and_wants_to_be_asked_for():
+    names = names_with(ONE)
+    assert names.find("a.example.net", 999) == (ONE, False)
+    assert names.find("a.example.net", 1_000) == (ONE, True)
+    assert names.keep("a.example.net", 500, 1_200)
+    assert names.find("a.example.net", 1_699) == (ONE, False)
+    assert names.find("a.example.net", 1_700) == (ONE, True)
+
+
+def test_what_does_not_exist_is_believed_until_its_time_is_over():
+    names = Names()
+    names.deny("a.example.net", 1_000, 0)
+    assert names.find("a.example.net", 999) == ("none", False)
+    assert names.find("a.example.net", 1_000) == ("unresolved", False)
+    assert not names.keep("a.example.net", 500, 1_000)
+    assert not names.keep("b.example.net", 500, 1_000)
+    assert names.find("a.example.net", 1_000) == ("unresolved", False)
+
+
+def test_an_answer_replaces_the_last_one():
+    names = names_with(ONE)
+    names.put("a.example.net", [TWO], 1_000, 0)
+    assert names.find("a.example.net", 0) == (TWO, False)
+    names.deny("a.example.net", 1_000, 0)
+    assert names.find("a.example.net", 0) == ("none", False)
+    assert len(names) == 1
+
+
+def test_only_families_that_can_be_reached():
+    names = names_with(ONE, SIX)
+    for key in range(20):
+        assert names.find("a.example.net", 0, key, (4,)) == (ONE, False)
+        assert names.find("a.example.net", 0, key, (6,)) == (SIX, False)
+    assert names_with(SIX).find("a.example.net", 0, 0, (4,)) == ("none", False)
+
+
+def test_all_addresses_get_their_share():
+    places = [(f"192.0.2.{n}", 0) for n in range(MOST_ADDRESSES)]
+    names = names_with(*places)
+    found = [names.find("a.example.net", 0, key * 0x9E3779B97F4A7C15 % 2**64)[0] for key in range(8_000)]
+    shares = [found.count(place) for place in places]
+    assert min(shares) > 800 and max(shares) < 1_200
+
+
+@given(st.permutations([ONE, TWO, SIX]), st.integers(0, 2**64 - 1))
+def test_the_order_of_an_answer_does_not_matter(order, key):
+    expected = names_with(ONE, TWO, SIX).find("a.example.net", 0, key)
+    assert names_with(*order).find("a.example.net", 0, key) == expected
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_an_address_that_goes_moves_only_its_own_calls(key):
+    before = names_with(ONE, TWO, SIX).find("a.example.net", 0, key)[0]
+    after = names_with(ONE, TWO).find("a.example.net", 0, key)[0]
+    assert before in (after, SIX)
+
+
+# ---------------------------------------------------------------- of the configuration
+
+
+def test_static_names_come_before_dns():
+    names = names_with(ONE)
+    names.set_static({"a.example.net": [TWO]})
+    names.put("a.example.net", [ONE], 1_000, 0)
+    names.deny("A.example.net.", 1_000, 0)
+    assert names.find("a.example.net", 10**12) == (TWO, False)
+    assert names.known("a.example.net") == ("static", [TWO], 0)
+
+
+def test_a_reload_replaces_all_static_names_and_leaves_the_others():
+    names = names_with(ONE, name="dns.example.net")
+    names.set_static({"old.example.net": [TWO], "both.example.net": [TWO]})
+    names.set_static({"both.example.net": [ONE], "new.example.net": [ONE, TWO]})
+    assert names.find("old.example.net", 0) == ("unresolved", False)
+    assert names.known("old.example.net") is None
+    assert names.known("both.example.net") == ("static", [ONE], 0)
+    assert names.known("new.example.net") == ("static", [ONE, TWO], 0)
+    assert names.known("dns.example.net") == ("known", [ONE], 1_000)
+    assert len(names) == 3
+
+
+def test_the_star_stands_for_every_other_name():
+    names = names_with(ONE, name="dns.example.net")
+    names.set_static({"*": [TWO], "a.example.net": [ONE]})
+    names.put("late.example.net", [ONE], 1_000, 0)
+    assert names.find("a.example.net", 0) == (ONE, False)
+    assert [names.find(name, 0) for name in ("dns.example.net", "late.example.net", "x")] == [(TWO, False)] * 3
+    assert names.known("*") == ("static", [TWO], 0)
+    names.set_static({})
+    assert names.find("x", 0) == ("unresolved", False)
+    assert names.known("*") is None and len(names) == 0
+
+
+# ---------------------------------------------------------------- bounds
+
+
+def test_when_it_is_full_the_one_goes_that_was_not_used_for_longest():
+    names = Names()
+    names.set_static({"fixed.example.net": [ONE]})
+    for n in range(MOST_NAMES - 1):
+        names.put(f"n{n}.example.net", [ONE], 10**9, n)
+    assert len(names) == MOST_NAMES
+    assert names.find("n0.example.net", 10_000) == (ONE, False)
+    names.put("more.example.net", [TWO], 10**9, 10_000)
+    assert len(names) == MOST_NAMES
+    assert names.known("n1.example.net") is None
+    assert names.find("n1.example.net", 10_000) == ("unresolved", False)
+    for kept in ("n0.example.net", "n2.example.net", "fixed.example.net"):
+        assert names.find(kept, 10_000) == (ONE, False)
+    assert names.find("more.example.net", 10_000) == (TWO, False)
+
+
+def test_an_answer_that_just_came_is_not_the_next_to_go():
+    names = Names()
+    for n in range(MOST_NAMES):
+        names.put(f"n{n}.example.net", [ONE], 10**9, 5_000)
+        names.find(f"n{n}.example.net", 6_000)
+    names.put("first.example.net", [ONE], 10**9, 7_000)
+    names.put("second.example.net", [ONE], 10**9, 7_000)
+    assert names.known("first.example.net") and names.known("second.example.net")
+
+
+def test_every_name_is_found_in_a_full_table():
+    names = Names()
+    for n in range(MOST_NAMES):
+        names.put(f"n{n}.example.net", [(f"10.0.{n // 256}.{n % 256}", 0)], 10**9, 0)
+    for n in range(MOST_NAMES):
+        assert names.find(f"n{n}.example.net", 0) == ((f"10.0.{n // 256}.{n % 256}", 0), False)
+
+
+def test_use_is_noted_to_the_second():
+    names = names_with(ONE)
+    for now_ms, noted in ((999, 0), (1_000, 1_000), (1_999, 1_000), (2_000, 2_000)):
+        names.find("a.example.net", now_ms)
+        assert names.used_ms("a.example.net") == noted
+
+
+def test_longest_name_and_most_addresses():
+    longest = "a." * 126 + "b"
+    assert len(longest) == NAME_BYTES
+    names = names_with(*[(f"10.0.0.{n}", n) for n in range(MOST_ADDRESSES)], name=longest + ".")
+    assert len(names.known(longest)[1]) == MOST_ADDRESSES
+    assert names.find(longest, 0)[0][0].startswith("10.0.0.")
+    for name in ("a" + longest, ""):
+        with pytest.raises(ValueError, match="bytes"):
+            names.put(name, [ONE], 1, 0)
+    with pytest.raises(ValueError, match="9 addresses"):
+        names.put("a", [ONE] * (MOST_ADDRESSES + 1), 1, 0)
+    with pytest.raises(ValueError, match="0 addresses"):
+        names.put("a", [], 1, 0)
+    with pytest.raises(ValueError, match="fewer than 4096"):
+        names.set_static({f"n{n}": [ONE] for n in range(MOST_NAMES)})
+    for place in (("example.net", 0), ("10.0.0.1", 65_536), ("10.0.0.1", -1), ("1.2.3", 0)):
+        with pytest.raises(ValueError, match="not an address"):
+            names.put("a", [place], 1, 0)
+    assert len(names) == 1
+
+
+def test_the_configuration_knows_the_bounds():
+    assert (language.MAX_ADDRESSES, language.MAX_NAME_BYTES) == (MOST_ADDRESSES, NAME_BYTES)
+    assert language.MAX_NAMES < MOST_NAMES // 2  # DNS keeps the most of it
+    assert resolver.MOST_ADDRESSES == MOST_ADDRESSES
+
+
+def test_a_removed_name_is_gone():
+    names = names_with(ONE)
+    names.remove("a.example.net")
+    assert names.find("a.example.net", 0) == ("unresolved", False) and len(names) == 0
+    with pytest.raises(KeyError):
+        names.remove("a.example.net")
+
+
+def test_a_reader_sees_whole_answers_while_the_writer_writes():
+    """Neither holds the GIL.  A torn answer shows an address that does not belong to its port."""
+    names = names_with(("10.0.0.0", 256))
+    writer = threading.Thread(target=lambda: write_without_gil(names, "a.example.net", 4_000_000))
+    writer.start()
+    torn = found = 0
+    while writer.is_alive() or not found:
+        seen = look_without_gil(names, "a.example.net", 10_000)
+        torn, found = torn + seen["torn"], found + seen["found"]
+    writer.join()
+    assert torn == 0 and found > 0
+
+
+def test_a_reader_keeps_its_name_while_others_come_and_go():
+    """Entries change hands all the time; a name that stays is missed at most by chance, and never mistaken."""
+    names, seen = names_with(("10.0.0.1", 1), ttl_ms=10**9), {}
+    reader = threading.Thread(target=lambda: seen.update(look_without_gil(names, "a.example.net", 2_000_000)))
+    reader.start()
+    number = 0
+    while reader.is_alive():
+        names.put(f"n{number}.example.net", [("10.0.0.2", 3)], 10**9, 2_000)
+        if number >= 50:
+            names.remove(f"n{number - 50}.example.net")
+        number += 1
+    reader.join()
+    assert number > 0
+    assert seen["torn"] == 0 and seen["missed"] <= seen["found"] // 1_000
