@@ -21,8 +21,8 @@ COUNTER_NAMES = (
     "retransmitted_requests", "retransmissions_sent", "timeouts", "failovers", "exhausted", "cancels",
     "not_sip", "keep_alives", "malformed", "stray_responses", "stray_acks", "refused_requests", "no_rule",
     "too_broad", "store_full", "shed", "no_room", "transactions", "transactions_ended", "transport_failures",
-    "abandoned", "late_answers", "probes", "probe_failures", "events_dropped", "receive_calls", "received", "send_calls",
-    "sent", "sent_lost", "kernel_drops", "waits", "over_1300", "over_1472", "wakes",
+    "abandoned", "late_answers", "probes", "probe_failures", "events_dropped", "receive_calls", "received",
+    "send_calls", "sent", "sent_lost", "kernel_drops", "waits", "over_1300", "over_1472", "wakes",
 )
 assert len(COUNTER_NAMES) == COUNTER_COUNT
 

@@ -106,14 +106,14 @@ cdef int aim_in_dialog(core_t *core, const message_t *m, uint32_t listener, cons
     return aim_by_route(core, m, &route, listener, hop)
 
 
-cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const uri_t *ruri, policy_copy_t *policy,
-                     uint64_t *call_key, group_t *group, hop_t *hop) noexcept nogil:
+cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const uri_t *ruri, int breadth,
+                     policy_copy_t *policy, uint64_t *call_key, group_t *group, hop_t *hop) noexcept nogil:
     """At the first of the rule's first group; E_NONE when there is none.  Policy, key and group are for the search."""
     cdef const set_t *to = &core.table.sets[rule.set_index]
     cdef int found
     policy[0] = core.table.policies[rule.policy_index].copy
     call_key[0] = selection_key(to, m, ruri)
-    found = choose_next(core, to.id, policy, call_key[0], NULL, 0, <uint8_t>read_breadth(m), group)
+    found = choose_next(core, to.id, policy, call_key[0], NULL, 0, <uint8_t>breadth, group)
     if found < 0:
         return found
     aim_at(core, group.destinations[0], rule.ruri, m, policy, hop)
@@ -140,7 +140,7 @@ cdef int aim_cancel(core_t *core, const message_t *m, uint32_t listener, const a
     core.incoming.method = M_CANCEL
     if found < 0 or core.table.rules[found].action == ACT_REPLY:
         return E_NONE
-    return aim_by_rule(core, m, &core.table.rules[found], &ruri, &policy, &call_key, &group, hop)
+    return aim_by_rule(core, m, &core.table.rules[found], &ruri, 1, &policy, &call_key, &group, hop)
 
 
 cdef void forward_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
@@ -268,7 +268,7 @@ cdef void dispatch(core_t *core, const message_t *m, uint64_t key, const rule_t 
     cdef uint64_t call_key
     cdef group_t group
     cdef uint32_t ref
-    if aim_by_rule(core, m, rule, ruri, &policy, &call_key, &group, hop) < 0:
+    if aim_by_rule(core, m, rule, ruri, read_breadth(m), &policy, &call_key, &group, hop) < 0:
         refuse_unavailable(core, m, &core.table.policies[rule.policy_index], listener, source)
         return
     hop.record_route = rule.record_route and makes_dialogs(m.method)

@@ -13,8 +13,9 @@ from fastsip._core.replies cimport answer
 from fastsip._core.parser cimport first_of
 from fastsip._core.types cimport (E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_FROM, E_HEADER, E_MAX_BREADTH,
                                   E_MAX_FORWARDS, E_ROUTE, E_SCHEME, E_START_LINE, E_TO, E_TOO_LARGE,
-                                  E_TOO_MANY_HEADERS, E_TOO_MANY_VIAS, E_URI, E_VERSION, E_VIA, H_CALL_ID, H_CSEQ, H_FROM,
-                                  H_PROXY_REQUIRE, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t, message_t, policy_t, text_t)
+                                  E_TOO_MANY_HEADERS, E_TOO_MANY_VIAS, E_URI, E_VERSION, E_VIA, H_CALL_ID, H_CSEQ,
+                                  H_FROM, H_PROXY_REQUIRE, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t, message_t, policy_t,
+                                  text_t)
 from fastsip._core.write cimport put
 
 # What a parser's code means to the sender: status and reason phrase.

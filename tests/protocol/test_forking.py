@@ -7,7 +7,7 @@ test_fork_failures.py, how far a fork may spread in test_breadth.py.
 import pytest
 
 from fastsip._core.chooser import Positions
-from tests.protocol.script import BOB, PARALLEL, PRIORITY, WHOLE, make_table
+from tests.protocol.script import BOB, EDGE, PARALLEL, PRIORITY, WHOLE, make_table
 
 ALL = ["3xx", "4xx", "5xx"]
 
@@ -90,6 +90,13 @@ def test_non_invite_is_forked_too(make_fork):
     stage.reply(third, 200)
     stage.nothing_sent()
     stage.finish()
+
+
+def test_our_route_is_gone_from_each(make_fork):
+    """16.4."""
+    stage = make_fork()
+    stage.invite(headers=[("Route", f"<sip:{EDGE[0]};lr>")])
+    assert [invite.values("Route") for invite in stage.expect_fork(range(3))] == [[], [], []]
 
 
 def test_repeated_invite_starts_nothing(make_fork):
