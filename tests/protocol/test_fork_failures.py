@@ -160,8 +160,10 @@ def test_failure_of_one_that_was_taken_back_is_its_own(one_is_silent):
     """Its timeout was void: what it says now counts, and `on` does not name it."""
     stage, _, first, second = one_is_silent
     stage.refuse(second, 482)
+    assert stage.health(0) == "trying"
     stage.refuse(first, 404)
     assert stage.expect_response(404).to_tag == "bob-1"
+    assert stage.health(0) == "up"
     stage.nothing_sent()
 
 
@@ -327,17 +329,17 @@ def test_too_large_for_one_ends_all(make_fork):
 def test_many_forks_fail_over_at_once(make_fork):
     """More messages than one batch holds, caused by one: each search goes on at once all the same (OUTBOX_RESERVE)."""
     stage = make_fork(
-        destinations=15,
-        priorities=(2,) + (1,) * 6 + (0,) * 8,
+        destinations=16,
+        priorities=(2,) + (1,) * 3 + (0,) * 12,
         policy={"on": ["timeout", "transport"], "timeout_ms": 2_000, "mark": "none"},
         max_transactions=2_000,
     )
-    for bob in BOB[1:7]:
+    for bob in BOB[1:4]:
         stage.rig.refuse(bob)
     for _ in range(40):
         stage.invite()
     stage.advance(2_020)
-    for bob in BOB[7:15]:
+    for bob in BOB[4:16]:
         assert_times(stage.take_requests(bob, "INVITE"), stage.now - 2_020, [2_000] * 40)
     assert stage.counter("no_room") == 0
 
