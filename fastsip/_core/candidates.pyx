@@ -16,10 +16,10 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from fastsip._core.core cimport find_policy, find_set, take_scratch
 from fastsip._core.parser cimport first_of
 from fastsip._core.select cimport choose_group
-from fastsip._core.types cimport (E_MAX_BREADTH, E_NONE, HOST_IPV6, H_MAX_BREADTH, MAX_ATTEMPTS, MAX_BREADTH,
+from fastsip._core.types cimport (E_MAX_BREADTH, E_NONE, H_MAX_BREADTH, MAX_ATTEMPTS, MAX_BREADTH,
                                   NO_HEADER, OK, RURI_HOST, RURI_OF_SET, RURI_URI, destination_t, set_t, span_t,
                                   uri_t)
-from fastsip._core.uri cimport parse_uri
+from fastsip._core.uri cimport host_port_place, parse_uri
 from fastsip._core.values cimport parse_number
 from fastsip._core.write cimport put
 
@@ -37,12 +37,8 @@ cdef void aim_ruri(core_t *core, const destination_t *destination, int mode, con
         hop.ruri = destination.uri
     if mode != RURI_HOST or parse_uri(m.buf, m.ruri.off, m.ruri.len, &uri) < 0 or uri.host.len == 0:
         return
-    before = uri.host.off - (uri.host_kind == HOST_IPV6) - m.ruri.off
-    after = m.ruri.off + m.ruri.len
-    if uri.params.len:
-        after = uri.params.off
-    elif uri.headers.len:
-        after = uri.headers.off - 1
+    host_port_place(&uri, &before, &after)
+    before -= m.ruri.off
     text = take_scratch(core, m.ruri.len + destination.host_port.len)
     if text == NULL:
         return

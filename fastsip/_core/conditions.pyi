@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from fastsip._core.patterns import Automaton
+
 class Plan(NamedTuple):
     kind: int
     negate: bool
@@ -13,6 +15,7 @@ class Plan(NamedTuple):
     header_id: int
     flag: bool
     compact: int
+    automaton: Automaton | None
 
 def as_host(item: Any, what: str) -> bytes: ...
 def network_parts(text: str) -> tuple[bytes, int, int]: ...

@@ -18,18 +18,22 @@ from collections import namedtuple
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 from fastsip._core.arena cimport Arena
+from fastsip._core.patterns cimport fill_pattern
 from fastsip._core.types cimport (
-    C_DOMAIN, C_HEADER, C_LISTEN, C_METHOD, C_SOURCE, C_TO_TAG, C_USER, C_USER_PREFIX, H_AUTHORIZATION, H_CALL_ID,
-    H_CONTACT, H_CONTENT_LENGTH, H_CONTENT_TYPE, H_CSEQ, H_EXPIRES, H_FROM, H_JOIN, H_MAX_BREADTH, H_MAX_FORWARDS,
-    H_OTHER, H_PROXY_AUTHENTICATE, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_REASON, H_RECORD_ROUTE, H_REPLACES,
-    H_REQUIRE, H_RETRY_AFTER, H_ROUTE, H_SESSION_EXPIRES, H_SUPPORTED, H_TARGET_DIALOG, H_TIMESTAMP, H_TO, H_VIA,
-    H_WWW_AUTHENTICATE, M_ACK, M_BYE, M_CANCEL, M_INFO, M_INVITE, M_MESSAGE, M_NOTIFY, M_OPTIONS, M_OTHER, M_PRACK,
-    M_PUBLISH, M_REFER, M_REGISTER, M_SUBSCRIBE, M_UPDATE, condition_t, network_t, text_t,
+    C_DOMAIN, C_HEADER, C_LISTEN, C_METHOD, C_SOURCE, C_SOURCE_SET, C_TO_TAG, C_USER, C_USER_MATCH, C_USER_PREFIX,
+    H_AUTHORIZATION, H_CALL_ID, H_CONTACT, H_CONTENT_LENGTH, H_CONTENT_TYPE, H_CSEQ, H_EXPIRES, H_FROM, H_JOIN,
+    H_MAX_BREADTH, H_MAX_FORWARDS, H_OTHER, H_PROXY_AUTHENTICATE, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_REASON,
+    H_RECORD_ROUTE, H_REPLACES, H_REQUIRE, H_RETRY_AFTER, H_ROUTE, H_SESSION_EXPIRES, H_SUPPORTED, H_TARGET_DIALOG,
+    H_TIMESTAMP, H_TO, H_VIA, H_WWW_AUTHENTICATE, M_ACK, M_BYE, M_CANCEL, M_INFO, M_INVITE, M_MESSAGE, M_NOTIFY,
+    M_OPTIONS, M_OTHER, M_PRACK, M_PUBLISH, M_REFER, M_REGISTER, M_SUBSCRIBE, M_UPDATE, condition_t, network_t, text_t,
 )
+
+from fastsip._core.patterns import check_automaton
 
 KINDS = {
     "method": C_METHOD, "user": C_USER, "user_prefix": C_USER_PREFIX, "domain": C_DOMAIN,
     "source": C_SOURCE, "listen": C_LISTEN, "header": C_HEADER, "to_tag": C_TO_TAG,
+    "user_match": C_USER_MATCH, "source_set": C_SOURCE_SET,
 }
 
 METHODS = {
@@ -64,8 +68,8 @@ ALLOWED_KEYS = {"kind", "negate", "items", "flag"}
 
 # A checked condition: what fill_condition writes, still as Python objects.
 Plan = namedtuple(
-    "Plan", "kind negate methods texts networks tags header_id flag compact",
-    defaults=(0, (), (), (), H_OTHER, False, 0),
+    "Plan", "kind negate methods texts networks tags header_id flag compact automaton",
+    defaults=(0, (), (), (), H_OTHER, False, 0, None),
 )
 
 
@@ -124,11 +128,18 @@ def plan_header(items):
     return {"texts": (name, *values), "header_id": HEADERS.get(name, H_OTHER), "flag": not values, "compact": letter}
 
 
-def plan_tags(items):
-    for tag in items:
-        if isinstance(tag, bool) or not isinstance(tag, int) or not 0 <= tag < 2**32:
-            raise ValueError(f"listen: a tag is given by its id, not as {tag!r}")
+def plan_numbers(items):
+    """Tags by their ids, sets by their indexes."""
+    for number in items:
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**32:
+            raise ValueError(f"listen, source_set: a tag is given by its id, a set by its index, not as {number!r}")
     return {"tags": tuple(sorted(set(items)))}
+
+
+def plan_patterns(items):
+    if len(items) != 1:
+        raise ValueError("user_match: the patterns of one condition make one automaton")
+    return {"automaton": check_automaton(items[0])}
 
 
 PLANNERS = {
@@ -137,8 +148,10 @@ PLANNERS = {
     C_USER_PREFIX: lambda items: {"texts": shortest_prefixes([as_text(item, "user_prefix") for item in items])},
     C_DOMAIN: lambda items: {"texts": tuple(sorted({as_host(item, "domain") for item in items}))},
     C_SOURCE: lambda items: {"networks": tuple(network_parts(item) for item in items)},
-    C_LISTEN: plan_tags,
+    C_LISTEN: plan_numbers,
     C_HEADER: plan_header,
+    C_USER_MATCH: plan_patterns,
+    C_SOURCE_SET: plan_numbers,
 }
 
 
@@ -159,7 +172,7 @@ def as_host(item, what):
 def plan_condition(given):
     """The Plan of a condition given as {"kind", "negate", "items", "flag"}; ValueError says what is wrong.
 
-    items: methods, users, prefixes, domains, networks, tag ids, or [header, value...];
+    items: methods, users, prefixes, domains, networks, tag ids, indexes of sets, one automaton, or [header, value...];
     flag: the wanted presence for to_tag (default True); a header without values asks for its presence.
     """
     unknown = set(given) - ALLOWED_KEYS
@@ -224,4 +237,7 @@ cdef int fill_condition(Arena arena, condition_t *condition, plan) except -1:
         fill_networks(arena, condition, plan.networks)
     if plan.tags:
         fill_tags(arena, condition, plan.tags)
+    if plan.automaton:
+        condition.pattern = fill_pattern(arena, plan.automaton)
+        condition.count = 1
     return 0

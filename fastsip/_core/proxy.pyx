@@ -11,26 +11,36 @@ from libc.string cimport memset
 
 from fastsip._core.branches cimport edit_forwarded, hop_t, read_request
 from fastsip._core.candidates cimport aim_at, choose_next, group_t, read_breadth, share_of
-from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_MALFORMED, N_NOT_SIP, N_NO_RULE, N_REQUESTS,
-                                 N_RESPONSES, N_STORE_FULL, N_STRAY_ACKS, N_TOO_BROAD, N_TRANSACTIONS, count,
-                                 find_by_address, send_edited)
+from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_LOOPS, N_NOT_SIP, N_NO_RULE,
+                                 N_RELAYS_REFUSED, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_ROUTES_REMOVED,
+                                 N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, count,
+                                 find_by_address, find_destination, send_edited)
+from fastsip._core.indialog cimport aim_in_dialog, is_known, join_shared, may_follow_route
+from fastsip._core.loops cimport is_loop, loop_value
 from fastsip._core.parser cimport first_of, parse_message, parse_routing
-from fastsip._core.refusals cimport refuse, refuse_malformed, refuse_overload, refuse_unavailable
+from fastsip._core.refusals cimport count_malformed, refuse, refuse_malformed, refuse_overload, refuse_unavailable
+from fastsip._core.recall cimport recall_challenge
 from fastsip._core.replies cimport answer, reply_flow
 from fastsip._core.responses cimport process_response
-from fastsip._core.routing cimport aim_by_route, cut_routes, read_route, route_t, selection_key
-from fastsip._core.rules cimport is_own, is_trusted, match_rules
+from fastsip._core.routing cimport (aim_by_route, cut_routes, leads_home, read_forward, read_route, route_t,
+                                    selection_key)
+from fastsip._core.rules cimport is_own, match_rules
 from fastsip._core.search cimport branch_input, cancel_search, refuse_search, start_branch, start_group
+from fastsip._core.select cimport is_usable
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_REQUEST, give_slot, index_find,
                                   index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
                                   word_kind, write_identity)
 from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
-from fastsip._core.types cimport (ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, H_PROXY_REQUIRE,
-                                  M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK,
-                                  RURI_OF_SET, addr_t, message_t, policy_copy_t, rule_t, set_t, uri_t)
+from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM,
+                                  E_ROUTE, E_SCHEME, H_AUTHORIZATION, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK,
+                                  M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK,
+                                  RURI_OF_SET, addr_t, message_t, policy_copy_t, policy_t, rule_t, set_t, uri_t)
 from fastsip._core.upstream cimport server_input, shed_lingering
 from fastsip._core.uri cimport parse_uri
 from fastsip._core.via cimport server_key
+
+ctypedef void (*action_t)(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
+                          uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil
 
 cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t listener,
                           const addr_t *source) noexcept nogil:
@@ -52,7 +62,7 @@ cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t l
         if code == OK:
             process_response(core, m, listener, source)
         else:
-            count(core, N_MALFORMED)
+            count_malformed(core, code)
         return
     count(core, N_REQUESTS)
     if code != OK:
@@ -95,15 +105,23 @@ cdef void process_cancel(core_t *core, const message_t *m, uint32_t listener, co
     cancel_search(core, ref, m)
 
 
-cdef int aim_in_dialog(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
-                       hop_t *hop) noexcept nogil:
-    """Along the route set, for what goes on without state; below zero: it does not."""
-    cdef uri_t ruri
-    cdef route_t route
-    if (m.max_forwards == 0 or parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) < 0
-            or read_route(core, m, &ruri, &route, hop) < 0 or not may_follow_route(core, m, &route, source)):
+cdef int who_asked(core_t *core, const message_t *m, const set_t *to, group_t *group) noexcept nogil:
+    """A request with credentials goes to the destination that asked for them, if usable (wire section 3).
+
+    What forks asks all of them again: the challenges of all went to the caller.
+    """
+    cdef int index
+    if to.algorithm == A_PARALLEL:
         return E_NONE
-    return aim_by_route(core, m, &route, listener, hop)
+    if m.to_tag.len or (first_of(m, H_PROXY_AUTHORIZATION) == NO_HEADER and first_of(m, H_AUTHORIZATION) == NO_HEADER):
+        return E_NONE
+    index = find_destination(core.table, recall_challenge(core, m), 0)
+    if (index < 0 or &core.table.sets[core.table.destinations[index].set_index] != to
+            or not is_usable(core.table, index, core.cells, core.now_ms)):
+        return E_NONE
+    group.destinations[0] = index
+    group.count = 1
+    return OK
 
 
 cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const uri_t *ruri, int breadth,
@@ -113,7 +131,10 @@ cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const
     cdef int found
     policy[0] = core.table.policies[rule.policy_index].copy
     call_key[0] = selection_key(to, m, ruri)
-    found = choose_next(core, to.id, policy, call_key[0], NULL, 0, <uint8_t>breadth, group)
+    group.breadth = <uint8_t>breadth
+    found = who_asked(core, m, to, group)
+    if found < 0:
+        found = choose_next(core, to.id, policy, call_key[0], NULL, 0, group.breadth, group)
     if found < 0:
         return found
     aim_at(core, group.destinations[0], rule.ruri, m, policy, hop)
@@ -133,20 +154,27 @@ cdef int aim_cancel(core_t *core, const message_t *m, uint32_t listener, const a
     if m.to_tag.len:
         return aim_in_dialog(core, m, listener, source, hop)
     if (m.max_forwards == 0 or parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) < 0
-            or read_route(core, m, &ruri, &route, hop) < 0 or cut_routes(m, hop) < 0):
+            or read_route(core, m, &ruri, &route, hop) < 0 or leave_route(core, m, &route, hop) < 0):
         return E_NONE
     core.incoming.method = M_INVITE
     found = match_rules(core.table, m, &ruri, source, listener)
     core.incoming.method = M_CANCEL
     if found < 0 or core.table.rules[found].action == ACT_REPLY:
         return E_NONE
+    if core.table.rules[found].action == ACT_FORWARD:
+        if (not may_forward(core, &core.table.rules[found], source)
+                or read_forward(m, &core.table.rules[found], &ruri, &route) < 0 or leads_home(core, m, &route)):
+            return E_NONE
+        return aim_by_route(core, m, &route, listener, hop)
     return aim_by_rule(core, m, &core.table.rules[found], &ruri, 1, &policy, &call_key, &group, hop)
 
 
 cdef void forward_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """A CANCEL whose INVITE is not known here goes on without state, with attempt 0's branch (16.11)."""
     cdef hop_t hop
-    memset(&hop, 0, sizeof(hop))
+    if comes_round(core, m, listener, source, &hop):
+        refuse(core, m, listener, source, 482)
+        return
     if aim_cancel(core, m, listener, source, &hop) < 0:
         refuse(core, m, listener, source, 481)
         return
@@ -160,7 +188,8 @@ cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const
     cdef hop_t hop
     if ref != NO_SLOT and server_input(core, ref, GOT_ACK, m, source) == 0:
         return
-    memset(&hop, 0, sizeof(hop))
+    if comes_round(core, m, listener, source, &hop):
+        return
     if aim_in_dialog(core, m, listener, source, &hop) < 0:
         count(core, N_STRAY_ACKS)
         return
@@ -181,7 +210,6 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     cdef route_t route
     cdef hop_t hop
     cdef int code = parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri)
-    memset(&hop, 0, sizeof(hop))
     if code < 0:
         refuse_malformed(core, m, code, listener, source)
         return
@@ -191,12 +219,14 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     if m.max_forwards == 0:
         refuse(core, m, listener, source, 483)
         return
+    if comes_round(core, m, listener, source, &hop):
+        refuse(core, m, listener, source, 482)
+        return
     if first_of(m, H_PROXY_REQUIRE) != NO_HEADER:
         refuse(core, m, listener, source, 420)
         return
     code = read_breadth(m)
     if code == 0:
-        count(core, N_TOO_BROAD)
         refuse(core, m, listener, source, 440)
         return
     if code > 0:
@@ -205,41 +235,68 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
         refuse_malformed(core, m, code, listener, source)
     elif m.to_tag.len or (route.onward and is_known(core, source)):
         follow_route(core, m, key, &route, listener, source, &hop)
-    elif cut_routes(m, &hop) < 0:
+    elif leave_route(core, m, &route, &hop) < 0:
         refuse_malformed(core, m, E_ROUTE, listener, source)
     else:
         follow_rules(core, m, key, &ruri, listener, source, &hop)
 
 
-cdef bint is_known(core_t *core, const addr_t *addr) noexcept nogil:
-    """A destination, or in a trusted network (wire section 1)."""
-    return find_by_address(core.table, addr) >= 0 or is_trusted(core.table, addr)
+cdef bint comes_round(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+                      hop_t *hop) noexcept nogil:
+    """16.3 item 4.  Zeroes the hop but for what this request will be known by."""
+    memset(hop, 0, sizeof(hop_t))
+    hop.loop = loop_value(core.table, m, source, core.table.listeners[listener].id)
+    if not is_loop(core.table, m, hop.loop):
+        return False
+    count(core, N_LOOPS)
+    return True
 
 
-cdef bint may_follow_route(core_t *core, const message_t *m, const route_t *route, const addr_t *source) noexcept nogil:
-    """In-dialog requests go on if they came by our Record-Route, or from or to somebody known."""
-    cdef hop_t hop
-    if route.ours or is_known(core, source):
-        return True
-    return aim_by_route(core, m, route, 0, &hop) == OK and is_known(core, &hop.flow.remote)
+cdef int leave_route(core_t *core, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil:
+    """Whatever Route a stranger brings is removed: the rules decide."""
+    cdef uint64_t loop = hop.loop
+    if route.onward:
+        count(core, N_ROUTES_REMOVED)
+    memset(hop, 0, sizeof(hop_t))
+    hop.loop = loop
+    return cut_routes(m, hop)
 
 
 cdef void follow_route(core_t *core, const message_t *m, uint64_t key, const route_t *route, uint32_t listener,
                        const addr_t *source, hop_t *hop) noexcept nogil:
     """16.5: what has a route set needs no decision of ours."""
     cdef policy_copy_t policy = core.table.policies[0].copy
-    cdef int code
-    if not route.onward and is_own(core.table, m.buf + route.next.host.off, route.next.host.len, route.next.port):
+    cdef uint64_t call_key = 0
+    cdef uint32_t set_id = 0
+    if is_own(core.table, m.buf + route.next.host.off, route.next.host.len, route.next.port):
+        count(core, N_UNKNOWN_DIALOGS)
         refuse(core, m, listener, source, 481)
         return
     if not may_follow_route(core, m, route, source):
-        refuse(core, m, listener, source, 403)
+        refuse_stranger(core, m, listener, source)
         return
-    code = aim_by_route(core, m, route, listener, hop)
+    hop.record_route = not m.to_tag.len and makes_dialogs(m.method)
+    if not go_by_route(core, m, route, listener, source, hop):
+        return
+    if m.to_tag.len:
+        set_id = join_shared(core, m, route, hop, &policy, &call_key)
+    open_search(core, m, key, NULL, set_id, &policy, call_key, listener, source, hop)
+
+
+cdef void refuse_stranger(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    count(core, N_RELAYS_REFUSED)
+    refuse(core, m, listener, source, 403)
+
+
+cdef bint go_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener, const addr_t *source,
+                      hop_t *hop) noexcept nogil:
+    """Aims at the next hop that the request names; False: it cannot be reached, and that was answered."""
+    cdef int code = aim_by_route(core, m, route, listener, hop)
     if code < 0:
         refuse(core, m, listener, source, 500 if code == E_NONE else 416)
-        return
-    open_search(core, m, key, NULL, 0, &policy, 0, listener, source, hop)
+    hop.came_by = core.table.listeners[listener].id
+    hop.from_destination = find_by_address(core.table, source)
+    return code == OK
 
 
 cdef void follow_rules(core_t *core, const message_t *m, uint64_t key, const uri_t *ruri, uint32_t listener,
@@ -251,10 +308,12 @@ cdef void follow_rules(core_t *core, const message_t *m, uint64_t key, const uri
         refuse(core, m, listener, source, 404)
         return
     rule = &core.table.rules[found]
-    if rule.action == ACT_REPLY:
-        answer(core, m, core.table.listeners[listener].id, source, rule.reply_code, &rule.reply_reason, NULL)
-        return
-    dispatch(core, m, key, rule, ruri, listener, source, hop)
+    if rule.headers.count:
+        hop.headers = &rule.headers
+    hop.record_route = rule.record_route and makes_dialogs(m.method)
+    hop.came_by = core.table.listeners[listener].id
+    hop.from_destination = find_by_address(core.table, source)
+    ACTIONS[rule.action](core, m, key, rule, ruri, listener, source, hop)
 
 
 cdef bint makes_dialogs(int method) noexcept nogil:
@@ -271,16 +330,55 @@ cdef void dispatch(core_t *core, const message_t *m, uint64_t key, const rule_t 
     if aim_by_rule(core, m, rule, ruri, read_breadth(m), &policy, &call_key, &group, hop) < 0:
         refuse_unavailable(core, m, &core.table.policies[rule.policy_index], listener, source)
         return
-    hop.record_route = rule.record_route and makes_dialogs(m.method)
-    hop.came_by = core.table.listeners[listener].id
     ref = open_search(core, m, key, rule, core.table.sets[rule.set_index].id, &policy, call_key, listener, source, hop)
     if ref != NO_SLOT and group.count > 1:
         start_group(core, ref, m, source, NO_SLOT, &group, 1, hop)
 
 
+cdef void answer_by_rule(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
+                         uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil:
+    count(core, N_REPLIES_BY_RULE)
+    answer(core, m, core.table.listeners[listener].id, source, rule.reply_code, &rule.reply_reason, NULL)
+
+
+cdef bint may_forward(core_t *core, const rule_t *rule, const addr_t *source) noexcept nogil:
+    """Nobody relays through us but whom the configuration knows, or names as a source of this very rule."""
+    return rule.names_sources or is_known(core, source)
+
+
+cdef void forward_by_rule(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
+                          uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil:
+    """A Request-URI of our own is a number that no other rule has; a header that names us would be a loop."""
+    cdef policy_t *rules_policy = &core.table.policies[rule.policy_index]
+    cdef policy_copy_t policy = rules_policy.copy
+    cdef uint64_t call_key = 0
+    cdef route_t route
+    cdef int code
+    if not may_forward(core, rule, source):
+        refuse_stranger(core, m, listener, source)
+        return
+    code = read_forward(m, rule, ruri, &route)
+    if code == E_SCHEME:
+        refuse(core, m, listener, source, 416)
+    elif code < 0:
+        answer_by_rule(core, m, key, rule, ruri, listener, source, hop)
+    elif leads_home(core, m, &route):
+        refuse(core, m, listener, source, 482 if rule.forward.len else 404)
+    else:
+        if rules_policy.then_set:
+            call_key = selection_key(&core.table.sets[rules_policy.then_set - 1], m, ruri)
+        hop.timeout_ms = policy.timeout_ms
+        if go_by_route(core, m, &route, listener, source, hop):
+            open_search(core, m, key, rule, 0, &policy, call_key, listener, source, hop)
+
+
+# [action_id]
+cdef action_t[3] ACTIONS = [dispatch, answer_by_rule, forward_by_rule]
+
+
 cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, uint32_t set_id,
                       const policy_copy_t *policy, uint64_t call_key, uint32_t listener, const addr_t *source,
-                      slot_t *identity) noexcept nogil:
+                      const hop_t *hop, slot_t *identity) noexcept nogil:
     memset(identity, 0, sizeof(slot_t))
     identity.key = key
     identity.parent = NO_SLOT
@@ -294,6 +392,7 @@ cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule
     identity.identity.server.policy = policy[0]
     identity.identity.server.set_id = set_id
     identity.identity.server.ruri = RURI_OF_SET
+    identity.identity.server.stand_in_id = hop.next_stand_in
     identity.identity.server.breadth = <uint8_t>read_breadth(m)
     if rule != NULL:
         identity.identity.server.rule_id = rule.id
@@ -313,7 +412,7 @@ cdef uint32_t open_search(core_t *core, const message_t *m, uint64_t key, const 
     if ref == NO_SLOT:
         store_is_full(core, m, listener, source, hop)
         return NO_SLOT
-    fill_server(core, m, key, rule, set_id, policy, call_key, listener, source, &identity)
+    fill_server(core, m, key, rule, set_id, policy, call_key, listener, source, hop, &identity)
     write_identity(core.store, ref, &identity)
     if invite:
         answer(core, m, core.table.listeners[listener].id, source, 100, NULL, NULL)

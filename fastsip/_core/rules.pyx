@@ -14,13 +14,15 @@ Must never: touch Python, or judge a header that no rule names.
 Called by the proxy core for each request that opens a dialog or transaction of its own.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp
+from fastsip._core.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
 from fastsip._core.parser cimport find_header, parse_message, parse_routing
+from fastsip._core.patterns cimport match_pattern
 from fastsip._core.tables cimport Table
 from fastsip._core.types cimport (
     E_NONE, HOST_IPV4, HOST_IPV6, H_OTHER, M_OTHER, NO_HEADER, OK, addr_t, condition_t, header_t, message_t, network_t,
-    rule_t, table_t, text_t, uri_t,
+    rule_t, set_t, table_t, text_t, uri_t,
 )
 from fastsip._core.uri cimport parse_address, parse_uri, same_text, write_address
 
@@ -153,6 +155,11 @@ cdef bint match_user_prefix(const condition_t *condition, request_t *request) no
     return has_prefix(condition.texts, condition.count, request.m.buf + ruri.user.off, ruri.user.len)
 
 
+cdef bint match_user_pattern(const condition_t *condition, request_t *request) noexcept nogil:
+    cdef const uri_t *ruri = request.ruri
+    return ruri.user.len and match_pattern(condition.pattern, request.m.buf + ruri.user.off, ruri.user.len)
+
+
 cdef bint match_domain(const condition_t *condition, request_t *request) noexcept nogil:
     if request.host_len < 0:
         request.host_len = write_host(request.m.buf + request.ruri.host.off, request.ruri.host.len, request.host)
@@ -179,6 +186,21 @@ cdef bint is_in_networks(const condition_t *condition, const addr_t *addr) noexc
 
 cdef bint match_source(const condition_t *condition, request_t *request) noexcept nogil:
     return is_in_networks(condition, request.source)
+
+
+cdef bint match_source_set(const condition_t *condition, request_t *request) noexcept nogil:
+    """By address and port, as find_by_address knows a destination: other programs of that host are not it."""
+    cdef const addr_t *source = request.source
+    cdef const addr_t *addr
+    cdef const set_t *named
+    cdef uint32_t i, k
+    for i in range(condition.count):
+        named = &request.table.sets[condition.tags[i]]
+        for k in range(named.first, named.first + named.count):
+            addr = &request.table.destinations[k].addr
+            if addr.port == source.port and memcmp(addr.ip, source.ip, 16) == 0:
+                return True
+    return False
 
 
 cdef bint is_trusted(const table_t *table, const addr_t *addr) noexcept nogil:
@@ -223,14 +245,37 @@ cdef bint match_header(const condition_t *condition, request_t *request) noexcep
     return False
 
 
+cdef uint64_t headers_looked_at(const table_t *table, const message_t *m) noexcept nogil:
+    """Two requests with the same value are routed alike as far as headers go; 0 when they do not matter."""
+    cdef siphash_t h
+    cdef const condition_t *condition
+    cdef const header_t *header
+    cdef uint32_t i
+    cdef int index
+    if table.looked_at_count == 0:
+        return 0
+    hash_begin(&h, table.branch_key)
+    for i in range(table.looked_at_count):
+        condition = &table.looked_at[i]
+        index = find_header(m, condition.texts[0].at, condition.texts[0].len)
+        while index != NO_HEADER:
+            header = &m.headers[index]
+            if is_named(condition, m, header):
+                hash_add_number(&h, <uint64_t>header.value_len << 32 | i)
+                hash_add(&h, m.buf + header.value_off, header.value_len)
+            index = header.next
+    return hash_end(&h)
+
+
 cdef bint match_to_tag(const condition_t *condition, request_t *request) noexcept nogil:
     return (request.m.to_tag.len > 0) == (condition.flag != 0)
 
 
 # [condition_id]
-cdef matcher_t[8] MATCHERS = [
+cdef matcher_t[10] MATCHERS = [
     match_method_condition, match_user, match_user_prefix, match_domain,
     match_source, match_listen, match_header, match_to_tag,
+    match_user_pattern, match_source_set,
 ]
 
 
@@ -241,7 +286,7 @@ cdef inline bint holds(const rule_t *rule, request_t *request) noexcept nogil:
     cdef uint32_t i
     for i in range(rule.condition_count):
         condition = &rule.conditions[i]
-        if MATCHERS[condition.kind & 7](condition, request) == (condition.negate != 0):
+        if MATCHERS[condition.kind](condition, request) == (condition.negate != 0):
             return False
     return True
 
@@ -277,7 +322,7 @@ cdef bint is_own(const table_t *table, const char *host, uint32_t len, uint32_t 
 
 # ---------------------------------------------------------------- for tests
 
-def match(Table table not None, bytes text not None, source="192.0.2.99", listener=0):
+def match(Table table not None, bytes text not None, source="192.0.2.99", listener=0, port=SIP_PORT):
     """Index of the rule that this request meets, or None; ValueError if it cannot be read."""
     cdef const table_t *sealed = table.sealed_table()
     cdef message_t m
@@ -291,7 +336,7 @@ def match(Table table not None, bytes text not None, source="192.0.2.99", listen
         raise ValueError("not a SIP request")
     if parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) != OK:
         raise ValueError("not a URI that is routed")
-    if parse_address(peer, <uint32_t>len(peer), kind, SIP_PORT, &addr) != OK:
+    if parse_address(peer, <uint32_t>len(peer), kind, port, &addr) != OK:
         raise ValueError(f"not an address: {source!r}")
     with nogil:
         found = match_rules(sealed, &m, &ruri, &addr, listener_index)

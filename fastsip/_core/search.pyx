@@ -26,7 +26,7 @@ from libc.string cimport memset
 from fastsip._core.branches cimport end_branch, keep_ack, make_branch, read_request, send_ack, send_cancel, send_request
 from fastsip._core.core cimport (EVENT_EXHAUSTED, EVENT_FAILOVER, N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS,
                                  N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES, arm_slot, count,
-                                 emit_event, find_policy)
+                                 emit_event, find_by_address, find_policy)
 from fastsip._core.candidates cimport aim_at, choose_next, share_of
 from fastsip._core.policies cimport policy_wants
 from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_MOVED_ON, KIND_CLIENT_INVITE, KIND_FREE,
@@ -40,9 +40,12 @@ from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_
                                          RETRANSMIT, SEND_ACK, SEND_CANCEL, SEND_FAILED, SLOW, STOP, client_step,
                                          step_t)
 from fastsip._core.health cimport note_failure, note_success
+from fastsip._core.indialog cimport aim_at_stand_in, next_stand_in
 from fastsip._core.parser cimport first_of
-from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, H_REASON, MAX_ATTEMPTS,
-                                  NO_HEADER, OK, POLICY_AFTER_PROGRESS, addr_t, message_t, policy_copy_t)
+from fastsip._core.recall cimport remember_answer, remember_challenge
+from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER,
+                                  MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, addr_t, message_t,
+                                  policy_copy_t)
 from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, keep_best, pass_final,
                                      pass_provisional, pass_success, send_best, send_own, set_server_flag)
 from fastsip._core.write cimport put
@@ -115,8 +118,12 @@ cdef uint32_t read_any_request(core_t *core, uint32_t parent) noexcept nogil:
 
 # ---------------------------------------------------------------- the search goes on, or ends
 
-cdef bint may_fail_over(core_t *core, const slot_t *server, int reason, int status) noexcept nogil:
+cdef bint may_fail_over(core_t *core, const slot_t *server, int reason, int status,
+                        const message_t *m) noexcept nogil:
+    """`m` is the final response, or NULL."""
     cdef const policy_copy_t *policy = &server.identity.server.policy
+    if server.in_dialog and m != NULL and first_of(m, H_RETRY_AFTER) != NO_HEADER:
+        return False        # the dialog is busy (14.2), which says nothing against its server
     if not policy_wants(policy, reason, status):
         return False
     if reason == 0 and (status == 401 or status == 407):
@@ -132,6 +139,22 @@ cdef bint is_closing(const slot_t *server) noexcept nogil:
             or record_of(server).server.best_status >= 600)
 
 
+cdef int try_stand_in(core_t *core, uint32_t parent, hop_t *hop) noexcept nogil:
+    """Within a dialog: somebody who shares it (indialog)."""
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef int found = next_stand_in(core, server, record_of(server).server.attempt_count)
+    cdef uint32_t origin
+    if found < 0:
+        return E_NONE
+    origin = read_any_request(core, parent)
+    if origin == NO_SLOT:
+        return E_NONE
+    aim_at_stand_in(core, found, hop)
+    hop.timeout_ms = server.identity.server.policy.timeout_ms
+    return start_branch(core, parent, word_kind(server.commit), word_state(server.commit), &core.stored, NULL, origin,
+                        hop)
+
+
 cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
     """Starts the next group; E_NONE when there is no candidate or the budget is spent."""
     cdef slot_t *server = slot_at(core.store, parent)
@@ -141,6 +164,8 @@ cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
     memset(&hop, 0, sizeof(hop))
     if server.budget_ms and core.now_ms >= server.budget_ms:
         return E_NONE
+    if server.in_dialog:
+        return try_stand_in(core, parent, &hop)
     if choose_next(core, server.identity.server.set_id, &server.identity.server.policy, server.call_key,
                    server.identity.server.tried, record_of(server).server.attempt_count,
                    server.identity.server.breadth, &group) < 0:
@@ -148,6 +173,7 @@ cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
     origin = read_any_request(core, parent)
     if origin == NO_SLOT:
         return E_NONE
+    hop.from_destination = find_by_address(core.table, &server.identity.server.source.remote)
     hop.record_route = slot_at(core.store, origin).record_routed > 0
     hop.came_by = server.identity.server.source.listener_id
     return OK if start_group(core, parent, &core.stored, NULL, origin, &group, 0, &hop) else E_NONE
@@ -211,7 +237,7 @@ cdef bint take_back(core_t *core, uint32_t parent) noexcept nogil:
 cdef void judge(core_t *core, uint32_t parent, int reason, int status) noexcept nogil:
     """Before a branch's failure is committed: does it end the search with this group?"""
     cdef const slot_t *server = slot_at(core.store, parent)
-    if not is_closing(server) and not may_fail_over(core, server, reason, status):
+    if not is_closing(server) and not may_fail_over(core, server, reason, status, NULL):
         set_server_flag(core, parent, SERVER_LAST_GROUP)
 
 
@@ -229,7 +255,7 @@ cdef void branch_failed(core_t *core, uint32_t parent, uint32_t ref, int reason,
     cdef bint more
     if record_of(server).server.flags & SERVER_DECIDED:
         return
-    if not is_closing(server) and (reason or may_fail_over(core, server, reason, status)):
+    if not is_closing(server) and (reason or may_fail_over(core, server, reason, status, m)):
         note_failure(core, parent, branch, reason, status, m)
     elif m != NULL and not reason and not record_of(server).server.flags & SERVER_CANCELLED:
         note_success(core, branch, status)
@@ -379,8 +405,14 @@ cdef void send_by(core_t *core, uint32_t ref, step_t step, int state) noexcept n
         send_request(core, ref)
 
 
-cdef bint tell_before(core_t *core, uint32_t parent, const record_t *record, int kind, int state, int event,
-                      step_t step, const message_t *m) noexcept nogil:
+cdef void note_answer(core_t *core, uint32_t parent, const slot_t *branch, const message_t *m) noexcept nogil:
+    """The ACK of a re-INVITE shall find who answered it."""
+    if slot_at(core.store, parent).in_dialog and branch.identity.client.destination_id:
+        remember_answer(core, m, branch.identity.client.destination_id)
+
+
+cdef bint tell_before(core_t *core, uint32_t parent, uint32_t ref, const record_t *record, int kind, int state,
+                      int event, step_t step, const message_t *m) noexcept nogil:
     """What the server transaction commits before the branch does: a passed 2xx, a kept failure, a last group.
 
     False: the response says nothing about this search.
@@ -388,6 +420,7 @@ cdef bint tell_before(core_t *core, uint32_t parent, const record_t *record, int
     cdef slot_t *server = slot_at(core.store, parent)
     if event == GOT_2XX:
         if kind == KIND_CLIENT_INVITE:
+            note_answer(core, parent, slot_at(core.store, ref), m)
             pass_success(core, parent, m)
         else:
             pass_final(core, parent, m)
@@ -399,7 +432,7 @@ cdef bint tell_before(core_t *core, uint32_t parent, const record_t *record, int
     elif event == GOT_FINAL and state != CANCELLING:
         if m.status == 482 and not is_closing(server) and take_back(core, parent):
             return False
-        keep_best(core, parent, m, 0 if may_fail_over(core, server, 0, m.status) else SERVER_LAST_GROUP)
+        keep_best(core, parent, m, 0 if may_fail_over(core, server, 0, m.status, m) else SERVER_LAST_GROUP)
     elif event == GOT_FINAL:            # what a CANCEL of ours brought is no answer
         judge(core, parent, record.client.reason, m.status)
     elif event == SEND_FAILED or step.next == ABANDONED or state == CANCELLING:
@@ -416,6 +449,8 @@ cdef void tell_after(core_t *core, uint32_t parent, uint32_t ref, const record_t
         if state != CLIENT_ACCEPTED:
             cancel_open(core, parent)
     elif event == GOT_FINAL and heard:
+        if m.status == 401 or m.status == 407:
+            remember_challenge(core, m, slot_at(core.store, ref).identity.client.destination_id)
         branch_failed(core, parent, ref, record.client.reason, m.status, m)
     elif event == SEND_FAILED:
         count(core, N_TRANSPORT_FAILURES)
@@ -467,7 +502,7 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
     elif event == SEND_FAILED:
         record.client.reason = F_TRANSPORT
     if passed:
-        passed = tell_before(core, parent, &record, kind, state, event, step, m)
+        passed = tell_before(core, parent, ref, &record, kind, state, event, step, m)
     if step.actions & GIVE_UP_CLOCK:
         record.client.flags |= CLIENT_ABANDONED
     set_clocks(core, branch, slot_at(core.store, parent), state, event, step, status, &record)

@@ -417,16 +417,21 @@ cdef int choose_one(search_t *s, uint32_t set_index) noexcept nogil:
     return winner
 
 
+cdef void begin_search(search_t *s, const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
+                       uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
+    s.table, s.of_set, s.cells, s.positions = table, &table.sets[set_index], cells, positions
+    s.tried, s.tried_count, s.key, s.now_ms = tried, tried_count, key, now_ms
+    s.rule = BY_STATE
+    s.beside = NULL
+
+
 cdef int choose_group(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
                       uint32_t tried_count, uint32_t most, cell_t *cells, positions_t *positions, uint64_t now_ms,
                       uint32_t *group) noexcept nogil:
     cdef search_t s
     cdef uint32_t used[MAX_ATTEMPTS]
     cdef int winner, n = 0
-    s.table, s.of_set, s.cells, s.positions = table, &table.sets[set_index], cells, positions
-    s.tried, s.tried_count, s.key, s.now_ms = tried, tried_count, key, now_ms
-    s.rule = BY_STATE
-    s.beside = NULL
+    begin_search(&s, table, set_index, key, tried, tried_count, cells, positions, now_ms)
     if s.of_set.algorithm != A_PARALLEL:
         most = min(most, 1)
     else:
@@ -445,6 +450,19 @@ cdef int choose_group(const table_t *table, uint32_t set_index, uint64_t key, co
             s.tried = used
             s.tried_count += 1
     return n
+
+
+cdef int rank_next(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
+                   uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
+    cdef search_t s
+    begin_search(&s, table, set_index, key, tried, tried_count, cells, positions, now_ms)
+    s.rule = NO_TRIALS
+    return pick_by_weight(&s)
+
+
+cdef bint is_reachable(const table_t *table, uint32_t destination, cell_t *cells) noexcept nogil:
+    cdef const cell_t *cell = &cells[table.destinations[destination].cell]
+    return cell_health(cell) != HEALTH_DOWN and load_acquire32(&cell.admin) != ADMIN_DISABLED
 
 
 # ---------------------------------------------------------------- health

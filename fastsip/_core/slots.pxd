@@ -85,7 +85,9 @@ cdef struct server_identity_t:
     uint32_t tried[16]      # destination ids by attempt; MAX_ATTEMPTS
     uint8_t ruri            # ruri_mode of the rule, or 255 = the set's
     uint8_t breadth         # what concurrent branches may share: Max-Breadth, 1..60 (RFC 5393)
-    uint8_t reserve[14]
+    uint8_t reserve0[2]
+    uint32_t stand_in_id    # in a dialog: the destination that is tried next; 0 = whoever ranks next
+    uint8_t reserve[8]
 
 cdef struct client_identity_t:
     flow_t target

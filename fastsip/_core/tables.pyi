@@ -13,10 +13,13 @@ class Table:
         clocks: tuple[int, int, int, int] = ...,
         max_message: int = ...,
         branch_key: bytes = ...,
+        token_keys: tuple[bytes, ...] = ...,
     ) -> None: ...
     @property
     def pointer(self) -> int: ...
-    def add_listener(self, id: int, tag_id: int, address: str, port: int, sent_by: str | bytes) -> int: ...
+    def add_listener(
+        self, id: int, tag_id: int, address: str, port: int, sent_by: str | bytes, tag: str | bytes = b""
+    ) -> int: ...
     def add_set(
         self,
         id: int,
@@ -30,6 +33,8 @@ class Table:
         retry_after_max_ms: int = 60000,
         hash_key: bytes = ...,
         key_header: str | bytes = b"",
+        dialog_policy: int = 0,
+        name: str | bytes = b"",
     ) -> int: ...
     def add_destination(
         self,
@@ -73,6 +78,8 @@ class Table:
         reply: tuple[int, str | bytes] | None = None,
         record_route: bool = True,
         ruri: int = 255,
+        forward: bytes = b"",
+        headers: Mapping[str, Any] | None = None,
     ) -> int: ...
     def add_trusted(self, network: str) -> None: ...
     def add_own(self, host: str | bytes, port: int = 0) -> None: ...

@@ -260,8 +260,10 @@ cdef enum ruri_mode:
 cdef struct listener_t:
     uint32_t id
     uint32_t tag_id
+    uint32_t short_id       # hash of its tag, the same on each node; 10 bits, in tokens
     addr_t addr
     text_t sent_by          # host[:port] as it stands in Via and Record-Route
+    text_t tag              # what {listener} stands for
     uint32_t udp_limit      # reserved
 
 cdef struct probe_t:
@@ -277,6 +279,7 @@ cdef struct probe_t:
 
 cdef struct destination_t:
     uint32_t id
+    uint32_t short_id       # hash of its name, the same on each node; 30 bits, never 0, in tokens
     uint32_t cell           # index into the dispatcher's cells
     uint32_t set_index
     uint32_t weight
@@ -291,6 +294,8 @@ cdef struct destination_t:
 
 cdef struct set_t:
     uint32_t id
+    uint32_t short_id       # hash of its name, the same on each node; 10 bits, in tokens
+    uint32_t dialog_policy  # index of the policy of in-dialog requests, where members stand in for each other
     uint8_t algorithm
     uint8_t ruri
     uint8_t in_dialog       # 0 pinned, 1 shared
@@ -353,7 +358,7 @@ cdef struct policy_t:
 cdef enum action_id:
     ACT_SET = 0
     ACT_REPLY
-    ACT_FORWARD             # later
+    ACT_FORWARD             # to the next hop that the request names
     ACT_PYTHON              # later
 
 cdef struct network_t:
@@ -371,6 +376,20 @@ cdef enum condition_id:
     C_LISTEN
     C_HEADER
     C_TO_TAG
+    C_USER_MATCH
+    C_SOURCE_SET
+
+cdef enum verdict_bit:
+    HOLDS = 1               # the pattern is found if the text ends here
+    SETTLED = 2             # nothing that follows changes that
+
+# Patterns as one deterministic automaton; state 0 is the first.
+cdef struct pattern_t:
+    uint8_t classes[256]    # byte -> class; bytes of one class are never told apart
+    uint32_t class_count
+    uint32_t state_count
+    uint16_t *next          # [state * class_count + class] -> state
+    uint8_t *verdicts       # [state]: bits of verdict_bit
 
 # One key of a `when`.  Its items are ORed; `negate` turns the outcome.
 cdef struct condition_t:
@@ -380,22 +399,47 @@ cdef struct condition_t:
     uint32_t count          # items in the array that the kind uses
     text_t *texts           # C_USER, C_USER_PREFIX, C_DOMAIN, C_METHOD others
     network_t *networks     # C_SOURCE
-    uint32_t *tags          # C_LISTEN
+    uint32_t *tags          # C_LISTEN; C_SOURCE_SET: indexes of sets
+    pattern_t *pattern      # C_USER_MATCH
     uint8_t header_id       # C_HEADER: texts[0] is the name, texts[1..] values
     uint8_t flag            # C_TO_TAG: wanted value; C_HEADER: 1 = presence only
     uint8_t compact         # C_HEADER: the one letter of the name's compact form, or 0
     uint8_t reserve[5]
+
+cdef enum piece_id:
+    PIECE_TEXT = 0
+    PIECE_SOURCE            # address the request came from
+    PIECE_LISTENER          # tag of the listener it came in by
+    PIECE_CALL_ID
+
+cdef struct piece_t:
+    uint32_t kind           # piece_id
+    text_t text             # PIECE_TEXT
+
+# Headers that go, and the one that comes instead.
+cdef struct header_edit_t:
+    text_t name             # as it is written; of the headers that go, any case
+    uint32_t letters        # bit 0 = "a": one-letter names that go, for they stand for one of these
+    uint8_t prefix          # all go whose name begins with `name`
+    uint32_t piece_count    # of the value that comes; 0 = none comes
+    piece_t *pieces
+
+cdef struct header_edits_t:
+    uint32_t count
+    header_edit_t *items
 
 cdef struct rule_t:
     uint32_t id
     uint8_t action          # action_id
     uint8_t record_route
     uint8_t ruri            # ruri_mode, or 255 = the set's
-    uint8_t reserve
+    uint8_t names_sources   # its conditions say which sources it is for
     uint32_t set_index
     uint32_t policy_index
-    uint16_t reply_code
+    uint16_t reply_code     # ACT_REPLY; ACT_FORWARD: to a request without the header
     text_t reply_reason
+    text_t forward          # ACT_FORWARD: header with the next hop's URI; len 0 = the Request-URI
+    header_edits_t headers  # of what is sent on
     condition_t *conditions
     uint32_t condition_count
 
@@ -410,6 +454,8 @@ cdef struct table_t:
     clocks_t clocks
     uint32_t max_message
     uint64_t branch_key[2]  # from `secret`: the same on every node
+    uint64_t token_keys[2][2]  # the first signs, both verify
+    uint32_t token_key_count
     uint32_t listener_count
     uint32_t set_count
     uint32_t destination_count
@@ -419,8 +465,11 @@ cdef struct table_t:
     listener_t *listeners
     set_t *sets
     destination_t *destinations
+    uint32_t *by_address    # their indexes, by IP address, then port, then index
     policy_t *policies      # [0] is the default policy: no failover
     rule_t *rules
+    uint32_t looked_at_count
+    condition_t *looked_at  # headers that routing depends on: what a loop is told from a spiral by
     text_t *own             # host names and addresses that are ours, lower case
     uint16_t *own_ports     # beside each; 0 = any port
     condition_t trusted     # C_SOURCE: networks that may send through us to outside

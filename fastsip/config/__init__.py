@@ -2,8 +2,9 @@
 
     load(path) -> Config, or ConfigError
 
-Layout: language (the words), values (single values), reader (tables), sets, routes, load (the whole),
-secrets (the key file), locate (lines), errors, model (the result), outlook (what `check` shows).
+Layout: language (the words), values (single values), reader (tables), sets, routes with patterns and
+headers, load (the whole), secrets (the key file), locate (lines), errors, model (the result),
+outlook (what `check` shows).
 Nothing here touches the network or a packet; outlook alone opens a socket, to ask how large it may be.
 """
 
@@ -14,6 +15,7 @@ from fastsip.config.model import (
     Config,
     Destination,
     DestinationSet,
+    HeaderEdits,
     Limits,
     Listener,
     Policy,
@@ -30,6 +32,7 @@ __all__ = [
     "ConfigError",
     "Destination",
     "DestinationSet",
+    "HeaderEdits",
     "Limits",
     "Listener",
     "Policy",

@@ -17,7 +17,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "limits": ("max_transactions", "max_message"),
     "set": (
         "destinations", "answering", "setid", "algorithm", "key", "limit", "ruri", "listen", "in_dialog",
-        "probe", "tiers", "when_all_down", "retry", "retry_after_max",
+        "in_dialog_failure", "probe", "tiers", "when_all_down", "retry", "retry_after_max",
     ),
     "destination": ("uri", "id", "weight", "priority", "attrs", "probe"),
     "probe": ("method", "interval", "timeout", "rise", "fall", "from", "accept", "mode"),
@@ -25,8 +25,14 @@ KEYS: dict[str, tuple[str, ...]] = {
         "on", "timeout", "progress", "ring", "budget", "after_progress", "mark", "mark_last", "then",
         "exhausted", "unavailable",
     ),
-    "route": ("name", "when", "to", "reply", "failure", "ruri", "record_route"),
-    "when": ("method", "user", "user_prefix", "domain", "source", "listen", "header", "to_tag", "not"),
+    "route": (
+        "name", "when", "to", "reply", "forward", "failure", "ruri", "record_route", "headers",
+    ),
+    "when": (
+        "method", "user", "user_prefix", "user_match", "domain", "source", "source_set", "listen", "header",
+        "to_tag", "not",
+    ),
+    "headers": ("set", "remove"),
 }  # fmt: skip
 
 # Path pattern ("*" is any one name or index) -> None: the whole key is of a later release;
@@ -42,19 +48,12 @@ LATER: dict[str, tuple[str | int, ...] | None] = {
     "listen.*.uri": ("tcp", "tls", "ws", "wss"),
     "listen.*.udp_limit": None,
     "set.*.algorithm": ("call-load", "latency", 10, 13, "10", "13"),
-    "set.*.in_dialog": ("shared",),
     "set.*.destinations.*.max_load": None,
     "failure.*.python": None,
     "failure.*.then": ("python",),
     "route.*.python": None,
-    "route.*.forward": None,
-    "route.*.headers": None,
     "route.*.when.source_in": None,
-    "route.*.when.source_set": None,
-    "route.*.when.user_match": None,
     "route.*.when.not.source_in": None,
-    "route.*.when.not.source_set": None,
-    "route.*.when.not.user_match": None,
 }
 
 # Name -> Kamailio's number, which is accepted as well.
@@ -84,6 +83,9 @@ REASONS = ("timeout", "progress", "ring", "transport")
 CLASSES = ("3xx", "4xx", "5xx")
 MARKS = ("none", "suspect", "down")
 MARK_KEYS = (*REASONS, "4xx", "5xx", "500", "503")
+
+HEADER_FIELDS = ("source", "listener", "call_id")
+MAX_HEADER_EDITS = 32  # names in `set` and `remove` of one rule
 
 # What MAX_ATTEMPTS, MAX_LISTENERS, MAX_SHARDS and policy_copy_t of the core allow.
 MAX_ATTEMPTS = 16

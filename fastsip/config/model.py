@@ -96,6 +96,7 @@ class DestinationSet(msgspec.Struct, frozen=True, kw_only=True):
     ruri: str  # keep | host | uri
     listen: str  # tag, "" = any listener of the family
     in_dialog: str  # pinned | shared
+    in_dialog_failure: str  # policy of requests in dialogs when shared, "" = the built-in one
     tiers: bool
     when_all_down: str  # fail | try
     retry_ms: int
@@ -139,8 +140,10 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     method      methods, upper case
     user        user parts, exact
     user_prefix beginnings of the user part
+    user_match  patterns (patterns.py) over the user part
     domain      host or host:port, lower case
     source      networks, as "10.0.0.0/8"
+    source_set  sets, one of whose destinations the request comes from
     listen      tags
     header      values of the header `header`; none = it only has to be there
     to_tag      none; `wanted` says which way round
@@ -153,13 +156,25 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     wanted: bool = True
 
 
+class HeaderEdits(msgspec.Struct, frozen=True, kw_only=True):
+    """`headers` of a rule: first `remove`, then `set` in its order."""
+
+    remove: tuple[str, ...]  # names; with a final * all that begin so
+    set: tuple[tuple[str, str], ...]  # name, value with its {fields}
+
+    def __bool__(self) -> bool:
+        return bool(self.remove or self.set)
+
+
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One [[route]]: all conditions hold -> the set `to`, or the reply."""
+    """One [[route]]: all conditions hold -> one of the set `to`, the reply, the next hop of `forward`."""
 
     name: str
     conditions: tuple[Condition, ...]
-    to: str  # set, "" when it replies
+    to: str  # set, "" = none
     reply: Reply | None
+    forward: str  # request-uri | header:NAME, "" = none
+    headers: HeaderEdits
     failure: str  # policy, "" = no failover
     ruri: str  # "" = the set's
     record_route: bool

@@ -14,6 +14,7 @@ from collections import Counter
 import msgspec
 
 from fastsip.config.model import Condition, Config, DestinationSet, Probe, Rule
+from fastsip.config.patterns import compile_patterns, finds_everything
 from fastsip.config.values import ms_text
 
 SO_RCVBUFFORCE = 33
@@ -176,15 +177,28 @@ def _secret(config: Config) -> str:
 def rule_text(rule: Rule) -> str:
     """A rule as a sentence: `method INVITE and user_prefix 8 -> set media, failure next-media`."""
     when = " and ".join(_condition_text(condition) for condition in rule.conditions) or "everything"
-    if rule.reply:
-        action = f"reply {rule.reply.code} {rule.reply.reason}"
-    else:
-        action = f"set {rule.to}"
-        action += f", failure {rule.failure}" if rule.failure else ""
-        action += f", ruri {rule.ruri}" if rule.ruri else ""
-        action += "" if rule.record_route else ", no Record-Route"
     origin = " (no [[route]] given: the only set)" if rule.implied else ""
-    return f"{rule.name}: {when} -> {action}{origin}"
+    return f"{rule.name}: {when} -> {', '.join(_action_words(rule))}{origin}"
+
+
+def _action_words(rule: Rule) -> list[str]:
+    if rule.reply:
+        return [f"reply {rule.reply.code} {rule.reply.reason}"]
+    header = rule.forward.partition(":")[2]
+    words = [f"set {rule.to}" if rule.to else f"forward to the URI in {header or 'the Request-URI'}"]
+    words += [f"failure {rule.failure}"] if rule.failure else []
+    words += [f"ruri {rule.ruri}"] if rule.ruri else []
+    words += [f"remove {name}" for name in rule.headers.remove]
+    words += [f'set {name} = "{value}"' for name, value in rule.headers.set]
+    words += [] if rule.record_route else ["no Record-Route"]
+    if rule.forward and not _names_sources(rule):
+        words.append("only from trusted sources and destinations")
+    return words
+
+
+def _names_sources(rule: Rule) -> bool:
+    """Does the rule say itself whom it is for?  Then that is whom it trusts."""
+    return any(one.key in ("source", "source_set") and not one.negate for one in rule.conditions)
 
 
 def _condition_text(condition: Condition) -> str:
@@ -242,7 +256,16 @@ def _rule_warnings(config: Config) -> list[str]:
             after = ", ".join(other.name for other in config.rules[place + 1 :])
             found.append(f"{rule.name} takes everything; never reached: {after}")
             break
+    found += [text for rule in config.rules for text in _forward_warnings(rule, config)]
+    found += [text for rule in config.rules for text in _pattern_warnings(rule)]
     reached = {rule.to for rule in config.rules} | {policy.then for policy in config.policies}
+    reached |= {
+        name
+        for rule in config.rules
+        for one in rule.conditions
+        if one.key == "source_set"
+        for name in one.values
+    }
     found += [
         f"set {group.name} is not used by any rule" for group in config.sets if group.name not in reached
     ]
@@ -253,3 +276,22 @@ def _rule_warnings(config: Config) -> list[str]:
         if one.name not in used
     ]
     return found
+
+
+def _forward_warnings(rule: Rule, config: Config) -> list[str]:
+    known = config.router.trusted or any(group.destinations for group in config.sets)
+    if not rule.forward or known or _names_sources(rule):
+        return []
+    cure = "name them in router.trusted, or as `source` of this rule"
+    return [f"{rule.name} forwards for nobody: no source is trusted, all get 403; {cure}"]
+
+
+def _pattern_warnings(rule: Rule) -> list[str]:
+    return [
+        f'{rule.name}: user_match "{text}" is found in every user; a pattern may stand anywhere in it, '
+        "^ and $ hold it to the beginning and the end"
+        for one in rule.conditions
+        if one.key == "user_match"
+        for text in one.values
+        if finds_everything(compile_patterns((text,)))
+    ]

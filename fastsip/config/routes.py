@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 from fastsip.config import values
 from fastsip.config.errors import Path, Wrong, did_you_mean, shown
+from fastsip.config.headers import read_headers
 from fastsip.config.language import CLASSES, MARK_KEYS, MARKS, MAX_POLICY_CODES, REASONS
-from fastsip.config.model import Condition, Listener, Policy, Reply, Rule
+from fastsip.config.model import Condition, HeaderEdits, Listener, Policy, Reply, Rule
+from fastsip.config.patterns import PatternError, compile_patterns
 from fastsip.config.reader import Table
 
 HOUR_MS = 3_600_000
@@ -19,23 +21,6 @@ SIX_XX = (
     "6xx is refused: it says that no other place can do better (RFC 3261 section 16.7 item 5); "
     'allowed: codes 300 to 599, "3xx", "4xx", "5xx", "timeout", "progress", "ring", "transport"'
 )
-
-
-def _refer(table: Table, key: str, known: list[str], what: str) -> str:
-    """A name under `key` that must be one of `known`; "" when absent."""
-    name = table.take(key, values.text, "")
-    if name and name not in known:
-        listed = ", ".join(f'"{word}"' for word in known) or "none is defined"
-        table.report.add(
-            (*table.path, key), shown(name), f"allowed: {what}: {listed}", did_you_mean(name, known)
-        )
-    return name
-
-
-def _names(root: Table, key: str) -> list[str]:
-    """The names under a table as written, whether or not what they name is right."""
-    raw = root.raw.get(key, {})
-    return list(raw) if isinstance(raw, dict) else []
 
 
 # ---------------------------------------------------------------- policies
@@ -91,7 +76,7 @@ def _policy(name: str, table: Table, root: Table) -> Policy:
         mark=mark,
         mark_by=mark_by,
         mark_last=table.take("mark_last", values.boolean, False),
-        then=_refer(table, "then", _names(root, "set"), "the name of a set"),
+        then=table.take_reference("then", root.names_under("set"), "the name of a set"),
         exhausted=table.take("exhausted", values.reply, None),
         unavailable=table.take("unavailable", values.reply, UNAVAILABLE),
     )
@@ -126,14 +111,14 @@ def read_rules(root: Table, listeners: tuple[Listener, ...]) -> tuple[Rule, ...]
     rules: list[Rule] = []
     names: dict[str, int] = {}
     for index, table in enumerate(root.listed("route", "route")):
-        rule = _rule(index, table, root, [listener.tag for listener in listeners])
+        rule = _rule(index, table, root, _Known(root, listeners))
         if names.setdefault(rule.name, index) != index:
             allowed = f"allowed: a name of its own; route[{names[rule.name] + 1}] has it"
             table.report.add((*table.path, "name"), shown(rule.name), allowed)
         rules.append(rule)
     if "route" in root:
         return tuple(rules)
-    sets = _names(root, "set")
+    sets = root.names_under("set")
     if len(sets) == 1:
         return (_implied(sets[0]),)
     if sets:
@@ -151,6 +136,8 @@ def _implied(only_set: str) -> Rule:
         conditions=(),
         to=only_set,
         reply=None,
+        forward="",
+        headers=HeaderEdits(remove=(), set=()),
         failure="",
         ruri="",
         record_route=True,
@@ -158,53 +145,78 @@ def _implied(only_set: str) -> Rule:
     )
 
 
-def _rule(index: int, table: Table, root: Table, tags: list[str]) -> Rule:
-    to = _refer(table, "to", _names(root, "set"), "the name of a set")
+class _Known:
+    """The names that conditions may refer to."""
+
+    def __init__(self, root: Table, listeners: tuple[Listener, ...]) -> None:
+        self.tags = [listener.tag for listener in listeners]
+        self.sets = root.names_under("set")
+
+
+def _rule(index: int, table: Table, root: Table, known: _Known) -> Rule:
+    to = table.take_reference("to", known.sets, "the name of a set")
     reply = table.take("reply", values.reply, None)
+    forward = table.take("forward", _forward, "")
     _check_action(table)
     return Rule(
         name=table.take("name", values.name, "") or f"route-{index + 1}",
-        conditions=_conditions(table, tags),
+        conditions=_conditions(table, known),
         to=to,
         reply=reply,
-        failure=_refer(table, "failure", _names(root, "failure"), "the name of a failure policy"),
+        forward=forward,
+        headers=read_headers(table),
+        failure=table.take_reference("failure", root.names_under("failure"), "the name of a failure policy"),
         ruri=table.take("ruri", values.one_of("keep", "host", "uri"), ""),
         record_route=table.take("record_route", values.boolean, True),
         implied=False,
     )
 
 
+def _forward(raw: object) -> str:
+    """What names the next hop: the Request-URI, or a header."""
+    if isinstance(raw, str) and raw.startswith("header:"):
+        return f"header:{values.token(raw.removeprefix('header:'))}"
+    if raw != "request-uri":
+        raise Wrong('allowed: "request-uri", "header:NAME"', did_you_mean(raw, ("request-uri",)))
+    return "request-uri"
+
+
+# Action -> the keys that mean nothing beside it.
+_NOT_BESIDE = {"reply": ("failure", "ruri", "record_route", "headers"), "forward": ("ruri",), "to": ()}
+
+
 def _check_action(table: Table) -> None:
-    """Exactly one action, and beside a reply nothing that only a forwarded request has."""
+    """Exactly one action, and beside it nothing that it would not look at."""
     actions = [key for key in ("to", "reply", "forward", "python") if key in table]
     if not actions:
-        table.report.add(
-            table.path, "", 'an action is missing; allowed: to = "SET" or reply = "404 Not found"'
-        )
+        allowed = 'an action is missing; allowed: to = "SET", reply = "404 Not found", forward = "request-uri"'
+        table.report.add(table.path, "", allowed)
     if len(actions) > 1:
         table.report.add(
             (*table.path, actions[1]), " and ".join(f"`{key}`" for key in actions), "allowed: one action"
         )
-    if actions == ["reply"]:
-        for key in ("failure", "ruri", "record_route"):
+    elif actions:
+        for key in _NOT_BESIDE.get(actions[0], ()):
             if key in table:
-                table.report.add((*table.path, key), f"`{key}` beside `reply`", "allowed: only beside `to`")
+                others = " and ".join(f"`{other}`" for other in ("to", "forward") if key not in _NOT_BESIDE[other])
+                found = f"`{key}` beside `{actions[0]}`"
+                table.report.add((*table.path, key), found, f"allowed: only beside {others}")
 
 
-def _conditions(table: Table, tags: list[str]) -> tuple[Condition, ...]:
+def _conditions(table: Table, known: _Known) -> tuple[Condition, ...]:
     when = table.table("when", "when")
-    conditions = _read_when(when, False, tags)
+    conditions = _read_when(when, False, known)
     if "not" in when:
         inner = when.table("not", "when")
         if "not" in inner:
             inner.report.add(
                 (*inner.path, "not"), "`not` inside `not`", "allowed: one `not`, beside the other keys"
             )
-        conditions += _read_when(inner, True, tags)
+        conditions += _read_when(inner, True, known)
     return conditions
 
 
-# Key of `when` -> reader of one item; `listen`, `header` and `to_tag` have their own.
+# Key of `when` -> reader of one item; the others have their own.
 _ITEMS = {
     "method": values.method,
     "user": values.user,
@@ -214,16 +226,19 @@ _ITEMS = {
 }
 
 
-def _read_when(when: Table, negate: bool, tags: list[str]) -> tuple[Condition, ...]:
+def _read_when(when: Table, negate: bool, known: _Known) -> tuple[Condition, ...]:
     """The conditions of one `when` or `not`, in the order of the file."""
     found: list[Condition] = []
+    unsure = when.report.touches("listen")  # a listener that is wrong itself is not among the known
+    readers = _ITEMS | {
+        "listen": _name_reader(known.tags, "the tags of [[listen]]", unsure),
+        "source_set": _name_reader(known.sets, "the name of a set"),
+    }
     for key in when.raw:
-        if key in _ITEMS:
-            found.append(Condition(key=key, negate=negate, values=when.take_list(key, _ITEMS[key])))
-        elif key == "listen":
-            found.append(
-                Condition(key=key, negate=negate, values=when.take_list(key, _tag_reader(when, tags)))
-            )
+        if key in readers:
+            found.append(Condition(key=key, negate=negate, values=when.take_list(key, readers[key])))
+        elif key == "user_match":
+            found.append(Condition(key=key, negate=negate, values=_patterns(when)))
         elif key == "header":
             found += _headers(when, negate)
         elif key == "to_tag":
@@ -231,14 +246,41 @@ def _read_when(when: Table, negate: bool, tags: list[str]) -> tuple[Condition, .
     return tuple(found)
 
 
-def _tag_reader(when: Table, tags: list[str]) -> Callable[[object], str]:
+def _name_reader(names: list[str], what: str, unsure: bool = False) -> Callable[[object], str]:
+    """Makes a reader of one of these names; when they are not sure to be all, of any text."""
+
     def read(raw: object) -> str:
-        if raw not in tags and not (when.report.touches("listen") and isinstance(raw, str)):
-            allowed = ", ".join(f'"{tag}"' for tag in dict.fromkeys(tags))
-            raise Wrong(f"allowed: the tags of [[listen]]: {allowed}", did_you_mean(raw, tags))
+        if raw not in names and not (unsure and isinstance(raw, str)):
+            listed = ", ".join(f'"{name}"' for name in dict.fromkeys(names)) or "none is defined"
+            raise Wrong(f"allowed: {what}: {listed}", did_you_mean(raw, names))
         return str(raw)
 
     return read
+
+
+PATTERN_WORDS = r"letters, [classes], \d \w, the dot, (groups), |, ? * + {m,n}, ^ $"
+
+
+def _pattern(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise Wrong(f"allowed: a pattern of {PATTERN_WORDS}")
+    try:
+        compile_patterns((raw,))
+    except PatternError as error:
+        hook = "what needs more is for a Python hook, which a later release runs"
+        raise Wrong(f"{error}; allowed: {PATTERN_WORDS}; {hook}") from None
+    return raw
+
+
+def _patterns(when: Table) -> tuple[str, ...]:
+    """Each right by itself, and all of them not too large together."""
+    found = when.take_list("user_match", _pattern)
+    try:
+        compile_patterns(found)
+    except PatternError as error:
+        allowed = f"together {error}; allowed: fewer or simpler ones, or a rule for each"
+        when.report.add((*when.path, "user_match"), f"{len(found)} patterns", allowed)
+    return found
 
 
 def _headers(when: Table, negate: bool) -> list[Condition]:

@@ -16,14 +16,16 @@ ALL = ["3xx", "4xx", "5xx"]
 
 
 def test_all_are_asked_at_once(make_fork):
-    """16.6: the same request to each, in branches of their own."""
+    """16.6: the same request to each, in branches of their own, with a token of its own (wire section 3)."""
     stage = make_fork()
     stage.invite()
     first, second, third = stage.expect_fork(range(3))
     assert len({first.branch, second.branch, third.branch}) == 3
     for other in (second, third):
         assert other.at == first.at
-        assert (other.uri, other.headers[1:]) == (first.uri, first.headers[1:])
+        assert [name for name, _ in other.headers[:2]] == ["Via", "Record-Route"]  # which name the branch
+        assert (other.uri, other.headers[2:]) == (first.uri, first.headers[2:])
+    assert len({invite.get("Record-Route") for invite in (first, second, third)}) == 3
     assert stage.states("client") == ["calling"] * 3
 
 

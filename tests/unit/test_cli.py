@@ -266,3 +266,52 @@ reply = "403 Not here"
         "-> set a, ruri host, no Record-Route",
         "route-2: everything -> reply 403 Not here",
     ]
+
+
+FORWARDS = """
+[[listen]]
+uri = "udp:127.0.0.1:5060"
+[[route]]
+when = { user_match = ["^8", "9$"], not = { source = "10.0.0.0/8" } }
+forward = "request-uri"
+headers = { remove = ["X-Auth-*"], set = { X-From = "{source}" } }
+[[route]]
+when = { source = "10.0.0.0/8" }
+forward = "header:X-Next"
+"""
+
+
+def test_forwards_in_words():
+    rules = load_text(FORWARDS, "c.toml", make_secret=False).rules
+    assert [rule_text(rule) for rule in rules] == [
+        "route-1: user_match ^8 or 9$ and not source 10.0.0.0/8 -> forward to the URI in the Request-URI, "
+        'remove X-Auth-*, set X-From = "{source}", only from trusted sources and destinations',
+        "route-2: source 10.0.0.0/8 -> forward to the URI in X-Next",
+    ]
+
+
+def test_a_forward_for_nobody_is_a_warning(kernels, tmp_path):
+    def warned(text):
+        config = load_text(f'[router]\nstate_dir = "{tmp_path}"\n{text}', str(tmp_path / "c.toml"), make_secret=False)
+        return [line for line in outlook(config).warnings if "nobody" in line]
+
+    assert len(warned(FORWARDS)) == 1 and warned(FORWARDS)[0].startswith("route-1 ")
+    assert warned('trusted = ["10.0.0.0/8"]' + FORWARDS) == []
+    assert warned(FORWARDS + '[set.a]\ndestinations = ["sip:127.0.0.1:5071"]\n') == []
+
+
+def warnings_of(tmp_path, old, new):
+    """Of TWO_SETS with one thing changed."""
+    text = TWO_SETS.format(state=tmp_path, rcvbuf="8MiB").replace(old, new)
+    return outlook(load_text(text, str(tmp_path / "c.toml"), make_secret=False)).warnings
+
+
+def test_a_pattern_that_every_user_has_is_a_warning(kernels, tmp_path):
+    found = warnings_of(tmp_path, 'to = "a"', 'to = "a"\nwhen = { user_match = ["8*", "^8"] }')
+    (line,) = (line for line in found if "user_match" in line)
+    assert line.startswith('route-1: user_match "8*" is found in every user')
+
+
+def test_a_set_that_is_only_a_source_is_used(kernels, tmp_path):
+    found = warnings_of(tmp_path, "reply = 404", 'reply = 404\nwhen = { source_set = "b" }')
+    assert not any("set b is not used" in line for line in found)

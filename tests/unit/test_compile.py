@@ -8,7 +8,15 @@ from fastsip._core.chooser import Chooser
 from fastsip.config import load_text
 from fastsip.dispatcher.registry import Registry
 from fastsip.routing import compile as compiling
-from fastsip.routing.compile import compile_table, policy_fields, purpose_key, release_unnamed, split_host
+from fastsip.routing.compile import (
+    compile_table,
+    header_fields,
+    policy_fields,
+    purpose_key,
+    release_unnamed,
+    rule_fields,
+    split_host,
+)
 
 TEXT = """
 [router]
@@ -62,6 +70,12 @@ when = { header = { X-Kind = ["a", "b"] }, to_tag = true }
 to = "media"
 record_route = false
 ruri = "host"
+
+[[route]]
+name = "patterns"
+when = { user_match = ["^7[0-9]{2}$", "^alice"], not = { source_set = "spare" } }
+to = "media"
+headers = { remove = ["X-Auth-*"], set = { X-From = "{source} by {listener}{{}}" } }
 
 [[route]]
 name = "rest"
@@ -123,12 +137,31 @@ def request(user="8100", method="INVITE", to_tag="", headers=()):
         (request("7", "BYE", "t", ["X-Kind: b"]), "192.0.2.99", 0, "tagged"),
         (request("7", "BYE", "t", ["X-Kind: c"]), "192.0.2.99", 0, "rest"),
         (request("7", "BYE", "", ["X-Kind: b"]), "192.0.2.99", 0, "rest"),
+        (request("700"), "192.0.2.99", 0, "patterns"),
+        (request("alice2"), "192.0.2.99", 0, "patterns"),
+        (request("7000"), "192.0.2.99", 0, "rest"),
+        (request("700"), "192.0.2.32", 0, "rest"),
     ],
 )
 def test_rules_stand_in_the_order_of_the_file(registry, text, source, listener, wanted):
     config = read()
     table = compile_table(config, registry, Cells(16), 1)
     assert config.rules[rules.match(table, text, source, listener)].name == wanted
+
+
+def test_header_edits_arrive_in_pieces():
+    rule = next(rule for rule in read().rules if rule.name == "patterns")
+    pieces = [("source", b""), ("text", b" by "), ("listener", b""), ("text", b"{"), ("text", b"}")]
+    assert header_fields(rule) == {"remove": [b"X-Auth-*"], "set": [(b"X-From", pieces)]}
+
+
+@pytest.mark.parametrize(
+    "forward, header", [("request-uri", b""), ("header:X-Next", b"X-Next"), ("header:Route", b"Route")]
+)
+def test_a_forward_is_an_action_of_its_own(registry, forward, header):
+    config = read(TEXT + f'[[route]]\nforward = "{forward}"\nfailure = "next"\n')
+    fields = rule_fields(config.rules[-1], registry, {"media": 0, "spare": 1}, {"next": 1})
+    assert (fields["action"], fields["forward"], fields["policy_index"]) == (2, header, 1)
 
 
 def test_what_is_ours_are_listeners_domains_and_advertised_names(registry):

@@ -5,7 +5,8 @@ import stat
 
 import pytest
 
-from fastsip.config import Condition, ConfigError, Reply, load, load_text
+from fastsip.config import Condition, ConfigError, HeaderEdits, Reply, load, load_text
+from fastsip.config.headers import pieces
 from fastsip.config.secrets import derive_key
 from tests.unit.config_text import LISTEN, SET, SMALL, only_problem, read
 
@@ -104,7 +105,9 @@ source = ["10.1.2.3", "2001:db8::/32"]
 domain = "SIP.Example.net"
 to_tag = false
 header = { X-A = true, X-B = ["1", "2"] }
-not = { user = "911" }
+user_match = '^[0-9]{3}$'
+source_set = "media"
+not = { user = "911", user_match = ["^0", "x"], source_set = ["media"] }
 """
     )
     assert config.rules[0].conditions == (
@@ -114,8 +117,45 @@ not = { user = "911" }
         Condition(key="to_tag", negate=False, wanted=False),
         Condition(key="header", negate=False, header="X-A"),
         Condition(key="header", negate=False, header="X-B", values=("1", "2")),
+        Condition(key="user_match", negate=False, values=("^[0-9]{3}$",)),
+        Condition(key="source_set", negate=False, values=("media",)),
         Condition(key="user", negate=True, values=("911",)),
+        Condition(key="user_match", negate=True, values=("^0", "x")),
+        Condition(key="source_set", negate=True, values=("media",)),
     )
+
+
+@pytest.mark.parametrize("forward", ["request-uri", "header:X-Destination-URI", "header:From"])
+def test_a_rule_that_forwards(forward):
+    keys = 'failure = "f"\nrecord_route = false\n[failure.f]\non = "timeout"\n'
+    rule = read(LISTEN + f'[[route]]\nforward = "{forward}"\n{keys}').rules[0]
+    assert (rule.forward, rule.to, rule.reply) == (forward, "", None)
+    assert (rule.failure, rule.record_route, rule.headers) == ("f", False, HeaderEdits(remove=(), set=()))
+
+
+def test_header_edits():
+    headers = '{ remove = ["X-Auth-*", "subject"], set = { "X-A" = "{call_id}", X-B = "{{a}} b" } }'
+    rule = read(SMALL + f'[[route]]\nto = "media"\nheaders = {headers}\n').rules[0]
+    assert rule.headers == HeaderEdits(
+        remove=("X-Auth-*", "subject"), set=(("X-A", "{call_id}"), ("X-B", "{{a}} b"))
+    )
+    assert read(SMALL + '[[route]]\nto = "media"\nheaders = { remove = "X-A" }\n').rules[0].headers.remove == ("X-A",)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("plain", [("text", "plain")]),
+        ("{source}", [("source", "")]),
+        ("a{listener}b{call_id}", [("text", "a"), ("listener", ""), ("text", "b"), ("call_id", "")]),
+        ("{{}}", [("text", "{"), ("text", "}")]),
+        ("{{source}}", [("text", "{"), ("text", "source"), ("text", "}")]),
+        ("{{{source}}}", [("text", "{"), ("source", ""), ("text", "}")]),
+        ("", []),
+    ],
+)
+def test_values_of_headers_in_pieces(value, found):
+    assert pieces(value) == found
 
 
 def test_two_families_each_from_its_own_listener():

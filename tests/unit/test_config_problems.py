@@ -8,7 +8,7 @@ from fastsip.config import ConfigError, load
 from fastsip.config.language import LATER
 from fastsip.config.load import _Loader
 from fastsip.config.reader import Report
-from tests.unit.config_text import LISTEN, SET, SMALL, only_problem, problems
+from tests.unit.config_text import LISTEN, SET, SMALL, only_problem, problems, read
 
 ONE_PROBLEM = {
     "unknown table": (SMALL + "[timer]\n", "timer", 'did you mean "timers"?'),
@@ -95,6 +95,128 @@ ONE_PROBLEM = {
         "route[1].ruri",
         "only beside `to`",
     ),
+    "ruri beside forward": (
+        SMALL + '[[route]]\nforward = "request-uri"\nruri = "host"\n',
+        "route[1].ruri",
+        "`ruri` beside `forward`; allowed: only beside `to`",
+    ),
+    "headers beside reply": (
+        SMALL + '[[route]]\nreply = 404\nheaders = { remove = "X-A" }\n',
+        "route[1].headers",
+        "only beside `to` and `forward`",
+    ),
+    "to and forward": (
+        SMALL + '[[route]]\nto = "media"\nforward = "request-uri"\n',
+        "route[1].forward",
+        "one action",
+    ),
+    "forward": (
+        SMALL + '[[route]]\nforward = "request_uri"\n',
+        "route[1].forward",
+        'did you mean "request-uri"?',
+    ),
+    "forward by no header": (SMALL + '[[route]]\nforward = "header:"\n', "route[1].forward", "a SIP token"),
+    "header that is ours": (
+        SMALL + '[[route]]\nto = "media"\nheaders = { set = { contact = "x" } }\n',
+        "route[1].headers.set.contact",
+        "lives by Contact",
+    ),
+    "headers that are ours": (
+        SMALL + '[[route]]\nto = "media"\nheaders = { remove = ["X-A", "r*"] }\n',
+        "route[1].headers.remove[2]",
+        "lives by Route, Record-Route",
+    ),
+    "every header": (
+        SMALL + '[[route]]\nto = "media"\nheaders = { remove = "*" }\n',
+        "route[1].headers.remove",
+        "a SIP token",
+    ),
+    "star in the middle": (
+        SMALL + '[[route]]\nto = "media"\nheaders = { remove = "X A*" }\n',
+        "route[1].headers.remove",
+        "a SIP token",
+    ),
+    "compact name": (
+        SMALL + '[[route]]\nto = "media"\nheaders = { remove = ["s"] }\n',
+        "route[1].headers.remove[1]",
+        "the long name",
+    ),
+    "name of a header": (
+        SMALL + '[[route]]\nto = "media"\nheaders = { set = { "X A" = "1" } }\n',
+        'route[1].headers.set."X A"',
+        "a SIP token",
+    ),
+    "unknown field": (
+        SMALL + '[[route]]\nto = "media"\nheaders = { set = { X-A = "{surce}" } }\n',
+        "route[1].headers.set.X-A",
+        'did you mean "source"?',
+    ),
+    "field with a format": (
+        SMALL + '[[route]]\nto = "media"\nheaders = { set = { X-A = "{source!r}" } }\n',
+        "route[1].headers.set.X-A",
+        "{source!r} is no field",
+    ),
+    "open brace": (
+        SMALL + '[[route]]\nto = "media"\nheaders = { set = { X-A = "a{b" } }\n',
+        "route[1].headers.set.X-A",
+        "is written {{",
+    ),
+    "closing brace": (
+        SMALL + '[[route]]\nto = "media"\nheaders = { set = { X-A = "{source}}" } }\n',
+        "route[1].headers.set.X-A",
+        "is written }}",
+    ),
+    "two lines in a header": (
+        SMALL + '[[route]]\nto = "media"\nheaders = { set = { X-A = "a\\r\\nB: c" } }\n',
+        "route[1].headers.set.X-A",
+        "text on one line",
+    ),
+    "the same header twice": (
+        SMALL + '[[route]]\nto = "media"\nheaders = { set = { X-A = "1", x-a = "2" } }\n',
+        "route[1].headers.set.x-a",
+        '"X-A" is the same header',
+    ),
+    "set is no table": (
+        SMALL + '[[route]]\nto = "media"\nheaders = { set = "X-A" }\n',
+        "route[1].headers.set",
+        'a table { Name = "value" }',
+    ),
+    "no headers": (SMALL + '[[route]]\nto = "media"\nheaders = {}\n', "route[1].headers", "nothing to change"),
+    "33 headers": (
+        SMALL + f'[[route]]\nto = "media"\nheaders = {{ remove = {[f"X-{n}" for n in range(33)]} }}\n',
+        "route[1].headers",
+        "at most 32",
+    ),
+    "unknown key of headers": (
+        SMALL + '[[route]]\nto = "media"\nheaders = { remov = "X-A" }\n',
+        "route[1].headers.remov",
+        'did you mean "remove"?',
+    ),
+    "source_set": (
+        SMALL + '[[route]]\nto = "media"\nwhen = { source_set = ["media", "medai"] }\n',
+        "route[1].when.source_set[2]",
+        'did you mean "media"?',
+    ),
+    "look-ahead": (
+        SMALL + '[[route]]\nto = "media"\nwhen = { not = { user_match = ["8", "8(?=1)"] } }\n',
+        "route[1].when.not.user_match[2]",
+        'found "8(?=1)"; at character 2: patterns have no look-ahead',
+    ),
+    "pattern for a hook": (
+        SMALL + '[[route]]\nto = "media"\nwhen = { user_match = "(8)\\\\1" }\n',
+        "route[1].when.user_match",
+        "is for a Python hook",
+    ),
+    "pattern of no text": (
+        SMALL + '[[route]]\nto = "media"\nwhen = { user_match = 8 }\n',
+        "route[1].when.user_match",
+        "allowed: a pattern of letters",
+    ),
+    "patterns too large together": (
+        SMALL + '[[route]]\nto = "media"\nwhen = { user_match = ["8.{8}$", "9.{8}$"] }\n',
+        "route[1].when.user_match",
+        "found 2 patterns; together more than 1024 states",
+    ),
     "two names": (
         SMALL + '[[route]]\nname="a"\nreply=404\n[[route]]\nname="a"\nreply=404\n',
         "route[2].name",
@@ -148,19 +270,12 @@ LATER_EXAMPLES = {
     "listen.*.uri": "[[listen]]\nuri = 'tls:192.0.2.1:5061'\n",
     "listen.*.udp_limit": "[[listen]]\nuri = 'udp:192.0.2.9:5060'\nudp_limit = 1300\n",
     "set.*.algorithm": "[set.b]\ndestinations = ['sip:192.0.2.31']\nalgorithm = 10\n",
-    "set.*.in_dialog": "[set.b]\ndestinations = ['sip:192.0.2.31']\nin_dialog = 'shared'\n",
     "set.*.destinations.*.max_load": "[set.b]\ndestinations = [{ uri = 'sip:192.0.2.31', max_load = 5 }]\n",
     "failure.*.python": "[failure.f]\non = 500\npython = 'routes:f'\n",
     "failure.*.then": "[failure.f]\non = 500\nthen = 'python'\n",
     "route.*.python": "[[route]]\npython = 'routes:f'\n",
-    "route.*.forward": "[[route]]\nforward = 'request-uri'\n",
-    "route.*.headers": "[[route]]\nto = 'media'\nheaders = { remove = ['X'] }\n",
     "route.*.when.source_in": "[[route]]\nto = 'media'\nwhen = { source_in = 'bans' }\n",
-    "route.*.when.source_set": "[[route]]\nto = 'media'\nwhen = { source_set = 'media' }\n",
-    "route.*.when.user_match": "[[route]]\nto = 'media'\nwhen = { user_match = '[0-9]+' }\n",
     "route.*.when.not.source_in": "[[route]]\nto = 'media'\nwhen = { not = { source_in = 'bans' } }\n",
-    "route.*.when.not.source_set": "[[route]]\nto = 'media'\nwhen = { not = { source_set = 'media' } }\n",
-    "route.*.when.not.user_match": "[[route]]\nto = 'media'\nwhen = { not = { user_match = '1' } }\n",
 }
 
 
@@ -268,6 +383,12 @@ PLACES = [
     ("route", 0, "when", "not"),
     ("route", 0, "when", "source"),
     ("route", 0, "reply"),
+    ("route", 0, "forward"),
+    ("route", 0, "headers"),
+    ("route", 0, "headers", "remove"),
+    ("route", 0, "headers", "set"),
+    ("route", 0, "when", "user_match"),
+    ("route", 0, "when", "source_set"),
     ("router", "secret"),
 ]
 
@@ -281,7 +402,7 @@ def test_any_value_anywhere_is_accepted_or_refused_never_a_crash(place, value):
         "limits": {},
         "set": {"media": {"destinations": ["sip:192.0.2.21"], "probe": {}}},
         "failure": {"f": {"on": [500]}},
-        "route": [{"to": "media", "when": {"method": "INVITE"}}],
+        "route": [{"to": "media", "when": {"method": "INVITE"}, "headers": {"remove": ["X-A"]}}],
     }
     inner = raw
     for part in place[:-1]:
@@ -293,3 +414,14 @@ def test_any_value_anywhere_is_accepted_or_refused_never_a_crash(place, value):
         assert error.problems and all(str(one) for one in error.problems)
     else:
         assert config.listeners
+
+
+def test_in_dialog_failure_names_a_policy_of_a_shared_set():
+    failure = '[failure.f]\non = "timeout"\n'
+    found = only_problem(SMALL + 'in_dialog = "shared"\nin_dialog_failure = "g"\n' + failure)
+    assert (found.key, found.found) == ("set.media.in_dialog_failure", '"g"')
+    assert '"f"' in found.allowed
+    found = only_problem(SMALL + 'in_dialog_failure = "f"\n' + failure)
+    assert 'in_dialog = "shared"' in found.allowed
+    config = read(SMALL + 'in_dialog = "shared"\nin_dialog_failure = "f"\n' + failure)
+    assert config.set_named("media").in_dialog_failure == "f"

@@ -30,9 +30,9 @@ def test_it_loads_and_routes_to_the_answering_set():
 @pytest.mark.parametrize("kind", [kind for kind in KEYS if kind])
 def test_it_shows_every_key(kind):
     shown = set(SHOWN.findall(TEXT))
-    assert set(KEYS[kind]) - shown - {"destinations", "when", "probe"} == set()
+    assert set(KEYS[kind]) - shown - {"destinations", "when", "probe", "headers"} == set()
     for table in ("[router]", "[[listen]]", "[timers]", "[limits]", "[set.media]", "[set.media.probe]",
-                  "[failure.next-media]", "[[route]]", "[route.when]"):  # fmt: skip
+                  "[failure.next-media]", "[[route]]", "[route.headers]", "[route.when]"):  # fmt: skip
         assert re.search(rf"^#?{re.escape(table)}", TEXT, re.MULTILINE), table
     assert "destinations = [" in TEXT
 
@@ -55,7 +55,7 @@ def uncommented():
     lines = []
     for line in TEXT.splitlines():
         if re.match(r"#(\[|[a-z_0-9]+ =)", line) and not line.startswith(
-            ("#reply", "#key", "#secret", "#then")
+            ("#reply", "#forward", "#key", "#secret", "#then", "#in_dialog_failure")
         ):
             line = line[1:]
         lines.append(line)

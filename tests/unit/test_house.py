@@ -19,12 +19,11 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 # Each file imports only from those above it.
 LAYERS = (
     "types", "atomics", "write", "chars", "hashing", "uri", "values", "parser", "edits",
-    "arena", "conditions", "policies", "tables", "rules", "select", "cells", "chooser",
+    "arena", "patterns", "conditions", "headers", "policies", "tables", "rules", "select", "cells", "chooser",
     "blocks", "slots", "timers", "transactions",
     "ring", "listen", "net_sys", "net", "core", "events",
-    "via", "replies", "refusals", "branches", "routing", "upstream", "probes", "health",
-    "candidates", "search", "responses", "icmp",
-    "proxy", "workspace", "recovery", "shard",
+    "via", "tokens", "loops", "recall", "replies", "refusals", "branches", "routing", "indialog", "upstream",
+    "probes", "health", "candidates", "search", "responses", "icmp", "proxy", "workspace", "recovery", "shard",
     "parser_doors", "store_doors", "bench_doors", "audit", "wire", "play", "rig",
 )  # fmt: skip
 # For tests and benchmarks: nothing that ships with the router imports them.

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fastsip._core import rules
 from fastsip._core.tables import Table
+from fastsip.config.patterns import compile_patterns
 
 
 def request(ruri="sip:8100@media.example.net", method="INVITE", to_tag="", headers=()):
@@ -88,6 +89,19 @@ def test_long_user_lists_equal_in(users, user):
     assert holds({"kind": "user", "items": users}, request(f"sip:{user}@x")) is (user in users)
 
 
+@pytest.mark.parametrize("ruri, patterns, expected", [
+    ("sip:8100@x", ["^8"], True), ("sip:18@x", ["^8"], False), ("sip:18@x", ["^9", "8$"], True),
+    ("sip:8100:secret@x", ["^8100$"], True), ("sip:8100;phone-context=1@x", ["^8100;phone"], True),
+    ("sip:a%20b@x", ["^a%20b$"], True), ("tel:+4989", [r"^\+49"], True), ("tel:+49-89", ["^.{6}$"], True),
+    ("sip:x", ["x"], False), ("sip:x", [".*"], False), ("sip:x", ["^$"], False),
+    ("sip:" + "8" * 60_000 + "@x", ["(8|88)*9"], False),
+])
+def test_user_match(ruri, patterns, expected):
+    """The user alone, without its password; a URI that has none has nothing to be found in."""
+    automaton = compile_patterns(patterns)
+    assert holds({"kind": "user_match", "items": [automaton]}, request(ruri)) is expected
+
+
 @pytest.mark.parametrize("ruri, items, expected", [
     ("sip:a@Media.Example.NET", ["media.example.net"], True),
     ("sip:a@media.example.net", ["MEDIA.example.net"], True),
@@ -118,6 +132,37 @@ def test_source_equals_ipaddress(source, base, bits):
     network = ipaddress.ip_network((base, bits), strict=False)
     found = holds({"kind": "source", "items": [str(network)]}, request(), source=str(source))
     assert found is (source in network)
+
+
+def with_sets():
+    """Three sets; the destinations of the second and the third share a host."""
+    table = Table(1)
+    table.add_listener(1, 10, "192.0.2.1", 5060, "192.0.2.1")
+    table.add_listener(2, 20, "2001:db8::1", 5060, "[2001:db8::1]")
+    members = [[("10.0.0.1", 5060), ("2001:db8::5", 5062)], [("10.0.0.2", 5060)], [("10.0.0.2", 5070)]]
+    number = 0
+    for id, addresses in enumerate(members, 1):
+        table.add_set(id, 4)
+        for host, port in addresses:
+            number += 1
+            table.add_destination(id - 1, number, 0, host, port, int(":" in host), f"sip:{number}", f"{number}")
+    table.add_set(9, 4)
+    return table
+
+
+@pytest.mark.parametrize("source, port, items, expected", [
+    ("10.0.0.1", 5060, [0], True), ("10.0.0.1", 5061, [0], False), ("10.0.0.3", 5060, [0, 1, 2], False),
+    ("2001:db8::5", 5062, [0], True), ("2001:db8::5", 5060, [0], False), ("10.0.0.2", 5060, [1], True),
+    ("10.0.0.2", 5060, [2], False), ("10.0.0.2", 5070, [2], True), ("10.0.0.2", 5070, [0, 1], False),
+    ("10.0.0.2", 5070, [2, 0], True), ("10.0.0.1", 5060, [3], False),
+])
+def test_source_set(source, port, items, expected):
+    """A destination of one of the sets, by address and port; a set may have none."""
+    for negate in (False, True):
+        table = with_sets()
+        table.add_rule(1, 0, [{"kind": "source_set", "items": items, "negate": negate}])
+        found = rules.match(table.seal(), request(), source=source, port=port)
+        assert (found == 0) is (expected != negate)
 
 
 @pytest.mark.parametrize("listener, items, expected", [
@@ -164,6 +209,10 @@ def test_to_tag(to_tag, condition, expected):
     ({"kind": "source", "items": ["everywhere"]}, "source"),
     ({"kind": "listen", "items": ["public"]}, "by its id"),
     ({"kind": "domain", "items": ["2001:db8::zz"]}, "domain"),
+    ({"kind": "source_set", "items": ["media"]}, "by its index"),
+    ({"kind": "source_set", "items": [1]}, "set index"),
+    ({"kind": "user_match", "items": [(b"", None, b"")]}, "256 bytes"),
+    ({"kind": "user_match", "items": [compile_patterns(["8"])] * 2}, "one automaton"),
     ({"kind": "user", "items": ["a"], "not": True}, "has no not"),
 ])
 def test_conditions_that_are_refused(condition, complaint):

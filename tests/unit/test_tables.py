@@ -128,6 +128,17 @@ def test_thousands_of_destinations():
     (lambda: with_set().add_rule(1, 1), "needs reply"),
     (lambda: with_set().add_rule(1, 1, reply=(200, "OK")), "code of reply"),
     (lambda: with_set().add_rule(1, 0, ruri=3), "ruri"),
+    (lambda: with_set().add_rule(1, 3), "action"),
+    (lambda: with_set().add_rule(1, 2, forward=b"X Y"), "forward has letters"),
+    (lambda: with_set().add_rule(1, 0, headers={"remove": [b"X:"]}), "headers.remove has letters"),
+    (lambda: with_set().add_rule(1, 0, headers={"remove": [b"*"]}), "headers.remove is a text"),
+    (lambda: with_set().add_rule(1, 0, headers={"remove": [b"X*Y*", b"via"]}), "via"),
+    (lambda: with_set().add_rule(1, 0, headers={"remove": [b"F"]}), "takes from"),
+    (lambda: with_set().add_rule(1, 0, headers={"remove": [b"C*"]}), "takes call-id, contact, content-length, cseq"),
+    (lambda: with_set().add_rule(1, 0, headers={"set": [(b"Route", [("text", b"x")])]}), "takes route"),
+    (lambda: with_set().add_rule(1, 0, headers={"set": [(b"X", [])]}), "no value"),
+    (lambda: with_set().add_rule(1, 0, headers={"set": [(b"X", [("text", b"a\r\nB: c")])]}), "one line"),
+    (lambda: with_set().add_rule(1, 0, headers={"set": [(b"X", [("user", b"")])]}), "none of text, source"),
     (lambda: with_set().add_own("a", 65536), "port"),
 ])
 def test_what_the_kernels_could_not_rely_on_is_refused(attempt, complaint):

@@ -1,0 +1,8 @@
+"""Types of the pattern kernel's doors; meanings stand in patterns.pyx."""
+
+from array import array
+
+Automaton = tuple[bytes, array[int], bytes]
+
+def check_automaton(automaton: Automaton) -> Automaton: ...
+def is_found(automaton: Automaton, text: bytes) -> bool: ...

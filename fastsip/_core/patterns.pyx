@@ -1,0 +1,76 @@
+# cython: boundscheck=True, wraparound=True
+"""Patterns of `user_match`: an automaton that the configuration compiled, walked one step per byte.
+
+Callers choose the text, so nothing here may go back in it: the time is the text's
+length, and all patterns of a condition cost no more than one.
+
+What is checked here is what the walk relies on: each class and each state that the
+tables name exists.  What the patterns mean is the compiler's business (config/patterns.py).
+
+Must never: read outside the text or the tables.  match_pattern is called by rules, the rest by conditions.
+"""
+
+from array import array
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy
+from fastsip._core.arena cimport Arena
+from fastsip._core.types cimport HOLDS, SETTLED, pattern_t
+
+cdef enum:
+    BYTES = 256
+    MOST_STATES = 65536     # what 16 bits can name
+
+
+cdef bint match_pattern(const pattern_t *pattern, const char *text, uint32_t len) noexcept nogil:
+    cdef uint32_t state = 0
+    cdef uint32_t i
+    for i in range(len):
+        if pattern.verdicts[state] & SETTLED:
+            break
+        state = pattern.next[state * pattern.class_count + pattern.classes[<uint8_t>text[i]]]
+    return (pattern.verdicts[state] & HOLDS) != 0
+
+
+# ---------------------------------------------------------------- built by Python
+
+def check_automaton(automaton):
+    """The automaton, if match_pattern can walk it; ValueError otherwise.
+
+    It is (classes, next, verdicts): 256 bytes, the class of each byte; an array of 16-bit state
+    numbers, one row per state, one column per class; a byte per state, bits of verdict_bit.
+    """
+    classes, following, verdicts = automaton
+    if not isinstance(classes, bytes) or len(classes) != BYTES:
+        raise ValueError("user_match: a class for each of the 256 bytes")
+    if not isinstance(verdicts, bytes) or not 0 < len(verdicts) <= MOST_STATES:
+        raise ValueError(f"user_match: 1 to {MOST_STATES} verdicts as bytes")
+    if not isinstance(following, array) or following.typecode != "H":
+        raise ValueError("user_match: states as an array of 16-bit numbers")
+    if len(following) != len(verdicts) * (max(classes) + 1):
+        raise ValueError("user_match: a row for each state, a column for each class")
+    if max(following) >= len(verdicts):
+        raise ValueError("user_match: a state that does not exist")
+    return automaton
+
+
+cdef pattern_t *fill_pattern(Arena arena, automaton) except NULL:
+    cdef pattern_t *pattern = <pattern_t *>arena.take(1, sizeof(pattern_t))
+    cdef bytes classes, verdicts, following
+    classes, cells, verdicts = automaton
+    following = cells.tobytes()
+    memcpy(pattern.classes, <const char *>classes, BYTES)
+    pattern.class_count = max(classes) + 1
+    pattern.state_count = <uint32_t>len(verdicts)
+    pattern.next = <uint16_t *>arena.take(len(cells), sizeof(uint16_t))
+    memcpy(pattern.next, <const char *>following, len(following))
+    pattern.verdicts = <uint8_t *>arena.take(len(verdicts), 1)
+    memcpy(pattern.verdicts, <const char *>verdicts, len(verdicts))
+    return pattern
+
+
+def is_found(automaton, bytes text not None) -> bool:
+    """What the kernel answers, for tests."""
+    cdef Arena arena = Arena()
+    cdef pattern_t *pattern = fill_pattern(arena, check_automaton(automaton))
+    return match_pattern(pattern, text, <uint32_t>len(text))

@@ -1,0 +1,88 @@
+"""The table [route.headers]: what a rule changes in the headers of a request that it sends on.
+
+Called by: routes.py; routing/compile.py takes the values apart with `pieces`.
+"""
+
+import re
+
+from fastsip.config import values
+from fastsip.config.errors import Wrong, did_you_mean, shown
+from fastsip.config.language import HEADER_FIELDS, MAX_HEADER_EDITS
+from fastsip.config.model import HeaderEdits
+from fastsip.config.reader import Table
+
+# What branches and dialogs hang on, and the way back.
+PROTECTED = (
+    "Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Max-Breadth", "Content-Length", "Route",
+    "Record-Route", "Contact",
+)  # fmt: skip
+
+_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|([^{}]+)|[{}]")
+
+
+def pieces(value: str) -> list[tuple[str, str]]:
+    """A value as (field, text): ("text", "from ") or ("source", ""); "{{" and "}}" are braces.  Wrong for others."""
+    found: list[tuple[str, str]] = []
+    for match in _PIECE.finditer(value):
+        field, text = match[1], match[2]
+        if field is not None and field not in HEADER_FIELDS:
+            fields = ", ".join(f"{{{name}}}" for name in HEADER_FIELDS)
+            raise Wrong(f"{{{field}}} is no field; allowed: {fields}", did_you_mean(field, HEADER_FIELDS))
+        if match[0] in ("{", "}"):
+            raise Wrong(f"a brace that is not of a field is written {match[0] * 2}")
+        found.append((field, "") if field is not None else ("text", text or match[0][0]))
+    return found
+
+
+def _name(raw: object) -> str:
+    """The long name of a header that is not the router's own."""
+    name = values.token(raw)
+    if len(name) == 1:
+        raise Wrong("allowed: the long name; the compact form goes with it")
+    _refuse([known for known in PROTECTED if known.lower() == name.lower()])
+    return name
+
+
+def _beginning(raw: object) -> str:
+    """A name, or the beginning of names and a final *."""
+    if not isinstance(raw, str) or not raw.endswith("*"):
+        return _name(raw)
+    beginning = values.token(raw[:-1])
+    _refuse([known for known in PROTECTED if known.lower().startswith(beginning.lower())])
+    return raw
+
+
+def _refuse(protected: list[str]) -> None:
+    if protected:
+        raise Wrong(f"the router itself lives by {', '.join(protected)}; allowed: any other header")
+
+
+def _value(raw: object) -> str:
+    text = values.text(raw)
+    pieces(text)
+    return text
+
+
+def read_headers(rule: Table) -> HeaderEdits:
+    """`headers` of a rule; empty when it has none."""
+    table = rule.table("headers", "headers")
+    removed = table.take_list("remove", _beginning)
+    given = table.raw.get("set", {})
+    path = (*table.path, "set")
+    if not isinstance(given, dict):
+        table.report.add(path, shown(given), 'allowed: a table { Name = "value" }')
+        given = {}
+    if "headers" in rule and not removed and not given and not table.report.touches(*table.path):
+        table.report.add(table.path, "nothing to change", 'allowed: set = { Name = "value" }, remove = ["Name"]')
+    assigned = []
+    for name, raw in given.items():
+        here = (*path, name)
+        table.read(here, name, _name, "")
+        assigned.append((name, table.read(here, raw, _value, "")))
+        first = next(other for other, _ in assigned if other.lower() == name.lower())
+        if first != name:
+            table.report.add(here, f'"{name}"', f'"{first}" is the same header; allowed: each once')
+    if len(removed) + len(assigned) > MAX_HEADER_EDITS:
+        allowed = f"allowed: at most {MAX_HEADER_EDITS} in `set` and `remove` together"
+        table.report.add(table.path, f"{len(removed) + len(assigned)} names", allowed)
+    return HeaderEdits(remove=removed, set=tuple(assigned))
