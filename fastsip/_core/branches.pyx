@@ -226,13 +226,35 @@ cdef void edit_routes(core_t *core, const message_t *m, const hop_t *hop) noexce
     edit_insert(&core.edits, m.headers_end, text, i)
 
 
+cdef bint adds_breadth(const message_t *m, const hop_t *hop) noexcept nogil:
+    return hop.breadth and first_of(m, H_MAX_BREADTH) == NO_HEADER
+
+
+cdef void edit_breadth(core_t *core, const message_t *m, const hop_t *hop) noexcept nogil:
+    """RFC 5393 5.3.3: replaced where the request has one, else a header behind all others."""
+    cdef char *text = take_room(&core.edits, 20) if hop.breadth else NULL
+    cdef int i = first_of(m, H_MAX_BREADTH)
+    cdef int n
+    if text == NULL:
+        return
+    if not adds_breadth(m, hop):
+        edit_replace(&core.edits, m.headers[i].value_off, m.headers[i].value_len, text, put_number(text, hop.breadth))
+        return
+    n = put(text, b"Max-Breadth: ", 13)
+    n += put_number(text + n, hop.breadth)
+    n += put(text + n, b"\r\n", 2)
+    edit_insert(&core.edits, m.headers_end, text, n)
+    if m.header_count == MAX_HEADERS:
+        core.edits.overflow = 1     # it could not be read back (edit_by_rule)
+
+
 cdef void edit_by_rule(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
     """Of the request as received only: what is read back carries these edits.
 
     More headers than can be read back would be a call without CANCEL, ACK and failover: it is refused.
     """
     cdef const listener_t *came_by = find_listener(core.table, hop.came_by)
-    cdef int count = m.header_count + 1 + record_route_count(hop) + (m.max_forwards < 0)
+    cdef int count = m.header_count + 1 + record_route_count(hop) + (m.max_forwards < 0) + adds_breadth(m, hop)
     cdef int i
     for i in range(hop.cut_count):
         count -= m.buf[hop.cuts[i].off + hop.cuts[i].len - 1] == c'\n'      # a whole header
@@ -250,25 +272,6 @@ cdef void edit_forwarded(core_t *core, const message_t *m, const addr_t *source,
     if hop.ruri.len:
         edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
     edit_received(core, m, source)
-
-
-cdef void edit_breadth(core_t *core, const message_t *m, uint8_t breadth) noexcept nogil:
-    """RFC 5393 5.3.3: replaced where the request has one, else a header behind all others."""
-    cdef char *text
-    cdef int i = first_of(m, H_MAX_BREADTH)
-    cdef int n
-    if breadth == 0:
-        return
-    text = take_room(&core.edits, 20)
-    if text == NULL:
-        return
-    if i != NO_HEADER:
-        edit_replace(&core.edits, m.headers[i].value_off, m.headers[i].value_len, text, put_number(text, breadth))
-        return
-    n = put(text, b"Max-Breadth: ", 13)
-    n += put_number(text + n, breadth)
-    n += put(text + n, b"\r\n", 2)
-    edit_insert(&core.edits, m.headers_end, text, n)
 
 
 cdef void edit_ruri(core_t *core, const message_t *m, uint32_t origin, const hop_t *hop,
@@ -346,7 +349,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
              1 + slot_at(core.store, origin).record_routed if source == NULL else 0)
     edit_routes(core, m, hop)
     edit_ruri(core, m, origin, hop, &original)
-    edit_breadth(core, m, hop.breadth)
+    edit_breadth(core, m, hop)
     if source != NULL:
         edit_received(core, m, source)
         edit_by_rule(core, m, source, hop)

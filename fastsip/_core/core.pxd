@@ -16,10 +16,10 @@ cdef enum:
     SCRATCH_BYTES = 0x200000
     RECALL_PLACES = 4096
     MESSAGE_ROOM = 65536        # the largest message that we send
-    # What one event may cause.  Messages: a fork of MAX_ATTEMPTS and what the caller is told meanwhile, or
-    # an answer and the CANCELs of all others; of these only the CANCELs, and two more, need scratch.
+    # What one event may cause: a fork of MAX_ATTEMPTS, or an answer and the CANCELs of all other branches, and
+    # what caller and callee are told beside that.
     OUTBOX_RESERVE = 40         # messages
-    SCRATCH_RESERVE = 18 * MESSAGE_ROOM
+    SCRATCH_RESERVE = 18 * MESSAGE_ROOM  # for the CANCELs, or the new Request-URIs, and two more
     PENDING_RESERVE = 80        # blocks dropped: those of 32 that are shed, a few of each branch
     MOST_PARKED = 4096          # searches of one shard that wait for names
     MOST_HELD = 64              # requests without transaction that do

@@ -14,7 +14,7 @@ from fastsip._core.branches cimport edit_forwarded, hop_t, read_request
 from fastsip._core.candidates cimport aim_at, choose_next, group_t, read_breadth, share_of
 from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_LOOPS, N_NOT_SIP, N_NO_RULE,
                                  N_RELAYS_REFUSED, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_ROUTES_REMOVED,
-                                 N_STORE_FULL, N_STRAY_ACKS, N_TOO_BROAD, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, count,
+                                 N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, count,
                                  find_by_address, find_destination, send_edited)
 from fastsip._core.indialog cimport aim_in_dialog, is_known, join_shared, may_follow_route
 from fastsip._core.loops cimport is_loop, loop_value
@@ -127,14 +127,14 @@ cdef int who_asked(core_t *core, const message_t *m, const set_t *to, group_t *g
     return OK
 
 
-cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const uri_t *ruri, policy_copy_t *policy,
-                     uint64_t *call_key, group_t *group, hop_t *hop) noexcept nogil:
+cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const uri_t *ruri, int breadth,
+                     policy_copy_t *policy, uint64_t *call_key, group_t *group, hop_t *hop) noexcept nogil:
     """At the first of the rule's first group; E_NONE when there is none.  Policy, key and group are for the search."""
     cdef const set_t *to = &core.table.sets[rule.set_index]
     cdef int found
     policy[0] = core.table.policies[rule.policy_index].copy
     call_key[0] = selection_key(to, m, ruri)
-    group.breadth = <uint8_t>read_breadth(m)
+    group.breadth = <uint8_t>breadth
     found = who_asked(core, m, to, group)
     if found < 0:
         found = choose_next(core, to.id, policy, call_key[0], NULL, 0, group.breadth, group)
@@ -191,7 +191,7 @@ cdef int aim_as_invite(core_t *core, const message_t *m, uint32_t listener, cons
                 or read_forward(m, &core.table.rules[found], &ruri, &route) < 0 or leads_home(core, m, &route)):
             return E_NONE
         return aim_by_route(core, m, &route, listener, hop)
-    return aim_by_rule(core, m, &core.table.rules[found], &ruri, &policy, &call_key, &group, hop)
+    return aim_by_rule(core, m, &core.table.rules[found], &ruri, 1, &policy, &call_key, &group, hop)
 
 
 cdef bint send_on(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
@@ -252,7 +252,6 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
         return
     code = read_breadth(m)
     if code == 0:
-        count(core, N_TOO_BROAD)
         refuse(core, m, listener, source, 440)
         return
     if code > 0:
@@ -353,7 +352,7 @@ cdef void dispatch(core_t *core, const message_t *m, uint64_t key, const rule_t 
     cdef uint64_t call_key
     cdef group_t group
     cdef uint32_t ref
-    if aim_by_rule(core, m, rule, ruri, &policy, &call_key, &group, hop) < 0:
+    if aim_by_rule(core, m, rule, ruri, read_breadth(m), &policy, &call_key, &group, hop) < 0:
         refuse_unavailable(core, m, &core.table.policies[rule.policy_index], listener, source)
         return
     ref = open_search(core, m, key, rule, core.table.sets[rule.set_index].id, &policy, call_key, listener, source, hop)

@@ -7,8 +7,8 @@ tag included, and the ACK of it is dropped.  An ACK is never answered.
 from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
-from fastsip._core.core cimport (N_BAD, N_BAD_EXTENSIONS, N_MALFORMED, N_TOO_LARGE, N_TOO_MANY_HOPS, N_UNAVAILABLE,
-                                 N_UNSUPPORTED, count, take_scratch)
+from fastsip._core.core cimport (N_BAD, N_BAD_EXTENSIONS, N_MALFORMED, N_TOO_BROAD, N_TOO_LARGE, N_TOO_MANY_HOPS,
+                                 N_UNAVAILABLE, N_UNSUPPORTED, count, take_scratch)
 from fastsip._core.hashing cimport mix
 from fastsip._core.replies cimport answer
 from fastsip._core.parser cimport first_of
@@ -46,6 +46,7 @@ cdef int counter_of[700]
 memset(counter_of, 0, sizeof(counter_of))
 counter_of[416] = N_UNSUPPORTED
 counter_of[420] = N_BAD_EXTENSIONS
+counter_of[440] = N_TOO_BROAD
 counter_of[483] = N_TOO_MANY_HOPS
 counter_of[513] = N_TOO_LARGE
 

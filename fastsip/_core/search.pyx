@@ -86,14 +86,12 @@ cdef int start_group(core_t *core, uint32_t parent, const message_t *m, const ad
                      const group_t *group, uint32_t first, hop_t *hop) noexcept nogil:
     cdef slot_t *server = slot_at(core.store, parent)
     cdef const policy_copy_t *policy = &server.identity.server.policy
-    cdef uint32_t scratch = core.scratch_used
     cdef uint32_t i
     for i in range(first, group.count):
         aim_at(core, group.destinations[i], server.identity.server.ruri, m, policy, hop)
         hop.breadth = share_of(group, i, m)
         if start_branch(core, parent, word_kind(server.commit), word_state(server.commit), m, source, origin, hop) < 0:
             return <int>(i - first)
-        core.scratch_used = scratch     # the new Request-URI stands in the branch's block now
     return <int>(group.count - first)
 
 

@@ -167,14 +167,17 @@ cdef void pass_final(core_t *core, uint32_t ref, const message_t *m) noexcept no
 
 # ---------------------------------------------------------------- the choice
 
-cdef int rank_of(int status) noexcept nogil:
+cdef int rank_of(int kind, int status) noexcept nogil:
     """16.7 item 6: a 6xx first, then the lowest class; in a class what helps the caller to try again.
 
     A 482 says only that two ways led to one server, whose own answer comes by the other.
+    A 408 is no answer to a non-INVITE (RFC 4320): whatever else was said is better.
     """
     cdef int preferred = (status == 401 or status == 407 or status == 415 or status == 420 or status == 484)
     if status >= 600:
         return 0
+    if status == 408 and kind == KIND_SERVER_OTHER:
+        return 9999
     return status // 100 * 1000 + (0 if preferred else 999 if status == 482 else 500 + status % 100)
 
 
@@ -236,6 +239,7 @@ cdef void keep_best(core_t *core, uint32_t ref, const message_t *m, int flag) no
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef block_t old = record.server.best
+    cdef int kind = word_kind(slot.commit)
     cdef int best = record.server.best_status
     cdef int code = E_NONE
     if record.server.flags & SERVER_DECIDED:
@@ -243,7 +247,7 @@ cdef void keep_best(core_t *core, uint32_t ref, const message_t *m, int flag) no
     record.server.flags |= <uint8_t>flag
     if is_challenge(best) and is_challenge(m.status):
         code = write_merged(core, ref, m, &record.server.best)
-    elif best == 0 or rank_of(m.status) < rank_of(best):
+    elif best == 0 or rank_of(kind, m.status) < rank_of(kind, best):
         code = write_best(core, ref, m, &record.server.best)
         if code == OK:
             record.server.best_status = m.status
@@ -253,7 +257,7 @@ cdef void keep_best(core_t *core, uint32_t ref, const message_t *m, int flag) no
         old.len = 0
         if record.server.flags == record_of(slot).server.flags:
             return
-    commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+    commit(core.store, ref, kind, word_state(slot.commit), word_owes(slot.commit), &record)
     drop_block(&core.pending, ref, &old)
 
 

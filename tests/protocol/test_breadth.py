@@ -16,6 +16,11 @@ def breadth(value) -> dict:
     return {"headers": [("Max-Breadth", str(value))]}
 
 
+def headers_left(stage) -> int:
+    """How many more a plain INVITE may have; between start line and body stand its headers and an empty line."""
+    return 128 - (stage.make("INVITE").to_bytes().count(b"\r\n") - 2)
+
+
 # ---------------------------------------------------------------- forks
 
 
@@ -72,6 +77,36 @@ def test_each_group_has_all_of_it(make_fork):
         assert shares(arrived) == each
         for invite in arrived:
             stage.refuse(invite, 500)
+
+
+def test_a_fork_of_a_request_with_the_most_headers(make_fork):
+    """With Via, Record-Route and Max-Breadth of ours: what could not be read back is refused as too large."""
+    stage = make_fork(policy={"on": [500]})
+    room = headers_left(stage) - 3
+    many = [("X-Many", "x")] * room
+    stage.invite(headers=many)
+    first, *others = stage.expect_fork(range(3))
+    assert len(first.headers) == 128
+    stage.ring_back(first)
+    stage.reply(others[0], 200)
+    stage.expect_response(200)
+    stage.expect_request(BOB[0], "CANCEL")
+    stage.send("INVITE", headers=[*many, ("X-Many", "x")])
+    stage.expect_response(100)
+    stage.expect_response(513)
+    stage.nothing_sent()
+
+
+def test_a_later_fork_of_a_request_with_the_most_headers(make_fork):
+    """A single branch has room for one more than a fork; the fork behind it is not made."""
+    stage = make_fork(priorities=(1, 0, 0), policy={"on": [500]})
+    room = headers_left(stage) - 2
+    stage.invite(headers=[("X-Many", "x")] * room)
+    (first,) = stage.expect_fork([0])
+    assert len(first.headers) == 128
+    stage.refuse(first, 500)
+    stage.expect_response(500)
+    stage.nothing_sent()
 
 
 # ---------------------------------------------------------------- single branches

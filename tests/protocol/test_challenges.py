@@ -104,6 +104,18 @@ def test_non_invite_gets_them_too(make_fork):
     assert len(challenges(stage.expect_response(407, "MESSAGE"))) == 2
 
 
+def test_credentials_are_for_all_that_were_asked(make_fork):
+    """Several may have challenged: the request with credentials is forked like the first one."""
+    stage = make_fork(destinations=2)
+    call = stage.invite()
+    for n, invite in enumerate(stage.expect_fork(range(2))):
+        stage.refuse(invite, 407, headers=[(PROXY, challenge(f"realm{n}"))])
+    call.ack(stage.expect_response(407))
+    credentials = [("Proxy-Authorization", 'Digest username="alice"')]
+    stage.invite(call_id=call.message.call_id, cseq=2, headers=credentials)
+    stage.expect_fork(range(2))
+
+
 def test_they_outlive_the_process(make_fork, scratch):
     parts = {"algorithm": PARALLEL}
     stage = make_fork(**parts)

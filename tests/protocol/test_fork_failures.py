@@ -36,6 +36,17 @@ def test_best_response_of_all_branches(make_fork, codes, best):
     stage.finish()
 
 
+def test_408_of_one_is_no_answer_to_a_message(make_fork):
+    """RFC 4320 section 4.2: what another one says is."""
+    stage = make_fork(destinations=2)
+    stage.send("MESSAGE")
+    first, second = stage.expect_fork(range(2), "MESSAGE")
+    stage.reply(first, 408)
+    stage.reply(second, 500)
+    stage.expect_response(500, "MESSAGE")
+    stage.nothing_sent()
+
+
 def test_best_response_over_the_groups(make_fork):
     stage = make_fork(priorities=(1, 1, 0), policy={"on": [404, 500]})
     stage.invite()
@@ -143,6 +154,17 @@ def test_482_takes_the_abandoned_one_back(one_is_silent):
     stage.ring_back(first)
     stage.refuse(first, 500)
     stage.expect_fork([2])
+
+
+def test_failure_of_one_that_was_taken_back_is_its_own(one_is_silent):
+    """Its timeout was void: what it says now counts, and `on` does not name it."""
+    stage, _, first, second = one_is_silent
+    stage.refuse(second, 482)
+    assert stage.health(0) == "trying"
+    stage.refuse(first, 404)
+    assert stage.expect_response(404).to_tag == "bob-1"
+    assert stage.health(0) == "up"
+    stage.nothing_sent()
 
 
 def test_482_leaves_what_others_have_said(make_fork):
@@ -302,6 +324,39 @@ def test_too_large_for_one_ends_all(make_fork):
     stage.refuse(first, 487)
     stage.nothing_sent()
     assert stage.health(1) == "unknown"
+
+
+def test_many_forks_fail_over_at_once(make_fork):
+    """More messages than one batch holds, caused by one: each search goes on at once all the same (OUTBOX_RESERVE)."""
+    stage = make_fork(
+        destinations=16,
+        priorities=(2,) + (1,) * 3 + (0,) * 12,
+        policy={"on": ["timeout", "transport"], "timeout_ms": 2_000, "mark": "none"},
+        max_transactions=2_000,
+    )
+    for bob in BOB[1:4]:
+        stage.rig.refuse(bob)
+    for _ in range(40):
+        stage.invite()
+    stage.advance(2_020)
+    for bob in BOB[4:16]:
+        assert_times(stage.take_requests(bob, "INVITE"), stage.now - 2_020, [2_000] * 40)
+    assert stage.counter("no_room") == 0
+
+
+def test_a_fork_of_sixteen_large_ones(make_fork):
+    """All of their CANCELs find room beside the answer (SCRATCH_RESERVE)."""
+    stage = make_fork(destinations=16, max_transactions=7_000)
+    stage.invite(headers=[("X-Long", "x" * 30_000)])
+    invites = stage.expect_fork(range(16))
+    for invite in invites[1:]:
+        stage.ring_back(invite)
+    stage.reply(invites[0], 200)
+    stage.expect_response(200)
+    for invite in invites[1:]:
+        stage.expect_request(invite.to, "CANCEL")
+    stage.nothing_sent()
+    assert stage.counter("no_room") == 0
 
 
 # ---------------------------------------------------------------- another life

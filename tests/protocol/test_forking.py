@@ -7,7 +7,7 @@ test_fork_failures.py, how far a fork may spread in test_breadth.py.
 import pytest
 
 from fastsip._core.chooser import Positions
-from tests.protocol.script import BOB, PARALLEL, PRIORITY, WHOLE, make_table
+from tests.protocol.script import BOB, EDGE, PARALLEL, PRIORITY, WHOLE, make_table
 
 ALL = ["3xx", "4xx", "5xx"]
 
@@ -16,7 +16,7 @@ ALL = ["3xx", "4xx", "5xx"]
 
 
 def test_all_are_asked_at_once(make_fork):
-    """16.6: the same request to each, in branches of their own."""
+    """16.6: the same request to each, in branches of their own, with a token of its own (wire section 3)."""
     stage = make_fork()
     stage.invite()
     first, second, third = stage.expect_fork(range(3))
@@ -25,6 +25,7 @@ def test_all_are_asked_at_once(make_fork):
         assert other.at == first.at
         assert [name for name, _ in other.headers[:2]] == ["Via", "Record-Route"]  # which name the branch
         assert (other.uri, other.headers[2:]) == (first.uri, first.headers[2:])
+    assert len({invite.get("Record-Route") for invite in (first, second, third)}) == 3
     assert stage.states("client") == ["calling"] * 3
 
 
@@ -91,6 +92,13 @@ def test_non_invite_is_forked_too(make_fork):
     stage.reply(third, 200)
     stage.nothing_sent()
     stage.finish()
+
+
+def test_our_route_is_gone_from_each(make_fork):
+    """16.4."""
+    stage = make_fork()
+    stage.invite(headers=[("Route", f"<sip:{EDGE[0]};lr>")])
+    assert [invite.values("Route") for invite in stage.expect_fork(range(3))] == [[], [], []]
 
 
 def test_repeated_invite_starts_nothing(make_fork):

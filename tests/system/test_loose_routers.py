@@ -78,7 +78,8 @@ class LooseRouter:
         self.process = subprocess.Popen(
             ["timeout", "--kill-after=2", str(LIMIT_S), str(KAMAILIO), "-DD", "-E", "-f", str(CONFIG),
              "-l", f"udp:{address[0]}:{address[1]}", "-A", f'EDGE="sip:{edge[0]}:{edge[1]}"',
-             "-A", f'OUTSIDE="{outside}"', "-m", "32", "-M", "8", "-Y", self.home, "-w", self.home, "-P", f"{self.home}/pid"],
+             "-A", f'OUTSIDE="{outside}"', "-m", "32", "-M", "8", "-Y", self.home, "-w", self.home,
+             "-P", f"{self.home}/pid"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
 

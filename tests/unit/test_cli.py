@@ -227,6 +227,25 @@ def test_the_buffer_is_what_a_real_socket_gets():
     assert (small, large) == (65_536, 131_072)
 
 
+@pytest.mark.parametrize(
+    ("keys", "at_once"),
+    [("", 2), ("tiers = false", 4), ("limit = 1", 1), ("tiers = false\nlimit = 3", 3), ('algorithm = "random"', 1)],
+)
+def test_how_many_are_asked_at_once(kernels, tmp_path, keys, at_once):
+    """The largest tier of a parallel set, those of weight 0 apart."""
+    algorithm = "" if "algorithm" in keys else 'algorithm = "parallel"\n'
+    more = "".join(
+        f', {{ uri = "sip:127.0.0.1:{5073 + n}", {key} }}'
+        for n, key in enumerate(("priority = 1", "priority = 1", "weight = 0", "priority = 2"))
+    )
+    text = TWO_SETS.format(state=tmp_path, rcvbuf="8MiB").replace(
+        '[set.b]\ndestinations = ["sip:127.0.0.1:5072"',
+        f'[set.b]\n{algorithm}{keys}\ndestinations = ["sip:127.0.0.1:5072"{more}',
+    )
+    found = outlook(load_text(text, str(tmp_path / "c.toml"), make_secret=False))
+    assert [one.at_once for one in found.sets] == [1, at_once]
+
+
 def test_a_secret_that_everybody_can_read_is_a_warning(kernels, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("0123456789abcdef\n")
