@@ -43,6 +43,8 @@ class Site:
     prefix: tuple[str, ...] = ()  # valgrind and its options, for instance
     start_s: float = 20  # patience until it answers
     env: dict[str, str] = field(default_factory=dict)  # more of the target's environment
+    root: Path = ROOT  # the tree that fastsip is run from
+    failure: str = 'on = [500, "timeout"]\ntimeout = "2s"'  # fastsip's failure policy
 
     @property
     def run_dir(self) -> Path:
@@ -137,8 +139,7 @@ probe = false
 destinations = [{destinations}]
 
 [failure.next-media]
-on = [500, "timeout"]
-timeout = "2s"
+{site.failure}
 
 [[route]]
 to = "media"
@@ -153,7 +154,7 @@ def start_fastsip(site: Site) -> Process:
     env = {
         **os.environ,
         **site.env,
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(site.root), os.environ.get("PYTHONPATH")])),
     }
     process = Process(argv, site.scratch / "fastsip.log", site.core, site.limit_s, cwd=site.scratch, env=env)
     wait_until(lambda: answers_options(site.port), site.start_s, "fastsip", process)

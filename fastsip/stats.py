@@ -15,7 +15,7 @@ from fastsip._core.core import COUNTER_NAMES
 
 HEAD_BYTES = 4096
 GAUGES = ("slots", "slot_bytes", "block_bytes", "store_bytes")
-COLUMNS = 64
+COLUMNS = 128
 assert len(COUNTER_NAMES) <= COLUMNS
 
 

@@ -16,6 +16,12 @@ cdef struct hop_t:
     uint32_t timeout_ms         # 0 = Timer B or F
     text_t ruri                 # the new Request-URI, or len 0 = as it is
     uint32_t came_by            # id of the listener the request came in by
+    uint64_t loop               # of the request as received (loops.loop_value)
+    int from_destination        # index of the destination that the request came from, below zero = from elsewhere
+    text_t route_last           # what becomes the last Route value, or len 0 (strict routers, 16.6 item 6)
+    uint32_t next_stand_in      # id of who is tried after this one in a dialog, 0 = whoever ranks next
+    uint8_t ruri_for_good       # `ruri` holds for all branches: a strict router had put ours there (16.4)
+    uint8_t stand_in            # leading Route values that name somebody else now name this hop (wire section 6)
     uint8_t record_route        # 1 = stay on the way of the dialog
     uint8_t cut_count
     span_t cuts[16]             # Route headers and values of the request as received that go

@@ -10,27 +10,33 @@ bytes), so that the next branch can start from it again.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset, strlen
+from libc.string cimport memcmp, memcpy, memset, strlen
 
-from fastsip._core.core cimport arm_slot, find_listener, queue_message, take_scratch
+from fastsip._core.core cimport arm_slot, find_destination, find_listener, queue_message, take_scratch
 from fastsip._core.edits cimport (clear_edits, edit_delete, edit_insert, edit_replace, take_room,
                                   write_edits)
+from fastsip._core.hashing cimport hash_text
 from fastsip._core.headers cimport edit_headers
-from fastsip._core.parser cimport first_of, parse_message, parse_routing, parse_second_via
+from fastsip._core.parser cimport first_of, parse_message, parse_name_addr, parse_routing, parse_second_via
+from fastsip._core.select cimport rank_next
 from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT,
                                   OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED, SLOT_BITS, begin_block, block_at,
                                   block_t, commit, drop_block, end_block, give_slot, index_insert, index_remove,
                                   link_child, record_of, record_t, slot_at, slot_t, take_slot, unlink_child,
                                   word_generation, word_kind, word_owes, word_state, write_identity)
 from fastsip._core.timers cimport disarm_timer
+from fastsip._core.tokens cimport token_t, write_token
 from fastsip._core.transactions cimport CALLING, SERVER_ACCEPTED
 from fastsip._core.types cimport (E_BAD, E_FULL, E_NONE, E_ROOM, H_CALL_ID, H_FROM, H_MAX_FORWARDS, H_ROUTE, H_TO,
-                                  H_VIA, MAX_HEADERS, MAX_MESSAGE, M_INVITE, NO_HEADER, OK, header_t, listener_t, via_t)
-from fastsip._core.via cimport RECEIVED_ROOM, STATELESS, branch_value, write_received, write_record_route, write_via
+                                  H_VIA, MAX_HEADERS, MAX_MESSAGE, M_INVITE, NO_HEADER, OK, destination_t, header_t,
+                                  listener_t, name_addr_t, set_t, table_t, uri_t, via_t)
+from fastsip._core.uri cimport host_port_place, parse_uri, uri_address
+from fastsip._core.via cimport RECEIVED_ROOM, STATELESS, branch_value, read_loop, write_received, write_via
 from fastsip._core.write cimport put, put_number
 
 cdef enum:
     HOP_REQUEST_ROOM = 128      # of a CANCEL or ACK, beyond what it copies
+    ROUTE_ROOM = 16             # of a Route line, beyond its URI
     TOP_ROOM = 1100             # our Via, two Record-Routes and Max-Forwards
 
 
@@ -79,15 +85,57 @@ cdef void edit_received(core_t *core, const message_t *m, const addr_t *source) 
         edit_insert(&core.edits, off, text, len)
 
 
-cdef int write_record_routes(core_t *core, const hop_t *hop, const listener_t *listener, char *out) noexcept nogil:
+cdef void fill_token(core_t *core, const message_t *m, const hop_t *hop, token_t *token) noexcept nogil:
+    """The destination of this branch, or the one that the request came from, and who stands in for it.
+
+    Only members of shared sets stand in for each other; the one of the two that has such a set is named.
+    """
+    cdef const table_t *table = core.table
+    cdef const destination_t *d
+    cdef const set_t *of_set
+    cdef int index = find_destination(table, hop.destination_id, hop.destination)
+    cdef int stand_in
+    if hop.from_destination >= 0 and (index < 0 or not table.sets[table.destinations[index].set_index].in_dialog):
+        index = hop.from_destination
+    if index < 0:
+        return
+    d = &table.destinations[index]
+    of_set = &table.sets[d.set_index]
+    token.of_set = of_set.short_id
+    token.destination = d.short_id
+    if not of_set.in_dialog:
+        return
+    stand_in = rank_next(table, d.set_index, hash_text(of_set.hash_key, m.buf + m.call_id.off, m.call_id.len),
+                         &d.id, 1, core.cells, core.positions, core.now_ms)
+    if stand_in >= 0:
+        token.stand_in = table.destinations[stand_in].short_id
+
+
+cdef int write_record_route(core_t *core, const message_t *m, const listener_t *listener, token_t *token,
+                            char *out) noexcept nogil:
+    """One line; with a token when there is one to write."""
+    cdef int n = put(out, b"Record-Route: <sip:", 19)
+    if token != NULL:
+        token.listener = listener.short_id
+        n += write_token(core.table, m, token, out + n)
+        n += put(out + n, b"@", 1)
+    n += put(out + n, listener.sent_by.at, listener.sent_by.len)
+    return n + put(out + n, b";lr>\r\n", 6)
+
+
+cdef int write_record_routes(core_t *core, const message_t *m, const hop_t *hop, const listener_t *listener,
+                             char *out) noexcept nogil:
     """Two when the request leaves by another listener: each side sees the one that it reaches (RFC 5658)."""
     cdef const listener_t *came_by = find_listener(core.table, hop.came_by)
+    cdef token_t token
     cdef int n
     if not hop.record_route:
         return 0
-    n = write_record_route(out, listener)
+    memset(&token, 0, sizeof(token))
+    fill_token(core, m, hop, &token)
+    n = write_record_route(core, m, listener, &token, out)
     if came_by != NULL and came_by != listener:
-        n += write_record_route(out + n, came_by)
+        n += write_record_route(core, m, came_by, NULL, out + n)
     return n
 
 
@@ -103,13 +151,16 @@ cdef void edit_top(core_t *core, const message_t *m, const hop_t *hop, uint64_t 
     """
     cdef const listener_t *listener = find_listener(core.table, hop.flow.listener_id)
     cdef char *top = take_room(&core.edits, TOP_ROOM)
+    cdef uint64_t loop = hop.loop
     cdef int n = 0
     cdef uint32_t cut = 0
     if listener == NULL or top == NULL:
         core.edits.overflow = 1
         return
-    n = write_via(core, top, listener, branch, ref, generation)
-    n += write_record_routes(core, hop, listener, top + n)
+    if ours and read_loop(m.buf, &m.via, &loop) < 0:
+        loop = 0
+    n = write_via(core, top, listener, branch, loop, ref, generation)
+    n += write_record_routes(core, m, hop, listener, top + n)
     if ours:
         cut = m.headers[ours - 1].end_off - m.headers_off
     else:
@@ -117,10 +168,63 @@ cdef void edit_top(core_t *core, const message_t *m, const hop_t *hop, uint64_t 
     edit_replace(&core.edits, m.headers_off, cut, top, n)
 
 
-cdef void edit_cuts(core_t *core, const hop_t *hop) noexcept nogil:
+cdef bint is_cut(const hop_t *hop, uint32_t off) noexcept nogil:
     cdef int i
     for i in range(hop.cut_count):
+        if hop.cuts[i].off <= off < <uint32_t>hop.cuts[i].off + hop.cuts[i].len:
+            return True
+    return False
+
+
+cdef void edit_named(core_t *core, const message_t *m, const hop_t *hop) noexcept nogil:
+    """Host and port of each leading Route value that names the one that is replaced become the stand-in's.
+
+    A loose router would hand the request back to the dead one otherwise.
+    """
+    cdef const text_t *host_port = &core.table.destinations[hop.destination].host_port
+    cdef int i = first_of(m, H_ROUTE)
+    cdef name_addr_t value
+    cdef addr_t replaced, addr
+    cdef uint32_t off, end, begin, after
+    cdef uri_t uri
+    replaced.family = 0
+    while i != NO_HEADER:
+        off = m.headers[i].value_off
+        end = off + m.headers[i].value_len
+        while True:
+            if parse_name_addr(m.buf, off, end, &value) < 0:
+                return
+            if not is_cut(hop, off):
+                if parse_uri(m.buf, value.uri.off, value.uri.len, &uri) < 0 or uri_address(m.buf, &uri, &addr) < 0:
+                    return
+                if replaced.family == 0:
+                    replaced = addr
+                if memcmp(&addr, &replaced, sizeof(addr)) != 0:
+                    return
+                host_port_place(&uri, &begin, &after)
+                edit_replace(&core.edits, begin, after - begin, host_port.at, host_port.len)
+            if value.last:
+                break
+            off = value.off + value.len + 1
+        i = m.headers[i].next
+
+
+cdef void edit_routes(core_t *core, const message_t *m, const hop_t *hop) noexcept nogil:
+    cdef int i
+    cdef char *text
+    for i in range(hop.cut_count):
         edit_delete(&core.edits, hop.cuts[i].off, hop.cuts[i].len)
+    if hop.stand_in:
+        edit_named(core, m, hop)
+    if hop.route_last.len == 0:
+        return
+    text = take_room(&core.edits, hop.route_last.len + ROUTE_ROOM)
+    if text == NULL:
+        return
+    i = put(text, b"Route: <", 8)
+    i += put(text + i, hop.route_last.at, hop.route_last.len)
+    i += put(text + i, b">\r\n", 3)
+    edit_insert(&core.edits, m.headers_end, text, i)
 
 
 cdef void edit_by_rule(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
@@ -143,7 +247,7 @@ cdef void edit_forwarded(core_t *core, const message_t *m, const addr_t *source,
     """Without state: the branch is recomputed for each copy, the hint leads nowhere."""
     clear_edits(&core.edits)
     edit_top(core, m, hop, branch_value(core.table, m, &m.via, 0), STATELESS, 0, 0)
-    edit_cuts(core, hop)
+    edit_routes(core, m, hop)
     if hop.ruri.len:
         edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
     edit_received(core, m, source)
@@ -160,7 +264,9 @@ cdef void edit_ruri(core_t *core, const message_t *m, uint32_t origin, const hop
         block = &record_of(slot).client.request
         original.len = slot.identity.client.ruri_len
         original.at = block_at(core.store, origin, block.unit) + block.len - original.len
-    if hop.ruri.len:
+    if hop.ruri_for_good:
+        edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
+    elif hop.ruri.len:
         if original.len == 0:
             original.at = m.buf + m.ruri.off
             original.len = m.ruri.len
@@ -220,7 +326,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     clear_edits(&core.edits)
     edit_top(core, m, hop, identity.key, ref, word_generation(slot_at(core.store, ref).commit) + 1,
              1 + slot_at(core.store, origin).record_routed if source == NULL else 0)
-    edit_cuts(core, hop)
+    edit_routes(core, m, hop)
     edit_ruri(core, m, origin, hop, &original)
     if source != NULL:
         edit_received(core, m, source)

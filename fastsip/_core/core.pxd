@@ -1,6 +1,7 @@
 # What one shard has in its hands while it works.  See core.pyx.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 from fastsip._core.types cimport addr_t, destination_t, flow_t, listener_t, message_t, policy_t, set_t, table_t, uri_t
 from fastsip._core.edits cimport edits_t
 from fastsip._core.net cimport net_t
@@ -11,6 +12,7 @@ from fastsip._core.timers cimport wheel_t
 
 cdef enum:
     SCRATCH_BYTES = 0x100000
+    RECALL_PLACES = 4096
     MESSAGE_ROOM = 65536        # the largest message that we send
     OUTBOX_RESERVE = 40         # messages that one event may cause
     PENDING_RESERVE = 80        # blocks that one event may drop
@@ -36,7 +38,6 @@ cdef enum counter_id:
     N_STRAY_ACKS
     N_REFUSED_REQUESTS
     N_NO_RULE
-    N_FORBIDDEN                 # requests of strangers that ask to be relayed
     N_STORE_FULL
     N_SHED                      # lingering transactions that made room
     N_NO_ROOM
@@ -58,7 +59,20 @@ cdef enum counter_id:
     N_OVER_1300
     N_OVER_1472
     N_WAKES
-    COUNTER_COUNT
+    N_LOOPS
+    N_FORGED_TOKENS             # like ours, but not of this dialog
+    N_RELAYS_REFUSED            # strangers to strangers: 403, and ACKs without an answer
+    N_UNKNOWN_DIALOGS
+    N_STAND_INS                 # requests of dialogs that went to somebody else
+    N_ROUTES_REMOVED            # of strangers
+    N_TOO_MANY_HOPS
+    N_BAD_EXTENSIONS            # Proxy-Require
+    N_TOO_LARGE
+    N_UNSUPPORTED               # schemes, transports and families that we have no way to
+    N_UNAVAILABLE               # no destination of the set could be tried
+    N_REPLIES_BY_RULE
+    N_BAD                       # of N_MALFORMED, by result code: E_START_LINE to E_ROUTE, then E_DUPLICATE
+    COUNTER_COUNT = N_BAD + 17
 
 # A record of the event ring to the control plane (core section 6: a hint).
 cdef enum event_kind:
@@ -86,6 +100,12 @@ cdef struct probe_state_t:
     uint32_t number             # of the probe: its CSeq
     uint32_t destination_id     # whose probes these are: a line of the cells may change hands
 
+# A call that something will follow (see recall); private memory.
+cdef struct recalled_t:
+    uint64_t key
+    uint64_t expires_ms
+    uint32_t destination_id
+
 # Everything a kernel above `slots` needs; one per shard, owned by Shard (or by
 # the test bench), valid for its whole life.
 cdef struct core_t:
@@ -107,6 +127,7 @@ cdef struct core_t:
     edits_t edits
     probe_state_t *probes       # [cell]
     uint32_t probe_count
+    recalled_t *recalled        # [RECALL_PLACES]
     uint64_t next_probe_ms      # nothing is due before; 0 = look now
     message_t incoming
     message_t stored            # a message parsed from a block
@@ -131,6 +152,10 @@ cdef int find_destination(const table_t *table, uint32_t destination_id, uint32_
 cdef int find_set(const table_t *table, uint32_t set_id) noexcept nogil
 cdef int find_policy(const table_t *table, uint32_t policy_id) noexcept nogil
 cdef int find_by_address(const table_t *table, const addr_t *addr) noexcept nogil
+
+cdef uint32_t first_by_address(const table_t *table, const addr_t *addr) noexcept nogil
+cdef inline bint same_place(const addr_t *a, const addr_t *b) noexcept nogil:
+    return a.port == b.port and memcmp(a.ip, b.ip, 16) == 0
 
 # Sets the slot's timer to the earliest of its record's deadlines.
 cdef void arm_slot(core_t *core, uint32_t ref, int kind, const record_t *record) noexcept nogil

@@ -19,10 +19,16 @@ from fastsip._core.types cimport E_NONE, E_ROOM, MAX_MESSAGE, addr_t, flow_t, li
 COUNTER_NAMES = (
     "datagrams", "requests", "responses", "invites", "handed_over", "handed_over_full",
     "retransmitted_requests", "retransmissions_sent", "timeouts", "failovers", "exhausted", "cancels",
-    "not_sip", "keep_alives", "malformed", "stray_responses", "stray_acks", "refused_requests", "no_rule", "forbidden",
+    "not_sip", "keep_alives", "malformed", "stray_responses", "stray_acks", "refused_requests", "no_rule",
     "store_full", "shed", "no_room", "transactions", "transactions_ended", "transport_failures", "abandoned",
     "late_answers", "probes", "probe_failures", "events_dropped", "receive_calls", "received", "send_calls",
     "sent", "sent_lost", "kernel_drops", "waits", "over_1300", "over_1472", "wakes",
+    "loops", "forged_tokens", "relays_refused", "unknown_dialogs", "stand_ins", "routes_removed",
+    "too_many_hops", "bad_extensions", "too_large", "unsupported", "unavailable", "replies_by_rule",
+    *(f"bad_{what}" for what in (
+        "start_line", "version", "header_line", "header_count", "via_count", "size", "via", "from", "to", "call_id",
+        "cseq", "max_forwards", "content_length", "uri", "scheme", "route", "repetition",
+    )),
 )
 assert len(COUNTER_NAMES) == COUNTER_COUNT
 
@@ -125,12 +131,29 @@ cdef int find_policy(const table_t *table, uint32_t policy_id) noexcept nogil:
 
 
 cdef int find_by_address(const table_t *table, const addr_t *addr) noexcept nogil:
-    """The destination of this address and port, as index."""
-    cdef uint32_t i
-    for i in range(table.destination_count):
-        if table.destinations[i].addr.port == addr.port and memcmp(table.destinations[i].addr.ip, addr.ip, 16) == 0:
-            return i
-    return E_NONE
+    """The first destination of this address and port, as index."""
+    cdef uint32_t place = first_by_address(table, addr)
+    if place == table.destination_count or not same_place(&table.destinations[table.by_address[place]].addr, addr):
+        return E_NONE
+    return <int>table.by_address[place]
+
+
+cdef uint32_t first_by_address(const table_t *table, const addr_t *addr) noexcept nogil:
+    """Where in by_address the destinations of this address and port begin, if there are any."""
+    cdef uint32_t low = 0
+    cdef uint32_t high = table.destination_count
+    cdef uint32_t middle
+    cdef const addr_t *there
+    cdef int order
+    while low < high:
+        middle = (low + high) // 2
+        there = &table.destinations[table.by_address[middle]].addr
+        order = memcmp(there.ip, addr.ip, 16)
+        if order < 0 or (order == 0 and there.port < addr.port):
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 cdef inline uint64_t earlier(uint64_t a, uint64_t b) noexcept nogil:

@@ -12,13 +12,14 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.errno cimport ECONNREFUSED, EHOSTUNREACH, ENETUNREACH
 from libc.string cimport memcmp
 
+from fastsip._core.core cimport same_place
 from fastsip._core.probes cimport fail_probe
 from fastsip._core.search cimport branch_input
 from fastsip._core.slots cimport (CLIENT_UNREACHABLE, KIND_FREE, SLOT_BITS, SLOT_MASK, commit, is_server, record_of,
                                   record_t, slot_at, slot_t, word_generation, word_kind, word_owes, word_state)
 from fastsip._core.transactions cimport CALLING, CANCEL_PENDING, SEND_FAILED
-from fastsip._core.types cimport E_BAD, addr_t, span_t
-from fastsip._core.via cimport PROBE, read_branch, read_hint
+from fastsip._core.types cimport E_BAD, span_t
+from fastsip._core.via cimport BRANCH_TEXT, HINT_TEXT, PROBE, read_branch, read_hint
 
 # What a Via of ours has behind its sent-by (see via.write_via).
 cdef const char *BEHIND_SENT_BY = b";branch=z9hG4bK"
@@ -26,9 +27,7 @@ cdef const char *BEHIND_BRANCH = b";fs="
 
 cdef enum:
     BEHIND_SENT_BY_LEN = 15
-    BRANCH_LEN = 20             # z9hG4bK and 13 letters
     BEHIND_BRANCH_LEN = 4
-    HINT_LEN = 16
 
 cdef struct quoted_t:
     uint64_t branch
@@ -44,7 +43,7 @@ cdef bint is_request(const net_error_t *error) noexcept nogil:
 
 
 cdef int read_quote(const core_t *core, const net_error_t *error, quoted_t *quoted) noexcept nogil:
-    cdef uint32_t wanted = BEHIND_SENT_BY_LEN - 7 + BRANCH_LEN + BEHIND_BRANCH_LEN + HINT_LEN
+    cdef uint32_t wanted = BEHIND_SENT_BY_LEN - 7 + BRANCH_TEXT + BEHIND_BRANCH_LEN + HINT_TEXT
     cdef uint32_t at = 0
     cdef span_t branch, hint
     if not is_request(error):
@@ -56,10 +55,10 @@ cdef int read_quote(const core_t *core, const net_error_t *error, quoted_t *quot
     if at + wanted > error.quote_len:
         return E_BAD
     branch.off = <unsigned short>(at + BEHIND_SENT_BY_LEN - 7)
-    branch.len = BRANCH_LEN
-    hint.off = <unsigned short>(branch.off + BRANCH_LEN + BEHIND_BRANCH_LEN)
-    hint.len = HINT_LEN
-    if memcmp(error.quote + branch.off + BRANCH_LEN, BEHIND_BRANCH, BEHIND_BRANCH_LEN) != 0:
+    branch.len = BRANCH_TEXT
+    hint.off = <unsigned short>(branch.off + BRANCH_TEXT + BEHIND_BRANCH_LEN)
+    hint.len = HINT_TEXT
+    if memcmp(error.quote + branch.off + BRANCH_TEXT, BEHIND_BRANCH, BEHIND_BRANCH_LEN) != 0:
         return E_BAD
     if read_branch(error.quote, &branch, &quoted.branch) < 0:
         return E_BAD
@@ -71,10 +70,6 @@ cdef int shard_of_error(const core_t *core, const net_error_t *error) noexcept n
     if read_quote(core, error, &quoted) < 0:
         return E_BAD
     return <int>((quoted.ref >> SLOT_BITS) % core.shard_count)
-
-
-cdef bint same_place(const addr_t *a, const addr_t *b) noexcept nogil:
-    return a.port == b.port and memcmp(a.ip, b.ip, 16) == 0
 
 
 cdef void take_error(core_t *core, const net_error_t *error) noexcept nogil:

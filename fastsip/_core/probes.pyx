@@ -65,7 +65,7 @@ cdef int write_probe(core_t *core, const destination_t *d, const probe_state_t *
     n += put(out + n, b" ", 1)
     n += put(out + n, d.uri.at, d.uri.len)
     n += put(out + n, b" SIP/2.0\r\n", 10)
-    n += write_via(core, out + n, listener, state.branch,
+    n += write_via(core, out + n, listener, state.branch, 0,
                    partition_of(core.store, call_id, ID_LETTERS) << SLOT_BITS | PROBE, d.cell)
     n += put(out + n, b"Max-Forwards: 70\r\nFrom: <", 25)
     n += put(out + n, d.probe.from_uri.at, d.probe.from_uri.len)

@@ -10,25 +10,30 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.branches cimport edit_forwarded, hop_t, read_request
-from fastsip._core.core cimport (N_DATAGRAMS, N_FORBIDDEN, N_INVITES, N_KEEP_ALIVES, N_MALFORMED, N_NOT_SIP,
-                                 N_NO_RULE, N_REQUESTS, N_RESPONSES, N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS,
-                                 count, find_by_address, send_edited)
+from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_LOOPS, N_NOT_SIP, N_NO_RULE,
+                                 N_RELAYS_REFUSED, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_ROUTES_REMOVED,
+                                 N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, count,
+                                 find_by_address, find_destination, send_edited)
+from fastsip._core.indialog cimport aim_in_dialog, is_known, join_shared, may_follow_route
+from fastsip._core.loops cimport is_loop, loop_value
 from fastsip._core.parser cimport first_of, parse_message, parse_routing
-from fastsip._core.refusals cimport refuse, refuse_malformed, refuse_overload, refuse_unavailable
+from fastsip._core.refusals cimport count_malformed, refuse, refuse_malformed, refuse_overload, refuse_unavailable
+from fastsip._core.recall cimport recall_challenge
 from fastsip._core.replies cimport answer, reply_flow
 from fastsip._core.responses cimport process_response
 from fastsip._core.routing cimport (aim_by_route, cut_routes, leads_home, read_forward, read_route, route_t,
                                     selection_key)
-from fastsip._core.rules cimport is_own, is_trusted, match_rules
+from fastsip._core.rules cimport is_own, match_rules
 from fastsip._core.search cimport aim_at, branch_input, cancel_search, choose_next, start_branch
+from fastsip._core.select cimport is_usable
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_REQUEST, give_slot, index_find,
                                   index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
                                   word_kind, write_identity)
 from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
 from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE,
-                                  E_SCHEME, H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER,
-                                  M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET, addr_t, message_t, policy_copy_t, policy_t,
-                                  rule_t, set_t, uri_t)
+                                  E_SCHEME, H_AUTHORIZATION, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK, M_CANCEL,
+                                  M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET,
+                                  addr_t, message_t, policy_copy_t, policy_t, rule_t, set_t, uri_t)
 from fastsip._core.upstream cimport send_own, server_input, shed_lingering
 from fastsip._core.uri cimport parse_uri
 from fastsip._core.via cimport server_key
@@ -56,7 +61,7 @@ cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t l
         if code == OK:
             process_response(core, m, listener, source)
         else:
-            count(core, N_MALFORMED)
+            count_malformed(core, code)
         return
     count(core, N_REQUESTS)
     if code != OK:
@@ -99,19 +104,16 @@ cdef void process_cancel(core_t *core, const message_t *m, uint32_t listener, co
     cancel_search(core, ref, m)
 
 
-cdef int aim_in_dialog(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
-                       hop_t *hop) noexcept nogil:
-    """Along the route set, for what goes on without state; below zero: it does not.
-
-    An ACK that did not come by our Route acknowledges an answer of our own (wire section 2).
-    """
-    cdef uri_t ruri
-    cdef route_t route
-    if (m.max_forwards == 0 or parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) < 0
-            or read_route(core, m, &ruri, &route, hop) < 0 or not may_follow_route(core, m, &route, source)
-            or (m.method == M_ACK and not route.ours)):
+cdef int who_asked(core_t *core, const message_t *m, uint32_t set_index) noexcept nogil:
+    """A request with credentials goes to the destination that asked for them, if usable (wire section 3)."""
+    cdef int index
+    if m.to_tag.len or (first_of(m, H_PROXY_AUTHORIZATION) == NO_HEADER and first_of(m, H_AUTHORIZATION) == NO_HEADER):
         return E_NONE
-    return aim_by_route(core, m, &route, listener, hop)
+    index = find_destination(core.table, recall_challenge(core, m), 0)
+    if (index < 0 or core.table.destinations[index].set_index != set_index
+            or not is_usable(core.table, index, core.cells, core.now_ms)):
+        return E_NONE
+    return index
 
 
 cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const uri_t *ruri, policy_copy_t *policy,
@@ -121,7 +123,9 @@ cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const
     cdef int found
     policy[0] = core.table.policies[rule.policy_index].copy
     call_key[0] = selection_key(to, m, ruri)
-    found = choose_next(core, to.id, policy, call_key[0], NULL, 0)
+    found = who_asked(core, m, rule.set_index)
+    if found < 0:
+        found = choose_next(core, to.id, policy, call_key[0], NULL, 0)
     if found < 0:
         return found
     aim_at(core, found, rule.ruri, m, policy, hop)
@@ -139,7 +143,7 @@ cdef int aim_cancel(core_t *core, const message_t *m, uint32_t listener, const a
     if m.to_tag.len:
         return aim_in_dialog(core, m, listener, source, hop)
     if (m.max_forwards == 0 or parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) < 0
-            or read_route(core, m, &ruri, &route, hop) < 0 or cut_routes(m, hop) < 0):
+            or read_route(core, m, &ruri, &route, hop) < 0 or leave_route(core, m, &route, hop) < 0):
         return E_NONE
     core.incoming.method = M_INVITE
     found = match_rules(core.table, m, &ruri, source, listener)
@@ -157,7 +161,9 @@ cdef int aim_cancel(core_t *core, const message_t *m, uint32_t listener, const a
 cdef void forward_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """A CANCEL whose INVITE is not known here goes on without state, with attempt 0's branch (16.11)."""
     cdef hop_t hop
-    memset(&hop, 0, sizeof(hop))
+    if comes_round(core, m, listener, source, &hop):
+        refuse(core, m, listener, source, 482)
+        return
     if aim_cancel(core, m, listener, source, &hop) < 0:
         refuse(core, m, listener, source, 481)
         return
@@ -171,7 +177,8 @@ cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const
     cdef hop_t hop
     if ref != NO_SLOT and server_input(core, ref, GOT_ACK, m, source) == 0:
         return
-    memset(&hop, 0, sizeof(hop))
+    if comes_round(core, m, listener, source, &hop):
+        return
     if aim_in_dialog(core, m, listener, source, &hop) < 0:
         count(core, N_STRAY_ACKS)
         return
@@ -192,7 +199,6 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     cdef route_t route
     cdef hop_t hop
     cdef int code = parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri)
-    memset(&hop, 0, sizeof(hop))
     if code < 0:
         refuse_malformed(core, m, code, listener, source)
         return
@@ -202,6 +208,9 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     if m.max_forwards == 0:
         refuse(core, m, listener, source, 483)
         return
+    if comes_round(core, m, listener, source, &hop):
+        refuse(core, m, listener, source, 482)
+        return
     if first_of(m, H_PROXY_REQUIRE) != NO_HEADER:
         refuse(core, m, listener, source, 420)
         return
@@ -210,52 +219,68 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
         refuse_malformed(core, m, code, listener, source)
     elif m.to_tag.len or (route.onward and is_known(core, source)):
         follow_route(core, m, key, &route, listener, source, &hop)
-    elif cut_routes(m, &hop) < 0:
+    elif leave_route(core, m, &route, &hop) < 0:
         refuse_malformed(core, m, E_ROUTE, listener, source)
     else:
         follow_rules(core, m, key, &ruri, listener, source, &hop)
 
 
-cdef bint is_known(core_t *core, const addr_t *addr) noexcept nogil:
-    """A destination, or in a trusted network (wire section 1)."""
-    return find_by_address(core.table, addr) >= 0 or is_trusted(core.table, addr)
+cdef bint comes_round(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+                      hop_t *hop) noexcept nogil:
+    """16.3 item 4.  Zeroes the hop but for what this request will be known by."""
+    memset(hop, 0, sizeof(hop_t))
+    hop.loop = loop_value(core.table, m, source, core.table.listeners[listener].id)
+    if not is_loop(core.table, m, hop.loop):
+        return False
+    count(core, N_LOOPS)
+    return True
 
 
-cdef bint may_follow_route(core_t *core, const message_t *m, const route_t *route, const addr_t *source) noexcept nogil:
-    """In-dialog requests go on if they came by our Record-Route, or from or to somebody known."""
-    cdef hop_t hop
-    if route.ours or is_known(core, source):
-        return True
-    return aim_by_route(core, m, route, 0, &hop) == OK and is_known(core, &hop.flow.remote)
+cdef int leave_route(core_t *core, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil:
+    """Whatever Route a stranger brings is removed: the rules decide."""
+    cdef uint64_t loop = hop.loop
+    if route.onward:
+        count(core, N_ROUTES_REMOVED)
+    memset(hop, 0, sizeof(hop_t))
+    hop.loop = loop
+    return cut_routes(m, hop)
 
 
 cdef void follow_route(core_t *core, const message_t *m, uint64_t key, const route_t *route, uint32_t listener,
                        const addr_t *source, hop_t *hop) noexcept nogil:
     """16.5: what has a route set needs no decision of ours."""
     cdef policy_copy_t policy = core.table.policies[0].copy
-    if not route.onward and is_own(core.table, m.buf + route.next.host.off, route.next.host.len, route.next.port):
+    cdef uint64_t call_key = 0
+    cdef uint32_t set_id = 0
+    if is_own(core.table, m.buf + route.next.host.off, route.next.host.len, route.next.port):
+        count(core, N_UNKNOWN_DIALOGS)
         refuse(core, m, listener, source, 481)
         return
     if not may_follow_route(core, m, route, source):
         refuse_stranger(core, m, listener, source)
         return
-    go_by_route(core, m, key, NULL, route, &policy, 0, listener, source, hop)
+    hop.record_route = not m.to_tag.len and makes_dialogs(m.method)
+    if not go_by_route(core, m, route, listener, source, hop):
+        return
+    if m.to_tag.len:
+        set_id = join_shared(core, m, route, hop, &policy, &call_key)
+    open_search(core, m, key, NULL, set_id, &policy, call_key, listener, source, hop)
 
 
 cdef void refuse_stranger(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
-    count(core, N_FORBIDDEN)
+    count(core, N_RELAYS_REFUSED)
     refuse(core, m, listener, source, 403)
 
 
-cdef void go_by_route(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const route_t *route,
-                      const policy_copy_t *policy, uint64_t call_key, uint32_t listener, const addr_t *source,
+cdef bint go_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener, const addr_t *source,
                       hop_t *hop) noexcept nogil:
-    """To the next hop that the request names; `rule` is NULL for what has a route set."""
+    """Aims at the next hop that the request names; False: it cannot be reached, and that was answered."""
     cdef int code = aim_by_route(core, m, route, listener, hop)
     if code < 0:
         refuse(core, m, listener, source, 500 if code == E_NONE else 416)
-        return
-    open_search(core, m, key, rule, 0, policy, call_key, listener, source, hop)
+    hop.came_by = core.table.listeners[listener].id
+    hop.from_destination = find_by_address(core.table, source)
+    return code == OK
 
 
 cdef void follow_rules(core_t *core, const message_t *m, uint64_t key, const uri_t *ruri, uint32_t listener,
@@ -271,6 +296,7 @@ cdef void follow_rules(core_t *core, const message_t *m, uint64_t key, const uri
         hop.headers = &rule.headers
     hop.record_route = rule.record_route and makes_dialogs(m.method)
     hop.came_by = core.table.listeners[listener].id
+    hop.from_destination = find_by_address(core.table, source)
     ACTIONS[rule.action](core, m, key, rule, ruri, listener, source, hop)
 
 
@@ -291,6 +317,7 @@ cdef void dispatch(core_t *core, const message_t *m, uint64_t key, const rule_t 
 
 cdef void answer_by_rule(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
                          uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil:
+    count(core, N_REPLIES_BY_RULE)
     answer(core, m, core.table.listeners[listener].id, source, rule.reply_code, &rule.reply_reason, NULL)
 
 
@@ -321,7 +348,8 @@ cdef void forward_by_rule(core_t *core, const message_t *m, uint64_t key, const 
         if rules_policy.then_set:
             call_key = selection_key(&core.table.sets[rules_policy.then_set - 1], m, ruri)
         hop.timeout_ms = policy.timeout_ms
-        go_by_route(core, m, key, rule, &route, &policy, call_key, listener, source, hop)
+        if go_by_route(core, m, &route, listener, source, hop):
+            open_search(core, m, key, rule, 0, &policy, call_key, listener, source, hop)
 
 
 # [action_id]
@@ -330,7 +358,7 @@ cdef action_t[3] ACTIONS = [dispatch, answer_by_rule, forward_by_rule]
 
 cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, uint32_t set_id,
                       const policy_copy_t *policy, uint64_t call_key, uint32_t listener, const addr_t *source,
-                      slot_t *identity) noexcept nogil:
+                      const hop_t *hop, slot_t *identity) noexcept nogil:
     memset(identity, 0, sizeof(slot_t))
     identity.key = key
     identity.parent = NO_SLOT
@@ -344,6 +372,7 @@ cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule
     identity.identity.server.policy = policy[0]
     identity.identity.server.set_id = set_id
     identity.identity.server.ruri = RURI_OF_SET
+    identity.identity.server.stand_in_id = hop.next_stand_in
     if rule != NULL:
         identity.identity.server.rule_id = rule.id
         identity.identity.server.ruri = rule.ruri
@@ -362,7 +391,7 @@ cdef void open_search(core_t *core, const message_t *m, uint64_t key, const rule
     if ref == NO_SLOT:
         store_is_full(core, m, listener, source, hop)
         return
-    fill_server(core, m, key, rule, set_id, policy, call_key, listener, source, &identity)
+    fill_server(core, m, key, rule, set_id, policy, call_key, listener, source, hop, &identity)
     write_identity(core.store, ref, &identity)
     if invite:
         answer(core, m, core.table.listeners[listener].id, source, 100, NULL, NULL)

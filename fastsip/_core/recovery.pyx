@@ -10,9 +10,12 @@ from libc.stdint cimport uint32_t
 
 from fastsip._core.branches cimport send_cancel, send_request
 from fastsip._core.core cimport arm_slot, needs_flush
+from fastsip._core.parser cimport parse_message, parse_routing
+from fastsip._core.recall cimport remember_challenge
 from fastsip._core.search cimport resume_branch, resume_search
-from fastsip._core.slots cimport (KIND_FREE, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SLOT_BITS, is_server, record_of,
-                                  slot_at, slot_t, word_kind, word_owes)
+from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_FREE, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SLOT_BITS,
+                                  block_at, is_server, record_of, record_t, slot_at, slot_t, word_kind, word_owes)
+from fastsip._core.types cimport OK
 from fastsip._core.upstream cimport send_response
 from fastsip._core.workspace cimport flush
 
@@ -25,6 +28,17 @@ cdef void send_owed(core_t *core, uint32_t ref) noexcept nogil:
         send_request(core, ref)
     if owes & OWES_CANCEL:
         send_cancel(core, ref)
+
+
+cdef void recall_challenged(core_t *core, uint32_t ref) noexcept nogil:
+    """Of a branch that was asked for credentials, from the ACK that it keeps."""
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef const record_t *record = record_of(slot)
+    if not record.client.flags & CLIENT_HAS_ACK or record.client.last_status not in (401, 407):
+        return
+    if (parse_message(block_at(core.store, ref, record.client.request.unit), record.client.request.len,
+                      &core.stored) == OK and parse_routing(&core.stored) == OK):
+        remember_challenge(core, &core.stored, slot.identity.client.destination_id)
 
 
 cdef int recover_partition(core_t *core, uint32_t partition) noexcept nogil:
@@ -45,6 +59,7 @@ cdef int recover_partition(core_t *core, uint32_t partition) noexcept nogil:
             elif step == 1 and is_server(word_kind(slot.commit)):
                 resume_search(core, ref)
             elif step == 2 and not is_server(word_kind(slot.commit)):
+                recall_challenged(core, ref)
                 resume_branch(core, ref)        # last: a search may still read the request of a branch that ended
             if needs_flush(core):
                 flush(core)

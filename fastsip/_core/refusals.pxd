@@ -6,7 +6,9 @@ from fastsip._core.types cimport addr_t, message_t, policy_t
 
 # Answers with this status and what belongs to it (200: to OPTIONS for us).
 cdef void refuse(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status) noexcept nogil
-# Answers what a parser's code means, if the message can be answered at all.
+# Counts what a parser's code says, for a message that is not answered.
+cdef void count_malformed(core_t *core, int code) noexcept nogil
+# Counts and answers it, if the message can be answered at all.
 cdef void refuse_malformed(core_t *core, const message_t *m, int code, uint32_t listener,
                            const addr_t *source) noexcept nogil
 # 503 with Retry-After: the router itself is full (wire section 3).

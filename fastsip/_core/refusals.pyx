@@ -5,9 +5,10 @@ tag included, and the ACK of it is dropped.  An ACK is never answered.
 """
 
 from libc.stdint cimport uint32_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
-from fastsip._core.core cimport N_MALFORMED, count, take_scratch
+from fastsip._core.core cimport (N_BAD, N_BAD_EXTENSIONS, N_MALFORMED, N_TOO_LARGE, N_TOO_MANY_HOPS, N_UNAVAILABLE,
+                                 N_UNSUPPORTED, count, take_scratch)
 from fastsip._core.hashing cimport mix
 from fastsip._core.replies cimport answer
 from fastsip._core.parser cimport first_of
@@ -38,6 +39,14 @@ MEANINGS = {
     E_DUPLICATE: (400, b"Header Stands Twice"),
 }
 
+# Which refusals are counted as what, beside refused_requests; the others are counted where they are decided.
+cdef int counter_of[700]
+memset(counter_of, 0, sizeof(counter_of))
+counter_of[416] = N_UNSUPPORTED
+counter_of[420] = N_BAD_EXTENSIONS
+counter_of[483] = N_TOO_MANY_HOPS
+counter_of[513] = N_TOO_LARGE
+
 cdef int status_of[32]
 cdef text_t reason_of[32]
 cdef bytes _reason
@@ -64,6 +73,8 @@ cdef void answer_source(core_t *core, const message_t *m, uint32_t listener, con
 
 cdef void refuse(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status) noexcept nogil:
     cdef const char *headers = NULL
+    if counter_of[status]:
+        count(core, counter_of[status])
     if status == 200:
         headers = ABOUT_US
     elif status == 420:
@@ -85,9 +96,18 @@ cdef const char *unsupported(core_t *core, const message_t *m) noexcept nogil:
     return text
 
 
+cdef void count_malformed(core_t *core, int code) noexcept nogil:
+    """`code` is what the parser said: E_START_LINE or below."""
+    count(core, N_MALFORMED)
+    if code == E_DUPLICATE:
+        count(core, N_BAD + E_START_LINE - E_ROUTE + 1)
+    elif E_ROUTE <= code <= E_START_LINE:
+        count(core, N_BAD + E_START_LINE - code)
+
+
 cdef void refuse_malformed(core_t *core, const message_t *m, int code, uint32_t listener,
                            const addr_t *source) noexcept nogil:
-    count(core, N_MALFORMED)
+    count_malformed(core, code)
     if m.method == M_ACK or not is_answerable(m) or status_of[-code] == 0:
         return
     answer_source(core, m, listener, source, status_of[-code], &reason_of[-code], NULL)
@@ -111,5 +131,6 @@ cdef void refuse_overload(core_t *core, const message_t *m, uint32_t listener, c
 cdef void refuse_unavailable(core_t *core, const message_t *m, const policy_t *policy, uint32_t listener,
                              const addr_t *source) noexcept nogil:
     cdef int status = policy.copy.unavailable if policy.copy.unavailable else 500
+    count(core, N_UNAVAILABLE)
     answer_source(core, m, listener, source, status, &policy.unavailable_reason,
                   retry_after(core) if status == 503 else NULL)

@@ -3,17 +3,21 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from fastsip._core.branches cimport hop_t
 from fastsip._core.core cimport core_t
+from fastsip._core.tokens cimport token_t
 from fastsip._core.types cimport addr_t, message_t, rule_t, set_t, uri_t
 
 # What the Route headers of a request say.
 cdef struct route_t:
-    uint8_t ours            # the topmost value named us
-    uint8_t onward          # a value follows that names somebody else
+    uint8_t ours            # a leading value, or a strict router's Request-URI, named us
+    uint8_t verified        # by a token of this dialog
+    uint8_t forged          # a token was there that is none of this dialog's
+    uint8_t onward          # a value follows that is not ours
     uri_t next              # that value, or the Request-URI
     int listener            # index of the one that our last value names, or E_NONE
+    token_t token           # when verified
 
-# Reads Request-URI and Route (16.4, 16.5); our own leading values become cuts
-# of the hop.  OK, E_SCHEME, E_URI or E_ROUTE.
+# Reads Request-URI and Route (16.4, 16.5, 16.6 item 6); our own leading values become
+# cuts of the hop, and it gets the Request-URI that strict routers make necessary.  OK, E_SCHEME, E_URI or E_ROUTE.
 cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil
 
 # All Route headers become cuts: the rules decide instead.

@@ -1,23 +1,37 @@
 """What the request itself says about its way: Route, Request-URI, and what is hashed of it.
 
-RFC 3261 16.4 (our own Route values are removed), 16.5 and 16.6 items 6 and 7
-(the next hop is the topmost Route, else the Request-URI).  Only reads; used by
-proxy.  Next hops are numeric addresses here; names come with the name table.
+RFC 3261 16.4 (our own Route values are removed, what strict routers do is undone),
+16.5 and 16.6 items 6 and 7 (the next hop is the topmost Route, else the
+Request-URI).  Only reads; used by proxy and indialog.  Next hops are numeric
+addresses here; names come with the name table.
 """
 
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.string cimport memchr, memset
 
 from fastsip._core.core cimport find_by_address
+from fastsip._core.chars cimport scan_byte
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.branches cimport MAX_CUTS
 from fastsip._core.parser cimport first_of, find_header
 from fastsip._core.values cimport parse_name_addr
 from fastsip._core.rules cimport is_own
-from fastsip._core.types cimport (A_AUTH_USER, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_NONE, E_ROUTE,
-                                  E_URI, HOST_IPV4, HOST_IPV6, H_AUTHORIZATION, H_FROM, H_PROXY_AUTHORIZATION, H_ROUTE,
-                                  H_TO, NO_HEADER, OK, S_SIP, T_NONE, T_UDP, name_addr_t, rule_t, span_t)
-from fastsip._core.uri cimport parse_address, parse_uri, same_text
+from fastsip._core.tokens cimport read_token, token_t
+from fastsip._core.types cimport (A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_NONE,
+                                  E_ROUTE, E_URI, HOST_IPV6, H_AUTHORIZATION, H_FROM, H_JOIN, H_PROXY_AUTHORIZATION,
+                                  H_REPLACES, H_ROUTE, H_TARGET_DIALOG, H_TO, NO_HEADER, OK, S_SIP, T_NONE, T_UDP,
+                                  header_t, name_addr_t, rule_t, span_t, table_t)
+from fastsip._core.uri cimport parse_uri, same_text, uri_address
+
+
+# RFC 3891, RFC 3911, RFC 4538.
+cdef int[3] ABOUT_A_CALL = [H_REPLACES, H_JOIN, H_TARGET_DIALOG]
+
+# Where in the Route headers the next value begins.
+cdef struct place_t:
+    int header              # index, or NO_HEADER
+    int of_value            # index of the header of the value that was read last
+    uint32_t off
 
 
 cdef int add_cut(hop_t *hop, uint32_t off, uint32_t len) noexcept nogil:
@@ -29,56 +43,197 @@ cdef int add_cut(hop_t *hop, uint32_t off, uint32_t len) noexcept nogil:
     return OK
 
 
+cdef int cut_header(const message_t *m, int i, hop_t *hop) noexcept nogil:
+    return add_cut(hop, m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
+
+
 cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil:
     cdef int i = first_of(m, H_ROUTE)
     hop.cut_count = 0
     while i != NO_HEADER:
-        if add_cut(hop, m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off) < 0:
+        if cut_header(m, i, hop) < 0:
             return E_ROUTE
         i = m.headers[i].next
     return OK
+
+
+cdef bint is_ours(core_t *core, const message_t *m, const uri_t *uri, route_t *route) noexcept nogil:
+    """Does this Route value, or Request-URI, name us: by a token of this dialog, or by host and port?"""
+    cdef token_t token
+    cdef int code = read_token(core.table, m, &uri.user, &token)
+    cdef int named
+    if code == OK:
+        route.verified = 1
+        route.token = token
+    elif code == E_BAD:
+        route.forged = 1
+    if code != OK and not is_own(core.table, m.buf + uri.host.off, uri.host.len, uri.port):
+        return False
+    route.ours = 1
+    named = listener_named(core, m, uri)
+    if named < 0 and code == OK:
+        named = listener_of_role(core.table, token.listener)
+    if named >= 0:
+        route.listener = named
+    return True
+
+
+cdef int listener_of_role(const table_t *table, uint32_t short_id) noexcept nogil:
+    cdef uint32_t i
+    for i in range(table.listener_count):
+        if table.listeners[i].short_id == short_id:
+            return i
+    return E_NONE
+
+
+cdef int next_value(const message_t *m, place_t *place, name_addr_t *value) noexcept nogil:
+    """The next Route value; E_NONE behind the last one, E_ROUTE for one that cannot be read."""
+    cdef const header_t *header
+    if place.header == NO_HEADER:
+        return E_NONE
+    header = &m.headers[place.header]
+    if parse_name_addr(m.buf, place.off, header.value_off + header.value_len, value) < 0:
+        return E_ROUTE
+    place.of_value = place.header
+    place.off = <uint32_t>value.off + value.len + 1
+    if value.last:
+        place.header = header.next
+        place.off = m.headers[place.header].value_off if place.header != NO_HEADER else 0
+    return OK
+
+
+cdef void first_value(const message_t *m, place_t *place) noexcept nogil:
+    place.header = first_of(m, H_ROUTE)
+    place.off = m.headers[place.header].value_off if place.header != NO_HEADER else 0
+
+
+cdef int cut_through(const message_t *m, const name_addr_t *value, const place_t *place, hop_t *hop) noexcept nogil:
+    """All values up to and including this one go: whole headers, and the beginning of the last of them."""
+    cdef int i = first_of(m, H_ROUTE)
+    while i != place.of_value:
+        if cut_header(m, i, hop) < 0:
+            return E_ROUTE
+        i = m.headers[i].next
+    if value.last:
+        return cut_header(m, i, hop)
+    return add_cut(hop, m.headers[i].value_off, value.off + value.len + 1 - m.headers[i].value_off)
+
+
+cdef int find_last(const message_t *m, name_addr_t *value, uint32_t *before, int *of_value) noexcept nogil:
+    """The last Route value, its header, and where the value before it in that header ends (0 = there is none)."""
+    cdef place_t place
+    cdef uint32_t end = 0
+    cdef int header = NO_HEADER
+    cdef int code
+    first_value(m, &place)
+    while True:
+        code = next_value(m, &place, value)
+        if code < 0:
+            of_value[0] = header
+            return OK if code == E_NONE and header != NO_HEADER else code
+        before[0] = end if place.of_value == header else 0
+        header = place.of_value
+        end = <uint32_t>value.off + value.len
+
+
+cdef int undo_strict(const message_t *m, route_t *route, hop_t *hop, uint32_t *stop) noexcept nogil:
+    """16.4: a strict router has put our value into the Request-URI and the target behind the Routes."""
+    cdef name_addr_t value
+    cdef uint32_t before = 0
+    cdef int header = NO_HEADER
+    cdef int code = find_last(m, &value, &before, &header)
+    if code < 0:
+        return code
+    code = parse_uri(m.buf, value.uri.off, value.uri.len, &route.next)
+    if code < 0:
+        return code
+    hop.ruri.at = m.buf + value.uri.off
+    hop.ruri.len = value.uri.len
+    hop.ruri_for_good = 1
+    stop[0] = value.off
+    return OK
+
+
+cdef int cut_last(const message_t *m, uint32_t stop, hop_t *hop) noexcept nogil:
+    """The value at `stop`, the last one, goes with what separates it from the one before it."""
+    cdef name_addr_t value
+    cdef uint32_t before = 0
+    cdef int i = NO_HEADER
+    if find_last(m, &value, &before, &i) < 0:
+        return E_ROUTE
+    if before == 0:
+        return cut_header(m, i, hop)
+    if hop.cut_count and hop.cuts[hop.cut_count - 1].off + hop.cuts[hop.cut_count - 1].len > before:
+        hop.cut_count -= 1      # all values before it in this header went: so does the header
+        return cut_header(m, i, hop)
+    return add_cut(hop, before, m.headers[i].value_off + m.headers[i].value_len - before)
+
+
+cdef bint is_strict_request(core_t *core, const message_t *m, const uri_t *ruri, route_t *route) noexcept nogil:
+    """Is the Request-URI a value of our Record-Route?  It has our token, or lr, or is in a dialog and names no user."""
+    if first_of(m, H_ROUTE) == NO_HEADER or not is_ours(core, m, ruri, route):
+        return False
+    return route.verified or ruri.lr or (ruri.user.len == 0 and m.to_tag.len > 0)
 
 
 cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil:
     """Leading values that are ours are popped together: a pair names two of our listeners (RFC 5658)."""
-    cdef int i = first_of(m, H_ROUTE)
-    cdef name_addr_t value
-    cdef uint32_t off, end
-    cdef uri_t uri
+    cdef uint32_t stop = 0
     cdef int code
-    route.ours = 0
-    route.onward = 0
+    start_route(route, ruri)
+    if is_strict_request(core, m, ruri, route):
+        code = undo_strict(m, route, hop, &stop)
+        if code < 0:
+            return code
+    else:
+        start_route(route, ruri)
+    code = pop_leading(core, m, stop, route, hop)
+    if code < 0 or stop == 0:
+        return code
+    route.onward = 1
+    return cut_last(m, stop, hop)
+
+
+cdef void start_route(route_t *route, const uri_t *ruri) noexcept nogil:
+    memset(route, 0, sizeof(route_t))
     route.listener = E_NONE
     route.next = ruri[0]
-    while i != NO_HEADER:
-        off = m.headers[i].value_off
-        end = off + m.headers[i].value_len
-        while True:
-            if parse_name_addr(m.buf, off, end, &value) < 0:
-                return E_ROUTE
+
+
+cdef int pop_leading(core_t *core, const message_t *m, uint32_t stop, route_t *route, hop_t *hop) noexcept nogil:
+    """Our own values go, and that of a strict router behind them; `stop` is where a value is the target, or 0."""
+    cdef place_t place, popped_at
+    cdef name_addr_t value, popped
+    cdef uri_t uri
+    cdef int code
+    popped.len = 0
+    first_value(m, &place)
+    while not route.onward:
+        code = next_value(m, &place, &value)
+        if code == E_NONE or (code == OK and stop and value.off == stop):
+            break
+        if code == OK:
             code = parse_uri(m.buf, value.uri.off, value.uri.len, &uri)
-            if code < 0:
-                return code
-            if not is_own(core.table, m.buf + uri.host.off, uri.host.len, uri.port):
-                route.onward = 1
-                route.next = uri
-                return cut_leading(m, i, off, hop)
-            route.ours = 1
-            route.listener = listener_named(core, m, &uri)
-            if value.last:
-                break
-            off = value.off + value.len + 1
-        if add_cut(hop, m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off) < 0:
-            return E_ROUTE
-        i = m.headers[i].next
-    return OK
+        if code < 0:
+            return code
+        route.onward = not is_ours(core, m, &uri, route)
+        if not route.onward or not uri.lr:
+            popped, popped_at = value, place
+    if route.onward and not uri.lr:
+        leave_to_strict(m, &value, route, hop)
+    if route.onward:
+        route.next = uri
+    return cut_through(m, &popped, &popped_at, hop) if popped.len else OK
 
 
-cdef int cut_leading(const message_t *m, int i, uint32_t off, hop_t *hop) noexcept nogil:
-    """The values of header i before `off` are ours and go."""
-    if off == m.headers[i].value_off:
-        return OK
-    return add_cut(hop, m.headers[i].value_off, off - m.headers[i].value_off)
+cdef void leave_to_strict(const message_t *m, const name_addr_t *value, const route_t *route,
+                          hop_t *hop) noexcept nogil:
+    """16.6 item 6: the next hop knows no lr, so its value becomes the Request-URI, and that the last Route value."""
+    hop.route_last.at = m.buf + route.next.off
+    hop.route_last.len = route.next.len
+    hop.ruri.at = m.buf + value.uri.off
+    hop.ruri.len = value.uri.len
+    hop.ruri_for_good = 1
 
 
 cdef int listener_named(core_t *core, const message_t *m, const uri_t *uri) noexcept nogil:
@@ -138,15 +293,10 @@ cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, ui
     cdef const uri_t *uri = &route.next
     cdef addr_t *to = &hop.flow.remote
     cdef int known, index
-    cdef span_t host = uri.maddr if uri.maddr.len else uri.host
     if uri.scheme != S_SIP or uri.transport not in (T_NONE, T_UDP):
         return E_BAD
-    memset(to, 0, sizeof(addr_t))
-    if parse_address(m.buf + host.off, host.len, HOST_IPV4, uri.port if uri.port else 5060, to) < 0:
-        if uri.host_kind != HOST_IPV6:
-            return E_NONE
-        if parse_address(m.buf + host.off, host.len, HOST_IPV6, uri.port if uri.port else 5060, to) < 0:
-            return E_NONE
+    if uri_address(m.buf, uri, to) < 0:
+        return E_NONE
     to.transport = T_UDP
     index = listener_for(core, to.family, route.listener, listener)
     known = find_by_address(core.table, to)
@@ -180,12 +330,29 @@ cdef bint find_username(const message_t *m, span_t *value) noexcept nogil:
     return True
 
 
+cdef void find_other_call(const message_t *m, span_t *value) noexcept nogil:
+    """A request about another call goes where that call went: its Call-ID stands before the first semicolon."""
+    cdef int n, i
+    cdef uint32_t len
+    for n in range(3):
+        i = first_of(m, ABOUT_A_CALL[n])
+        if i != NO_HEADER:
+            value.off = m.headers[i].value_off
+            len = scan_byte(m.buf, value.off, value.off + m.headers[i].value_len, c";") - value.off
+            while len and m.buf[value.off + len - 1] in (c" ", c"\t", c"\r", c"\n"):
+                len -= 1
+            value.len = <unsigned short>len
+            return
+
+
 cdef uint64_t selection_key(const set_t *dispatch_set, const message_t *m, const uri_t *ruri) noexcept nogil:
     """Call-ID for every algorithm that names nothing else (also where the named value is absent)."""
     cdef span_t value = m.call_id
     cdef name_addr_t name
     cdef int i = NO_HEADER
-    if dispatch_set.algorithm == A_REQUEST_URI:
+    if dispatch_set.algorithm == A_CALL_ID:
+        find_other_call(m, &value)
+    elif dispatch_set.algorithm == A_REQUEST_URI:
         value = m.ruri
     elif dispatch_set.algorithm == A_FROM_URI or dispatch_set.algorithm == A_TO_URI:
         i = first_of(m, H_FROM if dispatch_set.algorithm == A_FROM_URI else H_TO)

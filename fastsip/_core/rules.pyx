@@ -14,8 +14,9 @@ Must never: touch Python, or judge a header that no rule names.
 Called by the proxy core for each request that opens a dialog or transaction of its own.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp
+from fastsip._core.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
 from fastsip._core.parser cimport find_header, parse_message, parse_routing
 from fastsip._core.patterns cimport match_pattern
 from fastsip._core.tables cimport Table
@@ -242,6 +243,28 @@ cdef bint match_header(const condition_t *condition, request_t *request) noexcep
                     return True
         index = header.next
     return False
+
+
+cdef uint64_t headers_looked_at(const table_t *table, const message_t *m) noexcept nogil:
+    """Two requests with the same value are routed alike as far as headers go; 0 when they do not matter."""
+    cdef siphash_t h
+    cdef const condition_t *condition
+    cdef const header_t *header
+    cdef uint32_t i
+    cdef int index
+    if table.looked_at_count == 0:
+        return 0
+    hash_begin(&h, table.branch_key)
+    for i in range(table.looked_at_count):
+        condition = &table.looked_at[i]
+        index = find_header(m, condition.texts[0].at, condition.texts[0].len)
+        while index != NO_HEADER:
+            header = &m.headers[index]
+            if is_named(condition, m, header):
+                hash_add_number(&h, <uint64_t>header.value_len << 32 | i)
+                hash_add(&h, m.buf + header.value_off, header.value_len)
+            index = header.next
+    return hash_end(&h)
 
 
 cdef bint match_to_tag(const condition_t *condition, request_t *request) noexcept nogil:

@@ -16,7 +16,7 @@ from libc.string cimport memset
 from fastsip._core.branches cimport end_branch, keep_ack, make_branch, read_request, send_ack, send_cancel, send_request
 from fastsip._core.core cimport (EVENT_EXHAUSTED, EVENT_FAILOVER, N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS,
                                  N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES, arm_slot, count,
-                                 emit_event, find_policy, find_set, take_scratch)
+                                 emit_event, find_by_address, find_policy, find_set, take_scratch)
 
 from fastsip._core.policies cimport policy_wants
 from fastsip._core.select cimport choose
@@ -31,13 +31,15 @@ from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_
                                          RETRANSMIT, SEND_ACK, SEND_CANCEL, SEND_FAILED, SLOW, STOP, client_step,
                                          step_t)
 from fastsip._core.health cimport note_failure, note_success
+from fastsip._core.indialog cimport aim_at_stand_in, next_stand_in
 from fastsip._core.parser cimport first_of
-from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, HOST_IPV6, H_REASON,
+from fastsip._core.recall cimport remember_answer, remember_challenge
+from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER,
                                   MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, RURI_HOST, RURI_OF_SET,
                                   RURI_URI, addr_t, destination_t, message_t, policy_copy_t, uri_t)
 from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, forget_best, keep_best, pass_final,
                                      pass_provisional, pass_success, send_best, send_own)
-from fastsip._core.uri cimport parse_uri
+from fastsip._core.uri cimport host_port_place, parse_uri
 from fastsip._core.write cimport put
 
 cdef enum:
@@ -57,12 +59,8 @@ cdef void aim_ruri(core_t *core, const destination_t *destination, int mode, con
         hop.ruri = destination.uri
     if mode != RURI_HOST or parse_uri(m.buf, m.ruri.off, m.ruri.len, &uri) < 0 or uri.host.len == 0:
         return
-    before = uri.host.off - (uri.host_kind == HOST_IPV6) - m.ruri.off
-    after = m.ruri.off + m.ruri.len
-    if uri.params.len:
-        after = uri.params.off
-    elif uri.headers.len:
-        after = uri.headers.off - 1
+    host_port_place(&uri, &before, &after)
+    before -= m.ruri.off
     text = take_scratch(core, m.ruri.len + destination.host_port.len)
     if text == NULL:
         return
@@ -169,14 +167,22 @@ cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
     memset(&hop, 0, sizeof(hop))
     if server.budget_ms and core.now_ms >= server.budget_ms:
         return E_NONE
-    found = choose_next(core, server.identity.server.set_id, &server.identity.server.policy, server.call_key,
-                        server.identity.server.tried, record_of(server).server.attempt_count)
+    if server.in_dialog:
+        found = next_stand_in(core, server, record_of(server).server.attempt_count)
+    else:
+        found = choose_next(core, server.identity.server.set_id, &server.identity.server.policy, server.call_key,
+                            server.identity.server.tried, record_of(server).server.attempt_count)
     if found < 0:
         return E_NONE
     origin = read_any_request(core, parent)
     if origin == NO_SLOT:
         return E_NONE
-    aim_at(core, found, server.identity.server.ruri, &core.stored, &server.identity.server.policy, &hop)
+    if server.in_dialog:
+        aim_at_stand_in(core, found, &hop)
+        hop.timeout_ms = server.identity.server.policy.timeout_ms
+    else:
+        aim_at(core, found, server.identity.server.ruri, &core.stored, &server.identity.server.policy, &hop)
+    hop.from_destination = find_by_address(core.table, &server.identity.server.source.remote)
     hop.record_route = slot_at(core.store, origin).record_routed > 0
     hop.came_by = server.identity.server.source.listener_id
     return start_branch(core, parent, word_kind(server.commit), word_state(server.commit), &core.stored, NULL, origin,
@@ -248,6 +254,8 @@ cdef void branch_failed(core_t *core, uint32_t parent, uint32_t ref, int reason,
     if record_of(server).server.flags & SERVER_DECIDED:
         return
     wanted = may_fail_over(core, server, reason, status)
+    if server.in_dialog and m != NULL and first_of(m, H_RETRY_AFTER) != NO_HEADER:
+        wanted = False      # of this dialog's server, whose dialog is busy (14.2), not of its health
     if not record_of(server).server.flags & SERVER_CANCELLED:
         if reason == 0 and status == 482 and take_back(core, parent):
             return
@@ -398,14 +406,21 @@ cdef void send_by(core_t *core, uint32_t ref, step_t step, int state) noexcept n
         send_request(core, ref)
 
 
-cdef void tell_before(core_t *core, uint32_t parent, const record_t *record, int kind, int state, int event,
-                      const message_t *m) noexcept nogil:
+cdef void note_answer(core_t *core, uint32_t parent, const slot_t *branch, const message_t *m) noexcept nogil:
+    """The ACK of a re-INVITE shall find who answered it."""
+    if slot_at(core.store, parent).in_dialog and branch.identity.client.destination_id:
+        remember_answer(core, m, branch.identity.client.destination_id)
+
+
+cdef void tell_before(core_t *core, uint32_t parent, uint32_t ref, const record_t *record, int kind, int state,
+                      int event, const message_t *m) noexcept nogil:
     """What the server transaction commits before the branch does: a passed 2xx, a kept failure."""
     cdef bint heard = not record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON)
     if event == GOT_1XX and heard and m.status > 100:
         pass_provisional(core, parent, m)
     elif event == GOT_2XX:
         if kind == KIND_CLIENT_INVITE:
+            note_answer(core, parent, slot_at(core.store, ref), m)
             pass_success(core, parent, m)
         else:
             pass_final(core, parent, m)
@@ -422,6 +437,8 @@ cdef void tell_after(core_t *core, uint32_t parent, uint32_t ref, const record_t
         if state != CLIENT_ACCEPTED:
             cancel_open(core, parent)
     elif event == GOT_FINAL and heard:
+        if m.status == 401 or m.status == 407:
+            remember_challenge(core, m, slot_at(core.store, ref).identity.client.destination_id)
         branch_failed(core, parent, ref, record.client.reason, m.status, m)
     elif event == SEND_FAILED:
         count(core, N_TRANSPORT_FAILURES)
@@ -466,7 +483,7 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
         return
     spent.len = 0
     if step.actions & PASS_UP and m != NULL:
-        tell_before(core, parent, &record, kind, state, event, m)
+        tell_before(core, parent, ref, &record, kind, state, event, m)
     if event == EXPIRE and state != CANCELLING and step.actions & PASS_UP:
         record.client.reason = <uint8_t>expiry_reason(core, kind, state, &record)
         if record.client.reason == F_TIMEOUT:

@@ -57,6 +57,14 @@ cdef enum health_event:
 cdef int choose(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
                 uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil
 
+# The one that stands in for those of `tried` when they fail: as choose, but nothing is
+# counted, claimed or moved on.
+cdef int rank_next(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
+                   uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil
+
+# May requests of its dialogs go to this destination?  Draining, limits and Retry-After are about new calls.
+cdef bint is_reachable(const table_t *table, uint32_t destination, cell_t *cells) noexcept nogil
+
 # May this destination be used for a new call now?
 cdef bint is_usable(const table_t *table, uint32_t destination, cell_t *cells, uint64_t now_ms) noexcept nogil
 

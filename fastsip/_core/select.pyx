@@ -397,6 +397,20 @@ cdef int choose(const table_t *table, uint32_t set_index, uint64_t key, const ui
     return winner
 
 
+cdef int rank_next(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
+                   uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
+    cdef search_t s
+    s.table, s.of_set, s.cells, s.positions = table, &table.sets[set_index], cells, positions
+    s.tried, s.tried_count, s.key, s.now_ms = tried, tried_count, key, now_ms
+    s.rule = NO_TRIALS
+    return pick_by_weight(&s)
+
+
+cdef bint is_reachable(const table_t *table, uint32_t destination, cell_t *cells) noexcept nogil:
+    cdef const cell_t *cell = &cells[table.destinations[destination].cell]
+    return cell_health(cell) != HEALTH_DOWN and load_acquire32(&cell.admin) != ADMIN_DISABLED
+
+
 # ---------------------------------------------------------------- health
 
 cdef int mark_failed(cell_t *cell, uint32_t fall, uint32_t code, uint64_t now_ms) noexcept nogil:

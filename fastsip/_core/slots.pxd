@@ -83,7 +83,9 @@ cdef struct server_identity_t:
     uint32_t set_id
     uint32_t tried[16]      # destination ids by attempt; MAX_ATTEMPTS
     uint8_t ruri            # ruri_mode of the rule, or 255 = the set's
-    uint8_t reserve[15]
+    uint8_t reserve0[3]
+    uint32_t stand_in_id    # in a dialog: the destination that is tried next; 0 = whoever ranks next
+    uint8_t reserve[8]
 
 cdef struct client_identity_t:
     flow_t target

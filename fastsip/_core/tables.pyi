@@ -13,6 +13,7 @@ class Table:
         clocks: tuple[int, int, int, int] = ...,
         max_message: int = ...,
         branch_key: bytes = ...,
+        token_keys: tuple[bytes, ...] = ...,
     ) -> None: ...
     @property
     def pointer(self) -> int: ...
@@ -32,6 +33,8 @@ class Table:
         retry_after_max_ms: int = 60000,
         hash_key: bytes = ...,
         key_header: str | bytes = b"",
+        dialog_policy: int = 0,
+        name: str | bytes = b"",
     ) -> int: ...
     def add_destination(
         self,

@@ -13,6 +13,7 @@ Must never: change after seal(), hand a pointer to anyone who may outlive it, or
 be used on the packet path.  Called by the control plane at start and at each reload.
 """
 
+import hashlib
 import ipaddress
 import socket
 
@@ -23,10 +24,10 @@ from fastsip._core.arena cimport Arena
 from fastsip._core.conditions cimport fill_condition
 from fastsip._core.headers cimport fill_headers
 from fastsip._core.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
-from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, ACT_SET, A_SRV, C_SOURCE, C_SOURCE_SET, MAX_ATTEMPTS,
-                                  MAX_LISTENERS, MAX_MESSAGE, RURI_KEEP, RURI_OF_SET, RURI_URI, T_UDP, addr_t,
-                                  condition_t, destination_t, listener_t, policy_copy_t, policy_t, probe_t, rule_t,
-                                  set_t, table_t, text_t)
+from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, ACT_SET, A_SRV, C_HEADER, C_SOURCE, C_SOURCE_SET,
+                                  MAX_ATTEMPTS, MAX_LISTENERS, MAX_MESSAGE, RURI_KEEP, RURI_OF_SET, RURI_URI, T_UDP,
+                                  addr_t, condition_t, destination_t, listener_t, policy_copy_t, policy_t, probe_t,
+                                  rule_t, set_t, table_t, text_t)
 
 from fastsip._core.conditions import as_host, as_token, plan_condition
 from fastsip._core.headers import plan_headers
@@ -36,6 +37,8 @@ ID = (1, 2**32 - 1)
 MS = (0, 2**32 - 1)
 PROBE_MODES = {"all": 0, "only-failed": 1, "marked": 2, "none": 3}
 PROBE_NONE = 3
+# Bits of what a token calls them (see tokens).
+LISTENER_BITS, SET_BITS, DESTINATION_BITS = 10, 10, 30
 
 # Wire section 4: any final response shows life, except those that say overload or death.
 REFUSED_CODES = frozenset((408, 500, 503, 504))
@@ -100,6 +103,15 @@ def probe_parts(probe):
     return parts
 
 
+def short_id(name, bits):
+    """What a token calls a listener's tag, a set or a destination: 1..2**bits - 1, the same on each node.
+
+    The key is no secret: the token is signed as a whole.
+    """
+    number = int.from_bytes(hashlib.blake2b(line_text("name", name), digest_size=8, person=b"fastsip-short").digest())
+    return number % (2**bits - 1) + 1
+
+
 cdef addr_t pack_addr(tuple parts) except *:
     cdef addr_t addr
     packed, port, family, scope = parts
@@ -114,7 +126,9 @@ cdef addr_t pack_addr(tuple parts) except *:
 
 @cython.final
 cdef class Table:
-    """Table(version, clocks=(t1, t2, t4, c) in ms, max_message in bytes, branch_key of 16 bytes).
+    """Table(version, clocks=(t1, t2, t4, c) in ms, max_message in bytes, branch_key and token_keys of 16 bytes).
+
+    Of one or two token_keys the first signs and both verify.
 
     add_* return the index that later calls and the kernels use.  Ids are 32-bit numbers
     from the registry.  ValueError for what the kernels could not hold or rely on;
@@ -125,13 +139,19 @@ cdef class Table:
         self.arena = Arena()
         self.table = <table_t *>self.arena.take(1, sizeof(table_t))
 
-    def __init__(self, version, clocks=(500, 4000, 5000, 181000), max_message=MAX_MESSAGE, branch_key=bytes(16)):
+    def __init__(self, version, clocks=(500, 4000, 5000, 181000), max_message=MAX_MESSAGE, branch_key=bytes(16),
+                 token_keys=(bytes(16),)):
         self.version = number_in("version", version, 0, 2**64 - 1)
         self.clocks = tuple(number_in(name, value, 1, 2**32 - 1)
                             for name, value in zip(("t1", "t2", "t4", "c"), clocks, strict=True))
         self.max_message = number_in("max_message", max_message, 512, MAX_MESSAGE)
         key_words("branch_key", branch_key)
         self.branch_key = branch_key
+        if not 1 <= len(token_keys) <= 2:
+            raise ValueError(f"one or two token_keys, not {len(token_keys)}")
+        for key in token_keys:
+            key_words("a token key", key)
+        self.token_keys = tuple(token_keys)
         self.sealed = False
         self.listeners, self.sets, self.destinations = [], [], []
         self.policies, self.rules, self.own, self.trusted = [], [], [], []
@@ -149,12 +169,17 @@ cdef class Table:
         number_in("listener id", id, *ID)
         number_in("tag id", tag_id, 0, ID[1])
         self.listeners.append((id, tag_id, address_parts(address, port), line_text("sent_by", sent_by),
-                               line_text("tag", tag)))
+                               line_text("tag", tag), short_id(tag or sent_by, LISTENER_BITS)))
         return len(self.listeners) - 1
 
     def add_set(self, id, algorithm, ruri=RURI_KEEP, in_dialog=0, tiers=True, when_all_down=0, limit=0,
-                retry_ms=30000, retry_after_max_ms=60000, hash_key=bytes(16), key_header=b""):
-        """A set of destinations; limit 0 = MAX_ATTEMPTS."""
+                retry_ms=30000, retry_after_max_ms=60000, hash_key=bytes(16), key_header=b"", dialog_policy=0,
+                name=b""):
+        """A set of destinations; limit 0 = MAX_ATTEMPTS.
+
+        `dialog_policy` is the index of the policy for in-dialog requests when in_dialog is 1 (shared); it may be
+        added later than the set.  `name` is what tokens are made of: the same text on every node.
+        """
         self._check_open()
         key_words("hash_key", hash_key)
         self.sets.append({
@@ -169,6 +194,8 @@ cdef class Table:
             "retry_after_max_ms": number_in("retry_after_max_ms", retry_after_max_ms, *MS),
             "hash_key": hash_key,
             "key_header": line_text("key_header", key_header),
+            "dialog_policy": number_in("dialog_policy", dialog_policy, 0, 2**32 - 1),
+            "short_id": short_id(name or str(id), SET_BITS),
         })
         self.destinations.append([])
         return len(self.sets) - 1
@@ -262,21 +289,28 @@ cdef class Table:
         for _packed, then_set, _exhausted, _unavailable in self.policies:
             if then_set is not None:
                 number_in("then_set", then_set, 0, len(self.sets) - 1)
+        for given in self.sets:
+            number_in("dialog_policy", given["dialog_policy"], 0, len(self.policies) - 1)
         # A failure half way must not leave half a table: `table` is replaced as a whole.
         self.table = self._lay_out()
         self.sealed = True
         return self
 
     cdef table_t *_lay_out(self) except NULL:
+        cdef Py_ssize_t i
         cdef table_t *table = <table_t *>self.arena.take(1, sizeof(table_t))
         table.version = self.version
         table.clocks.t1_ms, table.clocks.t2_ms, table.clocks.t4_ms, table.clocks.c_ms = self.clocks
         table.max_message = self.max_message
         table.branch_key[0], table.branch_key[1] = key_words("branch_key", self.branch_key)
+        table.token_key_count = <uint32_t>len(self.token_keys)
+        for i in range(len(self.token_keys)):
+            table.token_keys[i][0], table.token_keys[i][1] = key_words("a token key", self.token_keys[i])
         lay_out_listeners(table, self.arena, self.listeners)
         lay_out_sets(table, self.arena, self.sets, self.destinations)
         lay_out_policies(table, self.arena, self.policies)
         lay_out_rules(table, self.arena, self.rules)
+        lay_out_looked_at(table, self.arena)
         lay_out_own(table, self.arena, self.own)
         if self.trusted:
             fill_condition(self.arena, &table.trusted,
@@ -314,7 +348,7 @@ cdef int lay_out_listeners(table_t *table, Arena arena, list listeners) except -
     cdef Py_ssize_t i
     cdef listener_t *place = <listener_t *>arena.take(len(listeners), sizeof(listener_t))
     for i in range(len(listeners)):
-        place[i].id, place[i].tag_id, addr, sent_by, tag = listeners[i]
+        place[i].id, place[i].tag_id, addr, sent_by, tag, place[i].short_id = listeners[i]
         place[i].addr = pack_addr(addr)
         place[i].sent_by = arena.keep(sent_by)
         place[i].tag = arena.keep(tag)
@@ -345,11 +379,26 @@ cdef int lay_out_sets(table_t *table, Arena arena, list sets, list members) exce
         place[i].retry_after_max_ms = given["retry_after_max_ms"]
         place[i].hash_key[0], place[i].hash_key[1] = key_words("hash_key", given["hash_key"])
         place[i].key_header = arena.keep(given["key_header"])
+        place[i].dialog_policy = given["dialog_policy"]
+        place[i].short_id = given["short_id"]
         place[i].position = <uint32_t>i
         place[i].first = next_destination
         place[i].count = <uint32_t>len(members[i])
         lay_out_members(table, arena, &place[i], <uint32_t>i, members[i])
         next_destination += place[i].count
+    lay_out_addresses(table, arena)
+    return 0
+
+
+cdef int lay_out_addresses(table_t *table, Arena arena) except -1:
+    cdef uint32_t i
+    places = []
+    for i in range(table.destination_count):
+        places.append((bytes(table.destinations[i].addr.ip[:16]), table.destinations[i].addr.port, i))
+    places.sort()
+    table.by_address = <uint32_t *>arena.take(len(places), sizeof(uint32_t))
+    for i in range(table.destination_count):
+        table.by_address[i] = places[i][2]
     return 0
 
 
@@ -377,6 +426,7 @@ cdef int lay_out_members(table_t *table, Arena arena, set_t *of_set, uint32_t se
         d.addr = pack_addr(given["addr"])
         d.listener = given["listener"]
         d.seed = name_seed(of_set.hash_key, given["name"], twins[order[i]])
+        d.short_id = short_id(b"%d %b" % (twins[order[i]], given["name"]), DESTINATION_BITS)
         d.uri = arena.keep(given["uri"])
         d.host_port = arena.keep(given["host_port"])
         lay_out_probe(&d.probe, arena, given["probe"])
@@ -439,6 +489,27 @@ cdef int lay_out_rules(table_t *table, Arena arena, list rules) except -1:
             fill_condition(arena, &place[i].conditions[k], plans[k])
     table.rules = place
     table.rule_count = <uint32_t>len(rules)
+    return 0
+
+
+cdef int lay_out_looked_at(table_t *table, Arena arena) except -1:
+    """Which headers routing looks at: those of the rules' conditions and forwards, and the keys of sets."""
+    cdef uint32_t i, k
+    cdef condition_t *condition
+    names = set()
+    for i in range(table.rule_count):
+        names.add((<bytes>table.rules[i].forward.at[:table.rules[i].forward.len]).lower())
+        for k in range(table.rules[i].condition_count):
+            condition = &table.rules[i].conditions[k]
+            if condition.kind == C_HEADER:
+                names.add(<bytes>condition.texts[0].at[:condition.texts[0].len])
+    for i in range(table.set_count):
+        names.add((<bytes>table.sets[i].key_header.at[:table.sets[i].key_header.len]).lower())
+    plans = [plan_condition({"kind": "header", "items": [name, True]}) for name in sorted(names - {b""})]
+    table.looked_at = <condition_t *>arena.take(len(plans), sizeof(condition_t))
+    table.looked_at_count = <uint32_t>len(plans)
+    for i in range(table.looked_at_count):
+        fill_condition(arena, &table.looked_at[i], plans[i])
     return 0
 
 

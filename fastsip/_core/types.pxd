@@ -258,6 +258,7 @@ cdef enum ruri_mode:
 cdef struct listener_t:
     uint32_t id
     uint32_t tag_id
+    uint32_t short_id       # hash of its tag, the same on each node; 10 bits, in tokens
     addr_t addr
     text_t sent_by          # host[:port] as it stands in Via and Record-Route
     text_t tag              # what {listener} stands for
@@ -276,6 +277,7 @@ cdef struct probe_t:
 
 cdef struct destination_t:
     uint32_t id
+    uint32_t short_id       # hash of its name, the same on each node; 30 bits, never 0, in tokens
     uint32_t cell           # index into the dispatcher's cells
     uint32_t set_index
     uint32_t weight
@@ -290,6 +292,8 @@ cdef struct destination_t:
 
 cdef struct set_t:
     uint32_t id
+    uint32_t short_id       # hash of its name, the same on each node; 10 bits, in tokens
+    uint32_t dialog_policy  # index of the policy of in-dialog requests, where members stand in for each other
     uint8_t algorithm
     uint8_t ruri
     uint8_t in_dialog       # 0 pinned, 1 shared
@@ -448,6 +452,8 @@ cdef struct table_t:
     clocks_t clocks
     uint32_t max_message
     uint64_t branch_key[2]  # from `secret`: the same on every node
+    uint64_t token_keys[2][2]  # the first signs, both verify
+    uint32_t token_key_count
     uint32_t listener_count
     uint32_t set_count
     uint32_t destination_count
@@ -457,8 +463,11 @@ cdef struct table_t:
     listener_t *listeners
     set_t *sets
     destination_t *destinations
+    uint32_t *by_address    # their indexes, by IP address, then port, then index
     policy_t *policies      # [0] is the default policy: no failover
     rule_t *rules
+    uint32_t looked_at_count
+    condition_t *looked_at  # headers that routing depends on: what a loop is told from a spiral by
     text_t *own             # host names and addresses that are ours, lower case
     uint16_t *own_ports     # beside each; 0 = any port
     condition_t trusted     # C_SOURCE: networks that may send through us to outside

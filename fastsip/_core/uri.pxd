@@ -7,6 +7,9 @@ from fastsip._core.types cimport addr_t, span_t, uri_t
 # route (scheme_name is set), E_URI when it cannot be read.
 cdef int parse_uri(const char *buf, uint32_t off, uint32_t len, uri_t *uri) noexcept nogil
 
+# Where host[:port] of a URI that was read begins and ends, brackets included.
+cdef void host_port_place(const uri_t *uri, uint32_t *begin, uint32_t *end) noexcept nogil
+
 # "host", "1.2.3.4", "[::1]" with optional ":port" in [off, end): sets host,
 # kind, port; returns the offset behind it or a code below zero.
 cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *host,
@@ -14,6 +17,9 @@ cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *ho
 
 # A numeric host (no brackets) to an address with this port; E_BAD for a name.
 cdef int parse_address(const char *text, uint32_t len, uint8_t kind, uint16_t port, addr_t *addr) noexcept nogil
+
+# The numeric address that a URI names (maddr before host, 5060 without a port); E_BAD for a name.
+cdef int uri_address(const char *buf, const uri_t *uri, addr_t *addr) noexcept nogil
 
 # "1.2.3.4" or "[::1]" into room of at least 48 bytes; returns the length.
 cdef int write_address(const addr_t *addr, char *room, bint brackets) noexcept nogil

@@ -28,6 +28,9 @@ cdef enum uri_param:
     P_TRANSPORT
     P_MADDR
 
+cdef enum:
+    SIP_PORT = 5060
+
 cdef words_t SCHEMES
 cdef words_t TRANSPORTS
 cdef words_t URI_PARAMS
@@ -232,6 +235,17 @@ cdef int parse_address(const char *text, uint32_t len, uint8_t kind, uint16_t po
     return OK
 
 
+cdef int uri_address(const char *buf, const uri_t *uri, addr_t *addr) noexcept nogil:
+    cdef span_t host = uri.maddr if uri.maddr.len else uri.host
+    cdef uint16_t port = uri.port if uri.port else SIP_PORT
+    if host.len > 2 and buf[host.off] == c'[':
+        host.off += 1
+        host.len -= 2
+    if parse_address(buf + host.off, host.len, HOST_IPV4, port, addr) == OK:
+        return OK
+    return parse_address(buf + host.off, host.len, HOST_IPV6, port, addr)
+
+
 cdef inline bint is_mapped(const uint8_t *ip) noexcept nogil:
     cdef int i
     for i in range(10):
@@ -399,6 +413,15 @@ cdef bint same_text(const char *a, uint32_t a_len, const char *b, uint32_t b_len
         if x != y and ((x ^ y) != 0x20 or not is_class(a[i], C_ALPHA)):
             return False
     return True
+
+
+cdef void host_port_place(const uri_t *uri, uint32_t *begin, uint32_t *end) noexcept nogil:
+    begin[0] = uri.host.off - (uri.host_kind == HOST_IPV6)
+    end[0] = <uint32_t> uri.off + uri.len
+    if uri.params.len:
+        end[0] = uri.params.off
+    elif uri.headers.len:
+        end[0] = uri.headers.off - 1
 
 
 # ---------------------------------------------------------------- at import

@@ -5,6 +5,8 @@ from fastsip._core.core cimport core_t
 from fastsip._core.types cimport addr_t, listener_t, message_t, span_t, table_t, via_t
 
 cdef enum:
+    BRANCH_TEXT = 27        # letters of a branch of ours: z9hG4bK, 13, a dot, 6
+    HINT_TEXT = 22          # of a hint: 16 that lead to the slot, 6 for loops
     VIA_ROOM = 320          # bytes that write_via needs at most
     RECEIVED_ROOM = 80
     STATELESS = 0x3FFFFFE   # index in the hint of what was sent without a slot
@@ -18,9 +20,11 @@ cdef uint64_t server_key(const core_t *core, const message_t *m, bint as_invite)
 # (`via` is the Via above which ours goes).
 cdef uint64_t branch_value(const table_t *table, const message_t *m, const via_t *via, uint32_t attempt) noexcept nogil
 
-cdef int write_via(const core_t *core, char *out, const listener_t *listener, uint64_t branch,
+# `loop` is what the request is known by when it comes round (loops.loop_value).
+cdef int write_via(const core_t *core, char *out, const listener_t *listener, uint64_t branch, uint64_t loop,
                    uint32_t ref, uint32_t generation) noexcept nogil
-cdef int write_record_route(char *out, const listener_t *listener) noexcept nogil
+# The loop value of a Via that we made; E_BAD for any other.
+cdef int read_loop(const char *buf, const via_t *via, uint64_t *loop) noexcept nogil
 
 # The value of a branch that we made; E_BAD for any other.
 cdef int read_branch(const char *buf, const span_t *branch, uint64_t *value) noexcept nogil

@@ -1,9 +1,10 @@
-"""Branches, hints, Via and Record-Route values (wire sections 2 and 5).
+"""Branches, hints and Via values (wire section 2).
 
 The branch is a keyed hash of what the request brings, so that a node without
 its store, or another node with the same secret, can make it again.  The hint
 (our Via parameter "fs") leads a reply straight to its slot; it is only ever
-believed after the slot's own branch was compared.  Tokens are compared without
+believed after the slot's own branch was compared.  Behind the branch's dot and at
+the end of the hint stand the two halves of what loops are told by.  Tokens are compared without
 case (7.3.1), hence base32.  Used by branches, replies and proxy.
 """
 
@@ -13,7 +14,7 @@ from libc.string cimport memcmp
 from fastsip._core.hashing cimport (hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, mix,
                                     read_base32, siphash_t, write_base32)
 from fastsip._core.slots cimport SLOT_BITS, SLOT_MASK
-from fastsip._core.types cimport (E_BAD, HOST_IPV4, HOST_IPV6, M_ACK, M_INVITE, M_OTHER, PARTITIONS, addr_t,
+from fastsip._core.types cimport (E_BAD, HOST_IPV4, HOST_IPV6, M_ACK, M_INVITE, M_OTHER, OK, PARTITIONS, addr_t,
                                   listener_t, message_t, span_t, table_t, via_t)
 from fastsip._core.uri cimport parse_address, write_address
 from fastsip._core.write cimport put, put_number
@@ -22,6 +23,8 @@ cdef enum:
     MAGIC_LEN = 7           # of z9hG4bK (8.1.1.7)
     BRANCH_LETTERS = 13     # 64 bits
     HINT_LETTERS = 16       # 80 bits: generation 32, index 26, partition 6, epoch 16
+    LOOP_LETTERS = 6        # 30 bits, of each half
+    LOOP_BITS = 30
 
 
 cdef uint64_t server_key(const core_t *core, const message_t *m, bint as_invite) noexcept nogil:
@@ -62,7 +65,7 @@ cdef uint64_t branch_value(const table_t *table, const message_t *m, const via_t
     return hash_end(&h)
 
 
-cdef int write_via(const core_t *core, char *out, const listener_t *listener, uint64_t branch,
+cdef int write_via(const core_t *core, char *out, const listener_t *listener, uint64_t branch, uint64_t loop,
                    uint32_t ref, uint32_t generation) noexcept nogil:
     """A whole Via line with its line end; at most VIA_ROOM bytes (sent-by is bounded by the configuration)."""
     cdef int n = put(out, b"Via: SIP/2.0/UDP ", 17)
@@ -70,19 +73,26 @@ cdef int write_via(const core_t *core, char *out, const listener_t *listener, ui
     n += put(out + n, listener.sent_by.at, listener.sent_by.len)
     n += put(out + n, b";branch=z9hG4bK", 15)
     n += write_base32(branch, 64, out + n)
+    n += put(out + n, b".", 1)
+    n += write_base32(loop >> LOOP_BITS, LOOP_BITS, out + n)
     n += put(out + n, b";fs=", 4)
     n += write_base32(<uint64_t>generation << 8 | index & 0xFF, 40, out + n)
     n += write_base32(<uint64_t>(index >> 8) << 22 | <uint64_t>(ref >> SLOT_BITS) << 16 | core.store.epoch & 0xFFFF,
                       40, out + n)
+    n += write_base32(loop, LOOP_BITS, out + n)
     n += put(out + n, b"\r\n", 2)
     return n
 
 
-cdef int write_record_route(char *out, const listener_t *listener) noexcept nogil:
-    cdef int n = put(out, b"Record-Route: <sip:", 19)
-    n += put(out + n, listener.sent_by.at, listener.sent_by.len)
-    n += put(out + n, b";lr>\r\n", 6)
-    return n
+cdef int read_loop(const char *buf, const via_t *via, uint64_t *loop) noexcept nogil:
+    cdef uint64_t first, second
+    if via.branch.len != BRANCH_TEXT or via.hint.len != HINT_TEXT:
+        return E_BAD
+    if (read_base32(buf + via.branch.off + BRANCH_TEXT - LOOP_LETTERS, LOOP_LETTERS, LOOP_BITS, &first) < 0
+            or read_base32(buf + via.hint.off + HINT_LETTERS, LOOP_LETTERS, LOOP_BITS, &second) < 0):
+        return E_BAD
+    loop[0] = first << LOOP_BITS | second
+    return OK
 
 
 cdef int read_branch(const char *buf, const span_t *branch, uint64_t *value) noexcept nogil:
@@ -95,7 +105,7 @@ cdef int read_hint(const core_t *core, const char *buf, const span_t *hint, uint
                    uint32_t *generation) noexcept nogil:
     cdef uint64_t first, second
     cdef uint32_t index, partition
-    if hint.len != HINT_LETTERS:
+    if hint.len != HINT_TEXT:
         return E_BAD
     if read_base32(buf + hint.off, 8, 40, &first) < 0 or read_base32(buf + hint.off + 8, 8, 40, &second) < 0:
         return E_BAD

@@ -10,7 +10,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
 
-from fastsip._core.core cimport COUNTER_COUNT, SCRATCH_BYTES, needs_flush, probe_state_t
+from fastsip._core.core cimport COUNTER_COUNT, RECALL_PLACES, SCRATCH_BYTES, needs_flush, probe_state_t, recalled_t
 from fastsip._core.net cimport LOST, SENT, TOO_BIG, clear_outbox, clock_ms, flush_outbox, outgoing_t
 from fastsip._core.proxy cimport message_failed
 from fastsip._core.search cimport fire_timer
@@ -110,9 +110,10 @@ cdef class Workspace:
         if self.core == NULL or self.wheel == NULL or self.nodes == NULL:
             raise MemoryError("no memory for a shard")
         self.core.scratch = <char *>malloc(SCRATCH_BYTES)
+        self.core.recalled = <recalled_t *>calloc(RECALL_PLACES, sizeof(recalled_t))
         self.own_counters = <uint64_t *>calloc(COUNTER_COUNT, sizeof(uint64_t))
         self.core.counters = self.own_counters
-        if self.core.scratch == NULL or self.core.counters == NULL:
+        if self.core.scratch == NULL or self.core.counters == NULL or self.core.recalled == NULL:
             raise MemoryError("no memory for a shard")
 
     def __init__(self, Store store not None, Cells cells not None, Table table not None, Positions positions not None,
@@ -166,6 +167,7 @@ cdef class Workspace:
         if self.core != NULL:
             free(self.core.scratch)
             free(self.core.probes)
+            free(self.core.recalled)
         if self.nodes != NULL:
             for partition in range(PARTITIONS):
                 free(self.nodes[partition])

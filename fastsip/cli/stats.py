@@ -11,8 +11,9 @@ from fastsip.config import ConfigError, load
 
 @click.command("stats")
 @click.argument("config", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(config: str, as_json: bool) -> None:
+@click.option("--all", "with_zeros", is_flag=True, help="Those that are zero, too.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, with all of them.")
+def command(config: str, with_zeros: bool, as_json: bool) -> None:
     """Show what the router that runs on CONFIG has counted (exit 1: none runs)."""
     try:
         run_dir = load(config, make_secret=False).router.run_dir
@@ -28,4 +29,5 @@ def command(config: str, as_json: bool) -> None:
         return
     width = max(map(len, found))
     for name, value in found.items():
-        click.echo(f"{name:<{width}} {value:>15,}")
+        if value or with_zeros:
+            click.echo(f"{name:<{width}} {value:>15,}")

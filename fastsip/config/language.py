@@ -17,7 +17,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "limits": ("max_transactions", "max_message"),
     "set": (
         "destinations", "answering", "setid", "algorithm", "key", "limit", "ruri", "listen", "in_dialog",
-        "probe", "tiers", "when_all_down", "retry", "retry_after_max",
+        "in_dialog_failure", "probe", "tiers", "when_all_down", "retry", "retry_after_max",
     ),
     "destination": ("uri", "id", "weight", "priority", "attrs", "probe"),
     "probe": ("method", "interval", "timeout", "rise", "fall", "from", "accept", "mode"),
@@ -48,7 +48,6 @@ LATER: dict[str, tuple[str | int, ...] | None] = {
     "listen.*.uri": ("tcp", "tls", "ws", "wss"),
     "listen.*.udp_limit": None,
     "set.*.algorithm": ("call-load", "latency", "parallel", 10, 12, 13, "10", "12", "13"),
-    "set.*.in_dialog": ("shared",),
     "set.*.destinations.*.max_load": None,
     "failure.*.python": None,
     "failure.*.then": ("python",),

@@ -96,6 +96,7 @@ class DestinationSet(msgspec.Struct, frozen=True, kw_only=True):
     ruri: str  # keep | host | uri
     listen: str  # tag, "" = any listener of the family
     in_dialog: str  # pinned | shared
+    in_dialog_failure: str  # policy of requests in dialogs when shared, "" = the built-in one
     tiers: bool
     when_all_down: str  # fail | try
     retry_ms: int

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from fastsip.config.errors import ConfigError, Path, Problem, Wrong, did_you_mean, key_text, shown
 from fastsip.config.language import KEYS, LATER
 from fastsip.config.locate import Locator
+from fastsip.config.values import text
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -131,6 +132,21 @@ class Table:
             if value is not None:
                 values.append(value)
         return tuple(values)
+
+    def take_reference(self, key: str, known: list[str], what: str) -> str:
+        """A name that must be one of `known`; "" when absent or wrong.  `what` says what it names."""
+        name = self.take(key, text, "")
+        if name and name not in known:
+            listed = ", ".join(f'"{word}"' for word in known) or "none is defined"
+            allowed = f"allowed: {what}: {listed}"
+            self.report.add((*self.path, key), shown(name), allowed, did_you_mean(name, known))
+            return ""
+        return name
+
+    def names_under(self, key: str) -> list[str]:
+        """The names of the tables [key.NAME] as written, whether or not what they hold is right."""
+        raw = self.raw.get(key, {})
+        return list(raw) if isinstance(raw, dict) else []
 
     def table(self, key: str, kind: str) -> "Table":
         """The table under a key; an empty one when it is absent or not a table."""

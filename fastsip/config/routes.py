@@ -23,23 +23,6 @@ SIX_XX = (
 )
 
 
-def _refer(table: Table, key: str, known: list[str], what: str) -> str:
-    """A name under `key` that must be one of `known`; "" when absent."""
-    name = table.take(key, values.text, "")
-    if name and name not in known:
-        listed = ", ".join(f'"{word}"' for word in known) or "none is defined"
-        table.report.add(
-            (*table.path, key), shown(name), f"allowed: {what}: {listed}", did_you_mean(name, known)
-        )
-    return name
-
-
-def _names(root: Table, key: str) -> list[str]:
-    """The names under a table as written, whether or not what they name is right."""
-    raw = root.raw.get(key, {})
-    return list(raw) if isinstance(raw, dict) else []
-
-
 # ---------------------------------------------------------------- policies
 
 
@@ -93,7 +76,7 @@ def _policy(name: str, table: Table, root: Table) -> Policy:
         mark=mark,
         mark_by=mark_by,
         mark_last=table.take("mark_last", values.boolean, False),
-        then=_refer(table, "then", _names(root, "set"), "the name of a set"),
+        then=table.take_reference("then", root.names_under("set"), "the name of a set"),
         exhausted=table.take("exhausted", values.reply, None),
         unavailable=table.take("unavailable", values.reply, UNAVAILABLE),
     )
@@ -135,7 +118,7 @@ def read_rules(root: Table, listeners: tuple[Listener, ...]) -> tuple[Rule, ...]
         rules.append(rule)
     if "route" in root:
         return tuple(rules)
-    sets = _names(root, "set")
+    sets = root.names_under("set")
     if len(sets) == 1:
         return (_implied(sets[0]),)
     if sets:
@@ -167,11 +150,11 @@ class _Known:
 
     def __init__(self, root: Table, listeners: tuple[Listener, ...]) -> None:
         self.tags = [listener.tag for listener in listeners]
-        self.sets = _names(root, "set")
+        self.sets = root.names_under("set")
 
 
 def _rule(index: int, table: Table, root: Table, known: _Known) -> Rule:
-    to = _refer(table, "to", known.sets, "the name of a set")
+    to = table.take_reference("to", known.sets, "the name of a set")
     reply = table.take("reply", values.reply, None)
     forward = table.take("forward", _forward, "")
     _check_action(table)
@@ -182,7 +165,7 @@ def _rule(index: int, table: Table, root: Table, known: _Known) -> Rule:
         reply=reply,
         forward=forward,
         headers=read_headers(table),
-        failure=_refer(table, "failure", _names(root, "failure"), "the name of a failure policy"),
+        failure=table.take_reference("failure", root.names_under("failure"), "the name of a failure policy"),
         ruri=table.take("ruri", values.one_of("keep", "host", "uri"), ""),
         record_route=table.take("record_route", values.boolean, True),
         implied=False,

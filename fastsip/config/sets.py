@@ -44,10 +44,11 @@ def read_sets(root: Table, listeners: tuple[Listener, ...], router_name: str) ->
     """All sets in the order of the file."""
     seen_ids: dict[str, str] = {}
     seen_setids: dict[int, str] = {}
+    failures = root.names_under("failure")
     sets = []
     for name, table in root.named("set", "set"):
         table.read(table.path, name, values.name, "")
-        reader = _SetReader(name, table, listeners, router_name, seen_ids)
+        reader = _SetReader(name, table, listeners, router_name, seen_ids, failures)
         group = reader.read()
         if group.setid is not None and seen_setids.setdefault(group.setid, name) != name:
             owner = seen_setids[group.setid]
@@ -76,6 +77,7 @@ class _SetReader:
         listeners: tuple[Listener, ...],
         router_name: str,
         seen_ids: dict[str, str],
+        failures: list[str],
     ) -> None:
         self.name = name
         self.table = table
@@ -83,6 +85,7 @@ class _SetReader:
         self.listeners = listeners
         self.router_name = router_name
         self.seen_ids = seen_ids
+        self.failures = failures
         self.listen = ""
         self.answering = False
 
@@ -102,6 +105,7 @@ class _SetReader:
             ruri=table.take("ruri", values.one_of("keep", "host", "uri"), "keep"),
             listen=self.listen,
             in_dialog=table.take("in_dialog", values.one_of("pinned", "shared"), "pinned"),
+            in_dialog_failure=self._in_dialog_failure(),
             tiers=table.take("tiers", values.boolean, True),
             when_all_down=table.take("when_all_down", values.one_of("fail", "try"), "fail"),
             retry_ms=table.take("retry", values.duration(1_000, DAY_MS), 30_000),
@@ -120,6 +124,14 @@ class _SetReader:
             )
             self.report.add((*self.table.path, "listen"), f'"{tag}"', allowed, did_you_mean(tag, tags))
         return tag
+
+    def _in_dialog_failure(self) -> str:
+        """The policy of requests in dialogs; only members that share them can stand in for each other."""
+        key = "in_dialog_failure"
+        name = self.table.take_reference(key, self.failures, "the name of a failure policy")
+        if name and self.table.raw.get("in_dialog", "pinned") != "shared":
+            self.report.add((*self.table.path, key), shown(name), 'allowed: only with in_dialog = "shared"')
+        return name
 
     def _key(self, algorithm: str) -> str:
         path = (*self.table.path, "key")

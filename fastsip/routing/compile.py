@@ -16,9 +16,14 @@ from fastsip.config.patterns import compile_patterns
 from fastsip.dispatcher.registry import Registry
 
 RURI = {"keep": 0, "host": 1, "uri": 2, "": 255}
-IN_DIALOG = {"pinned": 0, "shared": 1}
+DIALOGS = {"pinned": 0, "shared": 1}
 WHEN_ALL_DOWN = {"fail": 0, "try": 1}
 ACT_SET, ACT_REPLY, ACT_FORWARD = 0, 1, 2
+
+# What requests of dialogs fail over by between members of a shared set that names no policy for them; the
+# name is one that nobody can give in a file.
+IN_DIALOG = "in dialog"
+DEFAULT_IN_DIALOG: dict[str, Any] = {"on": ["timeout", "transport"], "timeout_ms": 2_000}
 
 
 def purpose_key(secret: bytes, purpose: str) -> bytes:
@@ -35,12 +40,15 @@ def compile_table(config: Config, registry: Registry, cells: Cells, version: int
         clocks=(timers.t1_ms, timers.t2_ms, timers.t4_ms, timers.c_ms),
         max_message=config.limits.max_message_bytes,
         branch_key=purpose_key(secret, "branch"),
+        token_keys=tuple(purpose_key(key, "token") for key in config.router.secret_keys),
     )
     add_listeners(table, config, registry)
-    sets = add_sets(table, config, registry, cells, secret)
-    policies = {"": 0}
+    # Sets and policies name each other; policies get their places in this order.
+    policies = {name: place for place, name in enumerate(["", *(policy.name for policy in config.policies), IN_DIALOG])}
+    sets = add_sets(table, config, registry, cells, secret, policies)
     for policy in config.policies:
-        policies[policy.name] = table.add_policy(registry.id("policy", policy.name), **policy_fields(policy, sets))
+        table.add_policy(registry.id("policy", policy.name), **policy_fields(policy, sets))
+    table.add_policy(registry.id("policy", IN_DIALOG), **DEFAULT_IN_DIALOG)
     for rule in config.rules:
         table.add_rule(registry.id("rule", rule.name), **rule_fields(rule, registry, sets, policies))
     return table.seal()
@@ -84,15 +92,17 @@ def add_listeners(table: Table, config: Config, registry: Registry) -> None:
         table.add_trusted(network)
 
 
-def add_sets(table: Table, config: Config, registry: Registry, cells: Cells, secret: bytes) -> dict[str, int]:
-    """Index by name."""
+def add_sets(
+    table: Table, config: Config, registry: Registry, cells: Cells, secret: bytes, policies: dict[str, int]
+) -> dict[str, int]:
+    """Index by name; `policies` are the indexes that policies will have."""
     indexes = {}
     for group in config.sets:
         indexes[group.name] = index = table.add_set(
             registry.id("set", group.name),
             group.algorithm_number,
             ruri=RURI[group.ruri],
-            in_dialog=IN_DIALOG[group.in_dialog],
+            in_dialog=DIALOGS[group.in_dialog],
             tiers=group.tiers,
             when_all_down=WHEN_ALL_DOWN[group.when_all_down],
             limit=group.limit,
@@ -100,6 +110,8 @@ def add_sets(table: Table, config: Config, registry: Registry, cells: Cells, sec
             retry_after_max_ms=group.retry_after_max_ms,
             hash_key=purpose_key(secret, f"set {group.name}"),
             key_header=group.key,
+            dialog_policy=policies[group.in_dialog_failure or IN_DIALOG],
+            name=group.name,
         )
         for destination in group.destinations:
             add_destination(table, index, destination, registry, cells)

@@ -33,6 +33,7 @@ from fastsip.sip_text import (
 )
 
 EDGE: Address = ("10.0.0.254", 5060)
+INSIDE: Address = ("10.0.1.254", 5070)  # the second listener, where there is one
 ALICE: Address = ("10.0.0.1", 5060)
 BOB: list[Address] = [(f"10.0.1.{n}", 5060) for n in range(1, 9)]
 NUMBER = "sip:80123@example.net"
@@ -60,15 +61,18 @@ def read_sent(record) -> Sent:
 def make_table(
     *, policy=None, destinations=3, clocks=(T1, T2, T4, 181_000), probe=None, priorities=(), limit=0,
     algorithm=PRIORITY, cells=None, backup=0, when_all_down=0, record_route=True, ruri=0, retry_ms=30_000,
-    trusted=(), rule=None,
+    trusted=(), listeners=1, in_dialog=None, token_keys=(b"tokens of a test",), conditions=(), hash_key=bytes(16),
+    addresses=(EDGE, INSIDE), rule=None,
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
+    With listeners=2 destinations are reached from INSIDE.  `in_dialog` is the policy of a shared set.
     `rule` has more of what add_rule takes.
     """
-    table = Table(1, clocks=clocks, branch_key=b"0123456789abcdef")
-    table.add_listener(1, 0, *EDGE, f"{EDGE[0]}:{EDGE[1]}", "public")
-    table.add_own(EDGE[0], EDGE[1])
+    table = Table(1, clocks=clocks, branch_key=b"0123456789abcdef", token_keys=token_keys)
+    for number, (host, port) in enumerate(addresses[:listeners]):
+        table.add_listener(number + 1, 0, host, port, f"{host}:{port}", ("public", "inside")[number])
+        table.add_own(host, port)
     for network in trusted:
         table.add_trusted(network)
     cells = cells or Cells(16)
@@ -76,12 +80,13 @@ def make_table(
     number = 0
     for set_index, count in enumerate(counts):
         table.add_set(
-            set_index + 1, algorithm, limit=limit, when_all_down=when_all_down, ruri=ruri, retry_ms=retry_ms
-        )
+            set_index + 1, algorithm, limit=limit, when_all_down=when_all_down, ruri=ruri, retry_ms=retry_ms,
+            in_dialog=int(in_dialog is not None), dialog_policy=0 if in_dialog is None else 2, hash_key=hash_key,
+        )  # fmt: skip
         for _ in range(count):
             host, port = BOB[number]
             table.add_destination(
-                set_index, number + 1, cells.assign(number + 1), host, port, 0, f"sip:{host}:{port}",
+                set_index, number + 1, cells.assign(number + 1), host, port, listeners - 1, f"sip:{host}:{port}",
                 f"{host}:{port}", priority=priorities[number] if priorities else 0, probe=probe,
             )  # fmt: skip
             number += 1
@@ -89,7 +94,10 @@ def make_table(
     if backup:
         given["then_set"] = 1
     index = table.add_policy(1, **given)
-    table.add_rule(1, **{"action": 0, "policy_index": index, "record_route": record_route} | (rule or {}))
+    if in_dialog is not None:
+        table.add_policy(2, **in_dialog)
+    only = {"action": 0, "conditions": conditions, "policy_index": index, "record_route": record_route}
+    table.add_rule(1, **only | (rule or {}))
     return table.seal(), cells
 
 
@@ -116,8 +124,8 @@ class Stage:
         self.rig.advance(ms)
         self.collect()
 
-    def inject(self, message: Message | bytes, source: Address = ALICE) -> None:
-        self.rig.receive(message if isinstance(message, bytes) else message.to_bytes(), source)
+    def inject(self, message: Message | bytes, source: Address = ALICE, listener: int = 0) -> None:
+        self.rig.receive(message if isinstance(message, bytes) else message.to_bytes(), source, listener)
         self.collect()
 
     # ------------------------------------------------------------ expecting

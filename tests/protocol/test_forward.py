@@ -1,5 +1,7 @@
 """forward = "request-uri" | "header:NAME": the request itself names its next hop (wire sections 1 and 7)."""
 
+import re
+
 import pytest
 
 from fastsip.sip_text import make_ack
@@ -45,7 +47,7 @@ def test_by_request_uri(forwarding):
     invite = stage.expect_request(CAROL, "INVITE")
     stage.nothing_sent()
     assert invite.uri == CAROLS_URI
-    assert invite.get("Record-Route") == f"<sip:{EDGE[0]}:{EDGE[1]};lr>"
+    assert re.fullmatch(rf"<sip:[a-z2-7]+@{EDGE[0]}:{EDGE[1]};lr>", invite.get("Record-Route"))
     assert len(invite.values("Via")) == 2 and invite.get("Max-Forwards") == "69"
     stage.reply(invite, 180)
     stage.expect_response(180)
@@ -108,14 +110,14 @@ def test_other_methods(forwarding, method):
 def test_strangers_get_403(forwarding, header):
     stage = forwarding(header, trusted=())
     refused(stage, 403, headers=[("X-Next-Hop", CAROLS_URI)])
-    assert stage.counter("forbidden") == 1
+    assert stage.counter("relays_refused") == 1
 
 
 def test_a_destination_may(forwarding):
     stage = forwarding(trusted=())
     stage.inject(stage.make("MESSAGE", CAROLS_URI), BOB[1])
     stage.expect_request(CAROL, "MESSAGE")
-    assert stage.counter("forbidden") == 0
+    assert stage.counter("relays_refused") == 0
 
 
 def test_another_port_of_a_destination_may_not(forwarding):
@@ -146,7 +148,7 @@ def test_an_invented_dialog_is_counted_as_well(forwarding):
     stage = forwarding(trusted=())
     stage.send("BYE", CAROLS_URI, to_tag="invented")
     stage.expect_response(403, "BYE")
-    assert stage.counter("forbidden") == 1
+    assert stage.counter("relays_refused") == 1
 
 
 # ---------------------------------------------------------------- what cannot be

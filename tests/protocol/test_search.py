@@ -43,9 +43,10 @@ def test_timeout_tries_the_next_at_its_time(make_stage):
 
 
 def test_next_branch_has_the_same_request(abandoned):
-    """16.6: only the topmost Via differs."""
+    """16.6: only the topmost Via differs, and the token, which names the branch's destination."""
     _, _, first, second = abandoned
-    assert (second.uri, second.headers[1:]) == (first.uri, first.headers[1:])
+    assert [name for name, _ in first.headers[:2]] == ["Via", "Record-Route"]
+    assert (second.uri, second.headers[2:]) == (first.uri, first.headers[2:])
     assert second.values("Via")[1:] == first.values("Via")[1:]
 
 

@@ -8,7 +8,7 @@ from fastsip.config import ConfigError, load
 from fastsip.config.language import LATER
 from fastsip.config.load import _Loader
 from fastsip.config.reader import Report
-from tests.unit.config_text import LISTEN, SET, SMALL, only_problem, problems
+from tests.unit.config_text import LISTEN, SET, SMALL, only_problem, problems, read
 
 ONE_PROBLEM = {
     "unknown table": (SMALL + "[timer]\n", "timer", 'did you mean "timers"?'),
@@ -270,7 +270,6 @@ LATER_EXAMPLES = {
     "listen.*.uri": "[[listen]]\nuri = 'tls:192.0.2.1:5061'\n",
     "listen.*.udp_limit": "[[listen]]\nuri = 'udp:192.0.2.9:5060'\nudp_limit = 1300\n",
     "set.*.algorithm": "[set.b]\ndestinations = ['sip:192.0.2.31']\nalgorithm = 10\n",
-    "set.*.in_dialog": "[set.b]\ndestinations = ['sip:192.0.2.31']\nin_dialog = 'shared'\n",
     "set.*.destinations.*.max_load": "[set.b]\ndestinations = [{ uri = 'sip:192.0.2.31', max_load = 5 }]\n",
     "failure.*.python": "[failure.f]\non = 500\npython = 'routes:f'\n",
     "failure.*.then": "[failure.f]\non = 500\nthen = 'python'\n",
@@ -415,3 +414,14 @@ def test_any_value_anywhere_is_accepted_or_refused_never_a_crash(place, value):
         assert error.problems and all(str(one) for one in error.problems)
     else:
         assert config.listeners
+
+
+def test_in_dialog_failure_names_a_policy_of_a_shared_set():
+    failure = '[failure.f]\non = "timeout"\n'
+    found = only_problem(SMALL + 'in_dialog = "shared"\nin_dialog_failure = "g"\n' + failure)
+    assert (found.key, found.found) == ("set.media.in_dialog_failure", '"g"')
+    assert '"f"' in found.allowed
+    found = only_problem(SMALL + 'in_dialog_failure = "f"\n' + failure)
+    assert 'in_dialog = "shared"' in found.allowed
+    config = read(SMALL + 'in_dialog = "shared"\nin_dialog_failure = "f"\n' + failure)
+    assert config.set_named("media").in_dialog_failure == "f"

@@ -55,7 +55,7 @@ def uncommented():
     lines = []
     for line in TEXT.splitlines():
         if re.match(r"#(\[|[a-z_0-9]+ =)", line) and not line.startswith(
-            ("#reply", "#forward", "#key", "#secret", "#then")
+            ("#reply", "#forward", "#key", "#secret", "#then", "#in_dialog_failure")
         ):
             line = line[1:]
         lines.append(line)

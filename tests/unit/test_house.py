@@ -22,8 +22,8 @@ LAYERS = (
     "arena", "patterns", "conditions", "headers", "policies", "tables", "rules", "select", "cells", "chooser",
     "blocks", "slots", "timers", "transactions",
     "ring", "listen", "net_sys", "net", "core", "events",
-    "via", "replies", "refusals", "branches", "routing", "upstream", "probes", "health", "search", "responses", "icmp",
-    "proxy", "workspace", "recovery", "shard",
+    "via", "tokens", "loops", "recall", "replies", "refusals", "branches", "routing", "indialog", "upstream",
+    "probes", "health", "search", "responses", "icmp", "proxy", "workspace", "recovery", "shard",
     "parser_doors", "store_doors", "bench_doors", "audit", "wire", "play", "rig",
 )  # fmt: skip
 # For tests and benchmarks: nothing that ships with the router imports them.

@@ -1,0 +1,69 @@
+"""Loops and spirals (RFC 5393 section 4, wire section 2).
+
+A request that comes back as it was would be routed as it was: a loop, 482.  One
+that comes back with something changed that routing looks at is a spiral and
+goes on.  What routing looks at are two hashes of 30 bits in our Via: one over what RFC
+5393 names, with source and listener, one over the headers that rules ask for.  The
+listener's id and the keys outlive a restart.  Used by proxy.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from fastsip._core.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
+from fastsip._core.parser cimport first_of, parse_via
+from fastsip._core.rules cimport headers_looked_at, is_own
+from fastsip._core.types cimport (H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_ROUTE, H_VIA, NO_HEADER, OK, addr_t,
+                                  message_t, span_t, table_t, via_t)
+from fastsip._core.via cimport read_loop
+
+cdef enum:
+    HALF_BITS = 30
+    HALF = 0x3FFFFFFF
+
+cdef int[3] LOOKED_AT = [H_ROUTE, H_PROXY_REQUIRE, H_PROXY_AUTHORIZATION]
+
+
+cdef inline void add_span(siphash_t *h, const message_t *m, span_t text) noexcept nogil:
+    hash_add_number(h, text.len)
+    hash_add(h, m.buf + text.off, text.len)
+
+
+cdef uint64_t loop_value(const table_t *table, const message_t *m, const addr_t *source,
+                         uint32_t listener_id) noexcept nogil:
+    cdef siphash_t h
+    cdef int i, index
+    hash_begin(&h, table.branch_key)
+    hash_add(&h, <const char *>source, sizeof(addr_t))
+    hash_add_number(&h, <uint64_t>listener_id << 32 | m.cseq)
+    add_span(&h, m, m.ruri)
+    add_span(&h, m, m.from_tag)
+    add_span(&h, m, m.to_tag)
+    add_span(&h, m, m.call_id)
+    for i in range(3):
+        index = first_of(m, LOOKED_AT[i])
+        while index != NO_HEADER:
+            hash_add_number(&h, <uint64_t>m.headers[index].value_len << 8 | LOOKED_AT[i])
+            hash_add(&h, m.buf + m.headers[index].value_off, m.headers[index].value_len)
+            index = m.headers[index].next
+    return (hash_end(&h) & HALF) << HALF_BITS | (headers_looked_at(table, m) & HALF)
+
+
+cdef bint is_loop(const table_t *table, const message_t *m, uint64_t loop) noexcept nogil:
+    cdef int index = first_of(m, H_VIA)
+    cdef uint32_t off, end
+    cdef uint64_t seen
+    cdef via_t via = m.via
+    while index != NO_HEADER:
+        off = m.headers[index].value_off
+        end = off + m.headers[index].value_len
+        while True:
+            if off != m.via.off and parse_via(m.buf, off, end, &via) < 0:
+                return False        # what others wrote below is not ours to judge
+            if (read_loop(m.buf, &via, &seen) == OK and seen == loop
+                    and is_own(table, m.buf + via.host.off, via.host.len, via.port)):
+                return True
+            if via.last:
+                break
+            off = via.off + via.len + 1
+        index = m.headers[index].next
+    return False

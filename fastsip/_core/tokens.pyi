@@ -1,0 +1,3 @@
+"""Types of the tokens' one door; what they are stands in tokens.pyx."""
+
+def token_letters() -> int: ...

@@ -1,0 +1,172 @@
+"""The token in our Record-Route (wire section 5) and what peers make of it."""
+
+import re
+
+import pytest
+
+from fastsip._core.tokens import token_letters
+from fastsip.sip_text import uri_of
+from tests.protocol.dialogs import CAROL, Talk
+from tests.protocol.script import ALICE, BOB, EDGE, INSIDE
+
+SHARED = {"on": ["timeout", "transport"], "timeout_ms": 2_000}
+
+
+def token_of(value: str) -> str:
+    return re.fullmatch(rf"<sip:([a-z2-7]{{{token_letters()}}})@[0-9.]+:5060;lr>", value)[1]
+
+
+def echoes(value: str) -> dict[str, list[str]]:
+    """One of our Record-Route values as peers give it back, by what they do to it."""
+    bare = uri_of(value).removesuffix(";lr")
+    return {
+        "as it was": [f"<{bare};lr>"],
+        "lower case": [f"<{bare};lr>".lower()],
+        "upper case": [f"<{bare.upper().replace('SIP:', 'sip:')};LR>"],
+        "lr=on": [f"<{bare};lr=on>"],
+        "without lr": [f"<{bare}>"],
+        "without brackets": [bare],
+        "with a name": [f'"our, edge" <{bare};lr>;x=1'],
+        "with parameters": [f"<{bare};lr;transport=udp;ftag=1>"],
+        "folded": [f"\r\n <{bare};lr>"],
+    }
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["from the caller", "from the callee"])
+@pytest.mark.parametrize("how", sorted(echoes("<sip:x@h;lr>")))
+def test_a_bye_arrives_whatever_the_peer_does_to_the_value(stage, how, back):
+    """Wire section 5: matched without case; lr, parameters and brackets are nothing it hangs on."""
+    talk = Talk(stage)
+    talk.send("BYE", back=back, routes=echoes(talk.ok.get("Record-Route"))[how])
+    bye = stage.expect_request(ALICE if back else CAROL, "BYE")
+    assert bye.lines("Route") == []
+    stage.nothing_sent()
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["from the caller", "from the callee"])
+@pytest.mark.parametrize(
+    "how", ["two lines", "one line", "one line without blanks", "lower case", "lr=on", "without lr"]
+)
+def test_a_pair_is_popped_together(make_stage, how, back):
+    """RFC 5658: two listeners, two values, one token."""
+    stage = make_stage(listeners=2)
+    talk = Talk(stage, listener=1)
+    values = talk.routes_back if back else talk.routes
+    assert len(values) == 2
+    assert sum("@" in value for value in values) == 1
+    lines = {
+        "two lines": values,
+        "one line": [", ".join(values)],
+        "one line without blanks": [",".join(values)],
+        "lower case": [", ".join(values).lower()],
+        "lr=on": [value.replace(";lr", ";lr=on") for value in values],
+        "without lr": [value.replace(";lr", "") for value in values],
+    }
+    talk.send("BYE", back=back, routes=lines[how])
+    bye = stage.expect_request(ALICE if back else CAROL, "BYE")
+    assert bye.lines("Route") == []
+    host, port = EDGE if back else INSIDE
+    assert f"{host}:{port};" in bye.via, "each side is spoken to from the listener it knows"
+    stage.nothing_sent()
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["from the caller", "from the callee"])
+@pytest.mark.parametrize("listeners", [1, 2])
+def test_a_strict_router_puts_our_value_into_the_request_uri(make_stage, listeners, back):
+    """16.4: the last Route value is the target, and it goes back to where it belongs."""
+    stage = make_stage(listeners=listeners)
+    talk = Talk(stage, listener=listeners - 1)
+    values = talk.routes_back if back else talk.routes
+    host, port = ALICE if back else CAROL
+    target = f"sip:peer@{host}:{port}"
+    talk.send("BYE", back=back, uri=uri_of(values[0]), routes=[*values[1:], f"<{target}>"])
+    bye = stage.expect_request((host, port), "BYE")
+    assert (bye.uri, bye.lines("Route")) == (target, [])
+    stage.nothing_sent()
+
+
+@pytest.mark.parametrize("line", ["<sip:r1@10.0.6.1;lr>, <{}>", "<sip:r1@10.0.6.1;lr>,<{}>"])
+def test_a_strict_router_with_more_behind_it(stage, line):
+    """Only the last value leaves the line; the next hop is the first one."""
+    talk = Talk(stage)
+    target = f"sip:peer@{CAROL[0]}:{CAROL[1]}"
+    talk.send("BYE", uri=uri_of(talk.routes[0]), routes=[line.format(target)])
+    bye = stage.expect_request(("10.0.6.1", 5060), "BYE")
+    assert (bye.uri, bye.lines("Route")) == (target, ["<sip:r1@10.0.6.1;lr>"])
+
+
+@pytest.mark.parametrize("behind", [[], ["<sip:r2@10.0.6.2;lr>"]])
+def test_to_a_strict_router(stage, behind):
+    """16.6 item 6: its value becomes the Request-URI, and the Request-URI the last Route value."""
+    talk = Talk(stage)
+    bye = talk.send("BYE", routes=[", ".join([*talk.routes, "<sip:old@10.0.6.1>", *behind])])
+    sent = stage.expect_request(("10.0.6.1", 5060), "BYE")
+    assert sent.uri == "sip:old@10.0.6.1"
+    assert sent.values("Route") == [*behind, f"<{bye.uri}>"]
+    stage.nothing_sent()
+
+
+def test_what_a_token_says(make_stage):
+    """It names the destination of its branch: after a failover another one, so the text differs."""
+    stage = make_stage(policy={"on": [500]})
+    call = stage.invite()
+    first = stage.expect_request(BOB[0], "INVITE")
+    stage.reply(first, 500)
+    stage.expect_request(BOB[0], "ACK")
+    second = stage.expect_request(BOB[1], "INVITE")
+    tokens = [token_of(request.get("Record-Route")) for request in (first, second)]
+    assert tokens[0][:5] == tokens[1][:5], "version, listener and set"
+    assert tokens[0][5:] != tokens[1][5:]
+    stage.reply(second, 200)
+    stage.expect_response(200)
+    assert call.message.call_id
+
+
+def test_only_requests_that_make_dialogs_get_one(stage):
+    for method in ("INVITE", "SUBSCRIBE", "REFER", "UNHEARD"):
+        stage.send(method)
+        assert stage.expect_request(BOB[0], method).lines("Record-Route")
+    for method in ("MESSAGE", "OPTIONS", "PUBLISH", "INFO", "REGISTER", "NOTIFY"):
+        stage.send(method)
+        assert stage.expect_request(BOB[0], method).lines("Record-Route") == []
+    talk = Talk(stage)
+    talk.send("INVITE")
+    assert stage.expect_request(CAROL, "INVITE").lines("Record-Route") == []
+
+
+def test_two_keys_are_accepted_while_they_change(make_stage):
+    """The first signs; what the second signed still verifies, and what neither did does not."""
+    old, new = b"the key of before", b"the key of today."
+    keys = [(old[:16],), (new[:16], old[:16]), (new[:16],)]
+    routes = []
+    for stage in (make_stage(token_keys=pair) for pair in keys):
+        talk = Talk(stage, call_id="the-same-call", from_tag="the-same")
+        routes.append(talk.routes)
+        for known, route in enumerate(routes):
+            bye = talk.send("BYE", routes=route)
+            good = known >= len(routes) - 2
+            stage.expect_request(CAROL, "BYE") if good else stage.expect_response(403, "BYE")
+            assert bye.call_id == "the-same-call"
+        stage.nothing_sent()
+
+
+@pytest.mark.parametrize(
+    "addresses, via, source",
+    [
+        ((("255.255.255.254", 65535), ("254.255.255.255", 65534)), "10.0.0.1:5060", ("10.0.0.1", 5060)),
+        ((EDGE, INSIDE), "10.0.0.1:65000;rport", ("10.0.0.1", 65000)),
+    ],
+    ids=["the longest addresses", "received and rport filled in"],
+)
+def test_most_bytes_that_are_added(make_stage, addresses, via, source):
+    """190 over IPv4 with one value, 270 with two, hint and token included."""
+    added = []
+    for listeners in (1, 2):
+        stage = make_stage(listeners=listeners, addresses=addresses)
+        invite = stage.make("INVITE")
+        invite.set("Via", f"SIP/2.0/UDP {via};branch=z9hG4bKx")
+        stage.inject(invite, source)
+        sent = stage.expect_request(BOB[0], "INVITE")
+        added.append(len(sent.to_bytes()) - len(invite.to_bytes()))
+        assert len(sent.values("Record-Route")) == listeners
+    assert added[0] <= 190 and added[1] <= 270, added
