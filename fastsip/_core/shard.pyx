@@ -159,7 +159,7 @@ cdef int wait_ms(core_t *core) noexcept nogil:
 
 
 cdef void wait_for_work(core_t *core, neighbours_t *others, sleeper_t *own, uint32_t *stopping) noexcept nogil:
-    """Sleeps unless a ring has something or it shall stop; whoever comes after this look sees us asleep and wakes us."""
+    """Sleeps unless a ring has something or it shall stop; who comes after this look sees us asleep and wakes us."""
     fall_asleep(own)
     if has_handed_over(core, others) or load_relaxed32(stopping):
         wake_up(own)

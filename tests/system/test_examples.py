@@ -10,7 +10,6 @@ from ua import UserAgent
 
 import fastsip
 from fastsip import stats
-from fastsip.config.language import LATER
 from fastsip.sip_text import Message, new_via, sent_by, uri_address, uri_of
 
 from .edge import settle, sip_uri
@@ -20,15 +19,9 @@ EXAMPLES = Path(fastsip.__file__).parent / "examples"
 OWN = '[router]\nrun_dir = "@RUN_DIR@"\nstate_dir = "@STATE_DIR@"\nshards = 1\n'
 
 
-def with_shared_dialogs(text: str) -> str:
-    """`in_dialog = "shared"` stands in the file behind a "#" as long as the language refuses the word."""
-    accepted = "shared" not in (LATER.get("set.*.in_dialog") or ())
-    return text.replace("#in_dialog", "in_dialog") if accepted else text
-
-
 def example(name: str, **places: str) -> str:
     """The example with these texts in place of others, given as pairs; each must occur in it."""
-    text = with_shared_dialogs((EXAMPLES / f"{name}.toml").read_text())
+    text = (EXAMPLES / f"{name}.toml").read_text()
     text = text.replace("[router]\n", OWN) if "[router]" in text else OWN + text
     for old, new in places.items():
         assert old in text, old
@@ -190,7 +183,7 @@ async def test_elsewhere_nobody_is_relayed(media):
         await media.far.expect(404)
         await settle(media.far, media.edge)
         assert not media.carol.inbox
-        assert (media.counter("no_rule"), media.counter("forbidden")) == (2, 1)
+        assert (media.counter("no_rule"), media.counter("relays_refused")) == (2, 1)
 
 
 async def test_a_forward_that_names_nobody_is_for_the_known_only(media):
@@ -199,7 +192,7 @@ async def test_a_forward_that_names_nobody_is_for_the_known_only(media):
         uri = f"sip:7@{place(media.carol.address)}"
         for stranger in (media.far, media.near):
             await stranger.invite(uri, media.edge).refused(403)
-        assert media.counter("forbidden") == 2
+        assert media.counter("relays_refused") == 2
         media.one.request("MESSAGE", uri, media.edge)
         media.carol.reply(await media.carol.expect("MESSAGE"), 200)
         await media.one.expect(200)
@@ -346,6 +339,29 @@ async def test_the_other_router_takes_over(border, failure):
         border.exchange.reply(out, 486)
         other.pass_back(await other.expect(486))
         await call.refused(486)
+
+
+@pytest.mark.parametrize("hangs_up", ["caller", "exchange"])
+async def test_a_router_dies_during_the_call(border, hangs_up):
+    """The routers share their dialogs: the BYE finds the other one, from either side."""
+    async with border.run():
+        call = border.call()
+        router, invite = await border.taken_by(call)
+        other = border.routers[1 - border.routers.index(router)]
+        router.pass_on(invite, border.inside, border.towards_exchange)
+        leg = border.exchange.answer(await border.exchange.expect("INVITE"))
+        router.pass_back(await router.expect(lambda m: m.status == 200 and m.cseq_method == "INVITE"))
+        mine = await call.established()
+        router.pass_on(await router.expect("ACK"), border.inside)
+        await leg.expect("ACK")
+        router.close()
+
+        sender, receiver = (mine, leg) if hangs_up == "caller" else (leg, mine)
+        sender.bye()
+        other.pass_on(await other.expect("BYE", FAILOVER_S), border.inside)
+        receiver.ua.reply(await receiver.expect("BYE"), 200)
+        other.pass_back(await other.expect(lambda m: m.status == 200 and m.cseq_method == "BYE"))
+        await sender.expect(200)
 
 
 async def test_calls_stay_with_their_router(border):
