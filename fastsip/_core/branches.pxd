@@ -23,6 +23,7 @@ cdef struct hop_t:
     uint8_t ruri_for_good       # `ruri` holds for all branches: a strict router had put ours there (16.4)
     uint8_t stand_in            # leading Route values that name somebody else now name this hop (wire section 6)
     uint8_t record_route        # 1 = stay on the way of the dialog
+    uint8_t breadth             # Max-Breadth of the branch (RFC 5393); 0 = it says what the request says
     uint8_t cut_count
     span_t cuts[16]             # Route headers and values of the request as received that go
     const header_edits_t *headers  # of the rule, for the request as received; NULL = none

@@ -27,9 +27,9 @@ from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIEN
 from fastsip._core.timers cimport disarm_timer
 from fastsip._core.tokens cimport token_t, write_token
 from fastsip._core.transactions cimport CALLING, SERVER_ACCEPTED
-from fastsip._core.types cimport (E_BAD, E_FULL, E_NONE, E_ROOM, H_CALL_ID, H_FROM, H_MAX_FORWARDS, H_ROUTE, H_TO,
-                                  H_VIA, MAX_HEADERS, MAX_MESSAGE, M_INVITE, NO_HEADER, OK, destination_t, header_t,
-                                  listener_t, name_addr_t, set_t, table_t, uri_t, via_t)
+from fastsip._core.types cimport (E_BAD, E_FULL, E_NONE, E_ROOM, H_CALL_ID, H_FROM, H_MAX_BREADTH, H_MAX_FORWARDS,
+                                  H_ROUTE, H_TO, H_VIA, MAX_HEADERS, MAX_MESSAGE, M_INVITE, NO_HEADER, OK,
+                                  destination_t, header_t, listener_t, name_addr_t, set_t, table_t, uri_t, via_t)
 from fastsip._core.uri cimport host_port_place, parse_uri, uri_address
 from fastsip._core.via cimport RECEIVED_ROOM, STATELESS, branch_value, read_loop, write_received, write_via
 from fastsip._core.write cimport put, put_number
@@ -253,6 +253,25 @@ cdef void edit_forwarded(core_t *core, const message_t *m, const addr_t *source,
     edit_received(core, m, source)
 
 
+cdef void edit_breadth(core_t *core, const message_t *m, uint8_t breadth) noexcept nogil:
+    """RFC 5393 5.3.3: replaced where the request has one, else a header behind all others."""
+    cdef char *text
+    cdef int i = first_of(m, H_MAX_BREADTH)
+    cdef int n
+    if breadth == 0:
+        return
+    text = take_room(&core.edits, 20)
+    if text == NULL:
+        return
+    if i != NO_HEADER:
+        edit_replace(&core.edits, m.headers[i].value_off, m.headers[i].value_len, text, put_number(text, breadth))
+        return
+    n = put(text, b"Max-Breadth: ", 13)
+    n += put_number(text + n, breadth)
+    n += put(text + n, b"\r\n", 2)
+    edit_insert(&core.edits, m.headers_end, text, n)
+
+
 cdef void edit_ruri(core_t *core, const message_t *m, uint32_t origin, const hop_t *hop,
                     text_t *original) noexcept nogil:
     """The new Request-URI; `original` becomes what the caller asked for, if that differs."""
@@ -328,6 +347,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
              1 + slot_at(core.store, origin).record_routed if source == NULL else 0)
     edit_routes(core, m, hop)
     edit_ruri(core, m, origin, hop, &original)
+    edit_breadth(core, m, hop.breadth)
     if source != NULL:
         edit_received(core, m, source)
         edit_by_rule(core, m, source, hop)
@@ -371,7 +391,8 @@ cdef void send_request(core_t *core, uint32_t ref) noexcept nogil:
 
 
 cdef uint32_t hop_request_room(const message_t *request, const message_t *to_of) noexcept nogil:
-    return request.headers_end + to_of.headers_end + HOP_REQUEST_ROOM
+    cdef const header_t *to = &to_of.headers[first_of(to_of, H_TO)]
+    return request.headers_end + to.end_off - to.name_off + HOP_REQUEST_ROOM
 
 
 cdef inline int put_header(char *out, const message_t *m, int i) noexcept nogil:

@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from fastsip._core.cells cimport Cells
 from fastsip._core.select cimport (
-    carry_positions, choose, count_usable, is_usable, mark_down, mark_failed, mark_succeeded, start_positions,
+    carry_positions, choose_group, count_usable, is_usable, mark_down, mark_failed, mark_succeeded, start_positions,
 )
 from fastsip._core.tables cimport Table
 from fastsip._core.types cimport MAX_ATTEMPTS, MAX_SHARDS, destination_t, table_t
@@ -79,20 +79,26 @@ cdef class Chooser:
 
     def choose(self, set_index, key=0, tried=(), now_ms=0):
         """Destination id, or None: what the set gives this key now, without the ids in `tried` (16 at most)."""
+        return next(iter(self.choose_group(set_index, key, tried, now_ms, 1)), None)
+
+    def choose_group(self, set_index, key=0, tried=(), now_ms=0, most=MAX_ATTEMPTS) -> list:
+        """Destination ids that are tried together, `most` of them; none when nothing is usable."""
         cdef uint32_t used[MAX_ATTEMPTS]
+        cdef uint32_t group[MAX_ATTEMPTS]
         cdef uint32_t used_count = <uint32_t>len(tried)
         cdef uint32_t of_set = self.check_set(set_index)
         cdef uint64_t key_word = key
         cdef uint64_t now = now_ms
-        cdef int winner
-        if used_count > MAX_ATTEMPTS:
+        cdef uint32_t at_most = most
+        cdef int found
+        if used_count > MAX_ATTEMPTS or not 0 < at_most <= MAX_ATTEMPTS:
             raise ValueError(f"a search has at most {MAX_ATTEMPTS} attempts")
         for i, destination_id in enumerate(tried):
             used[<uint32_t>i] = destination_id
         with nogil:
-            winner = choose(self.table.table, of_set, key_word, used, used_count, self.cells.cells,
-                            &self.positions.positions, now)
-        return self.table.table.destinations[winner].id if winner >= 0 else None
+            found = choose_group(self.table.table, of_set, key_word, used, used_count, at_most, self.cells.cells,
+                                 &self.positions.positions, now, group)
+        return [self.table.table.destinations[group[<uint32_t>i]].id for i in range(found)]
 
     def choose_many(self, set_index, keys, now_ms=0) -> list:
         """Ids of the first choices of many keys."""

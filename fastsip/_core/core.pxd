@@ -11,11 +11,14 @@ from fastsip._core.slots cimport pending_t, record_t, store_t
 from fastsip._core.timers cimport wheel_t
 
 cdef enum:
-    SCRATCH_BYTES = 0x100000
+    SCRATCH_BYTES = 0x200000
     RECALL_PLACES = 4096
     MESSAGE_ROOM = 65536        # the largest message that we send
-    OUTBOX_RESERVE = 40         # messages that one event may cause
-    PENDING_RESERVE = 80        # blocks that one event may drop
+    # What one event may cause.  Messages: a fork of MAX_ATTEMPTS and what the caller is told meanwhile, or
+    # an answer and the CANCELs of all others; of these only the CANCELs, and two more, need scratch.
+    OUTBOX_RESERVE = 40         # messages
+    SCRATCH_RESERVE = 18 * MESSAGE_ROOM
+    PENDING_RESERVE = 80        # blocks dropped: those of 32 that are shed, a few of each branch
 
 # Index of core_t.counters; the names stand in core.pyx in this order.
 cdef enum counter_id:
@@ -38,6 +41,7 @@ cdef enum counter_id:
     N_STRAY_ACKS
     N_REFUSED_REQUESTS
     N_NO_RULE
+    N_TOO_BROAD                 # Max-Breadth 0
     N_STORE_FULL
     N_SHED                      # lingering transactions that made room
     N_NO_ROOM
@@ -71,8 +75,8 @@ cdef enum counter_id:
     N_UNSUPPORTED               # schemes, transports and families that we have no way to
     N_UNAVAILABLE               # no destination of the set could be tried
     N_REPLIES_BY_RULE
-    N_BAD                       # of N_MALFORMED, by result code: E_START_LINE to E_ROUTE, then E_DUPLICATE
-    COUNTER_COUNT = N_BAD + 17
+    N_BAD                       # of N_MALFORMED, by result code: E_START_LINE to E_ROUTE, E_DUPLICATE, E_MAX_BREADTH
+    COUNTER_COUNT = N_BAD + 18
 
 # A record of the event ring to the control plane (core section 6: a hint).
 cdef enum event_kind:

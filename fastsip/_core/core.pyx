@@ -20,14 +20,14 @@ COUNTER_NAMES = (
     "datagrams", "requests", "responses", "invites", "handed_over", "handed_over_full",
     "retransmitted_requests", "retransmissions_sent", "timeouts", "failovers", "exhausted", "cancels",
     "not_sip", "keep_alives", "malformed", "stray_responses", "stray_acks", "refused_requests", "no_rule",
-    "store_full", "shed", "no_room", "transactions", "transactions_ended", "transport_failures", "abandoned",
-    "late_answers", "probes", "probe_failures", "events_dropped", "receive_calls", "received", "send_calls",
+    "too_broad", "store_full", "shed", "no_room", "transactions", "transactions_ended", "transport_failures",
+    "abandoned", "late_answers", "probes", "probe_failures", "events_dropped", "receive_calls", "received", "send_calls",
     "sent", "sent_lost", "kernel_drops", "waits", "over_1300", "over_1472", "wakes",
     "loops", "forged_tokens", "relays_refused", "unknown_dialogs", "stand_ins", "routes_removed",
     "too_many_hops", "bad_extensions", "too_large", "unsupported", "unavailable", "replies_by_rule",
     *(f"bad_{what}" for what in (
         "start_line", "version", "header_line", "header_count", "via_count", "size", "via", "from", "to", "call_id",
-        "cseq", "max_forwards", "content_length", "uri", "scheme", "route", "repetition",
+        "cseq", "max_forwards", "content_length", "uri", "scheme", "route", "repetition", "max_breadth",
     )),
 )
 assert len(COUNTER_NAMES) == COUNTER_COUNT
@@ -36,7 +36,7 @@ assert len(COUNTER_NAMES) == COUNTER_COUNT
 cdef bint needs_flush(const core_t *core) noexcept nogil:
     """True when the next event might not find room in outbox, scratch or pending."""
     return (core.net.out_count > SEND_BATCH - OUTBOX_RESERVE
-            or core.scratch_used > SCRATCH_BYTES - 6 * MESSAGE_ROOM
+            or core.scratch_used > SCRATCH_BYTES - SCRATCH_RESERVE
             or core.pending.count > PENDING_BLOCKS - PENDING_RESERVE)
 
 

@@ -6,13 +6,14 @@ our hint, else by the index, else statelessly where wire section 2 allows it.
 Never answers an ACK.  Called by shard with datagrams of calls that it owns.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.branches cimport edit_forwarded, hop_t, read_request
+from fastsip._core.candidates cimport aim_at, choose_next, group_t, read_breadth, share_of
 from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_LOOPS, N_NOT_SIP, N_NO_RULE,
                                  N_RELAYS_REFUSED, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_ROUTES_REMOVED,
-                                 N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, count,
+                                 N_STORE_FULL, N_STRAY_ACKS, N_TOO_BROAD, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, count,
                                  find_by_address, find_destination, send_edited)
 from fastsip._core.indialog cimport aim_in_dialog, is_known, join_shared, may_follow_route
 from fastsip._core.loops cimport is_loop, loop_value
@@ -24,17 +25,17 @@ from fastsip._core.responses cimport process_response
 from fastsip._core.routing cimport (aim_by_route, cut_routes, leads_home, read_forward, read_route, route_t,
                                     selection_key)
 from fastsip._core.rules cimport is_own, match_rules
-from fastsip._core.search cimport aim_at, branch_input, cancel_search, choose_next, start_branch
+from fastsip._core.search cimport branch_input, cancel_search, refuse_search, start_branch, start_group
 from fastsip._core.select cimport is_usable
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_REQUEST, give_slot, index_find,
                                   index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
                                   word_kind, write_identity)
 from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
-from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE,
-                                  E_SCHEME, H_AUTHORIZATION, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK, M_CANCEL,
-                                  M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET,
-                                  addr_t, message_t, policy_copy_t, policy_t, rule_t, set_t, uri_t)
-from fastsip._core.upstream cimport send_own, server_input, shed_lingering
+from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM,
+                                  E_ROUTE, E_SCHEME, H_AUTHORIZATION, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK,
+                                  M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK,
+                                  RURI_OF_SET, addr_t, message_t, policy_copy_t, policy_t, rule_t, set_t, uri_t)
+from fastsip._core.upstream cimport server_input, shed_lingering
 from fastsip._core.uri cimport parse_uri
 from fastsip._core.via cimport server_key
 
@@ -104,31 +105,40 @@ cdef void process_cancel(core_t *core, const message_t *m, uint32_t listener, co
     cancel_search(core, ref, m)
 
 
-cdef int who_asked(core_t *core, const message_t *m, uint32_t set_index) noexcept nogil:
-    """A request with credentials goes to the destination that asked for them, if usable (wire section 3)."""
+cdef int who_asked(core_t *core, const message_t *m, const set_t *to, group_t *group) noexcept nogil:
+    """A request with credentials goes to the destination that asked for them, if usable (wire section 3).
+
+    What forks asks all of them again: the challenges of all went to the caller.
+    """
     cdef int index
+    if to.algorithm == A_PARALLEL:
+        return E_NONE
     if m.to_tag.len or (first_of(m, H_PROXY_AUTHORIZATION) == NO_HEADER and first_of(m, H_AUTHORIZATION) == NO_HEADER):
         return E_NONE
     index = find_destination(core.table, recall_challenge(core, m), 0)
-    if (index < 0 or core.table.destinations[index].set_index != set_index
+    if (index < 0 or &core.table.sets[core.table.destinations[index].set_index] != to
             or not is_usable(core.table, index, core.cells, core.now_ms)):
         return E_NONE
-    return index
+    group.destinations[0] = index
+    group.count = 1
+    return OK
 
 
 cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const uri_t *ruri, policy_copy_t *policy,
-                     uint64_t *call_key, hop_t *hop) noexcept nogil:
-    """At the first candidate of the rule's set; E_NONE when there is none.  Policy and key are for the search."""
+                     uint64_t *call_key, group_t *group, hop_t *hop) noexcept nogil:
+    """At the first of the rule's first group; E_NONE when there is none.  Policy, key and group are for the search."""
     cdef const set_t *to = &core.table.sets[rule.set_index]
     cdef int found
     policy[0] = core.table.policies[rule.policy_index].copy
     call_key[0] = selection_key(to, m, ruri)
-    found = who_asked(core, m, rule.set_index)
+    group.breadth = <uint8_t>read_breadth(m)
+    found = who_asked(core, m, to, group)
     if found < 0:
-        found = choose_next(core, to.id, policy, call_key[0], NULL, 0)
+        found = choose_next(core, to.id, policy, call_key[0], NULL, 0, group.breadth, group)
     if found < 0:
         return found
-    aim_at(core, found, rule.ruri, m, policy, hop)
+    aim_at(core, group.destinations[0], rule.ruri, m, policy, hop)
+    hop.breadth = share_of(group, 0, m)
     return OK
 
 
@@ -139,6 +149,7 @@ cdef int aim_cancel(core_t *core, const message_t *m, uint32_t listener, const a
     cdef route_t route
     cdef policy_copy_t policy
     cdef uint64_t call_key
+    cdef group_t group
     cdef int found
     if m.to_tag.len:
         return aim_in_dialog(core, m, listener, source, hop)
@@ -155,7 +166,7 @@ cdef int aim_cancel(core_t *core, const message_t *m, uint32_t listener, const a
                 or read_forward(m, &core.table.rules[found], &ruri, &route) < 0 or leads_home(core, m, &route)):
             return E_NONE
         return aim_by_route(core, m, &route, listener, hop)
-    return aim_by_rule(core, m, &core.table.rules[found], &ruri, &policy, &call_key, hop)
+    return aim_by_rule(core, m, &core.table.rules[found], &ruri, &policy, &call_key, &group, hop)
 
 
 cdef void forward_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
@@ -214,7 +225,13 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     if first_of(m, H_PROXY_REQUIRE) != NO_HEADER:
         refuse(core, m, listener, source, 420)
         return
-    code = read_route(core, m, &ruri, &route, &hop)
+    code = read_breadth(m)
+    if code == 0:
+        count(core, N_TOO_BROAD)
+        refuse(core, m, listener, source, 440)
+        return
+    if code > 0:
+        code = read_route(core, m, &ruri, &route, &hop)
     if code < 0:
         refuse_malformed(core, m, code, listener, source)
     elif m.to_tag.len or (route.onward and is_known(core, source)):
@@ -309,10 +326,14 @@ cdef void dispatch(core_t *core, const message_t *m, uint64_t key, const rule_t 
                    uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil:
     cdef policy_copy_t policy
     cdef uint64_t call_key
-    if aim_by_rule(core, m, rule, ruri, &policy, &call_key, hop) < 0:
+    cdef group_t group
+    cdef uint32_t ref
+    if aim_by_rule(core, m, rule, ruri, &policy, &call_key, &group, hop) < 0:
         refuse_unavailable(core, m, &core.table.policies[rule.policy_index], listener, source)
         return
-    open_search(core, m, key, rule, core.table.sets[rule.set_index].id, &policy, call_key, listener, source, hop)
+    ref = open_search(core, m, key, rule, core.table.sets[rule.set_index].id, &policy, call_key, listener, source, hop)
+    if ref != NO_SLOT and group.count > 1:
+        start_group(core, ref, m, source, NO_SLOT, &group, 1, hop)
 
 
 cdef void answer_by_rule(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
@@ -373,15 +394,16 @@ cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule
     identity.identity.server.set_id = set_id
     identity.identity.server.ruri = RURI_OF_SET
     identity.identity.server.stand_in_id = hop.next_stand_in
+    identity.identity.server.breadth = <uint8_t>read_breadth(m)
     if rule != NULL:
         identity.identity.server.rule_id = rule.id
         identity.identity.server.ruri = rule.ruri
 
 
-cdef void open_search(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, uint32_t set_id,
-                      const policy_copy_t *policy, uint64_t call_key, uint32_t listener, const addr_t *source,
-                      const hop_t *hop) noexcept nogil:
-    """A server transaction with its first branch; the 100 goes out at once (17.2.1)."""
+cdef uint32_t open_search(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, uint32_t set_id,
+                          const policy_copy_t *policy, uint64_t call_key, uint32_t listener, const addr_t *source,
+                          const hop_t *hop) noexcept nogil:
+    """A server transaction with its first branch; the 100 goes out at once (17.2.1).  NO_SLOT: it was refused."""
     cdef bint invite = m.method == M_INVITE
     cdef uint32_t ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
     cdef slot_t identity
@@ -390,7 +412,7 @@ cdef void open_search(core_t *core, const message_t *m, uint64_t key, const rule
         ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
     if ref == NO_SLOT:
         store_is_full(core, m, listener, source, hop)
-        return
+        return NO_SLOT
     fill_server(core, m, key, rule, set_id, policy, call_key, listener, source, hop, &identity)
     write_identity(core.store, ref, &identity)
     if invite:
@@ -405,9 +427,10 @@ cdef void open_search(core_t *core, const message_t *m, uint64_t key, const rule
             refuse(core, m, listener, source, 513)
         else:
             refuse(core, m, listener, source, 400)
-        return
+        return NO_SLOT
     index_insert(core.store, ref)
     count(core, N_TRANSACTIONS)
+    return ref
 
 
 cdef void store_is_full(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
@@ -432,5 +455,5 @@ cdef void message_failed(core_t *core, uint32_t ref, uint32_t generation, int ow
     if word_generation(slot.commit) != generation or is_server(word_kind(slot.commit)) or owes != OWES_REQUEST:
         return
     if too_big and read_request(core, ref) >= 0:
-        send_own(core, slot.parent, 513, NULL)      # no fault of the destination's: no mark, no failover
+        refuse_search(core, slot.parent, 513)       # no fault of the destination's: no mark, no failover
     branch_input(core, ref, SEND_FAILED, NULL)

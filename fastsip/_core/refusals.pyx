@@ -12,10 +12,11 @@ from fastsip._core.core cimport (N_BAD, N_BAD_EXTENSIONS, N_MALFORMED, N_TOO_LAR
 from fastsip._core.hashing cimport mix
 from fastsip._core.replies cimport answer
 from fastsip._core.parser cimport first_of
-from fastsip._core.types cimport (E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_FROM, E_HEADER, E_MAX_FORWARDS,
-                                  E_ROUTE, E_SCHEME, E_START_LINE, E_TO, E_TOO_LARGE, E_TOO_MANY_HEADERS,
-                                  E_TOO_MANY_VIAS, E_URI, E_VERSION, E_VIA, H_CALL_ID, H_CSEQ, H_FROM,
-                                  H_PROXY_REQUIRE, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t, message_t, policy_t, text_t)
+from fastsip._core.types cimport (E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_FROM, E_HEADER, E_MAX_BREADTH,
+                                  E_MAX_FORWARDS, E_ROUTE, E_SCHEME, E_START_LINE, E_TO, E_TOO_LARGE,
+                                  E_TOO_MANY_HEADERS, E_TOO_MANY_VIAS, E_URI, E_VERSION, E_VIA, H_CALL_ID, H_CSEQ,
+                                  H_FROM, H_PROXY_REQUIRE, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t, message_t, policy_t,
+                                  text_t)
 from fastsip._core.write cimport put
 
 # What a parser's code means to the sender: status and reason phrase.
@@ -37,6 +38,7 @@ MEANINGS = {
     E_SCHEME: (416, b"Unsupported URI Scheme"),
     E_ROUTE: (400, b"Bad Route"),
     E_DUPLICATE: (400, b"Header Stands Twice"),
+    E_MAX_BREADTH: (400, b"Bad Max-Breadth"),
 }
 
 # Which refusals are counted as what, beside refused_requests; the others are counted where they are decided.
@@ -99,8 +101,8 @@ cdef const char *unsupported(core_t *core, const message_t *m) noexcept nogil:
 cdef void count_malformed(core_t *core, int code) noexcept nogil:
     """`code` is what the parser said: E_START_LINE or below."""
     count(core, N_MALFORMED)
-    if code == E_DUPLICATE:
-        count(core, N_BAD + E_START_LINE - E_ROUTE + 1)
+    if code == E_DUPLICATE or code == E_MAX_BREADTH:
+        count(core, N_BAD + E_START_LINE - E_ROUTE + 1 + E_DUPLICATE - code)
     elif E_ROUTE <= code <= E_START_LINE:
         count(core, N_BAD + E_START_LINE - code)
 

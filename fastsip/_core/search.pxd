@@ -1,27 +1,27 @@
 # The response context: branches, failover, cancellation.  See search.pyx.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 from fastsip._core.branches cimport hop_t
+from fastsip._core.candidates cimport group_t
 from fastsip._core.core cimport core_t
-from fastsip._core.types cimport addr_t, message_t, policy_copy_t, set_t, uri_t
-
-# Aims a zeroed hop (its cuts may be filled) at a destination of the table; `ruri` is a ruri_mode.
-cdef void aim_at(core_t *core, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
-                 hop_t *hop) noexcept nogil
-
-# The next destination for a search of this set and policy, or E_NONE.
-cdef int choose_next(core_t *core, uint32_t set_id, const policy_copy_t *policy, uint64_t key,
-                     const uint32_t *tried, uint32_t tried_count) noexcept nogil
+from fastsip._core.types cimport addr_t, message_t
 
 # Starts a branch and publishes it by committing its server transaction in this
 # state (the first branch brings that to life); OK or a code below zero.
 cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const message_t *m, const addr_t *source,
                       uint32_t origin, const hop_t *hop) noexcept nogil
 
+# Starts the branches of a group from number `first` on, each published by a commit of its own; how many.
+# `m`, `source` and `origin` as for make_branch; the server transaction lives.
+cdef int start_group(core_t *core, uint32_t parent, const message_t *m, const addr_t *source, uint32_t origin,
+                     const group_t *group, uint32_t first, hop_t *hop) noexcept nogil
+
 # A client_event of a branch; `m` is the response, or NULL.
 cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m) noexcept nogil
 # The caller has cancelled (16.10).
 cdef void cancel_search(core_t *core, uint32_t parent, const message_t *m) noexcept nogil
+# Ends the search with a refusal of our own; core.stored holds its request.
+cdef void refuse_search(core_t *core, uint32_t parent, int status) noexcept nogil
 # The slot's timer has come up.
 cdef void fire_timer(core_t *core, uint32_t ref) noexcept nogil
 # After a restart: carries out what the server transaction had committed, or

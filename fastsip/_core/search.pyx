@@ -8,6 +8,16 @@ the branches, so that a recovery can carry it out again (core section 3).
 Wire section 3: a branch that times out is abandoned, not forgotten; `progress`
 and `ring` cancel and wait for the final response, one second at most; after
 the caller's CANCEL no branch starts.
+
+Branches start in groups (candidates): a group of one is the next step of a
+serial search, a larger one is a fork.  Each branch has its own clocks and its failure is judged by itself,
+with its own `mark`.  The next group starts when the whole group is final and `on`
+names every failure of it; one that `on` does not name makes it the last group,
+and the best response is the answer.  A 6xx cancels the others and goes upstream
+when they are final (16.7 items 5 and 6); each 2xx goes upstream at once.
+
+A fork whose start was cut short by the end of the process goes on as it stands:
+who was not asked any more belongs to the next group.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -16,15 +26,14 @@ from libc.string cimport memset
 from fastsip._core.branches cimport end_branch, keep_ack, make_branch, read_request, send_ack, send_cancel, send_request
 from fastsip._core.core cimport (EVENT_EXHAUSTED, EVENT_FAILOVER, N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS,
                                  N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES, arm_slot, count,
-                                 emit_event, find_by_address, find_policy, find_set, take_scratch)
-
+                                 emit_event, find_by_address, find_policy)
+from fastsip._core.candidates cimport aim_at, choose_next, share_of
 from fastsip._core.policies cimport policy_wants
-from fastsip._core.select cimport choose
 from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_MOVED_ON, KIND_CLIENT_INVITE, KIND_FREE,
                                   KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED,
-                                  SERVER_DECIDED, SERVER_PROGRESSED, begin_block, block_t, commit, drop_block,
-                                  end_block, first_child_of, is_server, next_child_of, record_of, record_t, slot_at,
-                                  slot_t, word_kind, word_owes, word_state, write_tried)
+                                  SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, begin_block, block_t, commit,
+                                  drop_block, end_block, first_child_of, is_server, next_child_of, record_of,
+                                  record_t, slot_at, slot_t, word_kind, word_owes, word_state, write_tried)
 from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_IT, CANCEL_PENDING, CLIENT_ACCEPTED,
                                          CLIENT_COMPLETED, CLIENT_ENDED, CLIENT_PROCEEDING, END, END_CLOCK, EXPIRE,
                                          GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, PHASE_CLOCKS, RESEND,
@@ -35,68 +44,17 @@ from fastsip._core.indialog cimport aim_at_stand_in, next_stand_in
 from fastsip._core.parser cimport first_of
 from fastsip._core.recall cimport remember_answer, remember_challenge
 from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER,
-                                  MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, RURI_HOST, RURI_OF_SET,
-                                  RURI_URI, addr_t, destination_t, message_t, policy_copy_t, uri_t)
-from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, forget_best, keep_best, pass_final,
-                                     pass_provisional, pass_success, send_best, send_own)
-from fastsip._core.uri cimport host_port_place, parse_uri
+                                  MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, addr_t, message_t,
+                                  policy_copy_t)
+from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, keep_best, pass_final,
+                                     pass_provisional, pass_success, send_best, send_own, set_server_flag)
 from fastsip._core.write cimport put
 
 cdef enum:
     CROSSING_MS = 1000      # how long a failover waits for the final response of a cancelled branch
 
 
-# ---------------------------------------------------------------- candidates
-
-cdef void aim_ruri(core_t *core, const destination_t *destination, int mode, const message_t *m,
-                   hop_t *hop) noexcept nogil:
-    """ruri = "host" keeps user and parameters and takes the destination's host and port; "uri" takes all of it."""
-    cdef uri_t uri
-    cdef uint32_t before, after
-    cdef char *text
-    cdef int n
-    if mode == RURI_URI:
-        hop.ruri = destination.uri
-    if mode != RURI_HOST or parse_uri(m.buf, m.ruri.off, m.ruri.len, &uri) < 0 or uri.host.len == 0:
-        return
-    host_port_place(&uri, &before, &after)
-    before -= m.ruri.off
-    text = take_scratch(core, m.ruri.len + destination.host_port.len)
-    if text == NULL:
-        return
-    n = put(text, m.buf + m.ruri.off, before)
-    n += put(text + n, destination.host_port.at, destination.host_port.len)
-    n += put(text + n, m.buf + after, m.ruri.off + m.ruri.len - after)
-    hop.ruri.at = text
-    hop.ruri.len = n
-
-
-cdef void aim_at(core_t *core, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
-                 hop_t *hop) noexcept nogil:
-    cdef const destination_t *d = &core.table.destinations[destination]
-    hop.flow.remote = d.addr
-    hop.flow.listener_id = core.table.listeners[d.listener].id
-    hop.destination_id = d.id
-    hop.destination = destination
-    hop.timeout_ms = policy.timeout_ms
-    aim_ruri(core, d, ruri if ruri != RURI_OF_SET else core.table.sets[d.set_index].ruri, m, hop)
-
-
-cdef int choose_next(core_t *core, uint32_t set_id, const policy_copy_t *policy, uint64_t key,
-                     const uint32_t *tried, uint32_t tried_count) noexcept nogil:
-    """First the set itself, up to its limit, then the set that the policy names behind `then`."""
-    cdef int set_index = find_set(core.table, set_id)
-    cdef int index = find_policy(core.table, policy.policy_id)
-    cdef int found = E_NONE
-    if tried_count >= MAX_ATTEMPTS:
-        return E_NONE
-    if set_index >= 0 and tried_count < core.table.sets[set_index].limit:
-        found = choose(core.table, set_index, key, tried, tried_count, core.cells, core.positions, core.now_ms)
-    if found < 0 and index >= 0 and core.table.policies[index].then_set:
-        found = choose(core.table, core.table.policies[index].then_set - 1, key, tried, tried_count, core.cells,
-                       core.positions, core.now_ms)
-    return found
-
+# ---------------------------------------------------------------- branches start
 
 cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const message_t *m, const addr_t *source,
                       uint32_t origin, const hop_t *hop) noexcept nogil:
@@ -116,6 +74,21 @@ cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const 
     commit(core.store, parent, kind, state, 0 if first else word_owes(server.commit), &record)
     send_request(core, <uint32_t>ref)
     return OK
+
+
+cdef int start_group(core_t *core, uint32_t parent, const message_t *m, const addr_t *source, uint32_t origin,
+                     const group_t *group, uint32_t first, hop_t *hop) noexcept nogil:
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef const policy_copy_t *policy = &server.identity.server.policy
+    cdef uint32_t scratch = core.scratch_used
+    cdef uint32_t i
+    for i in range(first, group.count):
+        aim_at(core, group.destinations[i], server.identity.server.ruri, m, policy, hop)
+        hop.breadth = share_of(group, i, m)
+        if start_branch(core, parent, word_kind(server.commit), word_state(server.commit), m, source, origin, hop) < 0:
+            return <int>(i - first)
+        core.scratch_used = scratch     # the new Request-URI stands in the branch's block now
+    return <int>(group.count - first)
 
 
 cdef bint is_open(const slot_t *branch) noexcept nogil:
@@ -147,8 +120,12 @@ cdef uint32_t read_any_request(core_t *core, uint32_t parent) noexcept nogil:
 
 # ---------------------------------------------------------------- the search goes on, or ends
 
-cdef bint may_fail_over(core_t *core, const slot_t *server, int reason, int status) noexcept nogil:
+cdef bint may_fail_over(core_t *core, const slot_t *server, int reason, int status,
+                        const message_t *m) noexcept nogil:
+    """`m` is the final response, or NULL."""
     cdef const policy_copy_t *policy = &server.identity.server.policy
+    if server.in_dialog and m != NULL and first_of(m, H_RETRY_AFTER) != NO_HEADER:
+        return False        # the dialog is busy (14.2), which says nothing against its server
     if not policy_wants(policy, reason, status):
         return False
     if reason == 0 and (status == 401 or status == 407):
@@ -158,35 +135,50 @@ cdef bint may_fail_over(core_t *core, const slot_t *server, int reason, int stat
     return True
 
 
-cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
-    """Starts the next branch; E_NONE when there is no candidate or the budget is spent."""
+cdef bint is_closing(const slot_t *server) noexcept nogil:
+    """Decided, cancelled, or refused by a 6xx: no branch starts, and what ends now ends because we wanted it."""
+    return (record_of(server).server.flags & (SERVER_DECIDED | SERVER_CANCELLED) != 0
+            or record_of(server).server.best_status >= 600)
+
+
+cdef int try_stand_in(core_t *core, uint32_t parent, hop_t *hop) noexcept nogil:
+    """Within a dialog: somebody who shares it (indialog)."""
     cdef slot_t *server = slot_at(core.store, parent)
-    cdef hop_t hop
+    cdef int found = next_stand_in(core, server, record_of(server).server.attempt_count)
     cdef uint32_t origin
-    cdef int found
-    memset(&hop, 0, sizeof(hop))
-    if server.budget_ms and core.now_ms >= server.budget_ms:
-        return E_NONE
-    if server.in_dialog:
-        found = next_stand_in(core, server, record_of(server).server.attempt_count)
-    else:
-        found = choose_next(core, server.identity.server.set_id, &server.identity.server.policy, server.call_key,
-                            server.identity.server.tried, record_of(server).server.attempt_count)
     if found < 0:
         return E_NONE
     origin = read_any_request(core, parent)
     if origin == NO_SLOT:
         return E_NONE
+    aim_at_stand_in(core, found, hop)
+    hop.timeout_ms = server.identity.server.policy.timeout_ms
+    return start_branch(core, parent, word_kind(server.commit), word_state(server.commit), &core.stored, NULL, origin,
+                        hop)
+
+
+cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
+    """Starts the next group; E_NONE when there is no candidate or the budget is spent."""
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef group_t group
+    cdef hop_t hop
+    cdef uint32_t origin
+    memset(&hop, 0, sizeof(hop))
+    if server.budget_ms and core.now_ms >= server.budget_ms:
+        return E_NONE
     if server.in_dialog:
-        aim_at_stand_in(core, found, &hop)
-        hop.timeout_ms = server.identity.server.policy.timeout_ms
-    else:
-        aim_at(core, found, server.identity.server.ruri, &core.stored, &server.identity.server.policy, &hop)
+        return try_stand_in(core, parent, &hop)
+    if choose_next(core, server.identity.server.set_id, &server.identity.server.policy, server.call_key,
+                   server.identity.server.tried, record_of(server).server.attempt_count,
+                   server.identity.server.breadth, &group) < 0:
+        return E_NONE
+    origin = read_any_request(core, parent)
+    if origin == NO_SLOT:
+        return E_NONE
     hop.from_destination = find_by_address(core.table, &server.identity.server.source.remote)
     hop.record_route = slot_at(core.store, origin).record_routed > 0
     hop.came_by = server.identity.server.source.listener_id
-    return start_branch(core, parent, word_kind(server.commit), word_state(server.commit), &core.stored, NULL, origin,
-                        &hop)
+    return OK if start_group(core, parent, &core.stored, NULL, origin, &group, 0, &hop) else E_NONE
 
 
 cdef void tell(core_t *core, uint32_t parent, int kind, uint32_t destination_id, int reason, int status) noexcept nogil:
@@ -234,14 +226,26 @@ cdef bint take_back(core_t *core, uint32_t parent) noexcept nogil:
         ref = next_child_of(core.store, ref)
     if ref == NO_SLOT or word_kind(slot_at(core.store, ref).commit) != KIND_CLIENT_INVITE:
         return False
-    forget_best(core, parent)
     branch = slot_at(core.store, ref)
     record = record_of(branch)[0]
     record.client.flags &= ~<uint8_t>CLIENT_ABANDONED
+    record.client.reason = 0
     record.client.c_ms = core.now_ms + core.table.clocks.c_ms
     commit(core.store, ref, KIND_CLIENT_INVITE, CLIENT_PROCEEDING, 0, &record)
     arm_slot(core, ref, KIND_CLIENT_INVITE, &record)
     return True
+
+
+cdef void judge(core_t *core, uint32_t parent, int reason, int status) noexcept nogil:
+    """Before a branch's failure is committed: does it end the search with this group?"""
+    cdef const slot_t *server = slot_at(core.store, parent)
+    if not is_closing(server) and not may_fail_over(core, server, reason, status, NULL):
+        set_server_flag(core, parent, SERVER_LAST_GROUP)
+
+
+cdef inline bint may_go_on(const slot_t *server) noexcept nogil:
+    """May another group follow, now that this one is final?"""
+    return not is_closing(server) and not record_of(server).server.flags & SERVER_LAST_GROUP
 
 
 cdef void branch_failed(core_t *core, uint32_t parent, uint32_t ref, int reason, int status,
@@ -250,30 +254,27 @@ cdef void branch_failed(core_t *core, uint32_t parent, uint32_t ref, int reason,
     cdef slot_t *server = slot_at(core.store, parent)
     cdef const slot_t *branch = slot_at(core.store, ref)
     cdef uint32_t failed_id = branch.identity.client.destination_id
-    cdef bint wanted
+    cdef bint more
     if record_of(server).server.flags & SERVER_DECIDED:
         return
-    wanted = may_fail_over(core, server, reason, status)
-    if server.in_dialog and m != NULL and first_of(m, H_RETRY_AFTER) != NO_HEADER:
-        wanted = False      # of this dialog's server, whose dialog is busy (14.2), not of its health
-    if not record_of(server).server.flags & SERVER_CANCELLED:
-        if reason == 0 and status == 482 and take_back(core, parent):
-            return
-        if reason or wanted:
-            note_failure(core, parent, branch, reason, status, m)
-        if wanted and try_next(core, parent) == OK:
-            count(core, N_FAILOVERS)
-            tell(core, parent, EVENT_FAILOVER, failed_id, reason, status)
-            return
-        if not reason and not wanted:
-            note_success(core, branch, status)
+    if not is_closing(server) and (reason or may_fail_over(core, server, reason, status, m)):
+        note_failure(core, parent, branch, reason, status, m)
+    elif m != NULL and not reason and not record_of(server).server.flags & SERVER_CANCELLED:
+        note_success(core, branch, status)
+    if record_of(server).server.best_status >= 600:
+        cancel_open(core, parent)
     if count_open(core, parent):
         return
-    if wanted and not record_of(server).server.flags & SERVER_CANCELLED:
+    more = may_go_on(server)
+    if more and try_next(core, parent) == OK:
+        count(core, N_FAILOVERS)
+        tell(core, parent, EVENT_FAILOVER, failed_id, reason, status)
+        return
+    if more:
         count(core, N_EXHAUSTED)
         if read_any_request(core, parent) != NO_SLOT:
             tell(core, parent, EVENT_EXHAUSTED, failed_id, reason, status)
-    decide(core, parent, wanted)
+    decide(core, parent, more)
 
 
 cdef void cancel_open(core_t *core, uint32_t parent) noexcept nogil:
@@ -412,20 +413,33 @@ cdef void note_answer(core_t *core, uint32_t parent, const slot_t *branch, const
         remember_answer(core, m, branch.identity.client.destination_id)
 
 
-cdef void tell_before(core_t *core, uint32_t parent, uint32_t ref, const record_t *record, int kind, int state,
-                      int event, const message_t *m) noexcept nogil:
-    """What the server transaction commits before the branch does: a passed 2xx, a kept failure."""
-    cdef bint heard = not record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON)
-    if event == GOT_1XX and heard and m.status > 100:
-        pass_provisional(core, parent, m)
-    elif event == GOT_2XX:
+cdef bint tell_before(core_t *core, uint32_t parent, uint32_t ref, const record_t *record, int kind, int state,
+                      int event, step_t step, const message_t *m) noexcept nogil:
+    """What the server transaction commits before the branch does: a passed 2xx, a kept failure, a last group.
+
+    False: the response says nothing about this search.
+    """
+    cdef slot_t *server = slot_at(core.store, parent)
+    if event == GOT_2XX:
         if kind == KIND_CLIENT_INVITE:
             note_answer(core, parent, slot_at(core.store, ref), m)
             pass_success(core, parent, m)
         else:
             pass_final(core, parent, m)
-    elif event == GOT_FINAL and heard and state != CANCELLING:
-        keep_best(core, parent, m)      # what a CANCEL of ours brought does not count
+    elif record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON):
+        return True
+    elif event == GOT_1XX:
+        if m.status > 100:
+            pass_provisional(core, parent, m)
+    elif event == GOT_FINAL and state != CANCELLING:
+        if m.status == 482 and not is_closing(server) and take_back(core, parent):
+            return False
+        keep_best(core, parent, m, 0 if may_fail_over(core, server, 0, m.status, m) else SERVER_LAST_GROUP)
+    elif event == GOT_FINAL:            # what a CANCEL of ours brought is no answer
+        judge(core, parent, record.client.reason, m.status)
+    elif event == SEND_FAILED or step.next == ABANDONED or state == CANCELLING:
+        judge(core, parent, record.client.reason, 408)
+    return True
 
 
 cdef void tell_after(core_t *core, uint32_t parent, uint32_t ref, const record_t *record, int state, int event,
@@ -478,18 +492,19 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
     cdef step_t step = client_step(kind, state, event)
     cdef record_t record = record_of(branch)[0]
     cdef int status = m.status if m != NULL else 0
+    cdef bint passed = step.actions & PASS_UP != 0
     cdef block_t spent
     if not step.valid:
         return
     spent.len = 0
-    if step.actions & PASS_UP and m != NULL:
-        tell_before(core, parent, ref, &record, kind, state, event, m)
     if event == EXPIRE and state != CANCELLING and step.actions & PASS_UP:
         record.client.reason = <uint8_t>expiry_reason(core, kind, state, &record)
         if record.client.reason == F_TIMEOUT:
             count(core, N_TIMEOUTS)
     elif event == SEND_FAILED:
         record.client.reason = F_TRANSPORT
+    if passed:
+        passed = tell_before(core, parent, ref, &record, kind, state, event, step, m)
     if step.actions & GIVE_UP_CLOCK:
         record.client.flags |= CLIENT_ABANDONED
     set_clocks(core, branch, slot_at(core.store, parent), state, event, step, status, &record)
@@ -502,7 +517,7 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
     drop_block(&core.pending, ref, &spent)
     arm_slot(core, ref, kind, &record)
     send_by(core, ref, step, state)
-    if step.actions & PASS_UP:
+    if passed:
         tell_after(core, parent, ref, &record, state, event, m)
     if step.actions & SEND_ACK:
         if state != CLIENT_COMPLETED:
@@ -511,6 +526,11 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
     if step.actions & END:
         end_branch(core, ref)
         end_server(core, parent)
+
+
+cdef void refuse_search(core_t *core, uint32_t parent, int status) noexcept nogil:
+    send_own(core, parent, status, NULL)
+    cancel_open(core, parent)
 
 
 cdef void fire_timer(core_t *core, uint32_t ref) noexcept nogil:
@@ -531,33 +551,15 @@ cdef void fire_timer(core_t *core, uint32_t ref) noexcept nogil:
         arm_slot(core, ref, kind, record)
 
 
-cdef bint last_failure_wanted(core_t *core, uint32_t parent) noexcept nogil:
-    """Would the failure of the newest branch have moved the search on?  Asked again when that was not carried out."""
-    cdef uint32_t ref = first_child_of(core.store, parent)
-    cdef const slot_t *newest = NULL
-    cdef const record_t *record
-    while ref != NO_SLOT:
-        if newest == NULL or slot_at(core.store, ref).attempt > newest.attempt:
-            newest = slot_at(core.store, ref)
-        ref = next_child_of(core.store, ref)
-    if newest == NULL:
-        return False
-    record = record_of(newest)
-    return may_fail_over(core, slot_at(core.store, parent), record.client.reason, record.client.last_status)
-
-
 cdef void resume_search(core_t *core, uint32_t parent) noexcept nogil:
     cdef slot_t *server = slot_at(core.store, parent)
-    cdef int flags = record_of(server).server.flags
-    cdef bint wanted
-    if flags & (SERVER_DECIDED | SERVER_CANCELLED):
+    cdef bint more = may_go_on(server)
+    if is_closing(server):
         cancel_open(core, parent)
-    if flags & SERVER_DECIDED:
+    if record_of(server).server.flags & SERVER_DECIDED:
         end_server(core, parent)
-    elif count_open(core, parent) == 0:
-        wanted = not flags & SERVER_CANCELLED and last_failure_wanted(core, parent)
-        if not wanted or try_next(core, parent) != OK:
-            decide(core, parent, wanted)
+    elif count_open(core, parent) == 0 and (not more or try_next(core, parent) != OK):
+        decide(core, parent, more)
 
 
 cdef void resume_branch(core_t *core, uint32_t ref) noexcept nogil:

@@ -64,6 +64,11 @@ cdef int rank_next(const table_t *table, uint32_t set_index, uint64_t key, const
 
 # May requests of its dialogs go to this destination?  Draining, limits and Retry-After are about new calls.
 cdef bint is_reachable(const table_t *table, uint32_t destination, cell_t *cells) noexcept nogil
+# What is tried together next: one destination, or with `parallel` up to `most` (at most MAX_ATTEMPTS) of
+# the highest tier that has candidates.  Indexes into `group`; returns how many, 0 = none.
+cdef int choose_group(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
+                      uint32_t tried_count, uint32_t most, cell_t *cells, positions_t *positions, uint64_t now_ms,
+                      uint32_t *group) noexcept nogil
 
 # May this destination be used for a new call now?
 cdef bint is_usable(const table_t *table, uint32_t destination, cell_t *cells, uint64_t now_ms) noexcept nogil

@@ -7,7 +7,8 @@ A set's destinations stand together, highest priority first.  choose() walks the
 tiers from the top; in each a picker (a table, [algorithm]) makes one pass over the
 members and returns the winner.  A candidate is usable and untried; one of
 weight 0 counts only when nothing with a weight is left in the whole set (except for srv,
-where RFC 2782 gives it a small chance).
+where RFC 2782 gives it a small chance).  `parallel` takes its candidates in groups:
+those of one tier, or with tiers = false all, and of these the ones of weight 0 last.
 
 Weighted rendezvous (Thaler and Ravishankar 1998; the logarithm: Schindelhauer and
 Schomaker 2005): each destination scores mix(key, seed) as a uniform u, the lowest
@@ -23,12 +24,13 @@ Called by the proxy core per attempt, by the prober, by chooser for tests.
 
 from libc.math cimport log
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 from fastsip._core.atomics cimport (
     cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, load_relaxed64, store_relaxed32,
 )
 from fastsip._core.hashing cimport mix
 from fastsip._core.types cimport (
-    A_RELATIVE_WEIGHT, A_SRV, A_WEIGHT, E_NONE, destination_t, set_t, table_t,
+    A_PARALLEL, A_RELATIVE_WEIGHT, A_SRV, A_WEIGHT, E_NONE, MAX_ATTEMPTS, destination_t, set_t, table_t,
 )
 
 cdef enum:
@@ -57,6 +59,7 @@ cdef struct search_t:
     uint64_t now_ms
     int weights             # weight_class
     int rule                # usable_rule
+    const destination_t *beside  # only what stands in one group with it; NULL = all
 
 # One pass over the destinations first..end-1: index of the winner, or E_NONE.
 ctypedef int (*picker_t)(search_t *s, uint32_t first, uint32_t end) noexcept nogil
@@ -132,10 +135,16 @@ cdef int count_usable(const table_t *table, uint32_t set_index, cell_t *cells, u
 
 # ---------------------------------------------------------------- candidates
 
+cdef inline bint is_one_group(const set_t *of_set, const destination_t *a, const destination_t *b) noexcept nogil:
+    return (a.priority == b.priority or not of_set.tiers) and (a.weight == 0) == (b.weight == 0)
+
+
 cdef inline bint is_candidate(const search_t *s, uint32_t index) noexcept nogil:
     cdef const destination_t *d = &s.table.destinations[index]
     cdef uint32_t i
     if s.weights != ANY_WEIGHT and (d.weight == 0) != (s.weights == WEIGHTLESS):
+        return False
+    if s.beside != NULL and not is_one_group(s.of_set, d, s.beside):
         return False
     for i in range(s.tried_count):
         if s.tried[i] == d.id:
@@ -164,7 +173,7 @@ cdef inline uint64_t random_below(positions_t *positions, uint64_t bound) noexce
 # ---------------------------------------------------------------- pickers
 
 cdef int pick_first(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
-    """priority (and parallel's first branch): the order of the table."""
+    """priority and parallel: the order of the table."""
     cdef uint32_t i
     for i in range(first, end):
         if is_candidate(s, i):
@@ -317,7 +326,7 @@ cdef picker_t[16] PICKERS = [
     pick_smooth,            # weight
     pick_next,              # call-load: ties rotate, and without counts all are ties
     pick_smooth,            # relative-weight
-    pick_first,             # parallel: its first branch
+    pick_first,             # parallel, one by one
     pick_next,              # latency: as long as none was measured
     pick_ordered,           # ordered-round-robin
     pick_srv,               # srv
@@ -377,31 +386,76 @@ cdef inline bint claim_trial(const search_t *s, int winner) noexcept nogil:
 
 cdef int choose(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
                 uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
-    cdef search_t s
-    cdef int winner, tries
+    cdef uint32_t winner
+    return <int>winner if choose_group(table, set_index, key, tried, tried_count, 1, cells, positions, now_ms,
+                                       &winner) else E_NONE
+
+
+cdef int choose_by_state(search_t *s) noexcept nogil:
+    cdef int winner, _
+    s.rule = BY_STATE
+    for _ in range(CLAIM_TRIES):
+        winner = pick_by_weight(s)
+        if winner < 0 or claim_trial(s, winner):
+            return winner
+    s.rule = NO_TRIALS
+    return pick_by_weight(s)
+
+
+cdef int choose_one(search_t *s, uint32_t set_index) noexcept nogil:
+    cdef int winner = E_NONE
+    if s.rule != BY_LIMITS:
+        winner = choose_by_state(s)
+        # Health is ignored only when nothing in the set is usable, tried or not; what is down joins no group that is.
+        if (winner < 0 and s.beside == NULL and s.of_set.when_all_down
+                and count_usable(s.table, set_index, s.cells, s.now_ms) == 0):
+            s.rule = BY_LIMITS
+    if s.rule == BY_LIMITS:
+        winner = pick_by_weight(s)
+    if winner >= 0:
+        fetch_add32(&s.cells[s.table.destinations[winner].cell].chosen, 1)
+    return winner
+
+
+cdef void begin_search(search_t *s, const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
+                       uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
     s.table, s.of_set, s.cells, s.positions = table, &table.sets[set_index], cells, positions
     s.tried, s.tried_count, s.key, s.now_ms = tried, tried_count, key, now_ms
     s.rule = BY_STATE
-    for tries in range(CLAIM_TRIES + 1):
-        if tries == CLAIM_TRIES:
-            s.rule = NO_TRIALS
-        winner = pick_by_weight(&s)
-        if winner < 0 or claim_trial(&s, winner):
+    s.beside = NULL
+
+
+cdef int choose_group(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
+                      uint32_t tried_count, uint32_t most, cell_t *cells, positions_t *positions, uint64_t now_ms,
+                      uint32_t *group) noexcept nogil:
+    cdef search_t s
+    cdef uint32_t used[MAX_ATTEMPTS]
+    cdef int winner, n = 0
+    begin_search(&s, table, set_index, key, tried, tried_count, cells, positions, now_ms)
+    if s.of_set.algorithm != A_PARALLEL:
+        most = min(most, 1)
+    else:
+        most = min(most, MAX_ATTEMPTS - tried_count)
+        if most > 1 and tried_count:
+            memcpy(used, tried, tried_count * sizeof(uint32_t))
+    while n < <int>most:
+        winner = choose_one(&s, set_index)
+        if winner < 0:
             break
-    # Health is ignored only when nothing in the set is usable, tried or not.
-    if winner < 0 and s.of_set.when_all_down and count_usable(table, set_index, cells, now_ms) == 0:
-        s.rule = BY_LIMITS
-        winner = pick_by_weight(&s)
-    if winner >= 0:
-        fetch_add32(&cells[table.destinations[winner].cell].chosen, 1)
-    return winner
+        group[n] = winner
+        n += 1
+        if n < <int>most:
+            s.beside = &table.destinations[winner]
+            used[s.tried_count] = s.beside.id
+            s.tried = used
+            s.tried_count += 1
+    return n
 
 
 cdef int rank_next(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
                    uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
     cdef search_t s
-    s.table, s.of_set, s.cells, s.positions = table, &table.sets[set_index], cells, positions
-    s.tried, s.tried_count, s.key, s.now_ms = tried, tried_count, key, now_ms
+    begin_search(&s, table, set_index, key, tried, tried_count, cells, positions, now_ms)
     s.rule = NO_TRIALS
     return pick_by_weight(&s)
 

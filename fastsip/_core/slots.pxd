@@ -37,6 +37,7 @@ cdef enum server_flag:
     SERVER_DECIDED = 2      # the final answer is chosen; no new branch
     SERVER_PROGRESSED = 4   # a 101-199 went upstream
     SERVER_MARKED = 8       # this call has marked a destination down
+    SERVER_LAST_GROUP = 16  # a branch failed in a way that `on` does not name: no other group follows
 
 cdef enum client_flag:
     CLIENT_ABANDONED = 1    # timed out: a late 2xx still wins, nothing else does
@@ -83,7 +84,8 @@ cdef struct server_identity_t:
     uint32_t set_id
     uint32_t tried[16]      # destination ids by attempt; MAX_ATTEMPTS
     uint8_t ruri            # ruri_mode of the rule, or 255 = the set's
-    uint8_t reserve0[3]
+    uint8_t breadth         # what concurrent branches may share: Max-Breadth, 1..60 (RFC 5393)
+    uint8_t reserve0[2]
     uint32_t stand_in_id    # in a dialog: the destination that is tried next; 0 = whoever ranks next
     uint8_t reserve[8]
 

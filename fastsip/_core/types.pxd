@@ -36,12 +36,14 @@ cdef enum result_code:
     E_NONE = -22            # nothing found, nothing usable
     E_BAD = -23             # any other unreadable value
     E_DUPLICATE = -24       # a header that may stand once stands twice
+    E_MAX_BREADTH = -25     # not a number
 
 cdef enum:
     MAX_MESSAGE = 65535     # bytes
     MAX_HEADERS = 128
     MAX_VIAS = 64
     MAX_ATTEMPTS = 16       # branches of one response context
+    MAX_BREADTH = 60        # of a request that says nothing, and the most that we believe (RFC 5393 5.3.3)
     MAX_LISTENERS = 16
     MAX_SHARDS = 64
     PARTITIONS = 64

@@ -11,10 +11,9 @@ cdef void pass_success(core_t *core, uint32_t ref, const message_t *m) noexcept 
 # The final response to another method.
 cdef void pass_final(core_t *core, uint32_t ref, const message_t *m) noexcept nogil
 
-# Keeps a final response of a branch if it is better than the one kept (16.7 item 6).
-cdef void keep_best(core_t *core, uint32_t ref, const message_t *m) noexcept nogil
-# The kept one does not count after all.
-cdef void forget_best(core_t *core, uint32_t ref) noexcept nogil
+# Keeps a final response of a branch if it is better than the one kept (16.7 item 6), or its challenges if both
+# are challenges (item 7), and sets a server_flag (0 = none) by the same commit.
+cdef void keep_best(core_t *core, uint32_t ref, const message_t *m, int flag) noexcept nogil
 # Sends the kept response as the final one.
 cdef void send_best(core_t *core, uint32_t ref) noexcept nogil
 # Sends a final response of our own, made from the request that `core.stored` holds.

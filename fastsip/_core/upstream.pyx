@@ -6,13 +6,14 @@ where RFC 3261 17.2 says so, keeps the best response until a choice is made
 in search.  Implements 17.2, 16.7 items 3, 6, 8-10, RFC 6026 and RFC 4320.
 """
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastsip._core.branches cimport write_block
-from fastsip._core.core cimport (N_LATE_ANSWERS, N_RETRANSMISSIONS_SENT, N_RETRANSMITTED_REQUESTS, N_SHED,
-                                 N_TRANSACTIONS_ENDED, arm_slot, count, queue_message, send_edited, take_scratch)
-from fastsip._core.edits cimport clear_edits, edit_delete, edit_replace
+from fastsip._core.core cimport (N_LATE_ANSWERS, N_NO_ROOM, N_RETRANSMISSIONS_SENT, N_RETRANSMITTED_REQUESTS,
+                                 N_SHED, N_TRANSACTIONS_ENDED, arm_slot, count, queue_message, send_edited,
+                                 take_scratch)
+from fastsip._core.edits cimport clear_edits, edit_delete, edit_insert, edit_replace
 from fastsip._core.replies cimport answer, reply_room, reply_t, write_reply
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_RESPONSE, SERVER_DECIDED,
                                   SERVER_PROGRESSED, SLOT_BITS, begin_block, block_at, block_t, commit, drop_block,
@@ -22,8 +23,10 @@ from fastsip._core.timers cimport disarm_timer
 from fastsip._core.transactions cimport (END, GOT_ACK, PASS_UP, REPEATED, RESEND_LAST, SEND_1XX, SEND_2XX, SEND_FINAL,
                                          SERVER_ACCEPTED, SERVER_COMPLETED, SERVER_ENDED, SERVER_EXPIRE,
                                          SERVER_RETRANSMIT, server_step, step_t)
-from fastsip._core.parser cimport first_of
-from fastsip._core.types cimport H_VIA, addr_t, message_t, text_t
+from fastsip._core.parser cimport first_of, parse_message
+from fastsip._core.types cimport (E_FULL, E_NONE, E_ROOM, H_PROXY_AUTHENTICATE, H_VIA, H_WWW_AUTHENTICATE, MAX_HEADERS,
+                                  NO_HEADER, OK, addr_t, message_t, text_t)
+from fastsip._core.write cimport put
 
 
 cdef enum:
@@ -165,11 +168,18 @@ cdef void pass_final(core_t *core, uint32_t ref, const message_t *m) noexcept no
 # ---------------------------------------------------------------- the choice
 
 cdef int rank_of(int status) noexcept nogil:
-    """16.7 item 6: a 6xx first, then the lowest class; in a class what helps the caller to try again."""
+    """16.7 item 6: a 6xx first, then the lowest class; in a class what helps the caller to try again.
+
+    A 482 says only that two ways led to one server, whose own answer comes by the other.
+    """
     cdef int preferred = (status == 401 or status == 407 or status == 415 or status == 420 or status == 484)
     if status >= 600:
         return 0
-    return status // 100 * 1000 + (0 if preferred else 500 + status % 100)
+    return status // 100 * 1000 + (0 if preferred else 999 if status == 482 else 500 + status % 100)
+
+
+cdef inline bint is_challenge(int status) noexcept nogil:
+    return status == 401 or status == 407
 
 
 cdef void edit_status_500(core_t *core, const message_t *m) noexcept nogil:
@@ -177,31 +187,72 @@ cdef void edit_status_500(core_t *core, const message_t *m) noexcept nogil:
     edit_replace(&core.edits, 0, m.headers_off, b"SIP/2.0 500 Server Internal Error\r\n", 35)
 
 
-cdef void keep_best(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
+cdef int write_best(core_t *core, uint32_t ref, const message_t *m, block_t *best) noexcept nogil:
     """A 503 is kept as 500: upstream it would say that we ourselves are unavailable (16.7 item 6)."""
-    cdef slot_t *slot = slot_at(core.store, ref)
-    cdef record_t record = record_of(slot)[0]
-    cdef block_t old = record.server.best
-    if record.server.flags & SERVER_DECIDED:
-        return
-    if record.server.best_status and rank_of(record.server.best_status) <= rank_of(m.status):
-        return
     edit_response(core, m)
     if m.status == 503:
         edit_status_500(core, m)
-    if write_block(core, ref, m, NULL, &record.server.best) < 0:
-        return
-    record.server.best_status = m.status
-    commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
-    drop_block(&core.pending, ref, &old)
+    return write_block(core, ref, m, NULL, best)
 
 
-cdef void forget_best(core_t *core, uint32_t ref) noexcept nogil:
+cdef int put_headers(char *out, const message_t *m, int id, int *headers) noexcept nogil:
+    """All headers of this id, as they stand; their number is added to `headers`."""
+    cdef int i = first_of(m, id)
+    cdef int n = 0
+    while i != NO_HEADER:
+        n += put(out + n, m.buf + m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
+        headers[0] += 1
+        i = m.headers[i].next
+    return n
+
+
+cdef int write_merged(core_t *core, uint32_t ref, const message_t *m, block_t *best) noexcept nogil:
+    """16.7 item 7: the kept challenge with those of `m` behind its headers.
+
+    OK; E_NONE without challenges; E_ROOM when that would be longer than a message or have more headers than one
+    may have, E_FULL: what is kept remains as it is then.
+    """
+    cdef message_t *kept = &core.stored
+    cdef uint32_t scratch = core.scratch_used
+    cdef char *text = take_scratch(core, m.headers_end)
+    cdef int headers = 0
+    cdef int code = E_NONE
+    cdef int n
+    if text == NULL or parse_message(block_at(core.store, ref, best.unit), best.len, kept) < 0:
+        return E_ROOM
+    n = put_headers(text, m, H_WWW_AUTHENTICATE, &headers)
+    n += put_headers(text + n, m, H_PROXY_AUTHENTICATE, &headers)
+    if kept.header_count + headers > MAX_HEADERS:
+        code = E_ROOM
+    elif headers:
+        clear_edits(&core.edits)
+        edit_insert(&core.edits, kept.headers_end, text, n)
+        code = write_block(core, ref, kept, NULL, best)
+    core.scratch_used = scratch
+    return code
+
+
+cdef void keep_best(core_t *core, uint32_t ref, const message_t *m, int flag) noexcept nogil:
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef block_t old = record.server.best
-    record.server.best.len = 0
-    record.server.best_status = 0
+    cdef int best = record.server.best_status
+    cdef int code = E_NONE
+    if record.server.flags & SERVER_DECIDED:
+        return
+    record.server.flags |= <uint8_t>flag
+    if is_challenge(best) and is_challenge(m.status):
+        code = write_merged(core, ref, m, &record.server.best)
+    elif best == 0 or rank_of(m.status) < rank_of(best):
+        code = write_best(core, ref, m, &record.server.best)
+        if code == OK:
+            record.server.best_status = m.status
+    if code == E_ROOM or code == E_FULL:
+        count(core, N_NO_ROOM)
+    if code < 0:
+        old.len = 0
+        if record.server.flags == record_of(slot).server.flags:
+            return
     commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
     drop_block(&core.pending, ref, &old)
 

@@ -71,18 +71,33 @@ cdef void empty_outbox(net_t *net) noexcept nogil:
         net.out_count = 0
 
 
-cdef void flush(core_t *core) noexcept nogil:
-    """Failures may queue more (a failover), so this goes on until the outbox stays empty; bounded by the attempts."""
-    cdef failure_t failures[FAILURES]
-    cdef int n, i
-    while core.net.out_count:
-        send_outbox(core.net)
-        n = settle_outbox(core, failures)
-        empty_outbox(core.net)
-        for i in range(n):
-            message_failed(core, failures[i].ref, failures[i].generation, failures[i].owes, failures[i].too_big)
+cdef int send_all(core_t *core, failure_t *failures) noexcept nogil:
+    """Sends what is queued and gives back what only that still needed; how many could not be sent."""
+    cdef int n
+    send_outbox(core.net)
+    n = settle_outbox(core, failures)
+    empty_outbox(core.net)
     give_pending(core.store, &core.pending)
     core.scratch_used = 0
+    return n
+
+
+cdef void flush(core_t *core) noexcept nogil:
+    """Failures may queue more (a failover), so this goes on until the outbox stays empty; bounded by the attempts.
+
+    Many searches may fail over to groups at once, so room is made between them; what cannot be sent on that
+    occasion fails when its Timer A or E repeats it.
+    """
+    cdef failure_t failures[FAILURES]
+    cdef failure_t others[FAILURES]
+    cdef int i
+    cdef int n = send_all(core, failures)
+    while n:
+        for i in range(n):
+            message_failed(core, failures[i].ref, failures[i].generation, failures[i].owes, failures[i].too_big)
+            if needs_flush(core):
+                send_all(core, others)
+        n = send_all(core, failures)
 
 
 cdef void fire_timers(core_t *core) noexcept nogil:

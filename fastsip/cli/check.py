@@ -61,7 +61,9 @@ def _listener_text(one: ListenerOutlook) -> str:
 
 def _set_text(group: SetOutlook) -> str:
     number = "" if group.setid is None else f" (setid {group.setid})"
-    return f"{group.name}{number}: {group.algorithm}" + (", answered by fastsip itself" if group.answering else "")
+    broad = f", up to {group.at_once} at once" if group.at_once > 1 else ""
+    by_us = ", answered by fastsip itself" if group.answering else ""
+    return f"{group.name}{number}: {group.algorithm}{broad}{by_us}"
 
 
 def _attrs_text(to: DestinationOutlook) -> str:

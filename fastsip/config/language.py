@@ -47,7 +47,7 @@ LATER: dict[str, tuple[str | int, ...] | None] = {
     "router.stop_mode": None,
     "listen.*.uri": ("tcp", "tls", "ws", "wss"),
     "listen.*.udp_limit": None,
-    "set.*.algorithm": ("call-load", "latency", "parallel", 10, 12, 13, "10", "12", "13"),
+    "set.*.algorithm": ("call-load", "latency", 10, 13, "10", "13"),
     "set.*.destinations.*.max_load": None,
     "failure.*.python": None,
     "failure.*.then": ("python",),
@@ -69,6 +69,7 @@ ALGORITHMS: dict[str, int] = {
     "priority": 8,
     "weight": 9,
     "relative-weight": 11,
+    "parallel": 12,
     "ordered-round-robin": 14,
     "srv": 15,
 }

@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 import stat
+from collections import Counter
 
 import msgspec
 
@@ -45,11 +46,12 @@ class DestinationOutlook(msgspec.Struct, frozen=True):
 
 
 class SetOutlook(msgspec.Struct, frozen=True):
-    """A set in words."""
+    """A set in words.  `at_once` is how many destinations a call may be offered to at the same time."""
 
     name: str
     setid: int | None
     algorithm: str
+    at_once: int
     answering: bool
     destinations: tuple[DestinationOutlook, ...]
 
@@ -136,6 +138,7 @@ def _set(group: DestinationSet) -> SetOutlook:
         group.name,
         group.setid,
         group.algorithm,
+        _at_once(group),
         group.answering,
         tuple(
             DestinationOutlook(
@@ -144,6 +147,14 @@ def _set(group: DestinationSet) -> SetOutlook:
             for one in group.destinations
         ),
     )
+
+
+def _at_once(group: DestinationSet) -> int:
+    """The largest group of a parallel set: one tier, those of weight 0 apart."""
+    if group.algorithm != "parallel":
+        return 1
+    groups = Counter((one.priority if group.tiers else 0, one.weight == 0) for one in group.destinations)
+    return min(max(groups.values(), default=1), group.limit)
 
 
 def _probe_text(probe: Probe | None) -> str:

@@ -336,8 +336,10 @@ class Callee(Agent):
         branch = request.branch
         if not self.is_open(branch):
             return
-        contact = [("Contact", f"<sip:bob@{self.address[0]}:{self.address[1]}>")]
-        response = make_response(request, status, to_tag=self.tag, headers=contact)
+        headers = [("Contact", f"<sip:bob@{self.address[0]}:{self.address[1]}>")]
+        if status in (401, 407):
+            headers.append(("WWW-Authenticate" if status == 401 else "Proxy-Authenticate", self.tag))
+        response = make_response(request, status, to_tag=self.tag, headers=headers)
         self.last[branch] = response
         if status >= 200:
             self.final_at[branch] = self.world.now

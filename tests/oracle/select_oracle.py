@@ -110,15 +110,23 @@ class Set:
             left = [d for d in left if d.priority == left[0].priority]
         return left
 
-    def possible(self, key, tried=(), now_ms=0):
-        """All that the kernel may answer: one, or several where it draws lots; empty for none."""
+    def left_over(self, tried, now_ms):
+        """The contenders now: by state, or by limits alone when the whole set is down and may be tried."""
         left = self.contenders(tried, lambda d: is_usable(d, now_ms, self.retry_ms))
         alive = [d for d in self.order if within_limits(d, now_ms) and d.health != DOWN]
         if not left and self.try_down and not alive:
             left = self.contenders(tried, lambda d: within_limits(d, now_ms))
-        if not left:
-            return []
-        return self.winners(left, key, first=not tried)
+        return left
+
+    def possible(self, key, tried=(), now_ms=0):
+        """All that the kernel may answer: one, or several where it draws lots; empty for none."""
+        left = self.left_over(tried, now_ms)
+        return self.winners(left, key, first=not tried) if left else []
+
+    def group(self, tried=(), now_ms=0, most=16):
+        """What parallel asks at once: the first contender's tier, those of weight 0 only among themselves."""
+        left = self.left_over(tried, now_ms)
+        return [d for d in left if (d.weight == 0) == (left[0].weight == 0)][:most]
 
     def winners(self, left, key, first):
         if self.algorithm in HASHED and key:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.protocol.script import Stage
+from tests.protocol.script import PARALLEL, Stage
 
 
 @pytest.fixture
@@ -17,6 +17,12 @@ def make_stage(scratch) -> Callable[..., Stage]:
         return made[-1]
 
     return make
+
+
+@pytest.fixture
+def make_fork(make_stage) -> Callable[..., Stage]:
+    """The same, with a set that is tried in parallel."""
+    return lambda **parts: make_stage(**{"algorithm": PARALLEL, **parts})
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ goes over the wire is missed: `nothing_sent` and `finish` fail on what is left.
 Every injected message and every advance is followed by the store's checker.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fastsip._core.cells import Cells
@@ -35,13 +35,14 @@ from fastsip.sip_text import (
 EDGE: Address = ("10.0.0.254", 5060)
 INSIDE: Address = ("10.0.1.254", 5070)  # the second listener, where there is one
 ALICE: Address = ("10.0.0.1", 5060)
-BOB: list[Address] = [(f"10.0.1.{n}", 5060) for n in range(1, 9)]
+BOB: list[Address] = [(f"10.0.1.{n}", 5060) for n in range(1, 19)]
 NUMBER = "sip:80123@example.net"
 
 T1, T2, T4 = 500, 4_000, 5_000
 WHOLE = 64 * T1  # timers B, D, F, H, J, L, M
 TICK = 8  # a timer never fires early, and at most so late (ms)
 PRIORITY = 8  # algorithm: first usable in order of the file
+PARALLEL = 12
 ALL_CLOCKS = 400_000  # longer than any clock of the default table
 
 
@@ -62,7 +63,7 @@ def make_table(
     *, policy=None, destinations=3, clocks=(T1, T2, T4, 181_000), probe=None, priorities=(), limit=0,
     algorithm=PRIORITY, cells=None, backup=0, when_all_down=0, record_route=True, ruri=0, retry_ms=30_000,
     trusted=(), listeners=1, in_dialog=None, token_keys=(b"tokens of a test",), conditions=(), hash_key=bytes(16),
-    addresses=(EDGE, INSIDE), rule=None,
+    addresses=(EDGE, INSIDE), rule=None, tiers=True, backup_algorithm=PRIORITY, backup_limit=0,
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
@@ -75,12 +76,12 @@ def make_table(
         table.add_own(host, port)
     for network in trusted:
         table.add_trusted(network)
-    cells = cells or Cells(16)
-    counts = [destinations] + ([backup] if backup else [])
+    cells = cells or Cells(32)
+    sets = [(destinations, algorithm, limit)] + ([(backup, backup_algorithm, backup_limit)] if backup else [])
     number = 0
-    for set_index, count in enumerate(counts):
+    for set_index, (count, how, most) in enumerate(sets):
         table.add_set(
-            set_index + 1, algorithm, limit=limit, when_all_down=when_all_down, ruri=ruri, retry_ms=retry_ms,
+            set_index + 1, how, limit=most, when_all_down=when_all_down, ruri=ruri, retry_ms=retry_ms, tiers=tiers,
             in_dialog=int(in_dialog is not None), dialog_policy=0 if in_dialog is None else 2, hash_key=hash_key,
         )  # fmt: skip
         for _ in range(count):
@@ -102,7 +103,7 @@ def make_table(
 
 
 class Stage:
-    """A rig with one caller (ALICE) and up to eight callees (BOB[n])."""
+    """A rig with one caller (ALICE) and up to eighteen callees (BOB[n])."""
 
     def __init__(self, run_dir, *, max_transactions=64, now_ms=START_MS, **table):
         self.table, self.cells = make_table(**table)
@@ -238,6 +239,24 @@ class Stage:
         self.reply(invite, status)
         self.expect_response(status)
         return invite
+
+    # ------------------------------------------------------------ several callees at once
+
+    def expect_fork(self, numbers: Iterable[int], method: str = "INVITE") -> list[Sent]:
+        """The request at each of these callees (BOB[number]), and nothing else on the wire."""
+        arrived = [self.expect_request(BOB[number], method) for number in numbers]
+        self.nothing_sent()
+        return arrived
+
+    def refuse(self, invite: Sent, status: int, **parts) -> None:
+        """A final response and its ACK."""
+        self.reply(invite, status, **parts)
+        self.expect_request(invite.to, "ACK")
+
+    def ring_back(self, invite: Sent, status: int = 180) -> Sent:
+        """A provisional response, as it reaches the caller."""
+        self.reply(invite, status)
+        return self.expect_response(status)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.protocol.script import ALICE, BOB, WHOLE, Request, Stage
+from tests.protocol.script import ALICE, BOB, PARALLEL, WHOLE, Request, Stage
 
 STATUSES = (100, 180, 183, 200, 302, 401, 404, 408, 482, 486, 487, 500, 503, 603)
 DELAYS = (0, 9, 500, 1_000, 2_020, 5_000, 33_000)
@@ -31,6 +31,15 @@ POLICIES = st.fixed_dictionaries(
         "exhausted": st.just((480, "Nobody")),
     },
 )
+TABLES = st.sampled_from(
+    [
+        {},
+        {"algorithm": PARALLEL},
+        {"algorithm": PARALLEL, "priorities": (1, 1, 0)},
+        {"algorithm": PARALLEL, "destinations": 2, "backup": 1, "ruri": 1},
+        {"destinations": 1, "backup": 2, "backup_algorithm": PARALLEL},
+    ]
+)
 ACTIONS = st.one_of(
     st.tuples(st.sampled_from(["invite", "message", "restart"])),
     st.tuples(st.sampled_from(["again", "cancel", "ack", "repeat"]), st.integers(0, 5)),
@@ -43,8 +52,8 @@ ACTIONS = st.one_of(
 class Walk:
     """A stage, what its agents have seen, and what may be done next."""
 
-    def __init__(self, run_dir: Path, policy: dict):
-        self.parts = {"policy": policy}
+    def __init__(self, run_dir: Path, policy: dict, table: dict):
+        self.parts = {"policy": policy, **table}
         self.run_dir = run_dir
         self.stage = Stage(run_dir, **self.parts)
         self.calls: list[Request] = []
@@ -122,6 +131,19 @@ class Walk:
             if m.to == ALICE and m.call_id == message.call_id and m.cseq_method == message.method
         ]
 
+    def check_branches(self) -> None:
+        """Nobody is asked twice, and nobody new once the caller has its answer."""
+        for call in self.calls:
+            method, branches, closed = call.message.method, {}, False
+            for m in self.seen:
+                if m.call_id != call.message.call_id:
+                    continue
+                closed |= m.to == ALICE and m.status >= 200 and m.cseq_method == method
+                if m.method == method and m.branch not in branches:
+                    assert not closed
+                    branches[m.branch] = m.to
+            assert len(set(branches.values())) == len(branches), branches
+
     def check_answers(self) -> None:
         for call in self.calls:
             statuses = self.upstream(call)
@@ -139,17 +161,18 @@ class Walk:
         self.collect()
         assert self.stage.rig.live() == []
         self.check_answers()
+        self.check_branches()
         for call in self.calls:
             if call.message.method == "INVITE":
                 assert any(status >= 200 for status in self.upstream(call)), self.upstream(call)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(policy=POLICIES, actions=st.lists(ACTIONS, max_size=25))
-def test_any_order(policy, actions):
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(policy=POLICIES, table=TABLES, actions=st.lists(ACTIONS, max_size=25))
+def test_any_order(policy, table, actions):
     memory = Path("/dev/shm")
     with TemporaryDirectory(prefix="fastsip-test-", dir=memory if memory.is_dir() else None) as home:
-        walk = Walk(Path(home), policy)
+        walk = Walk(Path(home), policy, table)
         walk.do("invite")
         for name, *arguments in actions:
             walk.do(name, *arguments)

@@ -73,3 +73,11 @@ class Home:
             self.write(text)
         self.lives.append(life(self.config))
         return self.lives[-1]
+
+
+async def killed_and_back(life: Life, home: Home) -> Life:
+    """SIGKILL, and another router on the same directories; the new one, ready."""
+    assert await asyncio.to_thread(life.end, signal.SIGKILL) == -signal.SIGKILL
+    again = home.start()
+    await asyncio.to_thread(again.ready)
+    return again

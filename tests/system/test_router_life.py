@@ -13,7 +13,7 @@ from ua import UserAgent
 from tests.conftest import ROOT
 
 from .edge import NUMBER, edge_config, expect_call, settle
-from .lives import Home, Life
+from .lives import Home, Life, killed_and_back
 
 STOP_S = 5
 SECOND_SET = """
@@ -210,14 +210,6 @@ async def test_a_wrong_file_is_refused_whole(home, edge, free_port, wrong):
 
 
 # ---------------------------------------------------------------- kill -9
-
-
-async def killed_and_back(life: Life, home: Home) -> Life:
-    """SIGKILL, and another router on the same directories; the new one, ready."""
-    assert await asyncio.to_thread(life.end, signal.SIGKILL) == -signal.SIGKILL
-    again = home.start()
-    await asyncio.to_thread(again.ready)
-    return again
 
 
 @pytest.mark.parametrize("shards", [(1, 1), (1, 2), (2, 1)], ids=lambda pair: f"{pair[0]}-then-{pair[1]}")

@@ -191,6 +191,8 @@ def test_a_destination_overrides_the_probe_of_its_set():
         ("4", "round-robin", 4),
         ('"8"', "priority", 8),
         ('"relative-weight"', "relative-weight", 11),
+        ('"parallel"', "parallel", 12),
+        ("12", "parallel", 12),
     ],
 )
 def test_algorithms_by_name_and_number(given, name, number):

@@ -23,7 +23,7 @@ LAYERS = (
     "blocks", "slots", "timers", "transactions",
     "ring", "listen", "net_sys", "net", "core", "events",
     "via", "tokens", "loops", "recall", "replies", "refusals", "branches", "routing", "indialog", "upstream",
-    "probes", "health", "search", "responses", "icmp", "proxy", "workspace", "recovery", "shard",
+    "probes", "health", "candidates", "search", "responses", "icmp", "proxy", "workspace", "recovery", "shard",
     "parser_doors", "store_doors", "bench_doors", "audit", "wire", "play", "rig",
 )  # fmt: skip
 # For tests and benchmarks: nothing that ships with the router imports them.

@@ -17,7 +17,7 @@ from fastsip._core.tables import Table
 from tests.oracle import select_oracle as oracle
 
 CALL_ID, ROUND_ROBIN, AUTH_USER, RANDOM, PRIORITY = 0, 4, 5, 6, 8
-WEIGHT, RELATIVE, ORDERED, SRV = 9, 11, 14, 15
+WEIGHT, RELATIVE, PARALLEL, ORDERED, SRV = 9, 11, 12, 14, 15
 SECRET = bytes(range(16))
 KEYS = [siphash(SECRET, b"call-%d" % i) for i in range(20000)]
 
@@ -46,6 +46,9 @@ class Bench:
 
     def choose(self, key=1, tried=(), now_ms=0):
         return self.chooser.choose(0, key, tried, now_ms)
+
+    def group(self, tried=(), now_ms=0, most=16):
+        return self.chooser.choose_group(0, 1, tried, now_ms, most)
 
     def mark(self, id, outcome, code=0, now_ms=0):
         return self.chooser.mark(self.members[id][0], outcome, code, now_ms)
@@ -118,6 +121,28 @@ def test_kernel_equals_oracle(algorithm, members, tiers, try_down, searches):
             tried.append(found)
 
 
+@settings(max_examples=200)
+@given(st.lists(st.tuples(MEMBER, STATE), min_size=1, max_size=20), st.booleans(), st.booleans(),
+       st.lists(st.tuples(st.integers(1, 16), st.integers(0, 40000)), min_size=1, max_size=6))
+def test_groups_equal_the_oracles(members, tiers, try_down, steps):
+    """One search: each group without those before it, until nothing is left or sixteen were tried."""
+    bench = Bench(PARALLEL, [{**member, "fall": 2} for member, _ in members], tiers=tiers, try_down=try_down)
+    pictures = {number: oracle.Destination(number, seed=bench.members[number][5], **member)
+                for number, (member, _) in enumerate(members, 1)}
+    for number, (_, state) in enumerate(members, 1):
+        apply_state(bench, pictures[number], number, state)
+    slow = oracle.Set(PARALLEL, list(pictures.values()), tiers=tiers, try_down=try_down)
+    tried = []
+    for most, now_ms in steps:
+        expected = slow.group(tried, now_ms, min(most, 16 - len(tried)))
+        found = bench.group(tried, now_ms, most)
+        assert found == [d.id for d in expected]
+        for one in expected:
+            if one.health == oracle.DOWN and oracle.is_usable(one, now_ms, 30000):
+                one.trial_ms = now_ms
+        tried += found
+
+
 def test_a_turn_that_stands_behind_a_tier_starts_at_its_first():
     """The one with a weight had its turn; a failover looks at those without, highest tier first."""
     bench = Bench(ROUND_ROBIN, [*plain(2, weight=0, priority=1), {"weight": 1}, *plain(3, weight=0)])
@@ -128,6 +153,64 @@ def test_a_turn_that_stands_behind_a_tier_starts_at_its_first():
 def test_order_of_the_table_is_the_oracles():
     bench = Bench(PRIORITY, [{"priority": p} for p in (0, 5, -1, 5, 0)])
     assert [member[1] for member in bench.table.members(0)] == [2, 4, 1, 5, 3]
+
+
+# ---------------------------------------------------------------- parallel
+
+def test_a_group_is_a_tier():
+    bench = Bench(PARALLEL, [{"priority": 1}, {}, {"priority": 1}, {}])
+    assert bench.group() == [1, 3]
+    assert bench.group(tried=[1]) == [3]
+    assert bench.group(tried=[1, 3]) == [2, 4]
+    assert bench.group(tried=[1, 2, 3, 4]) == []
+    assert Bench(PARALLEL, [{"priority": 1}, {}, {"priority": 1}], tiers=False).group() == [1, 3, 2]
+
+
+def test_a_group_of_other_algorithms_is_one():
+    for algorithm in set(range(16)) - {PARALLEL}:
+        assert len(Bench(algorithm, plain(3)).group()) == 1
+
+
+def test_a_group_has_no_more_than_allowed():
+    bench = Bench(PARALLEL, plain(18))
+    assert bench.group() == list(range(1, 17))
+    assert bench.group(most=2) == [1, 2]
+    assert bench.group(tried=range(1, 15)) == [15, 16]
+    assert bench.group(tried=range(1, 17)) == []
+    with pytest.raises(ValueError):
+        bench.group(most=17)
+
+
+def test_weight_0_makes_a_group_of_its_own():
+    """Only when nothing else is left, in no tier."""
+    bench = Bench(PARALLEL, [{"priority": 1, "weight": 0}, {"priority": 1}, {}, {"weight": 0}])
+    assert bench.group() == [2]
+    assert bench.group(tried=[2]) == [3]
+    assert bench.group(tried=[2, 3]) == [1]
+
+
+def test_a_group_counts_each_as_chosen():
+    bench = Bench(PARALLEL, plain(3))
+    bench.group()
+    assert [bench.cell(id).chosen for id in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_a_group_has_each_due_trial_once():
+    bench = Bench(PARALLEL, plain(3), retry_ms=1000)
+    bench.mark(1, "down", now_ms=0)
+    bench.mark(2, "down", now_ms=500)
+    assert bench.group(now_ms=1000) == [1, 3]
+    assert bench.group(now_ms=1500) == [2, 3]
+    assert bench.group(now_ms=1600) == [3]
+
+
+def test_a_group_of_a_set_that_is_all_down():
+    """when_all_down = "try"; a due trial alone is a group that is not down."""
+    bench = Bench(PARALLEL, [{}, *plain(2, probed=True)], try_down=True, retry_ms=1000)
+    for id in (1, 2, 3):
+        bench.mark(id, "down", now_ms=0)
+    assert bench.group(now_ms=500) == [1, 2, 3]
+    assert bench.group(now_ms=1000) == [1]
 
 
 # ---------------------------------------------------------------- rendezvous
