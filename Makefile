@@ -1,7 +1,7 @@
 # make run     set up what is missing, build, run config.example.toml
 # make test    the same set-up, then all tests      ARGS="-k config -x" goes to pytest
 # make crash   the crash tests at every store, and deaths during the recovery
-# make fuzz    damaged datagrams against sanitized kernels    SECONDS=60
+# make fuzz    damaged datagrams against sanitized kernels    SECONDS=60 WHAT=all (parser, shard)
 # make build lint clean
 # make bench   CPU per call, kernels, parsing: minutes on a quiet machine   ARGS="--rounds 1" goes to bench.load
 # make bench-all   every other measurement, about half an hour; both say where their JSON went
@@ -22,6 +22,7 @@ needs = $$($(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproje
 	print(*(x.replace(" ", "") for x in r))' $(1))
 
 SECONDS ?= 60
+WHAT ?= all
 
 .PHONY: run test crash fuzz build lint bench bench-all clean sipp
 .DELETE_ON_ERROR:
@@ -48,7 +49,7 @@ fuzz: $(VENV)/.ready-test
 	@git ls-files -z setup.py pyproject.toml README.md LICENSE fastsip tests | xargs -0 cp -u --parents -t $(FUZZ)
 	@cd $(FUZZ) && FASTSIP_BUILD=asan $(CURDIR)/$(BIN)/python -W ignore setup.py --quiet build_ext --inplace --parallel 2
 	@cd $(FUZZ) && LD_PRELOAD="$(SANITIZERS)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
-		$(CURDIR)/$(BIN)/python -m tests.fuzz.shard --seconds $(SECONDS)
+		PYTHONMALLOC=malloc $(CURDIR)/$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS) --what $(WHAT)
 
 lint: $(VENV)/.ready-lint
 	@$(BIN)/ruff check .

@@ -13,8 +13,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset, strlen
 
 from fastsip._core.core cimport arm_slot, find_destination, find_listener, queue_message, take_scratch
-from fastsip._core.edits cimport (clear_edits, edit_delete, edit_insert, edit_replace, take_room,
-                                  write_edits)
+from fastsip._core.edits cimport (clear_edits, edit_delete, edit_insert, edit_replace, take_room, write_edits)
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.headers cimport edit_headers
 from fastsip._core.parser cimport first_of, parse_message, parse_name_addr, parse_routing, parse_second_via
@@ -31,7 +30,7 @@ from fastsip._core.types cimport (E_BAD, E_FULL, E_NONE, E_ROOM, H_CALL_ID, H_FR
                                   H_ROUTE, H_TO, H_VIA, MAX_HEADERS, MAX_MESSAGE, M_INVITE, NO_HEADER, OK,
                                   destination_t, header_t, listener_t, name_addr_t, set_t, table_t, uri_t, via_t)
 from fastsip._core.uri cimport host_port_place, parse_uri, uri_address
-from fastsip._core.via cimport RECEIVED_ROOM, STATELESS, branch_value, read_loop, write_received, write_via
+from fastsip._core.via cimport STATELESS, branch_value, read_loop, stamp_t, stamp_via, write_via
 from fastsip._core.write cimport put, put_number
 
 cdef enum:
@@ -75,14 +74,14 @@ cdef void edit_max_forwards(core_t *core, const message_t *m, char *top, int *n)
 
 
 cdef void edit_received(core_t *core, const message_t *m, const addr_t *source) noexcept nogil:
-    cdef char *text = take_room(&core.edits, RECEIVED_ROOM)
-    cdef uint32_t off = 0
-    cdef int len
-    if text == NULL:
-        return
-    len = write_received(m, source, text, &off)
-    if len:
-        edit_insert(&core.edits, off, text, len)
+    cdef stamp_t stamps[2]
+    cdef char *text
+    cdef int i
+    for i in range(stamp_via(m, source, stamps)):
+        text = take_room(&core.edits, stamps[i].len)
+        if text == NULL:
+            return
+        edit_replace(&core.edits, stamps[i].off, stamps[i].cut, text, put(text, stamps[i].text, stamps[i].len))
 
 
 cdef void fill_token(core_t *core, const message_t *m, const hop_t *hop, token_t *token) noexcept nogil:

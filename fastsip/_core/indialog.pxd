@@ -14,8 +14,8 @@ cdef bint is_known(core_t *core, const addr_t *addr) noexcept nogil
 cdef bint may_follow_route(core_t *core, const message_t *m, const route_t *route, const addr_t *source) noexcept nogil
 
 # Aims a hop without state: the route set, or who answered, or who stands in; below zero: nowhere.
-cdef int aim_in_dialog(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
-                       hop_t *hop) noexcept nogil
+cdef int aim_in_dialog(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+                       const addr_t *source, hop_t *hop) noexcept nogil
 
 # The hop leads to a destination of a shared set: its id, what is hashed for the ranking, and the
 # policy that requests of dialogs fail over by.  0: it does not, nothing is changed.

@@ -16,13 +16,12 @@ from fastsip._core.core cimport (N_FORGED_TOKENS, N_STAND_INS, count, find_by_ad
                                  first_by_address, same_place)
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.recall cimport recall_answer
-from fastsip._core.routing cimport aim_by_route, read_route
+from fastsip._core.routing cimport aim_by_route
 from fastsip._core.rules cimport is_trusted
 from fastsip._core.select cimport is_reachable, rank_next
 from fastsip._core.slots cimport slot_t
 from fastsip._core.types cimport (E_NONE, M_ACK, M_PRACK, OK, addr_t, destination_t, message_t, policy_copy_t, set_t,
-                                  table_t, uri_t)
-from fastsip._core.uri cimport parse_uri
+                                  table_t)
 
 cdef enum:
     FEWEST_CANDIDATES = 2       # in a dialog, whatever `limit` says of new calls
@@ -155,17 +154,13 @@ cdef void follow_answer(core_t *core, const message_t *m, const route_t *route, 
         aim_at_stand_in(core, wanted, hop)
 
 
-cdef int aim_in_dialog(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
-                       hop_t *hop) noexcept nogil:
+cdef int aim_in_dialog(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+                       const addr_t *source, hop_t *hop) noexcept nogil:
     """An ACK that did not come by our Route acknowledges an answer of our own (wire section 2)."""
-    cdef uri_t ruri
-    cdef route_t route
     cdef int code
-    if (m.max_forwards == 0 or parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) < 0
-            or read_route(core, m, &ruri, &route, hop) < 0 or not may_follow_route(core, m, &route, source)
-            or (m.method == M_ACK and not route.ours)):
+    if not may_follow_route(core, m, route, source) or (m.method == M_ACK and not route.ours):
         return E_NONE
-    code = aim_by_route(core, m, &route, listener, hop)
+    code = aim_by_route(core, m, route, listener, hop)
     if code == OK:
-        follow_answer(core, m, &route, hop)
+        follow_answer(core, m, route, hop)
     return code

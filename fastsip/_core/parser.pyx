@@ -215,7 +215,8 @@ cdef int index_headers(message_t *m, uint32_t at) noexcept nogil:
         if not index_header(m, at, colon, end) and error == OK:
             error = E_HEADER
         at = end
-    return error
+    # No empty line (7): nobody knows what was lost, and what goes on must have one.
+    return E_HEADER if error == OK else error
 
 
 # One header in [at, end), its name before `colon`.  False when it is none.
@@ -257,7 +258,8 @@ cdef inline span_t value_span(const message_t *m, uint32_t index) noexcept nogil
     return span(m.headers[index].value_off, m.headers[index].value_off + m.headers[index].value_len)
 
 
-# The body by Content-Length (18.3): what is beyond it is no part of the message.
+# The body by Content-Length; what lies behind it is no part of the message and
+# goes no further (18.3).
 cdef inline int find_body(message_t *m) noexcept nogil:
     cdef uint32_t rest = m.len - m.body_off
     cdef uint32_t index = first_of(m, H_CONTENT_LENGTH)
@@ -272,6 +274,7 @@ cdef inline int find_body(message_t *m) noexcept nogil:
         index = m.headers[index].next
     if wanted >= 0:
         m.body_len = <uint16_t> wanted
+        m.len = m.body_off + m.body_len
     return OK
 
 

@@ -29,7 +29,8 @@ cdef dict via_fields(const via_t *via):
         "off": via.off, "len": via.len, "params_off": via.params_off, "last": bool(via.last),
         "host": pair(via.host), "host_kind": via.host_kind, "port": via.port, "transport": via.transport,
         "branch": pair(via.branch), "magic": bool(via.magic), "received": pair(via.received),
-        "rport": via.rport, "rport_off": via.rport_off, "hint": pair(via.hint),
+        "rport": via.rport, "rport_off": via.rport_off, "rport_end": via.rport_end,
+        "received_off": via.received_off, "received_end": via.received_end, "hint": pair(via.hint),
     }
 
 

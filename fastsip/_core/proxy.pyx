@@ -1,7 +1,8 @@
 """The way in: sanity, matching, routing (design section 6, RFC 3261 16.3 to 16.6).
 
 Order for every request: sanity → CANCEL, ACK and retransmissions → in-dialog by
-route → the rules, in order, first match wins.  Responses go to their branch by
+route → the rules, in order, first match wins; inside a dialog only those that
+ask for a To tag.  Responses go to their branch by
 our hint, else by the index, else statelessly where wire section 2 allows it.
 Never answers an ACK.  Called by shard with datagrams of calls that it owns.
 """
@@ -17,12 +18,12 @@ from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_LOOPS,
                                  find_by_address, find_destination, send_edited)
 from fastsip._core.indialog cimport aim_in_dialog, is_known, join_shared, may_follow_route
 from fastsip._core.loops cimport is_loop, loop_value
-from fastsip._core.parser cimport first_of, parse_message, parse_routing
+from fastsip._core.parser cimport count_vias, first_of, parse_message, parse_routing
 from fastsip._core.refusals cimport count_malformed, refuse, refuse_malformed, refuse_overload, refuse_unavailable
 from fastsip._core.recall cimport recall_challenge
 from fastsip._core.replies cimport answer, reply_flow
 from fastsip._core.responses cimport process_response
-from fastsip._core.routing cimport (aim_by_route, cut_routes, leads_home, read_forward, read_route, route_t,
+from fastsip._core.routing cimport (aim_by_route, cut_routes, leads_home, read_forward, read_route, read_ruri, route_t,
                                     selection_key)
 from fastsip._core.rules cimport is_own, match_rules
 from fastsip._core.search cimport branch_input, cancel_search, refuse_search, start_branch, start_group
@@ -32,11 +33,11 @@ from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT
                                   word_kind, write_identity)
 from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
 from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM,
-                                  E_ROUTE, E_SCHEME, H_AUTHORIZATION, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK,
-                                  M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK,
-                                  RURI_OF_SET, addr_t, message_t, policy_copy_t, policy_t, rule_t, set_t, uri_t)
+                                  E_ROUTE, E_SCHEME, E_TOO_MANY_VIAS, H_AUTHORIZATION, H_PROXY_AUTHORIZATION,
+                                  H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE,
+                                  NO_HEADER, OK, RURI_OF_SET, addr_t, message_t, policy_copy_t, policy_t, rule_t, set_t,
+                                  uri_t)
 from fastsip._core.upstream cimport server_input, shed_lingering
-from fastsip._core.uri cimport parse_uri
 from fastsip._core.via cimport server_key
 
 ctypedef void (*action_t)(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
@@ -142,24 +143,46 @@ cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const
     return OK
 
 
-cdef int aim_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
-                    hop_t *hop) noexcept nogil:
-    """Where its INVITE would go now: the same place, for algorithms that hash."""
+cdef int match_as_invite(core_t *core, const message_t *m, const uri_t *ruri, uint32_t listener,
+                         const addr_t *source) noexcept nogil:
+    """The rule of a request; of an ACK or CANCEL, that of its INVITE."""
+    cdef int method = m.method
+    cdef int found
+    if method == M_ACK or method == M_CANCEL:
+        core.incoming.method = M_INVITE
+    found = match_rules(core.table, m, ruri, source, listener)
+    core.incoming.method = method
+    return found
+
+
+cdef bint goes_by_rules(core_t *core, const message_t *m, const uri_t *ruri, const route_t *route, uint32_t listener,
+                        const addr_t *source) noexcept nogil:
+    """All outside of a dialog but a Route from somebody known; inside, what a rule asks for and our Route did not lead.
+
+    An ACK without a tag has no dialog, and outside of one no way.
+    """
+    if route.onward and is_known(core, source):
+        return False
+    if m.to_tag.len:
+        return not route.ours and match_as_invite(core, m, ruri, listener, source) >= 0
+    return m.method != M_ACK
+
+
+cdef int aim_as_invite(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+                       hop_t *hop) noexcept nogil:
+    """Where the INVITE of this ACK or CANCEL would go now: the same place, for algorithms that hash."""
     cdef uri_t ruri
     cdef route_t route
     cdef policy_copy_t policy
     cdef uint64_t call_key
     cdef group_t group
     cdef int found
-    if m.to_tag.len:
-        return aim_in_dialog(core, m, listener, source, hop)
-    if (m.max_forwards == 0 or parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) < 0
-            or read_route(core, m, &ruri, &route, hop) < 0 or leave_route(core, m, &route, hop) < 0):
+    if m.max_forwards == 0 or read_ruri(m, &ruri) < 0 or read_route(core, m, &ruri, &route, hop) < 0:
         return E_NONE
-    core.incoming.method = M_INVITE
-    found = match_rules(core.table, m, &ruri, source, listener)
-    core.incoming.method = M_CANCEL
-    if found < 0 or core.table.rules[found].action == ACT_REPLY:
+    if not goes_by_rules(core, m, &ruri, &route, listener, source):
+        return aim_in_dialog(core, m, &route, listener, source, hop)
+    found = match_as_invite(core, m, &ruri, listener, source)
+    if leave_route(core, m, &route, hop) < 0 or found < 0 or core.table.rules[found].action == ACT_REPLY:
         return E_NONE
     if core.table.rules[found].action == ACT_FORWARD:
         if (not may_forward(core, &core.table.rules[found], source)
@@ -175,7 +198,7 @@ cdef void forward_cancel(core_t *core, const message_t *m, uint32_t listener, co
     if comes_round(core, m, listener, source, &hop):
         refuse(core, m, listener, source, 482)
         return
-    if aim_cancel(core, m, listener, source, &hop) < 0:
+    if aim_as_invite(core, m, listener, source, &hop) < 0:
         refuse(core, m, listener, source, 481)
         return
     edit_forwarded(core, m, source, &hop)
@@ -190,7 +213,7 @@ cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const
         return
     if comes_round(core, m, listener, source, &hop):
         return
-    if aim_in_dialog(core, m, listener, source, &hop) < 0:
+    if aim_as_invite(core, m, listener, source, &hop) < 0:
         count(core, N_STRAY_ACKS)
         return
     edit_forwarded(core, m, source, &hop)
@@ -209,7 +232,9 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     cdef uri_t ruri
     cdef route_t route
     cdef hop_t hop
-    cdef int code = parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri)
+    cdef int code = read_ruri(m, &ruri)
+    if code == OK and count_vias(m) < 0:
+        code = E_TOO_MANY_VIAS
     if code < 0:
         refuse_malformed(core, m, code, listener, source)
         return
@@ -234,7 +259,7 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
         code = read_route(core, m, &ruri, &route, &hop)
     if code < 0:
         refuse_malformed(core, m, code, listener, source)
-    elif m.to_tag.len or (route.onward and is_known(core, source)):
+    elif not goes_by_rules(core, m, &ruri, &route, listener, source):
         follow_route(core, m, key, &route, listener, source, &hop)
     elif leave_route(core, m, &route, &hop) < 0:
         refuse_malformed(core, m, E_ROUTE, listener, source)
@@ -311,7 +336,7 @@ cdef void follow_rules(core_t *core, const message_t *m, uint64_t key, const uri
     rule = &core.table.rules[found]
     if rule.headers.count:
         hop.headers = &rule.headers
-    hop.record_route = rule.record_route and makes_dialogs(m.method)
+    hop.record_route = rule.record_route and makes_dialogs(m.method) and not m.to_tag.len
     hop.came_by = core.table.listeners[listener].id
     hop.from_destination = find_by_address(core.table, source)
     ACTIONS[rule.action](core, m, key, rule, ruri, listener, source, hop)

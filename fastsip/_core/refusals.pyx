@@ -5,7 +5,7 @@ tag included, and the ACK of it is dropped.  An ACK is never answered.
 """
 
 from libc.stdint cimport uint32_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from fastsip._core.core cimport (N_BAD, N_BAD_EXTENSIONS, N_MALFORMED, N_TOO_LARGE, N_TOO_MANY_HOPS, N_UNAVAILABLE,
                                  N_UNSUPPORTED, count, take_scratch)
@@ -59,6 +59,10 @@ for _code, (_status, _reason) in MEANINGS.items():
 
 cdef const char *ABOUT_US = (b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, SUBSCRIBE, NOTIFY, "
                              b"REFER, MESSAGE, PUBLISH, REGISTER\r\nAccept: application/sdp\r\nSupported:\r\n")
+cdef uint32_t ABOUT_US_LEN = len(ABOUT_US)
+
+cdef enum:
+    UNSUPPORTED_ROOM = 16   # of a line, beside its value
 
 
 cdef bint is_answerable(const message_t *m) noexcept nogil:
@@ -69,33 +73,42 @@ cdef bint is_answerable(const message_t *m) noexcept nogil:
 
 
 cdef void answer_source(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status,
-                        const text_t *reason, const char *headers) noexcept nogil:
+                        const text_t *reason, const text_t *headers) noexcept nogil:
     answer(core, m, core.table.listeners[listener].id, source, status, reason, headers)
 
 
 cdef void refuse(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status) noexcept nogil:
-    cdef const char *headers = NULL
+    cdef text_t headers
+    headers.at = NULL
+    headers.len = 0
     if counter_of[status]:
         count(core, counter_of[status])
     if status == 200:
-        headers = ABOUT_US
+        headers.at = ABOUT_US
+        headers.len = ABOUT_US_LEN
     elif status == 420:
         headers = unsupported(core, m)
-    answer_source(core, m, listener, source, status, NULL, headers)
+    answer_source(core, m, listener, source, status, NULL, &headers)
 
 
-cdef const char *unsupported(core_t *core, const message_t *m) noexcept nogil:
-    """16.3 item 5: the option tags that Proxy-Require asks for, in Unsupported."""
+cdef text_t unsupported(core_t *core, const message_t *m) noexcept nogil:
+    """16.3 item 5: what Proxy-Require asks for, header by header, in Unsupported."""
+    cdef text_t lines
+    cdef uint32_t len = 0
+    cdef char *at
     cdef int i = first_of(m, H_PROXY_REQUIRE)
-    cdef uint32_t len = m.headers[i].value_len
-    cdef char *text = take_scratch(core, len + 32)
-    cdef int n
-    if text == NULL:
-        return NULL
-    n = put(text, b"Unsupported: ", 13)
-    n += put(text + n, m.buf + m.headers[i].value_off, len)
-    put(text + n, b"\r\n\0", 3)
-    return text
+    lines.len = 0
+    while i != NO_HEADER:
+        len += m.headers[i].value_len + UNSUPPORTED_ROOM
+        i = m.headers[i].next
+    lines.at = at = take_scratch(core, len)
+    i = first_of(m, H_PROXY_REQUIRE)
+    while at != NULL and i != NO_HEADER:
+        lines.len += put(at + lines.len, b"Unsupported: ", 13)
+        lines.len += put(at + lines.len, m.buf + m.headers[i].value_off, m.headers[i].value_len)
+        lines.len += put(at + lines.len, b"\r\n", 2)
+        i = m.headers[i].next
+    return lines
 
 
 cdef void count_malformed(core_t *core, int code) noexcept nogil:
@@ -115,24 +128,32 @@ cdef void refuse_malformed(core_t *core, const message_t *m, int code, uint32_t 
     answer_source(core, m, listener, source, status_of[-code], &reason_of[-code], NULL)
 
 
-cdef const char *retry_after(core_t *core) noexcept nogil:
+cdef text_t retry_after(core_t *core) noexcept nogil:
     """2 to 8 seconds at random, so that the refused do not come back together."""
-    cdef char *text = take_scratch(core, 32)
+    cdef text_t line
+    cdef char *text = take_scratch(core, 16)
+    line.at = text
+    line.len = 0
     if text == NULL:
-        return NULL
+        return line
     core.positions.random = mix(core.positions.random, core.now_ms)
-    memcpy(text, b"Retry-After: 2\r\n\0", 17)
+    line.len = put(text, b"Retry-After: 2\r\n", 16)
     text[13] = <char>(50 + core.positions.random % 7)
-    return text
+    return line
 
 
 cdef void refuse_overload(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
-    answer_source(core, m, listener, source, 503, NULL, retry_after(core))
+    cdef text_t headers = retry_after(core)
+    answer_source(core, m, listener, source, 503, NULL, &headers)
 
 
 cdef void refuse_unavailable(core_t *core, const message_t *m, const policy_t *policy, uint32_t listener,
                              const addr_t *source) noexcept nogil:
     cdef int status = policy.copy.unavailable if policy.copy.unavailable else 500
+    cdef text_t headers
+    headers.at = NULL
+    headers.len = 0
     count(core, N_UNAVAILABLE)
-    answer_source(core, m, listener, source, status, &policy.unavailable_reason,
-                  retry_after(core) if status == 503 else NULL)
+    if status == 503:
+        headers = retry_after(core)
+    answer_source(core, m, listener, source, status, &policy.unavailable_reason, &headers)

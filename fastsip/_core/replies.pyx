@@ -15,7 +15,7 @@ from fastsip._core.slots cimport NO_SLOT
 from fastsip._core.parser cimport first_of
 from fastsip._core.types cimport (H_CALL_ID, H_CSEQ, H_FROM, H_TIMESTAMP, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t,
                                   flow_t, header_t, message_t, text_t)
-from fastsip._core.via cimport RECEIVED_ROOM, local_tag, reply_address, server_key, write_received
+from fastsip._core.via cimport STAMPS_ROOM, local_tag, reply_address, server_key, stamp_t, stamp_via
 from fastsip._core.write cimport put
 
 PHRASES = {
@@ -53,7 +53,7 @@ cdef const char *usual_phrase(int status, uint32_t *len) noexcept nogil:
 
 
 cdef uint32_t reply_room(const message_t *m, const reply_t *reply) noexcept nogil:
-    return m.headers_end + reply.reason.len + reply.headers.len + FIXED_ROOM + RECEIVED_ROOM
+    return m.headers_end + reply.reason.len + reply.headers.len + FIXED_ROOM + STAMPS_ROOM
 
 
 cdef int write_status_line(char *out, const reply_t *reply) noexcept nogil:
@@ -72,23 +72,21 @@ cdef int write_status_line(char *out, const reply_t *reply) noexcept nogil:
 
 
 cdef int write_vias(const message_t *m, int first_via, const addr_t *source, char *out) noexcept nogil:
-    cdef char received[80]
-    cdef uint32_t off = 0
-    cdef int len = 0
+    cdef stamp_t stamps[2]
+    cdef int stamp_count = stamp_via(m, source, stamps) if source != NULL else 0
     cdef int n = 0
     cdef int i = first_via
-    cdef const header_t *header
-    if source != NULL:
-        len = write_received(m, source, received, &off)
+    cdef int k
+    cdef uint32_t at
     while i != NO_HEADER:
-        header = &m.headers[i]
-        if len and header.name_off <= off < header.end_off:
-            n += put(out + n, m.buf + header.name_off, off - header.name_off)
-            n += put(out + n, received, len)
-            n += put(out + n, m.buf + off, header.end_off - off)
-        else:
-            n += put(out + n, m.buf + header.name_off, header.end_off - header.name_off)
-        i = header.next
+        at = m.headers[i].name_off
+        for k in range(stamp_count):        # all of the topmost value
+            n += put(out + n, m.buf + at, stamps[k].off - at)
+            n += put(out + n, stamps[k].text, stamps[k].len)
+            at = stamps[k].off + stamps[k].cut
+        n += put(out + n, m.buf + at, m.headers[i].end_off - at)
+        stamp_count = 0
+        i = m.headers[i].next
     return n
 
 
@@ -128,7 +126,7 @@ cdef void reply_flow(const message_t *m, const addr_t *source, uint32_t listener
 
 
 cdef void answer(core_t *core, const message_t *m, uint32_t listener_id, const addr_t *source, int status,
-                 const text_t *reason, const char *headers) noexcept nogil:
+                 const text_t *reason, const text_t *headers) noexcept nogil:
     """`source` is where the request came from; `headers` whole lines or NULL."""
     cdef reply_t reply
     cdef flow_t flow
@@ -141,8 +139,7 @@ cdef void answer(core_t *core, const message_t *m, uint32_t listener_id, const a
     if reason != NULL:
         reply.reason = reason[0]
     if headers != NULL:
-        reply.headers.at = headers
-        reply.headers.len = <uint32_t>strlen(headers)
+        reply.headers = headers[0]
     if status != 100:
         reply.tag_key = server_key(core, m, False)
     if status >= 400:

@@ -10,17 +10,17 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.core cimport N_STRAY_RESPONSES, arm_slot, core_t, count, send_edited
-from fastsip._core.parser cimport parse_second_via
+from fastsip._core.parser cimport first_of, parse_second_via
 from fastsip._core.probes cimport take_probe_response
 from fastsip._core.search cimport branch_input
 from fastsip._core.slots cimport (CLIENT_CANCEL_ANSWERED, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, NO_SLOT, commit,
                                   index_find, partition_of, record_of, record_t, slot_at, slot_t, word_generation,
                                   word_kind, word_state, SLOT_BITS, SLOT_MASK)
 from fastsip._core.transactions cimport CANCELLING, GOT_1XX, GOT_2XX, GOT_FINAL
-from fastsip._core.types cimport (HOST_IPV4, HOST_IPV6, M_CANCEL, M_INVITE, MAX_ATTEMPTS, OK, T_UDP, addr_t, flow_t,
-                                  message_t, span_t, via_t)
+from fastsip._core.types cimport (E_BAD, HOST_IPV4, HOST_IPV6, H_VIA, M_CANCEL, M_INVITE, MAX_ATTEMPTS, NO_HEADER, OK,
+                                  T_UDP, addr_t, flow_t, message_t, span_t, via_t)
 from fastsip._core.upstream cimport edit_response
-from fastsip._core.uri cimport parse_address
+from fastsip._core.uri cimport is_unicast, parse_address
 from fastsip._core.via cimport PROBE, branch_value, read_branch, read_hint
 
 
@@ -38,6 +38,10 @@ cdef uint32_t find_branch(core_t *core, const message_t *m, uint64_t value) noex
     return index_find(core.store, partition, value, kind)
 
 
+cdef inline bint has_second_via(const message_t *m) noexcept nogil:
+    return not m.via.last or m.headers[first_of(m, H_VIA)].next != NO_HEADER
+
+
 cdef void process_response(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     cdef uint64_t value
     cdef uint32_t ref
@@ -51,6 +55,8 @@ cdef void process_response(core_t *core, const message_t *m, uint32_t listener, 
         process_stray(core, m, value, listener)
     elif m.cseq_method == M_CANCEL:
         process_cancel_response(core, ref, m)
+    elif not has_second_via(m):
+        count(core, N_STRAY_RESPONSES)      # nobody's behind us: not to be forwarded (16.7 item 3)
     elif m.status < 200:
         branch_input(core, ref, GOT_1XX, m)
     elif m.status < 300:
@@ -81,15 +87,16 @@ cdef bint is_our_branch(core_t *core, const message_t *m, const via_t *second, u
 
 
 cdef int aim_at_via(core_t *core, const message_t *m, const via_t *via, flow_t *flow, uint32_t listener) noexcept nogil:
-    """18.2.2 and RFC 3581: where the Via below ours wants its response."""
+    """18.2.2 and RFC 3581: where the Via below ours wants its response; never at many at once (RFC 4475 3.3.10)."""
     cdef span_t host = via.received if via.received.len else via.host
     cdef uint32_t port = via.rport if via.rport else (via.port if via.port else 5060)
     memset(flow, 0, sizeof(flow_t))
     flow.listener_id = core.table.listeners[listener].id
+    if (parse_address(m.buf + host.off, host.len, HOST_IPV4, port, &flow.remote) < 0
+            and parse_address(m.buf + host.off, host.len, HOST_IPV6, port, &flow.remote) < 0):
+        return E_BAD
     flow.remote.transport = T_UDP
-    if parse_address(m.buf + host.off, host.len, HOST_IPV4, port, &flow.remote) == OK:
-        return OK
-    return parse_address(m.buf + host.off, host.len, HOST_IPV6, port, &flow.remote)
+    return OK if is_unicast(&flow.remote) else E_BAD
 
 
 cdef void process_stray(core_t *core, const message_t *m, uint64_t value, uint32_t listener) noexcept nogil:

@@ -136,9 +136,7 @@ cdef class Rig:
             raise IndexError(f"no listener {listener}")
         if len(datagram) > MAX_MESSAGE:
             raise ValueError(f"{len(datagram)} bytes are no datagram")
-        # The parser's wide loads read behind the message, as they do in a receive slot.
-        cdef bytes padded = datagram + bytes(64)
-        receive_message(core, <const char *>padded, <uint32_t>len(datagram), listener, &addr)
+        receive_message(core, <const char *>datagram, <uint32_t>len(datagram), listener, &addr)
         flush(core)
 
     def advance(self, uint64_t ms) -> None:

@@ -16,8 +16,11 @@ cdef struct route_t:
     int listener            # index of the one that our last value names, or E_NONE
     token_t token           # when verified
 
-# Reads Request-URI and Route (16.4, 16.5, 16.6 item 6); our own leading values become
-# cuts of the hop, and it gets the Request-URI that strict routers make necessary.  OK, E_SCHEME, E_URI or E_ROUTE.
+# Reads the Request-URI; OK, E_SCHEME, or E_URI, also for headers in it (19.1.1).
+cdef int read_ruri(const message_t *m, uri_t *ruri) noexcept nogil
+
+# Reads Route (16.4, 16.5, 16.6 item 6); our own leading values become cuts of the hop, and
+# it gets the Request-URI that strict routers make necessary.  OK, E_SCHEME, E_URI or E_ROUTE.
 cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil
 
 # All Route headers become cuts: the rules decide instead.

@@ -34,7 +34,17 @@ cdef struct place_t:
     uint32_t off
 
 
+cdef int read_ruri(const message_t *m, uri_t *ruri) noexcept nogil:
+    cdef int code = parse_uri(m.buf, m.ruri.off, m.ruri.len, ruri)
+    return E_URI if code == OK and ruri.headers.len else code
+
+
 cdef int add_cut(hop_t *hop, uint32_t off, uint32_t len) noexcept nogil:
+    """Routes that stand side by side are one cut."""
+    cdef span_t *before = &hop.cuts[hop.cut_count - 1] if hop.cut_count else NULL
+    if before != NULL and <uint32_t>before.off + before.len == off:
+        before.len += <unsigned short>len
+        return OK
     if hop.cut_count >= MAX_CUTS:
         return E_ROUTE
     hop.cuts[hop.cut_count].off = <unsigned short>off

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.types cimport addr_t, message_t, table_t, uri_t
 
-# Index of the first rule whose conditions all hold, or E_NONE.
+# Index of the first rule whose conditions all hold, or E_NONE; with a To tag, of those that ask for one.
 cdef int match_rules(const table_t *table, const message_t *m, const uri_t *ruri,
                      const addr_t *source, uint32_t listener) noexcept nogil
 

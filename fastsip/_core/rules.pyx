@@ -21,8 +21,8 @@ from fastsip._core.parser cimport find_header, parse_message, parse_routing
 from fastsip._core.patterns cimport match_pattern
 from fastsip._core.tables cimport Table
 from fastsip._core.types cimport (
-    E_NONE, HOST_IPV4, HOST_IPV6, H_OTHER, M_OTHER, NO_HEADER, OK, addr_t, condition_t, header_t, message_t, network_t,
-    rule_t, set_t, table_t, text_t, uri_t,
+    C_TO_TAG, E_NONE, HOST_IPV4, HOST_IPV6, H_OTHER, M_OTHER, NO_HEADER, OK, addr_t, condition_t, header_t, message_t,
+    network_t, rule_t, set_t, table_t, text_t, uri_t,
 )
 from fastsip._core.uri cimport parse_address, parse_uri, same_text, write_address
 
@@ -291,6 +291,15 @@ cdef inline bint holds(const rule_t *rule, request_t *request) noexcept nogil:
     return True
 
 
+# Requests inside a dialog have their way already: only a rule that says to_tag means them.
+cdef inline bint asks_for_tag(const rule_t *rule) noexcept nogil:
+    cdef uint32_t i
+    for i in range(rule.condition_count):
+        if rule.conditions[i].kind == C_TO_TAG:
+            return True
+    return False
+
+
 cdef int match_rules(const table_t *table, const message_t *m, const uri_t *ruri,
                      const addr_t *source, uint32_t listener) noexcept nogil:
     cdef request_t request
@@ -298,7 +307,7 @@ cdef int match_rules(const table_t *table, const message_t *m, const uri_t *ruri
     request.table, request.m, request.ruri, request.source = table, m, ruri, source
     request.listener, request.host_len = listener, -1
     for i in range(table.rule_count):
-        if holds(&table.rules[i], &request):
+        if (not m.to_tag.len or asks_for_tag(&table.rules[i])) and holds(&table.rules[i], &request):
             return i
     return E_NONE
 

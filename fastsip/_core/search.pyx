@@ -142,7 +142,7 @@ cdef bint is_closing(const slot_t *server) noexcept nogil:
 
 
 cdef int try_stand_in(core_t *core, uint32_t parent, hop_t *hop) noexcept nogil:
-    """Within a dialog: somebody who shares it (indialog)."""
+    """Along a route set: somebody who shares the dialog (indialog)."""
     cdef slot_t *server = slot_at(core.store, parent)
     cdef int found = next_stand_in(core, server, record_of(server).server.attempt_count)
     cdef uint32_t origin
@@ -166,7 +166,7 @@ cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
     memset(&hop, 0, sizeof(hop))
     if server.budget_ms and core.now_ms >= server.budget_ms:
         return E_NONE
-    if server.in_dialog:
+    if server.in_dialog and server.identity.server.rule_id == 0:
         return try_stand_in(core, parent, &hop)
     if choose_next(core, server.identity.server.set_id, &server.identity.server.policy, server.call_key,
                    server.identity.server.tried, record_of(server).server.attempt_count,

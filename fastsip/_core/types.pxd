@@ -165,6 +165,9 @@ cdef struct via_t:
     uint16_t port           # 0 = absent
     uint16_t rport          # value of rport, 0 = none
     uint16_t rport_off      # one past the parameter's name; 0 = no rport
+    uint16_t rport_end      # one past its value
+    uint16_t received_off   # as of rport
+    uint16_t received_end
     uint8_t host_kind
     uint8_t transport
     uint8_t magic           # the branch begins with z9hG4bK
@@ -174,7 +177,7 @@ cdef struct via_t:
 # long as that buffer is; it is filled by parse_message and parse_routing.
 cdef struct message_t:
     const char *buf
-    uint32_t len            # of the datagram
+    uint32_t len            # of the datagram, without what lies behind the body (18.3)
     uint8_t is_request
     uint8_t method          # method_id; for a response: the CSeq's
     uint16_t status         # 0 for a request

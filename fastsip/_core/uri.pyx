@@ -8,7 +8,7 @@ Must never: allocate, resolve a name, undo an escape, or read outside the span.
 Where it is more liberal than the grammar: "_" in host names and "#" in users
 are used in the field; empty parameters (";;", a last ";") are skipped; what
 stands between brackets only has to look like an IPv6 address (RFC 5118 section
-4.10), parse_address decides whether it is one.
+4.10, and a zone), parse_address decides whether it is one.
 
 Called by parser, proxy and rules, and by the control plane through doors.
 """
@@ -82,6 +82,8 @@ cdef inline int parse_sip(const char *buf, uint32_t off, uint32_t end, uri_t *ur
     if <uint32_t> at < end and buf[at] == c'?':
         uri.headers = span(<uint32_t> at + 1, end)
         at = <int> scan_class(buf, <uint32_t> at + 1, end, C_QUERY)
+        if uri.headers.len == 0:
+            return E_URI
     return OK if <uint32_t> at == end else E_URI
 
 
@@ -181,13 +183,19 @@ cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *ho
     return <int> at
 
 
-# The offset behind "[...]", or off when it cannot be an IPv6 reference.
+# The offset behind "[...]", or off when it cannot be an IPv6 reference.  A zone
+# ("%25eth0", RFC 6874, or "%eth0") may stand at its end: link-local phones send
+# it in Via, and it is part of the host, which is no numeric address then.
 cdef inline uint32_t scan_reference(const char *buf, uint32_t off, uint32_t end, span_t *host) noexcept nogil:
     cdef uint32_t at = off + 1
     cdef uint32_t colons = 0
     while at < end and (is_class(buf[at], C_HEX) or buf[at] == c':' or buf[at] == c'.'):
         colons += buf[at] == c':'
         at += 1
+    if at < end and buf[at] == c'%' and at + 1 < end and buf[at + 1] != c']':
+        at += 1
+        while at < end and (is_class(buf[at], C_HOST) or buf[at] == c'~' or buf[at] == c'%'):
+            at += 1
     if at == end or buf[at] != c']' or colons < 2:
         return off
     host[0] = span(off + 1, at)
@@ -252,6 +260,16 @@ cdef inline bint is_mapped(const uint8_t *ip) noexcept nogil:
         if ip[i]:
             return False
     return ip[10] == 0xFF and ip[11] == 0xFF
+
+
+cdef bint is_unicast(const addr_t *addr) noexcept nogil:
+    cdef uint32_t i
+    if addr.family == 4:
+        return 0 < addr.ip[12] < 224        # also not 240.0.0.0/4, to which 255.255.255.255 belongs
+    for i in range(16):
+        if addr.ip[i]:
+            return addr.ip[0] != 0xFF
+    return False
 
 
 # The offset behind the IPv4 address that begins at `off`, or off when none does:

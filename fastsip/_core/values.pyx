@@ -137,12 +137,15 @@ cdef inline int note_via_param(const char *buf, const param_t *param, via_t *via
         via.magic = param.value.len >= 7 and same_text(buf + param.value.off, 7, b"z9hG4bK", 7)
     elif id == P_RPORT and via.rport_off == 0:
         via.rport_off = <uint16_t> (param.name.off + param.name.len)
+        via.rport_end = <uint16_t> (param.value.off + param.value.len)
         if param.value.len:
             number = parse_number(buf, param.value, 18)
             if number < 1 or number > 65535:
                 return E_VIA
             via.rport = <uint16_t> number
-    elif id == P_RECEIVED and via.received.len == 0:
+    elif id == P_RECEIVED and via.received_off == 0:
+        via.received_off = <uint16_t> (param.name.off + param.name.len)
+        via.received_end = <uint16_t> (param.value.off + param.value.len)
         via.received = param.value
         if param.value.len >= 2 and buf[param.value.off] == c'[':       # RFC 5118 section 4.5
             via.received.off += 1

@@ -8,9 +8,16 @@ cdef enum:
     BRANCH_TEXT = 27        # letters of a branch of ours: z9hG4bK, 13, a dot, 6
     HINT_TEXT = 22          # of a hint: 16 that lead to the slot, 6 for loops
     VIA_ROOM = 320          # bytes that write_via needs at most
-    RECEIVED_ROOM = 80
+    STAMPS_ROOM = 80        # bytes that the stamps of a Via add at most
     STATELESS = 0x3FFFFFE   # index in the hint of what was sent without a slot
     PROBE = 0x3FFFFFF       # index in the hint of a probe; the generation is the destination's cell
+
+# One change of a Via value: `text` instead of [off, off + cut).
+cdef struct stamp_t:
+    uint16_t off
+    uint16_t cut
+    uint16_t len
+    char text[80]           # STAMPS_ROOM
 
 # The matching key of a server transaction (17.2.3); ACK matches its INVITE,
 # and with `as_invite` so does a CANCEL.
@@ -33,8 +40,8 @@ cdef int read_branch(const char *buf, const span_t *branch, uint64_t *value) noe
 cdef int read_hint(const core_t *core, const char *buf, const span_t *hint, uint32_t *ref,
                    uint32_t *generation) noexcept nogil
 
-# Text to insert at *off of the topmost Via: received and rport (18.2.1, RFC 3581); 0 = none.
-cdef int write_received(const message_t *m, const addr_t *source, char *out, uint32_t *off) noexcept nogil
+# What the topmost Via gets: received and rport (18.2.1, RFC 3581), in order of their offsets; how many, 0 to 2.
+cdef int stamp_via(const message_t *m, const addr_t *source, stamp_t *stamps) noexcept nogil
 # Where responses to the request go (18.2.2, RFC 3581).
 cdef void reply_address(const message_t *m, const addr_t *source, addr_t *to) noexcept nogil
 

@@ -130,19 +130,50 @@ cdef bint is_source(const message_t *m, const addr_t *source) noexcept nogil:
     return memcmp(sent_by.ip, source.ip, 16) == 0
 
 
-cdef int write_received(const message_t *m, const addr_t *source, char *out, uint32_t *off) noexcept nogil:
+cdef void stamp_received(const message_t *m, const addr_t *source, stamp_t *stamp) noexcept nogil:
+    """Instead of a value that the sender wrote, else as a parameter of its own before all others."""
     cdef int n = 0
-    if m.via.rport_off and m.via.rport == 0:
-        off[0] = m.via.rport_off
-        n += put(out, b"=", 1)
-        n += put_number(out + n, source.port)
-    elif is_source(m, source):
-        return 0
+    if m.via.received_off:
+        stamp.off = m.via.received_off
+        stamp.cut = m.via.received_end - m.via.received_off
+        n += put(stamp.text, b"=", 1)
     else:
-        off[0] = m.via.params_off
-    n += put(out + n, b";received=", 10)
-    n += write_address(source, out + n, False)
-    return n
+        stamp.off = m.via.params_off
+        stamp.cut = 0
+        n += put(stamp.text, b";received=", 10)
+    stamp.len = n + write_address(source, stamp.text + n, False)
+
+
+cdef void stamp_rport(const message_t *m, const addr_t *source, stamp_t *stamp) noexcept nogil:
+    """RFC 3581 section 4; without a received of the sender's, ours follows."""
+    cdef int n = put(stamp.text, b"=", 1)
+    stamp.off = m.via.rport_off
+    stamp.cut = m.via.rport_end - m.via.rport_off
+    n += put_number(stamp.text + n, source.port)
+    if not m.via.received_off:
+        n += put(stamp.text + n, b";received=", 10)
+        n += write_address(source, stamp.text + n, False)
+    stamp.len = n
+
+
+cdef int stamp_via(const message_t *m, const addr_t *source, stamp_t *stamps) noexcept nogil:
+    """What the sender itself wrote there is never believed: each parameter stands once (7.3.1), with what we saw.
+
+    A Via that is readable up to its host only, on the way to its 400, stays as it is.
+    """
+    cdef bint rport_first = m.via.rport_off < m.via.received_off
+    if not m.via.params_off:
+        return 0
+    if not m.via.rport_off:
+        if is_source(m, source) and not m.via.received_off:
+            return 0
+        stamp_received(m, source, &stamps[0])
+        return 1
+    stamp_rport(m, source, &stamps[0 if rport_first or not m.via.received_off else 1])
+    if not m.via.received_off:
+        return 1
+    stamp_received(m, source, &stamps[1 if rport_first else 0])
+    return 2
 
 
 cdef void reply_address(const message_t *m, const addr_t *source, addr_t *to) noexcept nogil:

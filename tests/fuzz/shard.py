@@ -3,9 +3,9 @@
     python -m tests.fuzz.shard [--seconds 60] [--seed N]      from seed N on
 
 Calls come in, some of their messages damaged; callees answer what reaches them,
-sometimes damaged, too; the clock moves on.  The store must stay consistent, and
-empty again when all clocks have run out.  A finding names its seed; after a crash it
-is one of the hundred from the last one printed.
+sometimes damaged, too; odd messages come from anywhere; the clock moves on.  The store must stay consistent, and
+empty again when all clocks have run out.  A finding is a file with the command that plays
+its seed again; after a crash, too (see run.py).
 Run it with the sanitizer build to see reads and writes out of bounds.
 """
 
@@ -15,15 +15,19 @@ import random
 import sys
 import tempfile
 import time
+from pathlib import Path
 
+from fastsip._core.damage import damaged
 from fastsip._core.rig import Rig
 from fastsip.sip_text import NotSip, make_ack, make_cancel, make_request, make_response, read_message
-from tests.fuzz.mutate import mutate
+from tests.fuzz.findings import FOUND, note, open_current, save
+from tests.fuzz.seeds import seeds
 from tests.protocol.script import ALICE, BOB, NUMBER, make_table
 
 POLICY = {"on": [500, "4xx", "timeout", "ring", "transport"], "timeout_ms": 1500, "ring_ms": 4000, "budget_ms": 20_000}
 METHODS = ("INVITE", "INVITE", "INVITE", "MESSAGE", "OPTIONS", "REGISTER", "PUBLISH", "FOO")
 CODES = (100, 180, 183, 200, 200, 302, 401, 404, 408, 482, 486, 487, 500, 503, 603, 699)
+SEEDS = seeds()
 DAMAGED = 0.3           # of all messages
 ALL_CLOCKS_MS = 300_000
 SHARED_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
@@ -34,14 +38,15 @@ class Round:
 
     def __init__(self, seed: int, run_dir: str):
         self.rng = random.Random(seed)
-        table, cells = make_table(policy=POLICY, backup=2)
+        table, cells = make_table(policy=POLICY, backup=2, dialog_rule=seed % 2 == 0)
         self.rig = Rig(run_dir, table, cells, 64)
         self.sent: list[bytes] = []         # by the caller
         self.seen: list[tuple[bytes, tuple]] = []   # by the callees
 
     def put(self, raw: bytes, source: tuple) -> None:
         if self.rng.random() < DAMAGED:
-            raw = mutate(raw, self.rng)
+            other = self.rng.choice(self.sent or [raw])
+            raw = damaged(raw, other, self.rng.getrandbits(63))
         if raw:
             self.rig.receive(raw, source=source)
         self.collect()
@@ -96,6 +101,8 @@ class Round:
         elif choice < 0.85:
             self.answer()
         elif choice < 0.9:
+            self.put(self.rng.choice(SEEDS), self.rng.choice((ALICE, BOB[0])))
+        elif choice < 0.91:
             self.put(self.rng.randbytes(self.rng.randrange(200)), BOB[0])
         else:
             self.rig.advance(self.rng.choice((10, 100, 500, 2_000, 40_000)))
@@ -118,20 +125,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--steps", type=int, default=300, help="of each seed")
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000_000, help="the first one")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000_000), help="the first one")
+    parser.add_argument("--current", type=Path, help="a file that holds the command of the seed in work")
+    parser.add_argument("--findings", type=Path, default=Path("findings"), help="directory for what is found")
     args = parser.parse_args()
-    end = time.monotonic() + args.seconds
-    seed = args.seed
+    current = open_current(args.current) if args.current else None
+    seed, end = args.seed, time.monotonic() + args.seconds
     while seed == args.seed or time.monotonic() < end:
-        if (seed - args.seed) % 100 == 0:
-            print(f"seed {seed}", flush=True)
+        again = f"python -m tests.fuzz.shard --seconds 0 --steps {args.steps} --seed {seed}\n".encode()
+        note(current, again)
         with tempfile.TemporaryDirectory(dir=SHARED_MEMORY, prefix="fastsip-fuzz-") as run_dir:
             wrongs = Round(seed, run_dir).run(args.steps)
         if wrongs:
-            print(f"seed {seed}: " + "\n  ".join(wrongs))
-            return 1
+            print(f"seed {seed}: " + "\n  ".join([*wrongs, str(save(args.findings, "shard", seed, again))]))
+            return FOUND
         seed += 1
-    print(f"{seed - args.seed} seeds of {args.steps} steps, nothing found")
+    print(f"shard: {seed - args.seed} seeds of {args.steps} steps from {args.seed}, nothing found")
     return 0
 
 

@@ -16,7 +16,7 @@ CODES = {
     "OK": 0, "NOT_SIP": -2, "EMPTY": -3, "START_LINE": -4, "VERSION": -5, "HEADER": -6,
     "TOO_MANY_HEADERS": -7, "TOO_MANY_VIAS": -8, "TOO_LARGE": -9, "VIA": -10, "FROM": -11, "TO": -12,
     "CALL_ID": -13, "CSEQ": -14, "MAX_FORWARDS": -15, "CONTENT_LENGTH": -16, "NONE": -22, "BAD": -23,
-    "DUPLICATE": -24,
+    "DUPLICATE": -24, "URI": -17, "SCHEME": -18,
 }
 
 # In the order of header_id.
@@ -168,6 +168,7 @@ def read_headers(lines: list, found: dict, errors: list) -> bytes | None:
             continue
         value = (rest + b"".join(header[1:])).strip(b" \t\r\n")
         found["headers"].append((header_id(name), name, value))
+    errors.append("HEADER")
     return None
 
 
@@ -209,7 +210,8 @@ def first_param(params: list, name: bytes) -> bytes | None:
 
 def host_kind(host: bytes) -> int:
     if host.startswith(b"["):
-        return 3 if re.fullmatch(rb"\[[0-9A-Fa-f:.]*\]", host) and host.count(b":") >= 2 else 0
+        zone = rb"(%[A-Za-z0-9._~%-]+)?"
+        return 3 if re.fullmatch(rb"\[[0-9A-Fa-f:.]*" + zone + rb"\]", host) and host.count(b":") >= 2 else 0
     if not re.fullmatch(rb"[A-Za-z0-9._-]+", host) or host.startswith(b".") or b".." in host:
         return 0
     if re.fullmatch(rb"[0-9.]+", host):
@@ -244,7 +246,7 @@ def read_via(text: bytes) -> dict:
         "branch": first_param(params, b"branch") or b"", "hint": first_param(params, b"fs") or b"",
         "last": not left, "left": left[1:],
     }
-    received = first_param(params, b"received") or b""
+    received = next((value or b"" for key, value in params if key.lower() == b"received"), b"")
     if len(received) >= 2 and received[:1] == b"[":
         received = received[1:].removesuffix(b"]")
     found["received"] = received

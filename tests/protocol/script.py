@@ -63,14 +63,18 @@ def make_table(
     *, policy=None, destinations=3, clocks=(T1, T2, T4, 181_000), probe=None, priorities=(), limit=0,
     algorithm=PRIORITY, cells=None, backup=0, when_all_down=0, record_route=True, ruri=0, retry_ms=30_000,
     trusted=(), listeners=1, in_dialog=None, token_keys=(b"tokens of a test",), conditions=(), hash_key=bytes(16),
-    addresses=(EDGE, INSIDE), rule=None, tiers=True, backup_algorithm=PRIORITY, backup_limit=0,
+    addresses=(EDGE, INSIDE), rule=None, tiers=True, backup_algorithm=PRIORITY, backup_limit=0, dialog_rule=False,
+    max_message=65_535,
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
     With listeners=2 destinations are reached from INSIDE.  `in_dialog` is the policy of a shared set.
     `rule` has more of what add_rule takes.
+    `dialog_rule` adds a rule for what comes inside of dialogs, to the same set.
     """
-    table = Table(1, clocks=clocks, branch_key=b"0123456789abcdef", token_keys=token_keys)
+    table = Table(
+        1, clocks=clocks, max_message=max_message, branch_key=b"0123456789abcdef", token_keys=token_keys
+    )
     for number, (host, port) in enumerate(addresses[:listeners]):
         table.add_listener(number + 1, 0, host, port, f"{host}:{port}", ("public", "inside")[number])
         table.add_own(host, port)
@@ -99,6 +103,8 @@ def make_table(
         table.add_policy(2, **in_dialog)
     only = {"action": 0, "conditions": conditions, "policy_index": index, "record_route": record_route}
     table.add_rule(1, **only | (rule or {}))
+    if dialog_rule:
+        table.add_rule(2, **only | {"conditions": [{"kind": "to_tag"}]})
     return table.seal(), cells
 
 

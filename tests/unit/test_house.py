@@ -24,10 +24,12 @@ LAYERS = (
     "ring", "listen", "net_sys", "net", "core", "events",
     "via", "tokens", "loops", "recall", "replies", "refusals", "branches", "routing", "indialog", "upstream",
     "probes", "health", "candidates", "search", "responses", "icmp", "proxy", "workspace", "recovery", "shard",
-    "parser_doors", "store_doors", "bench_doors", "audit", "wire", "play", "rig",
+    "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "wire", "play", "rig",
 )  # fmt: skip
 # For tests and benchmarks: nothing that ships with the router imports them.
-DOORS = ("parser_doors", "store_doors", "bench_doors", "audit", "wire", "play", "rig")
+DOORS = (
+    "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "wire", "play", "rig",
+)  # fmt: skip
 
 # Sockets and their options; mapped files and shared memory; clocks and the scheduler.
 # tables asks the kernel for the number of an interface (link-local destinations); wire copies what

@@ -1,0 +1,3 @@
+"""Types of random damage; meanings stand in damage.pyx."""
+
+def damaged(text: bytes, other: bytes, seed: int) -> bytes: ...

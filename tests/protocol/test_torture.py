@@ -1,0 +1,126 @@
+"""Torture messages through the running kernels: what leaves, octet by octet, and that nothing remains."""
+
+import re
+
+import pytest
+
+from fastsip._core import refusals
+from fastsip._core.rig import Rig
+from tests.oracle.sip_oracle import CODES
+from tests.protocol.script import ALL_CLOCKS, BOB, make_table
+from tests.torture import REQUESTS
+from tests.torture.case import DROP, FORWARD, SOURCE, plain
+from tests.torture.wanted import answered, forwarded
+
+REASONS = {
+    100: b"Trying", 200: b"OK", 400: b"Bad Route", 416: b"Unsupported URI Scheme", 420: b"Bad Extension",
+    483: b"Too Many Hops", 513: b"Message Too Large",
+}  # fmt: skip
+MORE = {
+    200: rb"Allow: [A-Z, ]+\r\nAccept: application/sdp\r\nSupported:\r\n",
+    420: rb"(?:Unsupported: [^\r\n]+\r\n)+",
+}
+REFUSED = [case for case in REQUESTS if case.outcome not in (FORWARD, DROP)]
+
+
+@pytest.fixture
+def rig(scratch):
+    """Requests of strangers go to the first of three destinations, inside a dialog, too."""
+    table, cells = make_table(dialog_rule=True)
+    return Rig(scratch / "run", table, cells, 64)
+
+
+def reason_of(case) -> bytes:
+    meaning = refusals.MEANINGS.get(CODES[case.code])
+    return meaning[1] if meaning else REASONS[case.outcome]
+
+
+def check_forwarded(case, sent) -> None:
+    if case.raw.lstrip().startswith(b"INVITE "):
+        trying = sent.pop(0)
+        assert re.fullmatch(answered(case.raw, 100, b"Trying"), trying.datagram, re.S), trying.datagram
+        assert trying.to == (SOURCE[0], case.port)
+    assert [message.to for message in sent] == [BOB[0]]
+    assert re.fullmatch(forwarded(case.raw), sent[0].datagram, re.S), sent[0].datagram
+
+
+def check_refused(case, sent) -> None:
+    assert [message.to for message in sent] == [(SOURCE[0], case.port)]
+    pattern = answered(case.raw, case.outcome, reason_of(case), MORE.get(case.outcome, b""))
+    assert re.fullmatch(pattern, sent[0].datagram, re.S), sent[0].datagram
+
+
+@pytest.mark.parametrize("case", REQUESTS, ids=lambda case: case.id)
+def test_what_leaves(rig, case):
+    rig.receive(case.raw, SOURCE)
+    sent = rig.sent()
+    if case.outcome == FORWARD:
+        check_forwarded(case, sent)
+    elif case.outcome == DROP:
+        assert sent == []
+    else:
+        check_refused(case, sent)
+    assert rig.check() == []
+    assert bool(rig.live()) == (case.outcome == FORWARD)
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.id)
+def test_an_ack_with_the_same_fault_is_met_with_silence(rig, case):
+    """Wire section 1: an ACK is never answered."""
+    method = case.raw.split(None, 1)[0]
+    acknowledged = re.sub(rb"(?m)\A%s|(?<= )%s(?=\r\n)" % ((re.escape(method),) * 2), b"ACK", case.raw)
+    assert acknowledged.startswith(b"ACK ")
+    rig.receive(acknowledged, SOURCE)
+    assert [message for message in rig.sent() if message.datagram.startswith(b"SIP/")] == []
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.id)
+def test_the_same_question_gets_the_same_answer(rig, case):
+    """Made without state, tag included; so the ACK of it has no one to meet, either."""
+    for _ in range(2):
+        rig.receive(case.raw, SOURCE)
+    first, second = rig.sent()
+    assert first.datagram == second.datagram
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "INVITE", "CANCEL", "ACK"])
+def test_larger_than_configured(scratch, method):
+    """At `max_message` it passes, one octet more is refused; an ACK is not, and what lies behind the body counts."""
+    table, cells = make_table(max_message=1300, dialog_rule=True)
+    rig = Rig(scratch / "run", table, cells, 64)
+    short = plain("large", method, to="<sip:bob@example.net>;tag=b", more=["Content-Length: 3"], body="abc")
+    largest = short + b"x" * (1300 - len(short))
+    rig.receive(largest, SOURCE)
+    assert any(message.to == BOB[0] and message.datagram.startswith(method.encode()) for message in rig.sent())
+    rig.receive(largest + b"x", SOURCE)
+    answers = [message.datagram.split(b"\r\n")[0] for message in rig.sent()]
+    assert answers == ([] if method == "ACK" else [b"SIP/2.0 513 Message Too Large"])
+
+
+def test_one_after_another(rig):
+    """What one leaves behind does not change what becomes of the next; in the end nothing is left."""
+    for case in REQUESTS:
+        rig.receive(case.raw, SOURCE)
+        rig.sent()
+        rig.advance(40_000)
+        rig.sent()
+        assert rig.check() == []
+    rig.advance(ALL_CLOCKS)
+    rig.sent()
+    assert rig.live() == []
+    counters = rig.counters()
+    assert counters["datagrams"] == len(REQUESTS)
+    assert counters["no_room"] == 0
+
+
+def test_all_at_once(scratch):
+    """Without a pause, as many as the store takes; the rest is refused and not harmed by it."""
+    table, cells = make_table(dialog_rule=True)
+    rig = Rig(scratch / "run", table, cells, 64)
+    for case in REQUESTS:
+        rig.receive(case.raw, SOURCE)
+    rig.sent()
+    assert rig.check() == []
+    rig.advance(ALL_CLOCKS)
+    rig.sent()
+    assert rig.live() == []
