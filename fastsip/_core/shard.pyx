@@ -161,10 +161,10 @@ cdef int wait_ms(core_t *core) noexcept nogil:
     return timers
 
 
-cdef void wait_for_work(core_t *core, neighbours_t *others, sleeper_t *own) noexcept nogil:
-    """Sleeps unless a ring has something; whoever pushes after this look sees us asleep and wakes us."""
+cdef void wait_for_work(core_t *core, neighbours_t *others, sleeper_t *own, uint32_t *stopping) noexcept nogil:
+    """Sleeps unless a ring has something or it shall stop; who comes after this look sees us asleep and wakes us."""
     fall_asleep(own)
-    if has_handed_over(core, others):
+    if has_handed_over(core, others) or load_relaxed32(stopping):
         wake_up(own)
         wait_ready(core.net, 0)
     else:
@@ -289,7 +289,7 @@ cdef class Shard:
                     flush(core)
                 wake_others(core, others)
                 note_counters(core)
-                wait_for_work(core, others, own)
+                wait_for_work(core, others, own, &self.stopping)
                 outlook = <outlook_t *><void *>load_acquire64(<uint64_t *>&self.outlook)
                 core.table = outlook.table
                 core.positions = outlook.positions

@@ -104,12 +104,14 @@ def test_fields(changing):
     assert invite.get("X-All") == f"<{ALICE[0]}> public/77@alice"
 
 
-def test_the_source_is_where_it_came_from_not_what_it_says(changing):
+@pytest.mark.parametrize("host", ["10.9.8.7", "2001:db8::9"])
+def test_the_source_is_where_it_came_from_not_what_it_says(changing, host):
+    """The address alone: no port, no brackets."""
     stage = changing(assign=[("X-Forwarded-For", [("source", b"")])])
-    stage.inject(stage.make("INVITE"), ("10.9.8.7", 40_000))
+    stage.inject(stage.make("INVITE"), (host, 40_000))
     invite = stage.expect_request(BOB[0], "INVITE")
-    assert invite.get("X-Forwarded-For") == "10.9.8.7"
-    assert ";received=10.9.8.7" in invite.values("Via")[1]
+    assert invite.get("X-Forwarded-For") == host
+    assert f";received={host}" in invite.values("Via")[1]
 
 
 def test_body_and_folds_stay(changing):
