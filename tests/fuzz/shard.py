@@ -22,12 +22,13 @@ from fastsip._core.rig import Rig
 from fastsip.sip_text import NotSip, make_ack, make_cancel, make_request, make_response, read_message
 from tests.fuzz.findings import FOUND, note, open_current, save
 from tests.fuzz.seeds import seeds
-from tests.protocol.script import ALICE, BOB, NUMBER, make_table
+from tests.protocol.script import ALICE, BOB, NUMBER, PRIORITY, make_table
 
 POLICY = {"on": [500, "4xx", "timeout", "ring", "transport"], "timeout_ms": 1500, "ring_ms": 4000, "budget_ms": 20_000}
 METHODS = ("INVITE", "INVITE", "INVITE", "MESSAGE", "OPTIONS", "REGISTER", "PUBLISH", "FOO")
 CODES = (100, 180, 183, 200, 200, 302, 401, 404, 408, 482, 486, 487, 500, 503, 603, 699)
 SEEDS = seeds()
+ALGORITHMS = (PRIORITY, 0, 1, 2, 3, 5)     # those that read the request: Call-ID, From, To, Request-URI, user
 DAMAGED = 0.3           # of all messages
 ALL_CLOCKS_MS = 300_000
 SHARED_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
@@ -38,7 +39,10 @@ class Round:
 
     def __init__(self, seed: int, run_dir: str):
         self.rng = random.Random(seed)
-        table, cells = make_table(policy=POLICY, backup=2, dialog_rule=seed % 2 == 0)
+        table, cells = make_table(
+            policy=POLICY, backup=2, algorithm=ALGORITHMS[seed % len(ALGORITHMS)], ruri=seed // 5 % 3,
+            dialog_rule=seed // 7 % 2 == 1, trusted=[ALICE[0]] if seed // 11 % 2 else (),
+        )  # fmt: skip
         self.rig = Rig(run_dir, table, cells, 64)
         self.sent: list[bytes] = []         # by the caller
         self.seen: list[tuple[bytes, tuple]] = []   # by the callees
