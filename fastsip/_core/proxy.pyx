@@ -29,7 +29,7 @@ from fastsip._core.types cimport (ACT_REPLY, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP,
                                   H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE,
                                   NO_HEADER, OK, RURI_OF_SET, addr_t, message_t, policy_copy_t, rule_t, set_t, uri_t)
 from fastsip._core.upstream cimport send_own, server_input, shed_lingering
-from fastsip._core.via cimport server_key
+from fastsip._core.via cimport has_local_tag, server_key
 
 cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t listener,
                           const addr_t *source) noexcept nogil:
@@ -164,12 +164,14 @@ cdef void forward_cancel(core_t *core, const message_t *m, uint32_t listener, co
 
 cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """The ACK of a final response ends here; that of a 2xx goes on by its route set, without state."""
-    cdef uint32_t ref = index_find(core.store, partition_for(core, m), server_key(core, m, False), KIND_SERVER_INVITE)
+    cdef uint64_t key = server_key(core, m, False)
+    cdef uint32_t ref = index_find(core.store, partition_for(core, m), key, KIND_SERVER_INVITE)
     cdef hop_t hop
     if ref != NO_SLOT and server_input(core, ref, GOT_ACK, m, source) == 0:
         return
     memset(&hop, 0, sizeof(hop))
-    if aim_as_invite(core, m, listener, source, &hop) < 0:
+    # of an answer that we made without state it has our tag
+    if has_local_tag(m, key) or aim_as_invite(core, m, listener, source, &hop) < 0:
         count(core, N_STRAY_ACKS)
         return
     edit_forwarded(core, m, source, &hop)
