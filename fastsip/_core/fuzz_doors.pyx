@@ -19,6 +19,7 @@ from fastsip._core.hashing cimport write_base32
 from fastsip._core.invariants cimport check_alike, check_message, check_readers, checker_t
 from fastsip._core.parser cimport parse_message, parse_routing
 from fastsip._core.slots cimport store_t
+from fastsip._core.tables cimport Table
 from fastsip._core.tokens cimport token_t, write_token
 from fastsip._core.types cimport MAX_MESSAGE, span_t, table_t
 
@@ -36,7 +37,7 @@ cdef struct text_in_pool_t:
     uint32_t len
 
 
-cdef checker_t *new_checker() except NULL:
+cdef checker_t *new_checker(Table rules) except NULL:
     """With a store that has slots but no memory: readers only ask for its size and epoch."""
     cdef checker_t *checker = <checker_t *>calloc(1, sizeof(checker_t))
     cdef core_t *core = <core_t *>calloc(1, sizeof(core_t))
@@ -53,6 +54,8 @@ cdef checker_t *new_checker() except NULL:
     core.table = table
     table.token_key_count = 1
     checker.core = core
+    if rules is not None:
+        checker.table = rules.sealed_table()
     return checker
 
 
@@ -76,9 +79,9 @@ cdef int check_exactly(checker_t *checker, const char *text, uint32_t len) noexc
     return wrong
 
 
-def wrong(bytes text not None):
-    """What does not hold for this message, or None."""
-    cdef checker_t *checker = new_checker()
+def wrong(bytes text not None, Table table=None):
+    """What does not hold for this message, or None; the table's rules are asked as well."""
+    cdef checker_t *checker = new_checker(table)
     cdef int found = check_exactly(checker, text, <uint32_t>len(text))
     free_checker(checker)
     return WRONGS[found] if found else None
@@ -86,7 +89,7 @@ def wrong(bytes text not None):
 
 def different(bytes one not None, bytes other not None):
     """Whether two readable messages mean something else to a router: what wrong() finds in an edited one."""
-    cdef checker_t *checker = new_checker()
+    cdef checker_t *checker = new_checker(None)
     parse_message(one, <uint32_t>len(one), &checker.m)
     parse_message(other, <uint32_t>len(other), &checker.again)
     parse_routing(&checker.m)
@@ -98,13 +101,15 @@ def different(bytes one not None, bytes other not None):
 
 @cython.final
 cdef class Fuzzer:
-    """Fuzzer(texts, seed, current=None): texts to begin with; the same seed does the same damage.
+    """Fuzzer(texts, seed, table=None, current=None): texts to begin with; the same seed does the same damage.
 
+    `table` is a sealed one whose rules are asked as well.
     `current` is a writable buffer, best a mapped file, that holds the message in work behind
     its length (4 bytes, of this machine's order): what a crash leaves to be looked at.
     """
 
     cdef checker_t *checker
+    cdef Table table                # keeps the rules
     cdef damaged_t damaged
     cdef text_in_pool_t *pool
     cdef uint32_t pool_count
@@ -113,10 +118,11 @@ cdef class Fuzzer:
     cdef uint8_t *current_at        # NULL = nobody wants to know
     cdef readonly uint64_t runs
 
-    def __cinit__(self, texts, uint64_t seed, uint8_t[::1] current=None):
+    def __cinit__(self, texts, uint64_t seed, Table table=None, uint8_t[::1] current=None):
         if current is not None and current.shape[0] < DAMAGE_ROOM + 4:
             raise ValueError(f"the current message needs {DAMAGE_ROOM + 4} bytes")
-        self.checker = new_checker()
+        self.table = table
+        self.checker = new_checker(table)
         if current is not None:
             self.current = current
             self.current_at = &current[0]

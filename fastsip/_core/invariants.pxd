@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.core cimport core_t
 from fastsip._core.edits cimport edits_t
-from fastsip._core.types cimport message_t, span_t, uri_t
+from fastsip._core.types cimport message_t, span_t, table_t
 
 # What a check works with; the owner clears it once, `core` stays the owner's.
 cdef struct checker_t:
@@ -11,6 +11,7 @@ cdef struct checker_t:
     message_t again
     edits_t edits
     const core_t *core      # for the readers: store, epoch and keys
+    const table_t *table    # whose rules are asked; NULL = none
     message_t blank         # a message that says nothing
     uint32_t signature      # what kind of message the last one was
 

@@ -18,11 +18,12 @@ from fastsip._core.hashing cimport mix, write_base32
 from fastsip._core.parser cimport (count_vias, find_header, first_of, parse_message, parse_routing, parse_second_via,
                                    scan_call_id)
 from fastsip._core.replies cimport reply_room, reply_t, write_reply
+from fastsip._core.rules cimport match_rules
 from fastsip._core.slots cimport SLOT_BITS, SLOT_MASK
 from fastsip._core.tokens cimport TOKEN_LETTERS, read_token, token_t, write_token
 from fastsip._core.types cimport (
     E_TOO_LARGE, E_TOO_MANY_HEADERS, HEADER_COUNT, HOST_IPV4, HOST_IPV6, H_CALL_ID, H_CSEQ, H_FROM, H_MAX_FORWARDS,
-    H_TO, H_VIA, MAX_HEADERS, MAX_MESSAGE, MAX_VIAS, NO_HEADER, OK, addr_t, header_t, name_addr_t, via_t)
+    H_TO, H_VIA, MAX_HEADERS, MAX_MESSAGE, MAX_VIAS, NO_HEADER, OK, addr_t, header_t, name_addr_t, uri_t, via_t)
 from fastsip._core.uri cimport parse_address, parse_uri, same_text, write_address
 from fastsip._core.values cimport count_values, find_param, parse_name_addr, parse_number, parse_via
 from fastsip._core.via cimport read_branch, read_hint, stamp_t, stamp_via
@@ -38,7 +39,8 @@ WRONGS = (
     "an edited message is not read as before", "our Via does not come off as it went on",
     "the Via below ours is another one when ours is gone", "a reply is longer than its room",
     "a reply cannot be read", "a reply belongs to another request", "a branch changes when it is written again",
-    "a hint changes when it is written again", "a token changes when it is written again", "there is no memory",
+    "a hint changes when it is written again", "a token changes when it is written again",
+    "an edited request meets another rule", "there is no memory",
 )
 
 cdef enum wrong_id:
@@ -64,6 +66,7 @@ cdef enum wrong_id:
     W_BRANCH
     W_HINT
     W_TOKEN
+    W_RULE
     W_MEMORY
     WRONG_COUNT
 assert len(WRONGS) == WRONG_COUNT
@@ -428,6 +431,17 @@ cdef void edit_hop(checker_t *c, const addr_t *source) noexcept nogil:
         edit_replace(&c.edits, stamps[i].off, stamps[i].cut, text, stamps[i].len)
 
 
+cdef int check_rules(checker_t *c, const addr_t *source) noexcept nogil:
+    """With one hop less it is still the same request to every rule."""
+    cdef uri_t uri, again
+    if c.table == NULL or not c.m.is_request or parse_uri(c.m.buf, c.m.ruri.off, c.m.ruri.len, &uri) < 0:
+        return HOLDS
+    parse_uri(c.again.buf, c.again.ruri.off, c.again.ruri.len, &again)
+    if match_rules(c.table, &c.m, &uri, source, 0) == match_rules(c.table, &c.again, &again, source, 0):
+        return HOLDS
+    return W_RULE
+
+
 cdef int check_hop(checker_t *c, const addr_t *source) noexcept nogil:
     cdef uint32_t len
     cdef int wrong
@@ -442,6 +456,7 @@ cdef int check_hop(checker_t *c, const addr_t *source) noexcept nogil:
         wrong = W_EDITED
     else:
         wrong = check_alike(&c.m, &c.again)
+        wrong = wrong if wrong else check_rules(c, source)
     free(out)
     return wrong
 

@@ -39,7 +39,7 @@ from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_EMPTY, E
                                   M_REFER, M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET, addr_t, message_t, policy_copy_t,
                                   policy_t, rule_t, set_t, uri_t)
 from fastsip._core.upstream cimport server_input, shed_lingering
-from fastsip._core.via cimport server_key
+from fastsip._core.via cimport has_local_tag, server_key
 
 ctypedef void (*action_t)(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
                           uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil
@@ -213,10 +213,12 @@ cdef bint send_on(core_t *core, const message_t *m, uint32_t listener, const add
 
 cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """The ACK of a final response ends here; that of a 2xx goes on by its route set, without state."""
-    cdef uint32_t ref = index_find(core.store, partition_for(core, m), server_key(core, m, False), KIND_SERVER_INVITE)
+    cdef uint64_t key = server_key(core, m, False)
+    cdef uint32_t ref = index_find(core.store, partition_for(core, m), key, KIND_SERVER_INVITE)
     if ref != NO_SLOT and server_input(core, ref, GOT_ACK, m, source) == 0:
         return
-    if not send_on(core, m, listener, source):
+    # of an answer that we made without state it has our tag
+    if has_local_tag(m, key) or not send_on(core, m, listener, source):
         count(core, N_STRAY_ACKS)
 
 

@@ -46,3 +46,5 @@ cdef int stamp_via(const message_t *m, const addr_t *source, stamp_t *stamps) no
 cdef void reply_address(const message_t *m, const addr_t *source, addr_t *to) noexcept nogil
 
 cdef uint64_t local_tag(uint64_t key) noexcept nogil
+# Is the To tag the one of our own answers to the request of this key?
+cdef bint has_local_tag(const message_t *m, uint64_t key) noexcept nogil

@@ -185,3 +185,10 @@ cdef void reply_address(const message_t *m, const addr_t *source, addr_t *to) no
 cdef uint64_t local_tag(uint64_t key) noexcept nogil:
     """The To tag of our own answers to the request of this key: the same each time it is asked."""
     return mix(key, 0x746F)
+
+
+cdef bint has_local_tag(const message_t *m, uint64_t key) noexcept nogil:
+    cdef uint64_t tag
+    if m.to_tag.len != BRANCH_LETTERS or read_base32(m.buf + m.to_tag.off, BRANCH_LETTERS, 64, &tag) < 0:
+        return False
+    return tag == local_tag(key)

@@ -22,7 +22,7 @@ from fastsip._core.rig import Rig
 from fastsip.sip_text import NotSip, make_ack, make_cancel, make_request, make_response, read_message
 from tests.fuzz.findings import FOUND, note, open_current, save
 from tests.fuzz.seeds import seeds
-from tests.protocol.script import ALICE, BOB, NUMBER, make_table
+from tests.protocol.script import ALICE, BOB, NUMBER, PARALLEL, PRIORITY, make_table
 
 POLICY = {"on": [500, "4xx", "timeout", "ring", "transport"], "timeout_ms": 1500, "ring_ms": 4000, "budget_ms": 20_000}
 METHODS = ("INVITE", "INVITE", "INVITE", "MESSAGE", "OPTIONS", "REGISTER", "PUBLISH", "FOO")
@@ -30,6 +30,7 @@ NAMES = ("gw.example.net", "pbx.example.org")
 ROUTES = ([], [], *([("Route", f"<sip:{name};lr>")] for name in (*NAMES, f"{NAMES[0]}.", "10.0.1.3:5070", "a..b")))
 CODES = (100, 180, 183, 200, 200, 302, 401, 404, 408, 482, 486, 487, 500, 503, 603, 699)
 SEEDS = seeds()
+ALGORITHMS = (PRIORITY, PARALLEL, 0, 1, 2, 3, 5)  # the numbers: Call-ID, From, To, Request-URI, user
 DAMAGED = 0.3           # of all messages
 ALL_CLOCKS_MS = 300_000
 SHARED_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
@@ -40,7 +41,10 @@ class Round:
 
     def __init__(self, seed: int, run_dir: str):
         self.rng = random.Random(seed)
-        table, cells = make_table(policy=POLICY, backup=2, dialog_rule=seed % 2 == 0, trusted=[f"{ALICE[0]}/32"])
+        table, cells = make_table(
+            policy=POLICY, backup=2, algorithm=ALGORITHMS[seed % len(ALGORITHMS)], ruri=seed // 5 % 3,
+            dialog_rule=seed // 7 % 2 == 1, trusted=[ALICE[0]] if seed // 11 % 3 else (),
+        )  # fmt: skip
         self.rig = Rig(run_dir, table, cells, 64)
         self.sent: list[bytes] = []         # by the caller
         self.seen: list[tuple[bytes, tuple]] = []   # by the callees

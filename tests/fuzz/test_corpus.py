@@ -8,7 +8,7 @@ from fastsip._core import fuzz_doors
 from fastsip._core.damage import damaged
 from fastsip._core.rig import Rig
 from tests.fuzz import findings, run
-from tests.fuzz.parser import one_round, wrong
+from tests.fuzz.parser import RULES, one_round, wrong
 from tests.fuzz.seeds import FORWARDED, LARGEST, corpus, seeds
 from tests.protocol.script import ALICE, ALL_CLOCKS, BOB, make_table
 from tests.unit.messages import FOLDED, INVITE
@@ -64,7 +64,7 @@ def test_damage_borrows_from_the_other_message():
 
 
 def test_a_new_kind_of_message_joins_the_pool():
-    fuzzer = fuzz_doors.Fuzzer([INVITE], 1)
+    fuzzer = fuzz_doors.Fuzzer([INVITE], 1, RULES)
     assert fuzzer.kinds == 1
     assert fuzzer.run(2000) is None
     assert fuzzer.kinds > 50 and fuzzer.runs == 2000
@@ -123,7 +123,7 @@ def test_a_target_that_dies_leaves_its_input(scratch, monkeypatch, capfd, ending
 
 def test_the_current_message_is_noted(scratch):
     current = findings.open_current(scratch / "current")
-    fuzzer = fuzz_doors.Fuzzer([FORWARDED], 3, current)
+    fuzzer = fuzz_doors.Fuzzer([FORWARDED], 3, current=current)
     text = fuzzer.sample()
     assert findings.read_current(scratch / "current") == text
     fuzzer.run(10)

@@ -43,6 +43,14 @@ def test_an_ack_without_a_tag_still_has_no_way(stage):
     assert stage.counter("stray_acks") == 1
 
 
+def test_the_ack_of_our_own_refusal_ends_here(stage):
+    """It has the To tag that we made, so it looks like a request inside a dialog."""
+    call = stage.send("INVITE", headers=[("Proxy-Require", "magic")])
+    call.ack(stage.expect_response(420))
+    stage.nothing_sent()
+    assert stage.counter("stray_acks") == 1
+
+
 def test_a_cancel_without_state_goes_there_too(stage):
     stage.send("CANCEL", to_tag="x")
     stage.expect_request(BOB[0], "CANCEL")
