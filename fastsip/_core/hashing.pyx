@@ -19,7 +19,6 @@ from fastsip._core.types cimport E_BAD, OK, PARTITIONS
 
 cdef extern from "endian.h" nogil:
     uint64_t le64toh(uint64_t word)
-    uint64_t htole64(uint64_t word)
 
 cdef enum:
     LAST_ROUNDS = 3
@@ -113,8 +112,14 @@ cdef inline uint64_t finish(siphash_t *h) noexcept nogil:
     return h.v0 ^ h.v1 ^ h.v2 ^ h.v3
 
 
-cdef inline void take_text(siphash_t *h, const char *text, uint32_t len, bint lower) noexcept nogil:
+cdef inline void take_text(siphash_t *state, const char *text, uint32_t len, bint lower) noexcept nogil:
     """Appends a text of any length; `lower` is a constant where this is inlined."""
+    cdef siphash_t s = state[0]     # a copy stays in registers: `text` could point anywhere
+    take_pieces(&s, text, len, lower)
+    state[0] = s
+
+
+cdef inline void take_pieces(siphash_t *h, const char *text, uint32_t len, bint lower) noexcept nogil:
     cdef uint64_t word
     cdef uint32_t shift = h.tail_len * 8
     cdef uint32_t off = 0
@@ -160,8 +165,13 @@ cdef void hash_add_lower(siphash_t *h, const char *text, uint32_t len) noexcept 
 
 cdef void hash_add_number(siphash_t *h, uint64_t number) noexcept nogil:
     """As eight bytes, least significant first."""
-    number = htole64(number)
-    take_text(h, <const char *>&number, 8, False)
+    cdef uint32_t shift = h.tail_len * 8
+    h.total += 8
+    if shift == 0:
+        take_word(h, number)
+        return
+    take_word(h, h.tail | (number << shift))
+    h.tail = number >> (64 - shift)
 
 
 cdef uint64_t hash_end(siphash_t *h) noexcept nogil:

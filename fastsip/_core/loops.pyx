@@ -13,7 +13,7 @@ from fastsip._core.hashing cimport hash_add, hash_add_number, hash_begin, hash_e
 from fastsip._core.parser cimport first_of, parse_via
 from fastsip._core.rules cimport headers_looked_at, is_own
 from fastsip._core.types cimport (H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_ROUTE, H_VIA, NO_HEADER, OK, addr_t,
-                                  message_t, span_t, table_t, via_t)
+                                  message_t, table_t, via_t)
 from fastsip._core.via cimport read_loop
 
 cdef enum:
@@ -23,11 +23,6 @@ cdef enum:
 cdef int[3] LOOKED_AT = [H_ROUTE, H_PROXY_REQUIRE, H_PROXY_AUTHORIZATION]
 
 
-cdef inline void add_span(siphash_t *h, const message_t *m, span_t text) noexcept nogil:
-    hash_add_number(h, text.len)
-    hash_add(h, m.buf + text.off, text.len)
-
-
 cdef uint64_t loop_value(const table_t *table, const message_t *m, const addr_t *source,
                          uint32_t listener_id) noexcept nogil:
     cdef siphash_t h
@@ -35,10 +30,12 @@ cdef uint64_t loop_value(const table_t *table, const message_t *m, const addr_t 
     hash_begin(&h, table.branch_key)
     hash_add(&h, <const char *>source, sizeof(addr_t))
     hash_add_number(&h, <uint64_t>listener_id << 32 | m.cseq)
-    add_span(&h, m, m.ruri)
-    add_span(&h, m, m.from_tag)
-    add_span(&h, m, m.to_tag)
-    add_span(&h, m, m.call_id)
+    hash_add_number(&h, <uint64_t>m.ruri.len << 48 | <uint64_t>m.from_tag.len << 32 | <uint64_t>m.to_tag.len << 16
+                    | m.call_id.len)
+    hash_add(&h, m.buf + m.ruri.off, m.ruri.len)
+    hash_add(&h, m.buf + m.from_tag.off, m.from_tag.len)
+    hash_add(&h, m.buf + m.to_tag.off, m.to_tag.len)
+    hash_add(&h, m.buf + m.call_id.off, m.call_id.len)
     for i in range(3):
         index = first_of(m, LOOKED_AT[i])
         while index != NO_HEADER:

@@ -24,6 +24,7 @@ cdef int parse_second_via(const message_t *m, via_t *via) noexcept nogil
 
 # How many Via values stand in the message; E_TOO_MANY_VIAS above MAX_VIAS.
 cdef int count_vias(const message_t *m) noexcept nogil
+cdef bint has_too_many_vias(const message_t *m) noexcept nogil
 
 # The first header of an id-less name (any case), as index; NO_HEADER when absent.
 cdef int find_header(const message_t *m, const char *name, uint32_t name_len) noexcept nogil

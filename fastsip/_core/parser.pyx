@@ -43,6 +43,10 @@ METHOD_TEXT[:] = [b"", b"INVITE", b"ACK", b"BYE", b"CANCEL", b"OPTIONS", b"REGIS
                   b"NOTIFY", b"PUBLISH", b"INFO", b"REFER", b"MESSAGE", b"UPDATE"]
 
 
+cdef enum:
+    SHORTEST_VIA = 13       # bytes of "SIP/2.0/UDP a"
+
+
 # ---------------------------------------------------------------- message
 
 cdef int parse_message(const char *buf, uint32_t len, message_t *m) noexcept nogil:
@@ -444,6 +448,16 @@ cdef int count_vias(const message_t *m) noexcept nogil:
             return E_TOO_MANY_VIAS
         index = m.headers[index].next
     return count
+
+
+cdef bint has_too_many_vias(const message_t *m) noexcept nogil:
+    """Counted only where the bytes would be enough for more than MAX_VIAS."""
+    cdef uint32_t index = first_of(m, H_VIA)
+    cdef uint32_t bytes = 0
+    while index != NO_HEADER:
+        bytes += m.headers[index].value_len
+        index = m.headers[index].next
+    return bytes > MAX_VIAS * SHORTEST_VIA and count_vias(m) < 0
 
 
 # ---------------------------------------------------------------- names

@@ -19,7 +19,7 @@ from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_LOOPS,
 from fastsip._core.indialog cimport aim_in_dialog, is_known, join_shared, may_follow_route
 from fastsip._core.loops cimport is_loop, loop_value
 from fastsip._core.parking cimport begin_resumption, hold_request, park_search, read_parked, settle_parked
-from fastsip._core.parser cimport count_vias, first_of, parse_message, parse_routing
+from fastsip._core.parser cimport first_of, has_too_many_vias, parse_message, parse_routing
 from fastsip._core.refusals cimport count_malformed, refuse, refuse_malformed, refuse_overload, refuse_unavailable
 from fastsip._core.recall cimport recall_challenge
 from fastsip._core.replies cimport answer, reply_flow
@@ -235,7 +235,7 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     cdef route_t route
     cdef hop_t hop
     cdef int code = read_ruri(m, &ruri)
-    if code == OK and count_vias(m) < 0:
+    if code == OK and has_too_many_vias(m):
         code = E_TOO_MANY_VIAS
     if code < 0:
         refuse_malformed(core, m, code, listener, source)
