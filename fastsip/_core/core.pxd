@@ -6,6 +6,7 @@ from fastsip._core.types cimport (addr_t, destination_t, flow_t, listener_t, mes
                                   text_t, uri_t)
 from fastsip._core.edits cimport edits_t
 from fastsip._core.names cimport name_table_t
+from fastsip._core.local cimport local_t
 from fastsip._core.net cimport net_t
 from fastsip._core.ring cimport ring_t, sleeper_t
 from fastsip._core.select cimport cell_t, positions_t
@@ -181,6 +182,7 @@ cdef struct core_t:
     recalled_t *recalled        # [RECALL_PLACES]
     uint64_t next_probe_ms      # nothing is due before; 0 = look now
     name_table_t *names
+    local_t *local              # NULL = nobody can be asked
     waiting_t *waiting
     resumed_t resumed
     message_t incoming

@@ -3,6 +3,7 @@
 
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from fastsip._core.net_sys cimport sockaddr_in6, socklen_t
 from fastsip._core.types cimport addr_t
 
 cdef enum:
@@ -98,6 +99,10 @@ cdef outgoing_t *take_outgoing(net_t *net) noexcept nogil
 # readable; clear_outbox empties it.
 cdef void flush_outbox(net_t *net) noexcept nogil
 cdef void clear_outbox(net_t *net) noexcept nogil
+
+# An address as the kernel names it, and the other way round.
+cdef void read_source(const sockaddr_in6 *source, uint8_t family, addr_t *addr) noexcept nogil
+cdef socklen_t write_target(const addr_t *addr, sockaddr_in6 *target) noexcept nogil
 
 # CLOCK_BOOTTIME in ms.
 cdef uint64_t clock_ms() noexcept nogil

@@ -73,7 +73,7 @@ cdef struct buffers_t:
 
 # ---------------------------------------------------------------- addresses
 
-cdef inline void read_source(const sockaddr_in6 *source, uint8_t family, addr_t *addr) noexcept nogil:
+cdef void read_source(const sockaddr_in6 *source, uint8_t family, addr_t *addr) noexcept nogil:
     cdef const sockaddr_in *v4 = <const sockaddr_in *>source
     memset(addr, 0, sizeof(addr_t))
     addr.family = family
@@ -87,7 +87,7 @@ cdef inline void read_source(const sockaddr_in6 *source, uint8_t family, addr_t 
         addr.scope = source.sin6_scope_id
 
 
-cdef inline socklen_t write_target(const addr_t *addr, sockaddr_in6 *target) noexcept nogil:
+cdef socklen_t write_target(const addr_t *addr, sockaddr_in6 *target) noexcept nogil:
     """The length of the name.  An address that is none gets a family that the socket refuses."""
     cdef sockaddr_in *v4 = <sockaddr_in *>target
     target.sin6_port = htons(addr.port)

@@ -21,7 +21,13 @@ cdef extern from "sys/socket.h" nogil:
     struct mmsghdr:
         msghdr msg_hdr
         unsigned int msg_len
+    struct sockaddr:
+        pass
     int AF_INET, AF_INET6
+    int SOCK_DGRAM, SOCK_CLOEXEC
+    int socket(int family, int kind, int protocol)
+    int connect(int fd, const sockaddr *name, socklen_t len)
+    int getsockname(int fd, sockaddr *name, socklen_t *len)
     int SOL_SOCKET, SO_ERROR
     int MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_TRUNC
     int recvmmsg(int fd, mmsghdr *messages, unsigned int count, int flags, timespec *timeout)

@@ -14,7 +14,7 @@ from fastsip._core.branches cimport edit_forwarded, hop_t, read_request
 from fastsip._core.candidates cimport aim_at, choose_next, group_t, read_breadth, share_of
 from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_LOOPS, N_NOT_SIP, N_NO_RULE,
                                  N_RELAYS_REFUSED, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_ROUTES_REMOVED,
-                                 N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, count,
+                                 N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, N_UNSUPPORTED, count,
                                  find_by_address, find_destination, send_edited)
 from fastsip._core.indialog cimport aim_in_dialog, is_known, join_shared, may_follow_route
 from fastsip._core.loops cimport is_loop, loop_value
@@ -33,7 +33,7 @@ from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT
                                   index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
                                   word_kind, write_identity)
 from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
-from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM,
+from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_BAD, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM,
                                   E_ROUTE, E_SCHEME, E_TOO_MANY_VIAS, E_UNRESOLVED, H_AUTHORIZATION,
                                   H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER,
                                   M_REFER, M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET, addr_t, message_t, policy_copy_t,
@@ -321,8 +321,12 @@ cdef bint go_by_route(core_t *core, const message_t *m, const route_t *route, ui
     cdef int code = aim_by_route(core, m, route, listener, hop)
     hop.came_by = core.table.listeners[listener].id
     hop.from_destination = find_by_address(core.table, source)
-    if code < 0 and code != E_UNRESOLVED:
-        refuse(core, m, listener, source, 500 if code == E_NONE else 416)
+    if code == E_SCHEME:
+        refuse(core, m, listener, source, 416)
+    elif code < 0 and code != E_UNRESOLVED:
+        if code == E_BAD:
+            count(core, N_UNSUPPORTED)
+        refuse(core, m, listener, source, 500)
     return code == OK or code == E_UNRESOLVED
 
 

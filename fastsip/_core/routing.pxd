@@ -35,7 +35,7 @@ cdef bint leads_home(core_t *core, const message_t *m, const route_t *route) noe
 
 # Aims the hop at the next hop by route.  E_UNRESOLVED: hop.name must be asked for
 # first; E_NONE: its host has no address that we could send to; E_BAD: there is no
-# listener of its family, or its transport is not ours.
+# listener of its family, or its transport is not ours; E_SCHEME: it is no sip URI.
 cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
                       hop_t *hop) noexcept nogil
 

@@ -7,20 +7,21 @@ is looked up in the table of names (wire section 7).
 """
 
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
-from libc.string cimport memchr, memset
+from libc.string cimport memchr, memcmp, memset
 
 from fastsip._core.chars cimport C_ALPHA, C_HOST, is_class, scan_byte, scan_class
 from fastsip._core.core cimport (ASKED_LATELY, EVENT_QUESTION, N_NAMES_ASKED, N_NAMES_FAILED, asked_t, count,
                                  emit_event, find_by_address)
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.branches cimport MAX_CUTS
+from fastsip._core.local cimport local_address
 from fastsip._core.names cimport NAME_BYTES, find_address, hash_name
 from fastsip._core.parser cimport first_of, find_header
 from fastsip._core.values cimport parse_name_addr
 from fastsip._core.rules cimport is_own
 from fastsip._core.tokens cimport read_token, token_t
 from fastsip._core.types cimport (A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_NONE,
-                                  E_ROUTE, E_UNRESOLVED, E_URI, HOST_IPV6, H_AUTHORIZATION, H_FROM, H_JOIN,
+                                  E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI, HOST_IPV6, H_AUTHORIZATION, H_FROM, H_JOIN,
                                   H_PROXY_AUTHORIZATION, H_REPLACES, H_ROUTE, H_TARGET_DIALOG, H_TO, NO_HEADER, OK,
                                   S_SIP, T_NONE, T_UDP, header_t, name_addr_t, rule_t, span_t, table_t)
 from fastsip._core.uri cimport parse_uri, same_text, uri_address
@@ -263,17 +264,45 @@ cdef int listener_named(core_t *core, const message_t *m, const uri_t *uri) noex
     return E_NONE
 
 
-cdef int listener_for(core_t *core, uint8_t family, int named, uint32_t came_by) noexcept nogil:
-    """The one that our own Route names, else the one the request came in by, else the first of the family."""
+cdef int listener_of_family(const table_t *table, uint8_t family, uint32_t *count) noexcept nogil:
+    """The first one, and how many there are."""
+    cdef int found = E_BAD
     cdef uint32_t i
-    if named >= 0 and core.table.listeners[named].addr.family == family:
-        return named
-    if core.table.listeners[came_by].addr.family == family:
-        return came_by
+    count[0] = 0
+    for i in range(table.listener_count):
+        if table.listeners[i].addr.family == family:
+            count[0] += 1
+            if found < 0:
+                found = <int>i
+    return found
+
+
+cdef int listener_towards(core_t *core, const addr_t *to, uint32_t came_by) noexcept nogil:
+    """The one on the address that the kernel would send from; of several, that which the request came in by."""
+    cdef addr_t ours
+    cdef int found = E_NONE
+    cdef uint32_t i
+    if core.local == NULL or local_address(core.local, to, core.now_ms, &ours) < 0:
+        return E_NONE
     for i in range(core.table.listener_count):
-        if core.table.listeners[i].addr.family == family:
-            return i
-    return E_BAD
+        if memcmp(core.table.listeners[i].addr.ip, ours.ip, 16) == 0 and (found < 0 or i == came_by):
+            found = <int>i
+    return found
+
+
+cdef int listener_for(core_t *core, const addr_t *to, int named, uint32_t came_by) noexcept nogil:
+    """The one that our own Route names; the only one of the family; towards the place; by which the request came in."""
+    cdef uint32_t count
+    cdef int found = listener_of_family(core.table, to.family, &count)
+    if named >= 0 and core.table.listeners[named].addr.family == to.family:
+        return named
+    if count > 1:
+        named = listener_towards(core, to, came_by)
+        if named >= 0:
+            return named
+        if core.table.listeners[came_by].addr.family == to.family:
+            return came_by
+    return found
 
 
 cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri, route_t *route) noexcept nogil:
@@ -383,7 +412,9 @@ cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, ui
     cdef addr_t *to = &hop.flow.remote
     cdef int known, index, code
     hop.name.len = 0
-    if uri.scheme != S_SIP or uri.transport not in (T_NONE, T_UDP):
+    if uri.scheme != S_SIP:
+        return E_SCHEME
+    if uri.transport not in (T_NONE, T_UDP):
         return E_BAD
     code = find_host(core, m, route, to, hop)
     if code < 0:
@@ -391,7 +422,7 @@ cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, ui
     if uri.port or to.port == 0:
         to.port = uri.port if uri.port else 5060
     to.transport = T_UDP
-    index = listener_for(core, to.family, route.listener, listener)
+    index = listener_for(core, to, route.listener, listener)
     known = find_by_address(core.table, to)
     if known >= 0 and route.listener < 0:
         index = core.table.destinations[known].listener

@@ -12,6 +12,7 @@ from libc.stdlib cimport calloc, free, malloc
 
 from fastsip._core.core cimport (COUNTER_COUNT, RECALL_PLACES, SCRATCH_BYTES, needs_flush, probe_state_t, recalled_t,
                                  waiting_t)
+from fastsip._core.local cimport close_local, open_local
 from fastsip._core.net cimport LOST, SENT, TOO_BIG, clear_outbox, clock_ms, flush_outbox, outgoing_t
 from fastsip._core.proxy cimport message_failed
 from fastsip._core.search cimport fire_timer
@@ -167,6 +168,8 @@ cdef class Workspace:
         cdef uint32_t partition, i
         self.core.net = net
         self.core.now_ms = clock_ms()
+        if net.buffers != NULL:
+            self.core.local = open_local()
         for partition in range(PARTITIONS):
             if partition % self.core.shard_count != self.core.shard:
                 continue
@@ -193,6 +196,7 @@ cdef class Workspace:
             free(self.core.scratch)
             free(self.core.probes)
             free(self.core.recalled)
+            close_local(self.core.local)
             free(self.core.waiting)
         if self.nodes != NULL:
             for partition in range(PARTITIONS):

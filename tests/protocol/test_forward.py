@@ -172,12 +172,21 @@ def test_a_header_without_a_uri_gets_400(forwarding, values):
     assert final.reason == "No URI In X-Next-Hop"
 
 
-@pytest.mark.parametrize("uri", ["mailto:carol@example.net", "sips:carol@10.0.7.7", "sip:10.0.7.7;transport=tcp"])
+@pytest.mark.parametrize(
+    "uri, status",
+    [
+        ("mailto:carol@example.net", 416),
+        ("sips:carol@10.0.7.7", 416),
+        ("sip:10.0.7.7;transport=tcp", 500),
+        ("sip:x@[2001:db8::7]", 500),
+    ],
+)
 @pytest.mark.parametrize("header", [b"", HEADER])
-def test_schemes_and_transports_that_are_not_ours_get_416(forwarding, header, uri):
+def test_schemes_get_416_and_transports_and_families_without_listener_500(forwarding, header, uri, status):
     stage = forwarding(header)
     parts = {"headers": [("X-Next-Hop", uri)]} if header else {"uri": uri}
-    refused(stage, 416, **parts)
+    refused(stage, status, **parts)
+    assert stage.counter("unsupported") == 1
 
 
 def test_a_telephone_number_names_no_next_hop(forwarding):
@@ -198,10 +207,6 @@ def test_another_port_of_our_address_is_somebody_else(forwarding):
     stage = forwarding()
     stage.invite(uri=f"sip:x@{EDGE[0]}:5999")
     stage.expect_request((EDGE[0], 5999), "INVITE")
-
-
-def test_no_listener_of_the_family(forwarding):
-    refused(forwarding(), 416, uri="sip:x@[2001:db8::7]")
 
 
 # ---------------------------------------------------------------- when it fails

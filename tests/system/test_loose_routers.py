@@ -139,6 +139,8 @@ class Site:
         call = self.alice.invite(NUMBER, self.outside)
         invite = await self.bob.expect(lambda m: m.method == "INVITE" and m.call_id == call.call_id)
         assert invite.get("X-Destination-URI") == "" and invite.get("X-Forwarded-For") == "127.0.0.1"
+        # The exchange is reached from where the kernel routes it, whichever listener the call came back by.
+        assert f" {self.outside[0]}:{self.outside[1]};" in invite.via
         leg = self.bob.answer(invite)
         alice_leg = await call.established()
         await leg.expect("ACK")

@@ -21,7 +21,7 @@ LAYERS = (
     "types", "atomics", "write", "chars", "hashing", "uri", "values", "parser", "edits", "names",
     "arena", "patterns", "conditions", "headers", "policies", "tables", "rules", "select", "cells", "chooser",
     "blocks", "slots", "timers", "transactions",
-    "ring", "listen", "net_sys", "net", "core", "events",
+    "ring", "listen", "net_sys", "net", "local", "core", "events",
     "via", "tokens", "loops", "recall", "replies", "refusals", "branches", "routing", "indialog", "upstream",
     "parking", "probes", "health", "candidates", "search", "responses", "icmp", "proxy", "workspace", "recovery",
     "commands", "shard",
@@ -35,7 +35,7 @@ DOORS = (
 # Sockets and their options; mapped files and shared memory; clocks and the scheduler.
 # tables asks the kernel for the number of an interface (link-local destinations); wire copies what
 # was sent into a pipe of the tests, rig reads numeric addresses.
-SYSTEM_CALLS = {"net_sys", "net", "listen", "ring", "slots", "cells", "shard", "tables", "wire", "rig"}
+SYSTEM_CALLS = {"net_sys", "net", "local", "listen", "ring", "slots", "cells", "shard", "tables", "wire", "rig"}
 SYSTEM_MODULES = {"os", "socket", "mmap", "fcntl", "select", "selectors", "subprocess", "time", "signal"}
 SYSTEM_HEADERS = re.compile(
     r'"<?(sys/|netinet/|net/|linux/|poll\.h|sched\.h|time\.h|unistd\.h|fcntl\.h|signal\.h|pthread\.h)'
