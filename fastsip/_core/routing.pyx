@@ -264,14 +264,14 @@ cdef int listener_named(core_t *core, const message_t *m, const uri_t *uri) noex
     return E_NONE
 
 
-cdef int listener_of_family(const table_t *table, uint8_t family, uint32_t *count) noexcept nogil:
+cdef int listener_of_family(const table_t *table, uint8_t family, uint32_t *many) noexcept nogil:
     """The first one, and how many there are."""
     cdef int found = E_BAD
     cdef uint32_t i
-    count[0] = 0
+    many[0] = 0
     for i in range(table.listener_count):
         if table.listeners[i].addr.family == family:
-            count[0] += 1
+            many[0] += 1
             if found < 0:
                 found = <int>i
     return found
@@ -292,11 +292,11 @@ cdef int listener_towards(core_t *core, const addr_t *to, uint32_t came_by) noex
 
 cdef int listener_for(core_t *core, const addr_t *to, int named, uint32_t came_by) noexcept nogil:
     """The one that our own Route names; the only one of the family; towards the place; by which the request came in."""
-    cdef uint32_t count
-    cdef int found = listener_of_family(core.table, to.family, &count)
+    cdef uint32_t many
+    cdef int found = listener_of_family(core.table, to.family, &many)
     if named >= 0 and core.table.listeners[named].addr.family == to.family:
         return named
-    if count > 1:
+    if many > 1:
         named = listener_towards(core, to, came_by)
         if named >= 0:
             return named

@@ -186,7 +186,7 @@ def test_schemes_get_416_and_transports_and_families_without_listener_500(forwar
     stage = forwarding(header)
     parts = {"headers": [("X-Next-Hop", uri)]} if header else {"uri": uri}
     refused(stage, status, **parts)
-    assert stage.counter("unsupported") == 1
+    assert stage.counter("unsupported") + stage.counter("bad_scheme") == 1
 
 
 def test_a_telephone_number_names_no_next_hop(forwarding):
