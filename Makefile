@@ -24,7 +24,7 @@ needs = $$($(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproje
 SECONDS ?= 60
 WHAT ?= all
 
-.PHONY: run test crash fuzz build lint bench bench-all clean sipp
+.PHONY: run test crash fuzz build lint bench bench-all clean peers
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -34,7 +34,7 @@ run: build
 build: $(VENV)/.ready
 	@$(BIN)/python -W ignore setup.py --quiet build_ext --inplace --parallel 2
 
-test: build $(VENV)/.ready-test sipp
+test: build $(VENV)/.ready-test peers
 	@$(BIN)/python -m pytest $(ARGS)
 
 crash: build $(VENV)/.ready-test
@@ -84,14 +84,20 @@ $(VENV)/.ready-%: $(VENV)/.ready
 	@$(PIP) install $(call needs,$*)
 	@touch $@
 
-sipp:
-	@command -v sipp >/dev/null && exit 0; \
+# Programs that tests play against; a test whose program is missing fails.
+PEERS := sipp:sip-tester kamailio:kamailio
+
+peers:
+	@missing=; for peer in $(PEERS); do \
+		PATH="$$PATH:/usr/sbin" command -v "$${peer%:*}" >/dev/null || missing="$$missing $${peer#*:}"; done; \
+	test -n "$$missing" || exit 0; \
 	root=; test "$$(id -u)" = 0 || root="sudo -n"; \
 	if command -v apt-get >/dev/null && { test -z "$$root" || $$root true 2>/dev/null; }; then \
-		echo "fastsip: installing SIPp"; \
-		$$root apt-get -qq update >/dev/null && $$root apt-get -qq -y install sip-tester >/dev/null; \
+		echo "fastsip: installing$$missing for the tests"; \
+		$$root apt-get -qq update >/dev/null && \
+			$$root env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq -y install $$missing >/dev/null && exit 0; \
 	fi; \
-	command -v sipp >/dev/null || echo "fastsip: SIPp is missing; the tests that need it fail: apt-get install sip-tester" >&2
+	echo "fastsip: missing for the tests, some of which fail:$$missing; run: apt-get install$$missing" >&2
 
 # One measurement; the worst exit status is kept: 1 = a figure has a remark, 2 = it could not be measured.
 measure = echo "== bench.$(1)"; $(BIN)/python -m bench.$(1) || { s=$$?; test $$worst -ge $$s || worst=$$s; };
