@@ -26,7 +26,7 @@ from fastsip._core.core cimport (HELD_BYTES, MOST_HELD, MOST_PARKED, N_NAMES_FAI
 from fastsip._core.names cimport hash_name
 from fastsip._core.parser cimport first_of, parse_message, parse_routing
 from fastsip._core.refusals cimport refuse_unavailable
-from fastsip._core.replies cimport reply_t
+from fastsip._core.replies cimport reply_of, reply_t
 from fastsip._core.routing cimport ask_name
 from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, begin_block, block_at, commit, end_block, record_of,
                                   slot_at, slot_t, word_generation, word_kind, word_owes, word_state)
@@ -130,12 +130,7 @@ cdef void answer_parked(core_t *core, uint32_t ref, int status, const text_t *re
     if read_parked(core, ref, &core.stored, &source) < 0:
         end_silently(core, ref)         # its listener is gone: nobody can be told
         return
-    memset(&reply, 0, sizeof(reply))
-    reply.status = status
-    if reason != NULL:
-        reply.reason = reason[0]
-    if headers != NULL:
-        reply.headers = headers[0]
+    reply = reply_of(status, reason, headers)
     send_reply(core, ref, &core.stored, first_of(&core.stored, H_VIA), &source, &reply)
 
 

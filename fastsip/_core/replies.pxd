@@ -10,6 +10,9 @@ cdef struct reply_t:
     text_t headers          # whole lines with line ends, or len 0
     uint64_t tag_key        # of the To tag, when the request has none; 0 = add none
 
+# A reply of this status; reason and headers may be NULL.
+cdef reply_t reply_of(int status, const text_t *reason, const text_t *headers) noexcept nogil
+
 # Bytes that write_reply needs at most for this request.
 cdef uint32_t reply_room(const message_t *m, const reply_t *reply) noexcept nogil
 

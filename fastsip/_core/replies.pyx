@@ -52,6 +52,17 @@ cdef const char *usual_phrase(int status, uint32_t *len) noexcept nogil:
     return phrase
 
 
+cdef reply_t reply_of(int status, const text_t *reason, const text_t *headers) noexcept nogil:
+    cdef reply_t reply
+    memset(&reply, 0, sizeof(reply))
+    reply.status = status
+    if reason != NULL:
+        reply.reason = reason[0]
+    if headers != NULL:
+        reply.headers = headers[0]
+    return reply
+
+
 cdef uint32_t reply_room(const message_t *m, const reply_t *reply) noexcept nogil:
     return m.headers_end + reply.reason.len + reply.headers.len + FIXED_ROOM + STAMPS_ROOM
 
@@ -137,12 +148,7 @@ cdef void answer(core_t *core, const message_t *m, uint32_t listener_id, const a
     cdef int len
     if m.method == M_ACK:
         return
-    memset(&reply, 0, sizeof(reply))
-    reply.status = status
-    if reason != NULL:
-        reply.reason = reason[0]
-    if headers != NULL:
-        reply.headers = headers[0]
+    reply = reply_of(status, reason, headers)
     if status != 100:
         reply.tag_key = server_key(core, m, False)
     if status >= 400:

@@ -7,14 +7,14 @@ in search.  Implements 17.2, 16.7 items 3, 6, 8-10, RFC 6026 and RFC 4320.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from fastsip._core.branches cimport write_block
 from fastsip._core.core cimport (N_LATE_ANSWERS, N_NO_ROOM, N_RETRANSMISSIONS_SENT, N_RETRANSMITTED_REQUESTS,
                                  N_SHED, N_TRANSACTIONS_ENDED, arm_slot, count, queue_message, send_edited,
                                  take_scratch)
 from fastsip._core.edits cimport clear_edits, edit_delete, edit_insert, edit_replace
-from fastsip._core.replies cimport answer, reply_room, reply_t, write_reply
+from fastsip._core.replies cimport answer, reply_of, reply_room, reply_t, write_reply
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_RESPONSE, SERVER_DECIDED,
                                   SERVER_PROGRESSED, SLOT_BITS, begin_block, block_at, block_t, commit, drop_block,
                                   end_block, first_child_of, give_slot, index_remove, record_of, record_t, slot_at,
@@ -270,11 +270,7 @@ cdef void send_best(core_t *core, uint32_t ref) noexcept nogil:
 
 cdef void send_own(core_t *core, uint32_t ref, int status, const text_t *reason) noexcept nogil:
     """The topmost Via of a request as sent is ours."""
-    cdef reply_t reply
-    memset(&reply, 0, sizeof(reply))
-    reply.status = status
-    if reason != NULL:
-        reply.reason = reason[0]
+    cdef reply_t reply = reply_of(status, reason, NULL)
     send_reply(core, ref, &core.stored, core.stored.headers[first_of(&core.stored, H_VIA)].next, NULL, &reply)
 
 
