@@ -11,29 +11,15 @@ Must never: change anything.  Called by rig.
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.blocks cimport ORDERS, order_of
-from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON,
-                                  CLIENT_UNREACHABLE, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE,
-                                  KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_CANCEL, OWES_REQUEST,
-                                  OWES_RESPONSE, SERVER_CANCELLED, SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_MARKED,
-                                  SERVER_PROGRESSED, SLOT_BITS, SLOT_MASK, is_server, partition_t, record_of,
-                                  record_t, slot_at, slot_t, word_generation, word_kind, word_owes, word_state)
+from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SLOT_BITS, SLOT_MASK,
+                                  is_server, partition_t, record_of, record_t, slot_at, slot_t, word_generation,
+                                  word_kind, word_owes, word_state)
 from fastsip._core.timers cimport NOT_ARMED
-from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_PENDING, CLIENT_ACCEPTED,
-                                         CLIENT_COMPLETED, CLIENT_PROCEEDING, CONFIRMED, SERVER_ACCEPTED,
-                                         SERVER_COMPLETED, SERVER_ENDED, SERVER_PROCEEDING, TRYING)
 
-KINDS = {KIND_SERVER_INVITE: "server INVITE", KIND_SERVER_OTHER: "server other", KIND_CLIENT_INVITE: "client INVITE",
-         KIND_CLIENT_OTHER: "client other"}
-CLIENT_STATES = {CALLING: "calling", CLIENT_PROCEEDING: "proceeding", CANCEL_PENDING: "cancel pending",
-                 CANCELLING: "cancelling", ABANDONED: "abandoned", CLIENT_COMPLETED: "completed",
-                 CLIENT_ACCEPTED: "accepted"}
-SERVER_STATES = {TRYING: "trying", SERVER_PROCEEDING: "proceeding", SERVER_COMPLETED: "completed",
-                 CONFIRMED: "confirmed", SERVER_ACCEPTED: "accepted", SERVER_ENDED: "ended"}
+
+from fastsip._core.layout import CLIENT_FLAGS, CLIENT_STATES, KINDS, SERVER_FLAGS, SERVER_STATES
+
 OWES = {OWES_RESPONSE: "response", OWES_REQUEST: "request", OWES_CANCEL: "cancel"}
-SERVER_FLAGS = {SERVER_CANCELLED: "cancelled", SERVER_DECIDED: "decided", SERVER_PROGRESSED: "progressed",
-                SERVER_MARKED: "marked", SERVER_LAST_GROUP: "last group"}
-CLIENT_FLAGS = {CLIENT_ABANDONED: "abandoned", CLIENT_HAS_ACK: "has ack", CLIENT_MOVED_ON: "moved on",
-                CLIENT_CANCEL_ANSWERED: "cancel answered", CLIENT_UNREACHABLE: "unreachable"}
 SEARCHING = ("trying", "proceeding")
 OPEN = ("calling", "proceeding", "cancel pending", "cancelling")
 

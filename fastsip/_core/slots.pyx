@@ -518,13 +518,13 @@ def read_header(path):
         return None
     if len(raw) < HEADER.size:
         return {}
-    (magic, major, _, slot_bytes, slots, unit_bytes, units, partition, epoch, key, boot, _, _, high_water,
+    (magic, major, _, slot_bytes, slots, unit_bytes, units, partition, epoch, key, boot, _, boottime_ms, high_water,
      _) = HEADER.unpack(raw)
     if (magic != MAGIC or major != LAYOUT_MAJOR or slot_bytes != sizeof(slot_t) or unit_bytes != UNIT_BYTES
             or size != file_bytes(slots, units) or high_water > slots):
         return {}
     return {"sizes": (slots, units), "partition": partition, "epoch": epoch, "key": key,
-            "boot_id": boot.rstrip(b"\0")}
+            "boot_id": boot.rstrip(b"\0"), "boottime_ms": boottime_ms, "high_water": high_water}
 
 
 def is_one_store(headers) -> bool:

@@ -10,7 +10,7 @@ import click
 
 from fastsip import __version__
 
-COMMANDS = ("run", "check", "demo", "stats")
+COMMANDS = ("run", "check", "demo", "stats", "transactions")
 
 
 class _Commands(click.Group):

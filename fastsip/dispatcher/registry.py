@@ -48,6 +48,13 @@ def parse_record(line: bytes) -> tuple[int, str, str] | None:
     return int(number), kind, json.loads(name)
 
 
+def read_names(path: str | os.PathLike[str]) -> dict[int, tuple[str, str]]:
+    """id -> (kind, name) of a registry file, for who only looks: nothing is locked, repaired or created."""
+    lines = Path(path).read_bytes().splitlines(keepends=True)[1:]
+    records = filter(None, map(parse_record, lines))
+    return {number: (kind, name) for number, kind, name in records}
+
+
 class Registry:
     """Registry(run_dir): (kind, name) -> id.
 

@@ -112,6 +112,7 @@ class Stage:
     """A rig with one caller (ALICE) and up to eighteen callees (BOB[n])."""
 
     def __init__(self, run_dir, *, max_transactions=64, now_ms=START_MS, **table):
+        self.run_dir = run_dir
         self.table, self.cells = make_table(**table)
         self.rig = Rig(run_dir, self.table, self.cells, max_transactions, now_ms=now_ms)
         self.waiting: list[Sent] = []

@@ -1,4 +1,4 @@
-"""User agents that give our Record-Route and Via back in their own spelling: the BYE arrives, each way (wire section 5)."""
+"""User agents that give our Record-Route and Via back in their own spelling (wire section 5)."""
 
 import pytest
 from ua import Leg, UserAgent
@@ -35,7 +35,7 @@ def join_vias(response: Message) -> Message:
 @pytest.mark.parametrize("listeners", [1, 2])
 @pytest.mark.parametrize("spelling", SPELLINGS)
 async def test_the_bye_arrives(router, free_port, spelling, listeners, back):
-    """With one and with two values; the callee joins its Vias in one line, too."""
+    """Each way, with one and with two values; the callee joins its Vias in one line, too."""
     edge = ("127.0.0.1", free_port())
     inside = ("127.0.0.2", free_port("127.0.0.2"))
     keys = f'listen = "udp:{inside[0]}:{inside[1]}"' if listeners == 2 else ""
