@@ -258,6 +258,28 @@ cdef class Shard:
         store_relaxed32(&self.stopping, 1)
         wake(self.sleeper.sleeper)
 
+    def read_out(self, uint32_t listener):
+        """After run(): a batch of a socket that nobody reads after us; how many datagrams it was."""
+        cdef core_t *core = self.workspace.core
+        cdef int n
+        with nogil:
+            n = receive_batch(core.net, listener)
+            take_batch(core, &self.neighbours, listener, n)
+            flush(core)
+        return n
+
+    def finish(self):
+        """After run() of all shards: takes what they handed over, and sends."""
+        cdef core_t *core = self.workspace.core
+        cdef uint32_t i
+        with nogil:
+            core.now_ms = clock_ms()
+            for i in range(core.shard_count):
+                while self.neighbours.inbound[i] != NULL and not is_empty(self.neighbours.inbound[i]):
+                    read_ring(core, self.neighbours.inbound[i])
+            flush(core)
+            note_counters(core)
+
     def run(self):
         """Until stop(): finishes the round, sends what is owed."""
         cdef core_t *core = self.workspace.core

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from fastsip.config import ConfigError, load
+from fastsip.config import ConfigError, load_text, read_text
 
 
 @click.command("run")
@@ -12,10 +12,11 @@ from fastsip.config import ConfigError, load
 def command(config: str) -> None:
     """Run the router with CONFIG until it is told to stop (exit 2: CONFIG is wrong)."""
     try:
-        loaded = load(config)
+        text = read_text(config)
+        loaded = load_text(text, config)
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    from fastsip.router import run
+    from fastsip.supervisor import run
 
-    sys.exit(run(loaded))
+    sys.exit(run(loaded, text))

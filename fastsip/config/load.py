@@ -32,16 +32,20 @@ def load(path: str | os.PathLike[str], *, make_secret: bool = True) -> Config:
     make_secret: makes a missing key file in state_dir; without it `secret_keys` stays empty then.
     Raises ConfigError, never OSError.
     """
+    return load_text(read_text(path), os.fspath(path), make_secret=make_secret)
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """What load_text is given.  Raises ConfigError, never OSError."""
     file = os.fspath(path)
     try:
         raw = Path(path).read_bytes()
     except OSError as error:
         raise _whole_file(file, 0, f"the file cannot be read: {error.strerror}") from None
     try:
-        text = raw.decode()
+        return raw.decode()
     except UnicodeDecodeError as error:
         raise _whole_file(file, raw.count(b"\n", 0, error.start) + 1, "the text is not UTF-8") from None
-    return load_text(text, file, make_secret=make_secret)
 
 
 def load_text(text: str, file: str, *, make_secret: bool = True) -> Config:

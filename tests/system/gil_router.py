@@ -1,4 +1,4 @@
-"""A router with one thing more: on SIGUSR1 a thread of it holds the GIL for two seconds.
+"""A router with one thing more: on SIGUSR1 a thread of the router process holds the GIL for two seconds.
 
     python tests/system/gil_router.py CONFIG
 
@@ -49,17 +49,25 @@ def hold_on_demand(pulse: Pulse) -> None:
         print(f"gil: held {pulse.longest_s:.3f}", file=sys.stderr, flush=True)
 
 
-def main() -> int:
+def route() -> int:
+    """The router process."""
     # Before any thread is there, so that all of them leave the signal to the one that waits for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     pulse = Pulse()
     pulse.start()
     threading.Thread(target=hold_on_demand, args=(pulse,), daemon=True).start()
-    from fastsip.config import load
-    from fastsip.router import run
+    from fastsip.router import main
 
-    return run(load(sys.argv[1]))
+    return main()
+
+
+def supervise(file: str) -> int:
+    from fastsip.config import load_text, read_text
+    from fastsip.supervisor import run
+
+    text = read_text(file)
+    return run(load_text(text, file), text, (sys.executable, __file__))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(supervise(sys.argv[1]) if len(sys.argv) > 1 else route())

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from fastsip import stats
 from tests.conftest import READY_LINE, Router
 
 LIMIT_S = 20
@@ -27,6 +28,10 @@ class Life(Router):
     def ready(self) -> "Life":
         self.wait_for(lambda lines: READY_LINE in lines)
         return self
+
+    def router_pid(self) -> int:
+        """The process that routes now, or did last."""
+        return stats.read_rows(self.config.parent / "run")[0]["pid"]
 
     def records(self, event: str) -> list[dict]:
         """What it logged so far under that event."""

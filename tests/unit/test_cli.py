@@ -120,11 +120,11 @@ def test_run_of_a_wrong_file(wrong):
 
 
 @pytest.mark.parametrize("code", [0, 3])
-def test_run_gives_the_config_to_the_router_and_its_code_to_the_shell(monkeypatch, tmp_path, code):
+def test_run_gives_the_config_to_the_supervisor_and_its_code_to_the_shell(monkeypatch, tmp_path, code):
     seen = []
-    router = types.ModuleType("fastsip.router")
-    router.run = lambda config: seen.append(config) or code
-    monkeypatch.setitem(sys.modules, "fastsip.router", router)
+    supervisor = types.ModuleType("fastsip.supervisor")
+    supervisor.run = lambda config, text: seen.append(config) or code
+    monkeypatch.setitem(sys.modules, "fastsip.supervisor", supervisor)
     path = tmp_path / "c.toml"
     path.write_text(
         f'[router]\nstate_dir = "{tmp_path}/state"\n[[listen]]\nuri = "udp:127.0.0.1:5060"\n'
