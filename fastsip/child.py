@@ -32,7 +32,7 @@ class Child:
         self.pidfd = os.pidfd_open(pid)
         self.inbox: list[Message] = []
         self.status: int | None = None
-        self.began = 0.0  # when it was told "go"
+        self.began = time.monotonic()  # or when it was told "go"
         self._news = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_reader(self.line.fileno(), self._read)

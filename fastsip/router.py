@@ -11,6 +11,7 @@ Started by child (`python -m fastsip.router`, its end of the line as descriptor 
 import asyncio
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import os
 import signal
@@ -28,6 +29,7 @@ from fastsip._core.cells import Cells, CellsError
 from fastsip._core.events import Event, take_events
 from fastsip._core.ring import Ring
 from fastsip._core.slots import Store, StoreError
+from fastsip._core.transactions import count_open
 from fastsip.answering import AnsweringMachines
 from fastsip.child import LINE_FD
 from fastsip.config import Config, ConfigError, load_text
@@ -35,6 +37,7 @@ from fastsip.config.outlook import outlook
 from fastsip.dispatcher.registry import Registry, RegistryError
 from fastsip.log import log
 from fastsip.messages import Line, Message, read_text_file
+from fastsip.quarantine import Mark, Marks, keep_slot, read_quarantine
 from fastsip.routing.compile import compile_table, release_unnamed
 from fastsip.shards import Shards
 from fastsip.stats import StatsFile
@@ -50,6 +53,7 @@ START_ERRORS = (ConfigError, StoreError, CellsError, RegistryError, OSError)
 def main() -> int:
     """The exit code: 0, or 2 when it could not start."""
     logs.set_up()
+    faulthandler.enable()
     line = Line(socket.socket(fileno=LINE_FD))
     os.set_inheritable(LINE_FD, False)
     die_with_parent()
@@ -105,7 +109,7 @@ class Router:
         """From "go" to "leave"."""
         loop = asyncio.get_running_loop()
         self.told: asyncio.Future[Message] = loop.create_future()
-        self.take_over(sockets)
+        self.take_over(sockets, go)
         loop.add_reader(self.shards.control_fd, self.take_events)
         self.line.sock.setblocking(False)
         loop.add_reader(self.line.fileno(), self.listen)
@@ -122,14 +126,20 @@ class Router:
         gauges.cancel()
         return await self.leave(order)
 
-    def take_over(self, sockets: list[int]) -> None:
+    def take_over(self, sockets: list[int], go: Message) -> None:
         """The one thing that calls wait for; all else comes after it."""
-        count, listeners = self.config.router.shards, self.config.listeners
-        self.store = Store(self.config.router.run_dir, self.config.limits.max_transactions)
-        self.stats = StatsFile(self.config.router.run_dir, count)
-        own = [[(sockets[place * count + i], listener.family) for place, listener in enumerate(listeners)]
+        config, count = self.config.router, self.config.router.shards
+        self.store = Store(config.run_dir, self.config.limits.max_transactions)
+        for ref, generation in go.fields["drop"]:
+            mark = Mark("slot", ref=ref, generation=generation)
+            keep_slot(config.state_dir, mark, self.store.drop(ref, generation))
+        self.stats = StatsFile(config.run_dir, count)
+        self.marks = Marks(config.run_dir)
+        own = [[(sockets[place * count + i], listener.family) for place, listener in enumerate(self.config.listeners)]
                for i in range(count)]
-        self.shards = Shards(self.store, self.cells, self.table, self.stats, own, self.fall_over, self.stack)
+        self.shards = Shards(self.store, self.cells, self.table, self.stats, self.marks,
+                             read_quarantine(config.state_dir), own, self.fall_over, self.stack)
+        self.shards.set_draining(go.fields["draining"])
         self.taken_up = self.shards.start()
 
     def say_started(self, first: bool) -> None:
@@ -165,6 +175,11 @@ class Router:
         self.line.send("released")
         return 0
 
+    def drain(self, order: Message) -> None:
+        self.shards.set_draining(order.fields["on"])
+        if order.fields["on"]:
+            self.line.send("draining", open=count_open(self.store))
+
     # ------------------------------------------------------------ what the shards report
 
     def take_events(self) -> None:
@@ -198,7 +213,10 @@ class Router:
             self.stats.gauges[column] = value
 
     async def keep_gauges(self) -> None:
+        """Each turn is a heartbeat of the loop, too."""
+        beats = self.marks.page(0)
         while True:
+            beats[0] += 1
             self.write_gauges()
             await asyncio.sleep(GAUGES_EVERY_S)
 
@@ -225,6 +243,7 @@ class Router:
     ORDERS: ClassVar[dict[str, Callable[["Router", Message], None]]] = {
         "leave": lambda self, order: self.told.set_result(order),
         "reload": reload,
+        "drain": drain,
     }
 
 

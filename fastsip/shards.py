@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from fastsip._core.cells import Cells
 from fastsip._core.chooser import Positions
+from fastsip._core.marks import Quarantine
 from fastsip._core.net import Net
 from fastsip._core.ring import Ring, Sleeper
 from fastsip._core.shard import Shard
@@ -22,6 +23,7 @@ from fastsip._core.slots import Store
 from fastsip._core.tables import Table
 from fastsip._core.workspace import Workspace
 from fastsip.log import log
+from fastsip.quarantine import Marks
 from fastsip.stats import StatsFile
 
 HANDOVER_RING_BYTES = 8 << 20   # between two shards: about 6,000 INVITEs
@@ -38,7 +40,7 @@ def make_eventfd(stack: contextlib.ExitStack) -> int:
 
 
 class Shards:
-    """`sockets`: (descriptor, family) of each listener, for each shard; `failed` is told of a shard that fell over."""
+    """`sockets`: (descriptor, family) of each listener, for each shard."""
 
     def __init__(
         self,
@@ -46,10 +48,13 @@ class Shards:
         cells: Cells,
         table: Table,
         stats: StatsFile,
+        marks: Marks,
+        quarantine: Quarantine,
         sockets: Sequence[Sequence[tuple[int, int]]],
         failed: Callable[[], None],
         stack: contextlib.ExitStack,
     ):
+        """`failed` is told of a shard that fell over."""
         self.failed = failed
         self.event_rings: list[Ring] = []
         self.rings: list[Ring] = []
@@ -64,6 +69,7 @@ class Shards:
                                   self.event_rings[i], self.control)
             shard = Shard(Net(own, wake_fd), workspace, Sleeper(wake_fd))
             shard.count_into(stats.shards[i])
+            shard.mark_into(marks.page(1 + i), quarantine)
             self.all.append(shard)
         self.join()
 
@@ -118,6 +124,10 @@ class Shards:
     def finish(self) -> None:
         for shard in self.all:
             shard.finish()
+
+    def set_draining(self, on: bool) -> None:
+        for shard in self.all:
+            shard.set_draining(on)
 
     def switch_to(self, table: Table) -> None:
         for i, shard in enumerate(self.all):

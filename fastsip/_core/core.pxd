@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 from fastsip._core.types cimport addr_t, destination_t, flow_t, listener_t, message_t, policy_t, set_t, table_t, uri_t
 from fastsip._core.edits cimport edits_t
+from fastsip._core.marks cimport mark_t, quarantine_t
 from fastsip._core.net cimport net_t
 from fastsip._core.ring cimport ring_t, sleeper_t
 from fastsip._core.select cimport cell_t, positions_t
@@ -71,6 +72,8 @@ cdef enum counter_id:
     N_UNSUPPORTED               # schemes, transports and families that we have no way to
     N_UNAVAILABLE               # no destination of the set could be tried
     N_REPLIES_BY_RULE
+    N_QUARANTINED               # datagrams that routers have died of
+    N_DRAINED                   # new calls, while this router takes none
     N_BAD                       # of N_MALFORMED, by result code: E_START_LINE to E_ROUTE, then E_DUPLICATE
     COUNTER_COUNT = N_BAD + 17
 
@@ -129,6 +132,9 @@ cdef struct core_t:
     uint32_t probe_count
     recalled_t *recalled        # [RECALL_PLACES]
     uint64_t next_probe_ms      # nothing is due before; 0 = look now
+    mark_t *mark
+    const quarantine_t *quarantine
+    uint32_t draining           # written by the control plane: no new calls
     message_t incoming
     message_t stored            # a message parsed from a block
 

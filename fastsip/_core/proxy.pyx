@@ -9,8 +9,9 @@ Never answers an ACK.  Called by shard with datagrams of calls that it owns.
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
+from fastsip._core.atomics cimport load_relaxed32
 from fastsip._core.branches cimport edit_forwarded, hop_t, read_request
-from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_LOOPS, N_NOT_SIP, N_NO_RULE,
+from fastsip._core.core cimport (N_DATAGRAMS, N_DRAINED, N_INVITES, N_KEEP_ALIVES, N_LOOPS, N_NOT_SIP, N_NO_RULE,
                                  N_RELAYS_REFUSED, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_ROUTES_REMOVED,
                                  N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, count,
                                  find_by_address, find_destination, send_edited)
@@ -201,6 +202,10 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     cdef int code = parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri)
     if code < 0:
         refuse_malformed(core, m, code, listener, source)
+        return
+    if m.to_tag.len == 0 and load_relaxed32(&core.draining):
+        count(core, N_DRAINED)
+        refuse_overload(core, m, listener, source)
         return
     if m.method == M_OPTIONS and is_for_us(core, m, &ruri):
         refuse(core, m, listener, source, 200)

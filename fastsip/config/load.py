@@ -83,7 +83,10 @@ def _environment_dir(variable: str) -> Path | None:
 
 
 def default_run_dir() -> Path:
-    """Where transactions live: a tmpfs, /run/fastsip for root."""
+    """Where transactions live: a tmpfs, which systemd names, /run/fastsip for root."""
+    given = _environment_dir("RUNTIME_DIRECTORY")
+    if given:
+        return given
     if os.geteuid() == 0:
         return Path("/run/fastsip")
     own = _environment_dir("XDG_RUNTIME_DIR")
@@ -93,7 +96,10 @@ def default_run_dir() -> Path:
 
 
 def default_state_dir() -> Path:
-    """Where lives what outlives a boot: /var/lib/fastsip for root."""
+    """Where lives what outlives a boot: which systemd names, /var/lib/fastsip for root."""
+    given = _environment_dir("STATE_DIRECTORY")
+    if given:
+        return given
     if os.geteuid() == 0:
         return Path("/var/lib/fastsip")
     return (_environment_dir("XDG_STATE_HOME") or Path.home() / ".local/state") / "fastsip"
@@ -147,6 +153,8 @@ class _Loader:
             trusted=table.take_list("trusted", values.network),
             secret_keys=(),
             secret_file="",
+            stop_mode=table.take("stop_mode", values.one_of("leave", "drain"), "leave"),
+            hang_ms=table.take("hang", values.duration(2_000, 60_000), 5_000),
         )
 
     def _directory(self, raw: object) -> str:

@@ -62,11 +62,9 @@ def route() -> int:
 
 
 def supervise(file: str) -> int:
-    from fastsip.config import load_text, read_text
     from fastsip.supervisor import run
 
-    text = read_text(file)
-    return run(load_text(text, file), text, (sys.executable, __file__))
+    return run(file, (sys.executable, __file__))
 
 
 if __name__ == "__main__":
