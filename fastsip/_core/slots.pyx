@@ -562,9 +562,23 @@ def unreadable(run_dir) -> str:
     return f"the transactions in {run_dir} are damaged, or of a layout other than {LAYOUT_MAJOR}"
 
 
+def no_room(folder, wanted: int):
+    return StoreError(f"{folder}: the store needs {wanted:,} bytes and {free_bytes(folder):,} are free; "
+                      "lower limits.max_transactions or give run_dir more room")
+
+
+def free_bytes(folder) -> int:
+    space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize
+
+
 def create_files(folder, slots: int, units: int):
     """Writes 64 empty files, fully allocated: a hole on a full tmpfs would be a SIGBUS later."""
     size = file_bytes(slots, units)
+    for made in folder.glob("*.slots"):
+        made.unlink()
+    if free_bytes(folder) < PARTITIONS * size:    # on a tmpfs, trying would take everybody's memory
+        raise no_room(folder, PARTITIONS * size)
     epoch = secrets.randbelow(0xFFFF) + 1
     key = secrets.token_bytes(16)
     for p in range(PARTITIONS):
@@ -579,9 +593,6 @@ def create_files(folder, slots: int, units: int):
                 raise
             for made in folder.glob("*.slots"):
                 made.unlink()
-            space = os.statvfs(folder)
-            raise StoreError(f"{folder}: the store needs {PARTITIONS * size:,} bytes and "
-                             f"{space.f_bavail * space.f_frsize:,} are free; lower limits.max_transactions "
-                             "or give run_dir more room") from None
+            raise no_room(folder, PARTITIONS * size) from None
         finally:
             os.close(fd)

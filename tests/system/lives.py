@@ -7,11 +7,13 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from fastsip import stats
-from tests.conftest import READY_LINE, Router
+from tests.conftest import READY_LINE, ROOT, Router
 
 LIMIT_S = 20
 
@@ -32,6 +34,10 @@ class Life(Router):
     def router_pid(self) -> int:
         """The process that routes now, or did last."""
         return stats.read_rows(self.config.parent / "run")[0]["pid"]
+
+    def kill_router(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """The signal to the process that routes, not to its supervisor."""
+        os.kill(self.router_pid(), number)
 
     def records(self, event: str) -> list[dict]:
         """What it logged so far under that event."""
@@ -78,3 +84,9 @@ class Home:
             self.write(text)
         self.lives.append(life(self.config))
         return self.lives[-1]
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    """One run of the command line to its end."""
+    argv = [sys.executable, "-m", "fastsip", *map(str, words)]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=30)
