@@ -19,9 +19,10 @@ from bench import targets
 from bench.build import HERE
 from bench.load import describe_machine, now, write_report
 from bench.processes import Process, RunFailed, answers_options, scratch, take_ports, wait_until
-from bench.procfs import Reading, descendants
+from bench.procfs import Reading
 from bench.targets import commit
 from bench.traffic import Answerer, Generator
+from fastsip import stats
 
 GIL_ROUTER = HERE.parent / "tests" / "system" / "gil_router.py"
 WARM_S = 1.0
@@ -38,10 +39,9 @@ def start_router(site: targets.Site) -> Process:
     return router
 
 
-def hold(router: Process) -> float:
+def hold(router: Process, run_dir: Path) -> float:
     """Holds the GIL once; for how long another Python thread saw nothing, in seconds."""
-    *_, pid = descendants(router.pid)  # below `timeout`
-    os.kill(pid, signal.SIGUSR1)
+    os.kill(stats.read_rows(run_dir)[0]["pid"], signal.SIGUSR1)
     wait_until(lambda: bool(HELD.search(router.output())), HOLD_S + 10, "the end of the hold", router)
     found = HELD.search(router.output())
     return float(found[1]) if found else 0.0
@@ -65,11 +65,11 @@ def measure(args: argparse.Namespace) -> dict:
         time.sleep(WARM_S)
         before = Reading.take(router.pid)
         marks.append((time.monotonic(), generator.counters["completed"]))
-        paused_s = hold(router)
+        paused_s = hold(router, files / "run")
         marks.append((time.monotonic(), generator.counters["completed"]))
         outcome = generator.outcome(answerer)
         grown = Reading.take(router.pid).since(before)
-        stats = targets.read_fastsip_stats(files / "run")
+        counted = targets.read_fastsip_stats(files / "run")
     phases = [
         {"phase": name, "seconds": end[0] - start[0], "completed": end[1] - start[1]}
         for name, start, end in zip(("before", "held"), marks, marks[1:], strict=False)
@@ -87,7 +87,7 @@ def measure(args: argparse.Namespace) -> dict:
         "phases": phases,
         "drops": grown["drops"],
         **vars(outcome),
-        "stats": stats,
+        "stats": counted,
         "problems": problems,
     }
 

@@ -1,225 +1,202 @@
-"""The router process: opens what it needs, starts the shards, runs the control plane's loop.
+"""The router process: prepares itself, and takes over when its supervisor says "go".
 
-The shards route; this thread watches: it logs what they report, keeps the gauges,
-reloads the configuration on SIGHUP and ends the process on SIGTERM or SIGINT.
-Calls in progress stay in run_dir, and the next start takes them up.
+Before that it touches nothing that another router works with: it imports, compiles the
+configuration, and waits.  Then the shards take up the calls of the store and route; this
+thread watches: it logs what they report, keeps the gauges, and does what the supervisor says.
+It leaves when it is told to, and dies with its supervisor.
+
+Started by child (`python -m fastsip.router`, its end of the line as descriptor 3).
 """
 
 import asyncio
 import contextlib
-import fcntl
+import ctypes
+import faulthandler
+import gc
 import os
 import signal
+import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import uvloop
 
 from fastsip import log as logs
 from fastsip._core.cells import Cells, CellsError
-from fastsip._core.chooser import Positions
 from fastsip._core.events import Event, take_events
-from fastsip._core.listen import OpenedListener, open_listener
 from fastsip._core.names import Names
-from fastsip._core.net import Net
-from fastsip._core.ring import Ring, Sleeper
-from fastsip._core.shard import Shard
+from fastsip._core.ring import Ring
 from fastsip._core.slots import Store, StoreError
-from fastsip._core.workspace import Workspace
+from fastsip._core.transactions import count_open
 from fastsip.answering import AnsweringMachines
-from fastsip.config import Config, ConfigError, load
+from fastsip.child import LINE_FD
+from fastsip.config import Config, ConfigError, load_text
 from fastsip.config.outlook import outlook
 from fastsip.dispatcher.registry import Registry, RegistryError
 from fastsip.log import log
+from fastsip.messages import Line, Message, read_text_file
+from fastsip.quarantine import Mark, Marks, keep_slot, read_quarantine
 from fastsip.resolver import Resolver
 from fastsip.routing.compile import compile_names, compile_table, release_unnamed
+from fastsip.shards import Shards
 from fastsip.stats import StatsFile
 
-HANDOVER_RING_BYTES = 8 << 20   # between two shards: about 6,000 INVITEs
-EVENT_RING_BYTES = 1 << 20
 SPARE_CELLS = 256               # for destinations that a reload brings
 GAUGES_EVERY_S = 1.0
-STOP_LIMIT_S = 5.0
 CONTROL_NICE = 5
+PR_SET_PDEATHSIG = 1
+
+START_ERRORS = (ConfigError, StoreError, CellsError, RegistryError, OSError)
 
 
-class StartError(Exception):
-    """The router cannot start; the text says why."""
-
-
-def run(config: Config) -> int:
-    """Runs until SIGTERM or SIGINT; the exit code: 0, or 2 when it could not start."""
+def main() -> int:
+    """The exit code: 0, or 2 when it could not start."""
     logs.set_up()
+    faulthandler.enable()
+    line = Line(socket.socket(fileno=LINE_FD))
+    os.set_inheritable(LINE_FD, False)
+    die_with_parent()
     try:
         with contextlib.ExitStack() as stack:
-            router = Router(config, stack)
-            return uvloop.run(router.serve())
-    except (StartError, StoreError, CellsError, RegistryError, OSError) as error:
-        print(f"fastsip: {error}", file=sys.stderr)
+            return uvloop.run(serve(line, stack))
+    except (BrokenPipeError, ConnectionResetError):
+        return 1  # nobody is there to be told
+    except START_ERRORS as error:
+        with contextlib.suppress(OSError):
+            line.send("refused", why=str(error))
         return 2
 
 
-def make_folder(path: str, key: str) -> None:
-    try:
-        Path(path).mkdir(mode=0o750, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StartError(f"router.{key}: {path} cannot be made: {error.strerror}") from None
+def die_with_parent() -> None:
+    """A router without its supervisor would route with sockets that a new start wants."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def lock_folder(path: str, stack: contextlib.ExitStack) -> None:
-    """Two routers on one run_dir would write into each other's calls."""
-    fd = os.open(Path(path) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    stack.callback(os.close, fd)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StartError(f"another router runs on router.run_dir = {path}") from None
-
-
-def block_signals() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+async def serve(line: Line, stack: contextlib.ExitStack) -> int:
+    """Prepares, waits, routes.  Nothing else runs in the loop before "go", so waiting may block it."""
+    message = line.receive()
+    if message is None:
+        return 0
+    router = Router(load_text(read_text_file(message.fds[0]), message.fields["file"]), line, stack)
+    gc.collect()
+    gc.freeze()
+    line.send("warm")
+    sockets: list[int] = []
+    while (message := line.receive()) and message.what == "sockets":
+        sockets += message.fds
+    if message is None or message.what != "go":
+        return 0
+    return await router.run(sockets, message)
 
 
 class Router:
     """One router; everything that must be closed is on `stack`."""
 
-    def __init__(self, config: Config, stack: contextlib.ExitStack):
-        self.config = config
+    def __init__(self, config: Config, line: Line, stack: contextlib.ExitStack):
+        """All that can be done while another one routes: it reads and adds to what all routers share, and no more."""
+        self.config, self.line, self.stack = config, line, stack
         self.version = 1
-        make_folder(config.router.run_dir, "run_dir")
-        make_folder(config.router.state_dir, "state_dir")
-        lock_folder(config.router.run_dir, stack)
         self.registry = stack.enter_context(Registry(config.router.run_dir))
         count = sum(len(group.destinations) for group in config.sets)
         self.cells = Cells(str(Path(config.router.run_dir) / "cells"), 2 * count + SPARE_CELLS)
-        self.store = Store(config.router.run_dir, config.limits.max_transactions)
-        for note in (*outlook(config).warnings, *self.store.notes):
-            log.warning(note)
-        release_unnamed(self.cells, self.registry, config)
         self.table = compile_table(config, self.registry, self.cells, self.version)
         self.names = Names()
         self.names.set_static(compile_names(config))
-        self.stats = StatsFile(config.router.run_dir, config.router.shards)
-        self.opened = [self.open(listener, stack) for listener in config.listeners]
-        self.event_rings: list[Ring] = []
-        self.rings: list[Ring] = []
-        self.control_fd = self.eventfd(stack)
-        self.control = Sleeper(self.control_fd)
-        self.shards = self.make_shards(stack)
-        self.threads: list[threading.Thread] = []
-        self.failed: list[int] = []
+        self.resolver = Resolver(self.names, self.tell_name, [listener.family for listener in config.listeners])
         self.limited = {kind: logs.Limited() for kind in ("failover", "exhausted", "commands")}
-
-    def open(self, listener, stack: contextlib.ExitStack) -> OpenedListener:
-        try:
-            opened = open_listener(listener.host, listener.port, self.config.router.shards, listener.rcvbuf_bytes)
-        except OSError as error:
-            raise StartError(str(error.strerror)) from None
-        for fd in opened.fds:
-            stack.callback(os.close, fd)
-        return opened
-
-    def eventfd(self, stack: contextlib.ExitStack) -> int:
-        fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        stack.callback(os.close, fd)
-        return fd
-
-    def make_shards(self, stack: contextlib.ExitStack) -> list[Shard]:
-        count = self.config.router.shards
-        shards = []
-        for i in range(count):
-            wake_fd = self.eventfd(stack)
-            sockets = [(opened.fds[i], listener.family)
-                       for opened, listener in zip(self.opened, self.config.listeners, strict=True)]
-            self.event_rings.append(Ring(EVENT_RING_BYTES))
-            workspace = Workspace(self.store, self.cells, self.table, Positions(self.table, i), i, count,
-                                  self.event_rings[i], self.control, self.names)
-            shard = Shard(Net(sockets, wake_fd), workspace, Sleeper(wake_fd))
-            shard.count_into(self.stats.shards[i])
-            shards.append(shard)
-        for i in range(count):
-            for j in range(i):
-                there, back = Ring(HANDOVER_RING_BYTES), Ring(HANDOVER_RING_BYTES)
-                self.rings += [there, back]
-                shards[i].meet(j, there, back, shards[j].sleeper)
-                shards[j].meet(i, back, there, shards[i].sleeper)
-        return shards
 
     # ------------------------------------------------------------ life
 
-    async def serve(self) -> int:
+    async def run(self, sockets: list[int], go: Message) -> int:
+        """From "go" to "leave"."""
         loop = asyncio.get_running_loop()
-        self.ended = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.ended.set)
-        loop.add_signal_handler(signal.SIGHUP, self.reload)
-        loop.add_reader(self.control_fd, self.take_events)
-        machines = AnsweringMachines([(d.host, d.port) for group in self.config.sets if group.answering
-                                      for d in group.destinations])
-        await machines.start()
-        self.resolver = Resolver(self.names, self.tell_name, [listener.family for listener in self.config.listeners])
-        self.start_shards()
+        self.told: asyncio.Future[Message] = loop.create_future()
+        self.take_over(sockets, go)
+        loop.add_reader(self.shards.control_fd, self.take_events)
+        self.line.sock.setblocking(False)
+        loop.add_reader(self.line.fileno(), self.listen)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), CONTROL_NICE)
+        self.say_started(first=go.fields["first"])
+        self.machines = AnsweringMachines([(d.host, d.port) for group in self.config.sets if group.answering
+                                           for d in group.destinations])
+        await self.machines.start()
+        release_unnamed(self.cells, self.registry, self.config)
         self.take_events()
+        self.line.send("started")
         gauges = asyncio.create_task(self.keep_gauges())
-        log.info("router started", extra={"fields": self.summary()})
-        print("fastsip: ready", file=sys.stderr, flush=True)
-        await self.ended.wait()
+        order = await self.told
         gauges.cancel()
         await self.resolver.close()
-        self.stop_shards()
-        await machines.close()
-        self.write_gauges()
-        log.info("router stopped", extra={"fields": {"transactions_kept": self.store.in_use()["slots"]}})
-        return 1 if self.failed else 0
+        return await self.leave(order)
 
-    def summary(self) -> dict[str, object]:
-        return {
+    def take_over(self, sockets: list[int], go: Message) -> None:
+        """The one thing that calls wait for; all else comes after it."""
+        config, count = self.config.router, self.config.router.shards
+        self.store = Store(config.run_dir, self.config.limits.max_transactions)
+        for ref, generation in go.fields["drop"]:
+            mark = Mark("slot", ref=ref, generation=generation)
+            keep_slot(config.state_dir, mark, self.store.drop(ref, generation))
+        self.stats = StatsFile(config.run_dir, count)
+        self.marks = Marks(config.run_dir)
+        own = [[(sockets[place * count + i], listener.family) for place, listener in enumerate(self.config.listeners)]
+               for i in range(count)]
+        self.shards = Shards(self.store, self.cells, self.table, self.stats, self.marks,
+                             read_quarantine(config.state_dir), self.names, own, self.fall_over, self.stack)
+        self.shards.set_draining(go.fields["draining"])
+        self.taken_up = self.shards.start()
+
+    def say_started(self, first: bool) -> None:
+        for note in (*(outlook(self.config).warnings if first else ()), *self.store.notes):
+            log.warning(note)
+        log.info("router started", extra={"fields": {
             "listeners": [listener.uri for listener in self.config.listeners],
             "shards": len(self.shards),
-            "rcvbuf": [opened.rcvbuf_bytes for opened in self.opened],
             "transactions_taken_up": self.taken_up,
             "run_dir": self.config.router.run_dir,
-        }
+            "pid": os.getpid(),
+        }})
 
-    def start_shards(self) -> None:
-        """Recovery first, on every shard, before any of them reads a socket: calls may be handed over at once."""
-        self.taken_up = sum(shard.recover() for shard in self.shards)
-        for i, shard in enumerate(self.shards):
-            thread = threading.Thread(target=self.run_shard, args=(i, shard), name=f"shard-{i}", daemon=True)
-            thread.start()
-            self.threads.append(thread)
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), CONTROL_NICE)
+    def fall_over(self) -> None:
+        """A shard's thread ended by an exception: the next router has all shards."""
+        os._exit(1)
 
-    def run_shard(self, number: int, shard: Shard) -> None:
-        block_signals()
-        try:
-            shard.run()
-        except BaseException:
-            log.exception("a shard failed", extra={"fields": {"shard": number}})
-            self.failed.append(number)
-            os.kill(os.getpid(), signal.SIGTERM)
+    # ------------------------------------------------------------ what the supervisor says
 
-    def stop_shards(self) -> None:
-        for shard in self.shards:
-            shard.stop()
-        for thread in self.threads:
-            thread.join(STOP_LIMIT_S)
-            if thread.is_alive():
-                log.error("a shard did not stop", extra={"fields": {"shard": thread.name}})
-                self.failed.append(-1)
+    def listen(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while message := self.line.receive():
+                self.ORDERS[message.what](self, message)
+            os._exit(1)  # it is gone, and so are we in a moment
+
+    async def leave(self, order: Message) -> int:
+        """The batch is finished, what was handed over is taken, all is sent; then nothing is touched any more."""
+        if not self.shards.stop(order.fields["keep"]):
+            return 1
+        await self.machines.close()
+        self.write_gauges()
+        log.info("router stopped", extra={"fields": {"transactions_kept": self.store.in_use()["slots"]}})
+        self.line.send("released")
+        return 0
+
+    def drain(self, order: Message) -> None:
+        self.shards.set_draining(order.fields["on"])
+        if order.fields["on"]:
+            self.line.send("draining", open=count_open(self.store))
 
     # ------------------------------------------------------------ what the shards report
 
     def take_events(self) -> None:
         """Takes what is there, then says "asleep" and looks once more, so that no wake-up is lost."""
         with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self.control_fd)
-        self.control.wake_up()
-        while any([self.take_ring(ring) for ring in self.event_rings]):
+            os.eventfd_read(self.shards.control_fd)
+        self.shards.control.wake_up()
+        while any([self.take_ring(ring) for ring in self.shards.event_rings]):
             pass
-        self.control.fall_asleep()
-        for ring in self.event_rings:
+        self.shards.control.fall_asleep()
+        for ring in self.shards.event_rings:
             self.take_ring(ring)
 
     def take_ring(self, ring: Ring) -> int:
@@ -233,7 +210,7 @@ class Router:
 
         A shard with a full ring of commands is told nothing: who waits there may wait in vain, but not for ever.
         """
-        if not all([shard.name_changed(number) for shard in self.shards]):
+        if not self.shards.name_changed(number):
             self.limited["commands"].info("a shard does not take its commands", {})
 
     def report(self, event: Event) -> None:
@@ -253,38 +230,41 @@ class Router:
             self.stats.gauges[column] = value
 
     async def keep_gauges(self) -> None:
+        """Each turn is a heartbeat of the loop, too."""
+        beats = self.marks.page(0)
         while True:
+            beats[0] += 1
             self.write_gauges()
             await asyncio.sleep(GAUGES_EVERY_S)
 
     # ------------------------------------------------------------ reload
 
-    def reload(self) -> None:
-        """SIGHUP: sets, policies, rules, names and timers as the file says now; refused whole when it is wrong."""
+    def reload(self, order: Message) -> None:
+        """Sets, policies, rules, names, timers and all else that the table holds, from now on as this text says."""
         try:
-            fresh = load(self.config.file)
-        except ConfigError as error:
-            log.error("reload refused, the old configuration runs on", extra={"fields": {"why": str(error)}})
-            return
-        if (fresh.router, fresh.listeners, fresh.limits) != (self.config.router, self.config.listeners,
-                                                            self.config.limits):
-            log.error("reload refused, the old configuration runs on: [router], [[listen]] and [limits] "
-                      "change with a restart only")
-            return
-        if sum(len(group.destinations) for group in fresh.sets) > len(self.cells) // 2:
-            log.error("reload refused, the old configuration runs on: more destinations than this start has room for")
-            return
-        # What the running table names must keep its line until each shard has moved on.
-        release_unnamed(self.cells, self.registry, self.config, fresh)
-        try:
+            fresh = load_text(read_text_file(order.fds[0]), order.fields["file"])
+            if sum(len(group.destinations) for group in fresh.sets) > len(self.cells) // 2:
+                self.line.send("reload refused", why="more destinations than this router has room for", larger=True)
+                return
+            # What the running table names must keep its line until each shard has moved on.
+            release_unnamed(self.cells, self.registry, self.config, fresh)
             self.table = compile_table(fresh, self.registry, self.cells, self.version + 1)
-        except (CellsError, RegistryError, OSError) as error:
-            log.error("reload refused, the old configuration runs on", extra={"fields": {"why": str(error)}})
+        except START_ERRORS as error:
+            self.line.send("reload refused", why=str(error), larger=False)
             return
         self.version += 1
-        for i, shard in enumerate(self.shards):
-            shard.switch_to(self.table, Positions(self.table, i, shard.positions()))
+        self.shards.switch_to(self.table)
         self.names.set_static(compile_names(fresh))
         self.tell_name(0)
         self.config = fresh
-        log.info("reloaded", extra={"fields": {"version": self.version}})
+        self.line.send("reloaded")
+
+    ORDERS: ClassVar[dict[str, Callable[["Router", Message], None]]] = {
+        "leave": lambda self, order: self.told.set_result(order),
+        "reload": reload,
+        "drain": drain,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

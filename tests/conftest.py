@@ -99,6 +99,7 @@ class Router:
     """A running router process; `lines` is what it wrote to stderr so far."""
 
     program = ("-m", "fastsip", "run")
+    passed: tuple[int, ...] = ()  # descriptors that it inherits
 
     def __init__(self, config: Path):
         self.config = config
@@ -115,6 +116,7 @@ class Router:
             text=True,
             errors="replace",
             start_new_session=True,
+            pass_fds=self.passed,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -7,6 +7,7 @@ from fastsip._core.types cimport (addr_t, destination_t, flow_t, listener_t, mes
 from fastsip._core.edits cimport edits_t
 from fastsip._core.names cimport name_table_t
 from fastsip._core.local cimport local_t
+from fastsip._core.marks cimport mark_t, quarantine_t
 from fastsip._core.net cimport net_t
 from fastsip._core.ring cimport ring_t, sleeper_t
 from fastsip._core.select cimport cell_t, positions_t
@@ -87,6 +88,8 @@ cdef enum counter_id:
     N_NAMES_FAILED              # requests whose next hop's name has no address, or none in time
     N_PARKED                    # requests that waited for a name
     N_PARKED_DROPPED            # beyond what may wait, or without transaction and too long
+    N_QUARANTINED               # datagrams that routers have died of
+    N_DRAINED                   # new calls, while this router takes none
     N_BAD                       # of N_MALFORMED, by result code: E_START_LINE to E_ROUTE, E_DUPLICATE, E_MAX_BREADTH
     COUNTER_COUNT = N_BAD + 18
 
@@ -185,6 +188,9 @@ cdef struct core_t:
     local_t *local              # NULL = nobody can be asked
     waiting_t *waiting
     resumed_t resumed
+    mark_t *mark
+    const quarantine_t *quarantine
+    uint32_t draining           # written by the control plane: no new calls
     message_t incoming
     message_t stored            # a message parsed from a block
 

@@ -11,6 +11,7 @@ import errno
 import ipaddress
 import os
 import socket
+from collections.abc import Sequence
 from typing import NamedTuple
 
 # Linux names that the socket module of Python 3.11 lacks.
@@ -91,11 +92,14 @@ def numeric_sockaddr(address: str, port: int) -> tuple[socket.AddressFamily, tup
     return family, found[0][4]
 
 
-def open_listener(address: str, port: int, shards: int, rcvbuf_bytes: int = 8 << 20) -> OpenedListener:
-    """Opens the group of one UDP listener.
+def open_listener(
+    address: str, port: int, shards: int, rcvbuf_bytes: int = 8 << 20, have: Sequence[int] = ()
+) -> OpenedListener:
+    """Opens the group of one UDP listener, or what is missing of it.
 
     address: a numeric IPv4 or IPv6 address of this machine, link-local ones with
         %interface.  port: 0 = any free one.  rcvbuf_bytes: wanted, as read back.
+    have: descriptors of the group that are open already; they come first in `fds`.
 
     Raises ValueError for a wildcard, a text that is no address or no shards;
     OSError, naming the address, when it cannot be bound.  A stranger on the port
@@ -104,18 +108,21 @@ def open_listener(address: str, port: int, shards: int, rcvbuf_bytes: int = 8 <<
     if shards < 1:
         raise ValueError(f"{shards} shards: at least one is wanted")
     family, sockaddr = numeric_sockaddr(address, port)
-    # Without SO_REUSEPORT nobody else can be on the port: a group could be joined unnoticed.
-    with bind_socket(family, sockaddr, ()) as alone:
-        sockaddr = alone.getsockname()
-    opened: list[socket.socket] = []
-    effective = []
+    if not have:
+        # Without SO_REUSEPORT nobody else can be on the port: a group could be joined unnoticed.
+        with bind_socket(family, sockaddr, ()) as alone:
+            sockaddr = alone.getsockname()
+    group = [socket.socket(fileno=fd) for fd in have]
     try:
-        for _ in range(shards):
-            opened.append(bind_socket(family, sockaddr, COMMON_OPTIONS + FAMILY_OPTIONS[family]))
-            effective.append(set_buffer(opened[-1], SO_RCVBUFFORCE, socket.SO_RCVBUF, rcvbuf_bytes))
-            set_buffer(opened[-1], SO_SNDBUFFORCE, socket.SO_SNDBUF, SNDBUF_BYTES)
+        while len(group) < shards:
+            group.append(bind_socket(family, sockaddr, COMMON_OPTIONS + FAMILY_OPTIONS[family]))
+        effective = [set_buffer(sock, SO_RCVBUFFORCE, socket.SO_RCVBUF, rcvbuf_bytes) for sock in group]
+        for sock in group:
+            set_buffer(sock, SO_SNDBUFFORCE, socket.SO_SNDBUF, SNDBUF_BYTES)
     except BaseException:
-        for sock in opened:
+        for sock in group[len(have):]:
             sock.close()
+        for sock in group[: len(have)]:
+            sock.detach()
         raise
-    return OpenedListener([sock.detach() for sock in opened], sockaddr[1], min(effective))
+    return OpenedListener([sock.detach() for sock in group], sockaddr[1], min(effective))

@@ -10,14 +10,16 @@ Never answers an ACK.  Called by shard with datagrams of calls that it owns.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from fastsip._core.atomics cimport load_relaxed32
 from fastsip._core.branches cimport edit_forwarded, hop_t, read_request
 from fastsip._core.candidates cimport aim_at, choose_next, group_t, read_breadth, share_of
-from fastsip._core.core cimport (N_DATAGRAMS, N_INVITES, N_KEEP_ALIVES, N_LOOPS, N_NOT_SIP, N_NO_RULE,
+from fastsip._core.core cimport (N_DATAGRAMS, N_DRAINED, N_INVITES, N_KEEP_ALIVES, N_LOOPS, N_NOT_SIP, N_NO_RULE,
                                  N_RELAYS_REFUSED, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_ROUTES_REMOVED,
                                  N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, N_UNSUPPORTED, count,
                                  find_by_address, find_destination, send_edited)
 from fastsip._core.indialog cimport aim_in_dialog, is_known, join_shared, may_follow_route
 from fastsip._core.loops cimport is_loop, loop_value
+from fastsip._core.marks cimport mark_slot
 from fastsip._core.parking cimport begin_resumption, hold_request, park_search, read_parked, settle_parked
 from fastsip._core.parser cimport first_of, has_too_many_vias, parse_message, parse_routing
 from fastsip._core.refusals cimport count_malformed, refuse, refuse_malformed, refuse_overload, refuse_unavailable
@@ -239,6 +241,10 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
         code = E_TOO_MANY_VIAS
     if code < 0:
         refuse_malformed(core, m, code, listener, source)
+        return
+    if m.to_tag.len == 0 and core.resumed.ref == NO_SLOT and load_relaxed32(&core.draining):
+        count(core, N_DRAINED)
+        refuse_overload(core, m, listener, source)
         return
     if m.method == M_OPTIONS and is_for_us(core, m, &ruri):
         refuse(core, m, listener, source, 200)
@@ -495,7 +501,9 @@ cdef void store_is_full(core_t *core, const message_t *m, uint32_t listener, con
 
 cdef void route_again(core_t *core, uint32_t ref) noexcept nogil:
     cdef addr_t source
-    cdef int listener = read_parked(core, ref, &core.incoming, &source)
+    cdef int listener
+    mark_slot(core.mark, ref, word_generation(slot_at(core.store, ref).commit))
+    listener = read_parked(core, ref, &core.incoming, &source)
     begin_resumption(core, ref)
     if listener >= 0:
         new_request(core, &core.incoming, slot_at(core.store, ref).key, listener, &source)

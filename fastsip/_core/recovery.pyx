@@ -10,13 +10,15 @@ from libc.stdint cimport uint32_t
 
 from fastsip._core.branches cimport send_cancel, send_request
 from fastsip._core.core cimport arm_slot, needs_flush
+from fastsip._core.marks cimport mark_nothing, mark_slot
 from fastsip._core.parser cimport parse_message, parse_routing
 from fastsip._core.recall cimport remember_challenge
 from fastsip._core.parking cimport is_parked, renew_parked
 from fastsip._core.proxy cimport route_again
 from fastsip._core.search cimport resume_branch, resume_search
 from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_FREE, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SLOT_BITS,
-                                  block_at, is_server, record_of, record_t, slot_at, slot_t, word_kind, word_owes)
+                                  block_at, is_server, record_of, record_t, slot_at, slot_t, word_generation, word_kind,
+                                  word_owes)
 from fastsip._core.types cimport OK
 from fastsip._core.upstream cimport send_response
 from fastsip._core.workspace cimport flush
@@ -54,6 +56,7 @@ cdef int recover_partition(core_t *core, uint32_t partition) noexcept nogil:
             slot = slot_at(core.store, ref)
             if word_kind(slot.commit) == KIND_FREE:
                 continue
+            mark_slot(core.mark, ref, word_generation(slot.commit))
             if step == 0:
                 live += 1
                 arm_slot(core, ref, word_kind(slot.commit), record_of(slot))
@@ -70,4 +73,5 @@ cdef int recover_partition(core_t *core, uint32_t partition) noexcept nogil:
             if needs_flush(core):
                 flush(core)
     flush(core)
+    mark_nothing(core.mark)
     return live

@@ -41,6 +41,5 @@ cdef class Shard:
     cdef neighbours_t neighbours
     cdef outlook_t outlooks[2]
     cdef outlook_t *outlook     # written by the control plane, read after each sleep
-    cdef uint64_t rounds        # of the loop; advances while it lives
     cdef uint32_t stopping
     cdef bint running

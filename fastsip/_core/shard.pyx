@@ -18,9 +18,10 @@ from fastsip._core.atomics cimport load_acquire64, load_relaxed32, store_relaxed
 from fastsip._core.chooser cimport Positions
 from fastsip._core.commands cimport COMMAND_NAME, push_command, read_commands
 from fastsip._core.core cimport (COUNTER_COUNT, N_HANDED_OVER, N_HANDED_OVER_FULL, N_KERNEL_DROPS, N_OVER_1300,
-                                 N_OVER_1472, N_RECEIVED, N_RECEIVE_CALLS, N_SEND_CALLS, N_SENT, N_SENT_LOST, N_WAITS,
-                                 N_WAKES, count, needs_flush)
+                                 N_OVER_1472, N_QUARANTINED, N_RECEIVED, N_RECEIVE_CALLS, N_SEND_CALLS, N_SENT,
+                                 N_SENT_LOST, N_WAITS, N_WAKES, count, needs_flush)
 from fastsip._core.icmp cimport shard_of_error, take_error
+from fastsip._core.marks cimport Quarantine, is_quarantined, mark_datagram, mark_nothing, mark_t
 from fastsip._core.net cimport (clock_ms, datagram_t, net_counters_t, net_error_t, receive_batch, wait_ready)
 from fastsip._core.parser cimport scan_call_id
 from fastsip._core.probes cimport next_probe_ms, run_probes
@@ -42,6 +43,7 @@ cdef enum:
     BATCHES_PER_ROUND = 4   # of one socket, before the others and the timers have their turn
     RECORDS_PER_ROUND = 128  # of one ring
     COMMAND_RING_BYTES = 0x10000
+    LONGEST_WAIT_MS = 1000  # each round is a heartbeat
 
 
 cdef uint32_t owner_of(core_t *core, const char *at, uint32_t len) noexcept nogil:
@@ -73,6 +75,10 @@ cdef void take_batch(core_t *core, neighbours_t *others, uint32_t listener, int 
     cdef int i
     for i in range(n):
         datagram = &core.net.batch[i]
+        mark_datagram(core.mark, datagram.at, datagram.len)
+        if core.quarantine.count and is_quarantined(core.quarantine, datagram.at, datagram.len):
+            count(core, N_QUARANTINED)
+            continue
         owner = core.shard
         if core.shard_count > 1:
             owner = owner_of(core, datagram.at, datagram.len)
@@ -106,6 +112,7 @@ cdef void read_ring(core_t *core, ring_t *ring) noexcept nogil:
         if record.listener == OF_ICMP:
             take_error(core, <net_error_t *>(<char *>record + sizeof(handover_t)))
         else:
+            mark_datagram(core.mark, <char *>record + sizeof(handover_t), record.len)
             receive_message(core, <char *>record + sizeof(handover_t), record.len, record.listener, &record.source)
         pop_done(ring)
         if needs_flush(core):
@@ -157,8 +164,8 @@ cdef int wait_ms(core_t *core) noexcept nogil:
     cdef int timers = wheel_wait_ms(core.wheel, core.now_ms)
     cdef int probes = next_probe_ms(core)
     if timers < 0 or (0 <= probes < timers):
-        return probes
-    return timers
+        timers = probes
+    return timers if 0 <= timers < LONGEST_WAIT_MS else LONGEST_WAIT_MS
 
 
 cdef void wait_for_work(core_t *core, neighbours_t *others, sleeper_t *own, uint32_t *stopping) noexcept nogil:
@@ -234,7 +241,8 @@ cdef class Shard:
         is woken for it, and asleep it holds no table.
         """
         cdef outlook_t *idle = &self.outlooks[1 if self.outlook == &self.outlooks[0] else 0]
-        cdef uint64_t round = load_acquire64(&self.rounds)
+        cdef uint64_t *rounds = &self.workspace.core.mark.rounds
+        cdef uint64_t round = load_acquire64(rounds)
         idle.table = table.sealed_table()
         idle.positions = &positions.positions
         self.kept.append((table, positions))
@@ -242,7 +250,7 @@ cdef class Shard:
         wake(self.sleeper.sleeper)
         if self.running:
             with nogil:
-                while load_acquire64(&self.rounds) == round and not load_relaxed32(&self.sleeper.sleeper.asleep):
+                while load_acquire64(rounds) == round and not load_relaxed32(&self.sleeper.sleeper.asleep):
                     sched_yield()
         self.kept = [(table, positions)]
 
@@ -268,9 +276,42 @@ cdef class Shard:
             raise ValueError(f"{COUNTER_COUNT} counters need more room than {where.shape[0]}")
         self.workspace.count_into(where)
 
+    def mark_into(self, uint64_t[::1] page not None, Quarantine quarantine not None):
+        """Before recover(): marks go into this page of a mapping, and these datagrams are refused."""
+        if page.nbytes < <Py_ssize_t>sizeof(mark_t):
+            raise ValueError(f"a page of marks has {sizeof(mark_t)} bytes, not {page.nbytes}")
+        self.workspace.mark_into(page, quarantine)
+
+    def set_draining(self, bint on):
+        """From the control plane: no new calls, or again."""
+        store_relaxed32(&self.workspace.core.draining, on)
+
     def stop(self):
         store_relaxed32(&self.stopping, 1)
         wake(self.sleeper.sleeper)
+
+    def read_out(self, uint32_t listener):
+        """After run(): a batch of a socket that nobody reads after us; how many datagrams it was."""
+        cdef core_t *core = self.workspace.core
+        cdef int n
+        with nogil:
+            n = receive_batch(core.net, listener)
+            take_batch(core, &self.neighbours, listener, n)
+            flush(core)
+        return n
+
+    def finish(self):
+        """After run() of all shards: takes what they handed over, and sends."""
+        cdef core_t *core = self.workspace.core
+        cdef uint32_t i
+        with nogil:
+            core.now_ms = clock_ms()
+            for i in range(core.shard_count):
+                while self.neighbours.inbound[i] != NULL and not is_empty(self.neighbours.inbound[i]):
+                    read_ring(core, self.neighbours.inbound[i])
+            flush(core)
+            mark_nothing(core.mark)
+            note_counters(core)
 
     def run(self):
         """Until stop(): finishes the round, sends what is owed."""
@@ -297,11 +338,12 @@ cdef class Shard:
                 read_rings(core, others)
                 read_commands(core, others.commands)
                 fire_timers(core)
+                mark_nothing(core.mark)
                 run_probes(core)
                 if core.now_ms >= clocks_at:
                     write_clocks(core)
                     clocks_at = core.now_ms + 1000
-                store_release64(&self.rounds, self.rounds + 1)
+                store_release64(&core.mark.rounds, core.mark.rounds + 1)
             flush(core)
             note_counters(core)
         self.running = False

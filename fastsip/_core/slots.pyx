@@ -394,15 +394,32 @@ cdef class Store:
         if not is_one_store(headers):
             self.set_aside(folder, headers)
             create_files(folder, *wanted)
-        elif headers[0]["sizes"] != wanted:
-            self.notes.append("max_transactions changed: it takes effect when the store is made anew")
         try:
             self.map_files(folder)
+            if (self.store.slot_count, self.store.partitions[0].buddy.unit_count) == wanted:
+                return
+            if self.in_use()["slots"]:
+                self.notes.append("max_transactions changed: it takes effect at a start at which none is kept")
+                return
         except DamagedStore as damage:
-            self.unmap()
             self.keep_aside(folder, str(damage))
-            create_files(folder, *wanted)
-            self.map_files(folder)
+        self.unmap()
+        create_files(folder, *wanted)
+        self.map_files(folder)
+
+    def drop(self, uint32_t ref, uint32_t generation) -> bytes:
+        """Before any shard has it: frees a slot in this life, whatever it holds; its bytes, b"" when it is gone."""
+        cdef slot_t *slot
+        cdef bytes raw
+        if ref & SLOT_MASK >= self.store.slot_count:
+            return b""
+        slot = slot_at(self.store, ref)
+        if word_generation(slot.commit) != generation or word_kind(slot.commit) == KIND_FREE:
+            return b""
+        raw = (<char *>slot)[:sizeof(slot_t)]
+        give_slot(self.store, ref)
+        scan_partition(self.store, ref >> SLOT_BITS)
+        return raw
 
     def __dealloc__(self):
         if self.store != NULL:
@@ -536,9 +553,32 @@ def is_one_store(headers) -> bool:
             and [h["partition"] for h in headers] == list(range(PARTITIONS)))
 
 
+def unreadable(run_dir) -> str:
+    """Why a router of this code would not take up what the files there hold; "" = it would."""
+    headers = [read_header(Path(run_dir) / "transactions" / partition_name(p)) for p in range(PARTITIONS)]
+    present = [header for header in headers if header is not None]
+    if not present or is_one_store(headers) or all(h.get("boot_id") not in (None, boot_id()) for h in present):
+        return ""
+    return f"the transactions in {run_dir} are damaged, or of a layout other than {LAYOUT_MAJOR}"
+
+
+def no_room(folder, wanted: int):
+    return StoreError(f"{folder}: the store needs {wanted:,} bytes and {free_bytes(folder):,} are free; "
+                      "lower limits.max_transactions or give run_dir more room")
+
+
+def free_bytes(folder) -> int:
+    space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize
+
+
 def create_files(folder, slots: int, units: int):
     """Writes 64 empty files, fully allocated: a hole on a full tmpfs would be a SIGBUS later."""
     size = file_bytes(slots, units)
+    for made in folder.glob("*.slots"):
+        made.unlink()
+    if free_bytes(folder) < PARTITIONS * size:    # on a tmpfs, trying would take everybody's memory
+        raise no_room(folder, PARTITIONS * size)
     epoch = secrets.randbelow(0xFFFF) + 1
     key = secrets.token_bytes(16)
     for p in range(PARTITIONS):
@@ -553,9 +593,6 @@ def create_files(folder, slots: int, units: int):
                 raise
             for made in folder.glob("*.slots"):
                 made.unlink()
-            space = os.statvfs(folder)
-            raise StoreError(f"{folder}: the store needs {PARTITIONS * size:,} bytes and "
-                             f"{space.f_bavail * space.f_frsize:,} are free; lower limits.max_transactions "
-                             "or give run_dir more room") from None
+            raise no_room(folder, PARTITIONS * size) from None
         finally:
             os.close(fd)

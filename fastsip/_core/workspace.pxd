@@ -5,6 +5,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.cells cimport Cells
 from fastsip._core.chooser cimport Positions
 from fastsip._core.core cimport core_t
+from fastsip._core.marks cimport Quarantine, mark_t
 from fastsip._core.names cimport Names
 from fastsip._core.net cimport net_t
 from fastsip._core.ring cimport Ring, Sleeper
@@ -27,8 +28,12 @@ cdef class Workspace:
 
     cdef uint64_t *own_counters
     cdef object counter_view
+    cdef mark_t own_mark        # when nobody outside wants to know
+    cdef object mark_view
+    cdef Quarantine quarantine
 
     cdef int count_into(self, uint64_t[::1] where) except -1
+    cdef int mark_into(self, uint64_t[::1] page, Quarantine quarantine) except -1
     cdef int attach(self, net_t *net) except -1
 
 # Sets the outcome of all that stands in the outbox.

@@ -13,10 +13,11 @@ from libc.stdlib cimport calloc, free, malloc
 from fastsip._core.core cimport (COUNTER_COUNT, RECALL_PLACES, SCRATCH_BYTES, needs_flush, probe_state_t, recalled_t,
                                  waiting_t)
 from fastsip._core.local cimport close_local, open_local
+from fastsip._core.marks cimport Quarantine, mark_slot, mark_t
 from fastsip._core.net cimport LOST, SENT, TOO_BIG, clear_outbox, clock_ms, flush_outbox, outgoing_t
 from fastsip._core.proxy cimport message_failed
 from fastsip._core.search cimport fire_timer
-from fastsip._core.slots cimport NO_SLOT, clear_owes, give_pending
+from fastsip._core.slots cimport NO_SLOT, clear_owes, give_pending, slot_at, word_generation
 from fastsip._core.timers cimport NO_TIMER, NOT_ARMED, advance_wheel, init_wheel, take_expired
 from fastsip._core.types cimport PARTITIONS
 
@@ -110,6 +111,7 @@ cdef void fire_timers(core_t *core) noexcept nogil:
         if ref == NO_TIMER:
             return
         while ref != NO_TIMER:
+            mark_slot(core.mark, ref, word_generation(slot_at(core.store, ref).commit))
             fire_timer(core, ref)
             if needs_flush(core):
                 flush(core)
@@ -135,6 +137,7 @@ cdef class Workspace:
         self.core.resumed.ref = NO_SLOT
         self.own_counters = <uint64_t *>calloc(COUNTER_COUNT, sizeof(uint64_t))
         self.core.counters = self.own_counters
+        self.core.mark = &self.own_mark
         if (self.core.scratch == NULL or self.core.counters == NULL or self.core.recalled == NULL
                 or self.core.waiting == NULL):
             raise MemoryError("no memory for a shard")
@@ -153,6 +156,8 @@ cdef class Workspace:
         core.positions = &positions.positions
         core.shard = shard
         core.shard_count = shard_count
+        self.quarantine = Quarantine()
+        core.quarantine = self.quarantine.quarantine
         core.wheel = self.wheel
         core.probes = <probe_state_t *>calloc(cells.count + 1, sizeof(probe_state_t))
         core.probe_count = cells.count
@@ -187,6 +192,14 @@ cdef class Workspace:
         self.own_counters = NULL
         self.counter_view = where
         self.core.counters = &where[0]
+        return 0
+
+    cdef int mark_into(self, uint64_t[::1] page, Quarantine quarantine) except -1:
+        """What this shard is at stands in the caller's page, which this keeps alive."""
+        self.mark_view = page
+        self.core.mark = <mark_t *>&page[0]
+        self.quarantine = quarantine
+        self.core.quarantine = quarantine.quarantine
         return 0
 
     def __dealloc__(self):

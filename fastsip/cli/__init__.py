@@ -10,7 +10,7 @@ import click
 
 from fastsip import __version__
 
-COMMANDS = ("run", "check", "demo", "stats", "transactions")
+COMMANDS = ("run", "check", "status", "reload", "drain", "upgrade", "stop", "stats", "transactions", "demo", "unit")
 
 
 class _Commands(click.Group):

@@ -15,8 +15,12 @@ MIB = 1 << 20
 @click.command("check")
 @click.argument("config", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def command(config: str, as_json: bool) -> None:
+@click.option("--takeover", is_flag=True, help="Can this code take up the calls that are kept?  Says nothing if so.")
+def command(config: str, as_json: bool, takeover: bool) -> None:
     """Check CONFIG and show what it will do; nothing is started or written (exit 2: CONFIG is wrong)."""
+    if takeover:
+        _check_takeover(config)
+        return
     try:
         facts = outlook(load(config, make_secret=False))
     except ConfigError as error:
@@ -32,6 +36,21 @@ def command(config: str, as_json: bool) -> None:
         _print_rich(facts)
     else:
         _print_plain(facts)
+
+
+def _check_takeover(config: str) -> None:
+    """Everything that a router imports is there, CONFIG is right, and what run_dir holds can be read."""
+    import fastsip.router
+    import fastsip.supervisor  # noqa: F401
+    from fastsip._core.slots import unreadable
+
+    try:
+        words = unreadable(load(config, make_secret=False).router.run_dir)
+    except ConfigError as error:
+        words = str(error)
+    if words:
+        click.echo(words, err=True)
+        sys.exit(2)
 
 
 def _json(found: dict[str, Any]) -> str:

@@ -4,18 +4,17 @@ import sys
 
 import click
 
-from fastsip.config import ConfigError, load
+from fastsip.config import ConfigError
 
 
 @click.command("run")
 @click.argument("config", type=click.Path())
 def command(config: str) -> None:
     """Run the router with CONFIG until it is told to stop (exit 2: CONFIG is wrong)."""
+    from fastsip.supervisor import run
+
     try:
-        loaded = load(config)
+        sys.exit(run(config))
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    from fastsip.router import run
-
-    sys.exit(run(loaded))

@@ -9,7 +9,7 @@ Nothing here touches the network or a packet; outlook alone opens a socket, to a
 """
 
 from fastsip.config.errors import ConfigError, Problem
-from fastsip.config.load import load, load_text
+from fastsip.config.load import load, load_text, read_text
 from fastsip.config.model import (
     Condition,
     Config,
@@ -46,4 +46,5 @@ __all__ = [
     "Timers",
     "load",
     "load_text",
+    "read_text",
 ]

@@ -12,7 +12,7 @@ ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "name
 
 KEYS: dict[str, tuple[str, ...]] = {
     "": ROOT,
-    "router": ("name", "shards", "run_dir", "state_dir", "domains", "trusted", "secret"),
+    "router": ("name", "shards", "run_dir", "state_dir", "domains", "trusted", "secret", "stop_mode", "hang"),
     "listen": ("uri", "tag", "advertise", "rcvbuf"),
     "timers": ("t1", "t2", "t4", "c"),
     "limits": ("max_transactions", "max_message"),
@@ -43,8 +43,6 @@ LATER: dict[str, tuple[str | int, ...] | None] = {
     "table": None,
     "api": None,
     "router.routes": None,
-    "router.hang": None,
-    "router.stop_mode": None,
     "listen.*.uri": ("tcp", "tls", "ws", "wss"),
     "listen.*.udp_limit": None,
     "set.*.algorithm": ("call-load", "latency", 10, 13, "10", "13"),

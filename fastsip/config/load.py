@@ -33,16 +33,20 @@ def load(path: str | os.PathLike[str], *, make_secret: bool = True) -> Config:
     make_secret: makes a missing key file in state_dir; without it `secret_keys` stays empty then.
     Raises ConfigError, never OSError.
     """
+    return load_text(read_text(path), os.fspath(path), make_secret=make_secret)
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """What load_text is given.  Raises ConfigError, never OSError."""
     file = os.fspath(path)
     try:
         raw = Path(path).read_bytes()
     except OSError as error:
         raise _whole_file(file, 0, f"the file cannot be read: {error.strerror}") from None
     try:
-        text = raw.decode()
+        return raw.decode()
     except UnicodeDecodeError as error:
         raise _whole_file(file, raw.count(b"\n", 0, error.start) + 1, "the text is not UTF-8") from None
-    return load_text(text, file, make_secret=make_secret)
 
 
 def load_text(text: str, file: str, *, make_secret: bool = True) -> Config:
@@ -80,7 +84,10 @@ def _environment_dir(variable: str) -> Path | None:
 
 
 def default_run_dir() -> Path:
-    """Where transactions live: a tmpfs, /run/fastsip for root."""
+    """Where transactions live: a tmpfs, which systemd names, /run/fastsip for root."""
+    given = _environment_dir("RUNTIME_DIRECTORY")
+    if given:
+        return given
     if os.geteuid() == 0:
         return Path("/run/fastsip")
     own = _environment_dir("XDG_RUNTIME_DIR")
@@ -90,7 +97,10 @@ def default_run_dir() -> Path:
 
 
 def default_state_dir() -> Path:
-    """Where lives what outlives a boot: /var/lib/fastsip for root."""
+    """Where lives what outlives a boot: which systemd names, /var/lib/fastsip for root."""
+    given = _environment_dir("STATE_DIRECTORY")
+    if given:
+        return given
     if os.geteuid() == 0:
         return Path("/var/lib/fastsip")
     return (_environment_dir("XDG_STATE_HOME") or Path.home() / ".local/state") / "fastsip"
@@ -145,6 +155,8 @@ class _Loader:
             trusted=table.take_list("trusted", values.network),
             secret_keys=(),
             secret_file="",
+            stop_mode=table.take("stop_mode", values.one_of("leave", "drain"), "leave"),
+            hang_ms=table.take("hang", values.duration(2_000, 60_000), 5_000),
         )
 
     def _directory(self, raw: object) -> str:

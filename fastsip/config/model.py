@@ -20,6 +20,8 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     trusted: tuple[str, ...]  # networks, as "10.0.0.0/8"
     secret_keys: tuple[bytes, ...]
     secret_file: str
+    stop_mode: str  # leave | drain: what SIGTERM means
+    hang_ms: int  # without a sign of life, until a router is replaced
 
     def __repr__(self) -> str:
         """Without the keys: a config that is printed or logged must not give them away."""

@@ -1,6 +1,6 @@
-"""A router with one thing more: on SIGUSR1 a thread of it holds the GIL for two seconds.
+"""A router with one thing more: on SIGUSR1 a thread of the router process holds the GIL.
 
-    python tests/system/gil_router.py CONFIG
+    [FASTSIP_TEST_HOLD_S=2] python tests/system/gil_router.py CONFIG
 
 Rule R1 says that calls then go on as if nothing were.  usleep called through PyDLL
 keeps the GIL, as a hook in a tight loop of some C library would.  What is said on
@@ -10,6 +10,7 @@ Run by test_gil and by bench.gil_hold, never by the product.
 """
 
 import ctypes
+import os
 import signal
 import sys
 import threading
@@ -18,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-HOLD_US = 2_000_000
+HOLD_US = int(float(os.environ.get("FASTSIP_TEST_HOLD_S", "2")) * 1_000_000)
 BEAT_S = 0.01
 
 
@@ -49,17 +50,23 @@ def hold_on_demand(pulse: Pulse) -> None:
         print(f"gil: held {pulse.longest_s:.3f}", file=sys.stderr, flush=True)
 
 
-def main() -> int:
+def route() -> int:
+    """The router process."""
     # Before any thread is there, so that all of them leave the signal to the one that waits for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     pulse = Pulse()
     pulse.start()
     threading.Thread(target=hold_on_demand, args=(pulse,), daemon=True).start()
-    from fastsip.config import load
-    from fastsip.router import run
+    from fastsip.router import main
 
-    return run(load(sys.argv[1]))
+    return main()
+
+
+def supervise(file: str) -> int:
+    from fastsip.supervisor import run
+
+    return run(file, (sys.executable, __file__))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(supervise(sys.argv[1]) if len(sys.argv) > 1 else route())

@@ -7,10 +7,13 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import READY_LINE, Router
+from fastsip import stats
+from tests.conftest import READY_LINE, ROOT, Router
 
 LIMIT_S = 20
 
@@ -27,6 +30,14 @@ class Life(Router):
     def ready(self) -> "Life":
         self.wait_for(lambda lines: READY_LINE in lines)
         return self
+
+    def router_pid(self) -> int:
+        """The process that routes now, or did last."""
+        return stats.read_rows(self.config.parent / "run")[0]["pid"]
+
+    def kill_router(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """The signal to the process that routes, not to its supervisor."""
+        os.kill(self.router_pid(), number)
 
     def records(self, event: str) -> list[dict]:
         """What it logged so far under that event."""
@@ -81,3 +92,9 @@ async def killed_and_back(life: Life, home: Home) -> Life:
     again = home.start()
     await asyncio.to_thread(again.ready)
     return again
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    """One run of the command line to its end."""
+    argv = [sys.executable, "-m", "fastsip", *map(str, words)]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=30)

@@ -4,16 +4,12 @@ import asyncio
 import json
 import signal
 import socket
-import subprocess
-import sys
 
 import pytest
 from ua import UserAgent
 
-from tests.conftest import ROOT
-
 from .edge import NUMBER, edge_config, expect_call, settle
-from .lives import Home, Life, killed_and_back
+from .lives import Home, Life, command, killed_and_back
 
 STOP_S = 5
 SECOND_SET = """
@@ -33,11 +29,6 @@ MARKING = 'on = [500, "timeout", "transport"]\ntimeout = "300ms"\nmark = "down"'
 @pytest.fixture
 def edge(free_port):
     return "127.0.0.1", free_port()
-
-
-def fastsip(*words) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fastsip", *map(str, words)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
 
 
 async def refuse(callee: UserAgent, call) -> None:
@@ -190,16 +181,15 @@ async def test_destinations_may_come_and_go_for_ever(home, edge):
     ["[router", 'nonsense = 1\n[set.media]\nalgorithm = "coin"', "restart-only"],
     ids=["no-toml", "many-errors", "needs-a-restart"],
 )
-async def test_a_wrong_file_is_refused_whole(home, edge, free_port, wrong):
+async def test_a_wrong_file_is_refused_whole(home, edge, wrong):
     async with (
         UserAgent(name="alice") as alice,
         UserAgent(name="bob") as bob,
         UserAgent(name="carol") as carol,
     ):
         life = home.start(edge_config(edge, [bob.address])).ready()
-        if wrong == "restart-only":  # a good file whose set is another one, but a listener came with it
-            more = [("127.0.0.1", free_port())]
-            wrong = edge_config(edge, [carol.address], listeners=more)
+        if wrong == "restart-only":  # a good file whose set is another one, but the store would not fit
+            wrong = edge_config(edge, [carol.address], max_transactions=3000)
         record = await reload(life, home, wrong, "reload refused")
         assert record["level"] == "error" and "the old configuration runs on" in record["event"]
         await refuse(bob, alice.invite(NUMBER, edge))
@@ -317,20 +307,20 @@ async def test_stats_show_what_was_counted(home, edge):
         for _ in range(3):
             await refuse(bob, alice.invite(NUMBER, edge))
         await settle(alice, edge)
-        shown = await asyncio.to_thread(fastsip, "stats", home.config, "--json")
+        shown = await asyncio.to_thread(command, "stats", home.config, "--json")
         assert (shown.returncode, shown.stderr) == (0, "")
         counted = json.loads(shown.stdout)
         assert counted["invites"] == 3 and counted["failovers"] == 0
         assert counted["requests"] >= 3 + 3 + 1  # INVITE, ACK, OPTIONS
         assert counted["store_bytes"] > 0 and "slots" in counted
-        plain = await asyncio.to_thread(fastsip, "stats", home.config, "--all")
+        plain = await asyncio.to_thread(command, "stats", "--all", home.config)
         rows = dict(line.split() for line in plain.stdout.splitlines())
         assert rows.keys() == counted.keys() and rows["invites"] == "3"
 
 
 def test_stats_without_a_router(home, edge, free_port):
     config = home.write(edge_config(edge, [("127.0.0.1", free_port())]))
-    shown = fastsip("stats", config)
+    shown = command("stats", config)
     assert shown.returncode == 1 and f"no router has run in {home.place / 'run'}" in shown.stderr
     config.write_text("[router")
-    assert fastsip("stats", config, "--json").returncode == 2
+    assert command("stats", config, "--json").returncode == 2

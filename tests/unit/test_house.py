@@ -20,7 +20,7 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 LAYERS = (
     "types", "atomics", "write", "chars", "hashing", "uri", "values", "parser", "edits", "names",
     "arena", "patterns", "conditions", "headers", "policies", "tables", "rules", "select", "cells", "chooser",
-    "blocks", "slots", "timers", "transactions", "layout",
+    "marks", "blocks", "slots", "timers", "transactions", "layout",
     "ring", "listen", "net_sys", "net", "local", "core", "events",
     "via", "tokens", "loops", "recall", "replies", "refusals", "branches", "routing", "indialog", "upstream",
     "parking", "probes", "health", "candidates", "search", "responses", "icmp", "proxy", "workspace", "recovery",

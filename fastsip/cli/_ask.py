@@ -1,0 +1,44 @@
+"""What the commands share that talk to a running router."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from fastsip.config import ConfigError, load
+from fastsip.control import Answer, NotRunning, Refused, ask
+
+NOT_RUNNING = 3
+
+
+def config_argument(command: Callable[..., None]) -> Callable[..., None]:
+    return click.argument("config", type=click.Path())(command)
+
+
+def answers(config: str, command: str, **fields: Any) -> Iterator[Answer]:
+    """What the router that runs on CONFIG answers.
+
+    Ends the program when it is refused (exit 1), CONFIG is wrong (2) or no router runs (3).
+    """
+    try:
+        run_dir = load(config, make_secret=False).router.run_dir
+        with contextlib.closing(ask(run_dir, command, **fields)) as found:
+            yield from found
+    except ConfigError as error:
+        _end(str(error), 2)
+    except Refused as error:
+        _end(str(error), 1)
+    except NotRunning as error:
+        _end(str(error), NOT_RUNNING)
+
+
+def _end(words: str, code: int) -> None:
+    click.echo(f"fastsip: {words}", err=True)
+    sys.exit(code)
+
+
+def last_answer(config: str, command: str, **fields: Any) -> Answer:
+    *_, last = answers(config, command, **fields)
+    return last

@@ -1,0 +1,13 @@
+"""`fastsip reload CONFIG`: the file as it is now."""
+
+import click
+
+from fastsip.cli._ask import config_argument, last_answer
+
+
+@click.command("reload")
+@config_argument
+def command(config: str) -> None:
+    """Make the router take CONFIG as it is now; refused whole when it is wrong (exit 1)."""
+    answer = last_answer(config, "reload")
+    click.echo(f"reloaded: configuration {answer['configuration']} of this router")

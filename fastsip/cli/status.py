@@ -1,0 +1,26 @@
+"""`fastsip status CONFIG`: what runs there."""
+
+import click
+import orjson
+
+from fastsip.cli._ask import config_argument, last_answer
+
+
+@click.command("status")
+@config_argument
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def command(config: str, as_json: bool) -> None:
+    """Show what runs on CONFIG (exit 3: nothing)."""
+    found = last_answer(config, "status")
+    del found["done"]
+    if as_json:
+        click.echo(orjson.dumps(found).decode())
+        return
+    for name, value in found.items():
+        click.echo(f"{name:<15} {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) if isinstance(value, list) else "-" if value is None else str(value)

@@ -1,0 +1,12 @@
+"""`fastsip stop CONFIG`: the router leaves at once."""
+
+import click
+
+from fastsip.cli._ask import config_argument, last_answer
+
+
+@click.command("stop")
+@config_argument
+def command(config: str) -> None:
+    """Make the router that runs on CONFIG leave at once; the next start takes up the calls in set-up."""
+    click.echo(last_answer(config, "stop")["done"])

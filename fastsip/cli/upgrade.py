@@ -1,0 +1,13 @@
+"""`fastsip upgrade CONFIG`: the code that is installed now, without losing a call."""
+
+import click
+
+from fastsip.cli._ask import config_argument, last_answer
+
+
+@click.command("upgrade")
+@config_argument
+def command(config: str) -> None:
+    """Replace the running router by the code that is installed now; refused when that cannot take over (exit 1)."""
+    answer = last_answer(config, "upgrade")
+    click.echo(f"upgraded: fastsip {answer['version']} routes")

@@ -1,0 +1,119 @@
+"""run_dir/control.sock: what an operator asks of a running router, and who answers.
+
+A UNIX stream socket, mode 0660.  The client sends one JSON object as a line, with `command` and what
+that takes; the answer is JSON lines: any number with how far it is, then one with `error` (a
+text) or `done`.
+
+The server runs in the supervisor, which gives it the handlers; the client is for cli.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+LONGEST_LINE = 1 << 16
+READ_LIMIT_S = 5.0
+CONNECT_LIMIT_S = 5.0
+
+Answer = dict[str, Any]
+Handler = Callable[["Client", dict[str, Any]], AsyncIterator[Answer]]
+
+
+class Refused(Exception):
+    """What was asked for is not done; the text says why."""
+
+
+class NotRunning(Exception):
+    """Nobody listens there."""
+
+
+class Client:
+    """Whoever asked; an upgrade answers him from another program."""
+
+    def __init__(self, writer: asyncio.StreamWriter):
+        self._writer = writer
+
+    def keep(self) -> int:
+        """A descriptor of his that outlives this connection."""
+        return os.dup(self._writer.get_extra_info("socket").fileno())
+
+
+class Server:
+    """Answers with `handlers`, by command."""
+
+    def __init__(self, run_dir: str, handlers: dict[str, Handler]):
+        self._path = Path(run_dir) / "control.sock"
+        self._handlers = handlers
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Whoever holds run_dir's lock may take the place of a socket that was left behind."""
+        self._path.unlink(missing_ok=True)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o117)
+        try:
+            sock.bind(str(self._path))
+        finally:
+            os.umask(before)
+        self._server = await asyncio.start_unix_server(self._serve, sock=sock, limit=LONGEST_LINE)
+
+    def close(self) -> None:
+        if self._server:
+            self._server.close()
+        self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
+            asked = orjson.loads(await asyncio.wait_for(reader.readline(), READ_LIMIT_S))
+            async for answer in self._answers(Client(writer), asked):
+                writer.write(orjson.dumps(answer) + b"\n")
+                await writer.drain()
+        writer.close()
+
+    async def _answers(self, client: Client, asked: Any) -> AsyncIterator[Answer]:
+        handler = self._handlers.get(asked.get("command", "")) if isinstance(asked, dict) else None
+        if handler is None:
+            yield {"error": f"a command is one of {', '.join(self._handlers)}"}
+            return
+        try:
+            async for answer in handler(client, asked):
+                yield answer
+        except Refused as refused:
+            yield {"error": str(refused)}
+
+
+def answer_kept(fd: int, answer: Answer) -> None:
+    """The last word to a client that was kept."""
+    with socket.socket(fileno=fd) as sock, contextlib.suppress(OSError):
+        sock.setblocking(True)
+        sock.sendall(orjson.dumps(answer) + b"\n")
+
+
+def ask(run_dir: str, command: str, **fields: Any) -> Generator[Answer, None, None]:
+    """The answers to a command, the last of which has `done`.
+
+    Raises NotRunning, and Refused with the text of an `error` or when the connection breaks.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(CONNECT_LIMIT_S)
+        try:
+            sock.connect(str(Path(run_dir) / "control.sock"))
+        except OSError as error:
+            raise NotRunning(f"no router runs in {run_dir}: {error.strerror}") from None
+        sock.settimeout(None)
+        sock.sendall(orjson.dumps({"command": command, **fields}) + b"\n")
+        with sock.makefile("rb") as lines:
+            for line in lines:
+                answer = orjson.loads(line)
+                if "error" in answer:
+                    raise Refused(answer["error"])
+                yield answer
+                if "done" in answer:
+                    return
+    raise Refused("the connection ended before the answer came")

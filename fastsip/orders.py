@@ -1,0 +1,84 @@
+"""What operators ask of a running router, by the names of control's commands.
+
+Called by supervisor, which does what is asked for.
+"""
+
+import os
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from fastsip import __version__, upgrade
+from fastsip.control import Answer, Client, Handler, Refused
+from fastsip.log import log
+
+if TYPE_CHECKING:
+    from fastsip.supervisor import Supervisor
+
+DRAIN_LIMIT_S = 60.0    # when nobody says another
+
+
+def handlers(supervisor: "Supervisor") -> dict[str, Handler]:
+    orders = Orders(supervisor)
+    return {name: getattr(orders, name) for name in ("status", "reload", "drain", "upgrade", "stop")}
+
+
+class Orders:
+    """A handler for each command; the last answer of each has `done`."""
+
+    def __init__(self, supervisor: "Supervisor"):
+        self.supervisor = supervisor
+
+    async def status(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        here = self.supervisor
+        yield {
+            "done": "status",
+            "version": __version__,
+            "pid": os.getpid(),
+            "router": here.router.pid if here.router else None,
+            "routes_since_s": round(time.monotonic() - here.router.began) if here.router else None,
+            "spare": here.spare.pid if here.spare else None,
+            "configuration": here.version,
+            "shards": here.config.router.shards,
+            "listeners": [listener.uri for listener in here.config.listeners],
+            "draining": here.draining,
+        }
+
+    async def reload(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        await self.supervisor.reload()
+        yield {"done": "reloaded", "configuration": self.supervisor.version}
+
+    async def stop(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        yield {"done": "leaving"}
+        self.supervisor.stop()
+
+    async def drain(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        """`limit_s`, `then` = "stop" or nothing; `undo`: takes new calls again."""
+        here = self.supervisor
+        if asked.get("undo"):
+            here.undo_drain()
+            yield {"done": "new calls are taken"}
+            return
+        left = None
+        async for answer in here.drain(float(asked.get("limit_s", DRAIN_LIMIT_S))):
+            left = answer["open"]
+            yield answer
+        if not here.draining:
+            raise Refused("somebody has undone the draining")
+        yield {"done": "drained" if left == 0 else "the time is over", "open": left}
+        if asked.get("then") == "stop":
+            here.stop()
+
+    async def upgrade(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        """The new code answers, when the router's code is new, too."""
+        here = self.supervisor
+        async with here.busy:
+            words = await upgrade.objection(here.config.file)
+            if words:
+                log.error("upgrade refused, the old code runs on", extra={"fields": {"why": words}})
+                raise Refused(f"{words}\nthe old code runs on")
+            try:
+                await here.replace(client.keep())
+            except OSError as error:
+                raise Refused(f"{error}\nthe old code runs on") from None
+        yield {"done": "nothing"}

@@ -1,0 +1,125 @@
+"""What routers were at when they died, and what is not touched any more because two of them died of it.
+
+run_dir/marks: a page for the loop of the control plane, then one for each shard, mapped by
+the router that routes and by its supervisor.  state_dir/quarantine: a file for each datagram that is
+refused, and one for each slot that was dropped, for whoever looks for the fault.  Who
+deletes a datagram's file lets it in again, from the next router on.
+
+Called by supervisor (all but Quarantine) and router.
+"""
+
+import hashlib
+import mmap
+import os
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from fastsip._core.marks import HEAD, KINDS, MOST, PAGE_BYTES, ROOM_BYTES, Quarantine
+from fastsip.config.language import MAX_SHARDS
+
+POISON_AT = 2           # deaths with the same mark
+REMEMBERED = 1000       # marks of deaths
+ENDING = ".datagram"
+
+
+class Mark(NamedTuple):
+    """What a shard was at: a datagram (its first bytes, its length) or a slot in one of its lives."""
+
+    kind: str
+    datagram: bytes = b""
+    len: int = 0
+    ref: int = 0
+    generation: int = 0
+
+    def __str__(self) -> str:
+        if self.kind == "slot":
+            return f"slot {self.ref >> 26}/{self.ref & 0x3FFFFFF}, generation {self.generation}"
+        return f"datagram of {self.len} bytes: {self.datagram[:64]!r}"
+
+
+class Marks:
+    """The file run_dir/marks, mapped; whoever comes first makes it."""
+
+    def __init__(self, run_dir: str):
+        size = (1 + MAX_SHARDS) * PAGE_BYTES
+        fd = os.open(Path(run_dir) / "marks", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            os.posix_fallocate(fd, 0, size)
+            self._mapping = mmap.mmap(fd, size)
+        finally:
+            os.close(fd)
+
+    def page(self, number: int) -> memoryview:
+        """0 is the loop's, 1 the first shard's; 64-bit words, of which the first counts rounds."""
+        return memoryview(self._mapping)[number * PAGE_BYTES : (number + 1) * PAGE_BYTES].cast("L")
+
+    def rounds(self, shards: int) -> list[int]:
+        """How often the loop and each shard have gone round."""
+        return [HEAD.unpack_from(self._mapping, number * PAGE_BYTES)[0] for number in range(1 + shards)]
+
+    def clear(self) -> None:
+        """Nobody is at anything: between two routers."""
+        self._mapping[:] = bytes(len(self._mapping))
+
+    def set(self) -> list[Mark]:
+        """What the shards are at, of those that are at something."""
+        found = []
+        for at in range(PAGE_BYTES, len(self._mapping), PAGE_BYTES):
+            _, kind, length, ref, generation = HEAD.unpack_from(self._mapping, at)
+            start = at + HEAD.size
+            if KINDS.get(kind) == "slot":
+                found.append(Mark("slot", ref=ref, generation=generation))
+            elif KINDS.get(kind) == "datagram":
+                found.append(Mark("datagram", self._mapping[start : start + min(length, ROOM_BYTES)], length))
+        return found
+
+
+class Deaths:
+    """Counts what routers died at."""
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[Mark, int] = OrderedDict()
+
+    def note(self, marks: Iterable[Mark]) -> list[Mark]:
+        """Of these marks of one death, those that are poison now."""
+        poison = []
+        for mark in set(marks):
+            self._counts[mark] = self._counts.pop(mark, 0) + 1
+            if self._counts[mark] == POISON_AT:
+                poison.append(mark)
+        while len(self._counts) > REMEMBERED:
+            self._counts.popitem(last=False)
+        return poison
+
+
+def _keep(state_dir: str, name: str, content: bytes) -> Path:
+    folder = Path(state_dir) / "quarantine"
+    folder.mkdir(mode=0o750, exist_ok=True)
+    place = folder / name
+    place.with_suffix(".new").write_bytes(content)
+    os.replace(place.with_suffix(".new"), place)
+    return place
+
+
+def keep_datagram(state_dir: str, mark: Mark) -> Path:
+    """Saves it; the routers that start from now on refuse it."""
+    digest = hashlib.blake2b(mark.datagram, digest_size=8).hexdigest()
+    return _keep(state_dir, f"{digest}-{mark.len}{ENDING}", mark.datagram)
+
+
+def keep_slot(state_dir: str, mark: Mark, content: bytes) -> Path:
+    """Saves what a dropped slot held."""
+    return _keep(state_dir, f"{mark.ref:08x}-{mark.generation}.slot", content)
+
+
+def read_quarantine(state_dir: str) -> Quarantine:
+    """The datagrams that are refused; of more than there is room for, the newest."""
+    quarantine = Quarantine()
+    found = sorted((Path(state_dir) / "quarantine").glob(f"*{ENDING}"), key=lambda place: place.stat().st_mtime)
+    for place in found[-MOST:]:
+        length = place.stem.partition("-")[2]
+        if length.isdigit():
+            quarantine.add(place.read_bytes(), int(length))
+    return quarantine

@@ -1,0 +1,140 @@
+"""The shards of one router: made, joined by rings, started and ended together.
+
+They start reading only when all of them have taken up their calls, and end in two
+steps, so that what one has handed to another is never lost: all stop reading, and then
+each takes what was handed to it and what waits in sockets that nobody will read again.
+
+Called by router.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+
+from fastsip._core.cells import Cells
+from fastsip._core.chooser import Positions
+from fastsip._core.marks import Quarantine
+from fastsip._core.names import Names
+from fastsip._core.net import Net
+from fastsip._core.ring import Ring, Sleeper
+from fastsip._core.shard import Shard
+from fastsip._core.slots import Store
+from fastsip._core.tables import Table
+from fastsip._core.workspace import Workspace
+from fastsip.log import log
+from fastsip.quarantine import Marks
+from fastsip.stats import StatsFile
+
+HANDOVER_RING_BYTES = 8 << 20   # between two shards: about 6,000 INVITEs
+EVENT_RING_BYTES = 1 << 20
+STOP_LIMIT_S = 5.0
+# What a thread's own instruction causes; blocked, nobody would say where it was.
+OWN_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+
+
+def make_eventfd(stack: contextlib.ExitStack) -> int:
+    fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    stack.callback(os.close, fd)
+    return fd
+
+
+class Shards:
+    """`sockets`: (descriptor, family) of each listener, for each shard."""
+
+    def __init__(
+        self,
+        store: Store,
+        cells: Cells,
+        table: Table,
+        stats: StatsFile,
+        marks: Marks,
+        quarantine: Quarantine,
+        names: Names,
+        sockets: Sequence[Sequence[tuple[int, int]]],
+        failed: Callable[[], None],
+        stack: contextlib.ExitStack,
+    ):
+        """`failed` is told of a shard that fell over."""
+        self.failed = failed
+        self.event_rings: list[Ring] = []
+        self.rings: list[Ring] = []
+        self.control_fd = make_eventfd(stack)
+        self.control = Sleeper(self.control_fd)
+        self.threads: list[threading.Thread] = []
+        self.all: list[Shard] = []
+        for i, own in enumerate(sockets):
+            wake_fd = make_eventfd(stack)
+            self.event_rings.append(Ring(EVENT_RING_BYTES))
+            workspace = Workspace(store, cells, table, Positions(table, i), i, len(sockets),
+                                  self.event_rings[i], self.control, names)
+            shard = Shard(Net(own, wake_fd), workspace, Sleeper(wake_fd))
+            shard.count_into(stats.shards[i])
+            shard.mark_into(marks.page(1 + i), quarantine)
+            self.all.append(shard)
+        self.join()
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    def join(self) -> None:
+        """A ring each way between any two."""
+        for i, shard in enumerate(self.all):
+            for j, other in enumerate(self.all[:i]):
+                there, back = Ring(HANDOVER_RING_BYTES), Ring(HANDOVER_RING_BYTES)
+                self.rings += [there, back]
+                shard.meet(j, there, back, other.sleeper)
+                other.meet(i, back, there, shard.sleeper)
+
+    def start(self) -> int:
+        """Recovery first, on every shard, before any of them reads a socket; how many transactions were taken up."""
+        taken_up = sum(shard.recover() for shard in self.all)
+        for i, shard in enumerate(self.all):
+            thread = threading.Thread(target=self.run, args=(i, shard), name=f"shard-{i}", daemon=True)
+            thread.start()
+            self.threads.append(thread)
+        return taken_up
+
+    def run(self, number: int, shard: Shard) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - OWN_FAULTS)
+        try:
+            shard.run()
+        except BaseException:
+            log.exception("a shard failed", extra={"fields": {"shard": number}})
+            self.failed()
+
+    def stop(self, keep: Sequence[int]) -> bool:
+        """Ends all.  keep: of each listener, how many sockets another router will go on reading.
+
+        False: a thread did not end, and nothing more may be done here.
+        """
+        for shard in self.all:
+            shard.stop()
+        for thread in self.threads:
+            thread.join(STOP_LIMIT_S)
+        if any(thread.is_alive() for thread in self.threads):
+            log.error("a shard did not stop")
+            return False
+        self.finish()
+        for i, shard in enumerate(self.all):
+            for listener, count in enumerate(keep):
+                while i >= count and shard.read_out(listener):
+                    self.finish()
+        return True
+
+    def finish(self) -> None:
+        for shard in self.all:
+            shard.finish()
+
+    def set_draining(self, on: bool) -> None:
+        for shard in self.all:
+            shard.set_draining(on)
+
+    def name_changed(self, number: int) -> bool:
+        """There is an answer about the name of this hash, 0 = about any; False: a shard has no room for that."""
+        return all([shard.name_changed(number) for shard in self.all])
+
+    def switch_to(self, table: Table) -> None:
+        for i, shard in enumerate(self.all):
+            shard.switch_to(table, Positions(table, i, shard.positions()))

@@ -1,0 +1,505 @@
+"""The supervisor: holds what outlives a router, and sees to it that one routes, never two.
+
+It opens the sockets, keeps run_dir locked, and keeps a spare: a router process that has prepared
+everything but the store.  A crash, an upgrade, a restart and another number of shards are one thing:
+the router leaves or is dead and reaped, and only then is the spare told to go.
+
+It alone acts on signals.  Never: touch a call.  Called by cli/run.py.
+"""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import NamedTuple
+
+from fastsip import __version__, orders, upgrade
+from fastsip import log as logs
+from fastsip.child import ENDED, PROGRAM, Child
+from fastsip.config import Config, ConfigError, load_text, read_text
+from fastsip.control import Answer, Refused, Server, answer_kept
+from fastsip.log import log
+from fastsip.messages import Line
+from fastsip.notify import Notifier, passed_on
+from fastsip.quarantine import Deaths, Marks, keep_datagram
+from fastsip.sockets import Sockets, place_of
+from fastsip.watch import Watch
+
+LOCK_PATIENCE_S = 1.0   # a router whose supervisor was killed takes a moment to die
+LEAVE_LIMIT_S = 1.0
+WARM_LIMIT_S = 30.0
+START_LIMIT_S = 30.0
+CORE_LIMIT_S = 2.0      # for the stacks of a router that hangs, and its core
+SHORT_LIFE_S = 1.0
+SHORT_LIVES = 3         # in a row, before any pause
+LONGEST_PAUSE_S = 30.0
+BEAT_S = 1.0
+DRAIN_LOOK_S = 0.5
+OLD_RUNS_ON = "the old configuration runs on"
+# What a router does to itself, not what somebody did to it.
+FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT)
+
+
+class StartError(Exception):
+    """The router cannot start; the text says why."""
+
+
+class Change(NamedTuple):
+    """A planned takeover: by whom, on what; `done` when it routes."""
+
+    spare: Child
+    config: Config
+    text: str
+    done: "asyncio.Future[None]"
+
+
+def run(file: str, program: tuple[str, ...] = PROGRAM) -> int:
+    """Runs until SIGTERM or SIGINT; the exit code: 0, or 2 when it could not start.
+
+    Raises ConfigError, when the file is wrong and no router runs yet.
+    """
+    logs.set_up()
+    state = upgrade.inherited()
+    text = state.text if state else read_text(file)
+    try:
+        config = load_text(text, file)
+    except ConfigError:
+        if state is None:
+            raise
+        text = read_text(file)  # the new code reads no longer what the router runs on
+        config = load_text(text, file)
+    try:
+        with contextlib.ExitStack() as stack:
+            return asyncio.run(Supervisor(config, text, program, state, stack).serve())
+    except (StartError, OSError) as error:
+        print(f"fastsip: {error}", file=sys.stderr)
+        return 2
+
+
+def make_folder(path: str, key: str) -> None:
+    try:
+        Path(path).mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"router.{key}: {path} cannot be made: {error.strerror}") from None
+
+
+def lock_folder(path: str) -> int:
+    """Two routers on one run_dir would write into each other's calls."""
+    fd = os.open(Path(path) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    end = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError:
+            if time.monotonic() > end:
+                os.close(fd)
+                raise StartError(f"another router runs on router.run_dir = {path}") from None
+            time.sleep(0.01)
+
+
+class Supervisor:
+    """One supervisor; everything that must be closed is on `stack`."""
+
+    def __init__(
+        self,
+        config: Config,
+        text: str,
+        program: tuple[str, ...],
+        state: upgrade.State | None,
+        stack: contextlib.ExitStack,
+    ):
+        self.config, self.text, self.program, self.state = config, text, program, state
+        make_folder(config.router.run_dir, "run_dir")
+        make_folder(config.router.state_dir, "state_dir")
+        self.notifier = Notifier()
+        self.lock = state.lock if state else lock_folder(config.router.run_dir)
+        stack.callback(os.close, self.lock)
+        groups = {(host, port): fds for host, port, fds in state.groups} if state else {}
+        self.sockets = Sockets(self.notifier, groups)
+        if not state:
+            self.sockets.adopt(passed_on(), config.listeners, config.router.shards)
+            self.open_sockets(config)
+        self.marks, self.deaths = Marks(config.router.run_dir), Deaths()
+        self.router: Child | None = None
+        self.spare: Child | None = None
+        self.change: Change | None = None
+        self.awaited: asyncio.Future[None] | None = None  # of a change that takes place
+        self.watch: Watch | None = None
+        self.drop: list[tuple[int, int]] = []  # slots that the next router frees
+        self.stopping = False
+        self.draining = state.draining if state else False
+        self.version = state.version if state else 1  # of the configuration
+        self.short_lives = 0
+        self.lives = 1 if state else 0
+        self.tasks: set[asyncio.Task] = set()
+
+    def open_sockets(self, config: Config) -> None:
+        try:
+            self.sockets.widen(config.listeners, config.router.shards)
+        except OSError as error:
+            raise StartError(str(error.strerror)) from None
+
+    # ------------------------------------------------------------ one router after the other
+
+    async def serve(self) -> int:
+        loop = asyncio.get_running_loop()
+        self.wish = asyncio.Event()  # to leave: a change or the end
+        self.busy = asyncio.Lock()   # one reload or upgrade at a time
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.terminate)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self.start_task(self.hang_up()))
+        server = Server(self.config.router.run_dir, orders.handlers(self))
+        await server.start()
+        if self.state:
+            self.router = Child(self.state.router_pid, Line(socket.socket(fileno=self.state.router_line)))
+            self.start_task(self.finish_upgrade(self.state.client))
+        upgrade.signals_may_come()
+        self.start_task(self.beat())
+        while not self.stopping:
+            await self.reign()
+        server.close()
+        for child in (self.spare, self.change.spare if self.change else None):
+            if child:
+                child.kill()
+                await child.hear()
+        return 0
+
+    def start_task(self, work: Coroutine) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def reign(self) -> None:
+        """The life of one router, from "go" until nothing of it reads or writes any more."""
+        if self.router is None:
+            await self.let_go()
+        router, self.watch = self.router, Watch(self.config.router.hang_ms / 1000 / BEAT_S)
+        if router is None:
+            return
+        if self.spare is None:
+            self.spare = self.new_spare()
+        await self.until_over(router)
+        self.router = self.watch = None
+        self.take_change()
+
+    async def let_go(self) -> None:
+        """The spare routes from now on."""
+        since = time.monotonic()
+        router = await self.next_router()
+        config = self.config
+        if router is None:
+            return
+        self.marks.clear()
+        router.go(self.sockets.of(config.listeners, config.router.shards), self.lock,
+                  first=not self.lives, draining=self.draining, drop=self.drop)
+        self.router, self.spare = router, None
+        try:
+            said = await asyncio.wait_for(router.hear("started", "refused"), START_LIMIT_S)
+        except TimeoutError:
+            await self.dump(router, "the router does not start")
+            return
+        if said.what == "started":
+            self.note_start(router, since)
+        elif said.what == "refused" and not self.lives:
+            raise StartError(said.fields["why"])
+
+    async def next_router(self) -> Child | None:
+        """The spare, when it is warm; None when none is wanted any more."""
+        if self.short_lives >= SHORT_LIVES:
+            await self.pause("routers die at once", self.short_lives - SHORT_LIVES)
+        failures = 0
+        while not self.stopping:
+            spare = self.spare = self.spare or self.new_spare()
+            said = await spare.hear("warm", "refused")
+            if said.what == "warm":
+                return spare
+            if said.what == "refused" and not self.lives:
+                raise StartError(said.fields["why"])
+            log.error("a spare router cannot prepare itself", extra={"fields": said.fields})
+            await spare.hear()
+            self.spare = None
+            await self.pause("no router", failures)
+            failures += 1
+        return None
+
+    async def pause(self, why: str, turn: int) -> None:
+        """Longer from turn to turn; the end of all is not kept waiting."""
+        seconds = min(2.0**turn, LONGEST_PAUSE_S)
+        log.error(f"{why}: a pause", extra={"fields": {"seconds": seconds}})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.wish.wait(), seconds)
+
+    def new_spare(self) -> Child:
+        return Child.start(self.config.file, self.text, self.program)
+
+    def note_start(self, router: Child, since: float) -> None:
+        self.notifier.ready(self.status_text())
+        if not self.lives:
+            print("fastsip: ready", file=sys.stderr, flush=True)
+        self.lives += 1
+        self.drop = []
+        if self.awaited:
+            self.awaited.set_result(None)
+            self.awaited = None
+        log.info("router took over", extra={"fields": {
+            "pid": router.pid, "ms": round((time.monotonic() - since) * 1000, 1),
+        }})
+
+    async def until_over(self, router: Child) -> None:
+        """Until it has died and is reaped, or has said that it left."""
+        ended, wish = (asyncio.ensure_future(work) for work in (router.hear(), self.wish.wait()))
+        await asyncio.wait((ended, wish), return_when=asyncio.FIRST_COMPLETED)
+        wish.cancel()
+        self.wish.clear()
+        if not ended.done():
+            await self.dismiss(router)
+        elif not self.stopping:
+            self.note_death(router)
+        ended.cancel()
+
+    async def dismiss(self, router: Child) -> None:
+        """Tells it to leave; one that does not is killed."""
+        self.short_lives = 0
+        config = self.change.config if self.change else self.config
+        if self.change:
+            self.sockets.detach(config.listeners, config.router.shards)
+        kept = {place_of(listener) for listener in config.listeners}
+        router.send("leave", keep=[config.router.shards if place_of(listener) in kept else 0
+                                   for listener in self.config.listeners])
+        try:
+            said = await asyncio.wait_for(router.hear("released"), LEAVE_LIMIT_S)
+        except TimeoutError:
+            said = None
+            log.error("the router does not leave: it is killed", extra={"fields": {"pid": router.pid}})
+        if said is None or said.what == ENDED or self.stopping:
+            await self.bury(router, LEAVE_LIMIT_S if said else 0)
+        else:
+            self.start_task(self.bury(router, LEAVE_LIMIT_S))
+
+    async def bury(self, router: Child, patience_s: float) -> None:
+        """It ends by itself, or is killed."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(router.hear(), patience_s)
+        router.kill()
+        await router.hear()
+
+    def take_change(self) -> None:
+        """Nobody reads the sockets at this moment: what was planned takes place."""
+        if not self.change:
+            return
+        if self.spare:
+            self.spare.kill()
+        self.spare, self.config, self.text, self.awaited = self.change
+        self.change = None
+        self.sockets.narrow(self.config.listeners, self.config.router.shards)
+
+    # ------------------------------------------------------------ watching
+
+    def note_death(self, router: Child) -> None:
+        lived_s = time.monotonic() - router.began
+        self.short_lives = self.short_lives + 1 if lived_s < SHORT_LIFE_S else 0
+        status = router.status or 0
+        how = signal.Signals(-status).name if status < 0 else status
+        log.error("the router died", extra={"fields": {"pid": router.pid, "status": how, "lived_s": round(lived_s, 3)}})
+        if -status in FAULTS:
+            for mark in self.deaths.note(self.marks.set()):
+                log.error("two routers died of this: it is put into quarantine", extra={"fields": {"what": str(mark)}})
+                if mark.kind == "slot":
+                    self.drop.append((mark.ref, mark.generation))
+                else:
+                    keep_datagram(self.config.router.state_dir, mark)
+
+    async def beat(self) -> None:
+        """Once a second: does everybody go round?  systemd hears of it while they do."""
+        period_s = min(BEAT_S, (self.notifier.watchdog_s or 2 * BEAT_S) / 2)
+        looked = 0.0
+        while True:
+            await asyncio.sleep(period_s)
+            watch, router = self.watch, self.router
+            if watch is None or router is None:
+                continue
+            if time.monotonic() - looked >= BEAT_S:
+                looked = time.monotonic()
+                watch.look(self.marks.rounds(self.config.router.shards))
+            if watch.hangs:
+                await self.dump(router, f"the router hangs: {watch.hangs}")
+            elif watch.all_beat and self.notifier.watchdog_s:
+                self.notifier.say("WATCHDOG=1")
+
+    async def dump(self, router: Child, why: str) -> None:
+        """Makes it say on stderr where all of its threads are, and ends it."""
+        log.error(why, extra={"fields": {"pid": router.pid}})
+        router.kill(signal.SIGABRT)
+        await self.bury(router, CORE_LIMIT_S)
+
+    def status_text(self) -> str:
+        return f"{'draining' if self.draining else 'routing'}, {self.config.router.shards} shards"
+
+    # ------------------------------------------------------------ the end
+
+    def terminate(self) -> None:
+        """SIGTERM: at once, or when it is empty if so configured; a second one is not patient."""
+        if self.config.router.stop_mode == "drain" and not self.draining:
+            self.start_task(self.drain_away())
+        else:
+            self.stop()
+
+    async def drain_away(self) -> None:
+        with contextlib.suppress(Refused):
+            async for answer in self.drain(orders.DRAIN_LIMIT_S):
+                self.notifier.wait_longer(orders.DRAIN_LIMIT_S, f"draining, {answer['open']} transactions")
+        self.stop()
+
+    def stop(self) -> None:
+        self.notifier.stopping("leaving")
+        self.stopping = True
+        self.wish.set()
+
+    def undo_drain(self) -> None:
+        self.draining = False
+        if self.router:
+            self.router.send("drain", on=False)
+        self.notifier.say(f"STATUS={self.status_text()}")
+
+    async def drain(self, limit_s: float) -> AsyncIterator[Answer]:
+        """No new calls; says how many transactions are still open until none is or the time is over."""
+        self.draining = True
+        self.notifier.say(f"STATUS={self.status_text()}")
+        end = time.monotonic() + limit_s
+        while True:
+            router = self.router
+            if router:
+                router.send("drain", on=True)
+                said = await router.hear("draining")
+                if said.what == "draining":
+                    yield {"open": said.fields["open"], "left_s": round(max(0.0, end - time.monotonic()))}
+                    if said.fields["open"] == 0 or not self.draining:
+                        return
+            if time.monotonic() >= end:
+                return
+            await asyncio.sleep(DRAIN_LOOK_S)
+
+    # ------------------------------------------------------------ another configuration
+
+    async def hang_up(self) -> None:
+        with contextlib.suppress(Refused):
+            await self.reload()
+
+    async def reload(self) -> None:
+        """What the file says now, in place or by a planned takeover; Refused whole when it is wrong."""
+        async with self.busy:
+            self.notifier.reloading()
+            try:
+                text = read_text(self.config.file)
+                await self.apply(load_text(text, self.config.file), text)
+            except (ConfigError, StartError, OSError) as error:
+                log.error(f"reload refused, {OLD_RUNS_ON}", extra={"fields": {"why": str(error)}})
+                raise Refused(f"{error}\n{OLD_RUNS_ON}") from None
+            finally:
+                self.notifier.ready(self.status_text())
+            self.version += 1
+            log.info("reloaded", extra={"fields": {"version": self.version}})
+
+    async def apply(self, fresh: Config, text: str) -> None:
+        """StartError says why it cannot be."""
+        check_change(self.config, fresh)
+        if needs_takeover(self.config, fresh) or not await self.reload_in_place(text):
+            await self.take_over(fresh, text)
+            return
+        self.config, self.text = fresh, text
+        if self.watch:
+            self.watch.patience = fresh.router.hang_ms / 1000 / BEAT_S
+        if self.spare:
+            self.spare.kill()
+            self.spare = self.new_spare()
+
+    async def reload_in_place(self, text: str) -> bool:
+        """False: it needs a new router."""
+        router = self.router
+        if router is None:
+            return False
+        router.send_text("reload", text, file=self.config.file)
+        said = await router.hear("reloaded", "reload refused")
+        if said.what == "reload refused" and not said.fields["larger"]:
+            raise StartError(said.fields["why"])
+        return said.what == "reloaded"
+
+    async def take_over(self, config: Config, text: str) -> None:
+        """Another router routes with this configuration when this returns; StartError: nothing has changed."""
+        spare = Child.start(config.file, text, self.program)
+        try:
+            said = await asyncio.wait_for(spare.hear("warm", "refused"), WARM_LIMIT_S)
+            if said.what != "warm":
+                raise StartError(str(said.fields.get("why", f"the new router ended with {spare.status}")))
+            self.open_sockets(config)
+        except TimeoutError:
+            spare.kill()
+            raise StartError(f"the new router was not ready within {WARM_LIMIT_S:.0f} s") from None
+        except StartError:
+            spare.kill()
+            raise
+        spare.inbox.insert(0, said)
+        done = asyncio.get_running_loop().create_future()
+        self.change = Change(spare, config, text, done)
+        self.wish.set()
+        await done
+
+    async def replace(self, client: int) -> None:
+        """The installed code goes on in this process and answers the client; OSError: nothing has changed."""
+        try:
+            if self.spare:
+                spare, self.spare = self.spare, None
+                spare.kill()
+                await spare.hear()
+            if self.router is None:
+                raise OSError(errno.EAGAIN, "a router is just starting; ask again")
+            upgrade.replace(upgrade.State(
+                file=self.config.file, text=self.text, lock=self.lock,
+                groups=[(host, port, fds) for (host, port), fds in self.sockets.groups.items()],
+                router_pid=self.router.pid, router_line=self.router.line.fileno(), client=client,
+                version=self.version, draining=self.draining,
+            ))  # fmt: skip
+        except OSError:
+            os.close(client)
+            if self.router:
+                self.spare = self.new_spare()
+            raise
+
+    async def finish_upgrade(self, client: int) -> None:
+        """The supervisor's code is new; now the router's, on what the file says."""
+        async with self.busy:
+            try:
+                text = read_text(self.config.file)
+                await self.take_over(load_text(text, self.config.file), text)
+                answer = {"done": "upgraded", "version": __version__}
+                log.info("upgraded", extra={"fields": {"version": __version__}})
+            except (ConfigError, StartError) as error:
+                answer = {"error": f"{error}\nthe old router runs on under the new supervisor"}
+                log.error("the router was not upgraded", extra={"fields": {"why": str(error)}})
+        if client >= 0:
+            answer_kept(client, answer)
+
+
+def check_change(old: Config, fresh: Config) -> None:
+    """StartError: this cannot change while calls are kept."""
+    if fresh.router.run_dir != old.router.run_dir:
+        raise StartError("router.run_dir changes with a restart only: the calls in progress are there")
+    if fresh.limits.max_transactions != old.limits.max_transactions:
+        raise StartError("limits.max_transactions changes at a start at which no transaction is kept: "
+                         "fastsip drain --then stop, then start")
+
+
+def needs_takeover(old: Config, fresh: Config) -> bool:
+    """Do the shards or the sockets change?  All else is in the table."""
+    def sockets(config: Config) -> tuple:
+        return config.router.shards, [(place_of(one), one.rcvbuf_bytes) for one in config.listeners]
+
+    return sockets(old) != sockets(fresh) or old.router.state_dir != fresh.router.state_dir
