@@ -1,6 +1,7 @@
 # make run     set up what is missing, build, run config.example.toml
 # make test    the same set-up, then all tests      ARGS="-k config -x" goes to pytest
 # make crash   the crash tests at every store, and deaths during the recovery
+# make kill-soak   routers killed, upgraded and reshaped under calls    SECONDS=60
 # make fuzz    damaged datagrams against sanitized kernels    SECONDS=60 WHAT=all (parser, shard)
 # make build lint clean
 # make bench   CPU per call, kernels, parsing: minutes on a quiet machine   ARGS="--rounds 1" goes to bench.load
@@ -24,7 +25,7 @@ needs = $$($(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproje
 SECONDS ?= 60
 WHAT ?= all
 
-.PHONY: run test crash fuzz build lint bench bench-all clean peers
+.PHONY: run test crash kill-soak fuzz build lint bench bench-all clean peers
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -39,6 +40,9 @@ test: build $(VENV)/.ready-test peers
 
 crash: build $(VENV)/.ready-test
 	@FASTSIP_CRASH=all $(BIN)/python -m pytest tests/crash $(ARGS)
+
+kill-soak: build $(VENV)/.ready-test
+	@timeout --kill-after=10 $$(( $(SECONDS) + 180 )) $(BIN)/python -m tests.crash.kill_soak --seconds $(SECONDS) $(ARGS)
 
 # Built beside the tree, so that the kernels in use stay as they are.
 FUZZ := build/fuzz

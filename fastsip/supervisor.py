@@ -422,7 +422,7 @@ class Supervisor:
             self.spare = self.new_spare()
 
     async def reload_in_place(self, text: str) -> bool:
-        """False: it needs a new router."""
+        """False: it needs a new router, also when the old one died over it."""
         router = self.router
         if router is None:
             return False
@@ -430,7 +430,7 @@ class Supervisor:
         said = await router.hear("reloaded", "reload refused")
         if said.what == "reload refused" and not said.fields["larger"]:
             raise StartError(said.fields["why"])
-        return said.what == "reloaded"
+        return said.what == "reloaded" and router is self.router and router.status is None
 
     async def take_over(self, config: Config, text: str) -> None:
         """Another router routes with this configuration when this returns; StartError: nothing has changed."""

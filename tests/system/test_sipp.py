@@ -73,6 +73,7 @@ def test_two_shards(router, sipp, free_port):
     uac = sipp("uac", edge, calls=CALLS, rate=RATE, extra=("-t", "un", "-max_socket", "1000"))
     assert_all_well(uac.finish(), CALLS)
     taken = [uas.stop() for uas in running]
-    assert sum(stats.successful for stats in taken) == CALLS
+    # Created, not successful: asked to end, SIPp does not count what still waits for repeated requests.
+    assert sum(stats.created for stats in taken) == CALLS
     assert [stats.failed for stats in taken] == [0, 0]
     assert all(stats.created for stats in taken)
