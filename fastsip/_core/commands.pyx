@@ -8,6 +8,7 @@ is routed again.  Called by shard, and by the rig of the tests.
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.core cimport MOST_HELD, N_PARKED_DROPPED, count, held_t, needs_flush, parked_t, waiting_t
+from fastsip._core.marks cimport mark_datagram, mark_slot
 from fastsip._core.parking cimport is_parked
 from fastsip._core.proxy cimport receive_message, route_again
 from fastsip._core.ring cimport pop_begin, pop_done, push_begin, push_done
@@ -44,6 +45,7 @@ cdef void resume_parked(core_t *core, uint64_t name) noexcept nogil:
         waiting.parked[i] = waiting.parked[waiting.parked_count]
         slot = slot_at(core.store, parked.ref)
         if word_generation(slot.commit) == parked.generation and is_parked(record_of(slot)):
+            mark_slot(core.mark, parked.ref, parked.generation)
             route_again(core, parked.ref)
         if needs_flush(core):
             flush(core)
@@ -61,6 +63,7 @@ cdef void resume_held(core_t *core, uint64_t name) noexcept nogil:
         if core.now_ms >= held.until_ms:
             count(core, N_PARKED_DROPPED)
             continue
+        mark_datagram(core.mark, held.message, held.len)
         receive_message(core, held.message, held.len, held.listener, &held.source)
         if needs_flush(core):
             flush(core)

@@ -19,7 +19,6 @@ from fastsip._core.core cimport (N_DATAGRAMS, N_DRAINED, N_INVITES, N_KEEP_ALIVE
                                  find_by_address, find_destination, send_edited)
 from fastsip._core.indialog cimport aim_in_dialog, is_known, join_shared, may_follow_route
 from fastsip._core.loops cimport is_loop, loop_value
-from fastsip._core.marks cimport mark_slot
 from fastsip._core.parking cimport begin_resumption, hold_request, park_search, read_parked, settle_parked
 from fastsip._core.parser cimport first_of, has_too_many_vias, parse_message, parse_routing
 from fastsip._core.refusals cimport count_malformed, refuse, refuse_malformed, refuse_overload, refuse_unavailable
@@ -501,9 +500,7 @@ cdef void store_is_full(core_t *core, const message_t *m, uint32_t listener, con
 
 cdef void route_again(core_t *core, uint32_t ref) noexcept nogil:
     cdef addr_t source
-    cdef int listener
-    mark_slot(core.mark, ref, word_generation(slot_at(core.store, ref).commit))
-    listener = read_parked(core, ref, &core.incoming, &source)
+    cdef int listener = read_parked(core, ref, &core.incoming, &source)
     begin_resumption(core, ref)
     if listener >= 0:
         new_request(core, &core.incoming, slot_at(core.store, ref).key, listener, &source)

@@ -13,7 +13,7 @@ from fastsip import stats
 from .edge import edge_config
 from .lives import Life
 
-RATE, CALLS = 100, 500  # five seconds, of which the GIL is held for two
+RATE, CALLS = 100, 1000  # ten seconds, of which the GIL is held for two
 WARM_CALLS = 100
 MUST_BE_ZERO = ("retransmissions_sent", "retransmitted_requests", "timeouts", "kernel_drops", "sent_lost")
 # SIPp may be late on a busy machine: nothing is given up early, and its datagrams wait meanwhile.

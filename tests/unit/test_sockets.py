@@ -146,7 +146,8 @@ def test_sockets_of_others_are_none_of_ours(kind):
 
 
 def test_names_have_no_colon_and_differ():
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one, socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as two:
+    one, two = (socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(2))
+    with one, two:
         for sock in (one, two):
             sock.setsockopt(socket.SOL_SOCKET, SO_REUSEPORT, 1)
             sock.bind(("::1", one.getsockname()[1]))
