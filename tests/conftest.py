@@ -63,6 +63,16 @@ for _ in range(random.randrange(12_000)):  # test runs side by side start apart
     next(PORTS)
 
 
+def wait_until(found: Callable[[], bool], limit_s: float = 20) -> None:
+    """Polls what nobody tells us; fails when it does not come."""
+    nap = threading.Event()
+    for _ in range(int(limit_s / 0.02)):
+        if found():
+            return
+        nap.wait(0.02)
+    raise AssertionError(f"not within {limit_s} s")
+
+
 def is_free(host: str, port: int) -> bool:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:

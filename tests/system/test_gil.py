@@ -3,12 +3,12 @@
 import os
 import re
 import signal
-import threading
 from pathlib import Path
 
 import pytest
 
 from fastsip import stats
+from tests.conftest import wait_until
 
 from .edge import edge_config
 from .lives import Life
@@ -61,13 +61,3 @@ def test_calls_go_on_while_the_gil_is_held(home, sipp, free_port, shards):
     assert life.end(signal.SIGTERM) == 0
     counted = stats.read(str(life.config.parent / "run"))
     assert [counted[name] for name in MUST_BE_ZERO] == [0] * len(MUST_BE_ZERO)
-
-
-def wait_until(found, limit_s: float = 20) -> None:
-    """Polls what lies in a file; fails when it does not come."""
-    nap = threading.Event()
-    for _ in range(int(limit_s / 0.02)):
-        if found():
-            return
-        nap.wait(0.02)
-    raise AssertionError(f"not within {limit_s} s")

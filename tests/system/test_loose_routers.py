@@ -18,6 +18,7 @@ import pytest
 from ua import UserAgent
 
 from fastsip.sip_text import Address, Message
+from tests.conftest import is_free, wait_until
 
 from .edge import NUMBER, SHORT_TIMERS
 
@@ -93,9 +94,11 @@ class LooseRouter:
 
     def kill(self) -> None:
         """SIGKILL to all of its processes: from now on the port refuses."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(5)
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(5)
+            wait_until(lambda: is_free(*self.address))
         shutil.rmtree(self.home, ignore_errors=True)
 
 
