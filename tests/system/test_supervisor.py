@@ -254,8 +254,8 @@ async def test_an_upgrade_to_a_wrong_configuration_is_refused(home, edge):
 async def test_nothing_is_lost_while_the_sockets_change(home, edge):
     """More and fewer shards under a stream of calls from many ports; agents here repeat nothing."""
     async with UserAgent(name="bob") as bob:
-        text = {n: edge_config(edge, [bob.address], policy=PATIENT, timers='t1 = "5s"\nt2 = "5s"', shards=n)
-                for n in (1, 2, 4)}
+        text = {n: edge_config(edge, [bob.address], policy=PATIENT, timers='t1 = "5s"\nt2 = "5s"', shards=n,
+                               max_transactions=20_000) for n in (1, 2, 4)}
         life = home.start(text[2]).ready()
         stop, done = asyncio.Event(), 0
 
