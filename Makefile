@@ -66,7 +66,7 @@ bench: build $(VENV)/.ready-bench
 bench-all: build $(VENV)/.ready-bench
 	@worst=0; $(call measure,consistency) $(call measure,instructions) $(call measure,order) $(call measure,memory) \
 	$(call measure,shards) $(call measure,capacity) $(call measure,growth) $(call measure,gil_hold) \
-	$(call measure,rounds) $(call measure,recovery) exit $$worst
+	$(call measure,rounds) $(call measure,recovery) $(call measure,restart) exit $$worst
 
 clean:
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
