@@ -220,6 +220,8 @@ cdef inline bint same_place(const addr_t *a, const addr_t *b) noexcept nogil:
     return a.port == b.port and memcmp(a.ip, b.ip, 16) == 0
 
 # Sets the slot's timer to the earliest of its record's deadlines.
+cdef uint64_t earlier(uint64_t a, uint64_t b) noexcept nogil
+cdef uint64_t deadline_of(int kind, const record_t *record) noexcept nogil
 cdef void arm_slot(core_t *core, uint32_t ref, int kind, const record_t *record) noexcept nogil
 
 # False (and counted) when it found no room.

@@ -159,19 +159,22 @@ cdef uint32_t first_by_address(const table_t *table, const addr_t *addr) noexcep
     return low
 
 
-cdef inline uint64_t earlier(uint64_t a, uint64_t b) noexcept nogil:
+cdef uint64_t earlier(uint64_t a, uint64_t b) noexcept nogil:
     """Of two deadlines; 0 = none."""
     if a == 0 or (b != 0 and b < a):
         return b
     return a
 
 
-cdef void arm_slot(core_t *core, uint32_t ref, int kind, const record_t *record) noexcept nogil:
-    cdef uint64_t at
+cdef uint64_t deadline_of(int kind, const record_t *record) noexcept nogil:
+    """The next of its timers; 0 = none runs."""
     if is_server(kind):
-        at = earlier(record.server.retransmit_ms, record.server.expire_ms)
-    else:
-        at = earlier(earlier(record.client.retransmit_ms, record.client.expire_ms), record.client.c_ms)
+        return earlier(record.server.retransmit_ms, record.server.expire_ms)
+    return earlier(earlier(record.client.retransmit_ms, record.client.expire_ms), record.client.c_ms)
+
+
+cdef void arm_slot(core_t *core, uint32_t ref, int kind, const record_t *record) noexcept nogil:
+    cdef uint64_t at = deadline_of(kind, record)
     if at == 0:
         disarm_timer(core.wheel, ref)
     else:

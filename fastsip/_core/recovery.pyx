@@ -3,13 +3,14 @@
 What was committed as owed is sent, whether or not it had left before the
 process died: SIP bears duplicates.  A decision that was committed but not
 carried out is carried out now; a request that waits for a name asks again.  Then every timer is armed by its absolute
-deadline; those that are overdue fire in the order of their deadlines.
+deadline; those that are overdue fire in the order of their deadlines, and spread: what ran out within minutes
+would otherwise reach the next destinations within milliseconds, and not fit into their sockets.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.branches cimport send_cancel, send_request
-from fastsip._core.core cimport arm_slot, needs_flush
+from fastsip._core.core cimport arm_slot, deadline_of, earlier, needs_flush
 from fastsip._core.marks cimport mark_nothing, mark_slot
 from fastsip._core.parser cimport parse_message, parse_routing
 from fastsip._core.recall cimport remember_challenge
@@ -19,9 +20,14 @@ from fastsip._core.search cimport resume_branch, resume_search
 from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_FREE, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SLOT_BITS,
                                   block_at, is_server, record_of, record_t, slot_at, slot_t, word_generation, word_kind,
                                   word_owes)
-from fastsip._core.types cimport OK
+from fastsip._core.timers cimport arm_timer
+from fastsip._core.types cimport OK, PARTITIONS
 from fastsip._core.upstream cimport send_response
 from fastsip._core.workspace cimport flush
+
+
+cdef enum:
+    LONGEST_SPREAD_MS = 5000
 
 
 cdef void send_owed(core_t *core, uint32_t ref) noexcept nogil:
@@ -74,4 +80,59 @@ cdef int recover_partition(core_t *core, uint32_t partition) noexcept nogil:
                 flush(core)
     flush(core)
     mark_nothing(core.mark)
+    return live
+
+
+cdef uint64_t overdue_since(const core_t *core, slot_t *slot) noexcept nogil:
+    """The deadline that ran out meanwhile; of a repetition only when no other did.  0 = none."""
+    cdef const record_t *record = record_of(slot)
+    cdef int kind = word_kind(slot.commit)
+    cdef uint64_t at
+    if kind == KIND_FREE:
+        return 0
+    at = record.server.expire_ms if is_server(kind) else earlier(record.client.expire_ms, record.client.c_ms)
+    if at == 0 or at >= core.now_ms:
+        at = deadline_of(kind, record)
+    return at if at < core.now_ms else 0
+
+
+cdef uint64_t oldest_deadline(core_t *core, uint32_t partition) noexcept nogil:
+    """Of the timers that are overdue; now when none is."""
+    cdef uint64_t oldest = core.now_ms
+    cdef uint64_t at
+    cdef uint32_t index
+    for index in range(core.store.partitions[partition].header.high_water):
+        at = overdue_since(core, slot_at(core.store, partition << SLOT_BITS | index))
+        if 0 < at < oldest:
+            oldest = at
+    return oldest
+
+
+cdef void spread_overdue(core_t *core, uint32_t partition, uint64_t oldest) noexcept nogil:
+    """At the distances that they had, as long as that takes no longer than LONGEST_SPREAD_MS."""
+    cdef uint64_t span = core.now_ms - oldest
+    cdef uint64_t window = min(span, <uint64_t>LONGEST_SPREAD_MS)
+    cdef uint64_t at
+    cdef uint32_t index, ref
+    for index in range(core.store.partitions[partition].header.high_water):
+        ref = partition << SLOT_BITS | index
+        at = overdue_since(core, slot_at(core.store, ref))
+        if at >= oldest:
+            arm_timer(core.wheel, ref, core.now_ms + (at - oldest) * window // span)
+
+
+cdef int recover_calls(core_t *core) noexcept nogil:
+    """Of all partitions of this shard; how many slots live."""
+    cdef uint64_t oldest = core.now_ms
+    cdef uint32_t partition
+    cdef int live = 0
+    for partition in range(PARTITIONS):
+        if partition % core.shard_count == core.shard:
+            oldest = min(oldest, oldest_deadline(core, partition))
+    for partition in range(PARTITIONS):
+        if partition % core.shard_count == core.shard:
+            live += recover_partition(core, partition)
+    for partition in range(PARTITIONS):
+        if partition % core.shard_count == core.shard and oldest < core.now_ms:
+            spread_overdue(core, partition, oldest)
     return live

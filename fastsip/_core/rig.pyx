@@ -24,7 +24,7 @@ from fastsip._core.core cimport core_t
 from fastsip._core.names cimport Names
 from fastsip._core.play cimport play
 from fastsip._core.proxy cimport receive_message
-from fastsip._core.recovery cimport recover_partition
+from fastsip._core.recovery cimport recover_calls
 from fastsip._core.ring cimport Ring
 from fastsip._core.slots cimport Store
 from fastsip._core.tables cimport Table
@@ -151,12 +151,7 @@ cdef class Rig:
 
     def recover(self) -> int:
         """Takes up what the store holds, as a shard does before it runs; how many slots live."""
-        cdef core_t *core = self.core()
-        cdef uint32_t partition
-        live = 0
-        for partition in range(core.shard, PARTITIONS, core.shard_count):
-            live += recover_partition(core, partition)
-        return live
+        return recover_calls(self.core())
 
     @property
     def names(self) -> Names:

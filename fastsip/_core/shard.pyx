@@ -26,7 +26,7 @@ from fastsip._core.net cimport (clock_ms, datagram_t, net_counters_t, net_error_
 from fastsip._core.parser cimport scan_call_id
 from fastsip._core.probes cimport next_probe_ms, run_probes
 from fastsip._core.proxy cimport receive_message
-from fastsip._core.recovery cimport recover_partition
+from fastsip._core.recovery cimport recover_calls
 from fastsip._core.ring cimport (fall_asleep, is_empty, pop_begin, pop_done, push_begin, push_done, wake, wake_up)
 from fastsip._core.slots cimport partition_of, write_clock_pair
 from fastsip._core.tables cimport Table
@@ -228,11 +228,7 @@ cdef class Shard:
 
     def recover(self):
         """Before run(): takes up the calls of the store; how many slots live in this shard's partitions."""
-        cdef uint32_t partition
-        live = 0
-        for partition in range(self.workspace.core.shard, PARTITIONS, self.workspace.core.shard_count):
-            live += recover_partition(self.workspace.core, partition)
-        return live
+        return recover_calls(self.workspace.core)
 
     def switch_to(self, Table table not None, Positions positions not None):
         """From the control plane: another table from the next wake-up on.

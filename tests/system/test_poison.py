@@ -1,5 +1,6 @@
 """What two routers died of is not touched by a third: a datagram is refused, a slot is dropped."""
 
+import ctypes
 import os
 import signal
 import struct
@@ -95,13 +96,28 @@ def server_slots(run_dir: Path) -> list[tuple[int, int]]:
     return found
 
 
-async def die_at(life: Life, run_dir: Path, ref: int, generation: int) -> None:
-    """As if a shard had made the router fall over at that slot: nothing moves between the mark and the death."""
-    pid, deaths = life.router_pid(), len(life.records("router took over"))
+def hold(pid: int) -> None:
+    """SIGSTOP, and no thread of it runs any more when this returns."""
     os.kill(pid, signal.SIGSTOP)
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        while (task / "stat").read_text().rpartition(")")[2].split()[0] != "T":
+            os.sched_yield()
+
+
+def shard_thread(pid: int) -> int:
+    """The thread of its only shard."""
+    (found,) = (int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()
+                if (task / "comm").read_text() == "shard-0\n")
+    return found
+
+
+async def die_at(life: Life, run_dir: Path, ref: int, generation: int) -> None:
+    """As if the shard had fallen over at that slot: its own thread gets the signal before it can go on."""
+    pid, deaths = life.router_pid(), len(life.records("router took over"))
+    hold(pid)
     page = Marks(str(run_dir)).page(1).cast("B")
     struct.pack_into("=IIII", page, 8, 2, 0, ref, generation)
-    os.kill(pid, signal.SIGSEGV)
+    assert ctypes.CDLL(None).tgkill(pid, shard_thread(pid), signal.SIGSEGV) == 0
     os.kill(pid, signal.SIGCONT)
     await life.logged("router took over", deaths + 1)
 
@@ -138,7 +154,7 @@ async def test_killed_from_outside_is_nobodys_fault(home, edge):
         life = home.start(edge_config(edge, [bob.address], policy=PATIENT)).ready()
         for turn in range(3):
             pid = life.router_pid()
-            os.kill(pid, signal.SIGSTOP)
+            hold(pid)
             page = Marks(str(home.place / "run")).page(1).cast("B")
             struct.pack_into("=IIII", page, 8, 2, 0, 1, 1)
             os.kill(pid, signal.SIGKILL)
