@@ -151,6 +151,8 @@ failure = "next-media"
 def start_fastsip(site: Site) -> Process:
     path = write_fastsip_config(site)
     argv = [*site.prefix, sys.executable, "-m", "fastsip", "run", str(path)]
+    if site.prefix and (site.root / "fastsip" / "supervisor.py").exists():
+        argv = [sys.executable, "-m", "bench.traced", str(path), *site.prefix]
     env = {
         **os.environ,
         **site.env,

@@ -99,6 +99,29 @@ static inline uint32_t scan_byte(const char *buf, uint32_t off, uint32_t end, ch
     return off;
 }
 
+/* The first byte in [off, end) that is not C_VALUE, or end. */
+static inline uint32_t scan_value(const char *buf, uint32_t off, uint32_t end)
+{
+#if defined(__SSE2__)
+    for (; off + 16 <= end; off += 16) {
+        __m128i block = _mm_loadu_si128((const __m128i *)(buf + off));
+        __m128i ends = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(' ')), block); /* and all below */
+        ends = _mm_or_si128(ends, _mm_cmpeq_epi8(block, _mm_set1_epi8(';')));
+        ends = _mm_or_si128(ends, _mm_cmpeq_epi8(block, _mm_set1_epi8(',')));
+        ends = _mm_or_si128(ends, _mm_cmpeq_epi8(block, _mm_set1_epi8('"')));
+        ends = _mm_or_si128(ends, _mm_cmpeq_epi8(block, _mm_set1_epi8('<')));
+        ends = _mm_or_si128(ends, _mm_cmpeq_epi8(block, _mm_set1_epi8('>')));
+        ends = _mm_or_si128(ends, _mm_cmpeq_epi8(block, _mm_set1_epi8(127)));
+        uint32_t found = (uint32_t)_mm_movemask_epi8(ends);
+        if (found)
+            return off + (uint32_t)__builtin_ctz(found);
+    }
+#endif
+    while (off < end && char_class[(uint8_t)buf[off]] & C_VALUE)
+        off++;
+    return off;
+}
+
 /* One look at a header's first line: the offset of its LF (end when there is
  * none), and of the colon before it (end when there is none). */
 static inline uint32_t scan_header_line(const char *buf, uint32_t off, uint32_t end, uint32_t *colon)

@@ -2,13 +2,11 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-# SipHash-1-3 over any number of pieces: begin, add, ..., end.  A piece is
-# preceded by nothing: add a separator or length where pieces could be mistaken.
+# SipHash-1-3 over any number of pieces: begin, add, ..., end.  Each piece is filled
+# with zeros to whole words: add its length, too, where the zeros could be mistaken.
 cdef struct siphash_t:
     uint64_t v0, v1, v2, v3
-    uint64_t tail
-    uint32_t tail_len
-    uint32_t total
+    uint64_t words
 
 cdef void hash_begin(siphash_t *h, const uint64_t *key) noexcept nogil
 cdef void hash_add(siphash_t *h, const char *text, uint32_t len) noexcept nogil
@@ -17,6 +15,7 @@ cdef void hash_add_lower(siphash_t *h, const char *text, uint32_t len) noexcept 
 cdef void hash_add_number(siphash_t *h, uint64_t number) noexcept nogil
 cdef uint64_t hash_end(siphash_t *h) noexcept nogil
 
+# Of one piece, which is not filled: SipHash-1-3 as published.
 cdef uint64_t hash_text(const uint64_t *key, const char *text, uint32_t len) noexcept nogil
 
 # A cheap strong mix of two words (no key of its own; the inputs are keyed).

@@ -13,33 +13,23 @@ Called by every kernel that looks something up, and by the control plane through
 the few Python functions at the end.
 """
 
-from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from fastsip._core.types cimport E_BAD, OK, PARTITIONS
 
 cdef extern from "endian.h" nogil:
+    uint32_t le32toh(uint32_t word)
     uint64_t le64toh(uint64_t word)
+    uint64_t htole64(uint64_t word)
+
+cdef extern from *:
+    """
+    static const uint64_t EACH = 0x0101010101010101;
+    """
+    const uint64_t EACH     # times n: n in each byte
 
 cdef enum:
     LAST_ROUNDS = 3
-
-cdef const char *LETTERS = b"abcdefghijklmnopqrstuvwxyz234567"
-
-# [byte] -> value of the letter, -1 for everything that is none.
-cdef int8_t VALUES[256]
-
-
-cdef void fill_values() noexcept nogil:
-    cdef int i
-    for i in range(256):
-        VALUES[i] = -1
-    for i in range(32):
-        VALUES[<uint8_t>LETTERS[i]] = i
-    for i in range(26):
-        VALUES[<uint8_t>LETTERS[i] - 32] = i
-
-
-fill_values()
 
 
 # ---------------------------------------------------------------- SipHash-1-3
@@ -76,8 +66,20 @@ cdef inline uint64_t load_word(const char *at) noexcept nogil:
 cdef inline uint64_t load_some(const char *at, uint32_t len) noexcept nogil:
     """The len < 8 bytes at `at` as the low bytes of a word, without reading past them."""
     cdef uint64_t word = 0
-    memcpy(&word, at, len)
-    return le64toh(word)
+    cdef uint32_t four
+    cdef uint32_t shift = 0
+    if len & 4:
+        memcpy(&four, at, 4)
+        word = le32toh(four)
+        at += 4
+        shift = 32
+    if len & 2:
+        word |= (<uint64_t><uint8_t>at[0] | <uint64_t><uint8_t>at[1] << 8) << shift
+        at += 2
+        shift += 16
+    if len & 1:
+        word |= <uint64_t><uint8_t>at[0] << shift
+    return word
 
 
 cdef inline uint64_t lower_word(uint64_t word) noexcept nogil:
@@ -97,58 +99,29 @@ cdef inline void begin(siphash_t *h, const uint64_t *key) noexcept nogil:
     h.v1 = key[1] ^ <uint64_t>0x646F72616E646F6D
     h.v2 = key[0] ^ <uint64_t>0x6C7967656E657261
     h.v3 = key[1] ^ <uint64_t>0x7465646279746573
-    h.tail = 0
-    h.tail_len = 0
-    h.total = 0
+    h.words = 0
 
 
-cdef inline uint64_t finish(siphash_t *h) noexcept nogil:
+cdef inline uint64_t finish(siphash_t *h, uint64_t last) noexcept nogil:
     cdef int _
-    # The last word carries the length modulo 256 in its top byte.
-    take_word(h, h.tail | (<uint64_t>h.total << 56))
+    take_word(h, last)
     h.v2 ^= 0xFF
     for _ in range(LAST_ROUNDS):
         sip_round(h)
     return h.v0 ^ h.v1 ^ h.v2 ^ h.v3
 
 
-cdef inline void take_text(siphash_t *state, const char *text, uint32_t len, bint lower) noexcept nogil:
-    """Appends a text of any length; `lower` is a constant where this is inlined."""
-    cdef siphash_t s = state[0]     # a copy stays in registers: `text` could point anywhere
-    take_pieces(&s, text, len, lower)
-    state[0] = s
-
-
-cdef inline void take_pieces(siphash_t *h, const char *text, uint32_t len, bint lower) noexcept nogil:
-    cdef uint64_t word
-    cdef uint32_t shift = h.tail_len * 8
+cdef inline void take_piece(siphash_t *state, const char *text, uint32_t len, bint lower) noexcept nogil:
+    """`lower` is a constant where this is inlined."""
+    cdef siphash_t h = state[0]     # a copy stays in registers: `text` could point anywhere
     cdef uint32_t off = 0
-    h.total += len
-    # Whole words come first, shifted to where the tail of earlier pieces ends.
+    h.words += (len + 7) // 8
     while off + 8 <= len:
-        word = load_word(text + off)
-        if lower:
-            word = lower_word(word)
-        if shift == 0:
-            take_word(h, word)
-        else:
-            take_word(h, h.tail | (word << shift))
-            h.tail = word >> (64 - shift)
+        take_word(&h, lower_word(load_word(text + off)) if lower else load_word(text + off))
         off += 8
-    len -= off
-    if len == 0:
-        return
-    word = load_some(text + off, len)
-    if lower:
-        word = lower_word(word)
-    h.tail |= word << shift
-    if h.tail_len + len < 8:
-        h.tail_len += len
-        return
-    take_word(h, h.tail)
-    h.tail_len = h.tail_len + len - 8
-    # A shift by 64 is undefined; shift == 0 cannot come here as len < 8.
-    h.tail = word >> (64 - shift) if h.tail_len else 0
+    if off < len:
+        take_word(&h, lower_word(load_some(text + off, len - off)) if lower else load_some(text + off, len - off))
+    state[0] = h
 
 
 cdef void hash_begin(siphash_t *h, const uint64_t *key) noexcept nogil:
@@ -156,40 +129,32 @@ cdef void hash_begin(siphash_t *h, const uint64_t *key) noexcept nogil:
 
 
 cdef void hash_add(siphash_t *h, const char *text, uint32_t len) noexcept nogil:
-    take_text(h, text, len, False)
+    take_piece(h, text, len, False)
 
 
 cdef void hash_add_lower(siphash_t *h, const char *text, uint32_t len) noexcept nogil:
-    take_text(h, text, len, True)
+    take_piece(h, text, len, True)
 
 
 cdef void hash_add_number(siphash_t *h, uint64_t number) noexcept nogil:
     """As eight bytes, least significant first."""
-    cdef uint32_t shift = h.tail_len * 8
-    h.total += 8
-    if shift == 0:
-        take_word(h, number)
-        return
-    take_word(h, h.tail | (number << shift))
-    h.tail = number >> (64 - shift)
+    h.words += 1
+    take_word(h, number)
 
 
 cdef uint64_t hash_end(siphash_t *h) noexcept nogil:
-    return finish(h)
+    return finish(h, h.words << 59)
 
 
 cdef uint64_t hash_text(const uint64_t *key, const char *text, uint32_t len) noexcept nogil:
-    """begin + add + end, with the state in registers and no tail to shift."""
     cdef siphash_t h
     cdef uint32_t off = 0
     begin(&h, key)
-    h.total = len
     while off + 8 <= len:
         take_word(&h, load_word(text + off))
         off += 8
-    if off < len:
-        h.tail = load_some(text + off, len - off)
-    return finish(&h)
+    # The last word carries the length modulo 256 in its top byte.
+    return finish(&h, load_some(text + off, len - off) | <uint64_t>len << 56)
 
 
 cdef uint64_t mix(uint64_t a, uint64_t b) noexcept nogil:
@@ -205,38 +170,83 @@ cdef uint64_t mix(uint64_t a, uint64_t b) noexcept nogil:
 
 # ---------------------------------------------------------------- base32
 
+# Eight letters at a time: 40 bits are spread over the bytes of a word, five to each,
+# the first letter lowest, and all bytes turned into letters at once; and back.
+
+cdef inline uint64_t spread(uint64_t bits) noexcept nogil:
+    """The low 40 bits, halved thrice: into doublewords, words, bytes."""
+    cdef uint64_t x = bits >> 20 & 0xFFFFF | (bits & 0xFFFFF) << 32
+    x = x >> 10 & <uint64_t>0x000003FF000003FF | (x & <uint64_t>0x000003FF000003FF) << 16
+    return x >> 5 & <uint64_t>0x001F001F001F001F | (x & <uint64_t>0x001F001F001F001F) << 8
+
+
+cdef inline uint64_t gather(uint64_t x) noexcept nogil:
+    """What spread made of 40 bits."""
+    x = (x & <uint64_t>0x001F001F001F001F) << 5 | x >> 8 & <uint64_t>0x001F001F001F001F
+    x = (x & <uint64_t>0x000003FF000003FF) << 10 | x >> 16 & <uint64_t>0x000003FF000003FF
+    return (x & 0xFFFFF) << 20 | x >> 32
+
+
+cdef inline uint64_t letters_of(uint64_t x) noexcept nogil:
+    """0..31 in each byte to a-z, 2-7."""
+    cdef uint64_t digits = (x + EACH * 102) >> 7 & EACH     # 1 where it is 26 or more
+    return x + EACH * 97 - digits * 73
+
+
+cdef inline bint values_of(uint64_t x, uint64_t *values) noexcept nogil:
+    """Letters of any case and digits to 0..31 in each byte; False when one byte is neither.
+
+    A byte that is neither spoils its neighbour, but is never what it would be written as.
+    """
+    cdef uint64_t letters = x >> 6 & EACH
+    values[0] = (x & EACH * 31) + EACH * 8 - letters * 9 & EACH * 31
+    return letters_of(values[0]) == (x | letters << 5)
+
+
 cdef int write_base32(uint64_t value, int bits, char *out) noexcept nogil:
     """Writes the low `bits` (1..64) of value; returns the letters written.
 
     The last letter is filled with zero bits on the right, as RFC 4648 does.
     """
-    cdef int letters = (bits + 4) // 5
-    cdef int i, shift
-    if bits < 64:
-        value &= (<uint64_t>1 << bits) - 1
-    for i in range(letters):
-        shift = bits - 5 * (i + 1)
-        out[i] = LETTERS[(value >> shift if shift >= 0 else value << -shift) & 31]
-    return letters
+    cdef int count = (bits + 4) // 5
+    cdef int done = 0
+    cdef uint64_t letters
+    value <<= 64 - bits
+    if count > 8:
+        letters = htole64(letters_of(spread(value >> 24)))
+        memcpy(out, &letters, 8)
+        value <<= 40
+        done = 8
+    letters = letters_of(spread(value >> 24))
+    while done < count:
+        out[done] = <char>letters
+        letters >>= 8
+        done += 1
+    return count
 
 
 cdef int read_base32(const char *text, int letters, int bits, uint64_t *value) noexcept nogil:
     """OK and the value, or E_BAD: a strange letter, a count of letters that does not
     belong to `bits` (1..64), or filling bits that are not zero (one value has one spelling)."""
-    cdef int i, spare = letters * 5 - bits
-    cdef int8_t letter = 0
-    cdef uint64_t result = 0
+    cdef int spare = letters * 5 - bits
+    cdef uint64_t word, values
+    cdef uint64_t first = 0
     if bits < 1 or bits > 64 or spare < 0 or spare > 4:
         return E_BAD
-    for i in range(letters):
-        letter = VALUES[<uint8_t>text[i]]
-        if letter < 0:
+    if letters > 8:
+        if not values_of(load_word(text), &values):
             return E_BAD
-        if i < letters - 1:
-            result = (result << 5) | <uint64_t>letter
-    if letter & ((1 << spare) - 1):
+        first = gather(values)
+        text += 8
+        letters -= 8
+    # What is missing to eight letters reads as zeros.
+    word = load_word(text) if letters == 8 else load_some(text, letters) | EACH * 97 << 8 * letters
+    if not values_of(word, &values):
         return E_BAD
-    value[0] = (result << (5 - spare)) | <uint64_t>(letter >> spare)
+    values = gather(values) >> (40 - 5 * letters)
+    if values & ((1 << spare) - 1):
+        return E_BAD
+    value[0] = first << (5 * letters - spare) | values >> spare
     return OK
 
 
@@ -263,7 +273,7 @@ def partition_of_call(key: bytes, call_id: bytes) -> int:
 
 
 def siphash_pieces(key: bytes, pieces, lower: bool = False) -> int:
-    """The same over an iterable of bytes (with `lower`: as if lowered) and ints (eight bytes each)."""
+    """Over an iterable of bytes (with `lower`: as if lowered), each filled to whole words, and ints (eight bytes)."""
     cdef uint64_t words[2]
     cdef siphash_t h
     read_key(key, words)
@@ -294,7 +304,7 @@ def base32(value: int, bits: int) -> str:
 def unbase32(text: str, bits: int) -> int:
     """What base32 wrote, in any case; ValueError for anything it would not write."""
     cdef uint64_t value = 0
-    cdef bytes letters = text.encode("utf-8")
+    cdef bytes letters = text.encode("latin-1")
     if read_base32(letters, <int>len(letters), bits, &value) != OK:
         raise ValueError(f"not base32 of {bits} bits: {text!r}")
     return value

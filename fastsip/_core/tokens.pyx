@@ -35,7 +35,7 @@ cdef uint64_t sign(const uint64_t *key, const message_t *m, const span_t *tag, u
                    uint64_t ids) noexcept nogil:
     cdef siphash_t h
     hash_begin(&h, key)
-    hash_add_number(&h, head << 16 | m.call_id.len)
+    hash_add_number(&h, head << 32 | <uint64_t>tag.len << 16 | m.call_id.len)
     hash_add_number(&h, ids)
     hash_add(&h, m.buf + m.call_id.off, m.call_id.len)
     hash_add_lower(&h, m.buf + tag.off, tag.len)

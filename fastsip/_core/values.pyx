@@ -18,8 +18,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memset
 
 from fastsip._core.chars cimport (
-    C_DIGIT, C_LWS, C_PLAIN, C_TOKEN, C_VALUE, C_WORD,
-    find_word, is_class, learn_word, scan_byte, scan_class, span, trim_end, words_t)
+    C_DIGIT, C_LWS, C_PLAIN, C_TOKEN, C_WORD,
+    find_word, is_class, learn_word, scan_byte, scan_class, scan_value, span, trim_end, words_t)
 from fastsip._core.types cimport E_BAD, E_VIA, OK, name_addr_t, span_t, via_t
 from fastsip._core.uri cimport match_transport, parse_host_port, same_text
 
@@ -255,7 +255,7 @@ cdef inline int scan_param(const char *buf, uint32_t off, uint32_t end, param_t 
                 return E_BAD
             at = <uint32_t> close
         else:
-            at = scan_class(buf, begin, end, C_VALUE)
+            at = scan_value(buf, begin, end)
         param.value = span(begin, at)
         at = scan_class(buf, at, end, C_LWS)
     if at < end and buf[at] != c';' and buf[at] != c',':

@@ -33,20 +33,20 @@ cdef uint64_t server_key(const core_t *core, const message_t *m, bint as_invite)
     hash_begin(&h, core.store.hash_key)
     hash_add_number(&h, method)
     if method == M_OTHER:
+        hash_add_number(&h, m.method_name.len)
         hash_add(&h, m.buf + m.method_name.off, m.method_name.len)
     if m.via.magic:
         hash_add_lower(&h, m.buf + m.via.branch.off, m.via.branch.len)
-        hash_add_number(&h, <uint64_t>m.via.branch.len << 16 | m.via.port)
+        hash_add_number(&h, <uint64_t>m.via.host.len << 32 | <uint64_t>m.via.branch.len << 16 | m.via.port)
         hash_add_lower(&h, m.buf + m.via.host.off, m.via.host.len)
         return hash_end(&h)
     # RFC 2543: no branch that could be trusted to be unique (17.2.3).  A CANCEL or
     # an ACK repeats the INVITE's Request-URI, From tag, Call-ID, CSeq number and Via.
+    hash_add_number(&h, <uint64_t>m.ruri.len << 32 | m.cseq)
     hash_add(&h, m.buf + m.ruri.off, m.ruri.len)
-    hash_add_number(&h, m.cseq)
+    hash_add_number(&h, <uint64_t>m.from_tag.len << 32 | m.call_id.len)
     hash_add(&h, m.buf + m.from_tag.off, m.from_tag.len)
-    hash_add_number(&h, m.from_tag.len)
     hash_add(&h, m.buf + m.call_id.off, m.call_id.len)
-    hash_add_number(&h, m.call_id.len)
     hash_add(&h, m.buf + m.via.off, m.via.len)
     return hash_end(&h)
 
@@ -55,9 +55,8 @@ cdef uint64_t branch_value(const table_t *table, const message_t *m, const via_t
     cdef siphash_t h
     hash_begin(&h, table.branch_key)
     hash_add_lower(&h, m.buf + via.branch.off, via.branch.len)
-    hash_add_number(&h, <uint64_t>via.branch.len << 16 | via.port)
+    hash_add_number(&h, <uint64_t>via.host.len << 32 | <uint64_t>via.branch.len << 16 | via.port)
     hash_add_lower(&h, m.buf + via.host.off, via.host.len)
-    hash_add_number(&h, via.host.len)
     hash_add(&h, m.buf + m.call_id.off, m.call_id.len)
     hash_add_number(&h, <uint64_t>m.call_id.len << 32 | m.cseq)
     hash_add(&h, m.buf + m.from_tag.off, m.from_tag.len)

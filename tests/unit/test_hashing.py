@@ -33,15 +33,20 @@ def test_one_shot(key, text):
     assert hashing.siphash(key, text) == slow_siphash(key, text, 1, 3)
 
 
+def filled(pieces):
+    """Each with zeros to whole words."""
+    return b"".join(piece + bytes(-len(piece) % 8) for piece in pieces)
+
+
 @given(KEYS, st.lists(st.binary(max_size=40), max_size=12))
-def test_pieces_equal_one_shot(key, pieces):
-    assert hashing.siphash_pieces(key, pieces) == hashing.siphash(key, b"".join(pieces))
+def test_pieces_are_filled_to_words(key, pieces):
+    assert hashing.siphash_pieces(key, pieces) == hashing.siphash(key, filled(pieces))
 
 
 @given(KEYS, st.lists(st.binary(max_size=40), max_size=8))
 def test_lowered_pieces(key, pieces):
     """bytes.lower changes A-Z alone, as the kernel must."""
-    assert hashing.siphash_pieces(key, pieces, lower=True) == hashing.siphash(key, b"".join(pieces).lower())
+    assert hashing.siphash_pieces(key, pieces, lower=True) == hashing.siphash(key, filled(pieces).lower())
 
 
 def test_lower_touches_only_a_to_z():
@@ -51,8 +56,13 @@ def test_lower_touches_only_a_to_z():
 
 @given(KEYS, st.binary(max_size=20), WORDS)
 def test_number_is_eight_bytes(key, text, number):
-    whole = text + number.to_bytes(8, "little")
+    whole = filled([text]) + number.to_bytes(8, "little")
     assert hashing.siphash_pieces(key, [text, number]) == hashing.siphash(key, whole)
+
+
+def test_more_words_than_the_length_counts():
+    pieces = [b"y" * 9] * 40
+    assert hashing.siphash_pieces(KEY, pieces) == slow_siphash(KEY, filled(pieces), 1, 3)
 
 
 def test_total_wraps_like_the_reference():
@@ -90,11 +100,32 @@ def test_base32_round_trip(value, bits):
     assert hashing.unbase32(text.upper(), bits) == value
 
 
+@given(WORDS, st.integers(1, 64).filter(lambda bits: bits % 5))
+def test_base32_has_one_spelling(value, bits):
+    """Bits that fill the last letter are zero."""
+    alphabet = "abcdefghijklmnopqrstuvwxyz234567"
+    text = hashing.base32(value, bits)
+    last = alphabet.index(text[-1])
+    for filling in range(1, 1 << -bits % 5):
+        with pytest.raises(ValueError, match="not base32"):
+            hashing.unbase32(text[:-1] + alphabet[last | filling], bits)
+
+
 def test_base32_is_the_rfc_alphabet():
     import base64
     word = 0x0123456789ABCDEF
     wanted = base64.b32encode(word.to_bytes(8, "big")).decode().rstrip("=").lower()
     assert hashing.base32(word, 64) == wanted
+
+
+@pytest.mark.parametrize("letters", range(1, 14))
+def test_base32_takes_no_other_byte(letters):
+    """At any place of a text."""
+    for byte in sorted(set(range(256)) - set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ234567")):
+        for place in range(letters):
+            text = "a" * place + chr(byte) + "a" * (letters - place - 1)
+            with pytest.raises(ValueError, match="not base32"):
+                hashing.unbase32(text, min(5 * letters, 64))
 
 
 @pytest.mark.parametrize("text, bits", [
