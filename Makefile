@@ -66,7 +66,8 @@ bench: build $(VENV)/.ready-bench
 bench-all: build $(VENV)/.ready-bench
 	@worst=0; $(call measure,consistency) $(call measure,instructions) $(call measure,order) $(call measure,memory) \
 	$(call measure,shards) $(call measure,capacity) $(call measure,growth) $(call measure,gil_hold) \
-	$(call measure,rounds) $(call measure,recovery) $(call measure,restart) exit $$worst
+	$(call measure,rounds) $(call measure,recovery) $(call measure,restart) \
+	$(call measure,kills) $(call measure,persistence) $(call measure,disk) exit $$worst
 
 clean:
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
@@ -89,7 +90,7 @@ $(VENV)/.ready-%: $(VENV)/.ready
 	@touch $@
 
 # Programs that tests play against; a test whose program is missing fails.
-PEERS := sipp:sip-tester kamailio:kamailio
+PEERS := sipp:sip-tester kamailio:kamailio faketime:faketime
 
 peers:
 	@missing=; for peer in $(PEERS); do \

@@ -38,6 +38,7 @@ class Process:
         limit_s: float | None = None,
         cwd: Path | None = None,
         env: dict[str, str] | None = None,
+        pass_fds: tuple[int, ...] = (),
     ):
         if limit_s is not None:
             argv = ["timeout", "--kill-after=5", f"{limit_s:.0f}", *argv]
@@ -58,6 +59,7 @@ class Process:
                 cwd=cwd,
                 env=env,
                 preexec_fn=settle,
+                pass_fds=pass_fds,
             )
         self.pid = self.popen.pid
 

@@ -1,10 +1,11 @@
-"""What calls notice of an upgrade, a reload of the shards, a kill and a stop with a new start.
+"""What calls notice of an upgrade, a reload of the shards, a kill, and a stop with a new start.
 
-    python -m bench.restart [--hows none,upgrade,reshape,kill,restart] [--rate 1000] [--seconds 20] [--times 3]
+    python -m bench.restart [--hows none,upgrade,reshape,kill,service,restart] [--rate 1000] [--seconds 20] [--times 3]
 
 The same load each time; `none` disturbs nothing and shows what the machine itself does.  Around
 each disturbance an OPTIONS goes out every 2 ms: the longest that one waited is the gap.  Datagrams
-wait in the sockets meanwhile, but for `restart`, which closes them: there only calls count.
+wait in the sockets meanwhile. `service` is TERM and a new start as systemd does it, which keeps the
+sockets; `restart` is the same by hand: they are closed, and there only calls count.
 """
 
 import argparse
@@ -17,14 +18,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from bench import targets
 from bench.load import describe_machine, now, write_report
-from bench.processes import Process, RunFailed
+from bench.processes import Process, RunFailed, scratch
 from bench.procfs import count_drops, descendants
 from bench.recovery import request
 from bench.stage import Stage, stage
+from bench.systemd import Systemd
 from bench.targets import ROOT, commit
 from fastsip import stats
 
@@ -71,8 +74,8 @@ class Pings(threading.Thread):
 class Site:
     """One target under load, and what is done to it."""
 
-    def __init__(self, there: Stage, stack: ExitStack):
-        self.there, self.stack, self.shards = there, stack, there.site.shards
+    def __init__(self, there: Stage, systemd: Systemd, stack: ExitStack):
+        self.there, self.systemd, self.stack, self.shards = there, systemd, stack, there.site.shards
         self.target: Process = there.target
 
     def command(self, *words: str) -> None:
@@ -98,9 +101,15 @@ class Site:
     def kill(self) -> None:
         os.kill(stats.read_rows(self.there.site.run_dir)[0]["pid"], signal.SIGKILL)
 
+    def service(self) -> None:
+        self.start_again(tuple(self.systemd.kept.values()))
+
     def restart(self) -> None:
+        self.start_again(None)
+
+    def start_again(self, kept: tuple[int, ...] | None) -> None:
         self.target.stop()
-        self.target = targets.start_fastsip(self.there.site)
+        self.target = targets.start_fastsip(replace(self.there.site, kept=kept))
         self.stack.callback(self.target.stop)
 
 
@@ -109,14 +118,18 @@ HOWS: dict[str, Callable[[Site], None]] = {
     "upgrade": Site.upgrade,
     "reshape": Site.reshape,
     "kill": Site.kill,
+    "service": Site.service,
     "restart": Site.restart,
 }
 
 
 def measure(how: str, args: argparse.Namespace) -> dict:
     with ExitStack() as stack:
-        there = stack.enter_context(stage("fastsip", pin=False, shards=2, limit_s=args.seconds + 120))
-        site = Site(there, stack)
+        systemd = Systemd(stack.enter_context(scratch()))
+        stack.callback(systemd.close)
+        env = {"NOTIFY_SOCKET": systemd.address} if how == "service" else None
+        there = stack.enter_context(stage("fastsip", pin=False, shards=2, limit_s=args.seconds + 120, env=env))
+        site = Site(there, systemd, stack)
         generator = there.generate(args.rate, args.seconds, how, ports=8, clump_ms=10)
         stack.callback(generator.stop)
         pings = []

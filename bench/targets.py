@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.build import HERE, build
 from bench.processes import Process, RunFailed, answers_options, wait_until
 from bench.procfs import is_bound
+from bench.systemd import HAND_BACK
 
 KAMAILIO = "/usr/sbin/kamailio"
 ROOT = HERE.parent
@@ -44,6 +45,10 @@ class Site:
     start_s: float = 20  # patience until it answers
     env: dict[str, str] = field(default_factory=dict)  # more of the target's environment
     root: Path = ROOT  # the tree that fastsip is run from
+    program: tuple[str, ...] = ()  # instead of fastsip's router process
+    kept: tuple[int, ...] | None = None  # the listeners' sockets, when systemd kept them for fastsip
+    state_dir: Path | None = None  # fastsip's, when it is not to be in the scratch directory
+    rules: str = ""  # more of fastsip's configuration, before the rule for everybody
     failure: str = 'on = [500, "timeout"]\ntimeout = "2s"'  # fastsip's failure policy
 
     @property
@@ -116,7 +121,7 @@ def start_kamailio(site: Site) -> Process:
 
 def write_fastsip_config(site: Site) -> Path:
     destinations = ", ".join(f'"sip:127.0.0.1:{port}"' for port in site.destinations)
-    state_dir = site.scratch / "state"
+    state_dir = site.state_dir or site.scratch / "state"
     for directory in (site.run_dir, state_dir):
         directory.mkdir(exist_ok=True)
     path = site.scratch / "fastsip.toml"
@@ -141,6 +146,8 @@ destinations = [{destinations}]
 [failure.next-media]
 {site.failure}
 
+{site.rules}
+
 [[route]]
 to = "media"
 failure = "next-media"
@@ -151,14 +158,21 @@ failure = "next-media"
 def start_fastsip(site: Site) -> Process:
     path = write_fastsip_config(site)
     argv = [*site.prefix, sys.executable, "-m", "fastsip", "run", str(path)]
+    program = site.program
     if site.prefix and (site.root / "fastsip" / "supervisor.py").exists():
-        argv = [sys.executable, "-m", "bench.traced", str(path), *site.prefix]
+        program = (*site.prefix, sys.executable, "-m", "fastsip.router")
+    if program:
+        argv = [sys.executable, "-m", "bench.supervise", str(path), *program]
+    elif site.kept is not None:
+        argv = [sys.executable, "-c", HAND_BACK, str(path)]
     env = {
         **os.environ,
         **site.env,
+        "KEPT": ",".join(map(str, site.kept or ())),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(site.root), os.environ.get("PYTHONPATH")])),
     }
-    process = Process(argv, site.scratch / "fastsip.log", site.core, site.limit_s, cwd=site.scratch, env=env)
+    process = Process(argv, site.scratch / "fastsip.log", site.core, site.limit_s, cwd=site.scratch, env=env,
+                      pass_fds=site.kept or ())
     wait_until(lambda: answers_options(site.port), site.start_s, "fastsip", process)
     return process
 

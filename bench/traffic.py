@@ -176,7 +176,13 @@ class SippCallees:
     """SIPp as callee, one process per port."""
 
     def __init__(
-        self, ports: list[int], scratch: Path, core: int | None, limit_s: float, scenario: str = "uas.xml"
+        self,
+        ports: list[int],
+        scratch: Path,
+        core: int | None,
+        limit_s: float,
+        scenario: str = "uas.xml",
+        pause_ms: int = 0,
     ):
         self.files = [scratch / f"uas-{port}.csv" for port in ports]
         self.processes = [
@@ -190,6 +196,8 @@ class SippCallees:
                     "-p",
                     str(port),
                     "-nostdin",
+                    "-d",
+                    str(pause_ms),
                     "-trace_stat",
                     "-stf",
                     str(file),
@@ -240,6 +248,8 @@ class SippCaller:
         core: int | None,
         name: str = "uac",
         scenario: str = "uac.xml",
+        user: str = "8001",
+        pause_ms: int = 0,
     ):
         self.file, self.limit_s = scratch / f"{name}.csv", calls / rate + 60
         argv = [
@@ -251,6 +261,10 @@ class SippCaller:
             "-p",
             str(own_port),
             "-nostdin",
+            "-s",
+            user,
+            "-d",
+            str(pause_ms),
             "-r",
             f"{rate:.0f}",
             "-m",

@@ -113,6 +113,7 @@ class Router:
     async def run(self, sockets: list[int], go: Message) -> int:
         """From "go" to "leave"."""
         loop = asyncio.get_running_loop()
+        self.sockets = sockets
         self.told: asyncio.Future[Message] = loop.create_future()
         self.take_over(sockets, go)
         loop.add_reader(self.shards.control_fd, self.take_events)
@@ -175,6 +176,8 @@ class Router:
         """The batch is finished, what was handed over is taken, all is sent; then nothing is touched any more."""
         if not self.shards.stop(order.fields["keep"]):
             return 1
+        for fd in self.sockets:
+            os.close(fd)    # an address that is given up is free as soon as we say so
         await self.machines.close()
         self.write_gauges()
         log.info("router stopped", extra={"fields": {"transactions_kept": self.store.in_use()["slots"]}})

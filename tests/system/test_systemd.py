@@ -3,54 +3,21 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ua import UserAgent
 
+from bench.systemd import HAND_BACK, Systemd
 from tests.conftest import ROOT, is_free
 
 from .edge import NUMBER, edge_config, expect_call, settle
-from .lives import LIMIT_S, Home, Life, command
+from .lives import Home, Life, command
 
 PATIENT = 'on = [500, "timeout", "transport"]\ntimeout = "20s"'
-
-
-class Systemd:
-    """Listens on a notify socket and keeps the descriptors that come along."""
-
-    def __init__(self, place: Path):
-        self.address = str(place / "notify")
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.sock.bind(self.address)
-        self.heard: list[dict[str, str]] = []
-        self.kept: dict[str, int] = {}
-        self._changed = threading.Condition()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        while True:
-            raw, fds, _, _ = socket.recv_fds(self.sock, 4096, 4)
-            message = dict(line.split("=", 1) for line in raw.decode().split("\n"))
-            with self._changed:
-                if "FDSTORE" in message:
-                    self.kept[message["FDNAME"]] = fds[0]
-                elif "FDSTOREREMOVE" in message:
-                    os.close(self.kept.pop(message["FDNAME"]))
-                self.heard.append(message)
-                self._changed.notify_all()
-
-    def wait_for(self, found) -> None:
-        with self._changed:
-            assert self._changed.wait_for(lambda: found(self), LIMIT_S), self.heard
-
-    def said(self, **wanted: str) -> list[dict[str, str]]:
-        return [message for message in self.heard if wanted.items() <= message.items()]
 
 
 @pytest.fixture
@@ -58,8 +25,7 @@ def systemd(scratch, monkeypatch) -> Iterator[Systemd]:
     stub = Systemd(scratch)
     monkeypatch.setenv("NOTIFY_SOCKET", stub.address)
     yield stub
-    for fd in stub.kept.values():
-        os.close(fd)
+    stub.close()
 
 
 @pytest.fixture
@@ -70,16 +36,7 @@ def edge(free_port):
 class Restarted(Life):
     """Started as systemd does with what it keeps: descriptors from 3 on, and their number in the environment."""
 
-    program = (
-        "-c",
-        "import os, sys\n"
-        "fds = [int(fd) for fd in os.environ.pop('KEPT').split(',') if fd]\n"
-        "high = [os.dup2(fd, 100 + i) for i, fd in enumerate(fds)]\n"
-        "for fd in fds: os.close(fd)\n"
-        "for i, fd in enumerate(high): os.dup2(fd, 3 + i); os.close(fd)\n"
-        "os.environ |= {'LISTEN_PID': str(os.getpid()), 'LISTEN_FDS': str(len(fds))}\n"
-        "os.execv(sys.executable, [sys.executable, '-m', 'fastsip', 'run', sys.argv[1]])\n",
-    )
+    program = ("-c", HAND_BACK)
 
 
 def restart(home: Home, systemd: Systemd, monkeypatch, text: str = "") -> Life:

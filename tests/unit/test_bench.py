@@ -285,7 +285,7 @@ def test_each_command_of_the_readme_is_there(pyperf_or_none, name):
 def test_commands_are_named_once_and_all():
     assert Counter(COMMANDS) == Counter(set(COMMANDS))
     runnable = {path.stem for path in HERE.glob("*.py") if "\n    sys.exit(main())" in path.read_text()}
-    assert runnable - {"parse_vs_sofia", "traced"} <= set(COMMANDS)
+    assert runnable - {"parse_vs_sofia", "supervise"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", ["parse", "index", "edit", "choose", "match", "timer"])
