@@ -1,6 +1,6 @@
 """Does a call notice that the disk is busy?  Another process writes to the disk of state_dir as fast as it can.
 
-    python -m bench.disk [--disk DIRECTORY] [--pairs 8] [--seconds 6] [--rate 1500] [--bar 1.25]
+    python -m bench.disk [--disk DIRECTORY] [--pairs 16] [--seconds 6] [--rate 1500] [--bar 1.25]
 
 One router with its state_dir on that disk, loaded by turns without and with the writer, which
 shares the load's core at the lowest priority: what is asked is whether anything waits for the disk, not for a core.
@@ -28,15 +28,16 @@ from bench.traffic import Outcome
 
 ON_DISK = "on disk"
 SETTLE_S = 1.0  # of the writer, before the load
+# Past the page cache: what fills the disk's queue, not the memory's bus.
 WRITER = """\
-import os, sys, time
+import mmap, os, sys, time
 os.nice(19)
 end = time.monotonic() + float(sys.argv[2])
-block, written = bytes(1 << 20), 0
-fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+block, written = mmap.mmap(-1, 1 << 20), 0
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_DIRECT)
 while time.monotonic() < end:
     written += os.pwrite(fd, block, written % (256 << 20))
-    if written % (32 << 20) == 0:
+    if written % (8 << 20) == 0:
         os.fdatasync(fd)
 os.unlink(sys.argv[1])
 print(written)
@@ -84,7 +85,7 @@ def measure(args: argparse.Namespace) -> dict:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.disk", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--disk", type=Path, default=HERE / "results", help="a directory on a disk, no tmpfs")
-    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--pairs", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=6, help="of each turn")
     parser.add_argument("--rate", type=float, default=1500, help="calls per second")
     parser.add_argument("--bar", type=float, default=1.25)
