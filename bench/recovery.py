@@ -21,6 +21,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from bench.load import describe_machine, now, write_report
+from bench.phone import widen
 from bench.processes import Process, RunFailed, answers_options, scratch, take_ports, wait_until
 from bench.targets import ROOT, commit
 from fastsip import stats
@@ -29,7 +30,6 @@ BAR_MS = 300
 SILENT_S = 25           # until an unanswered INVITE fails over
 PER_TURN, TURN_S = 40, 0.01
 PATIENCE_S = 60         # until all that was overdue has failed over
-RECEIVE_BYTES = 16 << 20
 CONFIG = """\
 [router]
 run_dir = "{home}/run"
@@ -93,7 +93,7 @@ class Peer(threading.Thread):
     def __init__(self, port: int, answers: bool):
         super().__init__(daemon=True)
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+        widen(self.sock)
         self.sock.bind(("127.0.0.1", port))
         self.port, self.answers = self.sock.getsockname()[1], answers
         self.finals = 0
