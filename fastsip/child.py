@@ -10,18 +10,14 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Sequence
 
+from fastsip.launch import Newborn, launch
 from fastsip.log import log
-from fastsip.messages import MOST_FDS, ForeignProtocol, Line, Message, pair, text_file
+from fastsip.messages import MOST_FDS, ForeignProtocol, Line, Message, text_file
 
-PROGRAM = (sys.executable, "-m", "fastsip.router")
-LINE_FD = 3  # of the router's end, in the router
 ENDED = "ended"
-# Not the router's: the supervisor acts on them, whoever else in the process group gets them.
-OF_THE_SUPERVISOR = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP}
 
 
 class Child:
@@ -39,16 +35,10 @@ class Child:
         loop.add_reader(self.pidfd, self._reap)
 
     @classmethod
-    def start(cls, file: str, text: str, program: tuple[str, ...] = PROGRAM) -> "Child":
-        """Starts one that prepares itself for this configuration."""
-        ours, theirs = pair()
-        pid = os.posix_spawn(
-            program[0], program, os.environ,
-            file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), LINE_FD)],
-            setsigmask=OF_THE_SUPERVISOR,
-        )  # fmt: skip
-        theirs.close()
-        child = cls(pid, ours)
+    def start(cls, file: str, text: str, program: tuple[str, ...], born: Newborn | None = None) -> "Child":
+        """One that prepares itself for this configuration: a new process of the program, or the one that is there."""
+        pid, line = born or launch(program)
+        child = cls(pid, Line(line))
         child.send_text("prepare", text, file=file)
         return child
 

@@ -76,13 +76,6 @@ class Line:
         self.sock.close()
 
 
-def pair() -> tuple[Line, socket.socket]:
-    """The supervisor's end, which never blocks, and the end that a router inherits."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setblocking(False)
-    return Line(ours), theirs
-
-
 def text_file(text: str) -> int:
     """A descriptor of a file in memory that holds the text."""
     fd = os.memfd_create("fastsip", os.MFD_CLOEXEC)

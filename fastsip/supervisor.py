@@ -22,9 +22,10 @@ from typing import NamedTuple
 
 from fastsip import __version__, orders, upgrade
 from fastsip import log as logs
-from fastsip.child import ENDED, PROGRAM, Child
+from fastsip.child import ENDED, Child
 from fastsip.config import Config, ConfigError, load_text, read_text
 from fastsip.control import Answer, Refused, Server, answer_kept
+from fastsip.launch import PROGRAM, Newborn
 from fastsip.log import log
 from fastsip.messages import Line
 from fastsip.notify import Notifier, passed_on
@@ -60,8 +61,8 @@ class Change(NamedTuple):
     done: "asyncio.Future[None]"
 
 
-def run(file: str, program: tuple[str, ...] = PROGRAM) -> int:
-    """Runs until SIGTERM or SIGINT; the exit code: 0, or 2 when it could not start.
+def run(file: str, program: tuple[str, ...] = PROGRAM, born: Newborn | None = None) -> int:
+    """Runs until SIGTERM or SIGINT; the exit code: 0, or 2 when it could not start.  born: the first router.
 
     Raises ConfigError, when the file is wrong and no router runs yet.
     """
@@ -77,7 +78,7 @@ def run(file: str, program: tuple[str, ...] = PROGRAM) -> int:
         config = load_text(text, file)
     try:
         with contextlib.ExitStack() as stack:
-            return asyncio.run(Supervisor(config, text, program, state, stack).serve())
+            return asyncio.run(Supervisor(config, text, program, born, state, stack).serve())
     except (StartError, OSError) as error:
         print(f"fastsip: {error}", file=sys.stderr)
         return 2
@@ -113,10 +114,12 @@ class Supervisor:
         config: Config,
         text: str,
         program: tuple[str, ...],
+        born: Newborn | None,
         state: upgrade.State | None,
         stack: contextlib.ExitStack,
     ):
         self.config, self.text, self.program, self.state = config, text, program, state
+        self.born = born  # taken by the first spare
         make_folder(config.router.run_dir, "run_dir")
         make_folder(config.router.state_dir, "state_dir")
         self.notifier = Notifier()
@@ -238,7 +241,8 @@ class Supervisor:
             await asyncio.wait_for(self.wish.wait(), seconds)
 
     def new_spare(self) -> Child:
-        return Child.start(self.config.file, self.text, self.program)
+        born, self.born = self.born, None
+        return Child.start(self.config.file, self.text, self.program, born)
 
     def note_start(self, router: Child, since: float) -> None:
         self.notifier.ready(self.status_text())

@@ -14,7 +14,7 @@ import sys
 
 import msgspec
 
-from fastsip.child import OF_THE_SUPERVISOR
+from fastsip.launch import OF_THE_SUPERVISOR
 from fastsip.messages import read_text_file, text_file
 
 VARIABLE = "FASTSIP_STATE"

@@ -2,18 +2,21 @@
 
 Names become ids by the registry and lines of the cells, which both outlive the
 table: what was learned of a destination stays with its id over any reload.
-Called by router at start and at each reload.
+Called by router at the start and by steward at each reload.
 """
 
 import hashlib
 from typing import Any
 
-from fastsip._core.cells import Cells
+from fastsip._core.cells import Cells, CellsError
 from fastsip._core.tables import Table
-from fastsip.config import Condition, Config, Destination, Policy, Probe, Rule
+from fastsip.config import Condition, Config, ConfigError, Destination, Policy, Probe, Rule
 from fastsip.config.headers import pieces
 from fastsip.config.patterns import compile_patterns
-from fastsip.dispatcher.registry import Registry
+from fastsip.dispatcher.registry import Registry, RegistryError
+
+# Why there is no table: what its text, its cells or its registry have against it.
+COMPILE_ERRORS = (ConfigError, CellsError, RegistryError, OSError)
 
 RURI = {"keep": 0, "host": 1, "uri": 2, "": 255}
 DIALOGS = {"pinned": 0, "shared": 1}

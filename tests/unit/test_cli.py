@@ -1,6 +1,7 @@
 """The command line: exit codes, what goes to which stream, and that heavy imports wait until needed."""
 
 import json
+import os
 import subprocess
 import sys
 import types
@@ -135,9 +136,18 @@ def test_run_of_a_wrong_file(wrong):
 @pytest.mark.parametrize("code", [0, 3])
 def test_run_gives_the_file_to_the_supervisor_and_its_code_to_the_shell(monkeypatch, tmp_path, code):
     seen = []
+
+    def run(file, born):
+        """As one that never needs the router that was started for it: that ends in good order."""
+        born.line.close()
+        assert os.waitstatus_to_exitcode(os.waitpid(born.pid, 0)[1]) == 0
+        seen.append(file)
+        return code
+
     supervisor = types.ModuleType("fastsip.supervisor")
-    supervisor.run = lambda file: seen.append(file) or code
+    supervisor.run = run
     monkeypatch.setitem(sys.modules, "fastsip.supervisor", supervisor)
+    monkeypatch.setattr("fastsip.launch.end", sys.exit)
     path = tmp_path / "c.toml"
     path.write_text(
         f'[router]\nstate_dir = "{tmp_path}/state"\n[[listen]]\nuri = "udp:127.0.0.1:5060"\n'

@@ -6,13 +6,13 @@ import socket
 import orjson
 import pytest
 
-from fastsip.messages import MOST_FDS, PROTOCOL, ForeignProtocol, Line, pair, read_text_file, text_file
+from fastsip.launch import pair
+from fastsip.messages import MOST_FDS, PROTOCOL, ForeignProtocol, Line, read_text_file, text_file
 
 
 @pytest.fixture
 def lines():
-    ours, theirs = pair()
-    other = Line(theirs)
+    ours, other = map(Line, pair())
     yield ours, other
     ours.close()
     other.close()
@@ -79,6 +79,6 @@ def test_a_text_is_read_by_many_at_their_own_pace():
 
 def test_the_pair_keeps_order_and_kind():
     ours, theirs = pair()
-    assert ours.sock.type & socket.SOCK_SEQPACKET and not ours.sock.getblocking()
+    assert ours.type & socket.SOCK_SEQPACKET and not ours.getblocking()
     ours.close()
     theirs.close()

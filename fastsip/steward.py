@@ -1,0 +1,184 @@
+"""What the router's own thread does while the shards route.
+
+It logs what they report, asks DNS for the names that they need, keeps the gauges, and does what the
+supervisor says.  Nothing of it is in the way of a call: it may be late.
+
+Called by router.
+"""
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+import uvloop
+
+from fastsip import log as logs
+from fastsip._core.events import Event, take_events
+from fastsip._core.ring import Ring
+from fastsip._core.transactions import count_open
+from fastsip.answering import AnsweringMachines
+from fastsip.config import load_text
+from fastsip.config.outlook import outlook
+from fastsip.log import log
+from fastsip.messages import Message, read_text_file
+from fastsip.resolver import Resolver
+from fastsip.routing.compile import COMPILE_ERRORS, compile_names, compile_table, release_unnamed
+
+if TYPE_CHECKING:
+    from fastsip.router import Router  # which is __main__, and would be loaded twice
+
+GAUGES_EVERY_S = 1.0
+CONTROL_NICE = 5
+
+
+def run(router: "Router", first: bool) -> int:
+    """From the first packet to "leave"; the exit code.  first: no router of this supervisor routed before."""
+    return uvloop.run(Steward(router).serve(first))
+
+
+class Steward:
+    """One for a router."""
+
+    def __init__(self, router: "Router"):
+        self.router, self.line, self.shards = router, router.line, router.shards
+        families = [listener.family for listener in router.config.listeners]
+        self.resolver = Resolver(router.names, self.tell_name, families)
+        self.limited = {kind: logs.Limited() for kind in ("failover", "exhausted", "commands")}
+
+    # ------------------------------------------------------------ life
+
+    async def serve(self, first: bool) -> int:
+        loop, router = asyncio.get_running_loop(), self.router
+        self.told: asyncio.Future[Message] = loop.create_future()
+        loop.add_reader(self.shards.control_fd, self.take_events)
+        self.line.sock.setblocking(False)
+        loop.add_reader(self.line.fileno(), self.listen)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), CONTROL_NICE)
+        self.say_started(first)
+        self.machines = AnsweringMachines([(d.host, d.port) for group in router.config.sets if group.answering
+                                           for d in group.destinations])
+        await self.machines.start()
+        release_unnamed(router.cells, router.registry, router.config)
+        self.take_events()
+        self.line.send("started")
+        gauges = asyncio.create_task(self.keep_gauges())
+        order = await self.told
+        gauges.cancel()
+        await self.resolver.close()
+        return await self.leave(order)
+
+    def say_started(self, first: bool) -> None:
+        router = self.router
+        for note in (*(outlook(router.config).warnings if first else ()), *router.store.notes):
+            log.warning(note)
+        log.info("router started", extra={"fields": {
+            "listeners": [listener.uri for listener in router.config.listeners],
+            "shards": len(self.shards),
+            "transactions_taken_up": router.taken_up,
+            "run_dir": router.config.router.run_dir,
+            "pid": os.getpid(),
+        }})
+
+    # ------------------------------------------------------------ what the supervisor says
+
+    def listen(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while message := self.line.receive():
+                self.ORDERS[message.what](self, message)
+            os._exit(1)  # it is gone, and so are we in a moment
+
+    async def leave(self, order: Message) -> int:
+        if not self.router.leave(order.fields["keep"]):
+            return 1
+        await self.machines.close()
+        self.write_gauges()
+        log.info("router stopped", extra={"fields": {"transactions_kept": self.router.store.in_use()["slots"]}})
+        self.line.send("released")
+        return 0
+
+    def drain(self, order: Message) -> None:
+        self.shards.set_draining(order.fields["on"])
+        if order.fields["on"]:
+            self.line.send("draining", open=count_open(self.router.store))
+
+    # ------------------------------------------------------------ what the shards report
+
+    def take_events(self) -> None:
+        """Takes what is there, then says "asleep" and looks once more, so that no wake-up is lost."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.shards.control_fd)
+        self.shards.control.wake_up()
+        while any([self.take_ring(ring) for ring in self.shards.event_rings]):
+            pass
+        self.shards.control.fall_asleep()
+        for ring in self.shards.event_rings:
+            self.take_ring(ring)
+
+    def take_ring(self, ring: Ring) -> int:
+        taken = take_events(ring)
+        for event in taken:
+            self.report(event)
+        return len(taken)
+
+    def tell_name(self, number: int) -> None:
+        """There is an answer about the name of this hash, 0 = about any: whoever waits for it goes on.
+
+        A shard with a full ring of commands is told nothing: who waits there may wait in vain, but not for ever.
+        """
+        if not self.shards.name_changed(number):
+            self.limited["commands"].info("a shard does not take its commands", {})
+
+    def report(self, event: Event) -> None:
+        if event.kind == "question":
+            self.resolver.ask(event.name)
+            return
+        known = self.router.registry.name(event.destination_id)
+        fields: dict[str, object] = {"destination": known[1] if known else event.destination_id}
+        if event.kind == "health":
+            log.info(f"destination {event.reason}", extra={"fields": {**fields, "code": event.status}})
+            return
+        fields["reason"] = event.status if event.reason == "response" else event.reason
+        self.limited[event.kind].info(event.kind, {"call_id": event.call_id, **fields, "after_ms": event.after_ms})
+
+    def write_gauges(self) -> None:
+        for column, value in enumerate(self.router.store.in_use().values()):
+            self.router.stats.gauges[column] = value
+
+    async def keep_gauges(self) -> None:
+        """Each turn is a heartbeat of the loop, too."""
+        beats = self.router.marks.page(0)
+        while True:
+            beats[0] += 1
+            self.write_gauges()
+            await asyncio.sleep(GAUGES_EVERY_S)
+
+    # ------------------------------------------------------------ reload
+
+    def reload(self, order: Message) -> None:
+        """Sets, policies, rules, names, timers and all else that the table holds, from now on as this text says."""
+        router = self.router
+        try:
+            fresh = load_text(read_text_file(order.fds[0]), order.fields["file"])
+            if sum(len(group.destinations) for group in fresh.sets) > len(router.cells) // 2:
+                self.line.send("reload refused", why="more destinations than this router has room for", larger=True)
+                return
+            # What the running table names must keep its line until each shard has moved on.
+            release_unnamed(router.cells, router.registry, router.config, fresh)
+            table = compile_table(fresh, router.registry, router.cells, router.version + 1)
+        except COMPILE_ERRORS as error:
+            self.line.send("reload refused", why=str(error), larger=False)
+            return
+        router.version, router.table, router.config = router.version + 1, table, fresh
+        self.shards.switch_to(table)
+        router.names.set_static(compile_names(fresh))
+        self.tell_name(0)
+        self.line.send("reloaded")
+
+    ORDERS: ClassVar[dict[str, Callable[["Steward", Message], None]]] = {
+        "leave": lambda self, order: self.told.set_result(order),
+        "reload": reload,
+        "drain": drain,
+    }
