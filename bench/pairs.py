@@ -6,11 +6,16 @@ is counted in the pair, too.  Used by versus, persistence and disk.
 """
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from statistics import median
 
+from bench.load import describe_machine, now, write_report
+from bench.processes import RunFailed
 from bench.procfs import Reading
-from bench.stage import Stage
+from bench.stage import Stage, stage
+from bench.targets import commit
 from bench.traffic import Outcome
 
 WARM_S = 40.0  # a transaction stays for 32 s: then the store has as many as it will have
@@ -68,8 +73,15 @@ def us_per_call(pairs: list[dict], name: str) -> float:
     return sum(pair["cpu_ns"][name] for pair in pairs) / sum(pair["calls"][name] for pair in pairs) / 1e3
 
 
-def judge(pairs: list[dict], first: str, second: str, bar: float) -> dict:
-    """Prints and returns `ratio` and the rest of the report; `failed`: it is above the bar or there are remarks."""
+def compare(kind: str, first: str, second: str, plan: argparse.Namespace, **facts: object) -> int:
+    """Measures two targets, prints and writes the report; the command's exit status."""
+    os.sched_setaffinity(0, {1})  # the runner must not sit on the targets' core
+    try:
+        with stage(first, limit_s=limit_s(plan)) as one, stage(second, limit_s=limit_s(plan)) as other:
+            pairs = measure({first: one, second: other}, plan)
+    except RunFailed as problem:
+        print(f"bench.{kind}: {problem}", file=sys.stderr)
+        return 2
 
     def ratio_of(some: list[dict]) -> float:
         return us_per_call(some, first) / us_per_call(some, second)
@@ -77,8 +89,19 @@ def judge(pairs: list[dict], first: str, second: str, bar: float) -> dict:
     ratio, singles = ratio_of(pairs), sorted(ratio_of([pair]) for pair in pairs)
     problems = [problem for pair in pairs for problem in pair["problems"]]
     print(f"{first} {us_per_call(pairs, first):.1f} us/call, {second} {us_per_call(pairs, second):.1f} us/call: "
-          f"ratio {ratio:.3f}, bar {bar}")
+          f"ratio {ratio:.3f}, bar {plan.bar}")
     print(f"of {len(pairs)} pairs: median {median(singles):.3f}, from {singles[0]:.3f} to {singles[-1]:.3f}")
     for problem in problems:
         print(f"! {problem}")
-    return {"pairs": pairs, "ratio": ratio, "bar": bar, "failed": ratio > bar or bool(problems)}
+    report = {
+        "when": now(),
+        "commit": commit(),
+        "command": " ".join(sys.orig_argv),
+        "machine": describe_machine(),
+        **facts,
+        "pairs": pairs,
+        "ratio": ratio,
+        "bar": plan.bar,
+    }
+    print(f"written to {write_report(report, kind, plan.json)}")
+    return int(ratio > plan.bar or bool(problems))

@@ -8,16 +8,13 @@ gives huge ones to who does not ask for them; the report says so.
 """
 
 import argparse
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from bench import targets
-from bench.load import describe_machine, now, write_report
-from bench.pairs import add_pair_arguments, judge, limit_s, measure
-from bench.processes import Process, RunFailed
-from bench.stage import stage
+from bench.pairs import add_pair_arguments, compare
+from bench.processes import Process
 from bench.targets import ROOT, Site, start_fastsip
 
 MAPPED, ANONYMOUS = "fastsip", "anonymous"
@@ -35,24 +32,8 @@ def main() -> int:
     add_pair_arguments(parser, bar=1.02)
     args = parser.parse_args()
     targets.TARGETS[ANONYMOUS] = start_anonymous
-    os.sched_setaffinity(0, {1})  # the runner must not sit on the targets' core
-    try:
-        with stage(MAPPED, limit_s=limit_s(args)) as mapped, stage(ANONYMOUS, limit_s=limit_s(args)) as anonymous:
-            pairs = measure({MAPPED: mapped, ANONYMOUS: anonymous}, args)
-    except RunFailed as problem:
-        print(f"bench.persistence: {problem}", file=sys.stderr)
-        return 2
-    found = judge(pairs, MAPPED, ANONYMOUS, args.bar)
-    report = {
-        "when": now(),
-        "commit": targets.commit(),
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
-        "huge_pages": {name: (HUGE_PAGES / name).read_text().strip() for name in ("enabled", "shmem_enabled")},
-        **found,
-    }
-    print(f"written to {write_report(report, 'persistence', args.json)}")
-    return int(found["failed"])
+    huge_pages = {name: (HUGE_PAGES / name).read_text().strip() for name in ("enabled", "shmem_enabled")}
+    return compare("persistence", MAPPED, ANONYMOUS, args, huge_pages=huge_pages)
 
 
 if __name__ == "__main__":

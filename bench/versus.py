@@ -9,17 +9,14 @@ is above the bar, or a turn comes with a remark.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from bench import targets
-from bench.load import describe_machine, now, write_report
-from bench.pairs import add_pair_arguments, judge, limit_s, measure
+from bench.pairs import add_pair_arguments, compare
 from bench.processes import Process, RunFailed
-from bench.stage import stage
 from bench.targets import ROOT, Site, start_fastsip
 
 TREES = ROOT / "build" / "versus"
@@ -63,23 +60,10 @@ def main() -> int:
     try:
         tree = built(args.commit)
         targets.TARGETS[BEFORE] = start_before(tree)
-        os.sched_setaffinity(0, {1})  # the runner must not sit on the targets' core
-        with stage(BEFORE, limit_s=limit_s(args)) as before, stage(THIS, limit_s=limit_s(args)) as this:
-            pairs = measure({BEFORE: before, THIS: this}, args)
     except RunFailed as problem:
         print(f"bench.versus: {problem}", file=sys.stderr)
         return 2
-    found = judge(pairs, THIS, BEFORE, args.bar)
-    report = {
-        "when": now(),
-        "commit": targets.commit(),
-        "before": tree.name,
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
-        **found,
-    }
-    print(f"written to {write_report(report, 'versus', args.json)}")
-    return int(found["failed"])
+    return compare("versus", THIS, BEFORE, args, before=tree.name)
 
 
 if __name__ == "__main__":
