@@ -1,12 +1,13 @@
 """The router is killed again and again under SIPp's calls, which must not notice.
 
     python -m bench.kills [--kills 12] [--every 5] [--rate 500]
-    python -m bench.kills --kills 1000 --every 0.7 --random --rate 200
+    python -m bench.kills --kills 1000 --every 1.1 --jitter 0.2 --rate 200
 
 A third of the calls talk, a third are cancelled when they have rung for two seconds, of the rest half
 begin at a destination that answers 500 and half at one that says nothing, for which the
-next one is asked after two seconds.  With --random each kill comes after 0.5 to 1.5 times --every. Exit status 1
-when a call failed, a CANCEL was without effect, or a callee did not end its part.
+next one is asked after two seconds.  A router that lives for less than a second three times in a row is
+restarted after a pause only, so kill less often than that.  Exit status 1 when a call failed, a CANCEL was without
+effect, or a callee did not end its part.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from fastsip import stats
 
 WARM_S, REST_S = 2.0, 2.0
 RING_MS = 2000
+TAKEOVER_LIMIT_S, LOOK_S = 30.0, 0.001
 FAILURE = 'on = [500, "timeout"]\ntimeout = "2s"'
 SET = """
 [set.{name}]
@@ -40,15 +42,23 @@ failure = "next-media"
 """
 
 
-def kill_often(run_dir: Path, args: argparse.Namespace) -> float:
-    """Kills whoever routes; the shortest life of a router in seconds."""
-    lives, last = [], time.monotonic()
+def router_of(run_dir: Path, before: int) -> int:
+    """The process that routes, when it is another than before."""
+    end = time.monotonic() + TAKEOVER_LIMIT_S
+    while (pid := stats.read_rows(run_dir)[0]["pid"]) == before:
+        if time.monotonic() > end:
+            raise RunFailed(f"no router followed {before} within {TAKEOVER_LIMIT_S:.0f} s")
+        time.sleep(LOOK_S)
+    return pid
+
+
+def kill_often(run_dir: Path, args: argparse.Namespace) -> None:
+    """Kills whoever routes."""
+    pid = 0
     for _ in range(args.kills):
-        time.sleep(args.every * (random.uniform(0.5, 1.5) if args.random else 1))
-        os.kill(stats.read_rows(run_dir)[0]["pid"], signal.SIGKILL)
-        lives.append(time.monotonic() - last)
-        last = time.monotonic()
-    return min(lives)
+        time.sleep(args.every + random.uniform(0, args.jitter))
+        pid = router_of(run_dir, pid)
+        os.kill(pid, signal.SIGKILL)
 
 
 def rules_of(parts: dict[str, tuple[int, ...]]) -> str:
@@ -59,7 +69,7 @@ def rules_of(parts: dict[str, tuple[int, ...]]) -> str:
 
 
 def measure(args: argparse.Namespace) -> dict:
-    seconds = WARM_S + args.kills * args.every + REST_S
+    seconds = WARM_S + args.kills * (args.every + args.jitter / 2) + REST_S
     limit_s = 2 * seconds + 120
     with scratch() as files, ExitStack() as stack:
         port, talk, other, ring, refuse, silent, *own = take_ports(10)
@@ -88,13 +98,12 @@ def measure(args: argparse.Namespace) -> dict:
                                        scenario, name, RING_MS)
             stack.callback(callers[name].stop)
         time.sleep(WARM_S)
-        shortest_s = kill_often(site.run_dir, args)
+        kill_often(site.run_dir, args)
         outcomes = {name: caller.outcome() for name, caller in callers.items()}
         ends = {f"{name} {i}": read_sipp(file) for name, some in called.items() for i, file in enumerate(some.files)}
         said = target.output()
     deaths = said.count('"the router died"')
     return {
-        "shortest_life_s": shortest_s,
         "deaths": deaths,
         "callers": {name: vars(outcome) for name, outcome in outcomes.items()},
         "callees": {name: {"calls": int(end["TotalCallCreated"]), "failed": int(end["FailedCall(C)"])}
@@ -121,7 +130,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.kills", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--every", type=float, default=5, help="seconds")
-    parser.add_argument("--random", action="store_true", help="0.5 to 1.5 times as often")
+    parser.add_argument("--jitter", type=float, default=0, help="seconds, of which some part is added each time")
     parser.add_argument("--rate", type=float, default=500, help="calls per second")
     parser.add_argument("--json", type=Path, help="result file; default: a new one in bench/results/")
     args = parser.parse_args()
@@ -130,7 +139,7 @@ def main() -> int:
     except RunFailed as problem:
         print(f"bench.kills: {problem}", file=sys.stderr)
         return 2
-    print(f"{found['deaths']} routers killed, the shortest life {found['shortest_life_s']:.3f} s")
+    print(f"{found['deaths']} routers killed")
     print(f"{'calls that':<12}{'started':>9}{'completed':>11}{'failed':>8}{'repeated by caller':>20}")
     for name, outcome in found["callers"].items():
         print(f"{name:<12}{outcome['started']:>9}{outcome['completed']:>11}{outcome['failed']:>8}"
