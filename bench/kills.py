@@ -27,8 +27,9 @@ from fastsip import stats
 
 WARM_S, REST_S = 2.0, 2.0
 RING_MS = 2000
+MOST_ERRORS = 20_000  # characters of what each SIPp complained about
 TAKEOVER_LIMIT_S, LOOK_S = 30.0, 0.001
-FAILURE = 'on = [500, "timeout"]\ntimeout = "2s"'
+FAILURE = 'on = [500, "timeout"]\ntimeout = "2s"\nmark = "none"'  # so that each call finds out by itself
 SET = """
 [set.{name}]
 algorithm = "priority"
@@ -102,12 +103,14 @@ def measure(args: argparse.Namespace) -> dict:
         outcomes = {name: caller.outcome() for name, caller in callers.items()}
         ends = {f"{name} {i}": read_sipp(file) for name, some in called.items() for i, file in enumerate(some.files)}
         said = target.output()
+        errors = {file.name: file.read_text(errors="replace")[:MOST_ERRORS] for file in files.glob("*.errors")}
     deaths = said.count('"the router died"')
     return {
         "deaths": deaths,
         "callers": {name: vars(outcome) for name, outcome in outcomes.items()},
         "callees": {name: {"calls": int(end["TotalCallCreated"]), "failed": int(end["FailedCall(C)"])}
                     for name, end in ends.items()},
+        "errors": {name: text for name, text in errors.items() if text},
         "problems": problems_of(outcomes, ends, deaths, args.kills),
     }
 
