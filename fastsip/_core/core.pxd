@@ -219,9 +219,11 @@ cdef uint32_t first_by_address(const table_t *table, const addr_t *addr) noexcep
 cdef inline bint same_place(const addr_t *a, const addr_t *b) noexcept nogil:
     return a.port == b.port and memcmp(a.ip, b.ip, 16) == 0
 
-# Sets the slot's timer to the earliest of its record's deadlines.
+# Of two deadlines, and of all that a record has; 0 = none.
 cdef uint64_t earlier(uint64_t a, uint64_t b) noexcept nogil
 cdef uint64_t deadline_of(int kind, const record_t *record) noexcept nogil
+
+# Sets the slot's timer to the earliest of its record's deadlines.
 cdef void arm_slot(core_t *core, uint32_t ref, int kind, const record_t *record) noexcept nogil
 
 # False (and counted) when it found no room.
