@@ -16,15 +16,13 @@ from bench.load import (
     GENERATOR_LIMIT,
     Plan,
     add_plan_arguments,
-    describe_machine,
-    now,
     plan_of,
     read_targets,
     run_once,
     write_report,
 )
 from bench.processes import RunFailed
-from bench.targets import commit, version
+from bench.targets import version
 
 # Remarks on the machine, not on the target: they do not make a rate too high.
 HARMLESS = ("the target waited", "fastsip gave no counters", "a call started")
@@ -96,10 +94,6 @@ def main() -> int:
         text = f"{'at least ' if each['lower_bound'] else ''}{each['calls_per_s']:.0f} calls/s"
         print(f"{name:>10} {text if each['calls_per_s'] else f'fails already at {args.low:.0f} calls/s'}")
     report = {
-        "when": now(),
-        "commit": commit(),
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
         "targets": {name: version(name) for name in found},
         "plan": vars(plan),
         "capacity": found,

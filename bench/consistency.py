@@ -13,8 +13,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from bench.load import now, write_report
-from bench.targets import commit
+from bench.load import write_report
 
 CALL_ID = 0  # algorithm_id
 
@@ -116,9 +115,6 @@ def main() -> int:
                 f"{one['heirs_min_to_fair'] or 0:>13.2f}"
             )
     report = {
-        "when": now(),
-        "commit": commit(),
-        "command": " ".join(sys.orig_argv),
         "keys": args.keys,
         "consistency": found,
     }

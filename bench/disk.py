@@ -19,11 +19,11 @@ from tempfile import TemporaryDirectory
 
 from bench import targets
 from bench.build import HERE
-from bench.load import describe_machine, now, write_report
+from bench.load import write_report
 from bench.pairs import turn
 from bench.processes import Process, RunFailed
 from bench.stage import Stage, stage
-from bench.targets import Site, commit, start_fastsip
+from bench.targets import Site, start_fastsip
 from bench.traffic import Outcome
 
 ON_DISK = "on disk"
@@ -103,8 +103,7 @@ def main() -> int:
     print(f"ratio {ratio:.2f}, bar {args.bar}; quiet to quiet {noise:.2f}")
     for problem in found["problems"]:
         print(f"! {problem}")
-    report = {"when": now(), "commit": commit(), "command": " ".join(sys.orig_argv), "machine": describe_machine(),
-              "ratio": ratio, "noise": noise, "bar": args.bar, **found}
+    report = {"ratio": ratio, "noise": noise, "bar": args.bar, **found}
     print(f"written to {write_report(report, 'disk', args.json)}")
     return int(ratio > args.bar or bool(found["problems"]))
 

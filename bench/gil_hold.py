@@ -17,10 +17,9 @@ from pathlib import Path
 
 from bench import targets
 from bench.build import HERE
-from bench.load import describe_machine, now, write_report
+from bench.load import write_report
 from bench.processes import Process, RunFailed, answers_options, scratch, take_ports, wait_until
 from bench.procfs import Reading
-from bench.targets import commit
 from bench.traffic import Answerer, Generator
 from fastsip import stats
 
@@ -130,10 +129,6 @@ def main() -> int:
         return 2
     print_table(found)
     report = {
-        "when": now(),
-        "commit": commit(),
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
         "rate": args.rate,
         "shards": args.shards,
         **found,

@@ -13,11 +13,10 @@ import time
 from pathlib import Path
 from statistics import median
 
-from bench.load import TAIL_S, describe_machine, now, read_targets, write_report
+from bench.load import TAIL_S, read_targets, write_report
 from bench.processes import RunFailed, wait_until
 from bench.procfs import Reading
 from bench.stage import stage
-from bench.targets import commit
 
 WARM_S = 2
 
@@ -111,10 +110,6 @@ def main() -> int:
             for problem in run["problems"]:
                 print(f"! {name}, {run['held']} held: {problem}")
     report = {
-        "when": now(),
-        "commit": commit(),
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
         "growth": runs,
     }
     print(f"written to {write_report(report, 'growth', args.json)}")

@@ -17,10 +17,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.load import describe_machine, now, write_report
+from bench.load import write_report
 from bench.processes import RunFailed
 from bench.stage import stage
-from bench.targets import TARGETS, commit
+from bench.targets import TARGETS
 
 # One thread per shard and no others, and every start of Python alike.
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
@@ -109,10 +109,6 @@ def main() -> int:
     for problem in problems:
         print(f"! {problem}")
     report = {
-        "when": now(),
-        "commit": commit(),
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
         "target": args.target,
         "instructions_per_call": per_call,
         "runs": [few, many],

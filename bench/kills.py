@@ -19,9 +19,9 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.load import describe_machine, now, write_report
+from bench.load import write_report
 from bench.processes import RunFailed, scratch, take_ports
-from bench.targets import Site, commit, start_target
+from bench.targets import Site, start_target
 from bench.traffic import Outcome, SippCallees, SippCaller, read_sipp
 from fastsip import stats
 
@@ -149,8 +149,7 @@ def main() -> int:
               f"{outcome['retransmissions']:>20}")
     for problem in found["problems"]:
         print(f"! {problem}")
-    report = {"when": now(), "commit": commit(), "command": " ".join(sys.orig_argv), "machine": describe_machine(),
-              "plan": {key: value for key, value in vars(args).items() if key != "json"}, **found}
+    report = {"plan": {key: value for key, value in vars(args).items() if key != "json"}, **found}
     print(f"written to {write_report(report, 'kills', args.json)}")
     return int(bool(found["problems"]))
 

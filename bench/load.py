@@ -299,10 +299,6 @@ def now() -> str:
 
 def report_of(rounds: list[dict], names: list[str], plan: Plan) -> dict:
     return {
-        "when": now(),
-        "commit": targets.commit(),
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
         "targets": {name: targets.version(name) for name in names},
         "plan": vars(plan),
         "rounds": rounds,
@@ -319,7 +315,14 @@ def result_path(kind: str, when: str, commit: str) -> Path:
 
 
 def write_report(report: dict, kind: str, path: Path | None) -> Path:
-    """Writes JSON into the file, or into bench/results/ under a name of its own."""
+    """Writes JSON into the file, or into bench/results/ under a name of its own: what ran where, and the report."""
+    report = {
+        "when": now(),
+        "commit": targets.commit(),
+        "command": " ".join(sys.orig_argv),
+        "machine": describe_machine(),
+        **report,
+    }
     if path is None:
         path = result_path(kind, report["when"], report["commit"])
     path.write_text(json.dumps(report, indent=2, default=str) + "\n")

@@ -12,8 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench import targets
-from bench.load import describe_machine, now, read_targets, write_report
+from bench.load import read_targets, write_report
 from bench.processes import RunFailed, wait_until
 from bench.procfs import descendants, read_memory
 from bench.stage import Stage, stage
@@ -141,10 +140,6 @@ def main() -> int:
     for each in broken:
         print(f"! fastsip: {each}")
     report = {
-        "when": now(),
-        "commit": targets.commit(),
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
         "memory": results,
         "broken": broken,
     }

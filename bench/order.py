@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import targets
-from bench.load import describe_machine, now, write_report
+from bench.load import write_report
 from bench.phone import REPEAT_S, Phone
 from bench.processes import RunFailed, scratch, take_ports
 from fastsip.sip_text import Dialog, Message, caller_dialog, read_message
@@ -290,10 +290,6 @@ def main() -> int:
     for problem in problems:
         print(f"! {problem}")
     report = {
-        "when": now(),
-        "commit": targets.commit(),
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
         "plan": {**vars(args), "json": str(args.json)},
         "seconds": seconds,
         "counts": vars(counts),

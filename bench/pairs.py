@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from bench.load import describe_machine, now, write_report
+from bench.load import write_report
 from bench.processes import RunFailed
 from bench.procfs import Reading
 from bench.stage import Stage, stage
-from bench.targets import commit
 from bench.traffic import Outcome
 
 WARM_S = 40.0  # a transaction stays for 32 s: then the store has as many as it will have
@@ -94,10 +93,6 @@ def compare(kind: str, first: str, second: str, plan: argparse.Namespace, **fact
     for problem in problems:
         print(f"! {problem}")
     report = {
-        "when": now(),
-        "commit": commit(),
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
         **facts,
         "pairs": pairs,
         "ratio": ratio,

@@ -18,8 +18,7 @@ import time
 from pathlib import Path
 
 from bench.build import BIN, HERE
-from bench.load import describe_machine, now, write_report
-from bench.targets import commit
+from bench.load import write_report
 
 BAR = 0.2
 
@@ -80,10 +79,6 @@ def main() -> int:
     print(f"fastsip          {statistics.median(ours):8.0f} ns   {min(ours):.0f} to {max(ours):.0f}")
     print(f"ratio            {ratio:8.3f}      bar {BAR}")
     report = {
-        "when": now(),
-        "commit": commit(),
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
         "sofia_ns": theirs,
         "fastsip_ns": ours,
         "ratio": ratio,

@@ -20,10 +20,10 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from bench.load import describe_machine, now, write_report
+from bench.load import write_report
 from bench.phone import widen
 from bench.processes import Process, RunFailed, answers_options, scratch, take_ports, wait_until
-from bench.targets import ROOT, commit
+from bench.targets import ROOT
 from fastsip import stats
 
 BAR_MS = 300
@@ -254,10 +254,6 @@ def main() -> int:
     slow = median_ms >= BAR_MS
     print(f"{'!' if slow else ' '} first answer after {median_ms:.1f} ms (median); the bar is {BAR_MS} ms")
     report = {
-        "when": now(),
-        "commit": commit(),
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
         "rounds": rounds,
     }
     print(f"written to {write_report(report, 'recovery', args.json)}")

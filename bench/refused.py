@@ -16,9 +16,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench import targets
-from bench.load import describe_machine, now, write_report
+from bench.load import write_report
 from bench.processes import RunFailed, scratch, take_ports
-from bench.targets import commit
 from bench.traffic import Answerer, Generator
 
 FAILOVER_BAR_MS = 100
@@ -82,10 +81,6 @@ def main() -> int:
     for problem in found["problems"]:
         print(f"! {problem}")
     report = {
-        "when": now(),
-        "commit": commit(),
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
         **found,
     }
     print(f"written to {write_report(report, 'refused', args.json)}")

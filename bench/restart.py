@@ -22,14 +22,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import targets
-from bench.load import describe_machine, now, write_report
+from bench.load import write_report
 from bench.phone import widen
 from bench.processes import Process, RunFailed, scratch
 from bench.procfs import count_drops, descendants
 from bench.recovery import request
 from bench.stage import Stage, stage
 from bench.systemd import Systemd
-from bench.targets import ROOT, commit
+from bench.targets import ROOT
 from fastsip import stats
 
 GAP_BAR_MS = 100
@@ -191,10 +191,6 @@ def main() -> int:
         print(f"bench.restart: {problem}", file=sys.stderr)
         return 2
     report = {
-        "when": now(),
-        "commit": commit(),
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
         "runs": found,
     }
     print(f"written to {write_report(report, 'restart', args.json)}")

@@ -14,8 +14,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import targets
-from bench.load import describe_machine, now, write_report
+from bench.load import write_report
 from bench.phone import Phone, whole_call
 from bench.processes import RunFailed
 from bench.procfs import descendants, read_memory
@@ -154,10 +153,6 @@ def main() -> int:
     for each in grown:
         print(f"! {each}")
     report = {
-        "when": now(),
-        "commit": targets.commit(),
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
         "plan": {**vars(args), "json": str(args.json)},
         "rounds": rounds,
         "problems": grown,

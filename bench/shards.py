@@ -25,10 +25,8 @@ from bench import targets
 from bench.load import (
     TAIL_S,
     Plan,
-    describe_machine,
     figures_of,
     medians_of,
-    now,
     run_own,
     shown,
     write_report,
@@ -206,10 +204,6 @@ def main() -> int:
     for mode in above:
         print(f"! {mode} handed over: {ratios[mode]:.2f} times one shard, the bar is {BARS[mode]}")
     report = {
-        "when": now(),
-        "commit": targets.commit(),
-        "command": " ".join(sys.orig_argv),
-        "machine": describe_machine(),
         "plan": vars(plan),
         "rounds": rounds,
         "ratios": ratios,

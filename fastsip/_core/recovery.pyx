@@ -51,9 +51,24 @@ cdef void recall_challenged(core_t *core, uint32_t ref) noexcept nogil:
         remember_challenge(core, &core.stored, slot.identity.client.destination_id)
 
 
-cdef int recover_partition(core_t *core, uint32_t partition) noexcept nogil:
+cdef uint64_t overdue_since(const core_t *core, slot_t *slot) noexcept nogil:
+    """The deadline that ran out meanwhile; of a repetition only when no other did.  0 = none."""
+    cdef const record_t *record = record_of(slot)
+    cdef int kind = word_kind(slot.commit)
+    cdef uint64_t at
+    if kind == KIND_FREE:
+        return 0
+    at = record.server.expire_ms if is_server(kind) else earlier(record.client.expire_ms, record.client.c_ms)
+    if at == 0 or at >= core.now_ms:
+        at = deadline_of(kind, record)
+    return at if at < core.now_ms else 0
+
+
+cdef int recover_partition(core_t *core, uint32_t partition, uint64_t *oldest) noexcept nogil:
+    """How many slots live; `oldest` becomes the oldest deadline that ran out, if there is an older one."""
     cdef uint32_t index, ref
     cdef slot_t *slot
+    cdef uint64_t overdue
     cdef int live = 0
     cdef int step
     for step in range(3):
@@ -65,6 +80,9 @@ cdef int recover_partition(core_t *core, uint32_t partition) noexcept nogil:
             mark_slot(core.mark, ref, word_generation(slot.commit))
             if step == 0:
                 live += 1
+                overdue = overdue_since(core, slot)
+                if 0 < overdue < oldest[0]:
+                    oldest[0] = overdue
                 arm_slot(core, ref, word_kind(slot.commit), record_of(slot))
                 send_owed(core, ref)
             elif step == 1 and is_server(word_kind(slot.commit)):
@@ -81,31 +99,6 @@ cdef int recover_partition(core_t *core, uint32_t partition) noexcept nogil:
     flush(core)
     mark_nothing(core.mark)
     return live
-
-
-cdef uint64_t overdue_since(const core_t *core, slot_t *slot) noexcept nogil:
-    """The deadline that ran out meanwhile; of a repetition only when no other did.  0 = none."""
-    cdef const record_t *record = record_of(slot)
-    cdef int kind = word_kind(slot.commit)
-    cdef uint64_t at
-    if kind == KIND_FREE:
-        return 0
-    at = record.server.expire_ms if is_server(kind) else earlier(record.client.expire_ms, record.client.c_ms)
-    if at == 0 or at >= core.now_ms:
-        at = deadline_of(kind, record)
-    return at if at < core.now_ms else 0
-
-
-cdef uint64_t oldest_deadline(core_t *core, uint32_t partition) noexcept nogil:
-    """Of the timers that are overdue; now when none is."""
-    cdef uint64_t oldest = core.now_ms
-    cdef uint64_t at
-    cdef uint32_t index
-    for index in range(core.store.partitions[partition].header.high_water):
-        at = overdue_since(core, slot_at(core.store, partition << SLOT_BITS | index))
-        if 0 < at < oldest:
-            oldest = at
-    return oldest
 
 
 cdef void spread_overdue(core_t *core, uint32_t partition, uint64_t oldest) noexcept nogil:
@@ -128,10 +121,7 @@ cdef int recover_calls(core_t *core) noexcept nogil:
     cdef int live = 0
     for partition in range(PARTITIONS):
         if partition % core.shard_count == core.shard:
-            oldest = min(oldest, oldest_deadline(core, partition))
-    for partition in range(PARTITIONS):
-        if partition % core.shard_count == core.shard:
-            live += recover_partition(core, partition)
+            live += recover_partition(core, partition, &oldest)
     for partition in range(PARTITIONS):
         if partition % core.shard_count == core.shard and oldest < core.now_ms:
             spread_overdue(core, partition, oldest)
