@@ -84,7 +84,7 @@ def ports_to(shard: int, port: int, wanted: int) -> list[int]:
 def write_call_ids(path: Path, run_dir: Path, shard: int, count: int) -> None:
     """Call-IDs that one of two shards owns, for `generator --call-ids`; the store must be there."""
     from fastsip._core.hashing import partition_of_call
-    from fastsip._core.slots import read_header
+    from fastsip._core.store import read_header
 
     key = read_header(run_dir / "transactions" / "00.slots")["key"]
     lines = []

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from fastsip._core import layout
-from fastsip._core.slots import block_offset, boot_id, read_header
+from fastsip._core.store import block_offset, boot_id, read_header
 from fastsip.config.language import METHODS
 from fastsip.dispatcher.registry import read_names
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from fastsip import log as logs
 from fastsip._core.cells import Cells
 from fastsip._core.names import Names
-from fastsip._core.slots import Store, StoreError
+from fastsip._core.store import Store, StoreError
 from fastsip.config import Config, load_text
 from fastsip.dispatcher.registry import Registry
 from fastsip.launch import LINE_FD, end

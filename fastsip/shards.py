@@ -21,7 +21,7 @@ from fastsip._core.names import Names
 from fastsip._core.net import Net
 from fastsip._core.ring import Ring, Sleeper
 from fastsip._core.shard import Shard
-from fastsip._core.slots import Store
+from fastsip._core.store import Store
 from fastsip._core.tables import Table
 from fastsip._core.workspace import Workspace
 from fastsip.log import log

@@ -12,9 +12,8 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from fastsip._core.cells cimport Cells
-from fastsip._core.select cimport (
-    carry_positions, choose_group, count_usable, is_usable, mark_down, mark_failed, mark_succeeded, start_positions,
-)
+from fastsip._core.positions cimport carry_positions, start_positions
+from fastsip._core.select cimport choose_group, count_usable, is_usable, mark_down, mark_failed, mark_succeeded
 from fastsip._core.tables cimport Table
 from fastsip._core.types cimport MAX_ATTEMPTS, MAX_SHARDS, destination_t, table_t
 

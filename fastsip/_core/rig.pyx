@@ -26,7 +26,7 @@ from fastsip._core.play cimport play
 from fastsip._core.proxy cimport receive_message
 from fastsip._core.recovery cimport recover_calls
 from fastsip._core.ring cimport Ring
-from fastsip._core.slots cimport Store
+from fastsip._core.store cimport Store
 from fastsip._core.tables cimport Table
 from fastsip._core.timers cimport init_wheel
 from fastsip._core.types cimport MAX_MESSAGE, PARTITIONS, T_UDP, addr_t

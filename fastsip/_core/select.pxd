@@ -84,11 +84,3 @@ cdef int mark_down(cell_t *cell, uint32_t code, uint64_t now_ms) noexcept nogil
 cdef int mark_succeeded(cell_t *cell, uint32_t rise, uint32_t code, uint64_t now_ms) noexcept nogil
 cdef int cell_health(const cell_t *cell) noexcept nogil
 cdef uint64_t cell_since_ms(const cell_t *cell) noexcept nogil
-
-# Fresh positions of shard `positions.shard` (counts, zeroed arrays and shard are
-# set by the owner), apart from the other shards'.
-cdef void start_positions(positions_t *positions, const table_t *table) noexcept nogil
-
-# After start_positions: takes over from the table before what is still there, by id.
-cdef void carry_positions(positions_t *positions, const table_t *table, const positions_t *old,
-                          const table_t *old_table) noexcept nogil

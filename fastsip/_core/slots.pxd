@@ -234,10 +234,3 @@ cdef inline uint32_t next_child_of(const store_t *s, uint32_t ref) noexcept nogi
 
 # ---- start
 cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil
-
-cdef class Store:
-    cdef store_t *store
-    cdef readonly str run_dir
-    cdef readonly list notes
-    cdef map_partition(self, uint32_t number, path)
-    cdef void unmap(self) noexcept

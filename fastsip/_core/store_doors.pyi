@@ -3,7 +3,7 @@
 from types import ModuleType
 
 from fastsip._core.names import Names
-from fastsip._core.slots import Store
+from fastsip._core.store import Store
 
 BLOCKS: dict[str, int]
 LAYOUT: dict[str, int]

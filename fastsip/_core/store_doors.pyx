@@ -20,12 +20,12 @@ from fastsip._core.blocks cimport (NO_UNIT, ORDERS, UNIT_BYTES, buddy_t, free_bu
 from fastsip._core.names cimport MOST_ADDRESSES, Names, find_address, name_answer_t, publish_answer
 from fastsip._core.slots cimport (HEADER_BYTES, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE,
                                   KIND_SERVER_OTHER, LAYOUT_MAJOR, LAYOUT_MINOR, NO_SLOT, PENDING_BLOCKS, SLOT_BITS,
-                                  SLOT_MASK, Store, begin_block, block_at, block_t, clear_owes, commit, drop_block,
-                                  end_block, first_child_of, give_pending, give_slot, index_find, index_insert,
-                                  index_remove, link_child, next_child_of, partition_of, partition_t, pending_t,
-                                  record_of, record_t, scan_partition, slot_at, slot_t, store_t, take_slot,
-                                  unlink_child, word_generation, word_kind, word_owes, word_state, write_clock_pair,
-                                  write_identity, write_tried)
+                                  SLOT_MASK, begin_block, block_at, block_t, clear_owes, commit, drop_block, end_block,
+                                  first_child_of, give_pending, give_slot, index_find, index_insert, index_remove,
+                                  link_child, next_child_of, partition_of, partition_t, pending_t, record_of, record_t,
+                                  scan_partition, slot_at, slot_t, store_t, take_slot, unlink_child, word_generation,
+                                  word_kind, word_owes, word_state, write_clock_pair, write_identity, write_tried)
+from fastsip._core.store cimport Store
 from fastsip._core.timers cimport (LONGEST_MS, NOT_ARMED, TICK_MS, advance_wheel, arm_timer, disarm_timer, init_wheel,
                                    take_expired, timer_node_t, wheel_t, wheel_wait_ms)
 from fastsip._core.types cimport E_UNRESOLVED, OK, PARTITIONS, addr_t

@@ -21,8 +21,9 @@ absorb is dropped as a reply without transaction, which is the same on the wire.
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.atomics cimport load_acquire64
-from fastsip._core.slots cimport (KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, Store, is_server, partition_t,
-                                  word_kind, word_state)
+from fastsip._core.slots cimport (KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, is_server, partition_t, word_kind,
+                                  word_state)
+from fastsip._core.store cimport Store
 from fastsip._core.types cimport PARTITIONS
 
 INVITE_CLIENT = {

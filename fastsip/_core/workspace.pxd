@@ -9,7 +9,7 @@ from fastsip._core.marks cimport Quarantine, mark_t
 from fastsip._core.names cimport Names
 from fastsip._core.net cimport net_t
 from fastsip._core.ring cimport Ring, Sleeper
-from fastsip._core.slots cimport Store
+from fastsip._core.store cimport Store
 from fastsip._core.tables cimport Table
 from fastsip._core.timers cimport timer_node_t, wheel_t
 

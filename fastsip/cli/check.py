@@ -42,7 +42,7 @@ def _check_takeover(config: str) -> None:
     """Everything that a router imports is there, CONFIG is right, and what run_dir holds can be read."""
     import fastsip.router
     import fastsip.supervisor  # noqa: F401
-    from fastsip._core.slots import unreadable
+    from fastsip._core.store import unreadable
 
     try:
         words = unreadable(load(config, make_secret=False).router.run_dir)

@@ -83,7 +83,7 @@ class Outlook(msgspec.Struct, frozen=True):
 
 def outlook(config: Config) -> Outlook:
     """The facts about a valid configuration.  Raises ImportError when the kernels are not built."""
-    from fastsip._core.slots import store_bytes
+    from fastsip._core.store import store_bytes
 
     listeners = tuple(
         _listener(listener.uri, listener.tag, listener.sent_by, listener.rcvbuf_bytes, listener.family)

@@ -22,9 +22,9 @@ EXAMPLE = str(ROOT / "config.example.toml")
 @pytest.fixture
 def kernels(monkeypatch):
     """The one kernel call that `check` makes, so that its figure is known."""
-    slots = types.ModuleType("fastsip._core.slots")
-    slots.store_bytes = lambda count: count * 4096
-    monkeypatch.setitem(sys.modules, "fastsip._core.slots", slots)
+    store = types.ModuleType("fastsip._core.store")
+    store.store_bytes = lambda count: count * 4096
+    monkeypatch.setitem(sys.modules, "fastsip._core.store", store)
 
 
 @pytest.fixture
@@ -108,10 +108,10 @@ def test_check_json_of_a_wrong_file(wrong):
 
 
 def test_kernels_that_are_not_built_are_said_in_one_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "fastsip._core.slots", None)
+    monkeypatch.setitem(sys.modules, "fastsip._core.store", None)
     result = invoke("check", EXAMPLE)
     assert result.exit_code == 1
-    assert result.stderr == "Error: fastsip._core.slots is not built; run: make build\n"
+    assert result.stderr == "Error: fastsip._core.store is not built; run: make build\n"
 
 
 def test_check_writes_nothing(kernels, tmp_path):

@@ -11,7 +11,7 @@ from fastsip._core.chooser import Positions
 from fastsip._core.listen import open_listener
 from fastsip._core.net import Net
 from fastsip._core.ring import Sleeper
-from fastsip._core.slots import Store
+from fastsip._core.store import Store
 from tests.protocol.script import make_table
 
 ROOM = 65_536 // 24  # records of 16 bytes with their header, in a ring of 64 KiB

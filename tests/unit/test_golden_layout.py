@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fastsip._core import layout
-from fastsip._core.slots import Store, boot_id
+from fastsip._core.store import Store, boot_id
 from fastsip._core.store_doors import BLOCKS, KINDS, LAYOUT, Slots
 from fastsip.inspection import Filter, Reader, as_dict
 

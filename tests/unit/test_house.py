@@ -19,8 +19,8 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 # Each file imports only from those above it.
 LAYERS = (
     "types", "atomics", "write", "chars", "hashing", "uri", "values", "parser", "edits", "names",
-    "arena", "patterns", "conditions", "headers", "policies", "tables", "rules", "select", "cells", "chooser",
-    "marks", "blocks", "slots", "timers", "transactions", "layout",
+    "arena", "patterns", "conditions", "headers", "policies", "tables", "rules", "select", "positions", "cells",
+    "chooser", "marks", "blocks", "slots", "store", "timers", "transactions", "layout",
     "ring", "listen", "net_sys", "net", "local", "core", "events",
     "via", "tokens", "loops", "recall", "replies", "refusals", "branches", "routing", "indialog", "upstream",
     "parking", "probes", "health", "candidates", "search", "responses", "icmp", "proxy", "workspace", "recovery",
@@ -34,8 +34,8 @@ DOORS = (
 
 # Sockets and their options; mapped files and shared memory; clocks and the scheduler.
 # tables asks the kernel for the number of an interface (link-local destinations); wire copies what
-# was sent into a pipe of the tests, rig reads numeric addresses.
-SYSTEM_CALLS = {"net_sys", "net", "local", "listen", "ring", "slots", "cells", "shard", "tables", "wire", "rig"}
+# was sent into a pipe of the tests, rig reads numeric addresses, slots can end the process at a store.
+SYSTEM_CALLS = {"net_sys", "net", "local", "listen", "ring", "slots", "store", "cells", "shard", "tables", "wire", "rig"}
 SYSTEM_MODULES = {"os", "socket", "mmap", "fcntl", "select", "selectors", "subprocess", "time", "signal"}
 SYSTEM_HEADERS = re.compile(
     r'"<?(sys/|netinet/|net/|linux/|poll\.h|sched\.h|time\.h|unistd\.h|fcntl\.h|signal\.h|pthread\.h)'

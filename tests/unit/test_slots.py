@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsip._core.slots import Store, die_at_store, partition_sizes, store_bytes
+from fastsip._core.slots import die_at_store
+from fastsip._core.store import Store, partition_sizes, store_bytes
 from fastsip._core.store_doors import BLOCKS, KINDS, LAYOUT, Slots
 
 SMALL = 64  # max_transactions of most tests

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from fastsip._core.slots import Store, StoreError, store_bytes
+from fastsip._core.store import Store, StoreError, store_bytes
 from tests.conftest import ROOT
 
 from .test_slots import SMALL, files_of
@@ -43,7 +43,7 @@ def test_another_error_while_allocating_is_not_called_lack_of_space(scratch, mon
 
 OPEN_STORE = """
 import errno, os, sys
-from fastsip._core.slots import Store, StoreError
+from fastsip._core.store import Store, StoreError
 
 def allocate(fd, offset, length):
     raise OSError(errno.ENOSPC, "No space left on device")
