@@ -111,6 +111,24 @@ def fork_challenged(world):
     return caller, [Callee(world, 0, (50, 401)), Callee(world, 1, (90, 407)), Callee(world, 2, (130, 404))], None
 
 
+def edited_failover(world):
+    """The rule changes headers: each attempt is made from the one before it, and changed once."""
+    caller, callees, wanted = failover_500(world)
+    caller.request = caller.request.set(*SECRET)
+    return caller, callees, wanted
+
+
+def edits_missing(callees) -> list[str]:
+    """The INVITEs that did not arrive as the rule says."""
+    invites = [message for callee in callees for message in callee.asked.values() if message.method == "INVITE"]
+
+    def is_right(message) -> bool:
+        return message.lines("X-Edge") == [f"edge {message.call_id}"] and not message.lines(SECRET[0])
+
+    wrong = [f"{message.to} got {message}" for message in invites if not is_right(message)]
+    return wrong if invites else ["nobody was asked"]
+
+
 def challenges_missing(caller, callees) -> list[str]:
     final = caller.finals["INVITE"][0]
     asked = {callee.tag for callee in callees if {m.status for m in callee.last.values()} & {401, 407}}
@@ -144,12 +162,15 @@ def cancelled_while_waiting(world):
 
 
 NAME = "gw.example.net"
+SECRET = ("X-Auth-User", "alice")
+EDITS = {"remove": [b"X-Auth-*"], "set": [(b"X-Edge", [("text", b"edge "), ("call_id", b"")])]}
 FORK = {"algorithm": PARALLEL}
 TABLES = {
     fork_answered: FORK,
     fork_declined: FORK,
     fork_challenged: FORK,
     fork_by_tiers: {**FORK, "priorities": (1, 1, 0)},
+    edited_failover: {"rule": {"headers": EDITS}},
 }
 POLICY = {"on": [500, "timeout", "ring"], "timeout_ms": 2_000, "ring_ms": 5_000, "exhausted": (480, "Nobody"),
           "mark": "none"}  # fmt: skip
@@ -188,6 +209,8 @@ def wrongs_of(scenario, run_dir, die_at: int, die_again_at: int = -1) -> tuple[l
             found.append(f"the caller got {caller.outcome(method)}, not {wanted}")
         if scenario in (basic_call, fork_answered) and caller.outcome("BYE") != wanted:
             found.append(f"BYE got {caller.outcome('BYE')}")
+        if scenario is edited_failover:
+            found += edits_missing(callees)
         if scenario is cancelled_call:
             found += [f"CANCEL got {m.status}" for m in caller.finals.get("CANCEL", []) if m.status != 200]
             if callees[0].reasons != {REASON}:
