@@ -7,7 +7,8 @@
 A and AAAA in parallel, as far as a listener has the family; one question per name at a time.  An answer
 counts for its TTL, within bounds, and is asked for again by the first request behind that, which still uses
 it: names in use stay fresh, others rest.  (Not before its time is over: c-ares would answer from its cache.)
-While no server answers, the last good answer goes on.  No search domains, no /etc/hosts: `[names]` is for that.
+While no server answers, the last good answer goes on; name_file hands it to the next router.
+No search domains, no /etc/hosts: `[names]` is for that.
 
 FASTSIP_NAMESERVERS ("127.0.0.1:5353,...") in the environment names other servers than /etc/resolv.conf; it is
 there for tests, which cannot bind port 53, and no part of the configuration.
@@ -17,7 +18,6 @@ Must never: block the loop, or forget an address because a server failed.  Calle
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Collection
 
 import aiodns
@@ -26,6 +26,7 @@ from pycares import AAAARecordData, ARecordData
 
 from fastsip import log as logs
 from fastsip._core.names import Names
+from fastsip.name_file import now_ms
 
 TYPES = {4: "A", 6: "AAAA"}
 MOST_ADDRESSES = 8  # of a name: the table's bound
@@ -49,11 +50,6 @@ class Answer(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-def now_ms() -> int:
-    """The shards' clock."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
-
-
 def some_of_each(found: list[tuple[str, ...]]) -> list[tuple[str, int]]:
     """IPv4 first, MOST_ADDRESSES at most; both families have their half when they want it."""
     half = MOST_ADDRESSES // 2
@@ -73,6 +69,7 @@ class Resolver:
         self.servers = [one for one in os.environ.get("FASTSIP_NAMESERVERS", "").split(",") if one]
         self.channel: aiodns.DNSResolver | None = None
         self.failures = logs.Limited()
+        self.changed = False  # there are answers that name_file does not know
 
     def ask(self, name: str) -> None:
         """A name as it stood in a request; asked for once, however many want to know."""
@@ -107,6 +104,7 @@ class Resolver:
     def publish(self, name: str, answers: list[Answer]) -> None:
         """Half an answer is one; a failure says nothing about the name."""
         found = [answer.hosts for answer in answers]
+        self.changed = True
         if any(found):
             ttl_s = min(answer.ttl_s for answer in answers if answer.hosts)
             ttl_s = min(max(ttl_s, TTL_MIN_S), TTL_MAX_S)

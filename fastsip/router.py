@@ -27,6 +27,7 @@ from fastsip.config import Config, load_text
 from fastsip.dispatcher.registry import Registry
 from fastsip.launch import LINE_FD, end
 from fastsip.messages import Line, Message, read_text_file
+from fastsip.name_file import recall_answers
 from fastsip.quarantine import Mark, Marks, keep_slot, read_quarantine
 from fastsip.routing.compile import COMPILE_ERRORS, compile_names, compile_table
 from fastsip.shards import Shards
@@ -109,6 +110,7 @@ class Router:
         for ref, generation in go.fields["drop"]:
             mark = Mark("slot", ref=ref, generation=generation)
             keep_slot(config.state_dir, mark, self.store.drop(ref, generation))
+        recall_answers(self.names, config.run_dir)
         self.stats = StatsFile(config.run_dir, count)
         self.marks = Marks(config.run_dir)
         own = [[(sockets[place * count + i], listener.family) for place, listener in enumerate(self.config.listeners)]

@@ -24,6 +24,7 @@ from fastsip.config import load_text
 from fastsip.config.outlook import outlook
 from fastsip.log import log
 from fastsip.messages import Message, read_text_file
+from fastsip.name_file import save_answers
 from fastsip.resolver import Resolver
 from fastsip.routing.compile import COMPILE_ERRORS, compile_names, compile_table, release_unnamed
 
@@ -46,7 +47,7 @@ class Steward:
         self.router, self.line, self.shards = router, router.line, router.shards
         families = [listener.family for listener in router.config.listeners]
         self.resolver = Resolver(router.names, self.tell_name, families)
-        self.limited = {kind: logs.Limited() for kind in ("failover", "exhausted", "commands")}
+        self.limited = {kind: logs.Limited() for kind in ("failover", "exhausted", "commands", "names")}
 
     # ------------------------------------------------------------ life
 
@@ -95,6 +96,7 @@ class Steward:
             return 1
         await self.machines.close()
         self.write_gauges()
+        self.save_answers()
         log.info("router stopped", extra={"fields": {"transactions_kept": self.router.store.in_use()["slots"]}})
         self.line.send("released")
         return 0
@@ -147,12 +149,23 @@ class Steward:
         for column, value in enumerate(self.router.store.in_use().values()):
             self.router.stats.gauges[column] = value
 
+    def save_answers(self) -> None:
+        """For the next router; when the disk is full, that one has to ask."""
+        if not self.resolver.changed:
+            return
+        self.resolver.changed = False
+        try:
+            save_answers(self.router.names, self.router.config.router.run_dir)
+        except OSError as error:
+            self.limited["names"].info("answers of DNS not saved", {"why": str(error)})
+
     async def keep_gauges(self) -> None:
         """Each turn is a heartbeat of the loop, too."""
         beats = self.router.marks.page(0)
         while True:
             beats[0] += 1
             self.write_gauges()
+            self.save_answers()
             await asyncio.sleep(GAUGES_EVERY_S)
 
     # ------------------------------------------------------------ reload

@@ -322,6 +322,15 @@ cdef class Names:
             addresses.append((text[:write_address(&answer.addrs[i], text, False)].decode(), answer.addrs[i].port))
         return STATES[answer.state], addresses, answer.until_ms
 
+    def learned(self) -> list:
+        """(name, addresses, until_ms) of every name of which DNS gave the addresses."""
+        found = []
+        for name in self.numbers:
+            state, addresses, until_ms = self.known(name)
+            if state == "known":
+                found.append((name, addresses, until_ms))
+        return found
+
     def find(self, str name, uint64_t now_ms, uint64_t key=0, families=(4, 6)):
         """As a shard sees it: ((host, port) | "unresolved" | "none", must it be asked for?)."""
         cdef bytes text = name.encode()

@@ -16,6 +16,7 @@ from ua import UserAgent
 from tests.conftest import ROOT
 
 from .edge import NUMBER, edge_config, expect_call, settle
+from .lives import command, killed_and_back
 
 NAME = "gw.test"
 FAIL_LIMIT_S = 6  # an INVITE whose name nobody knows fails after 2 s
@@ -179,4 +180,21 @@ async def test_what_waits_survives_a_kill(home, edge, monkeypatch):
         second = home.start().ready()
         bob.answer(await expect_call(bob, call))
         await call.established()
+        assert second.end(signal.SIGTERM) == 0
+
+
+async def test_what_dns_said_survives_a_kill_and_an_upgrade(home, edge, monkeypatch):
+    """No server answers any more when the second router and the third one route."""
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
+        async with DnsServer() as dns:
+            monkeypatch.setenv("FASTSIP_NAMESERVERS", dns.text)
+            dns.zone[NAME] = Host(a=["127.0.0.1"])
+            life = home.start(named_config(edge, bob)).ready()
+            while not (home.place / "run" / "names").exists():
+                await call_by_name(alice, bob, edge)
+        second = await killed_and_back(life, home)
+        await call_by_name(alice, bob, edge)
+        assert (await asyncio.to_thread(command, "upgrade", home.config)).returncode == 0
+        await call_by_name(alice, bob, edge)
+        assert not second.records("name not resolved")
         assert second.end(signal.SIGTERM) == 0

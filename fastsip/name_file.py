@@ -1,0 +1,62 @@
+"""What DNS said, in run_dir/names: the next router need not ask again, nor fail while no server answers.
+
+The router that routes writes the file, a second after an answer at the latest and when it leaves; the one that
+follows it reads it before it takes up the calls.  Times are CLOCK_BOOTTIME, so what another boot left is not read.
+
+Called by router, resolver and steward.
+"""
+
+import os
+import time
+from pathlib import Path
+
+import msgspec
+
+from fastsip._core.names import Names
+from fastsip._core.store import boot_id
+from fastsip.log import log
+
+NAME = "names"
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """Addresses are (host, port), port 0 = none given; to be asked for again at until_ms."""
+
+    name: str
+    addresses: list[tuple[str, int]]
+    until_ms: int
+
+
+class Answers(msgspec.Struct, frozen=True):
+    boot_id: str
+    answers: list[Answer]
+
+
+def now_ms() -> int:
+    """The shards' clock."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+def save_answers(names: Names, run_dir: str) -> None:
+    """A reader finds the old file or the new one."""
+    place = Path(run_dir) / NAME
+    answers = [Answer(*answer) for answer in names.learned()]
+    place.with_suffix(".new").write_bytes(msgspec.json.encode(Answers(boot_id().decode(), answers)))
+    os.replace(place.with_suffix(".new"), place)
+
+
+def recall_answers(names: Names, run_dir: str) -> int:
+    """Puts into `names` what the file says, and returns how many names these are; what cannot be read is left alone."""
+    place, now = Path(run_dir) / NAME, now_ms()
+    try:
+        found = msgspec.json.decode(place.read_bytes(), type=Answers)
+        if found.boot_id != boot_id().decode():
+            return 0
+        for answer in found.answers:
+            names.put(answer.name, answer.addresses, max(answer.until_ms - now, 0), now)
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
+        log.warning(f"{place}: {error}: DNS is asked again")
+        return 0
+    return len(found.answers)
