@@ -35,7 +35,9 @@ DOORS = (
 # Sockets and their options; mapped files and shared memory; clocks and the scheduler.
 # tables asks the kernel for the number of an interface (link-local destinations); wire copies what
 # was sent into a pipe of the tests, rig reads numeric addresses, slots can end the process at a store.
-SYSTEM_CALLS = {"net_sys", "net", "local", "listen", "ring", "slots", "store", "cells", "shard", "tables", "wire", "rig"}
+SYSTEM_CALLS = {
+    "net_sys", "net", "local", "listen", "ring", "slots", "store", "cells", "shard", "tables", "wire", "rig",
+}  # fmt: skip
 SYSTEM_MODULES = {"os", "socket", "mmap", "fcntl", "select", "selectors", "subprocess", "time", "signal"}
 SYSTEM_HEADERS = re.compile(
     r'"<?(sys/|netinet/|net/|linux/|poll\.h|sched\.h|time\.h|unistd\.h|fcntl\.h|signal\.h|pthread\.h)'
