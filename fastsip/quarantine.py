@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from fastsip._core.marks import HEAD, KINDS, MOST, PAGE_BYTES, ROOM_BYTES, Quarantine
 from fastsip.config.language import MAX_SHARDS
+from fastsip.log import log
 
 POISON_AT = 2           # deaths with the same mark
 REMEMBERED = 1000       # marks of deaths
@@ -115,11 +116,12 @@ def keep_slot(state_dir: str, mark: Mark, content: bytes) -> Path:
 
 
 def read_quarantine(state_dir: str) -> Quarantine:
-    """The datagrams that are refused; of more than there is room for, the newest."""
+    """The datagrams that are refused; of more than there is room for, the newest.  What is none of ours is left out."""
     quarantine = Quarantine()
     found = sorted((Path(state_dir) / "quarantine").glob(f"*{ENDING}"), key=lambda place: place.stat().st_mtime)
     for place in found[-MOST:]:
-        length = place.stem.partition("-")[2]
-        if length.isdigit():
-            quarantine.add(place.read_bytes(), int(length))
+        try:
+            quarantine.add(place.read_bytes(), int(place.stem.partition("-")[2]))
+        except (OSError, ValueError, OverflowError) as error:
+            log.warning(f"{place} is not refused: {error}")
     return quarantine

@@ -26,6 +26,7 @@ from fastsip._core.store import Store, StoreError
 from fastsip.config import Config, load_text
 from fastsip.dispatcher.registry import Registry
 from fastsip.launch import LINE_FD, end
+from fastsip.log import log
 from fastsip.messages import Line, Message, read_text_file
 from fastsip.name_file import recall_answers
 from fastsip.quarantine import Mark, Marks, keep_slot, read_quarantine
@@ -97,6 +98,8 @@ class Router:
         self.registry = stack.enter_context(Registry(config.router.run_dir))
         count = sum(len(group.destinations) for group in config.sets)
         self.cells = Cells(str(Path(config.router.run_dir) / "cells"), 2 * count + SPARE_CELLS)
+        for note in self.cells.notes:
+            log.warning(note)
         self.version = 1
         self.table = compile_table(config, self.registry, self.cells, self.version)
         self.names = Names()

@@ -10,6 +10,7 @@ cdef class Cells:
     cdef cell_t *cells          # [count]
     cdef readonly uint32_t count
     cdef readonly str path      # "" = anonymous
+    cdef readonly list notes
     cdef void *mapping
     cdef size_t mapping_bytes
     cdef dict lines             # destination id -> index

@@ -27,6 +27,7 @@ class Cell(NamedTuple):
 class Cells:
     count: int
     path: str
+    notes: list[str]
 
     @overload
     def __init__(self, count: int, /) -> None: ...

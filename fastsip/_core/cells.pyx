@@ -19,12 +19,14 @@ import errno
 import mmap
 import os
 from collections import namedtuple
+from pathlib import Path
 
 cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, munmap
 from posix.mman cimport mmap as map_pages
+from fastsip._core.aside import keep_aside
 from fastsip._core.atomics cimport (
     fetch_add32, load_acquire32, load_acquire64, load_relaxed32, store_release32, store_release64,
 )
@@ -56,7 +58,11 @@ Cell = namedtuple("Cell", (
 
 
 class CellsError(Exception):
-    """A file of cells cannot be used: damaged, of an unknown layout, or there is no room for it."""
+    """There is no room for cells."""
+
+
+class DamagedCells(CellsError):
+    """A file of cells cannot be used: damaged, or of an unknown layout."""
 
 
 def read_boot_id() -> bytes:
@@ -80,8 +86,8 @@ def allocate(fd, path, size):
 cdef class Cells:
     """Cells(count) anonymous, Cells(path, count) in a file: made if absent, else attached with what it knows.
 
-    A file with more lines than asked for keeps them; one with fewer grows.
-    CellsError says why a file cannot be used.
+    A file with more lines than asked for keeps them; one with fewer grows.  One that cannot
+    be read is kept under another name, and `notes` says so, for the log.  CellsError: no room.
     """
 
     def __init__(self, *where):
@@ -93,9 +99,17 @@ cdef class Cells:
         self.count = count
         self.path = os.fspath(path)
         self.lines = {}
+        self.notes = []
         if not self.path:
             self.attach(-1)
             return
+        try:
+            self.open_path()
+        except DamagedCells as damage:
+            self.notes.append(keep_aside(Path(self.path), str(damage)))
+            self.open_path()
+
+    def open_path(self):
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
             self.open_file(fd)
@@ -132,11 +146,11 @@ cdef class Cells:
 
     def check_head(self, ours, major, line_bytes, count, size):
         if not ours:
-            raise CellsError(f"{self.path}: not a file of cells; move it aside to start with an empty one")
+            raise DamagedCells("not a file of cells")
         if major > LAYOUT_MAJOR:
-            raise CellsError(f"{self.path}: written by a newer version (layout {major}, known is {LAYOUT_MAJOR})")
+            raise DamagedCells(f"of a newer version: layout {major}, known is {LAYOUT_MAJOR}")
         if line_bytes != sizeof(cell_t) or size < HEADER_BYTES + count * line_bytes:
-            raise CellsError(f"{self.path}: damaged (lines of {line_bytes} bytes, {count} of them in {size} bytes)")
+            raise DamagedCells(f"lines of {line_bytes} bytes, {count} of them in {size} bytes")
 
     cdef int attach(self, int fd) except -1:
         cdef int flags = MAP_SHARED if fd >= 0 else MAP_SHARED | MAP_ANONYMOUS

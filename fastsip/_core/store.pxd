@@ -7,5 +7,7 @@ cdef class Store:
     cdef store_t *store
     cdef readonly str run_dir
     cdef readonly list notes
-    cdef map_partition(self, uint32_t number, path)
+    cdef object folder
+    cdef int map_partition(self, uint32_t number) except -2
+    cdef void unmap_partition(self, uint32_t number) noexcept
     cdef void unmap(self) noexcept

@@ -6,7 +6,6 @@ from typing import Any
 MAGIC: bytes
 
 class StoreError(Exception): ...
-class DamagedStore(StoreError): ...
 
 class Store:
     run_dir: str

@@ -2,23 +2,26 @@
 
 64 partition files of one size under run_dir/transactions, each a header, slots and blocks (slots).  They are
 fully allocated when they are made: a hole on a full tmpfs would be a SIGBUS later, and at each start again.
-What another boot left is worth nothing; what is damaged or of an unknown layout is moved aside and kept.
+What another boot left is worth nothing.  A file that is damaged or of an unknown layout is kept under another
+name, and an empty one takes its place: the calls of the other partitions go on.
 
 Must never: write a slot or a block, which only the functions of slots do.
 Called by router, inspection and the checks of the command line.
 """
 
 import errno
+import functools
 import os
 import secrets
 import struct
-import time
+from collections import Counter
 from pathlib import Path
 
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from fastsip._core.aside import MARK, keep_aside
 from fastsip._core.blocks cimport UNIT_BYTES, free_buddy, init_buddy
 from fastsip._core.slots cimport (HEADER_BYTES, KIND_FREE, LAYOUT_MAJOR, LAYOUT_MINOR, SLOT_BITS, SLOT_MASK,
                                   give_slot, index_entry_t, partition_header_t, partition_t, scan_partition, slot_at,
@@ -39,10 +42,6 @@ cdef extern from "<sys/mman.h>" nogil:
 
 class StoreError(Exception):
     """The store cannot be opened; the text says why and what would help."""
-
-
-class DamagedStore(StoreError):
-    """What the files hold contradicts itself; the text says where."""
 
 
 # ---------------------------------------------------------------- sizes
@@ -73,6 +72,7 @@ def block_offset(slots: int) -> int:
     return -(-(HEADER_BYTES + slots * sizeof(slot_t)) // 4096) * 4096
 
 
+@functools.cache
 def boot_id() -> bytes:
     return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
 
@@ -102,20 +102,43 @@ def read_header(path):
             "boot_id": boot.rstrip(b"\0"), "boottime_ms": boottime_ms, "high_water": high_water}
 
 
-def is_one_store(headers) -> bool:
-    """All 64 are there, of this boot, and made together."""
-    if any(not header for header in headers):
-        return False
-    made = {(h["sizes"], h["epoch"], h["key"]) for h in headers}
-    return (len(made) == 1 and headers[0]["boot_id"] == boot_id()
-            and [h["partition"] for h in headers] == list(range(PARTITIONS)))
+def making_of(header):
+    """What is the same in all files of one store; None for what is no file of this boot."""
+    if not header or header["boot_id"] != boot_id():
+        return None
+    return header["sizes"], header["epoch"], header["key"]
+
+
+def shared_making(headers):
+    """(sizes, epoch, key) of the store that these are files of, by most of them; None when none is of this boot."""
+    made = Counter(filter(None, map(making_of, headers)))
+    return made.most_common(1)[0][0] if made else None
+
+
+def strangers(headers, making) -> list[int]:
+    """The partitions whose file is missing, or none of the store that was made so."""
+    return [p for p, header in enumerate(headers) if making_of(header) != making or header["partition"] != p]
+
+
+def is_of_another_boot(headers) -> bool:
+    """There is something, and all of it is."""
+    present = [header for header in headers if header is not None]
+    return bool(present) and all(header.get("boot_id") not in (None, boot_id()) for header in present)
+
+
+def read_headers(folder) -> list:
+    return [read_header(folder / partition_name(p)) for p in range(PARTITIONS)]
 
 
 def unreadable(run_dir) -> str:
-    """Why a router of this code would not take up what the files there hold; "" = it would."""
-    headers = [read_header(Path(run_dir) / "transactions" / partition_name(p)) for p in range(PARTITIONS)]
-    present = [header for header in headers if header is not None]
-    if not present or is_one_store(headers) or all(h.get("boot_id") not in (None, boot_id()) for h in present):
+    """Why a router of this code would not take up all of what the files there hold; "" = it would."""
+    headers = read_headers(Path(run_dir) / "transactions")
+    making = shared_making(headers)
+    if making is None:
+        readable = is_of_another_boot(headers) or all(header is None for header in headers)
+    else:
+        readable = not strangers(headers, making)
+    if readable:
         return ""
     return f"the transactions in {run_dir} are damaged, or of a layout other than {LAYOUT_MAJOR}"
 
@@ -130,30 +153,33 @@ def free_bytes(folder) -> int:
     return space.f_bavail * space.f_frsize
 
 
-def create_files(folder, slots: int, units: int):
-    """Writes 64 empty files, fully allocated: a hole on a full tmpfs would be a SIGBUS later."""
-    size = file_bytes(slots, units)
-    for made in folder.glob("*.slots"):
-        made.unlink()
-    if free_bytes(folder) < PARTITIONS * size:    # on a tmpfs, trying would take everybody's memory
-        raise no_room(folder, PARTITIONS * size)
-    epoch = secrets.randbelow(0xFFFF) + 1
-    key = secrets.token_bytes(16)
-    for p in range(PARTITIONS):
-        path = folder / partition_name(p)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-        try:
-            os.posix_fallocate(fd, 0, size)
-            os.pwrite(fd, HEADER.pack(MAGIC, LAYOUT_MAJOR, LAYOUT_MINOR, sizeof(slot_t), slots, UNIT_BYTES, units, p,
-                                      epoch, key, boot_id(), 0, 0, 0, 0), 0)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            for made in folder.glob("*.slots"):
-                made.unlink()
-            raise no_room(folder, PARTITIONS * size) from None
-        finally:
-            os.close(fd)
+def create_files(folder, making, partitions):
+    """Writes empty files for these, fully allocated: a hole on a full tmpfs would be a SIGBUS later."""
+    size = file_bytes(*making[0])
+    paths = [folder / partition_name(p) for p in partitions]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    if free_bytes(folder) < len(paths) * size:    # on a tmpfs, trying would take everybody's memory
+        raise no_room(folder, len(paths) * size)
+    try:
+        for p, path in zip(partitions, paths):
+            create_file(path, p, size, *making)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        for path in paths:
+            path.unlink(missing_ok=True)
+        raise no_room(folder, len(paths) * size) from None
+
+
+def create_file(path, partition: int, size: int, sizes, epoch: int, key: bytes):
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    try:
+        os.posix_fallocate(fd, 0, size)
+        os.pwrite(fd, HEADER.pack(MAGIC, LAYOUT_MAJOR, LAYOUT_MINOR, sizeof(slot_t), sizes[0], UNIT_BYTES, sizes[1],
+                                  partition, epoch, key, boot_id(), 0, 0, 0, 0), 0)
+    finally:
+        os.close(fd)
 
 
 # ---------------------------------------------------------------- the store
@@ -173,25 +199,73 @@ cdef class Store:
     def __init__(self, run_dir, int max_transactions):
         self.run_dir = str(run_dir)
         self.notes = []
-        folder = Path(run_dir) / "transactions"
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.folder = Path(run_dir) / "transactions"
+        self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         wanted = partition_sizes(max_transactions)
-        headers = [read_header(folder / partition_name(p)) for p in range(PARTITIONS)]
-        if not is_one_store(headers):
-            self.set_aside(folder, headers)
-            create_files(folder, *wanted)
-        try:
-            self.map_files(folder)
-            if (self.store.slot_count, self.store.partitions[0].buddy.unit_count) == wanted:
-                return
-            if self.in_use()["slots"]:
-                self.notes.append("max_transactions changed: it takes effect at a start at which none is kept")
-                return
-        except DamagedStore as damage:
-            self.keep_aside(folder, str(damage))
+        headers = read_headers(self.folder)
+        making = shared_making(headers)
+        if making is None:
+            self.begin(headers, wanted)
+            return
+        damaged = {p: "missing, damaged, or of an unknown layout" for p in strangers(headers, making)}
+        self.begin_anew(damaged, making)
+        damaged = {p: "a block is named twice or lies where none can" for p in range(PARTITIONS)
+                   if self.map_partition(p) < 0}
+        self.begin_anew(damaged, making)
+        for p in damaged:
+            self.map_partition(p)
+        if making[0] != wanted:
+            self.resize(wanted)
+
+    def begin(self, headers, wanted):
+        """No file is of this boot.  Those of another hold nothing of worth; anything else is kept for study."""
+        if is_of_another_boot(headers):
+            self.notes.append("the store was of another boot: started empty")
+        else:
+            self.keep_aside({p: "damaged, or of an unknown layout"
+                             for p, header in enumerate(headers) if header is not None})
+        self.create(wanted)
+
+    def create(self, wanted):
+        """Another store, with a key of its own."""
+        self.make_files((wanted, secrets.randbelow(0xFFFF) + 1, secrets.token_bytes(16)), range(PARTITIONS))
+        for p in range(PARTITIONS):
+            self.map_partition(p)
+
+    def resize(self, wanted):
+        if self.in_use()["slots"]:
+            self.notes.append("max_transactions changed: it takes effect at a start at which none is kept")
+            return
         self.unmap()
-        create_files(folder, *wanted)
-        self.map_files(folder)
+        self.create(wanted)
+
+    def begin_anew(self, damaged, making):
+        """Empty files in the place of these; nothing else of the store knows of it."""
+        for p in damaged:
+            self.unmap_partition(p)
+        self.keep_aside(damaged)
+        self.make_files(making, list(damaged))
+
+    def keep_aside(self, damaged):
+        """Partition -> why; one note about all of them."""
+        places = {p: self.folder / partition_name(p) for p in damaged}
+        notes = [keep_aside(place, damaged[p]) for p, place in places.items() if place.exists()]
+        if damaged:
+            note = notes[0] if notes else f"{places[min(places)]} is missing: started empty"
+            self.notes.append(f"{len(damaged)} of {PARTITIONS} files of the store are lost: {note}")
+
+    def make_files(self, making, partitions):
+        """What was kept for study gives way when there is no room for it and for calls."""
+        try:
+            create_files(self.folder, making, partitions)
+        except StoreError:
+            kept = list(self.folder.glob(f"*{MARK}*"))
+            if not kept:
+                raise
+            for place in kept:
+                place.unlink()
+            self.notes.append(f"no room for what was kept of a damaged store: {len(kept)} files removed")
+            create_files(self.folder, making, partitions)
 
     def drop(self, uint32_t ref, uint32_t generation) -> bytes:
         """Before any shard has it: frees a slot in this life, whatever it holds; its bytes, b"" when it is gone."""
@@ -213,42 +287,25 @@ cdef class Store:
         free(self.store)
 
     cdef void unmap(self) noexcept:
-        cdef partition_t *p
         cdef int i
         for i in range(PARTITIONS):
-            p = &self.store.partitions[i]
-            if p.base != NULL:
-                munmap(p.base, p.bytes)
-            free(p.free_slots)
-            free(p.index)
-            free(p.first_child)
-            free(p.next_sibling)
-            free_buddy(&p.buddy)
-            memset(p, 0, sizeof(partition_t))
+            self.unmap_partition(i)
 
-    def set_aside(self, folder, headers):
-        """Files of another boot hold nothing of worth; anything else is kept for study."""
-        present = [h for h in headers if h is not None]
-        if not present:
-            return
-        stale = all(h.get("boot_id") not in (None, boot_id()) for h in present)
-        if stale:
-            self.notes.append("the store was of another boot: started empty")
-            return
-        self.keep_aside(folder, "damaged, or of an unknown layout")
-
-    def keep_aside(self, folder, why: str):
-        aside = folder.with_name(f"transactions.damaged-{time.time_ns()}")
-        folder.rename(aside)
-        folder.mkdir(mode=0o750)
-        self.notes.append(f"the store could not be read ({why}): kept as {aside}, started empty")
-
-    def map_files(self, folder):
-        for p in range(PARTITIONS):
-            self.map_partition(p, folder / partition_name(p))
-
-    cdef map_partition(self, uint32_t number, path):
+    cdef void unmap_partition(self, uint32_t number) noexcept:
         cdef partition_t *p = &self.store.partitions[number]
+        if p.base != NULL:
+            munmap(p.base, p.bytes)
+        free(p.free_slots)
+        free(p.index)
+        free(p.first_child)
+        free(p.next_sibling)
+        free_buddy(&p.buddy)
+        memset(p, 0, sizeof(partition_t))
+
+    cdef int map_partition(self, uint32_t number) except -2:
+        """As scan_partition: -1 when what it holds contradicts itself."""
+        cdef partition_t *p = &self.store.partitions[number]
+        path = self.folder / partition_name(number)
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             p.bytes = os.fstat(fd).st_size
@@ -278,8 +335,7 @@ cdef class Store:
         if (p.index == NULL or p.free_slots == NULL or p.first_child == NULL or p.next_sibling == NULL
                 or init_buddy(&p.buddy, p.header.unit_count) < 0):
             raise MemoryError
-        if scan_partition(self.store, number) < 0:
-            raise DamagedStore(f"{path.name}: a block is named twice or lies where none can")
+        return scan_partition(self.store, number)
 
     def in_use(self) -> dict:
         """Slots and bytes of blocks in use, and bytes of the files; read while shards work, so a moment old."""

@@ -12,25 +12,36 @@ The file is text, one record per line, only ever appended to::
 Several processes may use one file (a spare router compiles the next configuration
 while the old one runs): a new name is looked for once more, and written, under a lock.
 
+A file that cannot be read is kept under another name.  Calls in the store may name ids of which there is no record
+any more; so that none of these is given to another name, ids go on from a place far off then.
+
 Must never: rewrite or reorder records.  Called by whoever compiles a configuration.
 """
 
 import fcntl
 import json
 import os
-import warnings
+import secrets
 import zlib
 from pathlib import Path
+
+from fastsip._core.aside import keep_aside
+from fastsip.log import log
 
 KINDS = ("listener", "tag", "set", "destination", "policy", "rule", "hook")
 LAYOUT = 1
 FILE_NAME = "registry"
 HEAD = b"fastsip registry "
 LAST_ID = 2**32 - 1
+FAR_OFF = 2**20  # more than anybody names; ids that begin anew begin between here and the middle
 
 
 class RegistryError(Exception):
-    """The file cannot be used: another program's, of a newer layout, or full."""
+    """There is no room for another name."""
+
+
+class DamagedRegistry(RegistryError):
+    """The file cannot be used: another program's, or of a newer layout."""
 
 
 def write_record(number: int, kind: str, name: str) -> bytes:
@@ -58,8 +69,7 @@ def read_names(path: str | os.PathLike[str]) -> dict[int, tuple[str, str]]:
 class Registry:
     """Registry(run_dir): (kind, name) -> id.
 
-    Kinds are those of KINDS, names any text.  A damaged tail (a machine that stopped
-    while it wrote) is cut off with a warning; RegistryError says why a file cannot be used.
+    Kinds are those of KINDS, names any text.  A damaged tail is cut off with a warning.
     """
 
     def __init__(self, run_dir: str | os.PathLike[str]) -> None:
@@ -68,13 +78,12 @@ class Registry:
         self._names: dict[int, tuple[str, str]] = {}
         self._last_id = 0
         self._read_bytes = 0
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        self._fd = -1
         try:
-            with self._locked():
-                self._open_file()
-        except BaseException:
-            self._release()
-            raise
+            self._open()
+        except DamagedRegistry as damage:
+            log.warning(keep_aside(self.path, str(damage)))
+            self._open()
 
     def __enter__(self) -> "Registry":
         return self
@@ -125,7 +134,23 @@ class Registry:
             raise ValueError("the registry is closed")
         return _Lock(self._fd)
 
-    def _open_file(self) -> None:
+    def _open(self) -> None:
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        try:
+            with self._locked():
+                self._read_file()
+                if not self._ids:
+                    self._skip_ids()
+        except BaseException:
+            self._release()
+            raise
+
+    def _skip_ids(self) -> None:
+        """Calls may name ids that nobody knows of any more."""
+        if (self.path.parent / "transactions").exists():
+            self._last_id = FAR_OFF + secrets.randbelow(2**31)
+
+    def _read_file(self) -> None:
         head = os.pread(self._fd, 64, 0)
         expected = HEAD + b"%d\n" % LAYOUT
         if head.startswith(expected):
@@ -137,9 +162,9 @@ class Registry:
             self._write(expected)
         elif head.startswith(HEAD):
             layout = head.removeprefix(HEAD).split(b"\n")[0].decode("ascii", "replace")
-            raise RegistryError(f"{self.path}: of a newer version (layout {layout}, known is {LAYOUT})")
+            raise DamagedRegistry(f"of a newer version: layout {layout}, known is {LAYOUT}")
         else:
-            raise RegistryError(f"{self.path}: not a registry; move it aside to start with an empty one")
+            raise DamagedRegistry("not a registry")
 
     def _read_on(self) -> None:
         """Takes in what was appended since; the lock is held."""
@@ -150,7 +175,7 @@ class Registry:
         for line, record in zip(lines[:whole], records, strict=False):
             self._read_bytes += len(line)
             if record is None:
-                warnings.warn(f"{self.path}: a damaged record is left out: {line!r}", stacklevel=2)
+                log.warning(f"{self.path}: a damaged record is left out: {line!r}")
                 self._last_id += 1
             else:
                 self._take(*record)
@@ -159,9 +184,10 @@ class Registry:
 
     def _cut(self, lines: list[bytes]) -> None:
         """Drops a damaged tail; the ids that may have stood in it are not given again."""
-        warnings.warn(f"{self.path}: {len(lines)} damaged record(s) cut off the end", stacklevel=2)
+        log.warning(f"{self.path}: {len(lines)} damaged record(s) cut off the end")
         os.ftruncate(self._fd, self._read_bytes)
         self._last_id += len(lines)
+        self._skip_ids()
 
     def _take(self, number: int, kind: str, name: str) -> None:
         self._ids[kind, name] = number

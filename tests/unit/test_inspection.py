@@ -15,11 +15,11 @@ from tests.protocol.script import BOB, PARALLEL, Stage
 
 @pytest.fixture
 def stage(scratch) -> Stage:
-    made = Stage(scratch / "run", algorithm=PARALLEL, destinations=2, policy={"on": [500], "mark": "none"})
+    (scratch / "run").mkdir()
     with Registry(scratch / "run") as registry:
         for number in range(2):
             assert registry.id("destination", f"ms{number + 1}") == number + 1
-    return made
+    return Stage(scratch / "run", algorithm=PARALLEL, destinations=2, policy={"on": [500], "mark": "none"})
 
 
 def read(stage: Stage, **parts) -> list[Transaction]:

@@ -106,12 +106,14 @@ def test_of_more_than_there_is_room_for_the_newest_count(tmp_path, count):
     assert len(read_quarantine(str(tmp_path))) == MOST
 
 
-def test_files_that_are_none_of_ours_are_left_alone(tmp_path):
+def test_files_that_are_none_of_ours_are_left_alone(tmp_path, caplog):
     folder = tmp_path / "quarantine"
     folder.mkdir()
-    (folder / "notes.datagram").write_text("an operator's")
-    (folder / "README").write_text("too")
+    for name in ("notes.datagram", "notes-x.datagram", f"notes-{2**32}.datagram", "README"):
+        (folder / name).write_text("an operator's")
+    (folder / "folder-5.datagram").mkdir()
     assert len(read_quarantine(str(tmp_path))) == 0
+    assert len(caplog.records) == 4
 
 
 def test_a_mark_says_what_it_is():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip.dispatcher.registry import FILE_NAME, KINDS, Registry, RegistryError, parse_record, write_record
+from fastsip.dispatcher.registry import FAR_OFF, FILE_NAME, KINDS, Registry, parse_record, write_record
 
 
 def test_ids_count_from_one_and_stay(tmp_path):
@@ -49,13 +49,14 @@ def test_unknown_kind(tmp_path):
 
 
 @pytest.mark.parametrize("cut", range(1, 30))
-def test_damaged_tail_is_cut_and_its_id_not_given_again(tmp_path, cut):
+def test_damaged_tail_is_cut_and_its_id_not_given_again(tmp_path, cut, caplog):
     with Registry(tmp_path) as registry:
         registry.id("set", "one")
         registry.id("set", "two-with-a-long-name")
     path = tmp_path / FILE_NAME
     path.write_bytes(path.read_bytes()[:-cut])
-    with pytest.warns(UserWarning, match="1 damaged record"), Registry(tmp_path) as registry:
+    with Registry(tmp_path) as registry:
+        assert "1 damaged record" in caplog.text
         assert registry.id("set", "one") == 1
         assert registry.find("set", "two-with-a-long-name") is None
         assert registry.id("set", "three") == 3
@@ -63,13 +64,14 @@ def test_damaged_tail_is_cut_and_its_id_not_given_again(tmp_path, cut):
         assert registry.id("set", "three") == 3
 
 
-def test_damage_in_the_middle_loses_one_name_only(tmp_path):
+def test_damage_in_the_middle_loses_one_name_only(tmp_path, caplog):
     with Registry(tmp_path) as registry:
         for name in ("one", "two", "three"):
             registry.id("set", name)
     path = tmp_path / FILE_NAME
     path.write_bytes(path.read_bytes().replace(b'"two"', b'"tw0"'))
-    with pytest.warns(UserWarning, match="left out"), Registry(tmp_path) as registry:
+    with Registry(tmp_path) as registry:
+        assert "left out" in caplog.text
         assert (registry.id("set", "one"), registry.id("set", "three")) == (1, 3)
         assert registry.id("set", "two") == 4
 
@@ -87,12 +89,46 @@ def test_cut_short_while_made_counts_as_empty(tmp_path, length):
     (b"fastsip registry 2\n", "layout 2"), (b"fastsip registry 10\n", "layout 10"),
     (b"\x7fELF and more", "not a registry"),
 ])
-def test_files_that_are_refused(tmp_path, text, complaint):
+def test_what_cannot_be_read_is_kept_aside(tmp_path, caplog, text, complaint):
     path = tmp_path / FILE_NAME
     path.write_bytes(text)
-    with pytest.raises(RegistryError, match=complaint):
-        Registry(tmp_path)
-    assert path.read_bytes() == text
+    with Registry(tmp_path) as registry:
+        assert registry.id("set", "one") == 1
+    (aside,) = tmp_path.glob(f"{FILE_NAME}.damaged-*")
+    assert aside.read_bytes() == text
+    assert complaint in caplog.text and str(aside) in caplog.text
+
+
+DAMAGES = {
+    "gone": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "another's": lambda path: path.write_bytes(b"\x7fELF"),
+    "its tail": lambda path: path.write_bytes(path.read_bytes()[:-10]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_ids_that_calls_may_name_are_not_given_again(tmp_path, damage):
+    """There is a store, and nobody knows any more what its ids stand for."""
+    with Registry(tmp_path) as registry:
+        registry.id("destination", "one")
+        (tmp_path / "transactions").mkdir()
+        registry.id("destination", "two")
+    DAMAGES[damage](tmp_path / FILE_NAME)
+    with Registry(tmp_path) as registry:
+        number = registry.id("destination", "other")
+        assert number > FAR_OFF
+    with Registry(tmp_path) as registry:
+        assert registry.find("destination", "other") == number
+        assert registry.id("destination", "next") == number + 1
+
+
+def test_two_that_begin_far_off_agree(tmp_path):
+    (tmp_path / "transactions").mkdir()
+    with Registry(tmp_path) as old, Registry(tmp_path) as spare:
+        a, b = spare.id("set", "a"), old.id("set", "b")
+        assert a != b and min(a, b) > FAR_OFF
+        assert (old.id("set", "a"), spare.id("set", "b")) == (a, b)
 
 
 def test_closed(tmp_path):

@@ -1,5 +1,6 @@
 """fastsip._core.slots: the commit, the derived state, the scan, and files that are not what they were."""
 
+import errno
 import os
 import random
 import stat
@@ -378,8 +379,8 @@ def test_a_scan_sweeps_children_that_no_commit_published(slots, why):
     assert slots.sizes(1)["used_units"] == len(expected)
 
 
-def two_with_one_block(slots):
-    first, second = live_server(slots, 2, 1), live_server(slots, 2, 2)
+def two_with_one_block(slots, partition=2):
+    first, second = live_server(slots, partition, 1), live_server(slots, partition, 2)
     block = slots.write_block(first, b"x" * 600)
     slots.commit(first, SERVER, 1, record=server_record(response=block))
     slots.commit(second, SERVER, 1, record=server_record(best=(block[0] + 1, 100)))
@@ -468,17 +469,18 @@ def test_another_max_transactions_waits_while_one_transaction_is_kept(store, slo
 
 
 def asides(run_dir: Path) -> list[Path]:
-    return sorted(run_dir.glob("transactions.damaged-*"))
+    return sorted((run_dir / "transactions").glob("*.damaged-*"))
 
 
-def assert_started_empty(store, slots, run_dir, kept: bool) -> None:
+def assert_started_empty(store, run_dir, kept: int) -> None:
     assert store.in_use()["slots"] == 0 and store.in_use()["block_bytes"] == 0
     assert len(store.notes) == 1 and "started empty" in store.notes[0]
-    assert len(asides(run_dir)) == int(kept)
+    assert len(asides(run_dir)) == kept
     if kept:
         assert str(asides(run_dir)[0]) in store.notes[0]
-    assert live_server(slots) is not None
-    slots.index_find(0, 1, SERVER)
+    slots = Slots(store)
+    ref = live_server(slots, 17, 78)
+    assert slots.index_find(17, 78, SERVER) == ref
 
 
 def test_of_another_boot_it_starts_empty_and_keeps_nothing(scratch):
@@ -486,7 +488,7 @@ def test_of_another_boot_it_starts_empty_and_keeps_nothing(scratch):
     for path in files_of(scratch):
         patch(path, BOOT_AT, b"0" * 36)
     store = Store(scratch, 2 * SMALL)
-    assert_started_empty(store, Slots(store), scratch, kept=False)
+    assert_started_empty(store, scratch, kept=0)
     assert store.in_use()["store_bytes"] == store_bytes(2 * SMALL)
 
 
@@ -507,20 +509,59 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_cannot_be_read_is_set_aside(scratch, damage):
+    """One file of 64: its calls are lost, and no others."""
     slots = Slots(Store(scratch, SMALL))
     live_server(slots, 17)
+    other = live_server(slots, 3, 77)
     if damage == "a block named twice":
-        two_with_one_block(slots)
+        two_with_one_block(slots, 17)
     del slots
-    DAMAGES[damage](files_of(scratch)[17])
+    damaged = files_of(scratch)[17]
+    DAMAGES[damage](damaged)
     store = Store(scratch, SMALL)
-    assert_started_empty(store, Slots(store), scratch, kept=True)
-    kept = len(list(asides(scratch)[0].iterdir()))
-    assert kept == (63 if damage == "missing" else 64)
+    assert store.in_use()["slots"] == 1 and Slots(store).index_find(3, 77, SERVER) == other
+    assert len(store.notes) == 1 and store.notes[0].startswith(f"1 of 64 files of the store are lost: {damaged} ")
+    assert [path.name.split(".damaged-")[0] for path in asides(scratch)] == ["17.slots"] * (damage != "missing")
+    ref = live_server(Slots(store), 17, 78)
     # and it is over with that: the next start is a plain one
-    again = Slots(store)
-    del store, again
-    assert Store(scratch, SMALL).notes == []
+    del store
+    store = Store(scratch, SMALL)
+    assert store.notes == [] and Slots(store).index_find(17, 78, SERVER) == ref
+
+
+def test_a_store_of_which_nothing_can_be_read_is_set_aside(scratch):
+    live_server(Slots(Store(scratch, SMALL)), 17)
+    for path in files_of(scratch):
+        path.write_bytes(b"somebody's")
+    assert_started_empty(Store(scratch, SMALL), scratch, kept=64)
+
+
+def test_the_files_that_most_agree_with_are_the_store(scratch):
+    """Three files of another store, of this boot: its key is none of ours."""
+    Store(scratch / "other", SMALL)
+    live_server(Slots(Store(scratch, SMALL)), 17, 77)
+    for number in (0, 1, 2):
+        os.replace(files_of(scratch / "other")[0], files_of(scratch)[number])
+    store = Store(scratch, SMALL)
+    assert store.in_use()["slots"] == 1 and len(asides(scratch)) == 3
+    assert store.notes[0].startswith("3 of 64 files")
+
+
+def test_what_was_kept_gives_way_when_there_is_no_room(scratch, monkeypatch):
+    """The copies of a damaged store must not be what keeps the router from routing."""
+    live_server(Slots(Store(scratch, SMALL)), 17, 77)
+    os.truncate(files_of(scratch)[5], 100)
+    allocate = os.posix_fallocate
+
+    def refuse_beside_copies(*arguments):
+        if asides(scratch):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        allocate(*arguments)
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse_beside_copies)
+    store = Store(scratch, SMALL)
+    assert asides(scratch) == [] and "1 files removed" in store.notes[1]
+    assert store.in_use()["slots"] == 1
 
 
 def test_a_newer_minor_layout_is_read(scratch):

@@ -347,18 +347,21 @@ def test_another_boot_starts_empty(tmp_path):
 
 
 @pytest.mark.parametrize("at, wrong, complaint", [
-    (0, b"X", "not a file of cells"), (8, b"\x02", "newer version"), (12, b"\x80", "damaged"),
-    (16, b"\xff\xff", "damaged"),
+    (0, b"X", "not a file of cells"), (8, b"\x02", "newer version"), (12, b"\x80", "lines of 128 bytes"),
+    (16, b"\xff\xff", "65535 of them"),
 ])
-def test_files_that_are_refused(tmp_path, at, wrong, complaint):
+def test_what_cannot_be_read_is_kept_aside(tmp_path, at, wrong, complaint):
     path = tmp_path / "cells"
     Cells(path, 2)
     written = bytearray(path.read_bytes())
     written[at:at + len(wrong)] = wrong
     path.write_bytes(written)
-    with pytest.raises(CellsError, match=complaint):
-        Cells(path, 2)
-    assert path.read_bytes() == written
+    again = Cells(path, 2)
+    (aside,) = tmp_path.glob("cells.damaged-*")
+    assert aside.read_bytes() == written
+    assert again.assigned == {} and len(again) == 2
+    assert complaint in again.notes[0] and str(aside) in again.notes[0]
+    assert Cells(path, 2).notes == []
 
 
 def test_marks_of_many_threads_are_all_counted():
