@@ -5,8 +5,10 @@ limited to a rate, and what was left out is counted in the next record.
 """
 
 import logging
+import select
 import sys
 import time
+from typing import TextIO
 
 import orjson
 
@@ -34,8 +36,39 @@ class TextFormatter(logging.Formatter):
         return line.rstrip() + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
 
 
+def takes_lines(stream: TextIO) -> bool:
+    """Would a line leave at once?  (A pipe or a socket that takes anything takes 4 KiB.)"""
+    return bool(select.select([], [stream], [], 0)[1])
+
+
+def say(line: str) -> None:
+    """On stderr as it stands, for who waits for it."""
+    if takes_lines(sys.stderr):
+        print(line, file=sys.stderr, flush=True)
+
+
+class UnhurriedHandler(logging.StreamHandler):
+    """Drops lines while nobody reads them, and counts them in the next one.
+
+    A stalled journal, or a pipe into a program that hangs: no call and no takeover waits for that.
+    """
+
+    def __init__(self, stream: TextIO):
+        super().__init__(stream)
+        self.dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not takes_lines(self.stream):
+            self.dropped += 1
+            return
+        if self.dropped:
+            record.fields = {**getattr(record, "fields", {}), "lines_dropped": self.dropped}
+            self.dropped = 0
+        super().emit(record)
+
+
 def set_up() -> None:
-    handler = logging.StreamHandler(sys.stderr)
+    handler = UnhurriedHandler(sys.stderr)
     handler.setFormatter(TextFormatter() if sys.stderr.isatty() else JsonFormatter())
     log.handlers[:] = [handler]
     log.propagate = False

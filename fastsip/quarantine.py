@@ -84,34 +84,39 @@ class Deaths:
         self._counts: OrderedDict[Mark, int] = OrderedDict()
 
     def note(self, marks: Iterable[Mark]) -> list[Mark]:
-        """Of these marks of one death, those that are poison now."""
+        """Of these marks of one death, those that are poison now; once more after as many more deaths."""
         poison = []
         for mark in set(marks):
             self._counts[mark] = self._counts.pop(mark, 0) + 1
-            if self._counts[mark] == POISON_AT:
+            if self._counts[mark] % POISON_AT == 0:
                 poison.append(mark)
         while len(self._counts) > REMEMBERED:
             self._counts.popitem(last=False)
         return poison
 
 
-def _keep(state_dir: str, name: str, content: bytes) -> Path:
+def _keep(state_dir: str, name: str, content: bytes) -> Path | None:
+    """None: it could not be saved, which nobody's calls must wait for."""
     folder = Path(state_dir) / "quarantine"
-    folder.mkdir(mode=0o750, exist_ok=True)
     place = folder / name
-    place.with_suffix(".new").write_bytes(content)
-    os.replace(place.with_suffix(".new"), place)
+    try:
+        folder.mkdir(mode=0o750, exist_ok=True)
+        place.with_suffix(".new").write_bytes(content)
+        os.replace(place.with_suffix(".new"), place)
+    except OSError as error:
+        log.error(f"not kept in quarantine: {error}")
+        return None
     return place
 
 
-def keep_datagram(state_dir: str, mark: Mark) -> Path:
-    """Saves it; the routers that start from now on refuse it."""
+def keep_datagram(state_dir: str, mark: Mark) -> Path | None:
+    """Saves it; the routers that start from now on refuse it.  None: the disk is full or read-only."""
     digest = hashlib.blake2b(mark.datagram, digest_size=8).hexdigest()
     return _keep(state_dir, f"{digest}-{mark.len}{ENDING}", mark.datagram)
 
 
-def keep_slot(state_dir: str, mark: Mark, content: bytes) -> Path:
-    """Saves what a dropped slot held."""
+def keep_slot(state_dir: str, mark: Mark, content: bytes) -> Path | None:
+    """Saves what a dropped slot held.  None: the disk is full or read-only."""
     return _keep(state_dir, f"{mark.ref:08x}-{mark.generation}.slot", content)
 
 

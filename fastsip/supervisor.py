@@ -247,7 +247,7 @@ class Supervisor:
     def note_start(self, router: Child, since: float) -> None:
         self.notifier.ready(self.status_text())
         if not self.lives:
-            print("fastsip: ready", file=sys.stderr, flush=True)
+            logs.say("fastsip: ready")
         self.lives += 1
         self.drop = []
         if self.awaited:

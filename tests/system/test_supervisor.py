@@ -1,17 +1,20 @@
 """The supervisor: what it holds, whom it replaces, what it refuses, and that there are never two."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import signal
 import struct
+import threading
 from pathlib import Path
 
 import pytest
 from ua import UserAgent
 
 from fastsip import stats
+from tests.conftest import READY_LINE
 
 from .edge import NUMBER, connect, edge_config, expect_call, settle
 from .lives import Home, Life, command
@@ -186,6 +189,55 @@ async def test_an_idle_router_does_not_hang(home, edge):
     while any(now < then + 4 for then, now in zip(before, rounds(), strict=True)):
         await asyncio.sleep(0.05)
     assert not life.records("the router hangs")
+
+
+# ---------------------------------------------------------------- a log that nobody reads
+
+
+class UnreadRouter(Life):
+    """From "ready" on nobody reads its log until read_on is set."""
+
+    def _read(self) -> None:
+        self.read_on = threading.Event()
+        for line in self.process.stderr:
+            with self._changed:
+                self.lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+            if line.startswith(READY_LINE):
+                break
+        self.read_on.wait()
+        super()._read()
+
+
+def fill_log(life: Life) -> None:
+    """Not a byte more fits into the pipe."""
+    pipe = os.open(f"/proc/{life.process.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        with contextlib.suppress(BlockingIOError):
+            while os.write(pipe, b"\n" * 512):
+                pass
+    finally:
+        os.close(pipe)
+
+
+async def test_nobody_waits_for_who_reads_the_log(home, edge):
+    """A journal that stalls: routers die and are replaced as ever, and the log goes on when it is read again."""
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
+        life = home.start(edge_config(edge, [bob.address], policy=PATIENT), UnreadRouter).ready()
+        fill_log(life)
+        call, invite = await ringing(alice, bob, edge)
+        for _ in range(2):
+            first = (await asyncio.to_thread(status, home))["router"]
+            life.kill_router()
+            while (await asyncio.to_thread(status, home))["router"] in (None, first):
+                pass
+        bob.reply(invite, 486)
+        await call.refused(486)
+        assert not life.records("the router died")
+        life.read_on.set()
+        life.kill_router()
+        await asyncio.to_thread(life.wait_for, lambda lines: any('"lines_dropped":' in line for line in lines))
+        assert life.end(signal.SIGTERM) == 0
 
 
 # ---------------------------------------------------------------- upgrade

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import sys
 
 import pytest
@@ -69,23 +70,42 @@ def test_a_traceback_comes_with_both():
     assert text.splitlines()[-1] == "ValueError: why"
 
 
-class Terminal(io.StringIO):
+class Terminal(io.TextIOWrapper):
     def isatty(self):
         return True
 
 
-@pytest.mark.parametrize("place, is_json", [(io.StringIO, True), (Terminal, False)])
-def test_programs_get_json_and_terminals_text(kept_logger, monkeypatch, place, is_json):
-    out = place()
-    monkeypatch.setattr(sys, "stderr", out)
-    logs.set_up()
-    logs.set_up()  # a second time: still one line per record
-    kept_logger.info("router started", extra={"fields": {"shards": 2}})
-    kept_logger.debug("not this")
-    (line,) = out.getvalue().splitlines()
+@pytest.mark.parametrize("kind, is_json", [(io.TextIOWrapper, True), (Terminal, False)])
+def test_programs_get_json_and_terminals_text(kept_logger, monkeypatch, tmp_path, kind, is_json):
+    place = tmp_path / "log"
+    with kind(place.open("wb")) as out:
+        monkeypatch.setattr(sys, "stderr", out)
+        logs.set_up()
+        logs.set_up()  # a second time: still one line per record
+        kept_logger.info("router started", extra={"fields": {"shards": 2}})
+        kept_logger.debug("not this")
+    (line,) = place.read_text().splitlines()
     assert line.startswith("{") == is_json
     assert ("shards=2" in line) != is_json
     assert not kept_logger.propagate
+
+
+def test_nobody_waits_for_who_does_not_read(kept_logger, monkeypatch):
+    """A pipe that is full: lines are dropped, and the first one that fits says how many."""
+    ours, theirs = os.pipe()
+    with os.fdopen(theirs, "w") as out, os.fdopen(ours, "rb", buffering=0) as reader:
+        monkeypatch.setattr(sys, "stderr", out)
+        logs.set_up()
+        written = 5_000
+        for number in range(written):
+            kept_logger.info("a line", extra={"fields": {"number": number}})
+        lines = [json.loads(line) for line in reader.read(1 << 20).splitlines()]
+        assert [line["number"] for line in lines] == list(range(len(lines)))
+        assert 100 < len(lines) < written
+        kept_logger.info("read again")
+        assert json.loads(reader.read(1 << 20))["lines_dropped"] == written - len(lines)
+        kept_logger.info("and all is well")
+        assert "lines_dropped" not in json.loads(reader.read(1 << 20))
 
 
 # ---------------------------------------------------------------- the limit

@@ -64,6 +64,7 @@ def test_the_second_death_counts_and_the_third_is_no_news():
     assert deaths.note([others[1]]) == []
     assert deaths.note([poison, others[2]]) == [poison]
     assert deaths.note([poison]) == []
+    assert deaths.note([poison]) == [poison]  # whatever was done about it did not help
 
 
 def test_one_death_with_the_same_mark_on_two_shards_is_one_death():
@@ -96,6 +97,13 @@ def test_a_kept_datagram_is_read_again(tmp_path):
     assert len(read_quarantine(str(tmp_path))) == 1
     place.unlink()
     assert len(read_quarantine(str(tmp_path))) == 0
+
+
+def test_a_disk_that_takes_nothing_is_borne(tmp_path, caplog):
+    (tmp_path / "quarantine").write_text("no folder")
+    assert keep_datagram(str(tmp_path), Mark("datagram", b"poison\r\n", 8)) is None
+    assert keep_slot(str(tmp_path), Mark("slot", ref=1, generation=2), b"content") is None
+    assert caplog.text.count("not kept in quarantine") == 2
 
 
 @pytest.mark.parametrize("count", [MOST, MOST + 1])
