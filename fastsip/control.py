@@ -12,6 +12,7 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Generator
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ import orjson
 LONGEST_LINE = 1 << 16
 READ_LIMIT_S = 5.0
 CONNECT_LIMIT_S = 5.0
+ANSWER_LIMIT_S = {"status": 5.0, "stop": 5.0}  # these are answered from what is known
+LONGEST_SILENCE_S = 120.0  # a new router may take 30 s to prepare itself, and 30 s to start
 
 Answer = dict[str, Any]
 Handler = Callable[["Client", dict[str, Any]], AsyncIterator[Answer]]
@@ -98,18 +101,19 @@ def answer_kept(fd: int, answer: Answer) -> None:
 def ask(run_dir: str, command: str, **fields: Any) -> Generator[Answer, None, None]:
     """The answers to a command, the last of which has `done`.
 
-    Raises NotRunning, and Refused with the text of an `error` or when the connection breaks.
+    Raises NotRunning, and Refused with the text of an `error`, when the connection breaks or nobody answers.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(CONNECT_LIMIT_S)
         try:
             sock.connect(str(Path(run_dir) / "control.sock"))
+            sock.sendall(orjson.dumps({"command": command, **fields}) + b"\n")
         except OSError as error:
-            raise NotRunning(f"no router runs in {run_dir}: {error.strerror}") from None
-        sock.settimeout(None)
-        sock.sendall(orjson.dumps({"command": command, **fields}) + b"\n")
+            raise NotRunning(f"no router runs in {run_dir}: {error.strerror or error}") from None
+        limit_s = ANSWER_LIMIT_S.get(command, LONGEST_SILENCE_S)
+        sock.settimeout(limit_s)
         with sock.makefile("rb") as lines:
-            for line in lines:
+            while line := read_answer(lines, limit_s):
                 answer = orjson.loads(line)
                 if "error" in answer:
                     raise Refused(answer["error"])
@@ -117,3 +121,12 @@ def ask(run_dir: str, command: str, **fields: Any) -> Generator[Answer, None, No
                 if "done" in answer:
                     return
     raise Refused("the connection ended before the answer came")
+
+
+def read_answer(lines: BufferedReader, limit_s: float) -> bytes:
+    try:
+        return lines.readline()
+    except TimeoutError:
+        raise Refused(f"the supervisor has not answered for {limit_s:.0f} s; calls go on without it") from None
+    except ConnectionError as error:
+        raise Refused(f"the connection broke: {error.strerror}") from None

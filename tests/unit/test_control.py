@@ -27,6 +27,11 @@ async def break_off(client, asked):
     yield {"number": 1}
 
 
+async def stay_silent(client, asked):
+    yield {"number": 1}
+    await asyncio.Event().wait()
+
+
 @pytest.fixture
 def serve(tmp_path):
     """A function that runs something blocking while a server answers."""
@@ -53,6 +58,18 @@ def talk(run_dir: str, line: bytes) -> bytes:
         sock.shutdown(socket.SHUT_WR)
         with sock.makefile("rb") as answers:
             return answers.read()
+
+
+def test_nobody_waits_for_ever(serve, monkeypatch):
+    monkeypatch.setitem(control.ANSWER_LIMIT_S, "status", 0.1)
+
+    def ask_twice(run_dir: str) -> None:
+        answers = ask(run_dir, "status")
+        assert next(answers) == {"number": 1}
+        with pytest.raises(Refused, match="has not answered"):
+            next(answers)
+
+    serve(ask_twice, status=stay_silent)
 
 
 def test_answers_come_one_by_one(serve):
