@@ -38,7 +38,10 @@ class TextFormatter(logging.Formatter):
 
 def takes_lines(stream: TextIO) -> bool:
     """Would a line leave at once?  (A pipe or a socket that takes anything takes 4 KiB.)"""
-    return bool(select.select([], [stream], [], 0)[1])
+    try:
+        return bool(select.select([], [stream], [], 0)[1])
+    except ValueError:
+        return True  # it has no descriptor: nobody else reads it
 
 
 def say(line: str) -> None:

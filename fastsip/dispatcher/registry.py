@@ -2,7 +2,8 @@
 
 Tables are rebuilt at each reload and their indexes mean nothing a moment later; a call
 in set-up names what it uses by a 32-bit id from here (core section 3).  An id is
-given once, counts from 1, and is never given again, also not after its name went.
+given once, and never to another name, also not after its name went.  It is a hash of
+the name, or the next free number behind that: should records be lost, names find their ids again.
 
 The file is text, one record per line, only ever appended to::
 
@@ -12,16 +13,15 @@ The file is text, one record per line, only ever appended to::
 Several processes may use one file (a spare router compiles the next configuration
 while the old one runs): a new name is looked for once more, and written, under a lock.
 
-A file that cannot be read is kept under another name.  Calls in the store may name ids of which there is no record
-any more; so that none of these is given to another name, ids go on from a place far off then.
+A file that cannot be read is kept under another name.
 
 Must never: rewrite or reorder records.  Called by whoever compiles a configuration.
 """
 
 import fcntl
+import hashlib
 import json
 import os
-import secrets
 import zlib
 from pathlib import Path
 
@@ -33,7 +33,6 @@ LAYOUT = 1
 FILE_NAME = "registry"
 HEAD = b"fastsip registry "
 LAST_ID = 2**32 - 1
-FAR_OFF = 2**20  # more than anybody names; ids that begin anew begin between here and the middle
 
 
 class RegistryError(Exception):
@@ -42,6 +41,12 @@ class RegistryError(Exception):
 
 class DamagedRegistry(RegistryError):
     """The file cannot be used: another program's, or of a newer layout."""
+
+
+def wanted_id(kind: str, name: str) -> int:
+    """The id of a name unless another name has it: 1..LAST_ID."""
+    digest = hashlib.blake2b(f"{kind} {name}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") % LAST_ID + 1
 
 
 def write_record(number: int, kind: str, name: str) -> bytes:
@@ -76,7 +81,6 @@ class Registry:
         self.path = Path(run_dir) / FILE_NAME
         self._ids: dict[tuple[str, str], int] = {}
         self._names: dict[int, tuple[str, str]] = {}
-        self._last_id = 0
         self._read_bytes = 0
         self._fd = -1
         try:
@@ -139,16 +143,9 @@ class Registry:
         try:
             with self._locked():
                 self._read_file()
-                if not self._ids:
-                    self._skip_ids()
         except BaseException:
             self._release()
             raise
-
-    def _skip_ids(self) -> None:
-        """Calls may name ids that nobody knows of any more."""
-        if (self.path.parent / "transactions").exists():
-            self._last_id = FAR_OFF + secrets.randbelow(2**31)
 
     def _read_file(self) -> None:
         head = os.pread(self._fd, 64, 0)
@@ -176,28 +173,24 @@ class Registry:
             self._read_bytes += len(line)
             if record is None:
                 log.warning(f"{self.path}: a damaged record is left out: {line!r}")
-                self._last_id += 1
             else:
                 self._take(*record)
         if whole < len(lines):
             self._cut(lines[whole:])
 
     def _cut(self, lines: list[bytes]) -> None:
-        """Drops a damaged tail; the ids that may have stood in it are not given again."""
+        """Drops a damaged tail."""
         log.warning(f"{self.path}: {len(lines)} damaged record(s) cut off the end")
         os.ftruncate(self._fd, self._read_bytes)
-        self._last_id += len(lines)
-        self._skip_ids()
 
     def _take(self, number: int, kind: str, name: str) -> None:
         self._ids[kind, name] = number
         self._names[number] = (kind, name)
-        self._last_id = max(self._last_id, number)
 
     def _append(self, kind: str, name: str) -> None:
-        if self._last_id >= LAST_ID:
-            raise RegistryError(f"{self.path}: all ids are given")
-        number = self._last_id + 1
+        number = wanted_id(kind, name)
+        while number in self._names:
+            number = number % LAST_ID + 1
         self._write(write_record(number, kind, name))
         self._take(number, kind, name)
 

@@ -6,6 +6,7 @@ CHANGELOG that calls of before are strangers.
 
 import struct
 
+from fastsip.dispatcher.registry import wanted_id
 from tests.unit.test_slots import files_of, patch
 
 from .script import ALICE, BOB, NUMBER, Stage
@@ -51,3 +52,9 @@ def test_of_one_invite(scratch):
     assert sent.branch == "z9hG4bKnf3en2k3bmcwe.4wgxdp"
     assert token == "aaygss3t7g7aaaaaapxykmllyi3v6w"
     assert keys_of_slots(scratch / "run") == {SERVER_INVITE: 5853776393306586626, CLIENT_INVITE: 7599339389303063906}
+
+
+def test_of_names():
+    """Calls in the store name what they use by these; a router that has lost its registry must find them again."""
+    names = [("listener", "udp:192.0.2.10:5060"), ("set", "media"), ("destination", "media/sip:192.0.2.21:5060")]
+    assert [wanted_id(*name) for name in names] == [2810357375, 606981197, 905898743]

@@ -460,6 +460,29 @@ async def test_a_damaged_store_is_moved_aside(home, edge, damage):
         await call.refused(486)
 
 
+async def test_calls_outlive_cells_and_registry(home, edge):
+    """What a ringing call names by its ids is found again: it is answered, cancelled, fails over."""
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob, UserAgent(name="carol") as carol:
+        life = home.start(edge_config(edge, [bob.address, carol.address], policy=PATIENT)).ready()
+        calls = [await ringing(alice, bob, edge) for _ in range(3)]
+        assert await asyncio.to_thread(life.end, signal.SIGTERM) == 0
+        for name in ("cells", "registry"):
+            (home.place / "run" / name).write_bytes(b"somebody's")
+        again = home.start().ready()
+        assert again.records("router started")[0]["transactions_taken_up"] == 2 * len(calls)
+        (answered, first), (cancelled, second), (failed, third) = calls
+        bob.answer(first)
+        await answered.established()
+        cancelled.cancel()
+        await bob.expect("CANCEL")
+        bob.reply(second, 487)
+        await cancelled.refused(487)
+        bob.reply(third, 500)
+        carol.answer(await expect_call(carol, failed))
+        await failed.established()
+        assert again.end(signal.SIGTERM) == 0
+
+
 async def test_transactions_of_another_boot_are_dropped(home, edge):
     async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
         life = home.start(edge_config(edge, [bob.address], policy=PATIENT)).ready()

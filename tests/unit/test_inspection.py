@@ -8,18 +8,17 @@ from click.testing import CliRunner
 
 from fastsip import inspection
 from fastsip.cli.transactions import command
-from fastsip.dispatcher.registry import Registry
+from fastsip.dispatcher.registry import FILE_NAME, write_record
 from fastsip.inspection import Filter, NoStore, Reader, Transaction
 from tests.protocol.script import BOB, PARALLEL, Stage
 
 
 @pytest.fixture
 def stage(scratch) -> Stage:
-    (scratch / "run").mkdir()
-    with Registry(scratch / "run") as registry:
-        for number in range(2):
-            assert registry.id("destination", f"ms{number + 1}") == number + 1
-    return Stage(scratch / "run", algorithm=PARALLEL, destinations=2, policy={"on": [500], "mark": "none"})
+    made = Stage(scratch / "run", algorithm=PARALLEL, destinations=2, policy={"on": [500], "mark": "none"})
+    records = [write_record(number, "destination", f"ms{number}") for number in (1, 2)]
+    (scratch / "run" / FILE_NAME).write_bytes(b"fastsip registry 1\n" + b"".join(records))
+    return made
 
 
 def read(stage: Stage, **parts) -> list[Transaction]:

@@ -90,6 +90,10 @@ def test_programs_get_json_and_terminals_text(kept_logger, monkeypatch, tmp_path
     assert not kept_logger.propagate
 
 
+def test_what_has_no_descriptor_takes_lines():
+    assert logs.takes_lines(io.StringIO())
+
+
 def test_nobody_waits_for_who_does_not_read(kept_logger, monkeypatch):
     """A pipe that is full: lines are dropped, and the first one that fits says how many."""
     ours, theirs = os.pipe()

@@ -8,21 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip.dispatcher.registry import FAR_OFF, FILE_NAME, KINDS, Registry, parse_record, write_record
+from fastsip.dispatcher import registry as module
+from fastsip.dispatcher.registry import FILE_NAME, KINDS, LAST_ID, Registry, parse_record, write_record
 
 
-def test_ids_count_from_one_and_stay(tmp_path):
+def test_ids_stay(tmp_path):
     with Registry(tmp_path) as registry:
-        assert [registry.id("set", name) for name in ("media", "gateways", "media")] == [1, 2, 1]
-        assert registry.id("tag", "media") == 3
-        assert registry.find("set", "gateways") == 2
+        media, gateways, again = (registry.id("set", name) for name in ("media", "gateways", "media"))
+        tag = registry.id("tag", "media")
+        assert again == media and len({media, gateways, tag}) == 3
+        assert registry.find("set", "gateways") == gateways
         assert registry.find("set", "nobody") is None
-        assert registry.name(3) == ("tag", "media")
+        assert registry.name(tag) == ("tag", "media")
         assert registry.name(99) is None
         assert len(registry) == 3
     with Registry(tmp_path) as registry:
-        assert registry.id("set", "gateways") == 2
-        assert registry.id("set", "new") == 4
+        assert registry.id("set", "gateways") == gateways
 
 
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.text(max_size=20)), max_size=30))
@@ -30,7 +31,7 @@ def test_any_name_survives_a_restart(tmp_path_factory, names):
     directory = tmp_path_factory.mktemp("run")
     with Registry(directory) as registry:
         given_ids = {name: registry.id(*name) for name in names}
-    assert sorted(given_ids.values()) == list(range(1, len(given_ids) + 1))
+    assert len(set(given_ids.values())) == len(given_ids) and all(1 <= one <= LAST_ID for one in given_ids.values())
     with Registry(directory) as registry:
         assert {name: registry.id(*name) for name in names} == given_ids
 
@@ -49,31 +50,29 @@ def test_unknown_kind(tmp_path):
 
 
 @pytest.mark.parametrize("cut", range(1, 30))
-def test_damaged_tail_is_cut_and_its_id_not_given_again(tmp_path, cut, caplog):
+def test_damaged_tail_is_cut(tmp_path, cut, caplog):
     with Registry(tmp_path) as registry:
-        registry.id("set", "one")
-        registry.id("set", "two-with-a-long-name")
+        one, two = registry.id("set", "one"), registry.id("set", "two-with-a-long-name")
     path = tmp_path / FILE_NAME
     path.write_bytes(path.read_bytes()[:-cut])
     with Registry(tmp_path) as registry:
         assert "1 damaged record" in caplog.text
-        assert registry.id("set", "one") == 1
+        assert registry.id("set", "one") == one
         assert registry.find("set", "two-with-a-long-name") is None
-        assert registry.id("set", "three") == 3
+        three = registry.id("set", "three")
     with Registry(tmp_path) as registry:
-        assert registry.id("set", "three") == 3
+        assert (registry.id("set", "three"), registry.id("set", "two-with-a-long-name")) == (three, two)
 
 
 def test_damage_in_the_middle_loses_one_name_only(tmp_path, caplog):
     with Registry(tmp_path) as registry:
-        for name in ("one", "two", "three"):
-            registry.id("set", name)
+        before = [registry.id("set", name) for name in ("one", "two", "three")]
     path = tmp_path / FILE_NAME
     path.write_bytes(path.read_bytes().replace(b'"two"', b'"tw0"'))
     with Registry(tmp_path) as registry:
         assert "left out" in caplog.text
-        assert (registry.id("set", "one"), registry.id("set", "three")) == (1, 3)
-        assert registry.id("set", "two") == 4
+        assert registry.find("set", "two") is None
+        assert [registry.id("set", name) for name in ("one", "two", "three")] == before
 
 
 @pytest.mark.parametrize("length", range(1, 19))
@@ -81,7 +80,7 @@ def test_cut_short_while_made_counts_as_empty(tmp_path, length):
     path = tmp_path / FILE_NAME
     path.write_bytes(b"fastsip registry 1\n"[:length])
     with Registry(tmp_path) as registry:
-        assert registry.id("set", "one") == 1
+        assert registry.find("set", "one") is None and registry.id("set", "one")
     assert path.read_bytes().startswith(b"fastsip registry 1\n")
 
 
@@ -93,7 +92,7 @@ def test_what_cannot_be_read_is_kept_aside(tmp_path, caplog, text, complaint):
     path = tmp_path / FILE_NAME
     path.write_bytes(text)
     with Registry(tmp_path) as registry:
-        assert registry.id("set", "one") == 1
+        assert registry.id("set", "one")
     (aside,) = tmp_path.glob(f"{FILE_NAME}.damaged-*")
     assert aside.read_bytes() == text
     assert complaint in caplog.text and str(aside) in caplog.text
@@ -104,31 +103,28 @@ DAMAGES = {
     "empty": lambda path: path.write_bytes(b""),
     "another's": lambda path: path.write_bytes(b"\x7fELF"),
     "its tail": lambda path: path.write_bytes(path.read_bytes()[:-10]),
+    "half of it": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_ids_that_calls_may_name_are_not_given_again(tmp_path, damage):
-    """There is a store, and nobody knows any more what its ids stand for."""
+def test_names_find_their_ids_again(tmp_path, damage):
+    """Calls in the store go on by them, whatever becomes of the file and whoever comes first then."""
+    names = [f"ms{number}" for number in range(20)]
     with Registry(tmp_path) as registry:
-        registry.id("destination", "one")
-        (tmp_path / "transactions").mkdir()
-        registry.id("destination", "two")
+        before = {name: registry.id("destination", name) for name in names}
     DAMAGES[damage](tmp_path / FILE_NAME)
     with Registry(tmp_path) as registry:
-        number = registry.id("destination", "other")
-        assert number > FAR_OFF
+        registry.id("destination", "another")
+        assert {name: registry.id("destination", name) for name in reversed(names)} == before
+
+
+def test_names_that_want_one_id(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "wanted_id", lambda kind, name: LAST_ID - 1)
     with Registry(tmp_path) as registry:
-        assert registry.find("destination", "other") == number
-        assert registry.id("destination", "next") == number + 1
-
-
-def test_two_that_begin_far_off_agree(tmp_path):
-    (tmp_path / "transactions").mkdir()
-    with Registry(tmp_path) as old, Registry(tmp_path) as spare:
-        a, b = spare.id("set", "a"), old.id("set", "b")
-        assert a != b and min(a, b) > FAR_OFF
-        assert (old.id("set", "a"), spare.id("set", "b")) == (a, b)
+        assert [registry.id("set", name) for name in "abc"] == [LAST_ID - 1, LAST_ID, 1]
+    with Registry(tmp_path) as registry:
+        assert [registry.id("set", name) for name in "cdba"] == [1, 2, LAST_ID, LAST_ID - 1]
 
 
 def test_closed(tmp_path):
@@ -142,8 +138,16 @@ def test_closed(tmp_path):
 def test_two_openings_agree(tmp_path):
     """A spare router compiles while the old one runs: neither gives an id of the other's."""
     with Registry(tmp_path) as old, Registry(tmp_path) as spare:
-        assert [old.id("set", "a"), spare.id("set", "b"), old.id("set", "c")] == [1, 2, 3]
-        assert (spare.id("set", "a"), old.id("set", "b"), spare.id("set", "c")) == (1, 2, 3)
+        a, b, c = old.id("set", "a"), spare.id("set", "b"), old.id("set", "c")
+        assert len({a, b, c}) == 3
+        assert (spare.id("set", "a"), old.id("set", "b"), spare.id("set", "c")) == (a, b, c)
+
+
+def test_two_openings_agree_about_names_that_want_one_id(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "wanted_id", lambda kind, name: 7)
+    with Registry(tmp_path) as old, Registry(tmp_path) as spare:
+        assert [old.id("set", "a"), spare.id("set", "b"), old.id("set", "c")] == [7, 8, 9]
+        assert (spare.id("set", "a"), old.id("set", "b"), spare.id("set", "c")) == (7, 8, 9)
 
 
 def _name_many(directory, names):
@@ -162,7 +166,7 @@ def test_rival_processes_give_each_name_one_id(tmp_path):
         rival.join(60)
         assert rival.exitcode == 0
     with Registry(tmp_path) as registry:
-        assert sorted(registry.id("destination", name) for name in names) == list(range(1, 201))
+        assert len(registry) == len({registry.id("destination", name) for name in names}) == 200
 
 
 def test_killed_without_close_keeps_what_was_given(tmp_path):
@@ -173,4 +177,4 @@ def test_killed_without_close_keeps_what_was_given(tmp_path):
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], timeout=60)
     assert done.returncode == -9
     with Registry(tmp_path) as registry:
-        assert registry.find("set", "one") == 1
+        assert registry.find("set", "one")
