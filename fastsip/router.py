@@ -38,7 +38,7 @@ SPARE_CELLS = 256               # for destinations that a reload brings
 SOON_MS = 100                   # "go" comes at once after a restart, and late for a spare
 PR_SET_PDEATHSIG = 1
 
-START_ERRORS = (*COMPILE_ERRORS, StoreError)
+START_ERRORS = (*COMPILE_ERRORS, StoreError, MemoryError)
 
 
 def main() -> int:

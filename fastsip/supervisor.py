@@ -135,6 +135,7 @@ class Supervisor:
         self.spare: Child | None = None
         self.change: Change | None = None
         self.awaited: asyncio.Future[None] | None = None  # of a change that takes place
+        self.before = config, text  # what ran before that change
         self.watch: Watch | None = None
         self.drop: list[tuple[int, int]] = []  # slots that the next router frees
         self.stopping = False
@@ -208,11 +209,18 @@ class Supervisor:
             said = await asyncio.wait_for(router.hear("started", "refused"), START_LIMIT_S)
         except TimeoutError:
             await self.dump(router, "the router does not start")
-            return
+            said = await router.hear()
         if said.what == "started":
             self.note_start(router, since)
-        elif said.what == "refused" and not self.lives:
-            raise StartError(said.fields["why"])
+            return
+        why = said.fields.get("why", f"the new router ended with {router.status}")
+        if not self.lives and said.what == "refused":
+            raise StartError(why)
+        if self.awaited:
+            log.error("the new router does not start", extra={"fields": {"why": why}})
+            self.awaited.set_exception(StartError(why))
+            self.awaited = None
+            self.go_back()
 
     async def next_router(self) -> Child | None:
         """The spare, when it is warm; None when none is wanted any more."""
@@ -301,8 +309,15 @@ class Supervisor:
             return
         if self.spare:
             self.spare.kill()
+        self.before = self.config, self.text
         self.spare, self.config, self.text, self.awaited = self.change
         self.change = None
+        self.sockets.narrow(self.config.listeners, self.config.router.shards)
+
+    def go_back(self) -> None:
+        """The router of a change did not start: the next one routes as the one before it did."""
+        self.config, self.text = self.before
+        self.open_sockets(self.config)
         self.sockets.narrow(self.config.listeners, self.config.router.shards)
 
     # ------------------------------------------------------------ watching
@@ -486,7 +501,7 @@ class Supervisor:
                 answer = {"done": "upgraded", "version": __version__}
                 log.info("upgraded", extra={"fields": {"version": __version__}})
             except (ConfigError, StartError) as error:
-                answer = {"error": f"{error}\nthe old router runs on under the new supervisor"}
+                answer = {"error": f"{error}\n{OLD_RUNS_ON} under the new supervisor"}
                 log.error("the router was not upgraded", extra={"fields": {"why": str(error)}})
         if client >= 0:
             answer_kept(client, answer)

@@ -191,6 +191,30 @@ async def test_an_idle_router_does_not_hang(home, edge):
     assert not life.records("the router hangs")
 
 
+class StillbornRouter(Life):
+    program = (str(Path(__file__).with_name("stillborn_router.py")),)
+
+
+@pytest.mark.parametrize("how, why", [("refuse", "no memory for three shards"), ("die", "ended with -11")])
+async def test_a_router_that_does_not_start_is_no_end(home, edge, free_port, monkeypatch, how, why):
+    """The configuration asked for too much: what ran before goes on, on its own listeners, with its calls."""
+    monkeypatch.setenv("FASTSIP_TEST_STILLBORN", how)
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
+        plain = edge_config(edge, [bob.address], policy=PATIENT, shards=2)
+        life = home.start(plain, StillbornRouter).ready()
+        call, invite = await ringing(alice, bob, edge)
+        home.write(edge_config(("127.0.0.1", free_port()), [bob.address], policy=PATIENT, shards=3))
+        done = await asyncio.to_thread(command, "reload", home.config)
+        assert done.returncode == 1 and why in done.stderr and "the old configuration runs on" in done.stderr
+        bob.reply(invite, 486)
+        await call.refused(486)
+        await settle(alice, edge)
+        home.write(edge_config(edge, [bob.address], policy=PATIENT, shards=1))
+        assert (await asyncio.to_thread(command, "reload", home.config)).returncode == 0
+        await settle(alice, edge)
+        assert life.end(signal.SIGTERM) == 0
+
+
 # ---------------------------------------------------------------- a log that nobody reads
 
 
