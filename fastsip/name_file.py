@@ -1,13 +1,16 @@
 """What DNS said, in run_dir/names: the next router need not ask again, nor fail while no server answers.
 
 The router that routes writes the file, a second after an answer at the latest and when it leaves; the one that
-follows it reads it before it takes up the calls.  Times are CLOCK_BOOTTIME, so what another boot left is not read.
+follows it reads it before it takes up the calls.  Requests that have no transaction and wait for a name, ACKs of a
+2xx above all, go that way, too, when a router leaves as planned; those of a dead one are lost as on the wire.
+Times are CLOCK_BOOTTIME, so what another boot left is not read.
 
-Called by router, resolver and steward.
+Called by router, shards, resolver and steward.
 """
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -27,9 +30,19 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     until_ms: int
 
 
-class Answers(msgspec.Struct, frozen=True):
+class Held(msgspec.Struct, frozen=True, array_like=True):
+    """A datagram as it came, from whom (as the kernels keep it) and by which listener; of use before until_ms."""
+
+    source: bytes
+    listener_id: int
+    until_ms: int
+    datagram: bytes
+
+
+class Content(msgspec.Struct, frozen=True):
     boot_id: str
     answers: list[Answer]
+    held: Sequence[Held] = ()
 
 
 def now_ms() -> int:
@@ -37,26 +50,26 @@ def now_ms() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
-def save_answers(names: Names, run_dir: str) -> None:
+def save_answers(names: Names, run_dir: str, held: Sequence[Held] = ()) -> None:
     """A reader finds the old file or the new one."""
     place = Path(run_dir) / NAME
     answers = [Answer(*answer) for answer in names.learned()]
-    place.with_suffix(".new").write_bytes(msgspec.json.encode(Answers(boot_id().decode(), answers)))
+    place.with_suffix(".new").write_bytes(msgspec.json.encode(Content(boot_id().decode(), answers, held)))
     os.replace(place.with_suffix(".new"), place)
 
 
-def recall_answers(names: Names, run_dir: str) -> int:
-    """Puts into `names` what the file says, and returns how many names these are; what cannot be read is left alone."""
+def recall_answers(names: Names, run_dir: str) -> list[Held]:
+    """Puts into `names` what the file says, and returns what was held; what cannot be read is left alone."""
     place, now = Path(run_dir) / NAME, now_ms()
     try:
-        found = msgspec.json.decode(place.read_bytes(), type=Answers)
+        found = msgspec.json.decode(place.read_bytes(), type=Content)
         if found.boot_id != boot_id().decode():
-            return 0
+            return []
         for answer in found.answers:
             names.put(answer.name, answer.addresses, max(answer.until_ms - now, 0), now)
     except FileNotFoundError:
-        return 0
+        return []
     except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
         log.warning(f"{place}: {error}: DNS is asked again")
-        return 0
-    return len(found.answers)
+        return []
+    return [one for one in found.held if now < one.until_ms]

@@ -113,7 +113,7 @@ class Router:
         for ref, generation in go.fields["drop"]:
             mark = Mark("slot", ref=ref, generation=generation)
             keep_slot(config.state_dir, mark, self.store.drop(ref, generation))
-        recall_answers(self.names, config.run_dir)
+        held = recall_answers(self.names, config.run_dir)
         self.stats = StatsFile(config.run_dir, count)
         self.marks = Marks(config.run_dir)
         own = [[(sockets[place * count + i], listener.family) for place, listener in enumerate(self.config.listeners)]
@@ -121,7 +121,7 @@ class Router:
         self.shards = Shards(self.store, self.cells, self.table, self.stats, self.marks,
                              read_quarantine(config.state_dir), self.names, own, self.fall_over, self.stack)
         self.shards.set_draining(go.fields["draining"])
-        self.taken_up = self.shards.start()
+        self.taken_up = self.shards.start(held)
 
     def fall_over(self) -> None:
         """A shard's thread ended by an exception: the next router has all shards."""

@@ -12,7 +12,7 @@ import ctypes
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from fastsip._core.cells import Cells
 from fastsip._core.chooser import Positions
@@ -25,6 +25,7 @@ from fastsip._core.store import Store
 from fastsip._core.tables import Table
 from fastsip._core.workspace import Workspace
 from fastsip.log import log
+from fastsip.name_file import Held
 from fastsip.quarantine import Marks
 from fastsip.stats import StatsFile
 
@@ -89,9 +90,14 @@ class Shards:
                 shard.meet(j, there, back, other.sleeper)
                 other.meet(i, back, there, shard.sleeper)
 
-    def start(self) -> int:
-        """Recovery first, on every shard, before any of them reads a socket; how many transactions were taken up."""
+    def start(self, held: Iterable[Held]) -> int:
+        """Recovery first, on every shard, then what the router before us held, before any of them reads a socket.
+
+        How many transactions were taken up.
+        """
         taken_up = sum(shard.recover() for shard in self.all)
+        for one in held:
+            self.all[0].receive(one.source, one.listener_id, one.datagram)
         for i, shard in enumerate(self.all):
             thread = threading.Thread(target=self.run, args=(i, shard), name=f"shard-{i}", daemon=True)
             thread.start()
@@ -129,6 +135,10 @@ class Shards:
     def finish(self) -> None:
         for shard in self.all:
             shard.finish()
+
+    def held(self) -> list[Held]:
+        """After stop(): requests without a transaction that wait for a name."""
+        return [Held(*one) for shard in self.all for one in shard.held()]
 
     def set_draining(self, on: bool) -> None:
         for shard in self.all:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import uvloop
@@ -24,7 +24,7 @@ from fastsip.config import load_text
 from fastsip.config.outlook import outlook
 from fastsip.log import log
 from fastsip.messages import Message, read_text_file
-from fastsip.name_file import save_answers
+from fastsip.name_file import Held, save_answers
 from fastsip.resolver import Resolver
 from fastsip.routing.compile import COMPILE_ERRORS, compile_names, compile_table, release_unnamed
 
@@ -96,7 +96,7 @@ class Steward:
             return 1
         await self.machines.close()
         self.write_gauges()
-        self.save_answers()
+        self.save_answers(self.router.shards.held())
         log.info("router stopped", extra={"fields": {"transactions_kept": self.router.store.in_use()["slots"]}})
         self.line.send("released")
         return 0
@@ -149,13 +149,13 @@ class Steward:
         for column, value in enumerate(self.router.store.in_use().values()):
             self.router.stats.gauges[column] = value
 
-    def save_answers(self) -> None:
+    def save_answers(self, held: Sequence[Held] = ()) -> None:
         """For the next router; when the disk is full, that one has to ask."""
-        if not self.resolver.changed:
+        if not self.resolver.changed and not held:
             return
         self.resolver.changed = False
         try:
-            save_answers(self.router.names, self.router.config.router.run_dir)
+            save_answers(self.router.names, self.router.config.router.run_dir, held)
         except OSError as error:
             self.limited["names"].info("answers of DNS not saved", {"why": str(error)})
 

@@ -17,9 +17,10 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from fastsip._core.atomics cimport load_acquire64, load_relaxed32, store_relaxed32, store_release64
 from fastsip._core.chooser cimport Positions
 from fastsip._core.commands cimport COMMAND_NAME, push_command, read_commands
-from fastsip._core.core cimport (COUNTER_COUNT, N_HANDED_OVER, N_HANDED_OVER_FULL, N_KERNEL_DROPS, N_OVER_1300,
-                                 N_OVER_1472, N_QUARANTINED, N_RECEIVED, N_RECEIVE_CALLS, N_SEND_CALLS, N_SENT,
-                                 N_SENT_LOST, N_WAITS, N_WAKES, count, needs_flush)
+from fastsip._core.core cimport (COUNTER_COUNT, MOST_HELD, N_HANDED_OVER, N_HANDED_OVER_FULL, N_KERNEL_DROPS,
+                                 N_OVER_1300, N_OVER_1472, N_QUARANTINED, N_RECEIVED, N_RECEIVE_CALLS, N_SEND_CALLS,
+                                 N_SENT, N_SENT_LOST, N_WAITS, N_WAKES, count, find_listener_index, held_t,
+                                 needs_flush)
 from fastsip._core.icmp cimport shard_of_error, take_error
 from fastsip._core.marks cimport Quarantine, is_quarantined, mark_datagram, mark_nothing, mark_t
 from fastsip._core.net cimport (clock_ms, datagram_t, net_counters_t, net_error_t, receive_batch, wait_ready)
@@ -69,25 +70,29 @@ cdef void hand_over(core_t *core, neighbours_t *others, uint32_t owner, uint32_t
     count(core, N_HANDED_OVER)
 
 
+cdef void take_datagram(core_t *core, neighbours_t *others, uint32_t listener, const addr_t *source, char *at,
+                        uint32_t len) noexcept nogil:
+    cdef uint32_t owner = core.shard
+    mark_datagram(core.mark, at, len)
+    if core.quarantine.count and is_quarantined(core.quarantine, at, len):
+        count(core, N_QUARANTINED)
+        return
+    if core.shard_count > 1:
+        owner = owner_of(core, at, len)
+    if owner != core.shard:
+        hand_over(core, others, owner, listener, source, at, len)
+        return
+    receive_message(core, at, len, listener, source)
+    if needs_flush(core):
+        flush(core)
+
+
 cdef void take_batch(core_t *core, neighbours_t *others, uint32_t listener, int n) noexcept nogil:
     cdef datagram_t *datagram
-    cdef uint32_t owner
     cdef int i
     for i in range(n):
         datagram = &core.net.batch[i]
-        mark_datagram(core.mark, datagram.at, datagram.len)
-        if core.quarantine.count and is_quarantined(core.quarantine, datagram.at, datagram.len):
-            count(core, N_QUARANTINED)
-            continue
-        owner = core.shard
-        if core.shard_count > 1:
-            owner = owner_of(core, datagram.at, datagram.len)
-        if owner != core.shard:
-            hand_over(core, others, owner, listener, &datagram.source, datagram.at, datagram.len)
-            continue
-        receive_message(core, datagram.at, datagram.len, listener, &datagram.source)
-        if needs_flush(core):
-            flush(core)
+        take_datagram(core, others, listener, &datagram.source, datagram.at, datagram.len)
 
 
 cdef void read_sockets(core_t *core, neighbours_t *others) noexcept nogil:
@@ -229,6 +234,33 @@ cdef class Shard:
     def recover(self):
         """Before run(): takes up the calls of the store; how many slots live in this shard's partitions."""
         return recover_calls(self.workspace.core)
+
+    def held(self) -> list:
+        """After run(): (address, listener's id, until_ms, datagram) of each that waits without a transaction."""
+        cdef core_t *core = self.workspace.core
+        cdef held_t *item
+        cdef uint32_t i
+        found = []
+        for i in range(MOST_HELD):
+            item = &core.waiting.held[i]
+            if item.name:
+                found.append(((<char *>&item.source)[:sizeof(addr_t)], core.table.listeners[item.listener].id,
+                              item.until_ms, item.message[:item.len]))
+        return found
+
+    def receive(self, bytes source not None, uint32_t listener_id, bytes datagram not None):
+        """After recover(), before run(): what the router before us held.
+
+        Nothing if its listener is gone, or if that router was of a release that keeps addresses otherwise.
+        """
+        cdef core_t *core = self.workspace.core
+        cdef int listener = find_listener_index(core.table, listener_id)
+        cdef addr_t addr
+        if listener >= 0 and len(source) == sizeof(addr_t):
+            memcpy(&addr, <const char *>source, sizeof(addr_t))
+            take_datagram(core, &self.neighbours, listener, &addr, datagram, <uint32_t>len(datagram))
+            flush(core)
+            mark_nothing(core.mark)
 
     def switch_to(self, Table table not None, Positions positions not None):
         """From the control plane: another table from the next wake-up on.

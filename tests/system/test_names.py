@@ -198,3 +198,23 @@ async def test_what_dns_said_survives_a_kill_and_an_upgrade(home, edge, monkeypa
         await call_by_name(alice, bob, edge)
         assert not second.records("name not resolved")
         assert second.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+async def test_an_ack_that_waits_goes_on_in_the_next_router(home, edge, monkeypatch, shards):
+    """It has no transaction; its name is known only when another router routes, with another number of shards."""
+    async with DnsServer() as dns, UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
+        monkeypatch.setenv("FASTSIP_NAMESERVERS", dns.text)
+        dns.zone[NAME] = Host(silent=("A",))
+        life = home.start(named_config(edge, bob, shards=shards)).ready()
+        call = alice.invite(NUMBER, edge)
+        invite = await expect_call(bob, call)
+        home.write(named_config(edge, bob, shards=3 - shards))
+        bob.reply(invite, 200, headers=[("Contact", f"<sip:bob@{NAME}:{bob.port}>")])
+        await call.established()
+        assert (await asyncio.to_thread(command, "reload", home.config)).returncode == 0
+        assert not bob.waiting("ACK")
+        dns.zone[NAME] = Host(a=["127.0.0.1"])
+        await bob.expect("ACK")
+        assert len(life.records("router started")) == 2
+        assert life.end(signal.SIGTERM) == 0

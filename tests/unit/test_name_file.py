@@ -6,7 +6,7 @@ import pytest
 
 from fastsip import name_file
 from fastsip._core.names import Names
-from fastsip.name_file import recall_answers, save_answers
+from fastsip.name_file import Held, recall_answers, save_answers
 
 NOW_MS = 5_000_000
 HOST, OTHER = "a.example.net", "b.example.net"
@@ -58,18 +58,28 @@ def test_the_configuration_is_right(tmp_path):
     saved(tmp_path, (HOST, [SIX], 1_000))
     names = Names()
     names.set_static({HOST: [ONE]})
-    assert recall_answers(names, tmp_path) == 1
+    assert recall_answers(names, tmp_path) == []
     assert names.known(HOST)[:2] == ("static", [ONE])
 
 
 def test_nothing_was_saved(tmp_path):
-    assert recall_answers(Names(), tmp_path) == 0
+    assert len(recalled(tmp_path)) == 0
 
 
 def test_answers_of_another_boot_are_not_read(tmp_path, monkeypatch):
     saved(tmp_path, (HOST, [ONE], 1_000))
     monkeypatch.setattr(name_file, "boot_id", lambda: b"another")
-    assert recall_answers(Names(), tmp_path) == 0
+    assert len(recalled(tmp_path)) == 0
+
+
+@pytest.mark.parametrize("late, left", [(0, 1), (1, 0)])
+def test_what_was_held_is_of_use_until_its_time_is_over(tmp_path, monkeypatch, late, left):
+    one = Held(bytes(range(24)), 2**32 - 1, NOW_MS + 2_000, b"ACK \xff\r\n")
+    save_answers(Names(), tmp_path, [one])
+    monkeypatch.setattr(name_file, "now_ms", lambda: NOW_MS + 1_999 + late)
+    assert recall_answers(Names(), tmp_path) == [one] * left
+    save_answers(Names(), tmp_path)
+    assert recall_answers(Names(), tmp_path) == []
 
 
 def damaged(content: bytes) -> list[bytes]:
