@@ -241,6 +241,8 @@ cdef class Store:
 
     def begin_anew(self, damaged, making):
         """Empty files in the place of these; nothing else of the store knows of it."""
+        if not damaged:
+            return
         for p in damaged:
             self.unmap_partition(p)
         self.keep_aside(damaged)
