@@ -110,6 +110,15 @@ def read_memory(pids: list[int]) -> dict[str, int]:
     return total
 
 
+def read_disk_bytes(pids: list[int]) -> int:
+    """Bytes that these had to have from disks, or gave to be written there."""
+    total = 0
+    for pid in pids:
+        text = (PROC / str(pid) / "io").read_text()
+        total += sum(map(int, re.findall(r"^(?:read|write)_bytes: (\d+)", text, re.M)))
+    return total
+
+
 def is_bound(port: int) -> bool:
     """Does any process hold this UDP port?"""
     wanted = f":{port:04X}"
