@@ -11,7 +11,6 @@ Called by cli/transactions.
 import dataclasses
 import mmap
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 
 from fastsip._core import layout
 from fastsip._core.store import block_offset, boot_id, read_header
+from fastsip.boot import now_ms
 from fastsip.config.language import METHODS
 from fastsip.dispatcher.registry import read_names
 
@@ -171,7 +171,7 @@ class Reader:
     def now_ms(self, header: dict) -> int:
         """Of the store's clock; of another boot's, the last time that was written."""
         if header["boot_id"] == boot_id():
-            return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+            return now_ms()
         return header["boottime_ms"]
 
     def transactions(self, wanted: Filter = EVERYTHING) -> Iterator[Transaction]:

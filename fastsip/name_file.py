@@ -5,11 +5,9 @@ follows it reads it before it takes up the calls.  Requests that have no transac
 2xx above all, go that way, too, when a router leaves as planned; those of a dead one are lost as on the wire.
 Times are CLOCK_BOOTTIME, so what another boot left is not read.
 
-Called by router, shards, resolver and steward.
+Called by router, shards and steward.
 """
 
-import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +15,8 @@ import msgspec
 
 from fastsip._core.names import Names
 from fastsip._core.store import boot_id
+from fastsip.boot import now_ms
+from fastsip.files import replace_file
 from fastsip.log import log
 
 NAME = "names"
@@ -45,17 +45,10 @@ class Content(msgspec.Struct, frozen=True):
     held: Sequence[Held] = ()
 
 
-def now_ms() -> int:
-    """The shards' clock."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
-
-
 def save_answers(names: Names, run_dir: str, held: Sequence[Held] = ()) -> None:
-    """A reader finds the old file or the new one."""
-    place = Path(run_dir) / NAME
+    """Replaces the file; OSError: it could not be written."""
     answers = [Answer(*answer) for answer in names.learned()]
-    place.with_suffix(".new").write_bytes(msgspec.json.encode(Content(boot_id().decode(), answers, held)))
-    os.replace(place.with_suffix(".new"), place)
+    replace_file(Path(run_dir) / NAME, msgspec.json.encode(Content(boot_id().decode(), answers, held)))
 
 
 def recall_answers(names: Names, run_dir: str) -> list[Held]:

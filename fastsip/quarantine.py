@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from fastsip._core.marks import HEAD, KINDS, MOST, PAGE_BYTES, ROOM_BYTES, Quarantine
 from fastsip.config.language import MAX_SHARDS
+from fastsip.files import replace_file
 from fastsip.log import log
 
 POISON_AT = 2           # deaths with the same mark
@@ -101,8 +102,7 @@ def _keep(state_dir: str, name: str, content: bytes) -> Path | None:
     place = folder / name
     try:
         folder.mkdir(mode=0o750, exist_ok=True)
-        place.with_suffix(".new").write_bytes(content)
-        os.replace(place.with_suffix(".new"), place)
+        replace_file(place, content)
     except OSError as error:
         log.error(f"not kept in quarantine: {error}")
         return None

@@ -25,6 +25,7 @@ import msgspec
 from fastsip._core.cells import Cells
 from fastsip._core.rig import Rig
 from fastsip.answering import AnsweringMachines
+from fastsip.boot import now_ms
 from fastsip.config import load
 from fastsip.demo import Caller
 from fastsip.dispatcher.registry import Registry
@@ -125,7 +126,7 @@ class Soak:
         with Registry(copy) as registry:
             cells = Cells(str(copy / "cells"), 1)
             rig = Rig(copy, compile_table(config, registry, cells, 1), cells, MAX_TRANSACTIONS,
-                      now_ms=time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000)
+                      now_ms=now_ms())
             rig.recover()
             self.complaints += rig.check()
         shutil.rmtree(copy)
