@@ -358,6 +358,8 @@ cdef class Shard:
                     flush(core)
                 wake_others(core, others)
                 note_counters(core)
+                # From here on nothing of the round can touch its table: switch_to frees what this says is passed.
+                store_release64(&core.mark.rounds, core.mark.rounds + 1)
                 wait_for_work(core, others, own, &self.stopping)
                 outlook = <outlook_t *><void *>load_acquire64(<uint64_t *>&self.outlook)
                 core.table = outlook.table
@@ -371,7 +373,6 @@ cdef class Shard:
                 if core.now_ms >= clocks_at:
                     write_clocks(core)
                     clocks_at = core.now_ms + 1000
-                store_release64(&core.mark.rounds, core.mark.rounds + 1)
             flush(core)
             note_counters(core)
         self.running = False
