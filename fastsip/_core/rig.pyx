@@ -21,8 +21,10 @@ from fastsip._core.cells cimport Cells
 from fastsip._core.chooser cimport Positions
 from fastsip._core.commands cimport COMMAND_NAME, push_command, read_commands
 from fastsip._core.core cimport core_t
+from fastsip._core.icmp cimport shard_of_error, take_error
 from fastsip._core.image cimport forget_image, put_back, take_image
 from fastsip._core.names cimport Names
+from fastsip._core.net cimport QUOTE_BYTES, net_error_t
 from fastsip._core.parser cimport scan_call_id
 from fastsip._core.play cimport play
 from fastsip._core.probes cimport next_probe_ms
@@ -43,8 +45,9 @@ from fastsip._core.events import take_events
 START_MS = 1_000_000        # the virtual clock's first reading
 EVENT_BYTES = 1 << 16
 COMMAND_BYTES = 1 << 12
-Sent = namedtuple("Sent", "datagram to listener at_ms")
+Sent = namedtuple("Sent", "datagram to listener at_ms outcome")
 OUTCOMES = {"sent": 0, "lost": 1, "refused": 2, "too_big": 3}
+OUTCOME_NAMES = tuple(OUTCOMES)
 
 
 # ---------------------------------------------------------------- addresses
@@ -84,7 +87,7 @@ cdef list records_of(const char *at, uint32_t used):
         if off + sizeof(wire_record_t) + record.len > used:
             break
         found.append(Sent((at + off + sizeof(wire_record_t))[:record.len], address_of(&record.to), record.listener,
-                          record.at_ms))
+                          record.at_ms, OUTCOME_NAMES[record.outcome]))
         off += record_room(record.len)
     return found
 
@@ -258,12 +261,32 @@ cdef class Rig:
         self.wire.rules[self.wire.rule_count].outcome = OUTCOMES[how]
         self.wire.rule_count += 1
 
+    def note_unsent(self) -> None:
+        """From now on sent() tells of what an address refused or lost, too, by its outcome."""
+        self.wire.keeps_unsent = True
+
+    def take_error(self, bytes datagram not None, to, uint32_t code) -> None:
+        """ICMP says of a datagram that was sent there that it did not arrive (an errno); and the end of the batch.
+
+        The shard whose call it quotes takes it, all others let it pass.
+        """
+        cdef net_error_t error
+        cdef core_t *core = self.core()
+        memset(&error, 0, sizeof(error))
+        error.to = addr_of(to)
+        error.code = code
+        error.quote_len = min(len(datagram), QUOTE_BYTES)
+        memcpy(error.quote, <const char *>datagram, error.quote_len)
+        if shard_of_error(core, &error) == <int>core.shard:
+            take_error(core, &error)
+            flush(core)
+
     def copy_to(self, int fd) -> None:
         """Writes each message there while it is sent, so that it is known even if the process dies next."""
         self.wire.copy_fd = fd
 
     def sent(self) -> list:
-        """Sent(bytes, (host, port), listener index, at_ms) of all that left since the last call, in order."""
+        """Sent(bytes, (host, port), listener index, at_ms, outcome) of all that left since the last call, in order."""
         if self.wire.overflow:
             raise RuntimeError(f"{self.wire.overflow} messages found no room: ask more often what was sent")
         found = records_of(self.wire.sent, self.wire.used)

@@ -16,6 +16,9 @@ REASONS = {
 }  # fmt: skip
 
 
+SILENT = ("dead", "gone")
+
+
 class Client:
     """A client transaction (17.1): repeats its request until it is answered, at most for 64 T1."""
 
@@ -258,7 +261,7 @@ class Agent:
     # ------------------------------------------------------------ what arrives
 
     def receive(self, msg: Msg) -> None:
-        if self.mode == "dead":
+        if self.mode in SILENT:
             return
         if msg.status:
             client = self.sim.clients.get((msg.branch, msg.cseq_method))
@@ -293,7 +296,7 @@ class Agent:
 
     def receive_cancel(self, server: Server, msg: Msg) -> None:
         invite = self.servers.get((msg.branch, "INVITE"))
-        server.respond(481 if invite is None else 200, tag="" if invite is None else invite.tag)
+        server.respond(481 if invite is None else 200, tag=None if invite is None else invite.tag)
         if invite is not None and not invite.canceled:
             invite.canceled = True
             self.plans.canceled(invite)

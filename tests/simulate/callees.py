@@ -4,7 +4,7 @@ One Callees serves all agents of a world.  Each new request gets a script of its
 it arrives; what a CANCEL does to it is drawn then.
 """
 
-from tests.simulate.agent import BODY, Dialog, Server
+from tests.simulate.agent import BODY, SILENT, Dialog, Server
 
 REFUSALS = (302, 400, 401, 403, 404, 404, 407, 407, 408, 415, 420, 480, 482, 484, 486, 486, 500, 500, 502, 503, 503,
             504, 600, 603)  # fmt: skip
@@ -77,11 +77,11 @@ class Callees:
 
     def say(self, what: tuple[Server, int, str]) -> None:
         server, status, extra = what
-        if server.agent.mode != "dead":
+        if server.agent.mode not in SILENT:
             server.respond(status, extra)
 
     def accept(self, server: Server) -> None:
-        if server.final or server.agent.mode == "dead":
+        if server.final or server.agent.mode in SILENT:
             return
         dialog = server.agent.accept(server)
         server.respond(200, body=BODY)
@@ -99,7 +99,7 @@ class Callees:
 
     def ask_inside(self, what: tuple[Dialog, str]) -> None:
         dialog, method = what
-        if dialog.agent.mode == "dead" or dialog.ended:
+        if dialog.agent.mode in SILENT or dialog.ended:
             return
         extra = ""
         if method == "NOTIFY":
@@ -139,6 +139,6 @@ class Callees:
 
     def accept_again(self, what: tuple[Server, Dialog]) -> None:
         server, dialog = what
-        if not server.final and server.agent.mode != "dead":
+        if not server.final and server.agent.mode not in SILENT:
             dialog.answered_by = server
             server.respond(200, body=BODY)

@@ -53,6 +53,7 @@ class Router:
         ]
         self.positions = [Positions(self.table, shard) for shard in range(count)]
         for rig, positions in zip(self.rigs, self.positions, strict=True):
+            rig.note_unsent()
             rig.use(self.table, positions)
             for address, how in self.refusals.items():
                 rig.refuse(address, how)
@@ -65,18 +66,38 @@ class Router:
     def receive(self, datagram: bytes, source: Address, listener: int) -> bool:
         """False: the process died of it, and it is lost."""
         rig = self.rigs[self.rigs[0].owner_of(datagram)] if len(self.rigs) > 1 else self.rigs[0]
+        self.arm(rig)
+        rig.receive(datagram, source, listener)
+        return self.disarm(rig)
+
+    def arm(self, rig: Rig) -> None:
         if self.kills:
             rig.image_at(self.rng.randrange(STORES_AT_MOST))
-        rig.receive(datagram, source, listener)
-        return not (self.kills and rig.has_image)
+
+    def disarm(self, rig: Rig) -> bool:
+        """Did it survive this batch?"""
+        if not self.kills:
+            return True
+        if rig.has_image:
+            return False
+        rig.image_at(-1)
+        return True
+
+    def take_error(self, datagram: bytes, to: Address, code: int) -> bool:
+        """ICMP, as receive()."""
+        for rig in self.rigs:
+            self.arm(rig)
+            rig.take_error(datagram, to, code)
+            if not self.disarm(rig):
+                return False
+        return True
 
     def advance(self, to: int) -> bool:
         """All clocks go on to `to`; False: the process died in a batch of timers."""
         for rig in self.rigs:
-            if self.kills:
-                rig.image_at(self.rng.randrange(STORES_AT_MOST))
+            self.arm(rig)
             rig.advance(to - rig.now_ms)
-            if self.kills and rig.has_image:
+            if not self.disarm(rig):
                 return False
         return True
 

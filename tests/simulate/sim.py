@@ -4,11 +4,11 @@ Everything happens at a time of one virtual clock in one order, and all that is 
 from the seed's generator: the same seed makes the same run, datagram by datagram.
 """
 
+import errno
 import hashlib
 import heapq
 import random
 import shutil
-from collections import deque
 from pathlib import Path
 
 from fastsip._core.rig import START_MS
@@ -21,7 +21,6 @@ from tests.simulate.router import NEVER, WAITING_AT_MOST, Router
 from tests.simulate.world import World, draw_world, redraw
 
 CALLERS, STRANGERS = 24, 6
-LADDER = 400  # messages that a failure can look back on
 CHECK_EVERY = 64  # batches, between two looks at the whole store
 QUIET_MS = 400_000
 STRAY = b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 10.0.0.254:5060;branch=z9hG4bKaaaaaaaaaaaaa.aaaaaa;fs=aaaaaaaaaaaaaaaaaaaaaa\r\n"
@@ -38,8 +37,10 @@ class Simulation:
         self.heap: list = []
         self.made = 0  # branches and tags
         self.clients: dict = {}
-        self.ladder: deque = deque(maxlen=LADDER)
+        self.ladder: list = []
         self.tracing = False
+        self.passed_over: tuple[str, ...] = ()  # rules whose violations are counted only
+        self.passed: dict[str, int] = {}
         self.digest = hashlib.blake2b(digest_size=8)
         self.messages = self.deaths = self.reloads = self.batches = 0
         shutil.rmtree(run_dir, ignore_errors=True)
@@ -161,17 +162,31 @@ class Simulation:
         """What the router sent: those who watch see it, and whom it is for gets it, or not."""
         msg = Msg(record.datagram)
         to = record.to
-        self.note("out", msg, to, record.listener)
+        self.note("out" if record.outcome == "sent" else record.outcome, msg, to, record.listener)
         for check in self.on_out:
             check(msg, to, record.listener)
         agent = self.agents.get(to)
-        if agent is None:
+        if agent is None or record.outcome != "sent":
             return
+        if agent.mode == "gone":
+            self.at(self.now + self.delay(), self.icmp, (record.datagram, to))
         rng, world = self.rng, self.world
         if rng.random() >= world.loss:
             self.at(self.now + self.delay(), agent.receive, msg)
         if world.double and rng.random() < world.double:
             self.at(self.now + 3 * self.delay(), agent.receive, msg)
+
+    def icmp(self, what: tuple[bytes, Address]) -> None:
+        """Nobody is there; some networks say so, some of them wrongly (host unreachable needs a second)."""
+        router = self.router
+        if router.down_until:
+            return
+        if router.rigs[0].now_ms < self.now:
+            self.after_batch(router.advance(self.now))
+        if not router.down_until:
+            self.remark(f"ICMP: {what[1]} refuses")
+            code = errno.ECONNREFUSED if self.rng.random() < 0.7 else errno.EHOSTUNREACH
+            self.after_batch(router.take_error(*what, code))
 
     def note(self, way: str, msg: Msg, peer: Address, listener: int) -> None:
         self.messages += 1
@@ -251,7 +266,7 @@ class Simulation:
         rng = self.rng
         members = [member for group in self.world.plan.groups for member in group.destinations]
         agent = self.agents[rng.choice(members).address]
-        mode = rng.choice(("dead", "sick", "refused", "lost"))
+        mode = rng.choice(("dead", "sick", "gone", "gone", "refused", "lost"))
         self.set_mode(agent, mode)
         self.at(self.now + rng.choice((500, 3_000, 15_000)), self.heal, agent)
         self.again(rate, self.sicken)
@@ -261,7 +276,7 @@ class Simulation:
 
     def set_mode(self, agent: Agent, mode: str) -> None:
         self.remark(f"{agent.address} is {mode}")
-        agent.mode = mode if mode in ("dead", "sick") else "well"
+        agent.mode = mode if mode in ("dead", "sick", "gone") else "well"
         self.router.refuse(agent.address, mode if mode in ("refused", "lost") else "sent")
         for check in self.checks:
             check.changed(agent.address, mode)
@@ -306,6 +321,9 @@ class Simulation:
             self.fail("core section 7: the store agrees with itself", "; ".join(complaints[:5]), "")
 
     def fail(self, rule: str, text: str, call_id: str) -> None:
+        if any(known in rule for known in self.passed_over):
+            self.passed[rule] = self.passed.get(rule, 0) + 1
+            return
         raise Violation(self.seed, self.now - START_MS, rule, text, self.rungs(call_id))
 
     def rungs(self, call_id: str, last: int = 40) -> list[str]:
@@ -319,5 +337,7 @@ def rung(at: int, way: str, peer, listener: int, msg: Msg | None) -> str:
         return f"{clock}  -- {peer}"
     place = f"{peer[0]}:{peer[1]}"
     arrow = f"{place:>21} -> fs{listener}" if way == "in" else f"{'fs%d' % listener:>21} -> {place}"
+    if way not in ("in", "out"):
+        arrow = f"{way:>21} :: {place}"
     tags = f"{msg.from_tag}/{msg.to_tag or '-'}"
     return f"{clock}  {arrow:<48} {msg.start[:60]:<62} {msg.cseq} {msg.cseq_method} {msg.call_id} {tags} {msg.branch}"

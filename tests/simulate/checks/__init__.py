@@ -50,6 +50,8 @@ class Check:
 
 
 def make_checks(sim) -> list[Check]:
-    from tests.simulate.checks import quiet, syntax
+    from tests.simulate.checks import answers, book, branches, forwarding, quiet, syntax
 
-    return [syntax.Syntax(sim), quiet.Quiet(sim)]
+    sim.book = book.Book(sim)
+    kinds = (syntax.Syntax, answers.Answers, forwarding.Forwarding, branches.Branches, quiet.Quiet)
+    return [sim.book, *(kind(sim) for kind in kinds)]
