@@ -39,6 +39,7 @@ class Simulation:
         self.clients: dict = {}
         self.ladder: list = []
         self.tracing = False
+        self.outcome = "sent"  # of what leaves just now
         self.passed_over: tuple[str, ...] = ()  # rules whose violations are counted only
         self.passed: dict[str, int] = {}
         self.digest = hashlib.blake2b(digest_size=8)
@@ -46,6 +47,8 @@ class Simulation:
         shutil.rmtree(run_dir, ignore_errors=True)
         run_dir.mkdir(parents=True)
         self.router = Router(self.world, run_dir, self.rng)
+        self.plans = [self.router.plan]
+        self.told: dict[str, set[Address]] = {}  # name -> its addresses, ever
         self.callees = Callees(self)
         self.agents: dict[Address, Agent] = {}
         callers = [self.add(("10.0.0.%d" % (n + 1), 5060), 0, f"u{n}", 0.2) for n in range(CALLERS)]
@@ -131,28 +134,35 @@ class Simulation:
             if len(router.waiting) < WAITING_AT_MOST:
                 router.waiting.append(what)
             return
+        if not self.catch_up():
+            router.waiting.append(what)
+            return
         raw, source, listener = what
         msg = Msg(raw)
         self.note("in", msg, source, listener)
         for check in self.on_in:
             check(msg, source, listener)
-        if router.rigs[0].now_ms < self.now:
-            self.after_batch(router.advance(self.now))
-            if router.down_until:
-                return
         survived = router.receive(raw, source, listener)
         if not survived:
             for check in self.checks:
                 check.lost(msg)
         self.after_batch(survived)
 
+    def catch_up(self) -> bool:
+        """The router's clock is brought to the simulation's; False: it died of what was due."""
+        if self.router.rigs[0].now_ms < self.now:
+            self.after_batch(self.router.advance(self.now))
+        return not self.router.down_until
+
     def after_batch(self, survived: bool) -> None:
         router = self.router
         self.batches += 1
         if not survived:
-            self.die()
+            router.die(self.now)
         for record in router.sent():
             self.leave(record)
+        if not survived:
+            self.die()
         if survived and self.batches % CHECK_EVERY == 0:
             self.look_at_store()
         if self.world.names and survived:
@@ -162,6 +172,7 @@ class Simulation:
         """What the router sent: those who watch see it, and whom it is for gets it, or not."""
         msg = Msg(record.datagram)
         to = record.to
+        self.outcome = record.outcome
         self.note("out" if record.outcome == "sent" else record.outcome, msg, to, record.listener)
         for check in self.on_out:
             check(msg, to, record.listener)
@@ -179,13 +190,10 @@ class Simulation:
     def icmp(self, what: tuple[bytes, Address]) -> None:
         """Nobody is there; some networks say so, some of them wrongly (host unreachable needs a second)."""
         router = self.router
-        if router.down_until:
-            return
-        if router.rigs[0].now_ms < self.now:
-            self.after_batch(router.advance(self.now))
-        if not router.down_until:
+        if not router.down_until and self.catch_up():
             self.remark(f"ICMP: {what[1]} refuses")
             code = errno.ECONNREFUSED if self.rng.random() < 0.7 else errno.EHOSTUNREACH
+            self.book.note_icmp(what[0], code == errno.ECONNREFUSED)
             self.after_batch(router.take_error(*what, code))
 
     def note(self, way: str, msg: Msg, peer: Address, listener: int) -> None:
@@ -242,9 +250,9 @@ class Simulation:
         router = self.router
         lived = router.recover(self.now)
         self.remark(f"the router is back: {lived} transactions")
+        self.after_batch(True)
         for check in self.checks:
             check.recovered()
-        self.after_batch(True)
         self.look_at_store()
         waiting, router.waiting = router.waiting, []
         for what in waiting:
@@ -254,6 +262,7 @@ class Simulation:
         if not self.router.down_until:
             self.reloads += 1
             self.world.plan = redraw(self.rng, self.world)
+            self.plans.append(self.world.plan)
             self.router.reload(self.world.plan)
             self.add_destinations()
             self.remark(f"plan {self.world.plan.version}")
@@ -299,10 +308,11 @@ class Simulation:
 
     def tell_name(self, name: str) -> None:
         router, rng = self.router, self.rng
-        if router.down_until:
+        if router.down_until or not self.catch_up():
             return
         members = [member.address for group in self.world.plan.groups for member in group.destinations]
         places = rng.sample(members, min(len(members), rng.choice((0, 1, 1, 2))))
+        self.told.setdefault(name, set()).update(places)
         for rig in router.rigs:
             if places:
                 rig.names.put(name, places, rng.choice((2_000, 60_000)), self.now)

@@ -50,8 +50,11 @@ class Check:
 
 
 def make_checks(sim) -> list[Check]:
-    from tests.simulate.checks import answers, book, branches, forwarding, quiet, syntax
+    from tests.simulate.checks import answers, book, branches, choice, clocks, forwarding, quiet, syntax, targets
 
     sim.book = book.Book(sim)
-    kinds = (syntax.Syntax, answers.Answers, forwarding.Forwarding, branches.Branches, quiet.Quiet)
+    kinds = (
+        syntax.Syntax, targets.Targets, answers.Answers, forwarding.Forwarding, branches.Branches, clocks.Clocks,
+        choice.Choice, quiet.Quiet,
+    )  # fmt: skip
     return [sim.book, *(kind(sim) for kind in kinds)]

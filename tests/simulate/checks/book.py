@@ -6,7 +6,8 @@ noted a message before the others see it, and `asked` and `branch` are those of 
 """
 
 from tests.simulate.checks import Check
-from tests.simulate.message import Address, Msg, parameter, via_place
+from tests.simulate.message import Address, Msg, parameter, place_of, uri_of, via_place
+from tests.simulate.world import DOMAIN, FORWARD_PREFIX, Group
 
 
 class Branch:
@@ -28,6 +29,7 @@ class Branch:
         "sends",
         "timeout",
         "to",
+        "unreachable",
     )
 
     def __init__(self, asked: "Asked", msg: Msg, to: Address, listener: int, now: int):
@@ -40,6 +42,8 @@ class Branch:
         self.cancel_answers: list[int] = []
         self.acks: list[int] = []
         self.disturbed = False  # the process died while it lived
+        self.refused = 0  # when its request could not be sent, or ICMP said that nobody is there
+        self.unreachable = 0  # how often ICMP said so of the host
         self.timeout = 0  # ms without an answer after which the search may have given it up
 
     def final(self) -> tuple[int, Msg] | None:
@@ -49,7 +53,7 @@ class Branch:
 class Asked:
     """A request as it came, and all that the router did about it."""
 
-    __slots__ = ("arrivals", "branches", "cancels", "deaths", "finals", "listener", "lost", "msg", "replies", "source")
+    __slots__ = ("arrivals", "branches", "cancels", "deaths", "finals", "listener", "lost", "msg", "plan", "replies", "source")
 
     def __init__(self, msg: Msg, source: Address, listener: int):
         self.msg, self.source, self.listener = msg, source, listener
@@ -60,6 +64,11 @@ class Asked:
         self.cancels: list[int] = []
         self.lost = False
         self.deaths = 0  # while it lived
+        self.plan = 0  # version of the plan when it came
+
+
+def user_of(uri: str) -> str:
+    return uri.partition(":")[2].partition("@")[0] if "@" in uri else ""
 
 
 def key_of(via: str, msg: Msg, method: str) -> tuple:
@@ -77,15 +86,7 @@ class Book(Check):
         self.asked: Asked | None = None
         self.branch: Branch | None = None
         self.is_new = False
-        self.plan = None
-        self.timeout = self.world.whole
-        self.ever_unwell: set[Address] = set()
-        self.unwell: set[Address] = set()  # what is sent there is refused, or lost in the sender
-
-    def changed(self, address: Address, mode: str) -> None:
-        if mode in ("refused", "lost"):
-            self.ever_unwell.add(address)
-        (self.unwell.add if mode in ("refused", "lost") else self.unwell.discard)(address)
+        self.recovering = False  # what leaves now was owed, or decided, before a death
 
     # ------------------------------------------------------------ what comes
 
@@ -112,6 +113,7 @@ class Book(Check):
         asked = self.requests.get(key)
         if asked is None:
             asked = self.requests[key] = Asked(msg, source, listener)
+            asked.plan = self.sim.router.plan.version
         asked.arrivals.append(now)
         asked.lost = False
         self.asked = asked
@@ -124,7 +126,7 @@ class Book(Check):
         if branch is None:
             return
         if msg.cseq_method == "CANCEL":
-            if msg.status >= 200:
+            if msg.status >= 200 and branch.cancels:
                 branch.cancel_answers.append(self.sim.now)
         elif msg.cseq_method == branch.request.method:
             branch.replies.append((self.sim.now, msg, source))
@@ -167,17 +169,61 @@ class Book(Check):
             if not asked.branches:
                 asked.finals.clear()  # what was refused without state may be taken when it is repeated (design section 8)
             branch = asked.branches[msg.branch] = self.branches[msg.branch] = Branch(asked, msg, to, listener, now)
-            branch.timeout = self.shortest_timeout()
+            branch.timeout = self.timeout_of(asked, to)
+            branch.disturbed = self.recovering
             self.is_new = True
         self.branch = branch
+        if self.sim.outcome == "refused" and not branch.replies:
+            branch.refused = branch.refused or now
 
-    def shortest_timeout(self) -> int:
-        """Of all policies that there ever were: before that no branch is given up (wire section 3, `timeout`)."""
-        for group in self.sim.router.plan.groups if self.sim.router.plan is not self.plan else ():
-            for policy in (group.policy, group.dialog_policy):
-                self.timeout = min(self.timeout, policy.get("timeout_ms", self.timeout))
-        self.plan = self.sim.router.plan
-        return self.timeout
+    def note_icmp(self, raw: bytes, port: bool) -> None:
+        """Core section 2: a refused port counts at once, a host that cannot be reached the second time."""
+        msg = Msg(raw)
+        branch = self.branches.get(msg.branch)
+        if branch is not None and not branch.replies and msg.method not in ("ACK", "CANCEL", ""):
+            branch.unreachable += 1
+            if port or branch.unreachable > 1:
+                branch.refused = branch.refused or self.sim.now
+
+    # ------------------------------------------------------------ which way, by which policy
+
+    def is_ours(self, uri: str) -> bool:
+        host, port = place_of(uri)
+        return (host, port) in self.places or host == DOMAIN
+
+    def is_destination(self, address: Address) -> bool:
+        return any(m.address == address for plan in self.sim.plans for g in plan.groups for m in g.destinations)
+
+    def is_known(self, address: Address) -> bool:
+        return (self.world.trusted and address[0].startswith("10.0.0.")) or self.is_destination(address)
+
+    def place_of_route(self, asked: Asked) -> Address | None:
+        """Where the request itself says that it goes (16.5); None: the rules decide."""
+        came = asked.msg
+        routes = [route for route in came.routes if not self.is_ours(uri_of(route))]
+        if routes and (came.to_tag or self.is_known(asked.source)):
+            return place_of(uri_of(routes[0]))
+        if not self.is_ours(came.ruri) and (came.to_tag or user_of(came.ruri).startswith(FORWARD_PREFIX)):
+            return place_of(came.ruri)
+        return None
+
+    def group_of(self, asked: Asked) -> Group | None:
+        """The set of the rule that took it when it came."""
+        if self.place_of_route(asked) is not None:
+            return None
+        plan = next(plan for plan in self.sim.plans if plan.version == asked.plan)
+        return plan.group_for(user_of(asked.msg.ruri))
+
+    def timeout_of(self, asked: Asked, to: Address) -> int:
+        """Ms without any answer after which a branch of this request is given up (wire section 3)."""
+        group = self.group_of(asked)
+        if group is not None:
+            return group.policy.get("timeout_ms", self.world.whole)
+        if not asked.msg.to_tag or asked.msg.method == "PRACK":
+            return self.world.whole
+        plan = next(plan for plan in self.sim.plans if plan.version == asked.plan)
+        shared = [g for g in plan.groups if g.shared and any(m.address == to for m in g.destinations)]
+        return min([g.dialog_policy.get("timeout_ms", self.world.whole) for g in shared], default=self.world.whole)
 
     def note_own(self, msg: Msg, to: Address, now: int) -> None:
         """CANCEL, ACK and probes are made here."""
@@ -197,7 +243,11 @@ class Book(Check):
         if self.asked is not None and not msg.status:
             self.asked.lost = True
 
+    def recovered(self) -> None:
+        self.recovering = False
+
     def died(self) -> None:
+        self.recovering = True
         for branch in self.branches.values():
             branch.disturbed = True
         for asked in self.requests.values():

@@ -83,6 +83,6 @@ class Branches(Check):
             if branch.request.method != "INVITE" or branch.disturbed:
                 continue
             finals = [reply for at, reply, _ in branch.replies if reply.status >= 200]
-            if finals and finals[0].status >= 300 and not branch.acks and branch.to not in self.sim.book.ever_unwell:
+            if finals and finals[0].status >= 300 and not branch.acks:
                 call_id = branch.request.call_id
                 self.fail("17.1.1.3: each failure of an INVITE is acknowledged", repr(finals[0]), call_id)
