@@ -39,6 +39,7 @@ class Simulation:
         self.clients: dict = {}
         self.ladder: list = []
         self.tracing = False
+        self.cause: Msg | None = None  # what the router has just been given
         self.outcome = "sent"  # of what leaves just now
         self.passed_over: tuple[str, ...] = ()  # rules whose violations are counted only
         self.passed: dict[str, int] = {}
@@ -142,6 +143,7 @@ class Simulation:
         self.note("in", msg, source, listener)
         for check in self.on_in:
             check(msg, source, listener)
+        self.cause = msg
         survived = router.receive(raw, source, listener)
         if not survived:
             for check in self.checks:
@@ -165,8 +167,9 @@ class Simulation:
             self.die()
         if survived and self.batches % CHECK_EVERY == 0:
             self.look_at_store()
-        if self.world.names and survived:
-            self.answer_questions()
+        if survived:
+            self.take_events()
+        self.cause = None
 
     def leave(self, record) -> None:
         """What the router sent: those who watch see it, and whom it is for gets it, or not."""
@@ -301,10 +304,13 @@ class Simulation:
 
     # ------------------------------------------------------------ names
 
-    def answer_questions(self) -> None:
+    def take_events(self) -> None:
         for event in self.router.events():
             if event.kind == "question":
                 self.at(self.now + self.rng.choice((1, 30, 500, 2_500)), self.tell_name, event.name)
+            else:
+                for check in self.checks:
+                    check.event(event)
 
     def tell_name(self, name: str) -> None:
         router, rng = self.router, self.rng

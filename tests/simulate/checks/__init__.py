@@ -45,16 +45,19 @@ class Check:
     def changed(self, address: Address, mode: str) -> None:
         """From now on that place is well, dead, sick, refused or lost."""
 
+    def event(self, event) -> None:
+        """What the shards report to the control plane."""
+
     def finish(self) -> None:
         """All is quiet, and all clocks have run out."""
 
 
 def make_checks(sim) -> list[Check]:
-    from tests.simulate.checks import answers, book, branches, choice, clocks, forwarding, quiet, syntax, targets
+    from tests.simulate.checks import answers, book, branches, choice, clocks, forwarding, health, quiet, syntax, targets
 
     sim.book = book.Book(sim)
     kinds = (
         syntax.Syntax, targets.Targets, answers.Answers, forwarding.Forwarding, branches.Branches, clocks.Clocks,
-        choice.Choice, quiet.Quiet,
+        choice.Choice, health.Health, quiet.Quiet,
     )  # fmt: skip
     return [sim.book, *(kind(sim) for kind in kinds)]

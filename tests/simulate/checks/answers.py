@@ -71,7 +71,7 @@ class Answers(Check):
             return
         if any(200 <= final.status < 300 for final in before):
             self.fail("16.7 item 5: no failure follows a 2xx", repr(msg), call_id)
-        first = next(final for final in before if final.status >= 300)
+        first = next((final for final in before if final.status >= 300), msg)
         if first.raw != msg.raw:
             self.fail("17.2.1: at most one final response other than 2xx", f"{first.status}, {msg.status}", call_id)
 

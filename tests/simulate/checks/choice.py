@@ -41,12 +41,12 @@ class Choice(Check):
     def is_open(self, branch: Branch) -> bool:
         """A branch that timed out is abandoned; what was cancelled is waited for a second at most (wire section 3)."""
         now = self.sim.now
-        if branch.final() is not None or branch.refused:
+        if branch.final() is not None or branch.refused or self.is_on_edge(branch):
             return False
+        if not any(at < branch.sends[0] + branch.timeout + TICK_MS for at, _, _ in branch.replies):
+            return now < branch.sends[0] + branch.timeout
         if branch.cancels:
             return now < branch.cancels[0] + min(CROSSING_MS, self.world.whole)
-        if not branch.replies:
-            return now < branch.sends[0] + branch.timeout
         return False if branch.request.method != "INVITE" else now < branch.replies[-1][0] + self.shortest_phase()
 
     def shortest_phase(self) -> int:
@@ -88,6 +88,8 @@ class Choice(Check):
         possible = self.possible(asked, heard)
         if status == 408 and possible >= {500} and not heard:
             self.fail("16.9: a transport error is a 503, and goes upstream as 500", "408", call_id)
+        elif asked.msg.method != "INVITE" and not heard:
+            self.fail("17.2.2: a repeated request is absorbed, not sent on anew", f"{status} of nothing", call_id)
         elif status not in possible:
             self.fail("16.7 item 6: the best response", f"{status} of {heard}, possible: {sorted(possible)}", call_id)
 
@@ -99,6 +101,9 @@ class Choice(Check):
         if not heard or (482 in heard and len(asked.branches) > 1):
             # The 482 of two ways that led to one server is no answer (wire section 3).
             rest = [status for status in heard if status != 482]
+            if heard:  # and a branch that was given up is waited for again
+                late = [final[1].status for branch in asked.branches.values() if (final := branch.final())]
+                found |= {status for status in late if status >= 300}
             found |= {reduce(better, rest)} if rest else {408}
         if refused and not heard:
             found = {500}  # 16.9: as if a 503 had come; it ranks behind every real answer
