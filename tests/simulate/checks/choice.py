@@ -88,7 +88,7 @@ class Choice(Check):
         possible = self.possible(asked, heard)
         if status == 408 and possible >= {500} and not heard:
             self.fail("16.9: a transport error is a 503, and goes upstream as 500", "408", call_id)
-        elif asked.msg.method != "INVITE" and not heard:
+        elif asked.msg.method != "INVITE" and not heard and status not in possible:
             self.fail("17.2.2: a repeated request is absorbed, not sent on anew", f"{status} of nothing", call_id)
         elif status not in possible:
             self.fail("16.7 item 6: the best response", f"{status} of {heard}, possible: {sorted(possible)}", call_id)
@@ -110,7 +110,8 @@ class Choice(Check):
             if any(not branch.refused for branch in asked.branches.values()):
                 found.add(408)  # nobody said anything
         found = {500 if status == 503 else status for status in found}
-        return found | self.exhausted(asked, heard)
+        answers = heard if len(asked.branches) == 1 else [status for status in heard if status != 482]
+        return found | self.exhausted(asked, answers)
 
     def exhausted(self, asked: Asked, heard: list[int]) -> set[int]:
         if asked.msg.to_tag:
