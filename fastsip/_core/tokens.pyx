@@ -31,15 +31,34 @@ def token_letters() -> int:
     return TOKEN_LETTERS
 
 
-cdef uint64_t sign(const uint64_t *key, const message_t *m, const span_t *tag, uint64_t head,
-                   uint64_t ids) noexcept nogil:
+cdef uint64_t digest(const uint64_t *key, const message_t *m, const span_t *tag) noexcept nogil:
+    """Of what the sender may make long: once a message, however many tokens it brings."""
     cdef siphash_t h
     hash_begin(&h, key)
-    hash_add_number(&h, head << 32 | <uint64_t>tag.len << 16 | m.call_id.len)
-    hash_add_number(&h, ids)
+    hash_add_number(&h, <uint64_t>tag.len << 16 | m.call_id.len)
     hash_add(&h, m.buf + m.call_id.off, m.call_id.len)
     hash_add_lower(&h, m.buf + tag.off, tag.len)
     return hash_end(&h)
+
+
+cdef uint64_t sign(const uint64_t *key, uint64_t of_dialog, uint64_t head, uint64_t ids) noexcept nogil:
+    cdef siphash_t h
+    hash_begin(&h, key)
+    hash_add_number(&h, of_dialog)
+    hash_add_number(&h, head)
+    hash_add_number(&h, ids)
+    return hash_end(&h)
+
+
+cdef void make_digests(const table_t *table, const message_t *m, dialog_t *dialog) noexcept nogil:
+    cdef uint32_t key
+    if dialog.made:
+        return
+    dialog.made = 1
+    for key in range(table.token_key_count):
+        dialog.digests[key][0] = digest(table.token_keys[key], m, &m.from_tag)
+        if m.to_tag.len:
+            dialog.digests[key][1] = digest(table.token_keys[key], m, &m.to_tag)
 
 
 cdef int write_token(const table_t *table, const message_t *m, const token_t *token, char *out) noexcept nogil:
@@ -47,10 +66,12 @@ cdef int write_token(const table_t *table, const message_t *m, const token_t *to
     cdef uint64_t ids = <uint64_t>token.destination << 30 | token.stand_in
     cdef int n = write_base32(head, HEAD_BITS, out)
     n += write_base32(ids, IDS_BITS, out + n)
-    return n + write_base32(sign(table.token_keys[0], m, &m.from_tag, head, ids), 64, out + n)
+    n += write_base32(sign(table.token_keys[0], digest(table.token_keys[0], m, &m.from_tag), head, ids), 64, out + n)
+    return n
 
 
-cdef int read_token(const table_t *table, const message_t *m, const span_t *user, token_t *token) noexcept nogil:
+cdef int read_token(const table_t *table, const message_t *m, const span_t *user, dialog_t *dialog,
+                    token_t *token) noexcept nogil:
     cdef const char *at = m.buf + user.off
     cdef uint64_t head, ids, mac
     cdef uint32_t key
@@ -62,8 +83,10 @@ cdef int read_token(const table_t *table, const message_t *m, const span_t *user
     token.of_set = <uint32_t>head & 0x3FF
     token.destination = <uint32_t>(ids >> 30)
     token.stand_in = <uint32_t>ids & 0x3FFFFFFF
+    make_digests(table, m, dialog)
     for key in range(table.token_key_count):
-        token.from_caller = sign(table.token_keys[key], m, &m.from_tag, head, ids) == mac
-        if token.from_caller or (m.to_tag.len and sign(table.token_keys[key], m, &m.to_tag, head, ids) == mac):
+        token.from_caller = sign(table.token_keys[key], dialog.digests[key][0], head, ids) == mac
+        if token.from_caller or (m.to_tag.len
+                                 and sign(table.token_keys[key], dialog.digests[key][1], head, ids) == mac):
             return OK
     return E_BAD
