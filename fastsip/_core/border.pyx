@@ -106,8 +106,8 @@ cdef int add_sets_at(const table_t *table, const addr_t *to, changes_t *changes)
     return OK
 
 
-cdef int gather_changes(const table_t *table, const header_edits_t *of_rule, int destination, const addr_t *to,
-                        uint32_t listener_id, changes_t *changes) noexcept nogil:
+cdef int gather_changes(const table_t *table, const header_edits_t *of_rule, int destination, uint32_t token_set,
+                        const addr_t *to, uint32_t listener_id, changes_t *changes) noexcept nogil:
     cdef const listener_t *by
     cdef int code = OK
     changes.count = 0
@@ -119,6 +119,8 @@ cdef int gather_changes(const table_t *table, const header_edits_t *of_rule, int
     if destination >= 0:
         code = add_step(changes, &table.sets[table.destinations[destination].set_index].headers_out)
     else:
+        if token_set:
+            add_step(changes, &table.sets[token_set - 1].headers_out)
         code = add_sets_at(table, to, changes)
     by = find_listener(table, listener_id)
     if code == OK and by != NULL:

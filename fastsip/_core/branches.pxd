@@ -30,6 +30,7 @@ cdef struct hop_t:
     const header_edits_t *headers  # of the rule, for the request as received; NULL = none
     uint8_t in_dialog           # it has a To tag, or a token that proves the dialog
     uint8_t verified            # by such a token
+    uint32_t token_set          # index + 1 of the set towards whose destination such a token leads, 0 = none
 
 # Reads the branch's request back into core.stored; its length, or a code.
 cdef int read_request(core_t *core, uint32_t ref) noexcept nogil

@@ -126,6 +126,7 @@ cdef void fill_token(core_t *core, const message_t *m, const hop_t *hop, token_t
     cdef int stand_in
     if hop.from_destination >= 0 and (index < 0 or not table.sets[table.destinations[index].set_index].in_dialog):
         index = hop.from_destination
+        token.of_caller = True
     if index < 0:
         return
     d = &table.destinations[index]
@@ -294,7 +295,7 @@ cdef int edit_way_out(core_t *core, const message_t *m, const addr_t *source, co
     tag.len = 0
     for i in range(hop.cut_count):
         count -= m.buf[hop.cuts[i].off + hop.cuts[i].len - 1] == c'\n'      # a whole header
-    if gather_changes(core.table, hop.headers if ours == 0 else NULL, destination, &hop.flow.remote,
+    if gather_changes(core.table, hop.headers if ours == 0 else NULL, destination, hop.token_set, &hop.flow.remote,
                       hop.flow.listener_id, &changes) < 0:
         return E_ROOM
     if undo != NULL and changes.count > changes.out:
@@ -503,7 +504,7 @@ cdef bint may_say_why(core_t *core, const slot_t *branch) noexcept nogil:
     cdef text_t name
     name.at = b"Reason"
     name.len = 6
-    return (gather_changes(core.table, NULL, destination, &branch.identity.client.target.remote,
+    return (gather_changes(core.table, NULL, destination, 0, &branch.identity.client.target.remote,
                            branch.identity.client.target.listener_id, &changes) == OK
             and not takes_away(&changes, &name))
 

@@ -155,8 +155,8 @@ cdef void follow_answer(core_t *core, const message_t *m, const route_t *route, 
 
 cdef int aim_onward(core_t *core, const message_t *m, const route_t *route, uint32_t listener, const addr_t *source,
                     hop_t *hop) noexcept nogil:
-    if not route.onward and leads_to_us(core, m, &route.next):
-        return aim_by_token(core, route, source, hop)
+    if leads_to_us(core, m, &route.next):
+        return aim_by_token(core, route, hop)
     return aim_by_route(core, m, route, listener, source, hop)
 
 

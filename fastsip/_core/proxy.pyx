@@ -27,7 +27,7 @@ from fastsip._core.refusals cimport (count_malformed, refuse, refuse_malformed, 
 from fastsip._core.recall cimport recall_challenge
 from fastsip._core.replies cimport answer, reply_flow
 from fastsip._core.responses cimport process_response
-from fastsip._core.routing cimport (aim_by_route, aim_by_token, cut_routes, is_known, leads_to_us, read_forward,
+from fastsip._core.routing cimport (aim_by_route, aim_by_token, cut_routes, find_named, is_known, leads_to_us, read_forward,
                                     read_route, read_ruri, route_t, selection_key)
 from fastsip._core.rules cimport is_own, match_rules
 from fastsip._core.search cimport branch_input, cancel_search, refuse_search, start_branch, start_group
@@ -41,7 +41,7 @@ from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_BAD, E_E
                                   H_AUTHORIZATION,
                                   H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_NOTIFY, M_OPTIONS, M_OTHER,
                                   M_REFER, M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET, S_OTHER, S_SIPS, addr_t, message_t, policy_copy_t,
-                                  policy_t, rule_t, set_t, uri_t)
+                                  policy_t, rule_t, set_t, table_t, uri_t)
 from fastsip._core.upstream cimport server_input, shed_lingering
 from fastsip._core.via cimport has_local_tag, server_key
 
@@ -193,6 +193,24 @@ cdef bint goes_by_rules(core_t *core, const message_t *m, const uri_t *ruri, con
     return m.method != M_ACK
 
 
+cdef uint32_t set_of_token(const table_t *table, const route_t *route) noexcept nogil:
+    """Whoever answered for a destination may want to be reached elsewhere: the set's border holds there, too.
+
+    Of a destination that is gone any set of this short name is taken.
+    """
+    cdef int index
+    cdef uint32_t i
+    if not table.edits_out or not route.verified or route.token.from_caller == route.token.of_caller:
+        return 0
+    index = find_named(table, route)
+    if index >= 0:
+        return table.destinations[index].set_index + 1
+    for i in range(table.set_count):
+        if table.sets[i].short_id == route.token.of_set:
+            return i + 1
+    return 0
+
+
 cdef int read_way(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, uri_t *ruri,
                   route_t *route, hop_t *hop) noexcept nogil:
     """16.4, which comes before everything else; begins a hop with what the request will be known by."""
@@ -206,6 +224,7 @@ cdef int read_way(core_t *core, const message_t *m, uint32_t listener, const add
         code = read_route(core, m, ruri, route, hop)
     if code == OK:
         hop.verified = route.verified
+        hop.token_set = set_of_token(core.table, route)
         hop.in_dialog = route.verified or m.to_tag.len > 0
     return code
 
@@ -360,7 +379,7 @@ cdef void follow_route(core_t *core, const message_t *m, uint64_t key, const rou
     cdef uint64_t call_key = 0
     cdef uint32_t set_id = 0
     cdef bint kept_ours = leads_to_us(core, m, &route.next)
-    if kept_ours and aim_by_token(core, route, source, hop) < 0:
+    if kept_ours and aim_by_token(core, route, hop) < 0:
         count(core, N_UNKNOWN_DIALOGS)
         refuse(core, m, listener, source, 481)
         return

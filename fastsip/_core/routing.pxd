@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from fastsip._core.branches cimport hop_t
 from fastsip._core.core cimport core_t
 from fastsip._core.tokens cimport dialog_t, token_t
-from fastsip._core.types cimport addr_t, message_t, rule_t, set_t, text_t, uri_t
+from fastsip._core.types cimport addr_t, message_t, rule_t, set_t, table_t, text_t, uri_t
 
 # What the Route headers of a request say.
 cdef struct route_t:
@@ -45,9 +45,12 @@ cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, ui
 # Is it the address of a destination, or in a trusted network?
 cdef bint is_known(core_t *core, const addr_t *addr) noexcept nogil
 
-# Aims at the destination that a verified token names, for a request of the caller whose Request-URI is
-# still ours (peers that keep sip:user@us); E_NONE when it names none, or the request comes from there.
-cdef int aim_by_token(core_t *core, const route_t *route, const addr_t *source, hop_t *hop) noexcept nogil
+# Index of the destination towards which a verified token leads, or E_NONE: it leads to the other end, or
+# the destination is gone.
+cdef int find_named(const table_t *table, const route_t *route) noexcept nogil
+
+# Aims at that destination, for a request whose Request-URI is still ours (peers that keep sip:user@us).
+cdef int aim_by_token(core_t *core, const route_t *route, hop_t *hop) noexcept nogil
 
 # Asks the control plane for a name's addresses, if that was not done a moment ago.
 cdef void ask_name(core_t *core, const text_t *name) noexcept nogil

@@ -475,9 +475,11 @@ cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, ui
     return OK
 
 
-cdef int find_named(const table_t *table, const token_t *token) noexcept nogil:
-    """The destination that a token names, as index."""
+cdef int find_named(const table_t *table, const route_t *route) noexcept nogil:
+    cdef const token_t *token = &route.token
     cdef uint32_t i
+    if not route.verified or token.destination == 0 or token.from_caller == token.of_caller:
+        return E_NONE
     for i in range(table.destination_count):
         if (table.destinations[i].short_id == token.destination
                 and table.sets[table.destinations[i].set_index].short_id == token.of_set):
@@ -485,15 +487,14 @@ cdef int find_named(const table_t *table, const token_t *token) noexcept nogil:
     return E_NONE
 
 
-cdef int aim_by_token(core_t *core, const route_t *route, const addr_t *source, hop_t *hop) noexcept nogil:
-    cdef const table_t *table = core.table
+cdef int aim_by_token(core_t *core, const route_t *route, hop_t *hop) noexcept nogil:
+    cdef int index = find_named(core.table, route)
     cdef const destination_t *d
-    cdef int index = find_named(table, &route.token) if route.verified and route.token.from_caller else E_NONE
-    if index < 0 or same_place(&table.destinations[index].addr, source):
+    if index < 0:
         return E_NONE
-    d = &table.destinations[index]
+    d = &core.table.destinations[index]
     hop.flow.remote = d.addr
-    hop.flow.listener_id = table.listeners[d.listener].id
+    hop.flow.listener_id = core.table.listeners[d.listener].id
     return OK
 
 

@@ -12,6 +12,7 @@ cdef struct token_t:
     uint32_t of_set         # 0 = none of ours was chosen
     uint32_t destination    # 0 = none
     uint32_t stand_in       # 0 = none
+    bint of_caller          # the destination made the dialog; else it is who was called
     bint from_caller        # read: the request goes the way of the one that made the dialog
 
 # What tokens of one message are bound to, hashed when the first is read; zero it before.

@@ -19,7 +19,7 @@ from fastsip._core.types cimport E_BAD, E_NONE, OK, message_t, span_t, table_t
 
 cdef enum:
     VERSION = 0             # 2 bits
-    HEAD_BITS = 25          # version 2, reserve 3 (zero), listener 10, set 10
+    HEAD_BITS = 25          # version 2, reserve 2 (zero), of_caller 1, listener 10, set 10
     HEAD_LETTERS = 5
     IDS_BITS = 60           # destination 30, stand-in 30
     IDS_LETTERS = 12
@@ -62,7 +62,8 @@ cdef void make_digests(const table_t *table, const message_t *m, dialog_t *dialo
 
 
 cdef int write_token(const table_t *table, const message_t *m, const token_t *token, char *out) noexcept nogil:
-    cdef uint64_t head = <uint64_t>VERSION << 23 | <uint64_t>token.listener << 10 | token.of_set
+    cdef uint64_t head = (<uint64_t>VERSION << 23 | <uint64_t>(token.of_caller != 0) << 20
+                          | <uint64_t>token.listener << 10 | token.of_set)
     cdef uint64_t ids = <uint64_t>token.destination << 30 | token.stand_in
     cdef int n = write_base32(head, HEAD_BITS, out)
     n += write_base32(ids, IDS_BITS, out + n)
@@ -77,8 +78,9 @@ cdef int read_token(const table_t *table, const message_t *m, const span_t *user
     cdef uint32_t key
     if (user.len != TOKEN_LETTERS or read_base32(at, HEAD_LETTERS, HEAD_BITS, &head) < 0
             or read_base32(at + HEAD_LETTERS, IDS_LETTERS, IDS_BITS, &ids) < 0
-            or read_base32(at + HEAD_LETTERS + IDS_LETTERS, MAC_LETTERS, 64, &mac) < 0 or head >> 20 != VERSION << 3):
+            or read_base32(at + HEAD_LETTERS + IDS_LETTERS, MAC_LETTERS, 64, &mac) < 0 or head >> 21 != VERSION << 2):
         return E_NONE
+    token.of_caller = (head >> 20 & 1) != 0
     token.listener = <uint32_t>(head >> 10) & 0x3FF
     token.of_set = <uint32_t>head & 0x3FF
     token.destination = <uint32_t>(ids >> 30)

@@ -203,7 +203,7 @@ def test_room_for_texts(changing, over):
 
 
 def test_number_of_edits(changing):
-    """MAX_EDITS is more than MAX_HEADERS lets any request need: each header that is set, each run of headers that go."""
+    """MAX_EDITS is more than MAX_HEADERS lets a request need: each header that is set, each run that goes."""
     runs = 58
     assign = [(f"X-New-{n}", text("n")) for n in range(MAX_HEADERS - runs - 10)]
     stage = changing(["X-Auth"], assign)
