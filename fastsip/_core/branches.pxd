@@ -28,9 +28,15 @@ cdef struct hop_t:
     uint8_t cut_count
     span_t cuts[16]             # Route headers and values of the request as received that go
     const header_edits_t *headers  # of the rule, for the request as received; NULL = none
+    uint8_t in_dialog           # it has a To tag, or a token that proves the dialog
+    uint8_t verified            # by such a token
+    uint32_t token_set          # index + 1 of the set towards whose destination such a token leads, 0 = none
 
 # Reads the branch's request back into core.stored; its length, or a code.
 cdef int read_request(core_t *core, uint32_t ref) noexcept nogil
+# core.stored, which read_request has filled from this branch, becomes the request as it was before the branch's
+# way out changed its headers: what another way out begins with.  OK or a code.
+cdef int undo_way_out(core_t *core, uint32_t ref) noexcept nogil
 
 # Makes branch `attempt` of the response context `parent` from a request: as
 # received (source != NULL) or read back from another branch (source == NULL,
@@ -49,8 +55,9 @@ cdef void send_ack(core_t *core, uint32_t ref, const message_t *response) noexce
 # Once no branch can follow this one: the ACK replaces the request block.
 cdef void keep_ack(core_t *core, uint32_t ref, const message_t *response) noexcept nogil
 
-# Edits that every forwarded request needs, also without state (16.6 items 2-8).
-cdef void edit_forwarded(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil
+# Sends a request on without state, with the edits of 16.6 items 2-8 and of its way out; E_ROOM when these cannot be
+# made: it stays here then.
+cdef int forward_stateless(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil
 
 # Writes the edited message (and `trailer` behind it) into a new block of the slot.
 cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_t *trailer,

@@ -4,18 +4,20 @@ Makes the request of a branch (16.6), its CANCEL (9.1) and its ACK (17.1.1.3),
 keeps them in the branch's block and sends from there.  Decides nothing: what
 happens on which event is in transactions, what it means for the call in search.
 
-A branch's block is the request as sent.  When this branch changed the
-Request-URI, the one it had before follows the message (identity.ruri_len
-bytes), so that the next branch can start from it again.
+A branch's block is the request as sent.  What the next branch needs to start from what stood before
+follows it: header lines that the way out took (identity.taken_len bytes), and the Request-URI, when this
+branch changed it (identity.ruri_len bytes).
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset, strlen
 
-from fastsip._core.core cimport arm_slot, find_destination, find_listener, queue_message, take_scratch
+from fastsip._core.border cimport gather_changes
+from fastsip._core.core cimport (arm_slot, find_destination, find_listener, queue_message, send_edited,
+                                 take_scratch)
 from fastsip._core.edits cimport (clear_edits, edit_delete, edit_insert, edit_replace, take_room, write_edits)
 from fastsip._core.hashing cimport hash_text
-from fastsip._core.headers cimport edit_headers
+from fastsip._core.headers cimport changes_t, edit_headers, takes_away, undo_room, undo_t
 from fastsip._core.parser cimport first_of, parse_message, parse_name_addr, parse_routing, parse_second_via
 from fastsip._core.select cimport rank_next
 from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT,
@@ -42,6 +44,12 @@ cdef enum:
 cdef const char *COMPLETED_ELSEWHERE = b'Reason: SIP;cause=200;text="Call completed elsewhere"\r\n'
 
 
+cdef inline uint32_t sent_len(const slot_t *slot) noexcept nogil:
+    """Of the message in a request block."""
+    return (record_of(slot).client.request.len - slot.identity.client.ruri_len
+            - slot.identity.client.taken_len)
+
+
 cdef int read_request(core_t *core, uint32_t ref) noexcept nogil:
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef const record_t *record = record_of(slot)
@@ -49,12 +57,34 @@ cdef int read_request(core_t *core, uint32_t ref) noexcept nogil:
     cdef int code
     if len == 0 or record.client.flags & CLIENT_HAS_ACK:
         return E_NONE
-    len -= slot.identity.client.ruri_len
+    len = sent_len(slot)
     code = parse_message(block_at(core.store, ref, record.client.request.unit), len, &core.stored)
     if code < 0:
         return code
     code = parse_routing(&core.stored)
     return code if code < 0 else <int>len
+
+
+cdef int undo_way_out(core_t *core, uint32_t ref) noexcept nogil:
+    cdef const slot_t *slot = slot_at(core.store, ref)
+    cdef const message_t *m = &core.stored
+    cdef uint32_t taken = slot.identity.client.taken_len
+    cdef uint32_t brought = slot.identity.client.brought
+    cdef uint32_t headers = m.headers_end - brought
+    cdef char *at
+    cdef int n, code
+    if taken == 0 and brought == 0:
+        return OK
+    if brought > <uint32_t>m.headers_end - m.headers_off:
+        return E_BAD
+    at = take_scratch(core, m.len + taken)
+    if at == NULL:
+        return E_ROOM
+    n = put(at, m.buf, headers)
+    n += put(at + n, m.buf + sent_len(slot), taken)
+    n += put(at + n, m.buf + m.headers_end, m.len - m.headers_end)
+    code = parse_message(at, n, &core.stored)
+    return parse_routing(&core.stored) if code == OK else code
 
 
 # ---------------------------------------------------------------- forwarding
@@ -96,6 +126,7 @@ cdef void fill_token(core_t *core, const message_t *m, const hop_t *hop, token_t
     cdef int stand_in
     if hop.from_destination >= 0 and (index < 0 or not table.sets[table.destinations[index].set_index].in_dialog):
         index = hop.from_destination
+        token.of_caller = True
     if index < 0:
         return
     d = &table.destinations[index]
@@ -245,33 +276,48 @@ cdef void edit_breadth(core_t *core, const message_t *m, const hop_t *hop) noexc
     n += put(text + n, b"\r\n", 2)
     edit_insert(&core.edits, m.headers_end, text, n)
     if m.header_count == MAX_HEADERS:
-        core.edits.overflow = 1     # it could not be read back (edit_by_rule)
+        core.edits.overflow = 1     # it could not be read back (edit_way_out)
 
 
-cdef void edit_by_rule(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
-    """Of the request as received only: what is read back carries these edits.
+cdef int edit_way_out(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop, int ours,
+                      undo_t *undo) noexcept nogil:
+    """What rule, set and listener change in the headers; the last of the edits, so that its lines stand last.
 
+    The rule's own edits are for the request as received only (`ours` 0): what is read back carries them.
     More headers than can be read back would be a call without CANCEL, ACK and failover: it is refused.
     """
     cdef const listener_t *came_by = find_listener(core.table, hop.came_by)
-    cdef int count = m.header_count + 1 + record_route_count(hop) + (m.max_forwards < 0) + adds_breadth(m, hop)
+    cdef int count = m.header_count + 1 + record_route_count(hop) - ours + (m.max_forwards < 0) + adds_breadth(m, hop)
+    cdef int destination = find_destination(core.table, hop.destination_id, hop.destination)
+    cdef changes_t changes
+    cdef text_t tag
     cdef int i
+    tag.len = 0
     for i in range(hop.cut_count):
         count -= m.buf[hop.cuts[i].off + hop.cuts[i].len - 1] == c'\n'      # a whole header
-    if hop.headers != NULL and came_by != NULL:
-        count += edit_headers(&core.edits, hop.headers, m, source, &came_by.tag)
-    if count > MAX_HEADERS:
-        core.edits.overflow = 1
+    if gather_changes(core.table, hop.headers if ours == 0 else NULL, destination, hop.token_set, &hop.flow.remote,
+                      hop.flow.listener_id, &changes) < 0:
+        return E_ROOM
+    if undo != NULL and changes.count > changes.out:
+        undo.taken = take_scratch(core, undo_room(m))
+        if undo.taken == NULL:
+            return E_ROOM
+    if changes.count:
+        count += edit_headers(&core.edits, &changes, m, source, &came_by.tag if came_by != NULL else &tag, undo)
+    return E_ROOM if count > MAX_HEADERS or core.edits.overflow else OK
 
 
-cdef void edit_forwarded(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
-    """Without state: the branch is recomputed for each copy, the hint leads nowhere."""
+cdef int forward_stateless(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
+    """The branch is recomputed for each copy, the hint leads nowhere."""
+    cdef int code
     clear_edits(&core.edits)
     edit_top(core, m, hop, branch_value(core.table, m, &m.via, 0), STATELESS, 0, 0)
     edit_routes(core, m, hop)
     if hop.ruri.len:
         edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
     edit_received(core, m, source)
+    code = edit_way_out(core, m, source, hop, 0, NULL)
+    return send_edited(core, m, &hop.flow) if code == OK else code
 
 
 cdef void edit_ruri(core_t *core, const message_t *m, uint32_t origin, const hop_t *hop,
@@ -326,6 +372,21 @@ cdef void first_clocks(core_t *core, int kind, const hop_t *hop, record_t *recor
     record.client.expire_ms = core.now_ms + timeout
 
 
+cdef int end_of_block(core_t *core, const undo_t *undo, text_t *original) noexcept nogil:
+    """What follows the message: the lines that were taken, then the Request-URI that was changed."""
+    cdef char *at
+    if undo.taken_len == 0:
+        return OK
+    at = take_scratch(core, undo.taken_len + original.len)
+    if at == NULL or undo.taken_len > MAX_MESSAGE:
+        return E_ROOM
+    put(at, undo.taken, undo.taken_len)
+    put(at + undo.taken_len, original.at, original.len)
+    original.at = at
+    original.len += undo.taken_len
+    return OK
+
+
 cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
                          uint32_t origin, const hop_t *hop) noexcept nogil:
     cdef slot_t *server = slot_at(core.store, parent)
@@ -335,25 +396,30 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     cdef record_t record
     cdef via_t via = m.via
     cdef text_t original
+    cdef undo_t undo
+    cdef int ours = 1 + slot_at(core.store, origin).record_routed if source == NULL else 0
     cdef int code
     if ref == NO_SLOT:
         return E_FULL
     memset(&identity, 0, sizeof(identity))
     memset(&record, 0, sizeof(record))
+    memset(&undo, 0, sizeof(undo))
     if source == NULL and parse_second_via(m, &via) < 0:
         give_slot(core.store, ref)
         return E_BAD
     identity.key = branch_value(core.table, m, &via, attempt)
     clear_edits(&core.edits)
-    edit_top(core, m, hop, identity.key, ref, word_generation(slot_at(core.store, ref).commit) + 1,
-             1 + slot_at(core.store, origin).record_routed if source == NULL else 0)
+    edit_top(core, m, hop, identity.key, ref, word_generation(slot_at(core.store, ref).commit) + 1, ours)
     edit_routes(core, m, hop)
     edit_ruri(core, m, origin, hop, &original)
     edit_breadth(core, m, hop)
     if source != NULL:
         edit_received(core, m, source)
-        edit_by_rule(core, m, source, hop)
-    code = write_block(core, ref, m, &original, &record.client.request)
+    code = edit_way_out(core, m, source if source != NULL else &server.identity.server.source.remote, hop, ours, &undo)
+    if code == OK:
+        code = end_of_block(core, &undo, &original)
+    if code == OK:
+        code = write_block(core, ref, m, &original, &record.client.request)
     if code < 0:
         give_slot(core.store, ref)
         return code
@@ -367,7 +433,9 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     identity.identity.client.target = hop.flow
     identity.identity.client.destination_id = hop.destination_id
     identity.identity.client.destination_hint = hop.destination
-    identity.identity.client.ruri_len = <uint16_t>original.len
+    identity.identity.client.ruri_len = <uint16_t>(original.len - undo.taken_len)
+    identity.identity.client.taken_len = <uint16_t>undo.taken_len
+    identity.identity.client.brought = <uint16_t>undo.brought
     first_clocks(core, kind, hop, &record)
     write_identity(core.store, ref, &identity)
     commit(core.store, ref, kind, CALLING, OWES_REQUEST, &record)
@@ -387,7 +455,7 @@ cdef void send_request(core_t *core, uint32_t ref) noexcept nogil:
     if len == 0:
         return
     if not is_ack:
-        len -= slot.identity.client.ruri_len
+        len = sent_len(slot)
     queue_message(core, block_at(core.store, ref, block.unit), len, &slot.identity.client.target,
                   NO_SLOT if is_ack else ref, OWES_REQUEST)
 
@@ -428,6 +496,19 @@ cdef int write_hop_request(char *out, const char *method, uint32_t method_len, c
     return n + put(out + n, b"Content-Length: 0\r\n\r\n", 21)
 
 
+cdef bint may_say_why(core_t *core, const slot_t *branch) noexcept nogil:
+    """Of the caller's headers a CANCEL of ours carries nothing but his Reason, unless the way out takes it."""
+    cdef int destination = find_destination(core.table, branch.identity.client.destination_id,
+                                            branch.identity.client.destination_hint)
+    cdef changes_t changes
+    cdef text_t name
+    name.at = b"Reason"
+    name.len = 6
+    return (gather_changes(core.table, NULL, destination, 0, &branch.identity.client.target.remote,
+                           branch.identity.client.target.listener_id, &changes) == OK
+            and not takes_away(&changes, &name))
+
+
 cdef text_t cancel_reason(core_t *core, uint32_t parent) noexcept nogil:
     """The caller's own Reason, or that somebody else has answered."""
     cdef slot_t *server = slot_at(core.store, parent)
@@ -449,6 +530,8 @@ cdef void send_cancel(core_t *core, uint32_t ref) noexcept nogil:
     if read_request(core, ref) < 0:
         return
     reason = cancel_reason(core, slot_at(core.store, ref).parent)
+    if reason.len and not may_say_why(core, slot_at(core.store, ref)):
+        reason.len = 0
     at = take_scratch(core, hop_request_room(&core.stored, &core.stored) + reason.len)
     if at == NULL:
         return

@@ -78,6 +78,8 @@ cdef enum counter_id:
     N_UNKNOWN_DIALOGS
     N_STAND_INS                 # requests of dialogs that went to somebody else
     N_ROUTES_REMOVED            # of strangers
+    N_NEXT_HOPS_REFUSED         # no host, or this machine's own for a stranger
+    N_EDITS_REFUSED             # requests whose headers could not be changed as their way demands
     N_TOO_MANY_HOPS
     N_BAD_EXTENSIONS            # Proxy-Require
     N_TOO_LARGE

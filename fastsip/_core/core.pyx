@@ -25,6 +25,7 @@ COUNTER_NAMES = (
     "send_calls",
     "sent", "sent_lost", "kernel_drops", "waits", "over_1300", "over_1472", "wakes",
     "loops", "forged_tokens", "relays_refused", "unknown_dialogs", "stand_ins", "routes_removed",
+    "next_hops_refused", "edits_refused",
     "too_many_hops", "bad_extensions", "too_large", "unsupported", "unavailable", "replies_by_rule",
     "names_asked", "names_failed", "parked", "parked_dropped",
     "quarantined", "drained",

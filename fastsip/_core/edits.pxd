@@ -3,8 +3,8 @@
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 
 cdef enum:
-    MAX_EDITS = 64
-    EDIT_ROOM = 4096        # bytes of text that the edits of one message may compose
+    MAX_EDITS = 192
+    EDIT_ROOM = 16384       # bytes of text that the edits of one message may compose
 
 cdef struct edit_t:
     uint16_t off            # where in the original
@@ -18,8 +18,8 @@ cdef struct edits_t:
     uint16_t room_used
     uint8_t overflow        # an edit or text did not fit: write_edits says E_ROOM
     int32_t growth          # bytes that the result is longer than the original
-    edit_t items[64]
-    char room[4096]
+    edit_t items[192]
+    char room[16384]
 
 cdef void clear_edits(edits_t *edits) noexcept nogil
 

@@ -1,21 +1,23 @@
 # cython: boundscheck=True, wraparound=True
-"""What a rule changes in the headers of a request that it sends on: `headers = { remove, set }`.
+"""What a way changes in the headers of a request: `headers = { remove, set }` of rules, sets and listeners.
 
-First all headers go that `remove` or `set` names, then what `set` says is written
-behind the others, in its order; so a name that stands in both is set.  Names are equal without case, and a
-compact form counts as its long name (RFC 3261 section 7.3.3).
+A request goes through steps: what the listener says that it came in by, the rule that routes it, the set
+it is sent to, the listener it leaves by.  In each step first all headers go that `remove` or `set` names, then
+what `set` says is written behind the others, in its order; so a name that stands in both is set, and what a step
+sets a later one may take away.  Names are equal without case, and a compact form counts as its long name (RFC 3261
+section 7.3.3).
 
 The headers that the router itself lives by may not be named: its own edits of the
 same message would contradict these, and it reads them again from what it sent.
 
-Must never: touch a message that already carries the edits (a later branch is made from
-what the first one sent).  edit_headers is called by branches, the rest by tables.
+Must never: touch a message that already carries the edits.  A later branch of another way out begins from what
+stood before the first one's (undo_t).  edit_headers is called by border, the rest by tables.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
 from fastsip._core.arena cimport Arena
-from fastsip._core.edits cimport edit_delete, edit_insert, edits_t, take_room
-from fastsip._core.types cimport (PIECE_CALL_ID, PIECE_LISTENER, PIECE_SOURCE, PIECE_TEXT, addr_t, header_edit_t,
+from fastsip._core.edits cimport EDIT_ROOM, edit_delete, edit_insert, edits_t, take_room
+from fastsip._core.types cimport (E_ROOM, OK, PIECE_CALL_ID, PIECE_LISTENER, PIECE_SOURCE, PIECE_TEXT, addr_t, header_edit_t,
                                   header_edits_t, header_t, message_t, piece_t, text_t)
 from fastsip._core.uri cimport same_text, write_address
 from fastsip._core.write cimport put
@@ -41,27 +43,57 @@ cdef inline bint names(const header_edit_t *edit, const message_t *m, const head
     return same_text(name, edit.name.len, edit.name.at, edit.name.len)
 
 
-cdef inline bint goes(const header_edits_t *wanted, const message_t *m, uint32_t index) noexcept nogil:
-    cdef uint32_t i
-    for i in range(wanted.count):
-        if names(&wanted.items[i], m, &m.headers[index]):
-            return True
-    return False
+cdef inline bint names_text(const header_edit_t *edit, const text_t *name) noexcept nogil:
+    """As `names`, of a long name."""
+    if name.len < edit.name.len or (name.len > edit.name.len and not edit.prefix):
+        return False
+    return same_text(name.at, edit.name.len, edit.name.at, edit.name.len)
 
 
-cdef int cut_headers(edits_t *edits, const header_edits_t *wanted, const message_t *m) noexcept nogil:
+cdef uint32_t step_that_takes(const changes_t *changes, uint32_t after, const text_t *name) noexcept nogil:
+    """The first step from `after` on that names this header, or their count."""
+    cdef uint32_t step, i
+    for step in range(after, changes.count):
+        for i in range(changes.steps[step].count):
+            if names_text(&changes.steps[step].items[i], name):
+                return step
+    return changes.count
+
+
+cdef bint takes_away(const changes_t *changes, const text_t *name) noexcept nogil:
+    return step_that_takes(changes, changes.out, name) < changes.count
+
+
+cdef uint32_t step_of(const changes_t *changes, const message_t *m, uint32_t index) noexcept nogil:
+    """The first step that takes this header away, or their count."""
+    cdef uint32_t step, i
+    for step in range(changes.count):
+        for i in range(changes.steps[step].count):
+            if names(&changes.steps[step].items[i], m, &m.headers[index]):
+                return step
+    return changes.count
+
+
+cdef inline void keep_line(undo_t *undo, const char *line, uint32_t len) noexcept nogil:
+    if undo != NULL:
+        undo.taken_len += put(undo.taken + undo.taken_len, line, len)
+
+
+cdef int cut_headers(edits_t *edits, const changes_t *changes, const message_t *m, undo_t *undo) noexcept nogil:
     """Neighbours go in one cut; how many went."""
-    cdef uint32_t i = 0
-    cdef uint32_t first
+    cdef uint32_t first = 0
+    cdef uint32_t i, step
     cdef int gone = 0
-    while i < m.header_count:
-        first = i
-        while i < m.header_count and goes(wanted, m, i):
-            i += 1
+    for i in range(m.header_count + 1):
+        step = step_of(changes, m, i) if i < m.header_count else changes.count
+        if step < changes.count:
+            gone += 1
+            if step >= changes.out:
+                keep_line(undo, m.buf + m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
+            continue
         if i > first:
             edit_delete(edits, m.headers[first].name_off, m.headers[i - 1].end_off - m.headers[first].name_off)
-            gone += i - first
-        i += 1
+        first = i + 1
     return gone
 
 
@@ -77,39 +109,66 @@ cdef text_t value_of(const piece_t *piece, const message_t *m, const text_t *tag
     return text
 
 
-cdef void insert_header(edits_t *edits, const header_edit_t *edit, const message_t *m, const text_t *source,
-                        const text_t *tag) noexcept nogil:
+cdef int write_line(edits_t *edits, const header_edit_t *edit, const message_t *m, const text_t *source,
+                    const text_t *tag, text_t *line) noexcept nogil:
+    """E_ROOM when the list has no room for it."""
     cdef uint32_t room = edit.name.len + LINE_ROOM
     cdef uint32_t i
     cdef text_t text
-    cdef char *line
-    cdef int n
+    cdef char *at
     for i in range(edit.piece_count):
         room += value_of(&edit.pieces[i], m, tag, source).len
-    line = take_room(edits, room)
-    if line == NULL:
-        return
-    n = put(line, edit.name.at, edit.name.len)
-    n += put(line + n, b": ", 2)
+    at = take_room(edits, room)
+    if at == NULL:
+        return E_ROOM
+    line.at = at
+    line.len = put(at, edit.name.at, edit.name.len)
+    line.len += put(at + line.len, b": ", 2)
     for i in range(edit.piece_count):
         text = value_of(&edit.pieces[i], m, tag, source)
-        n += put(line + n, text.at, text.len)
-    n += put(line + n, b"\r\n", 2)
-    edit_insert(edits, m.headers_end, line, n)
+        line.len += put(at + line.len, text.at, text.len)
+    line.len += put(at + line.len, b"\r\n", 2)
+    return OK
 
 
-cdef int edit_headers(edits_t *edits, const header_edits_t *wanted, const message_t *m, const addr_t *source,
-                      const text_t *tag) noexcept nogil:
-    cdef int more = -cut_headers(edits, wanted, m)
+cdef int insert_headers(edits_t *edits, const changes_t *changes, uint32_t step, const message_t *m,
+                        const text_t *source, const text_t *tag, undo_t *undo) noexcept nogil:
+    """What this step sets and no later one takes away; how many came."""
+    cdef const header_edit_t *edit
+    cdef uint32_t i, taken_by
+    cdef text_t line
+    cdef int came = 0
+    for i in range(changes.steps[step].count):
+        edit = &changes.steps[step].items[i]
+        taken_by = step_that_takes(changes, step + 1, &edit.name)
+        if edit.piece_count == 0 or (taken_by < changes.count and not (step < changes.out <= taken_by)):
+            continue
+        if write_line(edits, edit, m, source, tag, &line) < 0:
+            return came
+        if taken_by < changes.count:
+            keep_line(undo, line.at, line.len)
+            continue
+        edit_insert(edits, m.headers_end, line.at, line.len)
+        came += 1
+        if undo != NULL and step >= changes.out:
+            undo.brought += line.len
+    return came
+
+
+cdef uint32_t undo_room(const message_t *m) noexcept nogil:
+    return m.headers_end + EDIT_ROOM
+
+
+cdef int edit_headers(edits_t *edits, const changes_t *changes, const message_t *m, const addr_t *source,
+                      const text_t *tag, undo_t *undo) noexcept nogil:
+    cdef int more = -cut_headers(edits, changes, m, undo)
     cdef char address[ADDRESS_ROOM]
     cdef text_t peer
-    cdef uint32_t i
+    cdef uint32_t step
     peer.at = address
     peer.len = <uint32_t>write_address(source, address, False)
-    for i in range(wanted.count):
-        if wanted.items[i].piece_count:
-            insert_header(edits, &wanted.items[i], m, &peer, tag)
-            more += 1
+    for step in range(changes.count):
+        more += insert_headers(edits, changes, step, m, &peer, tag, undo)
     return more
 
 

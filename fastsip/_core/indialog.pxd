@@ -7,13 +7,10 @@ from fastsip._core.routing cimport route_t
 from fastsip._core.slots cimport slot_t
 from fastsip._core.types cimport addr_t, message_t, policy_copy_t
 
-# A destination, or in a trusted network.
-cdef bint is_known(core_t *core, const addr_t *addr) noexcept nogil
-
-# May a request with a To tag, or an ACK, go on along this route?  Counts a forged token.
+# May a request of a dialog go on along this route?  Counts a forged token.
 cdef bint may_follow_route(core_t *core, const message_t *m, const route_t *route, const addr_t *source) noexcept nogil
 
-# Aims a hop without state: the route set, or who answered, or who stands in; below zero: nowhere.
+# Aims a hop without state: the route set, our token, who answered, or who stands in; below zero: nowhere.
 cdef int aim_in_dialog(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
                        const addr_t *source, hop_t *hop) noexcept nogil
 

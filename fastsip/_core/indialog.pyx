@@ -16,8 +16,7 @@ from fastsip._core.core cimport (N_FORGED_TOKENS, N_STAND_INS, count, find_by_ad
                                  first_by_address, same_place)
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.recall cimport recall_answer
-from fastsip._core.routing cimport aim_by_route
-from fastsip._core.rules cimport is_trusted
+from fastsip._core.routing cimport aim_by_route, aim_by_token, is_known, leads_to_us
 from fastsip._core.select cimport is_reachable, rank_next
 from fastsip._core.slots cimport slot_t
 from fastsip._core.types cimport (E_NONE, M_ACK, M_PRACK, OK, addr_t, destination_t, message_t, policy_copy_t, set_t,
@@ -27,19 +26,19 @@ cdef enum:
     FEWEST_CANDIDATES = 2       # in a dialog, whatever `limit` says of new calls
 
 
-cdef bint is_known(core_t *core, const addr_t *addr) noexcept nogil:
-    return find_by_address(core.table, addr) >= 0 or is_trusted(core.table, addr)
-
-
 cdef bint may_follow_route(core_t *core, const message_t *m, const route_t *route, const addr_t *source) noexcept nogil:
-    """Our token verifies, or the source or the next hop is known: nobody relays by inventing a To tag or a Route."""
+    """Our token verifies, the source is known, or the next hop is a destination's exact address.
+
+    Nobody relays by inventing a To tag or a Route; a network that is trusted to send is no place to send to.
+    """
     cdef hop_t hop
     if route.forged:
         count(core, N_FORGED_TOKENS)
     if route.verified or is_known(core, source):
         return True
     memset(&hop, 0, sizeof(hop))
-    return aim_by_route(core, m, route, 0, &hop) == OK and is_known(core, &hop.flow.remote)
+    return (aim_by_route(core, m, route, 0, source, &hop) == OK
+            and find_by_address(core.table, &hop.flow.remote) >= 0)
 
 
 # ---------------------------------------------------------------- members of shared sets
@@ -154,13 +153,23 @@ cdef void follow_answer(core_t *core, const message_t *m, const route_t *route, 
         aim_at_stand_in(core, wanted, hop)
 
 
+cdef int aim_onward(core_t *core, const message_t *m, const route_t *route, uint32_t listener, const addr_t *source,
+                    hop_t *hop) noexcept nogil:
+    if leads_to_us(core, m, &route.next):
+        return aim_by_token(core, route, hop)
+    return aim_by_route(core, m, route, listener, source, hop)
+
+
 cdef int aim_in_dialog(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
                        const addr_t *source, hop_t *hop) noexcept nogil:
-    """An ACK that did not come by our Route acknowledges an answer of our own (wire section 2)."""
+    """Of an ACK or CANCEL: by the same test as the other requests of its dialog, without an answer.
+
+    An ACK outside of dialogs acknowledges nothing that went through us.
+    """
     cdef int code
-    if not may_follow_route(core, m, route, source) or (m.method == M_ACK and not route.ours):
+    if (m.method == M_ACK and not hop.in_dialog) or not may_follow_route(core, m, route, source):
         return E_NONE
-    code = aim_by_route(core, m, route, listener, hop)
+    code = aim_onward(core, m, route, listener, source, hop)
     if code == OK:
         follow_answer(core, m, route, hop)
     return code

@@ -20,7 +20,7 @@ from fastsip._core.parser cimport (count_vias, find_header, first_of, parse_mess
 from fastsip._core.replies cimport reply_room, reply_t, write_reply
 from fastsip._core.rules cimport match_rules
 from fastsip._core.slots cimport SLOT_BITS, SLOT_MASK
-from fastsip._core.tokens cimport TOKEN_LETTERS, read_token, token_t, write_token
+from fastsip._core.tokens cimport TOKEN_LETTERS, dialog_t, read_token, token_t, write_token
 from fastsip._core.types cimport (
     E_TOO_LARGE, E_TOO_MANY_HEADERS, HEADER_COUNT, HOST_IPV4, HOST_IPV6, H_CALL_ID, H_CSEQ, H_FROM, H_MAX_FORWARDS,
     H_TO, H_VIA, MAX_HEADERS, MAX_MESSAGE, MAX_VIAS, NO_HEADER, OK, addr_t, header_t, name_addr_t, uri_t, via_t)
@@ -322,8 +322,10 @@ cdef bint token_is_stable(checker_t *c, const char *buf, const span_t *text) noe
     """Of a call without Call-ID and tags: what verifies, we have written."""
     cdef char again[TOKEN_LETTERS]
     cdef token_t token
+    cdef dialog_t dialog
     c.blank.buf = buf
-    if read_token(c.core.table, &c.blank, text, &token) != OK:
+    dialog.made = 0
+    if read_token(c.core.table, &c.blank, text, &dialog, &token) != OK:
         return True
     return same_text(buf + text.off, text.len, again, write_token(c.core.table, &c.blank, &token, again))
 

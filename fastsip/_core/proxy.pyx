@@ -11,22 +11,24 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.atomics cimport load_relaxed32
-from fastsip._core.branches cimport edit_forwarded, hop_t, read_request
+from fastsip._core.border cimport enter, strip_maddr
+from fastsip._core.branches cimport forward_stateless, hop_t, read_request
 from fastsip._core.candidates cimport aim_at, choose_next, group_t, read_breadth, share_of
-from fastsip._core.core cimport (N_DATAGRAMS, N_DRAINED, N_INVITES, N_KEEP_ALIVES, N_LOOPS, N_NOT_SIP, N_NO_RULE,
-                                 N_RELAYS_REFUSED, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_ROUTES_REMOVED,
+from fastsip._core.core cimport (N_DATAGRAMS, N_DRAINED, N_EDITS_REFUSED, N_FORGED_TOKENS, N_INVITES, N_KEEP_ALIVES,
+                                 N_LOOPS, N_NEXT_HOPS_REFUSED, N_NOT_SIP, N_NO_RULE, N_RELAYS_REFUSED, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_ROUTES_REMOVED,
                                  N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, N_UNSUPPORTED, count,
-                                 find_by_address, find_destination, send_edited)
-from fastsip._core.indialog cimport aim_in_dialog, is_known, join_shared, may_follow_route
+                                 find_by_address, find_destination)
+from fastsip._core.indialog cimport aim_in_dialog, join_shared, may_follow_route
 from fastsip._core.loops cimport is_loop, loop_value
 from fastsip._core.parking cimport begin_resumption, hold_request, park_search, read_parked, settle_parked
 from fastsip._core.parser cimport first_of, has_too_many_vias, parse_message, parse_routing
-from fastsip._core.refusals cimport count_malformed, refuse, refuse_malformed, refuse_overload, refuse_unavailable
+from fastsip._core.refusals cimport (count_malformed, refuse, refuse_malformed, refuse_overload, refuse_sips,
+                                     refuse_unavailable)
 from fastsip._core.recall cimport recall_challenge
 from fastsip._core.replies cimport answer, reply_flow
 from fastsip._core.responses cimport process_response
-from fastsip._core.routing cimport (aim_by_route, cut_routes, leads_home, read_forward, read_route, read_ruri, route_t,
-                                    selection_key)
+from fastsip._core.routing cimport (aim_by_route, aim_by_token, cut_routes, find_named, is_known, leads_to_us, read_forward,
+                                    read_route, read_ruri, route_t, selection_key)
 from fastsip._core.rules cimport is_own, match_rules
 from fastsip._core.search cimport branch_input, cancel_search, refuse_search, start_branch, start_group
 from fastsip._core.select cimport is_usable
@@ -34,13 +36,17 @@ from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT
                                   index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
                                   word_kind, write_identity)
 from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
-from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_BAD, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM,
-                                  E_ROUTE, E_SCHEME, E_TOO_MANY_VIAS, E_UNRESOLVED, H_AUTHORIZATION,
-                                  H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER,
-                                  M_REFER, M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET, addr_t, message_t, policy_copy_t,
-                                  policy_t, rule_t, set_t, uri_t)
+from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_BAD, E_EMPTY, E_FORGED, E_FULL, E_HOME, E_NEXT_HOP,
+                                  E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, E_SCHEME, E_TOO_MANY_VIAS, E_UNRESOLVED, E_URI,
+                                  H_AUTHORIZATION,
+                                  H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_NOTIFY, M_OPTIONS, M_OTHER,
+                                  M_REFER, M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET, S_OTHER, S_SIPS, addr_t, message_t, policy_copy_t,
+                                  policy_t, rule_t, set_t, table_t, uri_t)
 from fastsip._core.upstream cimport server_input, shed_lingering
 from fastsip._core.via cimport has_local_tag, server_key
+
+cdef enum:
+    SIPS_PORT = 5061
 
 ctypedef void (*action_t)(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
                           uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil
@@ -72,12 +78,28 @@ cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t l
         refuse_malformed(core, m, code, listener, source)
     elif len > core.table.max_message:
         refuse(core, m, listener, source, 513)
-    elif m.method == M_ACK:
-        process_ack(core, m, listener, source)
-    elif m.method == M_CANCEL:
-        process_cancel(core, m, listener, source)
     else:
-        process_request(core, m, listener, source)
+        code = enter(core, listener, source)
+        if code < 0:
+            refuse_unedited(core, m, code, listener, source)
+        elif m.method == M_ACK:
+            process_ack(core, m, listener, source)
+        elif m.method == M_CANCEL:
+            process_cancel(core, m, listener, source)
+        else:
+            process_request(core, m, listener, source)
+
+
+cdef void refuse_unedited(core_t *core, const message_t *m, int code, uint32_t listener,
+                          const addr_t *source) noexcept nogil:
+    """What a border demands cannot be done to this request, so it ends here."""
+    count(core, N_EDITS_REFUSED)
+    if code == E_FULL:
+        refuse_overload(core, m, listener, source)
+    elif code == E_ROOM:
+        refuse(core, m, listener, source, 513)
+    else:
+        refuse_malformed(core, m, code, listener, source)
 
 
 cdef inline uint32_t partition_for(core_t *core, const message_t *m) noexcept nogil:
@@ -160,15 +182,59 @@ cdef int match_as_invite(core_t *core, const message_t *m, const uri_t *ruri, ui
 
 cdef bint goes_by_rules(core_t *core, const message_t *m, const uri_t *ruri, const route_t *route, uint32_t listener,
                         const addr_t *source) noexcept nogil:
-    """All outside of a dialog but a Route from somebody known; inside, what a rule asks for and our Route did not lead.
+    """All outside of a dialog but a Route from somebody known; inside, what a rule asks for and no token proves.
 
     An ACK without a tag has no dialog, and outside of one no way.
     """
-    if route.onward and is_known(core, source):
+    if route.verified or (route.onward and is_known(core, source)):
         return False
     if m.to_tag.len:
-        return not route.ours and match_as_invite(core, m, ruri, listener, source) >= 0
+        return match_as_invite(core, m, ruri, listener, source) >= 0
     return m.method != M_ACK
+
+
+cdef uint32_t set_of_token(const table_t *table, const route_t *route) noexcept nogil:
+    """Whoever answered for a destination may want to be reached elsewhere: the set's border holds there, too.
+
+    Of a destination that is gone any set of this short name is taken.
+    """
+    cdef int index
+    cdef uint32_t i
+    if not table.edits_out or not route.verified or route.token.from_caller == route.token.of_caller:
+        return 0
+    index = find_named(table, route)
+    if index >= 0:
+        return table.destinations[index].set_index + 1
+    for i in range(table.set_count):
+        if table.sets[i].short_id == route.token.of_set:
+            return i + 1
+    return 0
+
+
+cdef int read_way(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, uri_t *ruri,
+                  route_t *route, hop_t *hop) noexcept nogil:
+    """16.4, which comes before everything else; begins a hop with what the request will be known by."""
+    cdef int code = read_ruri(m, ruri)
+    memset(hop, 0, sizeof(hop_t))
+    if code == OK:
+        code = strip_maddr(core, ruri)
+    hop.loop = loop_value(core.table, m, source, core.table.listeners[listener].id)
+    hop.came_by = core.table.listeners[listener].id
+    if code == OK:
+        code = read_route(core, m, ruri, route, hop)
+    if code == OK:
+        hop.verified = route.verified
+        hop.token_set = set_of_token(core.table, route)
+        hop.in_dialog = route.verified or m.to_tag.len > 0
+    return code
+
+
+cdef bint comes_round(core_t *core, const message_t *m, const hop_t *hop) noexcept nogil:
+    """16.3 item 4."""
+    cdef bint loop = is_loop(core.table, m, hop.loop)
+    if loop:
+        count(core, N_LOOPS)
+    return loop
 
 
 cdef int aim_as_invite(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
@@ -179,36 +245,38 @@ cdef int aim_as_invite(core_t *core, const message_t *m, uint32_t listener, cons
     cdef policy_copy_t policy
     cdef uint64_t call_key
     cdef group_t group
+    cdef const rule_t *rule
     cdef int found
-    if m.max_forwards == 0 or read_ruri(m, &ruri) < 0 or read_route(core, m, &ruri, &route, hop) < 0:
+    if (m.max_forwards == 0 or read_way(core, m, listener, source, &ruri, &route, hop) < 0
+            or comes_round(core, m, hop) or is_clear_sips(core, m, &ruri)):
         return E_NONE
     if not goes_by_rules(core, m, &ruri, &route, listener, source):
         return aim_in_dialog(core, m, &route, listener, source, hop)
     found = match_as_invite(core, m, &ruri, listener, source)
-    if leave_route(core, m, &route, hop) < 0 or found < 0 or core.table.rules[found].action == ACT_REPLY:
+    if found < 0 or leave_route(core, m, &route, hop) < 0 or core.table.rules[found].action == ACT_REPLY:
         return E_NONE
-    if core.table.rules[found].action == ACT_FORWARD:
-        if (not may_forward(core, &core.table.rules[found], source)
-                or read_forward(m, &core.table.rules[found], &ruri, &route) < 0 or leads_home(core, m, &route)):
+    rule = &core.table.rules[found]
+    hop.headers = &rule.headers
+    if rule.action == ACT_FORWARD:
+        if (not may_forward(core, rule, source) or read_forward(m, rule, &ruri, &route) < 0
+                or leads_to_us(core, m, &route.next)):
             return E_NONE
-        return aim_by_route(core, m, &route, listener, hop)
-    return aim_by_rule(core, m, &core.table.rules[found], &ruri, 1, &policy, &call_key, &group, hop)
+        return aim_by_route(core, m, &route, listener, source, hop)
+    return aim_by_rule(core, m, rule, &ruri, 1, &policy, &call_key, &group, hop)
 
 
 cdef bint send_on(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """Without state, at once or when the name of its next hop is known; False: it has no way."""
     cdef hop_t hop
-    cdef int code
-    if comes_round(core, m, listener, source, &hop):
-        return False
-    code = aim_as_invite(core, m, listener, source, &hop)
+    cdef int code = aim_as_invite(core, m, listener, source, &hop)
     if code == E_UNRESOLVED:
         hold_request(core, m, listener, source, &hop)
         return True
     if code < 0:
         return False
-    edit_forwarded(core, m, source, &hop)
-    send_edited(core, m, &hop.flow)
+    if forward_stateless(core, m, source, &hop) < 0:
+        count(core, N_EDITS_REFUSED)
+        return False
     return True
 
 
@@ -225,8 +293,37 @@ cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const
 
 # ---------------------------------------------------------------- a new request
 
-cdef bint is_for_us(core_t *core, const message_t *m, const uri_t *ruri) noexcept nogil:
-    return ruri.user.len == 0 and is_own(core.table, m.buf + ruri.host.off, ruri.host.len, ruri.port)
+cdef bint is_for_us(core_t *core, const message_t *m, const route_t *route, const hop_t *hop) noexcept nogil:
+    """An OPTIONS that asks whether we are there (11.2): nobody behind us is meant, and no dialog."""
+    return (m.method == M_OPTIONS and not hop.in_dialog and not route.onward and route.next.user.len == 0
+            and leads_to_us(core, m, &route.next))
+
+
+cdef bint is_clear_sips(core_t *core, const message_t *m, const uri_t *ruri) noexcept nogil:
+    """26.2.2: only TLS leads to a sips URI.  Behind a domain of ours the operator decides; 5061 is its usual port."""
+    return (ruri.scheme == S_SIPS and
+            not is_own(core.table, m.buf + ruri.host.off, ruri.host.len, 0 if ruri.port == SIPS_PORT else ruri.port))
+
+
+cdef bint is_refused(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+                     const hop_t *hop) noexcept nogil:
+    """16.3 items 3 to 5 and Max-Breadth: answered, if one of them stops it."""
+    cdef int status = 0
+    cdef int breadth = read_breadth(m)
+    if m.max_forwards == 0:
+        status = 483
+    elif comes_round(core, m, hop):
+        status = 482
+    elif first_of(m, H_PROXY_REQUIRE) != NO_HEADER:
+        status = 420
+    elif breadth == 0:
+        status = 440
+    elif breadth < 0:
+        refuse_malformed(core, m, breadth, listener, source)
+        return True
+    if status:
+        refuse(core, m, listener, source, status)
+    return status != 0
 
 
 cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t listener,
@@ -235,36 +332,25 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     cdef uri_t ruri
     cdef route_t route
     cdef hop_t hop
-    cdef int code = read_ruri(m, &ruri)
-    if code == OK and has_too_many_vias(m):
-        code = E_TOO_MANY_VIAS
-    if code < 0:
+    cdef int code = E_TOO_MANY_VIAS
+    if not has_too_many_vias(m):
+        code = read_way(core, m, listener, source, &ruri, &route, &hop)
+    if code == E_URI or code == E_TOO_MANY_VIAS:
         refuse_malformed(core, m, code, listener, source)
-        return
-    if m.to_tag.len == 0 and core.resumed.ref == NO_SLOT and load_relaxed32(&core.draining):
+    elif (code == OK and not hop.in_dialog and core.resumed.ref == NO_SLOT and load_relaxed32(&core.draining)):
         count(core, N_DRAINED)
         refuse_overload(core, m, listener, source)
-        return
-    if m.method == M_OPTIONS and is_for_us(core, m, &ruri):
+    elif code == OK and is_for_us(core, m, &route, &hop):
         refuse(core, m, listener, source, 200)
+    elif is_refused(core, m, listener, source, &hop):
         return
-    if m.max_forwards == 0:
-        refuse(core, m, listener, source, 483)
-        return
-    if comes_round(core, m, listener, source, &hop):
-        refuse(core, m, listener, source, 482)
-        return
-    if first_of(m, H_PROXY_REQUIRE) != NO_HEADER:
-        refuse(core, m, listener, source, 420)
-        return
-    code = read_breadth(m)
-    if code == 0:
-        refuse(core, m, listener, source, 440)
-        return
-    if code > 0:
-        code = read_route(core, m, &ruri, &route, &hop)
-    if code < 0:
+    elif code == E_FORGED:
+        count(core, N_FORGED_TOKENS)
+        refuse_stranger(core, m, listener, source)
+    elif code < 0:
         refuse_malformed(core, m, code, listener, source)
+    elif is_clear_sips(core, m, &ruri):
+        refuse_sips(core, m, listener, source)
     elif not goes_by_rules(core, m, &ruri, &route, listener, source):
         follow_route(core, m, key, &route, listener, source, &hop)
     elif leave_route(core, m, &route, &hop) < 0:
@@ -273,44 +359,38 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
         follow_rules(core, m, key, &ruri, listener, source, &hop)
 
 
-cdef bint comes_round(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
-                      hop_t *hop) noexcept nogil:
-    """16.3 item 4.  Zeroes the hop but for what this request will be known by."""
-    memset(hop, 0, sizeof(hop_t))
-    hop.loop = loop_value(core.table, m, source, core.table.listeners[listener].id)
-    if not is_loop(core.table, m, hop.loop):
-        return False
-    count(core, N_LOOPS)
-    return True
-
-
 cdef int leave_route(core_t *core, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil:
     """Whatever Route a stranger brings is removed: the rules decide."""
-    cdef uint64_t loop = hop.loop
+    cdef hop_t begun = hop[0]
     if route.onward:
         count(core, N_ROUTES_REMOVED)
     memset(hop, 0, sizeof(hop_t))
-    hop.loop = loop
+    hop.loop, hop.came_by, hop.in_dialog = begun.loop, begun.came_by, begun.in_dialog
     return cut_routes(m, hop)
 
 
 cdef void follow_route(core_t *core, const message_t *m, uint64_t key, const route_t *route, uint32_t listener,
                        const addr_t *source, hop_t *hop) noexcept nogil:
-    """16.5: what has a route set needs no decision of ours."""
+    """16.5: what has a route set needs no decision of ours.
+
+    A Request-URI that is still ours leads to the destination of the token: some peers keep the one they called.
+    """
     cdef policy_copy_t policy = core.table.policies[0].copy
     cdef uint64_t call_key = 0
     cdef uint32_t set_id = 0
-    if is_own(core.table, m.buf + route.next.host.off, route.next.host.len, route.next.port):
+    cdef bint kept_ours = leads_to_us(core, m, &route.next)
+    if kept_ours and aim_by_token(core, route, hop) < 0:
         count(core, N_UNKNOWN_DIALOGS)
         refuse(core, m, listener, source, 481)
         return
-    if not may_follow_route(core, m, route, source):
+    if not kept_ours and not may_follow_route(core, m, route, source):
         refuse_stranger(core, m, listener, source)
         return
-    hop.record_route = not m.to_tag.len and makes_dialogs(m.method)
-    if not go_by_route(core, m, route, listener, source, hop):
+    hop.record_route = makes_dialogs(m.method) and (not hop.in_dialog or (m.method == M_NOTIFY and route.ours))
+    hop.from_destination = find_by_address(core.table, source)
+    if not kept_ours and not go_by_route(core, m, route, listener, source, hop):
         return
-    if m.to_tag.len and hop.name.len == 0:
+    if hop.in_dialog and hop.name.len == 0:
         set_id = join_shared(core, m, route, hop, &policy, &call_key)
     open_search(core, m, key, NULL, set_id, &policy, call_key, listener, source, hop)
 
@@ -323,16 +403,25 @@ cdef void refuse_stranger(core_t *core, const message_t *m, uint32_t listener, c
 cdef bint go_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener, const addr_t *source,
                       hop_t *hop) noexcept nogil:
     """Aims at the next hop that the request names, or at its name; False: there is no way, and that was answered."""
-    cdef int code = aim_by_route(core, m, route, listener, hop)
-    hop.came_by = core.table.listeners[listener].id
+    cdef int code = aim_by_route(core, m, route, listener, source, hop)
     hop.from_destination = find_by_address(core.table, source)
-    if code == E_SCHEME:
+    if code == OK or code == E_UNRESOLVED:
+        return True
+    if code == E_SCHEME and route.next.scheme == S_SIPS:
+        refuse_sips(core, m, listener, source)
+    elif code == E_SCHEME:
         refuse(core, m, listener, source, 416)
-    elif code < 0 and code != E_UNRESOLVED:
+    elif code == E_NEXT_HOP:
+        count(core, N_NEXT_HOPS_REFUSED)
+        refuse(core, m, listener, source, 403)
+    elif code == E_HOME:
+        count(core, N_UNKNOWN_DIALOGS if hop.in_dialog else N_LOOPS)
+        refuse(core, m, listener, source, 481 if hop.in_dialog else 482)
+    else:
         if code == E_BAD:
             count(core, N_UNSUPPORTED)
         refuse(core, m, listener, source, 500)
-    return code == OK or code == E_UNRESOLVED
+    return False
 
 
 cdef void follow_rules(core_t *core, const message_t *m, uint64_t key, const uri_t *ruri, uint32_t listener,
@@ -341,20 +430,19 @@ cdef void follow_rules(core_t *core, const message_t *m, uint64_t key, const uri
     cdef const rule_t *rule
     if found < 0:
         count(core, N_NO_RULE)
-        refuse(core, m, listener, source, 404)
+        refuse(core, m, listener, source, 416 if ruri.scheme == S_OTHER else 404)
         return
     rule = &core.table.rules[found]
-    if rule.headers.count:
-        hop.headers = &rule.headers
-    hop.record_route = rule.record_route and makes_dialogs(m.method) and not m.to_tag.len
-    hop.came_by = core.table.listeners[listener].id
+    hop.headers = &rule.headers
+    hop.record_route = rule.record_route and makes_dialogs(m.method) and (not hop.in_dialog or m.method == M_NOTIFY)
     hop.from_destination = find_by_address(core.table, source)
     ACTIONS[rule.action](core, m, key, rule, ruri, listener, source, hop)
 
 
 cdef bint makes_dialogs(int method) noexcept nogil:
-    """Wire section 5: INVITE, SUBSCRIBE, REFER and what we do not know."""
-    return method == M_INVITE or method == M_SUBSCRIBE or method == M_REFER or method == M_OTHER
+    """Wire section 5: INVITE, SUBSCRIBE, REFER and what we do not know; NOTIFY again each time (RFC 6665 4.3)."""
+    return (method == M_INVITE or method == M_SUBSCRIBE or method == M_REFER or method == M_NOTIFY
+            or method == M_OTHER)
 
 
 cdef void dispatch(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
@@ -398,7 +486,7 @@ cdef void forward_by_rule(core_t *core, const message_t *m, uint64_t key, const 
         refuse(core, m, listener, source, 416)
     elif code < 0:
         answer_by_rule(core, m, key, rule, ruri, listener, source, hop)
-    elif leads_home(core, m, &route):
+    elif leads_to_us(core, m, &route.next):
         refuse(core, m, listener, source, 482 if rule.forward.len else 404)
     else:
         if rules_policy.then_set:
@@ -425,7 +513,7 @@ cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule
     identity.call_key = call_key
     identity.cseq = m.cseq
     identity.method = m.method
-    identity.in_dialog = m.to_tag.len > 0
+    identity.in_dialog = hop.in_dialog
     reply_flow(m, source, core.table.listeners[listener].id, &identity.identity.server.source)
     identity.identity.server.policy = policy[0]
     identity.identity.server.set_id = set_id
@@ -437,11 +525,17 @@ cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule
         identity.identity.server.ruri = rule.ruri
 
 
-cdef uint32_t take_server(core_t *core, const message_t *m) noexcept nogil:
-    """A free slot, or NO_SLOT when the partition is full of what must stay."""
-    cdef uint32_t ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
-    if ref == NO_SLOT and shed_lingering(core, partition_for(core, m)):
-        ref = take_slot(core.store, partition_for(core, m), m.to_tag.len > 0)
+cdef uint32_t take_server(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
+    """A free slot, or NO_SLOT when the partition is full of what must stay.
+
+    The reserve is for dialogs that are proven, by a token or by who sends: a To tag is easily invented.
+    """
+    cdef uint32_t partition = partition_for(core, m)
+    cdef uint32_t ref = take_slot(core.store, partition, False)
+    if ref == NO_SLOT and hop.in_dialog and (hop.verified or is_known(core, source)):
+        ref = take_slot(core.store, partition, True)
+    if ref == NO_SLOT and shed_lingering(core, partition):
+        ref = take_slot(core.store, partition, False)
     return ref
 
 
@@ -457,7 +551,7 @@ cdef uint32_t open_search(core_t *core, const message_t *m, uint64_t key, const 
     cdef bint again = core.resumed.ref != NO_SLOT
     cdef int kind = KIND_SERVER_INVITE if invite else KIND_SERVER_OTHER
     cdef int state = SERVER_PROCEEDING if invite else TRYING
-    cdef uint32_t ref = core.resumed.ref if again else take_server(core, m)
+    cdef uint32_t ref = core.resumed.ref if again else take_server(core, m, source, hop)
     cdef slot_t identity
     cdef int code
     if ref == NO_SLOT:
@@ -489,12 +583,9 @@ cdef uint32_t open_search(core_t *core, const message_t *m, uint64_t key, const 
 
 cdef void store_is_full(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
                         const hop_t *hop) noexcept nogil:
-    """New calls are refused with Retry-After; what belongs to a call goes on without state."""
+    """New calls are refused with Retry-After; what belongs to a call goes on without state, edited all the same."""
     count(core, N_STORE_FULL)
-    if m.to_tag.len and hop.name.len == 0:
-        edit_forwarded(core, m, source, hop)
-        send_edited(core, m, &hop.flow)
-    else:
+    if not hop.in_dialog or hop.name.len or forward_stateless(core, m, source, hop) < 0:
         refuse_overload(core, m, listener, source)
 
 

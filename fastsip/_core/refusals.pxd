@@ -16,3 +16,6 @@ cdef void refuse_overload(core_t *core, const message_t *m, uint32_t listener, c
 # No destination could be tried.
 cdef void refuse_unavailable(core_t *core, const message_t *m, const policy_t *policy, uint32_t listener,
                              const addr_t *source) noexcept nogil
+
+# 480 to a sips URI that only TLS could lead to.
+cdef void refuse_sips(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil

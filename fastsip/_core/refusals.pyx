@@ -64,6 +64,7 @@ cdef uint32_t ABOUT_US_LEN = len(ABOUT_US)
 
 cdef enum:
     UNSUPPORTED_ROOM = 16   # of a line, beside its value
+    WARNING_ROOM = 34       # of a line, beside our name
 
 
 cdef bint is_answerable(const message_t *m) noexcept nogil:
@@ -158,3 +159,18 @@ cdef void refuse_unavailable(core_t *core, const message_t *m, const policy_t *p
     if status == 503:
         headers = retry_after(core)
     answer_source(core, m, listener, source, status, &policy.unavailable_reason, &headers)
+
+
+cdef void refuse_sips(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    """RFC 5630 5.3: no TLS leads there, and in clear it must not go."""
+    cdef const text_t *sent_by = &core.table.listeners[listener].sent_by
+    cdef text_t line
+    cdef char *text = take_scratch(core, sent_by.len + WARNING_ROOM)
+    line.at = text
+    line.len = 0
+    count(core, N_UNSUPPORTED)
+    if text != NULL:
+        line.len = put(text, b"Warning: 380 ", 13)
+        line.len += put(text + line.len, sent_by.at, sent_by.len)
+        line.len += put(text + line.len, b' "SIPS Not Allowed"\r\n', 21)
+    answer_source(core, m, listener, source, 480, NULL, &line)

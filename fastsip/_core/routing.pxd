@@ -3,24 +3,25 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from fastsip._core.branches cimport hop_t
 from fastsip._core.core cimport core_t
-from fastsip._core.tokens cimport token_t
-from fastsip._core.types cimport addr_t, message_t, rule_t, set_t, text_t, uri_t
+from fastsip._core.tokens cimport dialog_t, token_t
+from fastsip._core.types cimport addr_t, message_t, rule_t, set_t, table_t, text_t, uri_t
 
 # What the Route headers of a request say.
 cdef struct route_t:
     uint8_t ours            # a leading value, or a strict router's Request-URI, named us
     uint8_t verified        # by a token of this dialog
-    uint8_t forged          # a token was there that is none of this dialog's
+    uint8_t forged          # how many tokens were there that are none of this dialog's
     uint8_t onward          # a value follows that is not ours
     uri_t next              # that value, or the Request-URI
     int listener            # index of the one that our last value names, or E_NONE
     token_t token           # when verified
+    dialog_t dialog         # what tokens are bound to
 
-# Reads the Request-URI; OK, E_SCHEME, or E_URI, also for headers in it (19.1.1).
+# Reads the Request-URI; OK, also for a scheme that we do not know, or E_URI, also for headers in it (19.1.1).
 cdef int read_ruri(const message_t *m, uri_t *ruri) noexcept nogil
 
 # Reads Route (16.4, 16.5, 16.6 item 6); our own leading values become cuts of the hop, and
-# it gets the Request-URI that strict routers make necessary.  OK, E_SCHEME, E_URI or E_ROUTE.
+# it gets the Request-URI that strict routers make necessary.  OK, E_URI, E_ROUTE, or E_FORGED: the rest is unread.
 cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil
 
 # All Route headers become cuts: the rules decide instead.
@@ -30,14 +31,26 @@ cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil
 # when the header is missing or holds anything but one URI.
 cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri, route_t *route) noexcept nogil
 
-# Does the route lead back to us?
-cdef bint leads_home(core_t *core, const message_t *m, const route_t *route) noexcept nogil
+# Does a URI lead to us: its maddr, or else its host, with its port?  The one question, wherever it is asked (16.4).
+cdef bint leads_to_us(core_t *core, const message_t *m, const uri_t *uri) noexcept nogil
 
 # Aims the hop at the next hop by route.  E_UNRESOLVED: hop.name must be asked for
 # first; E_NONE: its host has no address that we could send to; E_BAD: there is no
-# listener of its family, or its transport is not ours; E_SCHEME: it is no sip URI.
+# listener of its family, or its transport is not ours; E_SCHEME: it is no sip URI;
+# E_HOME: it is one of our listeners; E_NEXT_HOP: no host has such an address, or it is this
+# machine's own and the source is a stranger on another.
 cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
-                      hop_t *hop) noexcept nogil
+                      const addr_t *source, hop_t *hop) noexcept nogil
+
+# Is it the address of a destination, or in a trusted network?
+cdef bint is_known(core_t *core, const addr_t *addr) noexcept nogil
+
+# Index of the destination towards which a verified token leads, or E_NONE: it leads to the other end, or
+# the destination is gone.
+cdef int find_named(const table_t *table, const route_t *route) noexcept nogil
+
+# Aims at that destination, for a request whose Request-URI is still ours (peers that keep sip:user@us).
+cdef int aim_by_token(core_t *core, const route_t *route, hop_t *hop) noexcept nogil
 
 # Asks the control plane for a name's addresses, if that was not done a moment ago.
 cdef void ask_name(core_t *core, const text_t *name) noexcept nogil

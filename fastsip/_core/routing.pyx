@@ -11,20 +11,21 @@ from libc.string cimport memchr, memcmp, memset
 
 from fastsip._core.chars cimport C_ALPHA, C_HOST, is_class, scan_byte, scan_class
 from fastsip._core.core cimport (ASKED_LATELY, EVENT_QUESTION, N_NAMES_ASKED, N_NAMES_FAILED, asked_t, count,
-                                 emit_event, find_by_address)
+                                 emit_event, find_by_address, same_place)
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.branches cimport MAX_CUTS
 from fastsip._core.local cimport local_address
 from fastsip._core.names cimport NAME_BYTES, find_address, hash_name
 from fastsip._core.parser cimport first_of, find_header
 from fastsip._core.values cimport parse_name_addr
-from fastsip._core.rules cimport is_own
-from fastsip._core.tokens cimport read_token, token_t
-from fastsip._core.types cimport (A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_NONE,
-                                  E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI, HOST_IPV6, H_AUTHORIZATION, H_FROM, H_JOIN,
+from fastsip._core.rules cimport is_own, is_trusted
+from fastsip._core.tokens cimport dialog_t, read_token, token_t
+from fastsip._core.types cimport (A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_FORGED, E_HOME,
+                                  E_NEXT_HOP, E_NONE, E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI, HOST_IPV6, H_AUTHORIZATION, H_FROM, H_JOIN,
                                   H_PROXY_AUTHORIZATION, H_REPLACES, H_ROUTE, H_TARGET_DIALOG, H_TO, NO_HEADER, OK,
-                                  S_SIP, T_NONE, T_UDP, header_t, name_addr_t, rule_t, span_t, table_t)
-from fastsip._core.uri cimport parse_uri, same_text, uri_address
+                                  S_SIP, T_NONE, T_UDP, destination_t, header_t, name_addr_t, rule_t, span_t,
+                                  table_t)
+from fastsip._core.uri cimport is_loopback, is_unicast, parse_uri, same_text, uri_address
 
 
 # RFC 3891, RFC 3911, RFC 4538.
@@ -38,11 +39,16 @@ cdef struct place_t:
 
 
 cdef int read_ruri(const message_t *m, uri_t *ruri) noexcept nogil:
+    """A scheme that we do not know is the rules' to send somewhere: nothing else of it is read (16.3 item 2)."""
     cdef int code = parse_uri(m.buf, m.ruri.off, m.ruri.len, ruri)
+    if code == E_SCHEME:
+        return OK
     return E_URI if code == OK and ruri.headers.len else code
+
 
 cdef enum:
     ASK_AGAIN_MS = 1000     # a name
+    FORGED_MOST = 2         # tokens: whoever brings so many is not read to the end
 
 
 cdef int add_cut(hop_t *hop, uint32_t off, uint32_t len) noexcept nogil:
@@ -73,17 +79,22 @@ cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil:
     return OK
 
 
+cdef bint leads_to_us(core_t *core, const message_t *m, const uri_t *uri) noexcept nogil:
+    cdef span_t host = uri.maddr if uri.maddr.len else uri.host
+    return is_own(core.table, m.buf + host.off, host.len, uri.port)
+
+
 cdef bint is_ours(core_t *core, const message_t *m, const uri_t *uri, route_t *route) noexcept nogil:
     """Does this Route value, or Request-URI, name us: by a token of this dialog, or by host and port?"""
     cdef token_t token
-    cdef int code = read_token(core.table, m, &uri.user, &token)
+    cdef int code = read_token(core.table, m, &uri.user, &route.dialog, &token)
     cdef int named
     if code == OK:
         route.verified = 1
         route.token = token
     elif code == E_BAD:
-        route.forged = 1
-    if code != OK and not is_own(core.table, m.buf + uri.host.off, uri.host.len, uri.port):
+        route.forged += route.forged < FORGED_MOST
+    if code != OK and not leads_to_us(core, m, uri):
         return False
     route.ours = 1
     named = listener_named(core, m, uri)
@@ -186,15 +197,19 @@ cdef int cut_last(const message_t *m, uint32_t stop, hop_t *hop) noexcept nogil:
 
 
 cdef bint is_strict_request(core_t *core, const message_t *m, const uri_t *ruri, route_t *route) noexcept nogil:
-    """Is the Request-URI a value of our Record-Route?  It has our token, or lr, or is in a dialog and names no user."""
+    """Is the Request-URI a value of our Record-Route (16.4)?  Ours have a token; of a pair one has neither it nor a user.
+
+    Without a user it has our lr, or is in a dialog.
+    """
     if first_of(m, H_ROUTE) == NO_HEADER or not is_ours(core, m, ruri, route):
         return False
-    return route.verified or ruri.lr or (ruri.user.len == 0 and m.to_tag.len > 0)
+    return route.verified or (ruri.user.len == 0 and (ruri.lr or m.to_tag.len > 0))
 
 
 cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil:
     """Leading values that are ours are popped together: a pair names two of our listeners (RFC 5658)."""
     cdef uint32_t stop = 0
+    cdef dialog_t dialog
     cdef int code
     start_route(route, ruri)
     if is_strict_request(core, m, ruri, route):
@@ -202,7 +217,9 @@ cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t
         if code < 0:
             return code
     else:
+        dialog = route.dialog
         start_route(route, ruri)
+        route.dialog = dialog
     code = pop_leading(core, m, stop, route, hop)
     if code < 0 or stop == 0:
         return code
@@ -233,6 +250,8 @@ cdef int pop_leading(core_t *core, const message_t *m, uint32_t stop, route_t *r
         if code < 0:
             return code
         route.onward = not is_ours(core, m, &uri, route)
+        if route.forged == FORGED_MOST:
+            return E_FORGED
         if not route.onward or not uri.lr:
             popped, popped_at = value, place
     if route.onward and not uri.lr:
@@ -327,9 +346,7 @@ cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri,
     return parse_uri(m.buf, place.off, place.len, &route.next)
 
 
-cdef bint leads_home(core_t *core, const message_t *m, const route_t *route) noexcept nogil:
-    cdef span_t host = route.next.maddr if route.next.maddr.len else route.next.host
-    return is_own(core.table, m.buf + host.off, host.len, route.next.port)
+
 cdef void ask_name(core_t *core, const text_t *name) noexcept nogil:
     """One question per name and ASK_AGAIN_MS: an answer takes a moment, and a lost question is asked again."""
     cdef uint64_t hash = hash_name(core.names, name.at, name.len)
@@ -405,8 +422,31 @@ cdef int find_host(core_t *core, const message_t *m, const route_t *route, addr_
     return find_name(core, m, &host, route.listener, to, hop)
 
 
+cdef bint is_listener(const table_t *table, const addr_t *to) noexcept nogil:
+    cdef uint32_t i
+    for i in range(table.listener_count):
+        if same_place(&table.listeners[i].addr, to):
+            return True
+    return False
+
+
+cdef bint is_known(core_t *core, const addr_t *addr) noexcept nogil:
+    return find_by_address(core.table, addr) >= 0 or is_trusted(core.table, addr)
+
+
+cdef int check_next_hop(core_t *core, const addr_t *to, uint32_t listener, const addr_t *source) noexcept nogil:
+    """Whatever named it, a text or DNS: a host, not ourselves, and on this machine for nobody from outside."""
+    if not is_unicast(to):
+        return E_NEXT_HOP
+    if is_listener(core.table, to):
+        return E_HOME
+    if is_loopback(to) and not is_loopback(&core.table.listeners[listener].addr) and not is_known(core, source):
+        return E_NEXT_HOP
+    return OK
+
+
 cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
-                      hop_t *hop) noexcept nogil:
+                      const addr_t *source, hop_t *hop) noexcept nogil:
     """The port of the URI, else the one that `[names]` gives, else 5060."""
     cdef const uri_t *uri = &route.next
     cdef addr_t *to = &hop.flow.remote
@@ -422,13 +462,39 @@ cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, ui
     if uri.port or to.port == 0:
         to.port = uri.port if uri.port else 5060
     to.transport = T_UDP
-    index = listener_for(core, to, route.listener, listener)
     known = find_by_address(core.table, to)
+    code = check_next_hop(core, to, listener, source) if known < 0 else OK
+    if code < 0:
+        return code
+    index = listener_for(core, to, route.listener, listener)
     if known >= 0 and route.listener < 0:
         index = core.table.destinations[known].listener
     if index < 0:
         return E_BAD
     hop.flow.listener_id = core.table.listeners[index].id
+    return OK
+
+
+cdef int find_named(const table_t *table, const route_t *route) noexcept nogil:
+    cdef const token_t *token = &route.token
+    cdef uint32_t i
+    if not route.verified or token.destination == 0 or token.from_caller == token.of_caller:
+        return E_NONE
+    for i in range(table.destination_count):
+        if (table.destinations[i].short_id == token.destination
+                and table.sets[table.destinations[i].set_index].short_id == token.of_set):
+            return i
+    return E_NONE
+
+
+cdef int aim_by_token(core_t *core, const route_t *route, hop_t *hop) noexcept nogil:
+    cdef int index = find_named(core.table, route)
+    cdef const destination_t *d
+    if index < 0:
+        return E_NONE
+    d = &core.table.destinations[index]
+    hop.flow.remote = d.addr
+    hop.flow.listener_id = core.table.listeners[d.listener].id
     return OK
 
 

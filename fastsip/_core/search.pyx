@@ -23,7 +23,8 @@ who was not asked any more belongs to the next group.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastsip._core.branches cimport end_branch, keep_ack, make_branch, read_request, send_ack, send_cancel, send_request
+from fastsip._core.branches cimport (end_branch, keep_ack, make_branch, read_request, send_ack, send_cancel,
+                                     send_request, undo_way_out)
 from fastsip._core.core cimport (EVENT_EXHAUSTED, EVENT_FAILOVER, N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS,
                                  N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES, arm_slot, count,
                                  emit_event, find_by_address, find_policy)
@@ -153,8 +154,9 @@ cdef int try_stand_in(core_t *core, uint32_t parent, hop_t *hop) noexcept nogil:
     if found < 0:
         return E_NONE
     origin = read_any_request(core, parent)
-    if origin == NO_SLOT:
+    if origin == NO_SLOT or undo_way_out(core, origin) < 0:
         return E_NONE
+    hop.came_by = server.identity.server.source.listener_id
     aim_at_stand_in(core, found, hop)
     hop.timeout_ms = server.identity.server.policy.timeout_ms
     return start_branch(core, parent, word_kind(server.commit), word_state(server.commit), &core.stored, NULL, origin,
@@ -177,7 +179,7 @@ cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
                    server.identity.server.breadth, &group) < 0:
         return E_NONE
     origin = read_any_request(core, parent)
-    if origin == NO_SLOT:
+    if origin == NO_SLOT or undo_way_out(core, origin) < 0:
         return E_NONE
     hop.from_destination = find_by_address(core.table, &server.identity.server.source.remote)
     hop.record_route = slot_at(core.store, origin).record_routed > 0

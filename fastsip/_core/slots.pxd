@@ -93,8 +93,10 @@ cdef struct client_identity_t:
     flow_t target
     uint32_t destination_id  # 0 = none (a next hop by route)
     uint32_t destination_hint  # its index in the table of that time
-    uint16_t ruri_len       # bytes behind the message: the Request-URI before this branch changed it
-    uint8_t reserve[142]
+    uint16_t ruri_len       # bytes at the block's end: the Request-URI before this branch changed it
+    uint16_t taken_len      # before these: header lines that the way out took; another way starts with them
+    uint16_t brought        # bytes of header lines, behind all others, that the way out brought
+    uint8_t reserve[138]
 
 cdef union identity_t:
     server_identity_t server

@@ -161,20 +161,24 @@ cdef class Table:
         if self.sealed:
             raise RuntimeError("the table is sealed: build another one")
 
-    def add_listener(self, id, tag_id, address, port, sent_by, tag=b""):
-        """A socket's address, host[:port] as it shall stand in Via and Record-Route, and its tag in words."""
+    def add_listener(self, id, tag_id, address, port, sent_by, tag=b"", headers_in=None, headers_out=None):
+        """A socket's address, host[:port] as it shall stand in Via and Record-Route, and its tag in words.
+
+        What it changes on the way in and out: see headers.plan_headers.
+        """
         self._check_open()
         if len(self.listeners) == MAX_LISTENERS:
             raise ValueError(f"more than {MAX_LISTENERS} listeners")
         number_in("listener id", id, *ID)
         number_in("tag id", tag_id, 0, ID[1])
         self.listeners.append((id, tag_id, address_parts(address, port), line_text("sent_by", sent_by),
-                               line_text("tag", tag), short_id(tag or sent_by, LISTENER_BITS)))
+                               line_text("tag", tag), short_id(tag or sent_by, LISTENER_BITS),
+                               plan_headers(**(headers_in or {})), plan_headers(**(headers_out or {}))))
         return len(self.listeners) - 1
 
     def add_set(self, id, algorithm, ruri=RURI_KEEP, in_dialog=0, tiers=True, when_all_down=0, limit=0,
                 retry_ms=30000, retry_after_max_ms=60000, hash_key=bytes(16), key_header=b"", dialog_policy=0,
-                name=b""):
+                name=b"", headers_out=None):
         """A set of destinations; limit 0 = MAX_ATTEMPTS.
 
         `dialog_policy` is the index of the policy for in-dialog requests when in_dialog is 1 (shared); it may be
@@ -196,6 +200,7 @@ cdef class Table:
             "key_header": line_text("key_header", key_header),
             "dialog_policy": number_in("dialog_policy", dialog_policy, 0, 2**32 - 1),
             "short_id": short_id(name or str(id), SET_BITS),
+            "headers_out": plan_headers(**(headers_out or {})),
         })
         self.destinations.append([])
         return len(self.sets) - 1
@@ -348,10 +353,13 @@ cdef int lay_out_listeners(table_t *table, Arena arena, list listeners) except -
     cdef Py_ssize_t i
     cdef listener_t *place = <listener_t *>arena.take(len(listeners), sizeof(listener_t))
     for i in range(len(listeners)):
-        place[i].id, place[i].tag_id, addr, sent_by, tag, place[i].short_id = listeners[i]
+        place[i].id, place[i].tag_id, addr, sent_by, tag, place[i].short_id, headers_in, headers_out = listeners[i]
         place[i].addr = pack_addr(addr)
         place[i].sent_by = arena.keep(sent_by)
         place[i].tag = arena.keep(tag)
+        fill_headers(arena, &place[i].headers_in, headers_in)
+        fill_headers(arena, &place[i].headers_out, headers_out)
+        table.edits_out |= bool(headers_out)
     table.listeners = place
     table.listener_count = <uint32_t>len(listeners)
     return 0
@@ -381,6 +389,8 @@ cdef int lay_out_sets(table_t *table, Arena arena, list sets, list members) exce
         place[i].key_header = arena.keep(given["key_header"])
         place[i].dialog_policy = given["dialog_policy"]
         place[i].short_id = given["short_id"]
+        fill_headers(arena, &place[i].headers_out, given["headers_out"])
+        table.edits_out |= bool(given["headers_out"])
         place[i].position = <uint32_t>i
         place[i].first = next_destination
         place[i].count = <uint32_t>len(members[i])

@@ -1,6 +1,6 @@
 # The token in our Record-Route: what in-dialog requests bring back (rule R5).  See tokens.pyx.
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from fastsip._core.types cimport listener_t, message_t, set_t, span_t, table_t
 
 cdef enum:
@@ -12,11 +12,18 @@ cdef struct token_t:
     uint32_t of_set         # 0 = none of ours was chosen
     uint32_t destination    # 0 = none
     uint32_t stand_in       # 0 = none
+    bint of_caller          # the destination made the dialog; else it is who was called
     bint from_caller        # read: the request goes the way of the one that made the dialog
+
+# What tokens of one message are bound to, hashed when the first is read; zero it before.
+cdef struct dialog_t:
+    uint64_t digests[2][2]  # [key][0 = by the From tag, 1 = by the To tag]
+    uint8_t made
 
 # Writes TOKEN_LETTERS letters.  `m` is the request that makes the dialog.
 cdef int write_token(const table_t *table, const message_t *m, const token_t *token, char *out) noexcept nogil
 
 # OK if this user part of a Route or Request-URI is a token of this dialog, E_BAD if it
 # looks like a token and is not, E_NONE for any other text.
-cdef int read_token(const table_t *table, const message_t *m, const span_t *user, token_t *token) noexcept nogil
+cdef int read_token(const table_t *table, const message_t *m, const span_t *user, dialog_t *dialog,
+                    token_t *token) noexcept nogil

@@ -38,6 +38,9 @@ cdef enum result_code:
     E_DUPLICATE = -24       # a header that may stand once stands twice
     E_MAX_BREADTH = -25     # not a number
     E_UNRESOLVED = -26      # a name whose address must be asked for first
+    E_FORGED = -27          # a second token that is none of this dialog's
+    E_HOME = -28            # the way leads back to ourselves
+    E_NEXT_HOP = -29        # nobody lives at such an address, or it is not for strangers
 
 cdef enum:
     MAX_MESSAGE = 65535     # bytes
@@ -261,6 +264,28 @@ cdef enum ruri_mode:
     RURI_URI                # the whole Request-URI becomes the destination's
     RURI_OF_SET = 255       # of a rule: the set's own mode
 
+cdef enum piece_id:
+    PIECE_TEXT = 0
+    PIECE_SOURCE            # address the request came from
+    PIECE_LISTENER          # tag of the listener it came in by
+    PIECE_CALL_ID
+
+cdef struct piece_t:
+    uint32_t kind           # piece_id
+    text_t text             # PIECE_TEXT
+
+# Headers that go, and the one that comes instead.
+cdef struct header_edit_t:
+    text_t name             # as it is written; of the headers that go, any case
+    uint32_t letters        # bit 0 = "a": one-letter names that go, for they stand for one of these
+    uint8_t prefix          # all go whose name begins with `name`
+    uint32_t piece_count    # of the value that comes; 0 = none comes
+    piece_t *pieces
+
+cdef struct header_edits_t:
+    uint32_t count
+    header_edit_t *items
+
 cdef struct listener_t:
     uint32_t id
     uint32_t tag_id
@@ -268,6 +293,8 @@ cdef struct listener_t:
     addr_t addr
     text_t sent_by          # host[:port] as it stands in Via and Record-Route
     text_t tag              # what {listener} stands for
+    header_edits_t headers_in   # of every request that comes in here, before anything looks at it
+    header_edits_t headers_out  # of every request that leaves here
     uint32_t udp_limit      # reserved
 
 cdef struct probe_t:
@@ -314,6 +341,7 @@ cdef struct set_t:
     uint32_t position       # index of its per-shard positions
     uint64_t hash_key[2]    # for rendezvous, from `secret`
     text_t key_header       # algorithm "key": header whose value is hashed
+    header_edits_t headers_out  # of every request to one of its destinations
 
 cdef enum failure_reason:   # bits of policy_t.on_reasons, index of mark_*
     F_TIMEOUT = 1
@@ -410,28 +438,6 @@ cdef struct condition_t:
     uint8_t compact         # C_HEADER: the one letter of the name's compact form, or 0
     uint8_t reserve[5]
 
-cdef enum piece_id:
-    PIECE_TEXT = 0
-    PIECE_SOURCE            # address the request came from
-    PIECE_LISTENER          # tag of the listener it came in by
-    PIECE_CALL_ID
-
-cdef struct piece_t:
-    uint32_t kind           # piece_id
-    text_t text             # PIECE_TEXT
-
-# Headers that go, and the one that comes instead.
-cdef struct header_edit_t:
-    text_t name             # as it is written; of the headers that go, any case
-    uint32_t letters        # bit 0 = "a": one-letter names that go, for they stand for one of these
-    uint8_t prefix          # all go whose name begins with `name`
-    uint32_t piece_count    # of the value that comes; 0 = none comes
-    piece_t *pieces
-
-cdef struct header_edits_t:
-    uint32_t count
-    header_edit_t *items
-
 cdef struct rule_t:
     uint32_t id
     uint8_t action          # action_id
@@ -466,6 +472,7 @@ cdef struct table_t:
     uint32_t policy_count
     uint32_t rule_count
     uint32_t own_count
+    uint32_t edits_out      # does any set or listener change what leaves?
     listener_t *listeners
     set_t *sets
     destination_t *destinations

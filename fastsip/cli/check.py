@@ -105,6 +105,8 @@ def _print_plain(facts: Outlook) -> None:
         for to in group.destinations:
             detail = f"id {to.id}, weight {to.weight}, priority {to.priority}, {to.probe}{_attrs_text(to)}"
             click.echo(f"             {to.uri} ({detail})")
+    for border in facts.borders:
+        click.echo(f"border     {border}")
     for place, rule in enumerate(facts.rules, 1):
         click.echo(f"rule {place:<5} {rule}")
     for name in facts.names:
@@ -135,6 +137,8 @@ def _print_rich(facts: Outlook) -> None:
             table.add_row(Text(to.id), Text(to.uri), str(to.weight), str(to.priority),
                           Text(to.probe + _attrs_text(to)))
         console.print(table)
+    for border in facts.borders:
+        console.print(Text.assemble(("border  ", "bold"), border))
     for place, rule in enumerate(facts.rules, 1):
         console.print(Text.assemble((f"rule {place}  ", "bold"), rule))
     for name in facts.names:

@@ -1,6 +1,6 @@
-"""The table [route.headers]: what a rule changes in the headers of a request that it sends on.
+"""The tables `headers`: what rules, listeners and sets change in the headers of a request.
 
-Called by: routes.py; routing/compile.py takes the values apart with `pieces`.
+Called by: routes.py, load.py, sets.py; routing/compile.py takes the values apart with `pieces`.
 """
 
 import re
@@ -63,16 +63,24 @@ def _value(raw: object) -> str:
     return text
 
 
-def read_headers(rule: Table) -> HeaderEdits:
-    """`headers` of a rule; empty when it has none."""
-    table = rule.table("headers", "headers")
+def read_ways(owner: Table, *ways: str) -> list[HeaderEdits]:
+    """`headers = { in = {...}, out = {...} }` of a listener or a set, by these ways; empty where nothing is said."""
+    table = owner.table("headers", f"{owner.kind}.headers")
+    if "headers" in owner and not table.raw and not table.report.touches(*table.path):
+        table.report.add(table.path, "nothing to change", "allowed: " + ", ".join(f"{way} = {{ ... }}" for way in ways))
+    return [read_headers(table, way) for way in ways]
+
+
+def read_headers(owner: Table, key: str = "headers") -> HeaderEdits:
+    """The edits under a key; empty when it is absent."""
+    table = owner.table(key, "headers")
     removed = table.take_list("remove", _beginning)
     given = table.raw.get("set", {})
     path = (*table.path, "set")
     if not isinstance(given, dict):
         table.report.add(path, shown(given), 'allowed: a table { Name = "value" }')
         given = {}
-    if "headers" in rule and not removed and not given and not table.report.touches(*table.path):
+    if key in owner and not removed and not given and not table.report.touches(*table.path):
         table.report.add(table.path, "nothing to change", 'allowed: set = { Name = "value" }, remove = ["Name"]')
     assigned = []
     for name, raw in given.items():

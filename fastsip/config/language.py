@@ -13,13 +13,15 @@ ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "name
 KEYS: dict[str, tuple[str, ...]] = {
     "": ROOT,
     "router": ("name", "shards", "run_dir", "state_dir", "domains", "trusted", "secret", "stop_mode", "hang"),
-    "listen": ("uri", "tag", "advertise", "rcvbuf"),
+    "listen": ("uri", "tag", "advertise", "rcvbuf", "headers"),
+    "listen.headers": ("in", "out"),
     "timers": ("t1", "t2", "t4", "c"),
     "limits": ("max_transactions", "max_message"),
     "set": (
         "destinations", "answering", "setid", "algorithm", "key", "limit", "ruri", "listen", "in_dialog",
-        "in_dialog_failure", "probe", "tiers", "when_all_down", "retry", "retry_after_max",
+        "in_dialog_failure", "probe", "tiers", "when_all_down", "retry", "retry_after_max", "headers",
     ),
+    "set.headers": ("out",),
     "destination": ("uri", "id", "weight", "priority", "attrs", "probe"),
     "probe": ("method", "interval", "timeout", "rise", "fall", "from", "accept", "mode"),
     "failure": (
@@ -83,7 +85,7 @@ MARKS = ("none", "suspect", "down")
 MARK_KEYS = (*REASONS, "4xx", "5xx", "500", "503")
 
 HEADER_FIELDS = ("source", "listener", "call_id")
-MAX_HEADER_EDITS = 32  # names in `set` and `remove` of one rule
+MAX_HEADER_EDITS = 32  # names in `set` and `remove` of one table
 
 # What MAX_ATTEMPTS, MAX_LISTENERS, MAX_SHARDS and policy_copy_t of the core allow.
 MAX_ATTEMPTS = 16

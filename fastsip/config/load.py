@@ -16,6 +16,7 @@ import msgspec
 
 from fastsip.config import secrets, values
 from fastsip.config.errors import ConfigError, Problem, Wrong
+from fastsip.config.headers import read_ways
 from fastsip.config.language import MAX_LISTENERS, MAX_SHARDS
 from fastsip.config.model import Config, Limits, Listener, Router, Timers
 from fastsip.config.names import read_names
@@ -195,6 +196,7 @@ class _Loader:
             advertise = table.take("advertise", values.host_port, "")
             rcvbuf_bytes = table.take("rcvbuf", values.size(4096, 1 << 30), 8 << 20)
             tag = table.take("tag", values.name, "")
+            headers_in, headers_out = read_ways(table, "in", "out")
             if address is None:
                 continue
             uri = table.raw["uri"]
@@ -214,6 +216,8 @@ class _Loader:
                     advertise=advertise,
                     sent_by=advertise or str(address),
                     rcvbuf_bytes=rcvbuf_bytes,
+                    headers_in=headers_in,
+                    headers_out=headers_out,
                 )
             )
         self._count_listeners(len(listeners))

@@ -28,6 +28,16 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
         return f"Router(name={self.name!r}, shards={self.shards}, run_dir={self.run_dir!r}, ...)"
 
 
+class HeaderEdits(msgspec.Struct, frozen=True, kw_only=True):
+    """`headers` of a rule, or of one way at a listener or set: first `remove`, then `set` in its order."""
+
+    remove: tuple[str, ...]  # names; with a final * all that begin so
+    set: tuple[tuple[str, str], ...]  # name, value with its {fields}
+
+    def __bool__(self) -> bool:
+        return bool(self.remove or self.set)
+
+
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
     """One [[listen]].  `sent_by` is host[:port] as it stands in Via and Record-Route."""
 
@@ -40,6 +50,8 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     advertise: str  # as given, "" when not
     sent_by: str
     rcvbuf_bytes: int
+    headers_in: HeaderEdits
+    headers_out: HeaderEdits
 
 
 class Timers(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +115,7 @@ class DestinationSet(msgspec.Struct, frozen=True, kw_only=True):
     when_all_down: str  # fail | try
     retry_ms: int
     retry_after_max_ms: int
+    headers_out: HeaderEdits
     answering: bool
     destinations: tuple[Destination, ...]
 
@@ -156,16 +169,6 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     values: tuple[str, ...] = ()
     header: str = ""
     wanted: bool = True
-
-
-class HeaderEdits(msgspec.Struct, frozen=True, kw_only=True):
-    """`headers` of a rule: first `remove`, then `set` in its order."""
-
-    remove: tuple[str, ...]  # names; with a final * all that begin so
-    set: tuple[tuple[str, str], ...]  # name, value with its {fields}
-
-    def __bool__(self) -> bool:
-        return bool(self.remove or self.set)
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,10 +10,11 @@ import os
 import socket
 import stat
 from collections import Counter
+from collections.abc import Iterator
 
 import msgspec
 
-from fastsip.config.model import Condition, Config, DestinationSet, Probe, Rule
+from fastsip.config.model import Condition, Config, DestinationSet, HeaderEdits, Probe, Rule
 from fastsip.config.patterns import compile_patterns, finds_everything
 from fastsip.config.values import ms_text
 
@@ -64,7 +65,7 @@ class NameOutlook(msgspec.Struct, frozen=True):
 
 
 class Outlook(msgspec.Struct, frozen=True):
-    """Everything `check` shows.  `rules` are sentences, in the order in which they are tried."""
+    """Everything `check` shows.  `borders` and `rules` are sentences, rules in the order in which they are tried."""
 
     file: str
     name: str
@@ -76,6 +77,7 @@ class Outlook(msgspec.Struct, frozen=True):
     memory_bytes: int
     listeners: tuple[ListenerOutlook, ...]
     sets: tuple[SetOutlook, ...]
+    borders: tuple[str, ...]
     rules: tuple[str, ...]
     names: tuple[NameOutlook, ...]
     warnings: tuple[str, ...]
@@ -100,6 +102,7 @@ def outlook(config: Config) -> Outlook:
         memory_bytes=store_bytes(config.limits.max_transactions),
         listeners=listeners,
         sets=tuple(_set(group) for group in config.sets),
+        borders=tuple(_border_texts(config)),
         rules=tuple(rule_text(rule) for rule in config.rules),
         names=tuple(NameOutlook(one.name, tuple(_place_text(*at) for at in one.addresses)) for one in config.names),
         warnings=(
@@ -202,12 +205,25 @@ def _action_words(rule: Rule) -> list[str]:
     words = [f"set {rule.to}" if rule.to else f"forward to the URI in {header or 'the Request-URI'}"]
     words += [f"failure {rule.failure}"] if rule.failure else []
     words += [f"ruri {rule.ruri}"] if rule.ruri else []
-    words += [f"remove {name}" for name in rule.headers.remove]
-    words += [f'set {name} = "{value}"' for name, value in rule.headers.set]
+    words += _edit_words(rule.headers)
     words += [] if rule.record_route else ["no Record-Route"]
     if rule.forward and not _names_sources(rule):
         words.append("only from trusted sources and destinations")
     return words
+
+
+def _edit_words(edits: HeaderEdits) -> list[str]:
+    return [f"remove {name}" for name in edits.remove] + [f'set {name} = "{value}"' for name, value in edits.set]
+
+
+def _border_texts(config: Config) -> Iterator[str]:
+    """What listeners and sets change: `listener public, in: remove X-Auth-*`."""
+    ways = [(f"listener {one.tag}, in", one.headers_in) for one in config.listeners]
+    ways += [(f"listener {one.tag}, out", one.headers_out) for one in config.listeners]
+    ways += [(f"set {one.name}, out", one.headers_out) for one in config.sets]
+    for name, edits in ways:
+        if edits:
+            yield f"{name}: {', '.join(_edit_words(edits))}"
 
 
 def _names_sources(rule: Rule) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastsip.config import values
 from fastsip.config.errors import Wrong, did_you_mean, shown
+from fastsip.config.headers import read_ways
 from fastsip.config.language import ALGORITHMS, MAX_ATTEMPTS
 from fastsip.config.model import Destination, DestinationSet, Listener, Probe
 from fastsip.config.reader import Report, Table
@@ -110,6 +111,7 @@ class _SetReader:
             when_all_down=table.take("when_all_down", values.one_of("fail", "try"), "fail"),
             retry_ms=table.take("retry", values.duration(1_000, DAY_MS), 30_000),
             retry_after_max_ms=table.take("retry_after_max", values.duration(0, DAY_MS), 60_000),
+            headers_out=read_ways(table, "out")[0],
             answering=self.answering,
             destinations=self._destinations(probe),
         )

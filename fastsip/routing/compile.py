@@ -10,7 +10,7 @@ from typing import Any
 
 from fastsip._core.cells import Cells, CellsError
 from fastsip._core.tables import Table
-from fastsip.config import Condition, Config, ConfigError, Destination, Policy, Probe, Rule
+from fastsip.config import Condition, Config, ConfigError, Destination, HeaderEdits, Policy, Probe, Rule
 from fastsip.config.headers import pieces
 from fastsip.config.patterns import compile_patterns
 from fastsip.dispatcher.registry import Registry, RegistryError
@@ -90,6 +90,8 @@ def add_listeners(table: Table, config: Config, registry: Registry) -> None:
             listener.port,
             listener.sent_by,
             listener.tag,
+            headers_in=header_fields(listener.headers_in),
+            headers_out=header_fields(listener.headers_out),
         )
         table.add_own(listener.host, listener.port)
         if listener.advertise:
@@ -120,6 +122,7 @@ def add_sets(
             key_header=group.key,
             dialog_policy=policies[group.in_dialog_failure or IN_DIALOG],
             name=group.name,
+            headers_out=header_fields(group.headers_out),
         )
         for destination in group.destinations:
             add_destination(table, index, destination, registry, cells)
@@ -191,7 +194,7 @@ def rule_fields(
         "policy_index": policies[rule.failure],
         "record_route": rule.record_route,
         "ruri": RURI[rule.ruri],
-        "headers": header_fields(rule),
+        "headers": header_fields(rule.headers),
     }
     if rule.reply:
         fields |= {"action": ACT_REPLY, "reply": (rule.reply.code, rule.reply.reason)}
@@ -200,11 +203,11 @@ def rule_fields(
     return fields
 
 
-def header_fields(rule: Rule) -> dict[str, Any]:
+def header_fields(edits: HeaderEdits) -> dict[str, Any]:
     assigned = []
-    for name, value in rule.headers.set:
+    for name, value in edits.set:
         assigned.append((name.encode(), [(field, text.encode()) for field, text in pieces(value)]))
-    return {"remove": [name.encode() for name in rule.headers.remove], "set": assigned}
+    return {"remove": [name.encode() for name in edits.remove], "set": assigned}
 
 
 def condition_fields(condition: Condition, registry: Registry, sets: dict[str, int]) -> dict[str, Any]:

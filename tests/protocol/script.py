@@ -64,19 +64,24 @@ def make_table(
     algorithm=PRIORITY, cells=None, backup=0, when_all_down=0, record_route=True, ruri=0, retry_ms=30_000,
     trusted=(), listeners=1, in_dialog=None, token_keys=(b"tokens of a test",), conditions=(), hash_key=bytes(16),
     addresses=(EDGE, INSIDE), rule=None, tiers=True, backup_algorithm=PRIORITY, backup_limit=0, dialog_rule=False,
-    max_message=65_535,
+    max_message=65_535, headers_in=None, headers_out=(), set_headers=None,
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
     With listeners=2 destinations are reached from INSIDE.  `in_dialog` is the policy of a shared set.
     `rule` has more of what add_rule takes.
+    headers_in is of the first listener, headers_out of each, set_headers (out) of the first set.
     `dialog_rule` adds a rule for what comes inside of dialogs, to the same set.
     """
     table = Table(
         1, clocks=clocks, max_message=max_message, branch_key=b"0123456789abcdef", token_keys=token_keys
     )
     for number, (host, port) in enumerate(addresses[:listeners]):
-        table.add_listener(number + 1, 0, host, port, f"{host}:{port}", ("public", "inside")[number])
+        table.add_listener(
+            number + 1, 0, host, port, f"{host}:{port}", ("public", "inside")[number],
+            headers_in=headers_in if number == 0 else None,
+            headers_out=headers_out[number] if number < len(headers_out) else None,
+        )  # fmt: skip
         table.add_own(host, port)
     for network in trusted:
         table.add_trusted(network)
@@ -87,6 +92,7 @@ def make_table(
         table.add_set(
             set_index + 1, how, limit=most, when_all_down=when_all_down, ruri=ruri, retry_ms=retry_ms, tiers=tiers,
             in_dialog=int(in_dialog is not None), dialog_policy=0 if in_dialog is None else 2, hash_key=hash_key,
+            headers_out=set_headers if set_index == 0 else None,
         )  # fmt: skip
         for _ in range(count):
             host, port = BOB[number]

@@ -3,7 +3,7 @@
 import pytest
 
 from fastsip._core.policies import pack_policy
-from tests.protocol.script import BOB, NUMBER, WHOLE
+from tests.protocol.script import ALICE, BOB, NUMBER, WHOLE
 
 ALL = ["3xx", "4xx", "5xx"]
 
@@ -175,9 +175,13 @@ def test_full_store_refuses_new_calls_without_state(make_stage):
     assert stage.counter("store_full") == 1
     live = len(stage.rig.live())
     stage.waiting.clear()
-    stage.send(
+    bye = stage.make(
         "BYE", to_tag="x", call_id=call_id, headers=[("Route", f"<sip:10.0.0.254;lr>, <sip:{BOB[0][0]};lr>")]
     )
+    stage.inject(bye)
+    stage.expect_request(BOB[0], "BYE")
+    assert len(stage.rig.live()) == live, "the reserve is not for To tags that anybody may invent"
+    stage.inject(bye.set("Via", f"SIP/2.0/UDP {BOB[1][0]};branch=z9hG4bKknown"), BOB[1])
     stage.expect_request(BOB[0], "BYE")
     assert len(stage.rig.live()) > live
     stage.finish()
@@ -312,10 +316,8 @@ def test_a_preloaded_route_counts_from_trusted_networks_only(make_stage, network
     stage.nothing_sent()
 
 
-@pytest.mark.parametrize("network", ["10.0.0.1", "10.0.1.0/24"])
-def test_trusted_as_source_or_next_hop_lets_a_dialog_through(make_stage, network):
-    """ALICE is 10.0.0.1, the next hop 10.0.1.5."""
-    stage = make_stage(trusted=[network])
+def test_a_trusted_source_lets_a_dialog_through(make_stage):
+    stage = make_stage(trusted=[ALICE[0]])
     stage.send("BYE", f"sip:x@{BOB[4][0]}:{BOB[4][1]}", to_tag="x")
     stage.reply(stage.expect_request(BOB[4], "BYE"), 200)
     stage.expect_response(200, "BYE")

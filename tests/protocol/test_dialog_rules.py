@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.protocol.dialogs import CAROL, Talk
 from tests.protocol.script import ALICE, BOB, EDGE, NUMBER
 
 FOREIGN = [("Route", "<sip:192.0.2.9;lr>")]
@@ -57,9 +58,16 @@ def test_a_cancel_without_state_goes_there_too(stage):
     stage.nothing_sent()
 
 
-def test_our_own_route_leads_on(stage):
+def test_a_route_of_ours_that_proves_nothing_does_not_lead_past_them(stage):
     stage.send("BYE", to_tag="x", headers=OURS)
-    stage.expect_request((BOB[2][0], 5060), "BYE")
+    assert not stage.expect_request(BOB[0], "BYE").values("Route")
+    stage.nothing_sent()
+
+
+def test_a_token_of_ours_leads_on(stage):
+    talk = Talk(stage)
+    talk.send("BYE")
+    stage.expect_request(CAROL, "BYE")
     stage.nothing_sent()
 
 

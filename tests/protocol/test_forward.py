@@ -176,7 +176,7 @@ def test_a_header_without_a_uri_gets_400(forwarding, values):
     "uri, status",
     [
         ("mailto:carol@example.net", 416),
-        ("sips:carol@10.0.7.7", 416),
+        ("sips:carol@10.0.7.7", 480),
         ("sip:10.0.7.7;transport=tcp", 500),
         ("sip:x@[2001:db8::7]", 500),
     ],

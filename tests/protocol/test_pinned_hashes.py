@@ -50,7 +50,7 @@ def test_of_one_invite(scratch):
     sent = stage.expect_request(BOB[0], "INVITE")
     (token,) = (value.partition("sip:")[2].partition("@")[0] for name, value in sent.headers if name == "Record-Route")
     assert sent.branch == "z9hG4bKnf3en2k3bmcwe.4wgxdp"
-    assert token == "aaygss3t7g7aaaaaapxykmllyi3v6w"
+    assert token == "aaygss3t7g7aaaaaa2ipty47gncajk"
     assert keys_of_slots(scratch / "run") == {SERVER_INVITE: 5853776393306586626, CLIENT_INVITE: 7599339389303063906}
 
 

@@ -14,10 +14,11 @@ from tests.torture.wanted import answered, forwarded
 
 REASONS = {
     100: b"Trying", 200: b"OK", 400: b"Bad Route", 416: b"Unsupported URI Scheme", 420: b"Bad Extension",
-    483: b"Too Many Hops", 513: b"Message Too Large",
+    480: b"Temporarily Unavailable", 483: b"Too Many Hops", 513: b"Message Too Large",
 }  # fmt: skip
 MORE = {
     200: rb"Allow: [A-Z, ]+\r\nAccept: application/sdp\r\nSupported:\r\n",
+    480: rb'Warning: 380 [0-9.:]+ "SIPS Not Allowed"\r\n',
     420: rb"(?:Unsupported: [^\r\n]+\r\n)+",
 }
 REFUSED = [case for case in REQUESTS if case.outcome not in (FORWARD, DROP)]

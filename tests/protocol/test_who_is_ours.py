@@ -162,6 +162,7 @@ def test_the_same_is_relayed_for_those_we_know(make_stage, name):
 def test_a_reply_that_belongs_to_nothing_goes_nowhere(stage, second):
     """Wire section 2: the branch is recomputed from the second Via, and it is wrong."""
     talk = Talk(stage)
+    stage.finish()
     for branch in ("z9hG4bKabcdefghijklm", talk.invite.branch):
         request = make_request(
             "INVITE", TO_VICTIM, via=f"SIP/2.0/UDP {second[0]};branch=z9hG4bKx", sender="<sip:a@b>;tag=1",
@@ -218,7 +219,7 @@ def test_options_to_ourselves(stage):
         ("bad_content_length", lambda request: request.set("Content-Length", "-1")),
         ("bad_from", lambda request: request.set("From", "<sip:x")),
         ("bad_repetition", lambda request: request.headers.append(("CSeq", "1 INVITE"))),
-        ("bad_scheme", lambda request: setattr(request, "uri", "mailto:bob@example.net")),
+        ("bad_uri", lambda request: setattr(request, "uri", "sip:bob@")),
         ("unavailable", lambda request: None),
     ],
 )

@@ -183,7 +183,7 @@ EXTENSIONS = [
     Case("a publication", "field: methods", plain("publish", "PUBLISH", more=["Event: presence", "Expires: 3600"])),
     Case("OPTIONS for us", "wire 1", plain("us", uri="sip:10.0.0.254"), 200),
     Case("OPTIONS for us, no hops left", "wire 1", plain("last", uri="sip:10.0.0.254:5060", max_forwards="0"), 200),
-    Case("a secure Request-URI", "field: methods", plain("sips", uri="sips:bob@example.net")),
+    Case("a secure Request-URI", "field: methods", plain("sips", uri="sips:bob@example.net"), 480),
 ]  # fmt: skip
 
 NOISE = [

@@ -155,7 +155,7 @@ def test_rules_stand_in_the_order_of_the_file(registry, text, source, listener, 
 def test_header_edits_arrive_in_pieces():
     rule = next(rule for rule in read().rules if rule.name == "patterns")
     pieces = [("source", b""), ("text", b" by "), ("listener", b""), ("text", b"{"), ("text", b"}")]
-    assert header_fields(rule) == {"remove": [b"X-Auth-*"], "set": [(b"X-From", pieces)]}
+    assert header_fields(rule.headers) == {"remove": [b"X-Auth-*"], "set": [(b"X-From", pieces)]}
 
 
 @pytest.mark.parametrize(

@@ -89,16 +89,16 @@ def test_room_at_its_edge():
 
 
 def test_number_of_edits_at_its_edge():
-    many = [(i, 0, b"x") for i in range(64)]
-    text = b"." * 70
-    assert doors.edit(text, many)[0] == b"x." * 64 + b"." * 6
-    assert doors.edit(text, [*many, (64, 0, b"x")]) == (E_ROOM, 64, True)
+    many = [(i, 0, b"x") for i in range(192)]
+    text = b"." * 200
+    assert doors.edit(text, many)[0] == b"x." * 192 + b"." * 8
+    assert doors.edit(text, [*many, (192, 0, b"x")]) == (E_ROOM, 192, True)
 
 
 def test_room_for_texts_at_its_edge():
-    assert doors.rooms([4000, 96, 0]) == ([0, 4000, 4096], False)
-    assert doors.rooms([4000, 97, 96]) == ([0, None, 4000], True)
-    assert doors.rooms([4097]) == ([None], True)
+    assert doors.rooms([16000, 384, 0]) == ([0, 16000, 16384], False)
+    assert doors.rooms([16000, 385, 384]) == ([0, None, 16000], True)
+    assert doors.rooms([16385]) == ([None], True)
 
 
 def test_largest_message():

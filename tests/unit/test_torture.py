@@ -19,7 +19,10 @@ def verdict(raw: bytes) -> str:
     if not found["is_request"]:
         return WORDS[found["code"] or found["routing_code"]]
     code, uri = doors.uri(text_of(raw, found["ruri"]))
-    code = CODES["URI"] if code == 0 and uri["headers"][1] else code
+    if code == CODES["SCHEME"]:
+        code = 0                        # the rules' to send somewhere
+    elif code == 0 and uri["headers"][1]:
+        code = CODES["URI"]
     vias = min(found["vias"], 0)
     return WORDS[found["code"] or found["routing_code"] or code or vias]
 
@@ -61,7 +64,7 @@ def test_an_edited_message_is_read_as_before(case):
 
 def test_all_verdicts_occur():
     """Each word that means something to a sender has a case."""
-    meant = {WORDS[code] for code in refusals.MEANINGS if code in WORDS} - {"TOO_LARGE"}
+    meant = {WORDS[code] for code in refusals.MEANINGS if code in WORDS} - {"TOO_LARGE", "SCHEME"}
     assert meant <= {case.code for case in REQUESTS}
 
 

@@ -1,0 +1,304 @@
+"""What a border takes off comes in on no way (wire section 1): each way is tried with headers that must not pass.
+
+The stage has the listener `public` outside and `inside`, behind which the destinations are.  What comes in at
+`public` loses X-Auth-*, Reason and Subject and gets X-From; what goes to the set loses X-Set-*, what leaves at
+either loses X-Out-*.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from fastsip.sip_text import make_cancel, uri_of
+from tests.protocol.dialogs import CAROL, Talk
+from tests.protocol.script import ALICE, BOB, EDGE, Stage
+
+STRANGER = ("203.0.113.66", 5060)
+US = f"{EDGE[0]}:{EDGE[1]}"
+FORGED = [
+    ("X-Auth-User", "admin"), ("x-auth-user", "admin"), ("X-AUTH-", "admin"), ("X-Set-Secret", "1"), ("X-Out-Route", "1"),
+    ("X-From", "10.9.9.9"), ("X-Kept", "1"), ("Reason", "Q.850;cause=16"), ("s", "compact"), ("Subject", "long"),
+]  # fmt: skip
+FORBIDDEN = ("x-auth", "x-set-", "x-out-", "reason", "subject", "s")
+
+
+def edits(*remove: str, **assign: str) -> dict:
+    return {
+        "remove": [name.encode() for name in remove],
+        "set": [(name.replace("_", "-").encode(), [(value, b"")]) for name, value in assign.items()],
+    }
+
+
+IN = edits("X-Auth-*", "Reason", "Subject", X_From="source")
+BORDER = {
+    "listeners": 2, "headers_in": IN, "headers_out": [edits("X-Out-*")] * 2, "set_headers": edits("X-Set-*"),
+}  # fmt: skip
+
+
+def leaks(message) -> list[str]:
+    return [f"{name}: {value}" for name, value in message.headers if name.lower().startswith(FORBIDDEN[:3])
+            or name.lower() in FORBIDDEN]  # fmt: skip
+
+
+def arrived(stage: Stage) -> list:
+    """Everything that left by the inside listener or to somebody inside."""
+    return [sent for sent in stage.waiting if sent.method and sent.to not in (ALICE, STRANGER)]
+
+
+def is_hop_by_hop(message) -> bool:
+    """A CANCEL, or the ACK of a failure: made by the router itself, with nothing of the caller's but his Reason."""
+    return message.method == "CANCEL" or (message.method == "ACK" and not message.lines("X-Kept"))
+
+
+def forge(message, extra=FORGED):
+    message.headers += extra
+    return message
+
+
+def send(stage: Stage, method: str, source=STRANGER, uri="sip:80123@example.net", **parts) -> None:
+    stage.inject(forge(stage.make(method, uri, **parts)), source)
+
+
+def in_dialog(method: str, **parts) -> Callable[[Stage], None]:
+    def way(stage):
+        talk = Talk(stage, listener=1)
+        stage.waiting.clear()
+        stage.inject(forge(talk.request(method, **parts)), ALICE)
+
+    return way
+
+
+def invented(method: str, routes: tuple[str, ...] = (), uri: str = f"sip:x@{BOB[1][0]}:{BOB[1][1]}") -> Callable:
+    def way(stage):
+        send(stage, method, uri=uri, to_tag="invented", headers=[("Route", route) for route in routes])
+
+    return way
+
+
+def cancelled(stage):
+    call = stage.invite()
+    stage.ring(BOB[0])
+    stage.inject(forge(make_cancel(call.message)), ALICE)
+
+
+def late_branch(stage):
+    """A failover is made from what the first branch sent."""
+    call = stage.make("INVITE")
+    stage.inject(forge(call), ALICE)
+    first = stage.expect_request(BOB[0], "INVITE")
+    assert not leaks(first)
+    stage.reply(first, 500)
+
+
+def repeated(stage):
+    call = forge(stage.make("INVITE"))
+    for _ in range(3):
+        stage.inject(call, STRANGER)
+    stage.advance(500)
+
+
+def full(method: str, **parts) -> Callable[[Stage], None]:
+    """The partition of this call is full: what belongs to the call goes on without state."""
+
+    def way(stage):
+        talk = Talk(stage, listener=1)
+        for number in range(60):
+            stage.send("INVITE", call_id=talk.call.message.call_id, from_tag=f"f{number}")
+        assert stage.counter("store_full")
+        stage.waiting.clear()
+        stage.inject(forge(talk.request(method, **parts)), ALICE)
+
+    return way
+
+
+def named(stage):
+    """A request that waits for a name is routed again."""
+    talk = Talk(stage, listener=1)
+    stage.waiting.clear()
+    stage.inject(forge(talk.request("INFO", uri="sip:carol@pbx.example.net")), ALICE)
+    stage.know("pbx.example.net", CAROL)
+
+
+def named_ack(stage):
+    talk = Talk(stage, listener=1)
+    stage.waiting.clear()
+    stage.inject(forge(talk.request("ACK", uri="sip:carol@pbx.example.net", cseq=1)), ALICE)
+    stage.know("pbx.example.net", CAROL)
+
+
+def forked(stage):
+    send(stage, "INVITE")
+
+
+def folded(stage):
+    message = stage.make("INVITE").to_bytes()
+    line = b"X-Auth-User:\r\n admin\r\nX-Set-A \t: 1\r\nX-Out-B: 1\r\n 2\r\n\t3\r\n"
+    stage.inject(message.replace(b"CSeq:", line + b"CSeq:", 1), STRANGER)
+
+
+def many(stage):
+    send(stage, "INVITE", headers=[(f"X-Auth-{n}", "1") for n in range(90)])
+
+
+def between(stage):
+    headers = [pair for n in range(40) for pair in ((f"X-Auth-{n}", "1"), (f"X-Kept-{n}", "1"))]
+    send(stage, "INVITE", headers=headers)
+
+
+def strict(stage):
+    talk = Talk(stage, listener=1)
+    token = uri_of(talk.ok.get("Record-Route")) if talk.routes else ""
+    stage.waiting.clear()
+    request = talk.request("BYE", uri=token, routes=[*talk.routes[1:], f"<sip:x@{CAROL[0]}:{CAROL[1]}>"])
+    stage.inject(forge(request), ALICE)
+
+
+def kept_ours(method: str) -> Callable[[Stage], None]:
+    return in_dialog(method, uri=f"sip:80@{US}")
+
+
+def credentials(stage):
+    call = stage.make("INVITE", call_id="challenged@alice")
+    stage.inject(forge(call), ALICE)
+    stage.refuse(stage.expect_request(BOB[0], "INVITE"), 401)
+    again = stage.make("INVITE", call_id="challenged@alice", cseq=2, headers=[("Authorization", 'Digest username="a"')])
+    stage.inject(forge(again), ALICE)
+
+
+WAYS: dict[str, Callable[[Stage], None]] = {
+    "INVITE": lambda stage: send(stage, "INVITE"),
+    "MESSAGE": lambda stage: send(stage, "MESSAGE"),
+    "OPTIONS": lambda stage: send(stage, "OPTIONS"),
+    "REGISTER": lambda stage: send(stage, "REGISTER"),
+    "unknown method": lambda stage: send(stage, "EXPLODE"),
+    "CANCEL without state": lambda stage: send(stage, "CANCEL"),
+    "CANCEL of a call": cancelled,
+    "INVITE that fails over": late_branch,
+    "INVITE repeated": repeated,
+    "INVITE with credentials": credentials,
+    "INVITE with a Route of strangers": lambda stage: send(
+        stage, "INVITE", headers=[("Route", f"<sip:{BOB[2][0]};lr>")]),
+    "INVITE with a Route to us": lambda stage: send(stage, "INVITE", headers=[("Route", f"<sip:{US};lr>")]),
+    "folded lines": folded,
+    "90 headers": many,
+    "every other header": between,
+    "invented To tag, BYE": invented("BYE"),
+    "invented To tag, INVITE": invented("INVITE"),
+    "invented To tag, INFO": invented("INFO"),
+    "invented To tag, NOTIFY": invented("NOTIFY"),
+    "invented To tag, ACK": invented("ACK"),
+    "invented To tag, CANCEL": invented("CANCEL"),
+    "invented To tag, Route to us": invented("BYE", (f"<sip:{US};lr>",)),
+    "invented To tag, Route to us, ACK": invented("ACK", (f"<sip:{US};lr>",)),
+    "invented To tag, Route to a destination": invented("BYE", (f"<sip:{BOB[1][0]};lr>",)),
+    "invented To tag, Route through us to a destination": invented("BYE", (f"<sip:{US};lr>, <sip:{BOB[1][0]};lr>",)),
+    "invented To tag, two Routes of ours": invented("BYE", (f"<sip:{US};lr>", f"<sip:{US};lr>")),
+    "maddr of ours": invented("BYE", uri=f"sip:x@{BOB[1][0]};maddr={EDGE[0]}"),
+    "dialog, BYE": in_dialog("BYE"),
+    "dialog, re-INVITE": in_dialog("INVITE"),
+    "dialog, ACK": in_dialog("ACK", cseq=1),
+    "dialog, INFO": in_dialog("INFO"),
+    "dialog, UPDATE": in_dialog("UPDATE"),
+    "dialog, REFER": in_dialog("REFER"),
+    "dialog, PRACK": in_dialog("PRACK"),
+    "dialog, SUBSCRIBE": in_dialog("SUBSCRIBE"),
+    "dialog, Request-URI is still ours": kept_ours("BYE"),
+    "dialog, Request-URI is still ours, ACK": kept_ours("ACK"),
+    "dialog, strict router": strict,
+    "dialog, by a name": named,
+    "dialog, by a name, ACK": named_ack,
+    "dialog, store full, BYE": full("BYE"),
+    "dialog, store full, re-INVITE": full("INVITE"),
+    "dialog, store full, ACK": full("ACK", cseq=1),
+}  # fmt: skip
+
+
+def test_there_are_forty():
+    assert len(WAYS) >= 40
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_nothing_comes_in(make_stage, name):
+    stage = make_stage(max_transactions=1 if "full" in name else 64, policy={"on": [500]}, **BORDER)
+    WAYS[name](stage)
+    found = arrived(stage)
+    assert found, [str(sent) for sent in stage.waiting]
+    for message in found:
+        assert not leaks(message), message
+        if name == "CANCEL without state" or not is_hop_by_hop(message):
+            assert message.lines("X-From") in ([ALICE[0]], [STRANGER[0]]), name
+    stage.finish()
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_without_a_border_it_would(make_stage, name):
+    """So the ways above are ways.  A CANCEL of ours carries the Reason alone."""
+    stage = make_stage(max_transactions=1 if "full" in name else 64, policy={"on": [500]}, listeners=2)
+    if name == "INVITE that fails over":
+        return
+    WAYS[name](stage)
+    assert any(leaks(message) for message in arrived(stage))
+
+
+def test_rules_do_not_see_what_the_border_takes(make_stage):
+    """A rule that believes a header is for those who may say it."""
+    asks = ({"kind": "header", "items": ["X-Auth-User", "admin"]},)
+    stage = make_stage(conditions=asks, **BORDER)
+    send(stage, "INVITE")
+    stage.expect_response(404, to=STRANGER)
+    stage.nothing_sent()
+    send(stage, "INVITE", source=BOB[1], uri="sip:8@example.net")
+    stage.take(lambda sent: True)
+    stage.inject(forge(stage.make("INVITE")), BOB[1], 1)
+    assert arrived(stage)
+
+
+def test_rules_see_what_the_border_says(make_stage):
+    asks = ({"kind": "header", "items": ["X-From", STRANGER[0]]},)
+    stage = make_stage(conditions=asks, **BORDER)
+    send(stage, "INVITE")
+    stage.expect_response(100, to=STRANGER)
+    assert arrived(stage)
+
+
+def test_what_one_set_is_told_another_is_not(make_stage):
+    """The second set of a search begins with what stood before the first one's edits."""
+    told = {"remove": [b"X-Kept"], "set": [(b"X-Token", [("text", b"of the first")])]}
+    stage = make_stage(destinations=1, backup=1, policy={"on": [500]}, set_headers=told)
+    stage.invite(headers=[("X-Kept", "1"), ("X-Token", "the caller's"), ("X-Also", "2")], body=b"v=0\r\n")
+    first = stage.expect_request(BOB[0], "INVITE")
+    assert (first.get("X-Kept"), first.lines("X-Token")) == ("", ["of the first"])
+    stage.refuse(first, 500)
+    second = stage.expect_request(BOB[1], "INVITE")
+    assert (second.lines("X-Kept"), second.lines("X-Token"), second.get("X-Also")) == (["1"], ["the caller's"], "2")
+    assert second.body == first.body
+    stage.refuse(second, 486)
+
+
+def test_steps_follow_one_another(make_stage):
+    """A later step takes what an earlier one set; what the last one sets stays, once."""
+
+    def says(text):
+        return {"remove": [], "set": [(b"X-Step", [("text", text)])]}
+
+    stage = make_stage(rule={"headers": says(b"rule")}, headers_in=says(b"in"), set_headers=says(b"set"),
+                       headers_out=[says(b"out")])  # fmt: skip
+    stage.invite(headers=[("X-Step", "caller")])
+    assert stage.expect_request(BOB[0], "INVITE").lines("X-Step") == ["out"]
+    stage = make_stage(rule={"headers": says(b"rule")}, headers_out=[edits("X-Step")])
+    stage.invite(headers=[("X-Step", "caller")])
+    assert stage.expect_request(BOB[0], "INVITE").lines("X-Step") == []
+
+
+@pytest.mark.parametrize("method, answers", [("MESSAGE", [513]), ("ACK", [])])
+def test_what_cannot_be_edited_does_not_pass(make_stage, method, answers):
+    """The longest message has no room for one more header."""
+    stage = make_stage(**BORDER)
+    talk = Talk(stage, listener=1)
+    stage.waiting.clear()
+    plain = talk.request(method, cseq=1 if method == "ACK" else 0)
+    room = 65_535 - len(plain.to_bytes())
+    plain.body = b"b" * (room - 10)
+    stage.inject(plain.set("Content-Length", str(len(plain.body))), ALICE)
+    assert [sent.status for sent in stage.waiting] == answers
+    assert stage.counter("edits_refused") == 1
