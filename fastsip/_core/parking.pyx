@@ -28,6 +28,7 @@ from fastsip._core.parser cimport first_of, parse_message, parse_routing
 from fastsip._core.refusals cimport refuse_unavailable
 from fastsip._core.replies cimport reply_of, reply_t
 from fastsip._core.routing cimport ask_name
+from fastsip._core.scarcity cimport SCARCE_HELD, SCARCE_PARKED, runs_short
 from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, begin_block, block_at, commit, end_block, record_of,
                                   slot_at, slot_t, word_generation, word_kind, word_owes, word_state)
 from fastsip._core.types cimport E_FULL, H_VIA, OK, policy_t
@@ -79,7 +80,7 @@ cdef int park_search(core_t *core, uint32_t ref, int kind, int state, const mess
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef parked_t *parked
     cdef record_t record
-    if not has_room(core):
+    if not has_room(core) or runs_short(SCARCE_PARKED):
         count(core, N_PARKED_DROPPED)
         return E_FULL
     if word_kind(slot.commit) == KIND_FREE:
@@ -188,7 +189,7 @@ cdef void hold_request(core_t *core, const message_t *m, uint32_t listener, cons
             count(core, N_PARKED_DROPPED)
         if core.waiting.held[i].name == 0:
             held = &core.waiting.held[i]
-    if held == NULL or m.len > HELD_BYTES:
+    if held == NULL or m.len > HELD_BYTES or runs_short(SCARCE_HELD):
         count(core, N_PARKED_DROPPED)
         return
     held.name = hash_name(core.names, hop.name.at, hop.name.len)

@@ -20,6 +20,7 @@ from posix.unistd cimport _exit
 from fastsip._core.atomics cimport store_release64
 from fastsip._core.blocks cimport NO_UNIT, ORDERS, give_units, order_of, rebuild_buddy, take_units
 from fastsip._core.hashing cimport hash_text
+from fastsip._core.scarcity cimport SCARCE_BLOCK, SCARCE_SLOT, runs_short
 from fastsip._core.types cimport PARTITIONS
 
 CRASH_STATUS = 77
@@ -70,7 +71,7 @@ cdef uint32_t take_slot(store_t *s, uint32_t partition, bint reserved) noexcept 
     """A free slot's reference, or NO_SLOT.  Only `reserved` requests (in-dialog, CANCEL) may use the last tenth."""
     cdef partition_t *p = &s.partitions[partition]
     cdef uint32_t idx
-    if p.free_count == 0 or (not reserved and p.free_count <= p.reserved_slots):
+    if p.free_count == 0 or (not reserved and p.free_count <= p.reserved_slots) or runs_short(SCARCE_SLOT):
         return NO_SLOT
     p.free_count -= 1
     idx = p.free_slots[p.free_count]
@@ -137,7 +138,7 @@ cdef char *begin_block(store_t *s, uint32_t ref, uint32_t len, block_t *block) n
     """Room for len bytes in the slot's partition, or NULL; call end_block when written."""
     cdef int order = order_of(len)
     cdef uint32_t unit
-    if order >= ORDERS:
+    if order >= ORDERS or runs_short(SCARCE_BLOCK):
         return NULL
     unit = take_units(&s.partitions[ref >> SLOT_BITS].buddy, order)
     if unit == NO_UNIT:
