@@ -2,6 +2,7 @@
 # make test    the same set-up, then all tests      ARGS="-k config -x" goes to pytest
 # make crash   the crash tests at every store, and deaths during the recovery
 # make kill-soak   routers killed, upgraded and reshaped under calls    SECONDS=60
+# make simulate   random user agents, networks, deaths and reloads on a virtual clock    SECONDS=60 ARGS="--base 7"
 # make fuzz    damaged datagrams against sanitized kernels    SECONDS=60 WHAT=all (parser, shard)
 # make build lint clean
 # make bench   CPU per call, kernels, parsing: minutes on a quiet machine   ARGS="--rounds 1" goes to bench.load
@@ -25,7 +26,7 @@ needs = $$($(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproje
 SECONDS ?= 60
 WHAT ?= all
 
-.PHONY: run test crash kill-soak fuzz build lint bench bench-all clean peers
+.PHONY: run test crash kill-soak simulate fuzz build lint bench bench-all clean peers
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -43,6 +44,9 @@ crash: build $(VENV)/.ready-test
 
 kill-soak: build $(VENV)/.ready-test
 	@timeout --kill-after=10 $$(( $(SECONDS) + 180 )) $(BIN)/python -m tests.crash.kill_soak --seconds $(SECONDS) $(ARGS)
+
+simulate: build $(VENV)/.ready-test
+	@$(BIN)/python -m tests.simulate.run --seconds $(SECONDS) $(ARGS)
 
 # Built beside the tree, so that the kernels in use stay as they are.
 FUZZ := build/fuzz

@@ -5,7 +5,8 @@ the clocks of section 17 and absorbs repetitions; what it says of its own accord
 callees.  Some agents are odd: they ask for rport or not, write compact names, put Routes into one line.
 """
 
-from tests.simulate.message import Address, Msg, place_of, uri_of
+from tests.simulate.message import Address, Msg, uri_of
+from tests.simulate.world import PRIVATE, SECRET
 
 BODY = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 49170 RTP/AVP 8\r\n"
 REASONS = {
@@ -146,7 +147,7 @@ class Dialog:
         return (
             f"{method} {self.target} SIP/2.0\r\nVia: {agent.via}{branch}\r\nMax-Forwards: 70\r\n{routes}"
             f"From: {self.local}\r\nTo: {self.remote}\r\nCall-ID: {self.call_id}\r\nCSeq: {cseq} {method}\r\n"
-            f"Contact: {agent.contact}\r\n{extra}Content-Length: {len(body)}\r\n\r\n{body}"
+            f"Contact: {agent.contact}\r\n{agent.boasts()}{extra}Content-Length: {len(body)}\r\n\r\n{body}"
         ).encode("latin-1")
 
     def request(self, method: str, extra: str = "", body: str = "") -> None:
@@ -220,6 +221,12 @@ class Agent:
 
     # ------------------------------------------------------------ texts
 
+    def boasts(self) -> str:
+        """Headers that somebody may have to keep from somebody."""
+        rng = self.sim.rng
+        text = f"{SECRET}: admin\r\n" if rng.random() < 0.2 else ""
+        return text + f"{PRIVATE}: 17\r\n" if rng.random() < 0.2 else text
+
     def response_text(self, msg: Msg, status: int, tag: str, extra: str, body: str) -> bytes:
         parts = [f"SIP/2.0 {status} {REASONS.get(status, 'Whatever')}"]
         to = msg.to_line
@@ -254,7 +261,7 @@ class Agent:
         raw = (
             f"CANCEL {asked.ruri} SIP/2.0\r\nVia: {self.via}{client.branch}\r\nMax-Forwards: 70\r\n{routes}"
             f"{asked.from_line}\r\n{asked.to_line}\r\nCall-ID: {asked.call_id}\r\nCSeq: {asked.cseq} CANCEL\r\n"
-            f"{reason}Content-Length: 0\r\n\r\n"
+            f"{reason}{self.boasts()}Content-Length: 0\r\n\r\n"
         ).encode("latin-1")
         Client(self, "CANCEL", client.branch, raw, client.owner).fire(None)
 
@@ -351,5 +358,3 @@ class Agent:
             self.dialogs[msg.call_id, msg.from_tag] = dialog
         return dialog
 
-
-__all__ = ["BODY", "REASONS", "Agent", "Client", "Dialog", "Server", "place_of"]

@@ -4,9 +4,9 @@ A Call is one INVITE (or another request outside of a dialog) with all that foll
 drawn when it begins.
 """
 
-from tests.simulate.agent import BODY, Agent, Client, Dialog, Server, uri_of
-from tests.simulate.message import Msg
-from tests.simulate.world import DOMAIN, FORWARD_PREFIX, REFUSED_PREFIX, SECRET, World
+from tests.simulate.agent import BODY, Agent, Client, Dialog, Server
+from tests.simulate.message import Msg, uri_of
+from tests.simulate.world import DOMAIN, FORWARD_PREFIX, REFUSED_PREFIX, World
 
 OTHERS = ("OPTIONS", "MESSAGE", "SUBSCRIBE", "REFER", "PUBLISH", "REGISTER", "INFO", "NOTIFY")
 INSIDE = ("INFO", "UPDATE", "INVITE", "MESSAGE", "OPTIONS", "REFER", "SUBSCRIBE")
@@ -53,8 +53,7 @@ class Call:
         world: World = sim.world
         for _ in range(rng.choice((0, 0, 1, 2))):
             extra += rng.choice(EXTRAS)
-        if rng.random() < 0.3:
-            extra += f"{SECRET}: admin\r\n"
+        extra += agent.boasts()
         host = rng.choice((DOMAIN, "10.0.0.254"))
         if self.user.startswith(FORWARD_PREFIX):
             host = f"10.0.10.{rng.randrange(1, 4)}"

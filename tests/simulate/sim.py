@@ -40,6 +40,7 @@ class Simulation:
         self.ladder: list = []
         self.tracing = False
         self.cause: Msg | None = None  # what the router has just been given
+        self.spoiled_at = 0
         self.outcome = "sent"  # of what leaves just now
         self.passed_over: tuple[str, ...] = ()  # rules whose violations are counted only
         self.passed: dict[str, int] = {}
@@ -221,6 +222,7 @@ class Simulation:
             (world.reloads, self.reload),
             (world.sickness, self.sicken),
             (0.05 if world.loss else 0.0, self.stray),
+            (world.spoil, self.spoil),
         ):
             if rate:
                 self.again(rate, act)
@@ -260,6 +262,15 @@ class Simulation:
         waiting, router.waiting = router.waiting, []
         for what in waiting:
             self.arrive(what)
+
+    def spoil(self, rate: float) -> None:
+        """Some allocation of the next batches fails."""
+        kind = self.rng.choice(("slot", "block", "scratch", "outbox", "event", "parked", "held", "edit", "any"))
+        n = self.rng.randrange(1, 20)
+        self.router.rigs[0].fail_allocation(kind, n)
+        self.remark(f"the {n}th {kind} fails")
+        self.spoiled_at = self.now
+        self.again(rate, self.spoil)
 
     def reload(self, rate: float) -> None:
         if not self.router.down_until:

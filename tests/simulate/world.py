@@ -24,7 +24,8 @@ CODES = (302, 404, 408, 480, 486, 500, 502, 503, "3xx", "4xx", "5xx")
 REFUSED_PREFIX = "7"  # numbers that a rule answers
 REFUSAL = (410, "Gone for good")
 FORWARD_PREFIX = "6"  # numbers that go where the Request-URI says
-SECRET = "X-Auth-User"
+SECRET = "X-Auth-User"  # a rule removes it; in worlds with a border the outer listener, from all that comes
+PRIVATE = "X-Charge"  # sets with a border keep it from their destinations
 STAMP = "X-Edge"
 CELLS = 96
 
@@ -65,6 +66,7 @@ class Group:
     then: int = 0  # id of another group; 0 = none
     dialog_policy: dict = field(default_factory=dict)
     headers: bool = False
+    border: bool = False
     record_route: bool = True
 
 
@@ -103,7 +105,8 @@ class World:
     calls: int
     gap_ms: int  # between calls
     names: tuple[str, ...]
-    spoil: float = 0.0  # failing allocations, per batch
+    border: bool = False  # the outer listener removes what nobody outside may say
+    spoil: float = 0.0  # failing allocations, per virtual second
 
     @property
     def whole(self) -> int:
@@ -193,6 +196,7 @@ def draw_group(rng: random.Random, number: int, whole: int) -> Group:
         policy=policy,
         dialog_policy=dialog_policy,
         headers=rng.random() < 0.4,
+        border=rng.random() < 0.3,
         record_route=rng.random() < 0.9,
     )
 
@@ -229,7 +233,8 @@ def draw_world(seed: int) -> World:
         calls=rng.choice((60, 120, 240)),
         gap_ms=rng.choice((100, 400, 1_000, 1_000)),
         names=tuple(f"gw{n}.example.org" for n in range(rng.randint(0, 3))),
-        spoil=0.0 if calm else rng.choice((0.0, 0.0, 0.02)),
+        border=rng.random() < 0.3,
+        spoil=0.0 if calm else rng.choice((0.0, 0.0, 0.1)),
     )
 
 
@@ -273,7 +278,15 @@ def build_table(world: World, plan: Plan, cells: Cells) -> Table:
     )
     for number in range(world.listeners):
         host, port = world.listener_address(number)
-        table.add_listener(number + 1, 0, host, port, f"{host}:{port}", ("public", "inside")[number])
+        table.add_listener(
+            number + 1,
+            0,
+            host,
+            port,
+            f"{host}:{port}",
+            ("public", "inside")[number],
+            headers_in={"remove": [b"X-Auth-*"]} if world.border and number == 0 else None,
+        )
         table.add_own(host, port)
     table.add_own(DOMAIN)
     if world.trusted:
@@ -293,6 +306,7 @@ def build_table(world: World, plan: Plan, cells: Cells) -> Table:
             hash_key=b"placement of all",
             dialog_policy=policies + 2 * number + 1 if group.shared else 0,
             name=f"set{group.id}",
+            headers_out={"remove": [PRIVATE.encode()]} if group.border else None,
         )
         for member in group.destinations:
             table.add_destination(

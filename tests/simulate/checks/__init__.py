@@ -53,11 +53,23 @@ class Check:
 
 
 def make_checks(sim) -> list[Check]:
-    from tests.simulate.checks import answers, book, branches, choice, clocks, forwarding, health, quiet, syntax, targets
+    from tests.simulate.checks import (
+        answers,
+        book,
+        border,
+        branches,
+        choice,
+        clocks,
+        forwarding,
+        health,
+        quiet,
+        syntax,
+        targets,
+    )
 
-    sim.book = book.Book(sim)
+    sim.book, sim.border = book.Book(sim), border.Border(sim)
     kinds = (
         syntax.Syntax, targets.Targets, answers.Answers, forwarding.Forwarding, branches.Branches, clocks.Clocks,
         choice.Choice, health.Health, quiet.Quiet,
     )  # fmt: skip
-    return [sim.book, *(kind(sim) for kind in kinds)]
+    return [sim.book, sim.border, *(kind(sim) for kind in kinds)]
