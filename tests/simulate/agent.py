@@ -5,8 +5,8 @@ the clocks of section 17 and absorbs repetitions; what it says of its own accord
 callees.  Some agents are odd: they ask for rport or not, write compact names, put Routes into one line.
 """
 
-from tests.simulate.message import Address, Msg, uri_of
-from tests.simulate.world import PRIVATE, SECRET
+from tests.simulate.message import Address, Msg, parameter, uri_of
+from tests.simulate.world import DOMAIN, PRIVATE, SECRET
 
 BODY = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 49170 RTP/AVP 8\r\n"
 REASONS = {
@@ -141,11 +141,14 @@ class Dialog:
 
     def text(self, method: str, cseq: int, branch: str, extra: str = "", body: str = "") -> bytes:
         agent = self.agent
-        routes = "".join(f"Route: {route}\r\n" for route in self.routes)
-        if agent.one_line and self.routes:
-            routes = "Route: " + ", ".join(self.routes) + "\r\n"
+        target, values = self.target, self.routes
+        if agent.strict and values and values[0].find("10.0.") > 0:  # RFC 2543: the next hop into the Request-URI, the target behind the others
+            target, values = uri_of(values[0]), [*values[1:], f"<{target}>"]
+        routes = "".join(f"Route: {route}\r\n" for route in values)
+        if agent.one_line and values:
+            routes = "Route: " + ", ".join(values) + "\r\n"
         return (
-            f"{method} {self.target} SIP/2.0\r\nVia: {agent.via}{branch}\r\nMax-Forwards: 70\r\n{routes}"
+            f"{method} {target} SIP/2.0\r\nVia: {agent.via}{branch}\r\nMax-Forwards: 70\r\n{routes}"
             f"From: {self.local}\r\nTo: {self.remote}\r\nCall-ID: {self.call_id}\r\nCSeq: {cseq} {method}\r\n"
             f"Contact: {agent.contact}\r\n{agent.boasts()}{extra}Content-Length: {len(body)}\r\n\r\n{body}"
         ).encode("latin-1")
@@ -199,9 +202,11 @@ class Agent:
         "one_line",
         "place",
         "plans",
+        "spirals",
         "servers",
         "sim",
         "sip_user",
+        "strict",
         "via",
     )
 
@@ -215,6 +220,8 @@ class Agent:
         rng = sim.rng
         self.compact = rng.random() < odd
         self.one_line = rng.random() < odd
+        self.strict = rng.random() < odd / 3
+        self.spirals: dict[str, str] = {}  # branch of a request that went back to the router -> the number it went to
         rport = ";rport" if rng.random() < 0.5 else ""
         self.via = f"SIP/2.0/UDP {self.place}{rport};branch="
         self.plans = None
@@ -270,6 +277,8 @@ class Agent:
     def receive(self, msg: Msg) -> None:
         if self.mode in SILENT:
             return
+        if self.spirals and self.pass_on(msg):
+            return
         if msg.status:
             client = self.sim.clients.get((msg.branch, msg.cseq_method))
             if client is not None and client.agent is self:
@@ -317,6 +326,30 @@ class Agent:
             server.respond(200)
         else:
             self.plans.answer_inside(server, dialog)
+
+    # ------------------------------------------------------------ as a stateless proxy (16.11)
+
+    def spiral(self, msg: Msg, user: str) -> None:
+        """Back to the router, for another number."""
+        self.spirals[msg.branch] = user
+        self.pass_on(msg)
+
+    def pass_on(self, msg: Msg) -> bool:
+        mine = f"SIP/2.0/UDP {self.place};branch=z9hG4bKs"
+        if msg.status:
+            if not msg.vias[0].startswith(mine):
+                return False
+            self.sim.send(self, msg.raw.replace(b"Via: " + msg.vias[0].encode() + b"\r\n", b"", 1))
+            return True
+        user = self.spirals.get(msg.branch)
+        if user is None:
+            return False
+        text = msg.raw.decode("latin-1").replace(msg.ruri, f"sip:{user}@{DOMAIN}", 1)
+        text = text.replace(f"Max-Forwards: {msg.hops}\r\n", f"Max-Forwards: {msg.hops - 1}\r\n", 1)
+        start, _, rest = text.partition("\r\n")
+        if msg.hops > 0:
+            self.sim.send(self, f"{start}\r\nVia: {mine}{msg.branch[7:]}{parameter(msg.vias[0], 'fs')}\r\n{rest}".encode("latin-1"))
+        return True
 
     # ------------------------------------------------------------ dialogs
 

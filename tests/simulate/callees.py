@@ -22,6 +22,9 @@ class Callees:
         mode = server.agent.mode
         if mode == "sick":
             self.refuse_soon(server, sim.rng.choice((500, 503)))
+        elif len(server.msg.vias) > 1 and sim.rng.random() < 0.04:
+            prefix = sim.rng.choice(sim.world.plan.groups).prefix
+            server.agent.spiral(server.msg, f"{prefix}{sim.rng.randrange(1000):03}")
         elif server.msg.method == "INVITE":
             self.answer_invite(server)
         else:

@@ -164,6 +164,10 @@ class Callers:
         world = sim.world
         self.begun += 1
         agent = rng.choice(self.strangers if rng.random() < 0.1 else self.agents)
+        if rng.random() < 0.05:
+            self.attack(rng.choice(self.strangers))
+        if rng.random() < 0.01:
+            self.ping(agent)
         method = "INVITE" if rng.random() < 0.75 else rng.choice(OTHERS)
         turn = rng.random()
         if turn < 0.92:
@@ -173,6 +177,27 @@ class Callers:
         Call(self, agent, method, f"{lead}{rng.randrange(1000):03}").start()
         if self.begun < world.calls:
             sim.at(sim.now + 1 + int(rng.expovariate(1 / world.gap_ms)), self.begin, None)
+
+    def attack(self, stranger: Agent) -> None:
+        """Somebody invents a dialog, or a way, to reach others through us."""
+        sim, rng = self.sim, self.sim.rng
+        victim = rng.choice(("203.0.113.9", "10.0.0.3", "10.0.0.254", "224.0.1.75", "10.0.10.1"))
+        routes = [f"<sip:{sim.new_tag()}aaaaaaaaaaaaaaaaaaaaaaaaaaaa@10.0.0.254:5060;lr>", f"<sip:{victim};lr>"]
+        dialog = Dialog(stranger, f"{sim.new_tag()}@{stranger.address[0]}", f"<sip:x@y>;tag={sim.new_tag()}",
+                        f"<sip:z@y>;tag={sim.new_tag()}", f"sip:z@{victim}", routes[rng.randrange(3):], 1)  # fmt: skip
+        dialog.request(rng.choice(("BYE", "INVITE", "MESSAGE", "REFER")), stranger.boasts())
+
+    def ping(self, agent: Agent) -> None:
+        """One Call-ID for many requests fills one partition of the store."""
+        sim = self.sim
+        call = Call(self, agent, "OPTIONS", f"{sim.rng.choice(sim.world.plan.groups).prefix}000")
+        for n in range(sim.rng.randrange(8, 60)):
+            sim.at(sim.now + 20 * n, self.ping_once, call)
+
+    def ping_once(self, call: Call) -> None:
+        call.cseq += 1
+        call.tries = 2
+        call.start()
 
     def plan_dialog(self, dialog: Dialog, rng) -> None:
         sim = self.sim

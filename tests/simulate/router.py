@@ -43,7 +43,7 @@ class Router:
         self.down_until = 0  # 0 = it runs
         self.kills = 0  # deaths that are due: each hits the middle of a batch
         self.waiting: list[tuple[bytes, Address, int]] = []
-        self.checked = 0
+        self.shed_before = 0
 
     def open(self, now: int) -> None:
         count = self.world.shards
@@ -114,6 +114,7 @@ class Router:
     def die(self, now: int) -> None:
         """What was sent is still to be fetched."""
         names = self.rigs[0].names if self.rng.random() < 0.5 else None
+        self.shed_before += self.shed()
         for rig in self.rigs:
             rig.die(self.table, now, names)
         self.kills = 0
@@ -138,6 +139,10 @@ class Router:
         for shard, rig in enumerate(self.rigs):
             self.positions[shard] = Positions(self.table, shard, self.positions[shard])
             rig.use(self.table, self.positions[shard])
+
+    def shed(self) -> int:
+        """Lingering transactions given up for others in this life (core section 3)."""
+        return sum(rig.counters()["shed"] for rig in self.rigs)
 
     # ------------------------------------------------------------ the store
 

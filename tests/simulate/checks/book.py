@@ -85,6 +85,7 @@ class Book(Check):
         self.places = {self.world.listener_address(n) for n in range(self.world.listeners)}
         self.asked: Asked | None = None
         self.branch: Branch | None = None
+        self.tokens: set[tuple[str, str]] = set()  # (Call-ID, user part) of our Record-Routes
         self.is_new = False
         self.recovering = False  # what leaves now was owed, or decided, before a death
 
@@ -151,6 +152,8 @@ class Book(Check):
             self.note_own(msg, to, now)
             return
         asked = self.asked = self.requests.get(key_of(msg.vias[1], msg, msg.method))
+        for value in msg.record_routes[:2]:
+            self.tokens.add((msg.call_id, user_of(uri_of(value))))
         if msg.method in ("ACK", "CANCEL"):
             self.forwarded[msg.branch] = msg
             return
@@ -159,9 +162,12 @@ class Book(Check):
             return
         branch = asked.branches.get(msg.branch)
         if branch is not None and (branch.to != to or branch.request.raw != msg.raw):
-            self.fail("17.2.2: a repeated request is absorbed, not sent on anew", f"{branch.to}, {to}", msg.call_id)
+            if not (self.has_shed(asked) and asked.finals):
+                self.fail("17.2.2: a repeated request is absorbed, not sent on anew", f"{branch.to}, {to}", msg.call_id)
+            asked.finals.clear()
+            asked.branches.clear()
             branch = None
-        elif branch is None and msg.branch in self.branches:
+        elif branch is None and msg.branch in self.branches and self.branches[msg.branch].asked is not asked:
             self.fail("16.6 item 8: the branch of a Via is unique", msg.branch, msg.call_id)
         if branch is not None:
             branch.sends.append(now)
@@ -197,14 +203,28 @@ class Book(Check):
     def is_known(self, address: Address) -> bool:
         return (self.world.trusted and address[0].startswith("10.0.0.")) or self.is_destination(address)
 
+    def undo_strict(self, came: Msg) -> tuple[str, list[str]]:
+        """Request-URI and Routes; a strict router has put our value into the one and the target behind the others."""
+        user = user_of(came.ruri)
+        ours = self.is_ours(came.ruri) and (not user or (came.call_id, user) in self.tokens)
+        if came.to_tag and came.routes and ";lr" in came.ruri and ours:
+            return uri_of(came.routes[-1]), came.routes[:-1]
+        return came.ruri, came.routes
+
+    def is_proven(self, came: Msg) -> bool:
+        """Does it bring a Record-Route value that we gave to this call?"""
+        uris = [came.ruri, *map(uri_of, came.routes)]
+        return any((came.call_id, user_of(uri)) in self.tokens for uri in uris if self.is_ours(uri))
+
     def place_of_route(self, asked: Asked) -> Address | None:
         """Where the request itself says that it goes (16.5); None: the rules decide."""
         came = asked.msg
-        routes = [route for route in came.routes if not self.is_ours(uri_of(route))]
+        ruri, routes = self.undo_strict(came)
+        routes = [route for route in routes if not self.is_ours(uri_of(route))]
         if routes and (came.to_tag or self.is_known(asked.source)):
             return place_of(uri_of(routes[0]))
-        if not self.is_ours(came.ruri) and (came.to_tag or user_of(came.ruri).startswith(FORWARD_PREFIX)):
-            return place_of(came.ruri)
+        if not self.is_ours(ruri) and (came.to_tag or user_of(ruri).startswith(FORWARD_PREFIX)):
+            return place_of(ruri)
         return None
 
     def group_of(self, asked: Asked) -> Group | None:
@@ -224,6 +244,10 @@ class Book(Check):
         plan = next(plan for plan in self.sim.plans if plan.version == asked.plan)
         shared = [g for g in plan.groups if g.shared and any(m.address == to for m in g.destinations)]
         return min([g.dialog_policy.get("timeout_ms", self.world.whole) for g in shared], default=self.world.whole)
+
+    def has_shed(self, asked: Asked) -> bool:
+        """Under pressure the oldest lingering non-INVITE go first (core section 3): a repetition is new then."""
+        return asked.msg.method != "INVITE" and self.sim.router.shed_before + self.sim.router.shed() > 0
 
     def note_own(self, msg: Msg, to: Address, now: int) -> None:
         """CANCEL, ACK and probes are made here."""

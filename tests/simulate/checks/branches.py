@@ -23,7 +23,7 @@ class Branches(Check):
 
     def look_at_start(self, msg: Msg, branch: Branch) -> None:
         asked = branch.asked
-        if asked.finals and not asked.lost:
+        if asked.finals and not asked.lost and not self.sim.book.has_shed(asked):
             self.fail("16.7: no branch begins after the final response", repr(msg), msg.call_id)
         if asked.cancels and asked.cancels[0] < self.sim.now and not asked.deaths:
             self.fail("16.10, wire section 3: no new branch after the CANCEL", repr(msg), msg.call_id)

@@ -3,9 +3,9 @@ Request-URI, and the headers that a rule edits.  Everything else stays byte for 
 """
 
 from tests.simulate.checks import Check
-from tests.simulate.checks.book import Asked
+from tests.simulate.checks.book import Asked, user_of
 from tests.simulate.message import Address, Msg, parameter, place_of, uri_of, via_place
-from tests.simulate.world import DOMAIN, SECRET, STAMP
+from tests.simulate.world import DOMAIN, SECRET, STAMP, Destination, Group
 
 DIALOG_MAKERS = {"INVITE", "SUBSCRIBE", "REFER"}
 
@@ -35,6 +35,7 @@ class Forwarding(Check):
         if msg.hops != hops:
             self.fail("16.6 item 3: Max-Forwards is one less, or 70", f"{came.hops} -> {msg.hops}", call_id)
         self.look_at_routes(msg, came)
+        self.look_at_ruri(msg, asked)
         self.look_at_record_routes(msg, came)
         self.look_at_rest(msg, came)
 
@@ -65,17 +66,45 @@ class Forwarding(Check):
 
     def look_at_routes(self, msg: Msg, came: Msg) -> None:
         """16.4, 16.6 item 6.  A stranger's Routes beyond our own are removed (wire section 1)."""
-        left = list(came.routes)
-        while left and self.is_ours(left[0]):
-            left.pop(0)
+        left = self.onward(came)
+        if left and ";lr" not in left[0]:  # 16.6 item 6: the next hop is a strict router
+            left = [*left[1:], f"<{self.sim.book.undo_strict(came)[0]}>"]
         if msg.routes == left or (not msg.routes and not came.to_tag):
             return
         if self.places_of(msg.routes) == self.places_of(left) and len(msg.routes) == len(left):
             return  # a stand-in's host and port (wire section 6)
         self.fail("16.4, 16.6 item 6: Route", f"{came.routes} -> {msg.routes}", msg.call_id)
 
-    def places_of(self, routes: list[str]) -> list[str]:
-        return [uri_of(route).partition("@")[0] for route in routes]
+    def onward(self, came: Msg) -> list[str]:
+        """The Routes behind our own (16.4)."""
+        left = list(self.sim.book.undo_strict(came)[1])
+        while left and self.is_ours(left[0]):
+            left.pop(0)
+        return left
+
+    def look_at_ruri(self, msg: Msg, asked: Asked) -> None:
+        """16.6 items 2 and 6; `ruri` of the set (wire section 7)."""
+        book = self.sim.book
+        wanted = {book.undo_strict(asked.msg)[0]}
+        left = self.onward(asked.msg)
+        if left and ";lr" not in left[0] and book.place_of_route(asked) is not None:
+            wanted = {uri_of(left[0])}
+        to = book.branch.to
+        if book.place_of_route(asked) is None:
+            for plan in self.sim.plans[asked.plan - 1 :]:
+                for group in plan.groups:
+                    wanted |= {self.aimed(asked.msg.ruri, group, m) for m in group.destinations if m.address == to}
+        if msg.ruri not in wanted:
+            self.fail("16.6 item 2: the Request-URI", f"{msg.ruri}, not {sorted(wanted)}", msg.call_id)
+
+    def aimed(self, ruri: str, group: Group, member: Destination) -> str:
+        if group.ruri == 0:
+            return ruri
+        return member.uri if group.ruri == 2 else f"sip:{user_of(ruri)}@{member.host}:{member.port}"
+
+    def places_of(self, routes: list[str]) -> list[tuple[str, str]]:
+        """User and parameters, without host and port."""
+        return [(user_of(uri_of(route)), uri_of(route).partition(";")[2]) for route in routes]
 
     def look_at_record_routes(self, msg: Msg, came: Msg) -> None:
         added = msg.record_routes[: len(msg.record_routes) - len(came.record_routes)]

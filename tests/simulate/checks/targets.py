@@ -24,7 +24,11 @@ class Targets(Check):
             self.fail("16.5: the target set", f"{to} for {asked.msg!r}, not {sorted(allowed)}", msg.call_id)
 
     def allowed(self, asked: Asked) -> set[Address]:
-        place = self.sim.book.place_of_route(asked)
+        book = self.sim.book
+        place = book.place_of_route(asked)
+        if place is not None and not book.is_known(asked.source) and not book.is_proven(asked.msg):
+            # Nobody relays through us by inventing a To tag or a Route (wire section 1).
+            return self.with_members(place, asked.msg) if book.is_destination(place) else set()
         if place is not None:
             return self.with_members(place, asked.msg)
         user = user_of(asked.msg.ruri)
