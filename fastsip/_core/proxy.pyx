@@ -27,8 +27,8 @@ from fastsip._core.refusals cimport (count_malformed, refuse, refuse_malformed, 
 from fastsip._core.recall cimport recall_challenge
 from fastsip._core.replies cimport answer, reply_flow
 from fastsip._core.responses cimport process_response
-from fastsip._core.routing cimport (aim_by_route, aim_by_token, cut_routes, find_named, is_known, leads_to_us, read_forward,
-                                    read_route, read_ruri, route_t, selection_key)
+from fastsip._core.routing cimport (aim_by_route, aim_by_token, cut_routes, find_named, is_known, leads_to_us,
+                                    read_forward, read_route, read_ruri, route_t, selection_key)
 from fastsip._core.rules cimport is_own, match_rules
 from fastsip._core.search cimport branch_input, cancel_search, refuse_search, start_branch, start_group
 from fastsip._core.select cimport is_usable
@@ -36,12 +36,12 @@ from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT
                                   index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
                                   word_kind, write_identity)
 from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
-from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_BAD, E_EMPTY, E_FORGED, E_FULL, E_HOME, E_NEXT_HOP,
-                                  E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, E_SCHEME, E_TOO_MANY_VIAS, E_UNRESOLVED, E_URI,
-                                  H_AUTHORIZATION,
-                                  H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_NOTIFY, M_OPTIONS, M_OTHER,
-                                  M_REFER, M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET, S_OTHER, S_SIPS, addr_t, message_t, policy_copy_t,
-                                  policy_t, rule_t, set_t, table_t, uri_t)
+from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_BAD, E_EMPTY, E_FORGED, E_FULL, E_HOME,
+                                  E_NEXT_HOP, E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, E_SCHEME, E_TOO_MANY_VIAS,
+                                  E_UNRESOLVED, E_URI, H_AUTHORIZATION, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK,
+                                  M_CANCEL, M_INVITE, M_NOTIFY, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER,
+                                  OK, RURI_OF_SET, S_OTHER, S_SIPS, addr_t, message_t, policy_copy_t, policy_t, rule_t,
+                                  set_t, table_t, uri_t)
 from fastsip._core.upstream cimport server_input, shed_lingering
 from fastsip._core.via cimport has_local_tag, server_key
 
