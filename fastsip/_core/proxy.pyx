@@ -15,8 +15,9 @@ from fastsip._core.border cimport enter, strip_maddr
 from fastsip._core.branches cimport forward_stateless, hop_t, read_request
 from fastsip._core.candidates cimport aim_at, choose_next, group_t, read_breadth, share_of
 from fastsip._core.core cimport (N_DATAGRAMS, N_DRAINED, N_EDITS_REFUSED, N_FORGED_TOKENS, N_INVITES, N_KEEP_ALIVES,
-                                 N_LOOPS, N_NEXT_HOPS_REFUSED, N_NOT_SIP, N_NO_RULE, N_RELAYS_REFUSED, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_ROUTES_REMOVED,
-                                 N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, N_UNSUPPORTED, count,
+                                 N_LOOPS, N_NEXT_HOPS_REFUSED, N_NOT_SIP, N_NO_RULE, N_RELAYS_REFUSED,
+                                 N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_ROUTES_REMOVED, N_STORE_FULL,
+                                 N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, N_UNSUPPORTED, count,
                                  find_by_address, find_destination)
 from fastsip._core.indialog cimport aim_in_dialog, join_shared, may_follow_route
 from fastsip._core.loops cimport is_loop, loop_value

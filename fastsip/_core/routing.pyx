@@ -346,7 +346,6 @@ cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri,
     return parse_uri(m.buf, place.off, place.len, &route.next)
 
 
-
 cdef void ask_name(core_t *core, const text_t *name) noexcept nogil:
     """One question per name and ASK_AGAIN_MS: an answer takes a moment, and a lost question is asked again."""
     cdef uint64_t hash = hash_name(core.names, name.at, name.len)
