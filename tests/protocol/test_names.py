@@ -357,7 +357,7 @@ def test_the_rules_of_now_decide(parked, make_stage):
     """A reload while it waits: the caller is not trusted any more, and the rules send it elsewhere."""
     stage, _ = parked
     other = make_stage()
-    stage.rig.use(other.table, other.rig.workspace.positions)
+    stage.rig.use(other.table, Positions(other.table, 0))
     stage.know(NAME, BOB[7])
     invite = stage.expect_request(BOB[0], "INVITE")
     assert invite.values("Route") == []

@@ -1,14 +1,13 @@
-"""fastsip._core.ring: order, bounds, wrapping, two mappings, two threads, sleep and wake-up."""
+"""fastsip._core.ring: order, bounds, wrapping, two mappings, sleep and wake-up; two threads: test_lanes."""
 
 import os
-import threading
 from collections import deque
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip._core.ring import Ring, Sleeper, stress_consume, stress_produce
+from fastsip._core.ring import Ring, Sleeper
 
 HEADER = 8
 
@@ -154,38 +153,3 @@ def test_only_a_sleeper_is_woken_and_only_once(event_fd):
     assert not sleeper.wake()
     assert written(event_fd) == 0
     assert sleeper.wakes == 1
-
-
-@pytest.mark.parametrize(
-    "size, longest, count",
-    [(256, 100, 40_000), (4096, 500, 60_000), (1 << 20, 4000, 30_000), (64, 24, 40_000)],
-)
-def test_two_threads_lose_nothing_and_no_wake_up(event_fd, size, longest, count):
-    """The consumer gives up, and the test fails, when a wake-up does not come."""
-    ring, sleeper = Ring(size), Sleeper(event_fd)
-    pushed = []
-    producer = threading.Thread(target=lambda: pushed.append(stress_produce(ring, sleeper, count, longest)))
-    producer.start()
-    tally = stress_consume(ring, sleeper, count, longest)
-    producer.join(timeout=60)
-    assert pushed == [count]
-    assert (tally["popped"], tally["wrong"]) == (count, 0)
-    assert ring.empty
-    assert tally["sleeps"] > 0
-    # At most one write for each falling asleep, and each one is accounted for.
-    assert sleeper.wakes <= tally["falls"]
-    assert sleeper.wakes == tally["wakes"] + written(event_fd)
-
-
-def test_the_judge_of_the_stress_sees_a_foreign_record(event_fd):
-    ring, sleeper = Ring(4096), Sleeper(event_fd)
-    assert stress_produce(ring, sleeper, 1, 64, patience=1) == 1
-    assert ring.push(b"not a numbered record")
-    tally = stress_consume(ring, sleeper, 5, 64)
-    assert (tally["popped"], tally["wrong"], tally["falls"]) == (2, 1, 0)
-
-
-def test_the_stress_notices_a_wake_up_that_never_comes(event_fd):
-    ring, sleeper = Ring(4096), Sleeper(event_fd)
-    tally = stress_consume(ring, sleeper, 1, 64, timeout_ms=1)
-    assert (tally["popped"], tally["sleeps"], tally["wakes"]) == (0, 1, 0)
