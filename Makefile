@@ -57,6 +57,7 @@ SANITIZERS = $$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsa
 reload-soak: $(VENV)/.ready-test
 	@$(call beside,debug)
 	@cd build/debug && MALLOC_PERTURB_=165 $(CURDIR)/$(BIN)/python -m tests.crash.reloads --switches $(RELOADS)
+	@cd build/debug && FASTSIP_RELOADS=$(RELOADS) $(CURDIR)/$(BIN)/python -m pytest -q tests/system/test_reloads.py
 
 fuzz: $(VENV)/.ready-test
 	@$(call beside,asan)
