@@ -14,6 +14,8 @@ What holds:
   push_begin and push_done has published nothing.
 - Only offsets are stored, so that each process may map the ring elsewhere.
 - A record over half of the area is refused always, not just at some positions.
+- A ring that never holds much touches little of its memory: at each RESTART_BYTES the producer looks
+  whether it is empty, and if so begins at the beginning again, by the same marker.
 
 Sleeping is Dekker's agreement: the consumer says "asleep", fences and looks at
 its rings again; the producer publishes, fences and looks at the word.  At least
@@ -36,6 +38,7 @@ from fastsip._core.atomics cimport (
 
 cdef enum:
     RECORD_HEADER = 8
+    RESTART_BYTES = 32768   # of the area, a power of two
     WRAP = 0xFFFFFFFF       # in place of a length: the next record is at the beginning
     SMALLEST_RING = 64
     LARGEST_RING = 1 << 30
@@ -66,14 +69,24 @@ cdef inline void count_drop(ring_t *ring) noexcept nogil:
     store_relaxed32(&ring.dropped, load_relaxed32(&ring.dropped) + 1)
 
 
+cdef bint may_restart(ring_t *ring, uint64_t head, uint64_t need) noexcept nogil:
+    """Is it empty, where the record would touch memory that has not been touched lately?"""
+    if not (head ^ (head + need)) & ~<uint64_t>(RESTART_BYTES - 1) or need > head & (ring.size_bytes - 1):
+        return False
+    ring.tail_seen = load_acquire64(&ring.tail)
+    return ring.tail_seen == head
+
+
 cdef uint8_t *push_begin(ring_t *ring, uint32_t len) noexcept nogil:
     cdef uint64_t need = record_bytes(len)
     cdef uint64_t head = load_relaxed64(&ring.head)
     cdef uint64_t to_end = ring.size_bytes - (head & (ring.size_bytes - 1))
-    cdef uint64_t skip = 0 if need <= to_end else to_end
+    cdef uint64_t skip = 0
     if need > ring.size_bytes >> 1:
         count_drop(ring)
         return NULL
+    if need > to_end or may_restart(ring, head, need):
+        skip = to_end
     if head + skip + need - ring.tail_seen > ring.size_bytes:
         # The reader's line is touched only when the last look says "full".
         ring.tail_seen = load_acquire64(&ring.tail)

@@ -93,6 +93,35 @@ def test_the_largest_record_fits_an_empty_ring_at_each_position(at):
     assert ring.dropped == 1
 
 
+def resident_kib() -> int:
+    with open("/proc/self/smaps_rollup", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Rss:"))
+
+
+def test_a_ring_that_never_holds_much_touches_little():
+    rings = [Ring(8 << 20) for _ in range(12)]
+    before = resident_kib()
+    for ring in rings:
+        for n in range(8_000):
+            record = n.to_bytes(4, "big") * 300
+            assert ring.push(record) and ring.pop() == record
+    assert resident_kib() - before < 12 * 64 + 512
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 60_000)), max_size=60))
+def test_where_it_begins_again_nothing_is_lost(steps):
+    """None pops; numbers push as many bytes."""
+    ring, slow = Ring(1 << 20), deque()
+    for step in steps:
+        if step is None:
+            assert ring.pop() == (slow.popleft() if slow else None)
+        elif ring.push(record := bytes([step & 0xFF]) * step):
+            slow.append(record)
+        else:
+            assert sum(map(padded, slow)) > 1 << 18
+    assert [ring.pop() for _ in range(len(slow))] == list(slow)
+
+
 def test_a_full_ring_drops_and_counts_and_goes_on():
     ring = Ring(256)
     taken = [ring.push(bytes([n] * 24)) for n in range(12)]
