@@ -4,7 +4,6 @@ FASTSIP_RELOADS says how often; `make reload-soak` runs this with kernels in whi
 was freed.
 """
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -41,7 +40,7 @@ def call(edge, stop: threading.Event) -> None:
                     caller.recv(4096)
 
 
-async def test_reloads_under_calls_that_fail(home: Home, free_port, monkeypatch):
+def test_reloads_under_calls_that_fail(home: Home, free_port, monkeypatch):
     monkeypatch.setenv("MALLOC_PERTURB_", "165")
     edge = ("127.0.0.1", free_port())
     dead = [("127.0.0.1", free_port()) for _ in range(DESTINATIONS)]
@@ -59,7 +58,7 @@ async def test_reloads_under_calls_that_fail(home: Home, free_port, monkeypatch)
     try:
         for turn in range(RELOADS):
             home.write(text(turn % DESTINATIONS))
-            answers = await asyncio.to_thread(lambda: list(ask(str(home.place / "run"), "reload")))
+            answers = list(ask(str(home.place / "run"), "reload"))
             assert answers and "error" not in answers[-1], answers
     finally:
         stop.set()
