@@ -339,6 +339,7 @@ cdef class Shard:
 
     def recover(self):
         """Before run(): takes up the calls of the store; how many slots live in this shard's partitions."""
+        take_outlook(self.workspace.core, &self.outlook)
         return recover_calls(self.workspace.core)
 
     def held(self) -> list:
@@ -346,6 +347,7 @@ cdef class Shard:
         cdef core_t *core = self.workspace.core
         cdef held_t *item
         cdef uint32_t i
+        take_outlook(core, &self.outlook)
         found = []
         for i in range(MOST_HELD):
             item = &core.waiting.held[i]
@@ -360,8 +362,10 @@ cdef class Shard:
         Nothing if its listener is gone, or if that router was of a release that keeps addresses otherwise.
         """
         cdef core_t *core = self.workspace.core
-        cdef int listener = find_listener_index(core.table, listener_id)
+        cdef int listener
         cdef addr_t addr
+        take_outlook(core, &self.outlook)
+        listener = find_listener_index(core.table, listener_id)
         if listener >= 0 and len(source) == sizeof(addr_t):
             memcpy(&addr, <const char *>source, sizeof(addr_t))
             take_datagram(core, &self.neighbours, listener, &addr, datagram, <uint32_t>len(datagram))

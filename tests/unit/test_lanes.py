@@ -1,6 +1,5 @@
 """fastsip._core.lanes: order over growing and shrinking, bounds, two threads, memory of many shards."""
 
-import os
 import threading
 from collections import deque
 
@@ -11,28 +10,10 @@ from hypothesis import strategies as st
 from fastsip._core.lanes import LANE_BYTES, Allowance, Lane, stress_consume, stress_produce
 from fastsip._core.ring import Sleeper
 from fastsip.shards import GROWN_BYTES, base_bytes
+from tests.unit.wakes import resident_kib, written
 
 MIB = 1 << 20
 INVITE = b"i" * 1300
-
-
-@pytest.fixture
-def event_fd():
-    fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-    yield fd
-    os.close(fd)
-
-
-def written(event_fd: int) -> int:
-    try:
-        return os.eventfd_read(event_fd)
-    except BlockingIOError:
-        return 0
-
-
-def resident_kib() -> int:
-    with open("/proc/self/smaps_rollup", encoding="ascii") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("Rss:"))
 
 
 @given(

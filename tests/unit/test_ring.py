@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastsip._core.ring import Ring, Sleeper
+from tests.unit.wakes import resident_kib, written
 
 HEADER = 8
 
@@ -38,20 +39,6 @@ class SlowRing:
             return None
         self.tail, record = self.records.popleft()
         return record
-
-
-@pytest.fixture
-def event_fd():
-    fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-    yield fd
-    os.close(fd)
-
-
-def written(event_fd: int) -> int:
-    try:
-        return os.eventfd_read(event_fd)
-    except BlockingIOError:
-        return 0
 
 
 def test_records_come_out_in_order_and_whole():
@@ -91,11 +78,6 @@ def test_the_largest_record_fits_an_empty_ring_at_each_position(at):
     assert ring.push(b"x" * 56)
     assert ring.pop() == b"x" * 56
     assert ring.dropped == 1
-
-
-def resident_kib() -> int:
-    with open("/proc/self/smaps_rollup", encoding="ascii") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("Rss:"))
 
 
 def test_a_ring_that_never_holds_much_touches_little():
