@@ -171,7 +171,7 @@ def garbage(piece: bytes) -> Callable[[int, int], bytes]:
 
 def named(n: int, size: int) -> bytes:
     host = b".".join([b"n%d" % n, *[b"a" * 60] * min(3, room_of(size) // 60)])
-    return request(n, uri=b"sip:x@" + host, headers=[b"X-Rest: " + b"x" * max(1, room_of(size) - 190)])
+    return request(n, headers=[b"Route: <sip:%s;lr>" % host, b"X-Rest: " + b"x" * max(1, room_of(size) - 210)])
 
 
 CASES = (
@@ -218,6 +218,7 @@ CASES = (
     Case("full-partition", lambda n, size: request(n).replace(b"Call-ID: %d-" % n, b"Call-ID: one")
          + b" " * max(0, room_of(size)), "full"),
     Case("names", named, "names", PEER),
+    Case("names-waiting", named, "waiting", PEER),
     Case("not-sip", garbage(b"\x00\xff")),
     Case("spaces", garbage(b" ")),
     Case("line-ends", garbage(b"\r\n")),
@@ -227,13 +228,20 @@ CASES = (
 
 # ---------------------------------------------------------------- rigs
 
+# What is full before the first datagram is measured: the counter that says so, and what fills it.
+FILLED = {
+    "full": ("store_full", lambda n, _size: request(n), STRANGER),
+    "waiting": ("parked_dropped", named, PEER),
+}
+SLOTS = {"full": 20_000, "waiting": 20_000}
+
 
 def table_of(kind: str, cells: Cells):
     """One listener, three destinations, two token keys; and what the kind asks for."""
     table = Table(1, branch_key=b"0123456789abcdef", token_keys=(b"tokens of bench1", b"tokens of bench2"))
     table.add_listener(1, 0, "10.0.0.254", 5060, "10.0.0.254:5060")
     table.add_own("10.0.0.254", 5060)
-    if kind == "names":
+    if kind in ("names", "waiting"):
         table.add_trusted("10.0.0.0/8")
     table.add_set(1, 0)
     for number in range(1, 4):
@@ -263,21 +271,21 @@ class Bench:
     def rig(self, kind: str) -> Rig:
         if kind not in self.rigs:
             cells = Cells(8)
-            slots = 20_000 if kind == "full" else 4_000
-            self.rigs[kind] = Rig(self.place / kind, table_of(kind, cells), cells, slots)
-            if kind == "full":
-                self.fill(self.rigs[kind])
+            self.rigs[kind] = Rig(self.place / kind, table_of(kind, cells), cells, SLOTS.get(kind, 4_000))
+            if kind in FILLED:
+                self.fill(self.rigs[kind], *FILLED[kind])
         return self.rigs[kind]
 
-    def fill(self, rig: Rig) -> None:
-        """Until new calls are refused, whatever their partition."""
-        refused = 0
-        while refused < 200:
-            self.numbers += 1
-            before = rig.counters()["store_full"]
-            rig.receive(request(self.numbers), STRANGER)
+    def fill(self, rig: Rig, counter: str, make: Callable[[int, int], bytes], source: tuple[str, int]) -> None:
+        """Until all of a hundred are refused, whatever their partition."""
+        refused, before = 0, 0
+        while refused < before + 100:
+            before = rig.counters()[counter]
+            for _ in range(100):
+                self.numbers += 1
+                rig.receive(make(self.numbers, 400), source)
             rig.sent()
-            refused = refused + 1 if rig.counters()["store_full"] > before else 0
+            refused = rig.counters()[counter]
 
     def cost_us(self, case: Case, size: int) -> float:
         """Of one datagram, the way into the rig included."""
@@ -294,7 +302,7 @@ class Bench:
             rig.receive(datagram, case.source)
         spent = time.thread_time_ns() - start
         rig.sent()
-        if case.rig != "full":
+        if case.rig not in FILLED:
             settle(rig)
         return spent / count / 1000
 
