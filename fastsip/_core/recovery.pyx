@@ -11,7 +11,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.branches cimport send_cancel, send_request
 from fastsip._core.core cimport arm_slot, deadline_of, earlier, needs_flush
-from fastsip._core.marks cimport mark_nothing, mark_slot
+from fastsip._core.marks cimport beat, mark_nothing, mark_slot
 from fastsip._core.parser cimport parse_message, parse_routing
 from fastsip._core.recall cimport remember_challenge
 from fastsip._core.parking cimport is_parked, renew_parked
@@ -78,6 +78,7 @@ cdef int recover_partition(core_t *core, uint32_t partition, uint64_t *oldest) n
             if word_kind(slot.commit) == KIND_FREE:
                 continue
             mark_slot(core.mark, ref, word_generation(slot.commit))
+            beat(core.mark)
             if step == 0:
                 live += 1
                 overdue = overdue_since(core, slot)

@@ -103,19 +103,21 @@ cdef void flush(core_t *core) noexcept nogil:
         n = send_all(core, failures)
 
 
-cdef void fire_timers(core_t *core) noexcept nogil:
+cdef bint fire_timers(core_t *core, uint32_t most) noexcept nogil:
     cdef uint32_t ref
-    while True:
-        advance_wheel(core.wheel, core.now_ms)
+    cdef uint32_t _
+    for _ in range(most):
         ref = take_expired(core.wheel)
         if ref == NO_TIMER:
-            return
-        while ref != NO_TIMER:
-            mark_slot(core.mark, ref, word_generation(slot_at(core.store, ref).commit))
-            fire_timer(core, ref)
-            if needs_flush(core):
-                flush(core)
+            advance_wheel(core.wheel, core.now_ms)
             ref = take_expired(core.wheel)
+            if ref == NO_TIMER:
+                return False
+        mark_slot(core.mark, ref, word_generation(slot_at(core.store, ref).commit))
+        fire_timer(core, ref)
+        if needs_flush(core):
+            flush(core)
+    return True
 
 
 @cython.final

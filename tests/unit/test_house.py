@@ -21,7 +21,7 @@ LAYERS = (
     "types", "aside", "atomics", "write", "chars", "hashing", "uri", "values", "parser", "edits", "names",
     "arena", "patterns", "conditions", "headers", "policies", "tables", "rules", "select", "positions", "cells",
     "chooser", "marks", "blocks", "slots", "store", "timers", "transactions", "layout",
-    "ring", "listen", "net_sys", "net", "local", "core", "events", "border",
+    "ring", "lanes", "listen", "net_sys", "net", "local", "core", "events", "border",
     "via", "tokens", "loops", "recall", "replies", "refusals", "branches", "routing", "indialog", "upstream",
     "parking", "probes", "health", "candidates", "search", "responses", "icmp", "proxy", "workspace", "recovery",
     "commands", "shard",
@@ -34,9 +34,11 @@ DOORS = (
 
 # Sockets and their options; mapped files and shared memory; clocks and the scheduler.
 # tables asks the kernel for the number of an interface (link-local destinations); wire copies what
-# was sent into a pipe of the tests, rig reads numeric addresses, slots can end the process at a store.
+# was sent into a pipe of the tests, rig reads numeric addresses, slots can end the process at a store,
+# arena makes what was freed untouchable in debug builds.
 SYSTEM_CALLS = {
-    "aside", "net_sys", "net", "local", "listen", "ring", "slots", "store", "cells", "shard", "tables", "wire", "rig",
+    "aside", "arena", "net_sys", "net", "local", "listen", "ring", "lanes", "slots", "store", "cells", "shard",
+    "tables", "wire", "rig",
 }  # fmt: skip
 SYSTEM_MODULES = {"os", "socket", "mmap", "fcntl", "select", "selectors", "subprocess", "time", "signal"}
 SYSTEM_HEADERS = re.compile(
