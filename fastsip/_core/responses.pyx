@@ -49,7 +49,7 @@ cdef void process_response(core_t *core, const message_t *m, uint32_t listener, 
         count(core, N_STRAY_RESPONSES)
         return
     ref = find_branch(core, m, value)
-    if ref == NO_SLOT and take_probe_response(core, m, value):
+    if ref == NO_SLOT and take_probe_response(core, m, value, source):
         return
     if ref == NO_SLOT:
         process_stray(core, m, value, listener)

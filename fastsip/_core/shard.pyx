@@ -25,7 +25,7 @@ from fastsip._core.icmp cimport shard_of_error, take_error
 from fastsip._core.marks cimport Quarantine, is_quarantined, mark_datagram, mark_nothing, mark_t
 from fastsip._core.net cimport (clock_ms, datagram_t, net_counters_t, net_error_t, receive_batch, wait_ready)
 from fastsip._core.parser cimport scan_call_id
-from fastsip._core.probes cimport next_probe_ms, run_probes
+from fastsip._core.probes cimport next_probe_ms
 from fastsip._core.proxy cimport receive_message
 from fastsip._core.recovery cimport recover_calls
 from fastsip._core.ring cimport (fall_asleep, is_empty, pop_begin, pop_done, push_begin, push_done, wake, wake_up)
@@ -33,7 +33,7 @@ from fastsip._core.slots cimport partition_of, write_clock_pair
 from fastsip._core.tables cimport Table
 from fastsip._core.timers cimport wheel_wait_ms
 from fastsip._core.types cimport PARTITIONS, span_t
-from fastsip._core.workspace cimport fire_timers, flush
+from fastsip._core.workspace cimport fire_timers, flush, run_probes
 
 from fastsip._core.core import COUNTER_NAMES
 

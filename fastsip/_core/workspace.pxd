@@ -46,3 +46,5 @@ cdef void stand_in_for_sockets(send_step_t send) noexcept nogil
 cdef void flush(core_t *core) noexcept nogil
 # Fires all timers that are due at core.now_ms, in order of their ticks.
 cdef void fire_timers(core_t *core) noexcept nogil
+# Sends the probes that are due, and flushes whenever the outbox is nearly full of them.
+cdef void run_probes(core_t *core) noexcept nogil
