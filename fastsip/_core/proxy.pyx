@@ -21,7 +21,8 @@ from fastsip._core.indialog cimport aim_in_dialog, is_known, join_shared, may_fo
 from fastsip._core.loops cimport is_loop, loop_value
 from fastsip._core.parking cimport begin_resumption, hold_request, park_search, read_parked, settle_parked
 from fastsip._core.parser cimport first_of, has_too_many_vias, parse_message, parse_routing
-from fastsip._core.refusals cimport count_malformed, refuse, refuse_malformed, refuse_overload, refuse_unavailable
+from fastsip._core.refusals cimport (answer_options, count_malformed, refuse, refuse_malformed, refuse_overload,
+                                     refuse_unavailable)
 from fastsip._core.recall cimport recall_challenge
 from fastsip._core.replies cimport answer, reply_flow
 from fastsip._core.responses cimport process_response
@@ -246,7 +247,7 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
         refuse_overload(core, m, listener, source)
         return
     if m.method == M_OPTIONS and is_for_us(core, m, &ruri):
-        refuse(core, m, listener, source, 200)
+        answer_options(core, m, listener, source)
         return
     if m.max_forwards == 0:
         refuse(core, m, listener, source, 483)
