@@ -12,7 +12,7 @@ from libc.string cimport memset
 
 from fastsip._core.atomics cimport load_relaxed32
 from fastsip._core.branches cimport edit_forwarded, hop_t, read_request
-from fastsip._core.candidates cimport aim_at, choose_next, group_t, read_breadth, share_of
+from fastsip._core.candidates cimport aim_at, choose_next, group_t, peek_next, read_breadth, share_of
 from fastsip._core.core cimport (N_DATAGRAMS, N_DRAINED, N_INVITES, N_KEEP_ALIVES, N_LOOPS, N_NOT_SIP, N_NO_RULE,
                                  N_RELAYS_REFUSED, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_ROUTES_REMOVED,
                                  N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, N_UNSUPPORTED, count,
@@ -140,7 +140,9 @@ cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const
     found = who_asked(core, m, to, group)
     if found < 0:
         found = choose_next(core, to.id, policy, call_key[0], NULL, 0, group.breadth, group)
-    if found < 0:
+    if found < 0 and (m.method == M_CANCEL or m.method == M_ACK):      # of a call that is not known here
+        found = peek_next(core, to.id, policy, call_key[0], group)
+    elif found < 0:
         return found
     aim_at(core, group.destinations[0], rule.ruri, m, policy, hop)
     hop.breadth = share_of(group, 0, m)
