@@ -267,7 +267,7 @@ cdef void edit_by_rule(core_t *core, const message_t *m, const addr_t *source, c
 cdef void edit_forwarded(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
     """Without state: the branch is recomputed for each copy, the hint leads nowhere."""
     clear_edits(&core.edits)
-    edit_top(core, m, hop, branch_value(core.table, m, &m.via, 0), STATELESS, 0, 0)
+    edit_top(core, m, hop, branch_value(core.table, m, &m.via, source, 0), STATELESS, 0, 0)
     edit_routes(core, m, hop)
     if hop.ruri.len:
         edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
@@ -343,7 +343,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     if source == NULL and parse_second_via(m, &via) < 0:
         give_slot(core.store, ref)
         return E_BAD
-    identity.key = branch_value(core.table, m, &via, attempt)
+    identity.key = branch_value(core.table, m, &via, source, attempt)
     clear_edits(&core.edits)
     edit_top(core, m, hop, identity.key, ref, word_generation(slot_at(core.store, ref).commit) + 1,
              1 + slot_at(core.store, origin).record_routed if source == NULL else 0)

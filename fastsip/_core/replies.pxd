@@ -13,6 +13,9 @@ cdef struct reply_t:
 # A reply of this status; reason and headers may be NULL.
 cdef reply_t reply_of(int status, const text_t *reason, const text_t *headers) noexcept nogil
 
+# The Via lines from header `first_via` on; the topmost value stamped when `source` is not NULL.
+cdef int write_vias(const message_t *m, int first_via, const addr_t *source, char *out) noexcept nogil
+
 # Bytes that write_reply needs at most for this request.
 cdef uint32_t reply_room(const message_t *m, const reply_t *reply) noexcept nogil
 

@@ -39,6 +39,10 @@ cdef bint leads_home(core_t *core, const message_t *m, const route_t *route) noe
 cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
                       hop_t *hop) noexcept nogil
 
+# Index of the listener to send from: the one that our own Route names, or the only one of the family, or
+# the one towards the place, or the one a request came in by (`came_by`); E_BAD: none is of that family.
+cdef int listener_for(core_t *core, const addr_t *to, int named, uint32_t came_by) noexcept nogil
+
 # Asks the control plane for a name's addresses, if that was not done a moment ago.
 cdef void ask_name(core_t *core, const text_t *name) noexcept nogil
 

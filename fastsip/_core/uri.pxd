@@ -22,6 +22,7 @@ cdef int parse_address(const char *text, uint32_t len, uint8_t kind, uint16_t po
 cdef int uri_address(const char *buf, const uri_t *uri, addr_t *addr) noexcept nogil
 # Does the address name one host: no broadcast, no group, not "any"?
 cdef bint is_unicast(const addr_t *addr) noexcept nogil
+cdef bint is_loopback(const addr_t *addr) noexcept nogil
 
 # "1.2.3.4" or "[::1]" into room of at least 48 bytes; returns the length.
 cdef int write_address(const addr_t *addr, char *room, bint brackets) noexcept nogil

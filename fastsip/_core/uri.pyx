@@ -272,6 +272,16 @@ cdef bint is_unicast(const addr_t *addr) noexcept nogil:
     return False
 
 
+cdef bint is_loopback(const addr_t *addr) noexcept nogil:
+    cdef uint32_t i
+    if addr.family == 4:
+        return addr.ip[12] == 127
+    for i in range(15):
+        if addr.ip[i]:
+            return False
+    return addr.ip[15] == 1
+
+
 # The offset behind the IPv4 address that begins at `off`, or off when none does:
 # four decimal numbers of at most three digits; "01" is refused, readers differ on it.
 cdef inline uint32_t scan_ipv4(const char *text, uint32_t off, uint32_t end, uint8_t *ip) noexcept nogil:
