@@ -24,16 +24,16 @@ from fastsip._core.parser cimport first_of, has_too_many_vias, parse_message, pa
 from fastsip._core.refusals cimport (answer_options, count_malformed, refuse, refuse_malformed, refuse_overload,
                                      refuse_unavailable)
 from fastsip._core.recall cimport recall_challenge
-from fastsip._core.replies cimport answer, reply_flow
+from fastsip._core.replies cimport answer, answer_as, reply_flow
 from fastsip._core.responses cimport process_response
 from fastsip._core.routing cimport (aim_by_route, cut_routes, leads_home, read_forward, read_route, read_ruri, route_t,
                                     selection_key)
 from fastsip._core.rules cimport is_own, match_rules
 from fastsip._core.search cimport branch_input, cancel_search, refuse_search, start_branch, start_group
 from fastsip._core.select cimport is_usable
-from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_REQUEST, give_slot, index_find,
-                                  index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
-                                  word_kind, write_identity)
+from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_REQUEST, give_slot, index_insert,
+                                  is_server, partition_of, slot_at, slot_t, take_slot, word_generation, word_kind,
+                                  write_identity)
 from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
 from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_BAD, E_EMPTY, E_FULL, E_NONE, E_NOT_SIP, E_ROOM,
                                   E_ROUTE, E_SCHEME, E_TOO_MANY_VIAS, E_UNRESOLVED, H_AUTHORIZATION,
@@ -41,7 +41,7 @@ from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_BAD, E_E
                                   M_REFER, M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET, addr_t, message_t, policy_copy_t,
                                   policy_t, rule_t, set_t, uri_t)
 from fastsip._core.upstream cimport server_input, shed_lingering
-from fastsip._core.via cimport has_local_tag, server_key
+from fastsip._core.via cimport find_cancelled, find_server, has_local_tag
 
 ctypedef void (*action_t)(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
                           uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil
@@ -87,8 +87,8 @@ cdef inline uint32_t partition_for(core_t *core, const message_t *m) noexcept no
 
 cdef void process_request(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     cdef int kind = KIND_SERVER_INVITE if m.method == M_INVITE else KIND_SERVER_OTHER
-    cdef uint64_t key = server_key(core, m, False)
-    cdef uint32_t ref = index_find(core.store, partition_for(core, m), key, kind)
+    cdef uint64_t key
+    cdef uint32_t ref = find_server(core, m, kind, &key)
     if ref != NO_SLOT:
         server_input(core, ref, REPEATED, m, source)
         return
@@ -100,14 +100,20 @@ cdef void process_request(core_t *core, const message_t *m, uint32_t listener, c
 # ---------------------------------------------------------------- CANCEL and ACK
 
 cdef void process_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
-    """16.10.  The 200 needs no transaction: the same CANCEL always finds the same INVITE."""
-    cdef uint32_t ref = index_find(core.store, partition_for(core, m), server_key(core, m, True), KIND_SERVER_INVITE)
-    if ref == NO_SLOT:      # its INVITE is not known here: 16.11, with attempt 0's branch
+    """16.10, 9.2.  The 200 needs no transaction: the same CANCEL always finds the same request.
+
+    To anything but an INVITE it has no effect.
+    """
+    cdef uint32_t ref = find_cancelled(core, m)
+    cdef slot_t *slot
+    if ref == NO_SLOT:      # its request is not known here: 16.11, with attempt 0's branch
         if not send_on(core, m, listener, source):
             refuse(core, m, listener, source, 481)
         return
-    answer(core, m, core.table.listeners[listener].id, source, 200, NULL, NULL)
-    cancel_search(core, ref, m)
+    slot = slot_at(core.store, ref)
+    answer_as(core, m, slot.key, core.table.listeners[listener].id, source, 200, NULL, NULL)
+    if word_kind(slot.commit) == KIND_SERVER_INVITE:
+        cancel_search(core, ref, m)
 
 
 cdef int who_asked(core_t *core, const message_t *m, const set_t *to, group_t *group) noexcept nogil:
@@ -138,11 +144,11 @@ cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const
     call_key[0] = selection_key(to, m, ruri)
     group.breadth = <uint8_t>breadth
     found = who_asked(core, m, to, group)
-    if found < 0:
-        found = choose_next(core, to.id, policy, call_key[0], NULL, 0, group.breadth, group)
     if found < 0 and (m.method == M_CANCEL or m.method == M_ACK):      # of a call that is not known here
         found = peek_next(core, to.id, policy, call_key[0], group)
     elif found < 0:
+        found = choose_next(core, to.id, policy, call_key[0], NULL, 0, group.breadth, group)
+    if found < 0:
         return found
     aim_at(core, group.destinations[0], rule.ruri, m, policy, hop)
     hop.breadth = share_of(group, 0, m)
@@ -217,8 +223,8 @@ cdef bint send_on(core_t *core, const message_t *m, uint32_t listener, const add
 
 cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """The ACK of a final response ends here; that of a 2xx goes on by its route set, without state."""
-    cdef uint64_t key = server_key(core, m, False)
-    cdef uint32_t ref = index_find(core.store, partition_for(core, m), key, KIND_SERVER_INVITE)
+    cdef uint64_t key
+    cdef uint32_t ref = find_server(core, m, KIND_SERVER_INVITE, &key)
     if ref != NO_SLOT and server_input(core, ref, GOT_ACK, m, source) == 0:
         return
     # of an answer that we made without state it has our tag
