@@ -311,7 +311,7 @@ cdef int forward_stateless(core_t *core, const message_t *m, const addr_t *sourc
     """The branch is recomputed for each copy, the hint leads nowhere."""
     cdef int code
     clear_edits(&core.edits)
-    edit_top(core, m, hop, branch_value(core.table, m, &m.via, 0), STATELESS, 0, 0)
+    edit_top(core, m, hop, branch_value(core.table, m, &m.via, source, 0), STATELESS, 0, 0)
     edit_routes(core, m, hop)
     if hop.ruri.len:
         edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
@@ -407,7 +407,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     if source == NULL and parse_second_via(m, &via) < 0:
         give_slot(core.store, ref)
         return E_BAD
-    identity.key = branch_value(core.table, m, &via, attempt)
+    identity.key = branch_value(core.table, m, &via, source, attempt)
     clear_edits(&core.edits)
     edit_top(core, m, hop, identity.key, ref, word_generation(slot_at(core.store, ref).commit) + 1, ours)
     edit_routes(core, m, hop)

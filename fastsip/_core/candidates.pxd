@@ -25,3 +25,7 @@ cdef uint8_t share_of(const group_t *group, uint32_t number, const message_t *m)
 # names behind `then`, each up to its limit.  OK, or E_NONE when nothing is left.
 cdef int choose_next(core_t *core, uint32_t set_id, const policy_copy_t *policy, uint64_t key, const uint32_t *tried,
                      uint32_t tried_count, uint8_t breadth, group_t *group) noexcept nogil
+
+# Where choose_next would begin for a new call, for what is none: no turn, no trial call, no count.
+cdef int peek_next(core_t *core, uint32_t set_id, const policy_copy_t *policy, uint64_t key,
+                   group_t *group) noexcept nogil

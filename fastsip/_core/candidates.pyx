@@ -15,7 +15,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastsip._core.core cimport find_policy, find_set, take_scratch
 from fastsip._core.parser cimport first_of
-from fastsip._core.select cimport choose_group
+from fastsip._core.select cimport choose_group, peek
 from fastsip._core.types cimport (E_MAX_BREADTH, E_NONE, H_MAX_BREADTH, MAX_ATTEMPTS, MAX_BREADTH,
                                   NO_HEADER, OK, RURI_HOST, RURI_OF_SET, RURI_URI, destination_t, set_t, span_t,
                                   uri_t)
@@ -123,4 +123,19 @@ cdef int choose_next(core_t *core, uint32_t set_id, const policy_copy_t *policy,
         found = choose_in(core, set_index, key, tried, tried_count, group)
     if found < 0 and index >= 0 and core.table.policies[index].then_set:
         found = choose_in(core, core.table.policies[index].then_set - 1, key, tried, tried_count, group)
+    return found
+
+
+cdef int peek_next(core_t *core, uint32_t set_id, const policy_copy_t *policy, uint64_t key,
+                   group_t *group) noexcept nogil:
+    cdef int set_index = find_set(core.table, set_id)
+    cdef int index = find_policy(core.table, policy.policy_id)
+    cdef int found = E_NONE
+    if set_index >= 0:
+        found = peek(core.table, set_index, key, core.cells, core.positions, core.now_ms)
+    if found < 0 and index >= 0 and core.table.policies[index].then_set:
+        found = peek(core.table, core.table.policies[index].then_set - 1, key, core.cells, core.positions, core.now_ms)
+    group.count = found >= 0
+    if found >= 0:
+        group.destinations[0] = found
     return found

@@ -38,7 +38,7 @@ from fastsip._core.marks cimport Quarantine, beat, is_quarantined, mark_datagram
 from fastsip._core.net cimport (RECEIVE_BATCH, clock_us, datagram_t, net_counters_t, net_error_t, receive_batch,
                                 wait_ready)
 from fastsip._core.parser cimport scan_call_id
-from fastsip._core.probes cimport next_probe_ms, run_probes
+from fastsip._core.probes cimport next_probe_ms
 from fastsip._core.proxy cimport receive_message
 from fastsip._core.recovery cimport recover_calls
 from fastsip._core.ring cimport fall_asleep, wake, wake_up
@@ -46,7 +46,7 @@ from fastsip._core.slots cimport partition_of, write_clock_pair
 from fastsip._core.tables cimport Table
 from fastsip._core.timers cimport wheel_wait_ms
 from fastsip._core.types cimport MAX_LISTENERS, PARTITIONS, span_t
-from fastsip._core.workspace cimport fire_timers, flush
+from fastsip._core.workspace cimport fire_timers, flush, run_probes
 
 from fastsip._core.core import COUNTER_NAMES
 

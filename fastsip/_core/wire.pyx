@@ -12,9 +12,9 @@ from libc.string cimport memcmp, memcpy
 from posix.unistd cimport write
 
 from fastsip._core.net cimport SENT
-from fastsip._core.probes cimport next_probe_ms, run_probes
+from fastsip._core.probes cimport next_probe_ms
 from fastsip._core.timers cimport wheel_wait_ms
-from fastsip._core.workspace cimport fire_timers, flush, stand_in_for_sockets
+from fastsip._core.workspace cimport fire_timers, flush, run_probes, stand_in_for_sockets
 
 cdef enum:
     TIMERS_AT_ONCE = 64

@@ -46,3 +46,5 @@ cdef void stand_in_for_sockets(send_step_t send) noexcept nogil
 cdef void flush(core_t *core) noexcept nogil
 # Fires timers that are due at core.now_ms, in order of their ticks, at most so many; False when none is left.
 cdef bint fire_timers(core_t *core, uint32_t most) noexcept nogil
+# Sends the probes that are due, and flushes whenever the outbox is nearly full of them.
+cdef void run_probes(core_t *core) noexcept nogil

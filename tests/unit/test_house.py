@@ -23,8 +23,8 @@ LAYERS = (
     "chooser", "marks", "blocks", "slots", "store", "timers", "transactions", "layout",
     "ring", "lanes", "listen", "net_sys", "net", "local", "core", "events", "border",
     "via", "tokens", "loops", "recall", "replies", "refusals", "branches", "routing", "indialog", "upstream",
-    "parking", "probes", "health", "candidates", "search", "responses", "icmp", "proxy", "workspace", "recovery",
-    "commands", "shard",
+    "parking", "probes", "health", "candidates", "search", "responses", "icmp", "aiming", "proxy", "workspace",
+    "recovery", "commands", "shard",
     "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "wire", "play", "rig",
 )  # fmt: skip
 # For tests and benchmarks: nothing that ships with the router imports them.
