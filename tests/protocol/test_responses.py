@@ -2,8 +2,18 @@
 
 import pytest
 
-from fastsip.sip_text import Message, param
-from tests.protocol.script import ALICE, BOB, EDGE, INSIDE, WHOLE, Address, Request, Stage
+from fastsip._core.hashing import base32, partition_of_call, unbase32
+from fastsip._core.rig import Rig
+from fastsip.sip_text import Message, make_response, param, read_message
+from tests.protocol.script import ALICE, BOB, EDGE, INSIDE, WHOLE, Address, Request, Stage, make_table
+from tests.unit.test_slots import files_of
+
+STORE_KEY_AT = 40
+
+PLAIN = (
+    b"INVITE sip:80123@example.net SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK%d\r\n"
+    b"From: <sip:a@b>;tag=1\r\nTo: <sip:b@c>\r\nCall-ID: call-%d\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
+)
 
 
 def with_via(message: Message, old: str, new: str) -> Message:
@@ -92,6 +102,26 @@ def test_hint_to_another_call_moves_nothing_there(stage):
     stage.inject(with_via(stage.response(one, 200), param(one.via, "fs"), param(other.via, "fs")), BOB[0])
     assert stage.expect_response(200).call_id == one.call_id
     assert sorted(stage.states("client")) == ["accepted", "calling"]
+
+
+def test_hint_to_a_call_of_another_shard_is_not_followed(scratch):
+    """Each shard touches its own partitions alone; the index still finds the branch."""
+    table, cells = make_table()
+    rig = Rig(scratch / "run", table, cells, 64, shard=0, shard_count=2)
+    key = files_of(scratch / "run")[0].read_bytes()[STORE_KEY_AT : STORE_KEY_AT + 16]
+    found = []
+    for number in range(40):
+        if partition_of_call(key, b"call-%d" % number) % 2:
+            continue
+        rig.receive(PLAIN % (number, number), ALICE)
+        found += [read_message(one.datagram) for one in rig.sent() if one.datagram.startswith(b"INVITE")]
+    for invite in found:
+        hint = param(invite.via, "fs")
+        other = base32(unbase32(hint[8:16], 40) ^ 1 << 16, 40)      # the partition beside, which is the other shard's
+        reply = make_response(invite, 180, to_tag="b")
+        rig.receive(with_via(reply, hint, hint[:8] + other + hint[16:]).to_bytes(), BOB[0])
+    assert [one.datagram[:11] for one in rig.sent()] == [b"SIP/2.0 180"] * len(found) != []
+    assert rig.check() == []
 
 
 def test_cseq_method_must_fit(stage, arrived):
