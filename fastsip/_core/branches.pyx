@@ -18,6 +18,7 @@ from fastsip._core.hashing cimport hash_text
 from fastsip._core.headers cimport edit_headers
 from fastsip._core.parser cimport first_of, parse_message, parse_name_addr, parse_routing, parse_second_via
 from fastsip._core.select cimport rank_next
+from fastsip._core.scarcity cimport SCARCE_EDIT, runs_short
 from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT,
                                   OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED, SLOT_BITS, begin_block, block_at,
                                   block_t, commit, drop_block, end_block, give_slot, index_insert, index_remove,
@@ -303,7 +304,7 @@ cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_
     cdef uint32_t len = m.len + core.edits.growth
     cdef uint32_t more = trailer.len if trailer != NULL else 0
     cdef char *at
-    if core.edits.overflow or len > MAX_MESSAGE:
+    if core.edits.overflow or len > MAX_MESSAGE or runs_short(SCARCE_EDIT):
         return E_ROOM
     at = begin_block(core.store, ref, len + more, block)
     if at == NULL:

@@ -38,6 +38,7 @@ cdef enum server_flag:
     SERVER_PROGRESSED = 4   # a 101-199 went upstream
     SERVER_MARKED = 8       # this call has marked a destination down
     SERVER_LAST_GROUP = 16  # a branch failed in a way that `on` does not name: no other group follows
+    SERVER_UNREACHED = 32   # a branch failed by transport: a 503 that ranks behind every answer (16.9)
 
 cdef enum client_flag:
     CLIENT_ABANDONED = 1    # timed out: a late 2xx still wins, nothing else does

@@ -9,7 +9,7 @@ in search.  Implements 17.2, 16.7 items 3, 6, 8-10, RFC 6026 and RFC 4320.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from fastsip._core.branches cimport write_block
+from fastsip._core.branches cimport read_request, write_block
 from fastsip._core.core cimport (N_LATE_ANSWERS, N_NO_ROOM, N_RETRANSMISSIONS_SENT, N_RETRANSMITTED_REQUESTS,
                                  N_SHED, N_TRANSACTIONS_ENDED, arm_slot, count, queue_message, send_edited,
                                  take_scratch)
@@ -17,15 +17,15 @@ from fastsip._core.edits cimport clear_edits, edit_delete, edit_insert, edit_rep
 from fastsip._core.replies cimport answer, reply_of, reply_room, reply_t, write_reply
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_RESPONSE, SERVER_DECIDED,
                                   SERVER_PROGRESSED, SLOT_BITS, begin_block, block_at, block_t, commit, drop_block,
-                                  end_block, first_child_of, give_slot, index_remove, record_of, record_t, slot_at,
-                                  slot_t, word_kind, word_owes, word_state)
+                                  end_block, first_child_of, give_slot, index_remove, next_child_of, record_of,
+                                  record_t, slot_at, slot_t, word_kind, word_owes, word_state)
 from fastsip._core.timers cimport disarm_timer
 from fastsip._core.transactions cimport (END, GOT_ACK, PASS_UP, REPEATED, RESEND_LAST, SEND_1XX, SEND_2XX, SEND_FINAL,
-                                         SERVER_ACCEPTED, SERVER_COMPLETED, SERVER_ENDED, SERVER_EXPIRE,
-                                         SERVER_RETRANSMIT, server_step, step_t)
+                                         SEND_TRYING, SERVER_ACCEPTED, SERVER_COMPLETED, SERVER_ENDED, SERVER_EXPIRE,
+                                         SERVER_PROCEEDING, SERVER_RETRANSMIT, server_step, step_t)
 from fastsip._core.parser cimport first_of, parse_message
 from fastsip._core.types cimport (E_FULL, E_NONE, E_ROOM, H_PROXY_AUTHENTICATE, H_VIA, H_WWW_AUTHENTICATE, MAX_HEADERS,
-                                  NO_HEADER, OK, addr_t, message_t, text_t)
+                                  M_INVITE, NO_HEADER, OK, addr_t, message_t, text_t)
 from fastsip._core.write cimport put
 
 
@@ -72,10 +72,30 @@ cdef void final_clocks(core_t *core, uint32_t ref, record_t *record) noexcept no
 cdef void set_server_flag(core_t *core, uint32_t ref, int flag) noexcept nogil:
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef record_t record = record_of(slot)[0]
-    if record.server.flags & flag:
+    if record.server.flags & flag == flag:
         return
     record.server.flags |= flag
     commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+
+
+cdef void set_trying_clock(core_t *core, const slot_t *slot, record_t *record) noexcept nogil:
+    """RFC 4320 4.1: a non-INVITE that has no answer by the time that its caller's Timer E reaches T2 gets a 100."""
+    cdef uint64_t t1 = core.table.clocks.t1_ms
+    cdef uint64_t interval = 2 * t1
+    if slot.method == M_INVITE:
+        return
+    while 0 < interval < core.table.clocks.t2_ms:
+        interval *= 2
+    record.server.retransmit_ms = max(slot.created_ms + interval - t1, core.now_ms + 1)
+
+
+cdef uint32_t read_any_request(core_t *core, uint32_t parent) noexcept nogil:
+    cdef uint32_t ref = first_child_of(core.store, parent)
+    while ref != NO_SLOT:
+        if read_request(core, ref) >= 0:
+            return ref
+        ref = next_child_of(core.store, ref)
+    return NO_SLOT
 
 
 # ---------------------------------------------------------------- from a branch
@@ -268,13 +288,18 @@ cdef void send_best(core_t *core, uint32_t ref) noexcept nogil:
         send_final(core, ref, &record, &record.server.best, status)
 
 
+cdef int first_via_of(const message_t *request, const addr_t *source) noexcept nogil:
+    """The caller's own: of a request as we sent it (no `source`) the topmost is ours."""
+    cdef int i = first_of(request, H_VIA)
+    return i if source != NULL else request.headers[i].next
+
+
 cdef void send_own(core_t *core, uint32_t ref, int status, const text_t *reason) noexcept nogil:
-    """The topmost Via of a request as sent is ours."""
     cdef reply_t reply = reply_of(status, reason, NULL)
-    send_reply(core, ref, &core.stored, core.stored.headers[first_of(&core.stored, H_VIA)].next, NULL, &reply)
+    send_reply(core, ref, &core.stored, NULL, &reply)
 
 
-cdef void send_reply(core_t *core, uint32_t ref, const message_t *request, int first_via, const addr_t *source,
+cdef void send_reply(core_t *core, uint32_t ref, const message_t *request, const addr_t *source,
                      reply_t *reply) noexcept nogil:
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef record_t record = record_of(slot)[0]
@@ -288,7 +313,7 @@ cdef void send_reply(core_t *core, uint32_t ref, const message_t *request, int f
     text = take_scratch(core, reply_room(request, reply))
     if text == NULL:
         return
-    len = write_reply(request, first_via, source, reply, text)
+    len = write_reply(request, first_via_of(request, source), source, reply, text)
     at = begin_block(core.store, ref, len, &block)
     if at == NULL:
         queue_message(core, text, len, &slot.identity.server.source, NO_SLOT, 0)
@@ -337,12 +362,24 @@ cdef int server_input(core_t *core, uint32_t ref, int event, const message_t *m,
 
 cdef void resend_last(core_t *core, uint32_t ref, const record_t *record, const message_t *m,
                       const addr_t *source) noexcept nogil:
-    """The last response again; an INVITE that has none yet gets its 100."""
+    """The last response again: the 100, when there is no other yet."""
     cdef const slot_t *slot = slot_at(core.store, ref)
     if record.server.response.len:
         send_block(core, ref, &record.server.response, 0)
-    elif word_kind(slot.commit) == KIND_SERVER_INVITE:
+    elif word_state(slot.commit) == SERVER_PROCEEDING:
         answer(core, m, slot.identity.server.source.listener_id, source, 100, NULL, NULL)
+
+
+cdef void send_trying(core_t *core, uint32_t ref, const message_t *request, const addr_t *source) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record = record_of(slot)[0]
+    cdef reply_t reply = reply_of(100, NULL, NULL)
+    cdef char *text = take_scratch(core, reply_room(request, &reply)) if request != NULL else NULL
+    record.server.retransmit_ms = 0
+    commit_server(core, ref, step_of(slot, SERVER_RETRANSMIT).next, 0, &record)
+    if text != NULL:
+        queue_message(core, text, write_reply(request, first_via_of(request, source), source, &reply, text),
+                      &slot.identity.server.source, NO_SLOT, 0)
 
 
 cdef void fire_server_timer(core_t *core, uint32_t ref) noexcept nogil:
@@ -356,6 +393,9 @@ cdef void fire_server_timer(core_t *core, uint32_t ref) noexcept nogil:
         return
     step = step_of(slot, SERVER_EXPIRE if expired else SERVER_RETRANSMIT)
     if not step.valid:
+        return
+    if step.actions & SEND_TRYING:
+        send_trying(core, ref, &core.stored if read_any_request(core, ref) != NO_SLOT else NULL, NULL)
         return
     if step.actions & END:
         name_no_blocks(&record)
