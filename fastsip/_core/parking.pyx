@@ -23,13 +23,14 @@ from libc.string cimport memcpy, memmove, memset
 from fastsip._core.core cimport (HELD_BYTES, MOST_HELD, MOST_PARKED, N_NAMES_FAILED, N_PARKED, N_PARKED_DROPPED,
                                  N_TRANSPORT_FAILURES, arm_slot, count, find_listener_index, find_policy, held_t,
                                  parked_t, waiting_t)
+from fastsip._core.lingering cimport take_block
 from fastsip._core.names cimport hash_name
 from fastsip._core.parser cimport parse_message, parse_routing
 from fastsip._core.refusals cimport refuse_unavailable
 from fastsip._core.replies cimport reply_of, reply_t
 from fastsip._core.routing cimport ask_name
 from fastsip._core.scarcity cimport SCARCE_HELD, SCARCE_PARKED, runs_short
-from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, begin_block, block_at, commit, end_block, record_of,
+from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, block_at, commit, end_block, record_of,
                                   slot_at, slot_t, word_generation, word_kind, word_owes, word_state)
 from fastsip._core.types cimport E_FULL, OK, policy_t
 from fastsip._core.upstream cimport end_silently, send_reply, send_trying, set_trying_clock
@@ -63,7 +64,7 @@ cdef bint has_room(core_t *core) noexcept nogil:
 cdef int keep_request(core_t *core, uint32_t ref, const message_t *m, uint32_t listener, const addr_t *source,
                       block_t *block) noexcept nogil:
     cdef parked_head_t head
-    cdef char *at = begin_block(core.store, ref, sizeof(parked_head_t) + m.len, block)
+    cdef char *at = take_block(core, ref, sizeof(parked_head_t) + m.len, block)
     if at == NULL:
         return E_FULL
     memset(&head, 0, sizeof(head))

@@ -18,6 +18,7 @@ from fastsip._core.core cimport (N_DATAGRAMS, N_DRAINED, N_INVITES, N_KEEP_ALIVE
                                  N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, N_UNSUPPORTED, count,
                                  find_by_address, find_destination, send_edited)
 from fastsip._core.indialog cimport aim_in_dialog, is_known, join_shared, may_follow_route
+from fastsip._core.lingering cimport shed_lingering
 from fastsip._core.loops cimport is_loop, loop_value
 from fastsip._core.parking cimport begin_resumption, hold_request, park_search, read_parked, settle_parked
 from fastsip._core.parser cimport first_of, has_too_many_vias, parse_message, parse_routing
@@ -39,7 +40,7 @@ from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_BAD, E_E
                                   H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, M_OTHER,
                                   M_REFER, M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET, addr_t, message_t, policy_copy_t,
                                   policy_t, rule_t, set_t, uri_t)
-from fastsip._core.upstream cimport server_input, shed_lingering
+from fastsip._core.upstream cimport server_input
 from fastsip._core.via cimport has_local_tag, server_key
 
 ctypedef void (*action_t)(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
@@ -141,7 +142,8 @@ cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const
         found = choose_next(core, to.id, policy, call_key[0], NULL, 0, group.breadth, group)
     if found < 0:
         return found
-    aim_at(core, group.destinations[0], rule.ruri, m, policy, hop)
+    if aim_at(core, group.destinations[0], rule.ruri, m, policy, hop) < 0:
+        return E_NONE
     hop.breadth = share_of(group, 0, m)
     return OK
 

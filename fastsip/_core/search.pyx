@@ -31,7 +31,7 @@ from fastsip._core.candidates cimport aim_at, choose_next, share_of
 from fastsip._core.policies cimport policy_wants
 from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_MOVED_ON, KIND_CLIENT_INVITE, KIND_FREE,
                                   KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED,
-                                  SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, SERVER_UNREACHED, begin_block,
+                                  SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, SERVER_UNREACHED,
                                   block_t, commit, drop_block, end_block, first_child_of, is_server, next_child_of,
                                   record_of, record_t, slot_at, slot_t, word_kind, word_owes, word_state, write_tried)
 from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_IT, CANCEL_PENDING, CLIENT_ACCEPTED,
@@ -41,6 +41,7 @@ from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_
                                          client_step, step_t)
 from fastsip._core.health cimport note_failure, note_success
 from fastsip._core.indialog cimport aim_at_stand_in, next_stand_in
+from fastsip._core.lingering cimport take_block
 from fastsip._core.parking cimport answer_parked, expire_parked, is_parked, leave_parking
 from fastsip._core.parser cimport first_of
 from fastsip._core.recall cimport remember_answer, remember_challenge
@@ -93,7 +94,8 @@ cdef int start_group(core_t *core, uint32_t parent, const message_t *m, const ad
     cdef const policy_copy_t *policy = &server.identity.server.policy
     cdef uint32_t i
     for i in range(first, group.count):
-        aim_at(core, group.destinations[i], server.identity.server.ruri, m, policy, hop)
+        if aim_at(core, group.destinations[i], server.identity.server.ruri, m, policy, hop) < 0:
+            return <int>(i - first)
         hop.breadth = share_of(group, i, m)
         if start_branch(core, parent, word_kind(server.commit), word_state(server.commit), m, source, origin, hop) < 0:
             return <int>(i - first)
@@ -186,8 +188,8 @@ cdef void tell(core_t *core, uint32_t parent, int kind, uint32_t destination_id,
                core.stored.buf + core.stored.call_id.off, core.stored.call_id.len)
 
 
-cdef void decide(core_t *core, uint32_t parent, bint exhausted) noexcept nogil:
-    """No branch is open any more: the final response (16.7 item 6, wire section 3)."""
+cdef void decide(core_t *core, uint32_t parent, bint exhausted, const message_t *m) noexcept nogil:
+    """No branch is open any more: the final response (16.7 item 6, wire section 3).  `m` came last, or NULL."""
     cdef slot_t *server = slot_at(core.store, parent)
     cdef const record_t *record = record_of(server)
     cdef const policy_copy_t *policy = &server.identity.server.policy
@@ -207,7 +209,7 @@ cdef void decide(core_t *core, uint32_t parent, bint exhausted) noexcept nogil:
     if cancelled or (best == 408 and not invite):
         best = 0            # RFC 4320: 408 is no answer to a non-INVITE, whoever gave it
     if best:
-        send_best(core, parent)
+        send_best(core, parent, m)
     elif (invite or unreached) and read_any_request(core, parent) != NO_SLOT:
         send_own(core, parent, 487 if cancelled else 500 if unreached else 408, NULL)
     else:
@@ -275,7 +277,7 @@ cdef void branch_failed(core_t *core, uint32_t parent, uint32_t ref, int reason,
         count(core, N_EXHAUSTED)
         if read_any_request(core, parent) != NO_SLOT:
             tell(core, parent, EVENT_EXHAUSTED, failed_id, reason, status)
-    decide(core, parent, more)
+    decide(core, parent, more, m)
 
 
 cdef void cancel_open(core_t *core, uint32_t parent) noexcept nogil:
@@ -304,7 +306,7 @@ cdef void keep_reason(core_t *core, uint32_t parent, const message_t *m) noexcep
         len += m.headers[i].end_off - m.headers[i].name_off
         i = m.headers[i].next
     record.server.flags |= SERVER_CANCELLED
-    at = begin_block(core.store, parent, len, &record.server.kept) if len else NULL
+    at = take_block(core, parent, len, &record.server.kept) if len else NULL
     i = first_of(m, H_REASON)
     while at != NULL and i != NO_HEADER:
         at += put(at, m.buf + m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
@@ -324,7 +326,7 @@ cdef void cancel_search(core_t *core, uint32_t parent, const message_t *m) noexc
     keep_reason(core, parent, m)
     cancel_open(core, parent)
     if count_open(core, parent) == 0:
-        decide(core, parent, False)
+        decide(core, parent, False, NULL)
 
 
 # ---------------------------------------------------------------- what happens to a branch
@@ -571,7 +573,7 @@ cdef void resume_search(core_t *core, uint32_t parent) noexcept nogil:
     if record_of(server).server.flags & SERVER_DECIDED:
         end_server(core, parent)
     elif count_open(core, parent) == 0 and (not more or try_next(core, parent) != OK):
-        decide(core, parent, more)
+        decide(core, parent, more, NULL)
 
 
 cdef void resume_branch(core_t *core, uint32_t ref) noexcept nogil:

@@ -16,8 +16,8 @@ cdef void pass_final(core_t *core, uint32_t ref, const message_t *m) noexcept no
 # Keeps a final response of a branch if it is better than the one kept (16.7 item 6), or its challenges if both
 # are challenges (item 7), and sets a server_flag (0 = none) by the same commit.
 cdef void keep_best(core_t *core, uint32_t ref, const message_t *m, int flag) noexcept nogil
-# Sends the kept response as the final one.
-cdef void send_best(core_t *core, uint32_t ref) noexcept nogil
+# Sends the kept response as the final one; `m` is the response that came last, or NULL.
+cdef void send_best(core_t *core, uint32_t ref, const message_t *m) noexcept nogil
 # Sends a final response of our own, made from the request that `core.stored` holds.
 cdef void send_own(core_t *core, uint32_t ref, int status, const text_t *reason) noexcept nogil
 # The same from any request: `source` is where it came from, when it is one as received; NULL = one as sent.
@@ -38,9 +38,6 @@ cdef void fire_server_timer(core_t *core, uint32_t ref) noexcept nogil
 
 # Frees the server transaction if it has ended and no branch is left.
 cdef void end_server(core_t *core, uint32_t ref) noexcept nogil
-# Ends the oldest transactions of the partition that only absorb repeated non-INVITE
-# requests, to make room for new calls; how many.
-cdef int shed_lingering(core_t *core, uint32_t partition) noexcept nogil
 cdef void set_server_flag(core_t *core, uint32_t ref, int flag) noexcept nogil
 
 # Removes our Via, the topmost.

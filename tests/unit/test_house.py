@@ -22,9 +22,9 @@ LAYERS = (
     "arena", "patterns", "conditions", "headers", "policies", "tables", "rules", "select", "positions", "cells",
     "chooser", "marks", "blocks", "slots", "store", "timers", "transactions", "layout",
     "ring", "listen", "net_sys", "net", "local", "core", "events",
-    "via", "tokens", "loops", "recall", "replies", "refusals", "branches", "routing", "indialog", "upstream",
-    "parking", "probes", "health", "candidates", "search", "responses", "icmp", "proxy", "workspace", "recovery",
-    "commands", "shard",
+    "via", "tokens", "loops", "recall", "lingering", "replies", "refusals", "branches", "routing", "indialog",
+    "upstream", "parking", "probes", "health", "candidates", "search", "responses", "icmp", "proxy", "workspace",
+    "recovery", "commands", "shard",
     "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "wire", "play", "rig",
 )  # fmt: skip
 # For tests and benchmarks: nothing that ships with the router imports them.
