@@ -112,7 +112,8 @@ cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const
         found = choose_next(core, to.id, policy, call_key[0], NULL, 0, group.breadth, group)
     if found < 0:
         return found
-    aim_at(core, group.destinations[0], rule.ruri, m, policy, hop)
+    if aim_at(core, group.destinations[0], rule.ruri, m, policy, hop) < 0:
+        return E_NONE
     hop.breadth = share_of(group, 0, m)
     return OK
 

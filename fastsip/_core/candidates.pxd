@@ -12,8 +12,9 @@ cdef struct group_t:
     uint8_t breadth             # that its branches share
 
 # Aims a hop (its cuts may be filled) at a destination of the table; `ruri` is a ruri_mode.
-cdef void aim_at(core_t *core, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
-                 hop_t *hop) noexcept nogil
+# OK, or E_FULL: there is no room for the Request-URI that it wants.
+cdef int aim_at(core_t *core, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
+                hop_t *hop) noexcept nogil
 
 # Max-Breadth of a request: 0..MAX_BREADTH, which stands for more, too, and for none; E_MAX_BREADTH.
 cdef int read_breadth(const message_t *m) noexcept nogil

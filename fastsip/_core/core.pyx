@@ -11,6 +11,7 @@ from libc.string cimport memcmp, memcpy
 from fastsip._core.edits cimport write_edits
 from fastsip._core.net cimport SEND_BATCH, outgoing_t, take_outgoing
 from fastsip._core.ring cimport push_begin, push_done, wake
+from fastsip._core.scarcity cimport SCARCE_EVENT, SCARCE_SCRATCH, runs_short
 from fastsip._core.slots cimport NO_SLOT, PENDING_BLOCKS, is_server, slot_at, word_generation
 from fastsip._core.timers cimport arm_timer, disarm_timer
 from fastsip._core.types cimport E_NONE, E_ROOM, MAX_MESSAGE, addr_t, flow_t, listener_t, message_t, table_t
@@ -47,7 +48,7 @@ cdef bint needs_flush(const core_t *core) noexcept nogil:
 cdef char *take_scratch(core_t *core, uint32_t len) noexcept nogil:
     """Bytes that live until the flush, or NULL (counted)."""
     cdef char *at = core.scratch + core.scratch_used
-    if core.scratch_used + len > SCRATCH_BYTES:
+    if core.scratch_used + len > SCRATCH_BYTES or runs_short(SCARCE_SCRATCH):
         count(core, N_NO_ROOM)
         return NULL
     core.scratch_used += (len + 63) & ~<uint32_t>63
@@ -187,7 +188,7 @@ cdef bint emit_event(core_t *core, int kind, uint32_t destination_id, uint32_t r
     cdef event_t *event
     if core.events == NULL:
         return False
-    event = <event_t *>push_begin(core.events, sizeof(event_t))
+    event = NULL if runs_short(SCARCE_EVENT) else <event_t *>push_begin(core.events, sizeof(event_t))
     if event == NULL:
         count(core, N_EVENTS_DROPPED)
         return False

@@ -30,6 +30,7 @@ from posix.mman cimport (MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, 
 from posix.time cimport clock_gettime, timespec
 from posix.unistd cimport close, read
 
+from fastsip._core.scarcity cimport SCARCE_OUTBOX, runs_short
 from fastsip._core.types cimport MAX_LISTENERS, MAX_MESSAGE, T_UDP, addr_t
 
 from fastsip._core.net_sys cimport (
@@ -259,7 +260,7 @@ cdef int receive_batch(net_t *net, uint32_t listener, int most) noexcept nogil:
 
 cdef outgoing_t *take_outgoing(net_t *net) noexcept nogil:
     cdef outgoing_t *place
-    if net.out_count >= SEND_BATCH:
+    if net.out_count >= SEND_BATCH or runs_short(SCARCE_OUTBOX):
         return NULL
     place = &net.out[net.out_count]
     place.outcome = SENT

@@ -21,6 +21,7 @@ from fastsip._core.core cimport (N_DATAGRAMS, N_DRAINED, N_EDITS_REFUSED, N_FORG
                                  N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_STORE_FULL, N_STRAY_ACKS,
                                  N_TRANSACTIONS, N_UNKNOWN_DIALOGS, N_UNSUPPORTED, count, find_by_address)
 from fastsip._core.indialog cimport join_shared, may_follow_route
+from fastsip._core.lingering cimport shed_lingering
 from fastsip._core.parking cimport begin_resumption, hold_request, park_search, read_parked, settle_parked
 from fastsip._core.parser cimport first_of, has_too_many_vias, parse_message, parse_routing
 from fastsip._core.refusals cimport (answer_options, count_malformed, refuse, refuse_malformed, refuse_overload,
@@ -40,7 +41,7 @@ from fastsip._core.types cimport (E_BAD, E_EMPTY, E_FORGED, E_FULL, E_HOME, E_NE
                                   M_INVITE, M_NOTIFY, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK,
                                   RURI_OF_SET, S_OTHER, S_SIPS, addr_t, message_t, policy_copy_t, policy_t, rule_t,
                                   uri_t)
-from fastsip._core.upstream cimport server_input, shed_lingering
+from fastsip._core.upstream cimport server_input
 from fastsip._core.via cimport find_cancelled, find_server, has_local_tag
 
 ctypedef void (*action_t)(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,

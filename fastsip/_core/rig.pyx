@@ -35,6 +35,7 @@ from fastsip._core.workspace cimport Workspace, flush
 
 from fastsip._core.core import COUNTER_NAMES
 from fastsip._core.events import take_events
+from fastsip._core.scarcity import fail_allocation, failed_allocations
 
 START_MS = 1_000_000        # the virtual clock's first reading
 EVENT_BYTES = 1 << 16
@@ -123,6 +124,7 @@ cdef class Rig:
         self.core().now_ms = now_ms
         self.wire.now_ms = &self.core().now_ms
         init_wheel(self.workspace.wheel, self.workspace.nodes, now_ms)
+        fail_allocation("any", 0)
 
     def __dealloc__(self):
         if self.wire != NULL:
@@ -171,6 +173,21 @@ cdef class Rig:
         """Another table from the next batch on.  The caller keeps both until the rig is gone."""
         self.core().table = table.sealed_table()
         self.core().positions = &positions.positions
+
+    # ------------------------------------------------------------ want of room
+
+    def fail_allocation(self, kind, n, times=1) -> None:
+        """From now on the n-th allocation of `kind` fails, and `times` - 1 after it (-1: all); n=0: none any more.
+
+        Kinds: slot, block, scratch, outbox, event, parked, held, edit, or "any" to count all of them together.
+        This holds for all rigs of the process, until another one is made; ValueError for an unknown kind.
+        """
+        fail_allocation(kind, n, times)
+
+    @property
+    def failed_allocations(self) -> int:
+        """How many have failed since then: 0 when there were fewer than n."""
+        return failed_allocations()
 
     # ------------------------------------------------------------ the wire
 

@@ -20,6 +20,7 @@ from posix.unistd cimport _exit
 from fastsip._core.atomics cimport store_release64
 from fastsip._core.blocks cimport NO_UNIT, ORDERS, give_units, order_of, rebuild_buddy, take_units
 from fastsip._core.hashing cimport hash_text
+from fastsip._core.scarcity cimport SCARCE_BLOCK, SCARCE_SLOT, runs_short
 from fastsip._core.types cimport PARTITIONS
 
 CRASH_STATUS = 77
@@ -62,7 +63,7 @@ cdef uint32_t take_slot(store_t *s, uint32_t partition, bint reserved) noexcept 
     """A free slot's reference, or NO_SLOT.  Only `reserved` requests (in-dialog, CANCEL) may use the last tenth."""
     cdef partition_t *p = &s.partitions[partition]
     cdef uint32_t idx
-    if p.free_count == 0 or (not reserved and p.free_count <= p.reserved_slots):
+    if p.free_count == 0 or (not reserved and p.free_count <= p.reserved_slots) or runs_short(SCARCE_SLOT):
         return NO_SLOT
     p.free_count -= 1
     idx = p.free_slots[p.free_count]
@@ -121,6 +122,7 @@ cdef void give_slot(store_t *s, uint32_t ref) noexcept nogil:
     crash_point()
     store_release64(&slot.commit, make_word(word_generation(slot.commit), KIND_FREE, 0, 0, slot.commit & 1))
     crash_point()
+    leave_lingering(s, ref)
     p.free_slots[p.free_count] = ref & SLOT_MASK
     p.free_count += 1
 
@@ -129,7 +131,7 @@ cdef char *begin_block(store_t *s, uint32_t ref, uint32_t len, block_t *block) n
     """Room for len bytes in the slot's partition, or NULL; call end_block when written."""
     cdef int order = order_of(len)
     cdef uint32_t unit
-    if order >= ORDERS:
+    if order >= ORDERS or runs_short(SCARCE_BLOCK):
         return NULL
     unit = take_units(&s.partitions[ref >> SLOT_BITS].buddy, order)
     if unit == NO_UNIT:
@@ -174,6 +176,38 @@ cdef void give_pending(store_t *s, pending_t *pending) noexcept nogil:
         give_units(&s.partitions[pending.items[i].partition].buddy, pending.items[i].unit,
                    order_of(pending.items[i].len))
     pending.count = 0
+
+
+cdef void give_block(store_t *s, uint32_t ref, block_t *block) noexcept nogil:
+    if block.len:
+        give_units(&s.partitions[ref >> SLOT_BITS].buddy, block.unit, order_of(block.len))
+
+
+cdef void add_lingering(store_t *s, uint32_t ref) noexcept nogil:
+    cdef partition_t *p = &s.partitions[ref >> SLOT_BITS]
+    cdef uint32_t idx = ref & SLOT_MASK
+    cdef uint32_t head = p.slot_count
+    p.newer[idx] = head
+    p.older[idx] = p.older[head]
+    p.newer[p.older[head]] = idx
+    p.older[head] = idx
+
+
+cdef uint32_t oldest_lingering(const store_t *s, uint32_t partition) noexcept nogil:
+    """NO_SLOT: there is none."""
+    cdef const partition_t *p = &s.partitions[partition]
+    cdef uint32_t idx = p.newer[p.slot_count]
+    return NO_SLOT if idx == p.slot_count else (partition << SLOT_BITS) | idx
+
+
+cdef void leave_lingering(store_t *s, uint32_t ref) noexcept nogil:
+    cdef partition_t *p = &s.partitions[ref >> SLOT_BITS]
+    cdef uint32_t idx = ref & SLOT_MASK
+    if p.newer[idx] == NO_SLOT:
+        return
+    p.newer[p.older[idx]] = p.newer[idx]
+    p.older[p.newer[idx]] = p.older[idx]
+    p.newer[idx] = NO_SLOT
 
 
 cdef void index_insert(store_t *s, uint32_t ref) noexcept nogil:
@@ -299,6 +333,8 @@ cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil:
     memset(p.index, 0, (<uint64_t>p.index_mask + 1) * sizeof(index_entry_t))
     memset(p.first_child, 0xFF, <uint64_t>p.slot_count * 4)
     memset(p.next_sibling, 0xFF, <uint64_t>p.slot_count * 4)
+    memset(p.newer, 0xFF, <uint64_t>p.slot_count * 4)
+    p.newer[p.slot_count] = p.older[p.slot_count] = p.slot_count
     p.free_count = 0
     for idx in range(p.header.high_water):
         slot = &p.slots[idx]

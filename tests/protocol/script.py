@@ -40,6 +40,7 @@ NUMBER = "sip:80123@example.net"
 
 T1, T2, T4 = 500, 4_000, 5_000
 WHOLE = 64 * T1  # timers B, D, F, H, J, L, M
+TRYING_AFTER = 3_500  # when Timer E reaches T2: a non-INVITE without an answer gets a 100 (RFC 4320)
 TICK = 8  # a timer never fires early, and at most so late (ms)
 PRIORITY = 8  # algorithm: first usable in order of the file
 PARALLEL = 12

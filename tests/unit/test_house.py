@@ -18,12 +18,13 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 
 # Each file imports only from those above it.
 LAYERS = (
-    "types", "aside", "atomics", "write", "chars", "hashing", "uri", "values", "parser", "edits", "names",
+    "types", "aside", "atomics", "scarcity", "write", "chars", "hashing", "uri", "values", "parser", "edits", "names",
     "arena", "patterns", "conditions", "headers", "policies", "tables", "rules", "select", "positions", "cells",
     "chooser", "marks", "blocks", "slots", "store", "timers", "transactions", "layout",
     "ring", "lanes", "listen", "net_sys", "net", "local", "core", "events", "border",
-    "via", "tokens", "loops", "recall", "replies", "refusals", "branches", "routing", "indialog", "upstream",
-    "parking", "probes", "health", "candidates", "search", "responses", "icmp", "aiming", "proxy", "workspace",
+    "via", "tokens", "loops", "recall", "lingering", "replies", "refusals", "branches", "routing", "indialog",
+    "upstream", "parking", "probes", "health", "candidates", "search", "responses", "icmp", "aiming", "proxy",
+    "workspace",
     "recovery", "commands", "shard",
     "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "wire", "play", "rig",
 )  # fmt: skip

@@ -1,0 +1,6 @@
+"""Types of the door by which tests let allocations fail; meanings stand in scarcity.pyx."""
+
+KINDS: dict[str, int]
+
+def fail_allocation(kind: str, n: int, times: int = 1) -> None: ...
+def failed_allocations() -> int: ...
