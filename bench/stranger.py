@@ -1,12 +1,12 @@
 """A stranger floods one listener with the worst datagrams that there are; calls go on at the other one.
 
-    python -m bench.stranger [--mbit 100] [--rate 500] [--seconds 20] [--cases routes,vias,...]
+    python -m bench.stranger [--mbit 100] [--rate 500] [--shards 1] [--cases routes,vias,...]
 
-One shard, two listeners.  What the stranger sends is made by bench.hostile, short and of 64 KB by
-turns, as fast as the line that is given to him; the router refuses all of it.  The bars:
-no router dies or is taken for one that hangs, at most 1 % of the calls fail, and 99 of 100 are set
-up within 50 ms.  What does not fit into the flooded socket's buffer is dropped there, which is
-where it should be.  Exit status 1 when a bar is missed.
+Two listeners, one shard unless more are asked for.  What the stranger sends is made by
+bench.hostile, short and of 64 KB by turns, as fast as the line that is given to him; the router
+refuses all of it.  The bars: no router dies or is taken for one that hangs, at most 1 % of the
+calls fail, and 99 of 100 are set up within 50 ms.  What does not fit into the flooded socket's
+buffer is dropped there, which is where it should be.  Exit status 1 when a bar is missed.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def measure(args: argparse.Namespace) -> dict:
         port, outside, first, second = take_ports(4)
         callees = Answerer([first, second], files, None, limit_s)
         stack.callback(callees.stop)
-        site = Site(port, (first, second), files, None, 1, limit_s, rules=RULES.format(port=outside))
+        site = Site(port, (first, second), files, None, args.shards, limit_s, rules=RULES.format(port=outside))
         target = start_target("fastsip", site)
         stack.callback(target.stop)
         some, stop, sent = datagrams(args.cases, outside), threading.Event(), []
@@ -116,6 +116,7 @@ def main() -> int:
     parser.add_argument("--cases", type=lambda text: text.split(","), default=known, help="of bench.hostile")
     parser.add_argument("--mbit", type=float, default=100, help="the stranger's line, Mbit/s")
     parser.add_argument("--rate", type=float, default=500, help="calls per second")
+    parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--json", type=Path, help="result file; default: a new one in bench/results/")
     args = parser.parse_args()

@@ -30,8 +30,7 @@ from fastsip.name_file import Held
 from fastsip.quarantine import Marks
 from fastsip.stats import StatsFile
 
-# Of the lanes between shards, of which there are shards x (shards - 1): what all have at the start, at most,
-# and what they may grow to together when bursts come.
+# Of all lanes between shards: what they have at the start, at most, and what they may grow to when bursts come.
 LANES_BYTES, GROWN_BYTES = 64 << 20, 128 << 20
 LARGEST_BASE_BYTES = 1 << 20    # of one lane at the start: about 700 INVITEs
 EVENT_RING_BYTES = 1 << 20
@@ -47,9 +46,14 @@ def make_eventfd(stack: contextlib.ExitStack) -> int:
     return fd
 
 
-def base_bytes(shards: int) -> int:
+def lanes_each(shards: int, listeners: int) -> int:
+    """How many lanes lead from one shard to another: by listener, so that none is in the way of the others."""
+    return min(listeners, 4 if shards <= 32 else 2)
+
+
+def base_bytes(shards: int, each: int) -> int:
     """A lane's share of LANES_BYTES: a power of two."""
-    share = LANES_BYTES // max(1, shards * (shards - 1))
+    share = LANES_BYTES // max(1, shards * (shards - 1) * each)
     return min(1 << share.bit_length() - 1, LARGEST_BASE_BYTES)
 
 
@@ -86,18 +90,19 @@ class Shards:
             shard.count_into(stats.shards[i])
             shard.mark_into(marks.page(1 + i), quarantine)
             self.all.append(shard)
-        self.join()
+        self.join(sockets)
 
     def __len__(self) -> int:
         return len(self.all)
 
-    def join(self) -> None:
-        """A lane each way between any two."""
-        allowance, size = Allowance(GROWN_BYTES), base_bytes(len(self.all))
+    def join(self, sockets: Sequence[Sequence[tuple[int, int]]]) -> None:
+        """Lanes each way between any two."""
+        count = lanes_each(len(self.all), len(sockets[0]))
+        allowance, size = Allowance(GROWN_BYTES), base_bytes(len(self.all), count)
         for i, shard in enumerate(self.all):
             for j, other in enumerate(self.all[:i]):
-                there, back = Lane(size, allowance), Lane(size, allowance)
-                self.lanes += [there, back]
+                there, back = ([Lane(size, allowance) for _ in range(count)] for _ in range(2))
+                self.lanes += [*there, *back]
                 shard.meet(j, there, back, other.sleeper)
                 other.meet(i, back, there, shard.sleeper)
 

@@ -13,6 +13,7 @@ from fastsip._core.workspace cimport Workspace
 
 cdef enum:
     OF_ICMP = 0xFFFFFFFF
+    MOST_LANES = 4              # each way between two shards
 
 # A datagram on its way to the shard that owns its call; the bytes follow.
 cdef struct handover_t:
@@ -27,8 +28,9 @@ cdef struct outlook_t:
 
 # The other shards, as one of them sees them.
 cdef struct neighbours_t:
-    lane_t *inbound[64]         # from shard i; NULL = none
-    lane_t *outbound[64]        # to shard i
+    lane_t *inbound[64][4]      # from shard i; NULL = none
+    lane_t *outbound[64][4]     # to shard i
+    uint32_t lane_count         # each way; a datagram takes the lane of its listener
     sleeper_t *sleepers[64]
     commands_t commands         # from the control plane
     uint64_t to_wake            # bit i: shard i was given something in this round
@@ -38,6 +40,7 @@ cdef struct turns_t:
     uint64_t now_us             # CLOCK_BOOTTIME, when it was last looked at
     int64_t credit_us[16]       # what each socket may take yet; below 0 it took too much
     int batch[16]               # datagrams of each socket that are read at once
+    int records[64][4]          # of each lane that are taken without a look at the clock
     uint32_t first              # of the lanes, in the next round
 
 @cython.final

@@ -7,8 +7,9 @@ stop (R1); nothing in it locks.
 Everything in a round is bounded by time, and what is left over stays where it is until the
 next one: in the socket, the lane, the wheel.  Each socket has TURN_US of a round; one whose
 datagrams took longer than that waits until it has made up for it, and is read in smaller
-batches, so a listener that is flooded costs the others no more than their turn.  What it
-cannot take overflows in the kernel, which is where it should.  After each bit of work there is
+batches, so a listener that is flooded costs the others no more than its turn.  Between two shards
+each of the first listeners has a lane of its own, with turns of its own, for the same reason.  What a
+flooded one cannot take overflows in the kernel, which is where it should.  After each bit of work there is
 a heartbeat: a shard that is only busy is not taken for one that hangs.
 
 Two counts, two meanings: `beats` in the mark say that the shard works, `rounds` that it has
@@ -45,7 +46,7 @@ from fastsip._core.ring cimport fall_asleep, wake, wake_up
 from fastsip._core.slots cimport partition_of, write_clock_pair
 from fastsip._core.tables cimport Table
 from fastsip._core.timers cimport wheel_wait_ms
-from fastsip._core.types cimport MAX_LISTENERS, PARTITIONS, span_t
+from fastsip._core.types cimport MAX_LISTENERS, MAX_SHARDS, PARTITIONS, span_t
 from fastsip._core.workspace cimport fire_timers, flush, run_probes
 
 from fastsip._core.core import COUNTER_NAMES
@@ -54,8 +55,7 @@ cdef enum:
     TURN_US = 1000              # of a round: a socket's, and a lane's
     LANES_US = 4000             # of a round: all lanes'; so much have timers, and commands
     MOST_DEBT_US = 20 * TURN_US  # a shard that was stopped by its machine has used nothing
-    RECORDS_AT_ONCE = 8         # without a look at the clock
-    TIMERS_AT_ONCE = 16
+    TIMERS_AT_ONCE = 16         # without a look at the clock
     COMMANDS_AT_ONCE = 16
     ERROR_PASSES = 4            # of a round: each may fail searches over to what refuses, too
     COMMAND_RING_BYTES = 0x10000
@@ -82,7 +82,7 @@ cdef uint32_t owner_of(core_t *core, const char *at, uint32_t len) noexcept nogi
 
 cdef void hand_over(core_t *core, neighbours_t *others, uint32_t owner, uint32_t listener, const addr_t *source,
                     const char *at, uint32_t len) noexcept nogil:
-    cdef lane_t *lane = others.outbound[owner]
+    cdef lane_t *lane = others.outbound[owner][listener % others.lane_count]
     cdef handover_t *record = NULL
     # A socket that is not read empty may fill half of a lane: the other half is for bursts of the others.
     if listener >= MAX_LISTENERS or not core.net.ready[listener] or not is_crowded(lane):
@@ -125,7 +125,7 @@ cdef void take_batch(core_t *core, neighbours_t *others, uint32_t listener, int 
 
 
 cdef int next_batch(int batch, int64_t spent_us) noexcept nogil:
-    """So many that a batch takes about its turn: what is expensive is read singly, if need be."""
+    """So many that a batch takes at most its turn: what is expensive is taken singly, if need be."""
     if spent_us > TURN_US:
         return max(batch >> 1, 1)
     return min(batch << 1, <int>RECEIVE_BATCH) if spent_us < TURN_US >> 2 else batch
@@ -168,27 +168,29 @@ cdef bint take_record(core_t *core, lane_t *lane) noexcept nogil:
     return True
 
 
-cdef void read_lane(core_t *core, turns_t *turns, lane_t *lane) noexcept nogil:
+cdef void read_lane(core_t *core, turns_t *turns, lane_t *lane, int *batch) noexcept nogil:
     cdef uint64_t end_us = turns.now_us + TURN_US
     cdef int _
     while turns.now_us < end_us:
-        for _ in range(RECORDS_AT_ONCE):
+        for _ in range(batch[0]):
             if not take_record(core, lane):
                 return
-        look(core, turns)
+        batch[0] = next_batch(batch[0], <int64_t>look(core, turns))
 
 
 cdef void read_lanes(core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil:
     """The one that comes first after those that filled the time begins the next round."""
     cdef uint64_t end_us = turns.now_us + LANES_US
-    cdef uint32_t i, k
+    cdef uint32_t i, k, n
     for k in range(core.shard_count):
         i = (turns.first + k) % core.shard_count
         if turns.now_us >= end_us:
             turns.first = i
             return
-        if others.inbound[i] != NULL:
-            read_lane(core, turns, others.inbound[i])
+        if i == core.shard:
+            continue
+        for n in range(others.lane_count):
+            read_lane(core, turns, others.inbound[i][n], &turns.records[i][n])
 
 
 cdef void read_commands(core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil:
@@ -233,10 +235,11 @@ cdef void wake_others(core_t *core, neighbours_t *others) noexcept nogil:
 
 cdef bint has_work(core_t *core, neighbours_t *others) noexcept nogil:
     """From another shard, the control plane, or left over."""
-    cdef uint32_t i
+    cdef uint32_t i, n
     for i in range(core.shard_count):
-        if others.inbound[i] != NULL and not lane_is_empty(others.inbound[i]):
-            return True
+        for n in range(others.lane_count):
+            if i != core.shard and not lane_is_empty(others.inbound[i][n]):
+                return True
     return core.net.error_count != 0 or has_commands(&others.commands)
 
 
@@ -298,11 +301,12 @@ cdef void write_clocks(core_t *core) noexcept nogil:
 
 
 cdef void do_each_second(core_t *core, neighbours_t *others) noexcept nogil:
-    cdef uint32_t i
+    cdef uint32_t i, n
     write_clocks(core)
     for i in range(core.shard_count):
-        if others.outbound[i] != NULL:
-            shrink_lane(others.outbound[i])
+        for n in range(others.lane_count):
+            if i != core.shard:
+                shrink_lane(others.outbound[i][n])
 
 
 cdef void take_outlook(core_t *core, outlook_t **place) noexcept nogil:
@@ -316,7 +320,7 @@ cdef class Shard:
     """Shard(net, workspace, sleeper): run() in a thread of its own, stop() from any."""
 
     def __init__(self, Net net not None, Workspace workspace not None, Sleeper sleeper not None):
-        cdef int i
+        cdef int i, n
         self.net, self.workspace, self.sleeper = net, workspace, sleeper
         self.kept = [(workspace.table, workspace.positions)]
         workspace.table = workspace.positions = None    # whoever drops them here drops the last
@@ -327,14 +331,26 @@ cdef class Shard:
         memset(&self.turns, 0, sizeof(self.turns))
         for i in range(MAX_LISTENERS):
             self.turns.batch[i] = RECEIVE_BATCH
+        for i in range(MAX_SHARDS):
+            for n in range(MOST_LANES):
+                self.turns.records[i][n] = RECEIVE_BATCH
         self.outlooks[0].table = workspace.core.table
         self.outlooks[0].positions = workspace.core.positions
         self.outlook = &self.outlooks[0]
 
-    def meet(self, int other, Lane inbound not None, Lane outbound not None, Sleeper sleeper not None):
-        """Before run(): the lanes from and to shard `other`, and how to wake it.  The caller keeps them alive."""
-        self.neighbours.inbound[other] = inbound.lane
-        self.neighbours.outbound[other] = outbound.lane
+    def meet(self, int other, inbound, outbound, Sleeper sleeper not None):
+        """Before run(): the lanes from and to shard `other`, as many as for all others, and how to wake it.
+
+        All others are met, and the caller keeps the lanes alive.
+        """
+        cdef Lane there, back
+        cdef int n
+        if not 1 <= len(inbound) == len(outbound) <= MOST_LANES:
+            raise ValueError(f"{len(inbound)} and {len(outbound)} lanes: 1 to {MOST_LANES} each way are possible")
+        for n, (there, back) in enumerate(zip(outbound, inbound, strict=True)):
+            self.neighbours.inbound[other][n] = back.lane
+            self.neighbours.outbound[other][n] = there.lane
+        self.neighbours.lane_count = <uint32_t>len(inbound)
         self.neighbours.sleepers[other] = sleeper.sleeper
 
     def recover(self):
@@ -447,13 +463,14 @@ cdef class Shard:
     def finish(self):
         """After run() of all shards: takes what they handed over, and sends."""
         cdef core_t *core = self.workspace.core
-        cdef uint32_t i
+        cdef uint32_t i, n
         take_outlook(core, &self.outlook)
         with nogil:
             look(core, &self.turns)
             for i in range(core.shard_count):
-                while self.neighbours.inbound[i] != NULL and take_record(core, self.neighbours.inbound[i]):
-                    beat(core.mark)
+                for n in range(self.neighbours.lane_count):
+                    while i != core.shard and take_record(core, self.neighbours.inbound[i][n]):
+                        beat(core.mark)
             flush(core)
             mark_nothing(core.mark)
             note_counters(core)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fastsip._core.lanes import LANE_BYTES, Allowance, Lane, stress_consume, stress_produce
 from fastsip._core.ring import Sleeper
-from fastsip.shards import GROWN_BYTES, base_bytes
+from fastsip.shards import GROWN_BYTES, base_bytes, lanes_each
 from tests.unit.wakes import resident_kib, written
 
 MIB = 1 << 20
@@ -54,7 +54,7 @@ def test_a_burst_of_thousands_fits_and_what_does_not_is_refused():
 
 
 def test_the_largest_datagram_fits_the_smallest_lane():
-    lane = Lane(base_bytes(64), Allowance(MIB))
+    lane = Lane(base_bytes(64, 2), Allowance(MIB))
     assert lane.push(b"d" * 65_600) and lane.pop() == b"d" * 65_600
 
 
@@ -110,24 +110,27 @@ def test_all_lanes_together_stay_within_their_allowance():
 
 def test_what_64_shards_reserve_and_touch():
     """Every lane in use, never with more than one datagram in it; and the most that they may grow to."""
-    shards = 64
-    pairs = shards * (shards - 1)
-    page = 4096
-    assert pairs * (base_bytes(shards) + page) + GROWN_BYTES < 256 * MIB
+    shards, listeners, page = 64, 16, 4096
+    each = lanes_each(shards, listeners)
+    count, base = shards * (shards - 1) * each, base_bytes(shards, each)
+    assert count * (base + page) + GROWN_BYTES < 256 * MIB
     before = resident_kib()
     allowance = Allowance(GROWN_BYTES)
-    lanes = [Lane(base_bytes(shards), allowance) for _ in range(pairs)]
+    lanes = [Lane(base, allowance) for _ in range(count)]
     for lane in lanes:
-        for _ in range(2 * base_bytes(shards) // len(INVITE)):
+        for _ in range(2 * base // len(INVITE)):
             assert lane.push(INVITE) and lane.pop()
     assert allowance.used_bytes == 0
     assert resident_kib() - before < 128 << 10
 
 
-@pytest.mark.parametrize("shards", [2, 3, 4, 8, 16, 32, 64])
-def test_lanes_of_each_number_of_shards_stay_small(shards):
-    assert shards * (shards - 1) * base_bytes(shards) <= 64 * MIB
-    assert Lane(base_bytes(shards), Allowance(MIB)).empty
+@pytest.mark.parametrize("listeners", [1, 2, 16])
+@pytest.mark.parametrize("shards", [2, 3, 4, 8, 16, 32, 33, 64])
+def test_lanes_of_each_number_of_shards_stay_small(shards, listeners):
+    each = lanes_each(shards, listeners)
+    count, base = shards * (shards - 1) * each, base_bytes(shards, each)
+    assert 1 <= each <= listeners and count * (base + 4096) + GROWN_BYTES < 256 * MIB
+    assert Lane(base, Allowance(MIB)).empty
 
 
 @pytest.mark.parametrize("size", [0, 32, 63, 65, 100, 8 << 20])
