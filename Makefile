@@ -3,7 +3,9 @@
 # make crash   the crash tests at every store, and deaths during the recovery
 # make kill-soak   routers killed, upgraded and reshaped under calls    SECONDS=60
 # make simulate   random user agents, networks, deaths and reloads on a virtual clock    SECONDS=60 ARGS="--base 7"
+# make reload-soak   tables swapped under calls that fail, what was freed cannot be touched    RELOADS=10000
 # make fuzz    damaged datagrams against sanitized kernels    SECONDS=60 WHAT=all (parser, shard)
+# make tsan    several shards under ThreadSanitizer    SECONDS=60
 # make build lint clean
 # make bench   CPU per call, kernels, parsing: minutes on a quiet machine   ARGS="--rounds 1" goes to bench.load
 # make bench-all   every other measurement, about half an hour; both say where their JSON went
@@ -25,8 +27,9 @@ needs = $$($(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproje
 
 SECONDS ?= 60
 WHAT ?= all
+RELOADS ?= 10000
 
-.PHONY: run test crash kill-soak simulate fuzz build lint bench bench-all clean peers
+.PHONY: run test crash kill-soak simulate reload-soak fuzz tsan build lint bench bench-all clean peers
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -48,16 +51,26 @@ kill-soak: build $(VENV)/.ready-test
 simulate: build $(VENV)/.ready-test
 	@$(BIN)/python -m tests.simulate.run --seconds $(SECONDS) $(ARGS)
 
-# Built beside the tree, so that the kernels in use stay as they are.
-FUZZ := build/fuzz
+# Built beside the tree, so that the kernels in use stay as they are: $(call beside,asan) in build/asan.
+beside = mkdir -p build/$(1) && \
+	git ls-files -z setup.py pyproject.toml README.md LICENSE fastsip tests | xargs -0 cp -u --parents -t build/$(1) && \
+	cd build/$(1) && \
+	FASTSIP_BUILD=$(1) $(CURDIR)/$(BIN)/python -W ignore setup.py --quiet build_ext --inplace --parallel 2
 SANITIZERS = $$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsan.so)
 
+reload-soak: $(VENV)/.ready-test
+	@$(call beside,debug)
+	@cd build/debug && MALLOC_PERTURB_=165 $(CURDIR)/$(BIN)/python -m tests.crash.reloads --switches $(RELOADS)
+	@cd build/debug && FASTSIP_RELOADS=$(RELOADS) $(CURDIR)/$(BIN)/python -m pytest -q tests/system/test_reloads.py
+
 fuzz: $(VENV)/.ready-test
-	@mkdir -p $(FUZZ)
-	@git ls-files -z setup.py pyproject.toml README.md LICENSE fastsip tests | xargs -0 cp -u --parents -t $(FUZZ)
-	@cd $(FUZZ) && FASTSIP_BUILD=asan $(CURDIR)/$(BIN)/python -W ignore setup.py --quiet build_ext --inplace --parallel 2
-	@cd $(FUZZ) && LD_PRELOAD="$(SANITIZERS)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
+	@$(call beside,asan)
+	@cd build/asan && LD_PRELOAD="$(SANITIZERS)" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
 		PYTHONMALLOC=malloc $(CURDIR)/$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS) --what $(WHAT)
+
+tsan: $(VENV)/.ready-test
+	@$(call beside,tsan)
+	@cd build/tsan && $(CURDIR)/$(BIN)/python -m tests.tsan.run --seconds $(SECONDS)
 
 lint: $(VENV)/.ready-lint
 	@$(BIN)/ruff check .
@@ -71,7 +84,8 @@ bench-all: build $(VENV)/.ready-bench
 	@worst=0; $(call measure,consistency) $(call measure,instructions) $(call measure,order) $(call measure,memory) \
 	$(call measure,shards) $(call measure,capacity) $(call measure,growth) $(call measure,gil_hold) \
 	$(call measure,rounds) $(call measure,recovery) $(call measure,restart) \
-	$(call measure,kills) $(call measure,persistence) $(call measure,disk) exit $$worst
+	$(call measure,kills) $(call measure,persistence) $(call measure,disk) $(call measure,hostile) \
+	$(call measure,stranger) exit $$worst
 
 clean:
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

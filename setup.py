@@ -2,8 +2,9 @@
 
 Environment switches:
 
-FASTSIP_BUILD   release (default), debug (assertions, bounds checks) or asan
-                (debug with AddressSanitizer and UndefinedBehaviorSanitizer)
+FASTSIP_BUILD   release (default), debug (assertions, bounds checks, what shards may look at
+                cannot be touched when it was freed), asan (debug with AddressSanitizer,
+                which does the same, and UndefinedBehaviorSanitizer) or tsan (ThreadSanitizer)
 FASTSIP_ONLY    comma-separated kernel names, to build just these
 """
 
@@ -21,8 +22,9 @@ ONLY = set(filter(None, os.environ.get("FASTSIP_ONLY", "").split(",")))
 FLAGS = {
     # -O3 inlines Cython's comparisons of objects so far that gcc 12 sees None compared as bytes.
     "release": ["-O3", "-fno-plt", "-fno-semantic-interposition", "-Wno-array-bounds"],
-    "debug": ["-O1", "-g", "-UNDEBUG"],
+    "debug": ["-O1", "-g", "-UNDEBUG", "-DFASTSIP_POISON=1"],
     "asan": ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"],
+    "tsan": ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=thread", "-Wno-tsan"],
 }
 if BUILD not in FLAGS:
     raise SystemExit(f"FASTSIP_BUILD is {BUILD!r}: one of {', '.join(FLAGS)} is wanted")
@@ -41,7 +43,7 @@ extensions = [
         [str(path)],
         include_dirs=[str(CORE)],
         extra_compile_args=[*FLAGS[BUILD], "-std=gnu11", "-Wall", "-Wno-unused-function", "-Wno-sign-compare"],
-        extra_link_args=["-fsanitize=address,undefined"] if BUILD == "asan" else [],
+        extra_link_args=[flag for flag in FLAGS[BUILD] if flag.startswith("-fsanitize=")],
     )
     for path in sorted(CORE.glob("*.pyx"))
     if not ONLY or path.stem in ONLY
@@ -54,7 +56,7 @@ setup(
         quiet=True,
         compiler_directives={
             "language_level": "3",
-            "boundscheck": BUILD != "release",
+            "boundscheck": BUILD in ("debug", "asan"),
             "wraparound": False,
             "initializedcheck": False,
             "cdivision": True,

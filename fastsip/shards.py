@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from fastsip._core.cells import Cells
 from fastsip._core.chooser import Positions
+from fastsip._core.lanes import Allowance, Lane
 from fastsip._core.marks import Quarantine
 from fastsip._core.names import Names
 from fastsip._core.net import Net
@@ -29,7 +30,9 @@ from fastsip.name_file import Held
 from fastsip.quarantine import Marks
 from fastsip.stats import StatsFile
 
-HANDOVER_RING_BYTES = 8 << 20   # between two shards: about 6,000 INVITEs
+# Of all lanes between shards: what they have at the start, at most, and what they may grow to when bursts come.
+LANES_BYTES, GROWN_BYTES = 64 << 20, 128 << 20
+LARGEST_BASE_BYTES = 1 << 20    # of one lane at the start: about 700 INVITEs
 EVENT_RING_BYTES = 1 << 20
 STOP_LIMIT_S = 5.0
 PR_SET_NAME = 15
@@ -41,6 +44,17 @@ def make_eventfd(stack: contextlib.ExitStack) -> int:
     fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
     stack.callback(os.close, fd)
     return fd
+
+
+def lanes_each(shards: int, listeners: int) -> int:
+    """How many lanes lead from one shard to another: by listener, so that none is in the way of the others."""
+    return min(listeners, 4 if shards <= 32 else 2)
+
+
+def base_bytes(shards: int, each: int) -> int:
+    """A lane's share of LANES_BYTES: a power of two."""
+    share = LANES_BYTES // max(1, shards * (shards - 1) * each)
+    return min(1 << share.bit_length() - 1, LARGEST_BASE_BYTES)
 
 
 class Shards:
@@ -62,7 +76,7 @@ class Shards:
         """`failed` is told of a shard that fell over."""
         self.failed = failed
         self.event_rings: list[Ring] = []
-        self.rings: list[Ring] = []
+        self.lanes: list[Lane] = []
         self.control_fd = make_eventfd(stack)
         self.control = Sleeper(self.control_fd)
         self.threads: list[threading.Thread] = []
@@ -76,17 +90,19 @@ class Shards:
             shard.count_into(stats.shards[i])
             shard.mark_into(marks.page(1 + i), quarantine)
             self.all.append(shard)
-        self.join()
+        self.join(sockets)
 
     def __len__(self) -> int:
         return len(self.all)
 
-    def join(self) -> None:
-        """A ring each way between any two."""
+    def join(self, sockets: Sequence[Sequence[tuple[int, int]]]) -> None:
+        """Lanes each way between any two."""
+        count = lanes_each(len(self.all), len(sockets[0]))
+        allowance, size = Allowance(GROWN_BYTES), base_bytes(len(self.all), count)
         for i, shard in enumerate(self.all):
             for j, other in enumerate(self.all[:i]):
-                there, back = Ring(HANDOVER_RING_BYTES), Ring(HANDOVER_RING_BYTES)
-                self.rings += [there, back]
+                there, back = ([Lane(size, allowance) for _ in range(count)] for _ in range(2))
+                self.lanes += [*there, *back]
                 shard.meet(j, there, back, other.sleeper)
                 other.meet(i, back, there, shard.sleeper)
 

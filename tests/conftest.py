@@ -102,6 +102,13 @@ def scratch() -> Iterator[Path]:
         yield Path(path)
 
 
+@pytest.fixture
+def event_fd() -> Iterator[int]:
+    fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    yield fd
+    os.close(fd)
+
+
 # ---------------------------------------------------------------- the router
 
 

@@ -8,6 +8,11 @@ cdef struct chunk_t:
     size_t used
     size_t room
 
+# Zeroed memory, NULL when there is none; and back.  In debug builds what was given back can
+# never be touched again: whoever does dies there.
+cdef void *take_piece(size_t size) noexcept nogil
+cdef void give_piece(void *piece, size_t size) noexcept nogil
+
 @cython.final
 cdef class Arena:
     cdef chunk_t *chunks

@@ -3,19 +3,49 @@
 A routing table is many small arrays and texts of one life time: they stand close
 together here, keep their addresses, and need no destructor of their own.
 
+What shards may look at without a lock comes from pieces (an arena's chunks, a shard's
+positions): in debug builds each has pages of its own, which nobody can touch any more once
+it is given back.  So a shard that still works with a table that was freed dies at once.
+
 Must never: be used on the packet path, or be shared between owners.
-Called by tables, policies, conditions while Python compiles a table.
+Called by tables, policies, conditions while Python compiles a table, and by chooser.
 """
 
 cimport cython
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
+from posix.mman cimport (MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE, mmap)
 from fastsip._core.types cimport text_t
 
 cdef enum:
     CHUNK_BYTES = 65536
     ALIGN = 16
+
+
+cdef extern from *:
+    """
+    #ifndef FASTSIP_POISON
+    #define FASTSIP_POISON 0
+    #endif
+    """
+    const bint FASTSIP_POISON   # by setup.py, in debug builds
+
+
+cdef void *take_piece(size_t size) noexcept nogil:
+    cdef void *at
+    if not FASTSIP_POISON:
+        return calloc(1, size)
+    at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    return NULL if at == MAP_FAILED else at
+
+
+cdef void give_piece(void *piece, size_t size) noexcept nogil:
+    """A mapping in its place that is nothing: the memory is free, the addresses are not used again."""
+    if not FASTSIP_POISON:
+        free(piece)
+    elif piece != NULL:
+        mmap(piece, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
 
 
 cdef inline size_t aligned(size_t size) noexcept nogil:
@@ -31,7 +61,7 @@ cdef class Arena:
         cdef chunk_t *following
         while chunk != NULL:
             following = chunk.next
-            free(chunk)
+            give_piece(chunk, chunk.room)
             chunk = following
 
     cdef void *take(self, size_t count, size_t size) except NULL:
@@ -44,7 +74,7 @@ cdef class Arena:
             raise MemoryError(f"{count} records of {size} bytes")
         if chunk == NULL or chunk.used + need > chunk.room:
             room = head + need if head + need > CHUNK_BYTES else CHUNK_BYTES
-            chunk = <chunk_t *>calloc(1, room)
+            chunk = <chunk_t *>take_piece(room)
             if chunk == NULL:
                 raise MemoryError(f"{room} bytes for a routing table")
             chunk.next = self.chunks

@@ -192,9 +192,24 @@ cdef list audit_life(core_t *core, dict by_ref, uint32_t partition):
     return found
 
 
+cdef list audit_lingering(const partition_t *p, list live, uint32_t partition):
+    """The ring of what only lingers holds each such transaction once, and nothing else but what has ended."""
+    cdef uint32_t index = p.newer[p.slot_count]
+    listed = []
+    while index < p.slot_count and len(listed) <= p.slot_count:
+        listed.append(partition << SLOT_BITS | index)
+        index = p.newer[index]
+    finished = {slot["ref"] for slot in live if slot["kind"] == "server other" and slot["state"] == "completed"}
+    ended = {slot["ref"] for slot in live if slot["kind"] == "server other" and slot["state"] == "ended"}
+    if index != p.slot_count or len(set(listed)) != len(listed) or set(listed) - ended != finished:
+        return [f"partition {partition}: {listed} stand in the ring of those that linger, {finished} do"]
+    return []
+
+
 cdef list audit_partition(core_t *core, uint32_t partition):
     cdef const partition_t *p = &core.store.partitions[partition]
     live = list_partition(core, partition)
     by_ref = {slot["ref"]: slot for slot in live}
     return (audit_blocks(p, live, core, partition) + audit_free(p, live, partition) + audit_index(p, live, partition)
-            + audit_families(p, by_ref, partition) + audit_life(core, by_ref, partition))
+            + audit_families(p, by_ref, partition) + audit_life(core, by_ref, partition)
+            + audit_lingering(p, live, partition))

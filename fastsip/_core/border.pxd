@@ -12,8 +12,8 @@ cdef int enter(core_t *core, uint32_t listener, const addr_t *source) noexcept n
 # 16.4: a maddr that is ours goes, and `ruri` is read again; as enter.
 cdef int strip_maddr(core_t *core, uri_t *ruri) noexcept nogil
 
-# What changes on the way to `to`: by the rule (may be NULL), by the set of this destination (below zero: by the set that
-# the dialog's token names, as hop_t has it, and by all that have the address), by the listener that it leaves by.
-# E_ROOM when these are too many.
+# What changes on the way to `to`: by the rule (may be NULL), by the set of this destination (below zero: by the set
+# that the dialog's token names, as hop_t has it, and by all that have the address), by the listener that it leaves
+# by.  E_ROOM when these are too many.
 cdef int gather_changes(const table_t *table, const header_edits_t *of_rule, int destination, uint32_t token_set,
                         const addr_t *to, uint32_t listener_id, changes_t *changes) noexcept nogil

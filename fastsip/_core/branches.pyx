@@ -18,12 +18,14 @@ from fastsip._core.core cimport (arm_slot, find_destination, find_listener, queu
 from fastsip._core.edits cimport (clear_edits, edit_delete, edit_insert, edit_replace, take_room, write_edits)
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.headers cimport changes_t, edit_headers, takes_away, undo_room, undo_t
+from fastsip._core.lingering cimport take_block, take_slot_of_call
 from fastsip._core.parser cimport first_of, parse_message, parse_name_addr, parse_routing, parse_second_via
 from fastsip._core.select cimport rank_next
+from fastsip._core.scarcity cimport SCARCE_EDIT, runs_short
 from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT,
-                                  OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED, SLOT_BITS, begin_block, block_at,
+                                  OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED, SLOT_BITS, block_at,
                                   block_t, commit, drop_block, end_block, give_slot, index_insert, index_remove,
-                                  link_child, record_of, record_t, slot_at, slot_t, take_slot, unlink_child,
+                                  link_child, record_of, record_t, slot_at, slot_t, unlink_child,
                                   word_generation, word_kind, word_owes, word_state, write_identity)
 from fastsip._core.timers cimport disarm_timer
 from fastsip._core.tokens cimport token_t, write_token
@@ -36,6 +38,7 @@ from fastsip._core.via cimport STATELESS, branch_value, read_loop, stamp_t, stam
 from fastsip._core.write cimport put, put_number
 
 cdef enum:
+    BLOCK_BYTES = 65536         # the largest block
     HOP_REQUEST_ROOM = 128      # of a CANCEL or ACK, beyond what it copies
     ROUTE_ROOM = 16             # of a Route line, beyond its URI
     TOP_ROOM = 1100             # our Via, two Record-Routes and Max-Forwards
@@ -311,7 +314,7 @@ cdef int forward_stateless(core_t *core, const message_t *m, const addr_t *sourc
     """The branch is recomputed for each copy, the hint leads nowhere."""
     cdef int code
     clear_edits(&core.edits)
-    edit_top(core, m, hop, branch_value(core.table, m, &m.via, 0), STATELESS, 0, 0)
+    edit_top(core, m, hop, branch_value(core.table, m, &m.via, source, 0), STATELESS, 0, 0)
     edit_routes(core, m, hop)
     if hop.ruri.len:
         edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
@@ -349,9 +352,9 @@ cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_
     cdef uint32_t len = m.len + core.edits.growth
     cdef uint32_t more = trailer.len if trailer != NULL else 0
     cdef char *at
-    if core.edits.overflow or len > MAX_MESSAGE:
+    if core.edits.overflow or len > MAX_MESSAGE or len + more > BLOCK_BYTES or runs_short(SCARCE_EDIT):
         return E_ROOM
-    at = begin_block(core.store, ref, len + more, block)
+    at = take_block(core, ref, len + more, block)
     if at == NULL:
         return E_FULL
     write_edits(&core.edits, m.buf, m.len, at, len)
@@ -391,7 +394,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
                          uint32_t origin, const hop_t *hop) noexcept nogil:
     cdef slot_t *server = slot_at(core.store, parent)
     cdef int kind = KIND_CLIENT_INVITE if server.method == M_INVITE else KIND_CLIENT_OTHER
-    cdef uint32_t ref = take_slot(core.store, parent >> SLOT_BITS, True)
+    cdef uint32_t ref = take_slot_of_call(core, parent >> SLOT_BITS)
     cdef slot_t identity
     cdef record_t record
     cdef via_t via = m.via
@@ -407,7 +410,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     if source == NULL and parse_second_via(m, &via) < 0:
         give_slot(core.store, ref)
         return E_BAD
-    identity.key = branch_value(core.table, m, &via, attempt)
+    identity.key = branch_value(core.table, m, &via, source, attempt)
     clear_edits(&core.edits)
     edit_top(core, m, hop, identity.key, ref, word_generation(slot_at(core.store, ref).commit) + 1, ours)
     edit_routes(core, m, hop)
@@ -570,7 +573,7 @@ cdef void keep_ack(core_t *core, uint32_t ref, const message_t *response) noexce
     if text == NULL:
         return
     len = write_hop_request(text, b"ACK", 3, &core.stored, response, NULL)
-    at = begin_block(core.store, ref, len, &record.client.request)
+    at = take_block(core, ref, len, &record.client.request)
     if at == NULL:
         return
     memcpy(at, text, len)

@@ -12,8 +12,9 @@ cdef struct group_t:
     uint8_t breadth             # that its branches share
 
 # Aims a hop (its cuts may be filled) at a destination of the table; `ruri` is a ruri_mode.
-cdef void aim_at(core_t *core, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
-                 hop_t *hop) noexcept nogil
+# OK, or E_FULL: there is no room for the Request-URI that it wants.
+cdef int aim_at(core_t *core, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
+                hop_t *hop) noexcept nogil
 
 # Max-Breadth of a request: 0..MAX_BREADTH, which stands for more, too, and for none; E_MAX_BREADTH.
 cdef int read_breadth(const message_t *m) noexcept nogil
@@ -25,3 +26,7 @@ cdef uint8_t share_of(const group_t *group, uint32_t number, const message_t *m)
 # names behind `then`, each up to its limit.  OK, or E_NONE when nothing is left.
 cdef int choose_next(core_t *core, uint32_t set_id, const policy_copy_t *policy, uint64_t key, const uint32_t *tried,
                      uint32_t tried_count, uint8_t breadth, group_t *group) noexcept nogil
+
+# Where choose_next would begin for a new call, for what is none: no turn, no trial call, no count.
+cdef int peek_next(core_t *core, uint32_t set_id, const policy_copy_t *policy, uint64_t key,
+                   group_t *group) noexcept nogil

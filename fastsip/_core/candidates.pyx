@@ -15,8 +15,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastsip._core.core cimport find_policy, find_set, take_scratch
 from fastsip._core.parser cimport first_of
-from fastsip._core.select cimport choose_group
-from fastsip._core.types cimport (E_MAX_BREADTH, E_NONE, H_MAX_BREADTH, MAX_ATTEMPTS, MAX_BREADTH,
+from fastsip._core.select cimport choose_group, peek
+from fastsip._core.types cimport (E_FULL, E_MAX_BREADTH, E_NONE, H_MAX_BREADTH, MAX_ATTEMPTS, MAX_BREADTH,
                                   NO_HEADER, OK, RURI_HOST, RURI_OF_SET, RURI_URI, destination_t, set_t, span_t,
                                   uri_t)
 from fastsip._core.uri cimport host_port_place, parse_uri
@@ -26,8 +26,8 @@ from fastsip._core.write cimport put
 
 # ---------------------------------------------------------------- where a branch goes
 
-cdef void aim_ruri(core_t *core, const destination_t *destination, int mode, const message_t *m,
-                   hop_t *hop) noexcept nogil:
+cdef int aim_ruri(core_t *core, const destination_t *destination, int mode, const message_t *m,
+                  hop_t *hop) noexcept nogil:
     """ruri = "host" keeps user and parameters and takes the destination's host and port; "uri" takes all of it."""
     cdef uri_t uri
     cdef uint32_t before, after
@@ -36,21 +36,22 @@ cdef void aim_ruri(core_t *core, const destination_t *destination, int mode, con
     if mode == RURI_URI:
         hop.ruri = destination.uri
     if mode != RURI_HOST or parse_uri(m.buf, m.ruri.off, m.ruri.len, &uri) < 0 or uri.host.len == 0:
-        return
+        return OK
     host_port_place(&uri, &before, &after)
     before -= m.ruri.off
     text = take_scratch(core, m.ruri.len + destination.host_port.len)
     if text == NULL:
-        return
+        return E_FULL
     n = put(text, m.buf + m.ruri.off, before)
     n += put(text + n, destination.host_port.at, destination.host_port.len)
     n += put(text + n, m.buf + after, m.ruri.off + m.ruri.len - after)
     hop.ruri.at = text
     hop.ruri.len = n
+    return OK
 
 
-cdef void aim_at(core_t *core, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
-                 hop_t *hop) noexcept nogil:
+cdef int aim_at(core_t *core, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
+                hop_t *hop) noexcept nogil:
     cdef const destination_t *d = &core.table.destinations[destination]
     hop.flow.remote = d.addr
     hop.flow.listener_id = core.table.listeners[d.listener].id
@@ -58,7 +59,7 @@ cdef void aim_at(core_t *core, uint32_t destination, int ruri, const message_t *
     hop.destination = destination
     hop.timeout_ms = policy.timeout_ms
     hop.ruri.len = 0
-    aim_ruri(core, d, ruri if ruri != RURI_OF_SET else core.table.sets[d.set_index].ruri, m, hop)
+    return aim_ruri(core, d, ruri if ruri != RURI_OF_SET else core.table.sets[d.set_index].ruri, m, hop)
 
 
 # ---------------------------------------------------------------- breadth
@@ -123,4 +124,19 @@ cdef int choose_next(core_t *core, uint32_t set_id, const policy_copy_t *policy,
         found = choose_in(core, set_index, key, tried, tried_count, group)
     if found < 0 and index >= 0 and core.table.policies[index].then_set:
         found = choose_in(core, core.table.policies[index].then_set - 1, key, tried, tried_count, group)
+    return found
+
+
+cdef int peek_next(core_t *core, uint32_t set_id, const policy_copy_t *policy, uint64_t key,
+                   group_t *group) noexcept nogil:
+    cdef int set_index = find_set(core.table, set_id)
+    cdef int index = find_policy(core.table, policy.policy_id)
+    cdef int found = E_NONE
+    if set_index >= 0:
+        found = peek(core.table, set_index, key, core.cells, core.positions, core.now_ms)
+    if found < 0 and index >= 0 and core.table.policies[index].then_set:
+        found = peek(core.table, core.table.policies[index].then_set - 1, key, core.cells, core.positions, core.now_ms)
+    group.count = found >= 0
+    if found >= 0:
+        group.destinations[0] = found
     return found

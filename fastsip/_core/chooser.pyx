@@ -10,7 +10,7 @@ Chooser by tests, benches and the control plane's "where would this call go".
 
 cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from fastsip._core.arena cimport give_piece, take_piece
 from fastsip._core.cells cimport Cells
 from fastsip._core.positions cimport carry_positions, start_positions
 from fastsip._core.select cimport choose_group, count_usable, is_usable, mark_down, mark_failed, mark_succeeded
@@ -31,15 +31,15 @@ cdef class Positions:
             raise ValueError(f"shard is 0..{MAX_SHARDS - 1}, not {shard!r}")
         if self.next != NULL:
             raise RuntimeError("positions are made once")
-        # One more than needed: calloc of nothing may be NULL.
-        self.next = <uint32_t *>calloc(sealed.set_count + 1, sizeof(uint32_t))
-        self.current = <int64_t *>calloc(sealed.destination_count + 1, sizeof(int64_t))
+        self.positions.set_count = sealed.set_count
+        self.positions.destination_count = sealed.destination_count
+        # One more than needed: a piece of nothing may be NULL.
+        self.next = <uint32_t *>take_piece((sealed.set_count + 1) * sizeof(uint32_t))
+        self.current = <int64_t *>take_piece((sealed.destination_count + 1) * sizeof(int64_t))
         if self.next == NULL or self.current == NULL:
             raise MemoryError("no memory for positions")
         self.table = table
         self.positions.shard = shard
-        self.positions.set_count = sealed.set_count
-        self.positions.destination_count = sealed.destination_count
         self.positions.next = self.next
         self.positions.current = self.current
         start_positions(&self.positions, sealed)
@@ -47,8 +47,8 @@ cdef class Positions:
             carry_positions(&self.positions, sealed, &previous.positions, previous.table.sealed_table())
 
     def __dealloc__(self):
-        free(self.next)
-        free(self.current)
+        give_piece(self.next, (self.positions.set_count + 1) * sizeof(uint32_t))
+        give_piece(self.current, (self.positions.destination_count + 1) * sizeof(int64_t))
 
 
 @cython.final

@@ -12,7 +12,7 @@ from fastsip._core.net cimport net_t
 from fastsip._core.ring cimport ring_t, sleeper_t
 from fastsip._core.select cimport cell_t, positions_t
 from fastsip._core.slots cimport pending_t, record_t, store_t
-from fastsip._core.timers cimport wheel_t
+from fastsip._core.timers cimport timer_node_t, wheel_t
 
 cdef enum:
     SCRATCH_BYTES = 0x200000
@@ -114,13 +114,14 @@ cdef struct event_t:
 
 # What this shard remembers of its probes, by cell; private memory.
 cdef struct probe_state_t:
-    uint64_t next_ms            # when the next probe goes out; 0 = not yet planned
+    uint64_t next_ms            # when the next probe goes out
     uint64_t sent_ms
     uint64_t branch             # of the probe that waits for its answer; 0 = none waits
     uint64_t resend_ms
     uint32_t interval_ms        # between repetitions
     uint32_t number             # of the probe: its CSeq
     uint32_t destination_id     # whose probes these are: a line of the cells may change hands
+    uint32_t destination        # its index in the table that probes follow
 
 # A call that something will follow (see recall); private memory.
 cdef struct recalled_t:
@@ -184,8 +185,12 @@ cdef struct core_t:
     edits_t edits
     probe_state_t *probes       # [cell]
     uint32_t probe_count
+    timer_node_t *probe_nodes   # [cell]
+    wheel_t probe_wheel         # cells by the time when something is to be done about their probes
+    const table_t *probed_table  # the one that probes follow, NULL = none yet,
+    uint64_t probed_version     # and its version: a new one may stand where an old one stood
+    uint64_t next_probe_ms      # nothing of a probe is due before
     recalled_t *recalled        # [RECALL_PLACES]
-    uint64_t next_probe_ms      # nothing is due before; 0 = look now
     name_table_t *names
     local_t *local              # NULL = nobody can be asked
     waiting_t *waiting

@@ -12,7 +12,6 @@ from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy, memmove
 
 from fastsip._core.edits cimport EDIT_ROOM, MAX_EDITS, edit_t, edits_t
-from fastsip._core.scarcity cimport SCARCE_EDIT, runs_short
 from fastsip._core.types cimport E_ROOM, MAX_MESSAGE
 
 
@@ -82,7 +81,7 @@ cdef inline bint find_place(const edits_t *edits, uint32_t off, uint32_t cut, ui
 cdef char *take_room(edits_t *edits, uint32_t len) noexcept nogil:
     """Room for `len` bytes of composed text, valid as long as the list; NULL when full."""
     cdef char *room = &edits.room[0] + edits.room_used
-    if len > <uint32_t> EDIT_ROOM - edits.room_used or runs_short(SCARCE_EDIT):
+    if len > <uint32_t> EDIT_ROOM - edits.room_used:
         edits.overflow = 1
         return NULL
     edits.room_used += <uint16_t> len

@@ -17,7 +17,8 @@ stood before the first one's (undo_t).  edit_headers is called by border, the re
 from libc.stdint cimport uint8_t, uint32_t
 from fastsip._core.arena cimport Arena
 from fastsip._core.edits cimport EDIT_ROOM, edit_delete, edit_insert, edits_t, take_room
-from fastsip._core.types cimport (E_ROOM, OK, PIECE_CALL_ID, PIECE_LISTENER, PIECE_SOURCE, PIECE_TEXT, addr_t, header_edit_t,
+from fastsip._core.types cimport (E_ROOM, OK, PIECE_CALL_ID, PIECE_LISTENER, PIECE_SOURCE, PIECE_TEXT, addr_t,
+                                  header_edit_t,
                                   header_edits_t, header_t, message_t, piece_t, text_t)
 from fastsip._core.uri cimport same_text, write_address
 from fastsip._core.write cimport put

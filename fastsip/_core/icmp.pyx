@@ -81,7 +81,7 @@ cdef void take_error(core_t *core, const net_error_t *error) noexcept nogil:
     if error.code != ECONNREFUSED and error.code != EHOSTUNREACH and error.code != ENETUNREACH:
         return
     if quoted.ref & SLOT_MASK == PROBE:
-        fail_probe(core, quoted.generation, quoted.branch)
+        fail_probe(core, quoted.generation, quoted.branch, &error.to)
         return
     slot = slot_at(core.store, quoted.ref)
     if (word_generation(slot.commit) != quoted.generation or word_kind(slot.commit) == KIND_FREE

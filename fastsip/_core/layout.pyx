@@ -8,7 +8,8 @@ to differ.  Must never: be used on the packet path.  Called by inspection and au
 from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_CANCEL_ANSWERED, CLIENT_HAS_ACK, CLIENT_MOVED_ON,
                                   CLIENT_UNREACHABLE, HEADER_BYTES, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER,
                                   KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, SERVER_CANCELLED, SERVER_DECIDED,
-                                  SERVER_LAST_GROUP, SERVER_MARKED, SERVER_PROGRESSED, SLOT_BITS, record_t, slot_t)
+                                  SERVER_LAST_GROUP, SERVER_MARKED, SERVER_PROGRESSED, SERVER_UNREACHED, SLOT_BITS,
+                                  record_t, slot_t)
 from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_PENDING, CLIENT_ACCEPTED,
                                          CLIENT_COMPLETED, CLIENT_PROCEEDING, CONFIRMED, SERVER_ACCEPTED,
                                          SERVER_COMPLETED, SERVER_ENDED, SERVER_PROCEEDING, TRYING)
@@ -22,7 +23,7 @@ CLIENT_STATES = {CALLING: "calling", CLIENT_PROCEEDING: "proceeding", CANCEL_PEN
 SERVER_STATES = {TRYING: "trying", SERVER_PROCEEDING: "proceeding", SERVER_COMPLETED: "completed",
                  CONFIRMED: "confirmed", SERVER_ACCEPTED: "accepted", SERVER_ENDED: "ended"}
 SERVER_FLAGS = {SERVER_CANCELLED: "cancelled", SERVER_DECIDED: "decided", SERVER_PROGRESSED: "progressed",
-                SERVER_MARKED: "marked", SERVER_LAST_GROUP: "last group"}
+                SERVER_MARKED: "marked", SERVER_LAST_GROUP: "last group", SERVER_UNREACHED: "unreached"}
 CLIENT_FLAGS = {CLIENT_ABANDONED: "abandoned", CLIENT_HAS_ACK: "has ack", CLIENT_MOVED_ON: "moved on",
                 CLIENT_CANCEL_ANSWERED: "cancel answered", CLIENT_UNREACHABLE: "unreachable"}
 SLOTS_OFFSET = HEADER_BYTES

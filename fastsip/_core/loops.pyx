@@ -2,9 +2,11 @@
 
 A request that comes back as it was would be routed as it was: a loop, 482.  One
 that comes back with something changed that routing looks at is a spiral and
-goes on.  What routing looks at are two hashes of 30 bits in our Via: one over what RFC
-5393 names, with source and listener, one over the headers that rules ask for.  The
-listener's id and the keys outlive a restart.  Used by proxy.
+goes on.  What routing looks at are two hashes of 30 bits in our Via, both over what RFC 5393
+names.  The first stands in the branch, which a CANCEL without state shall have, too: it covers
+what a CANCEL has of its INVITE, with listener and place that answers go to.  The second
+covers what it has not (9.1, 22.3), and the headers that rules ask for.  The listener's id and
+the keys outlive a restart.  Used by proxy.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -14,21 +16,42 @@ from fastsip._core.parser cimport first_of, parse_via
 from fastsip._core.rules cimport headers_looked_at, is_own
 from fastsip._core.types cimport (H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_ROUTE, H_VIA, NO_HEADER, OK, addr_t,
                                   message_t, table_t, via_t)
-from fastsip._core.via cimport read_loop
+from fastsip._core.via cimport read_loop, reply_address
 
 cdef enum:
     HALF_BITS = 30
     HALF = 0x3FFFFFFF
 
-cdef int[3] LOOKED_AT = [H_ROUTE, H_PROXY_REQUIRE, H_PROXY_AUTHORIZATION]
+
+cdef void add_headers(siphash_t *h, const message_t *m, int id) noexcept nogil:
+    cdef int i = first_of(m, id)
+    while i != NO_HEADER:
+        hash_add_number(h, <uint64_t>m.headers[i].value_len << 8 | id)
+        hash_add(h, m.buf + m.headers[i].value_off, m.headers[i].value_len)
+        i = m.headers[i].next
+
+
+cdef uint64_t hash_others(const table_t *table, const message_t *m) noexcept nogil:
+    """What a CANCEL does not repeat; few requests have any of it."""
+    cdef siphash_t h
+    cdef uint64_t looked_at = headers_looked_at(table, m)
+    if first_of(m, H_PROXY_REQUIRE) == NO_HEADER and first_of(m, H_PROXY_AUTHORIZATION) == NO_HEADER:
+        return looked_at
+    hash_begin(&h, table.branch_key)
+    hash_add_number(&h, looked_at)
+    add_headers(&h, m, H_PROXY_REQUIRE)
+    add_headers(&h, m, H_PROXY_AUTHORIZATION)
+    return hash_end(&h)
 
 
 cdef uint64_t loop_value(const table_t *table, const message_t *m, const addr_t *source,
                          uint32_t listener_id) noexcept nogil:
     cdef siphash_t h
-    cdef int i, index
+    cdef addr_t place
+    reply_address(m, source, &place)
     hash_begin(&h, table.branch_key)
-    hash_add(&h, <const char *>source, sizeof(addr_t))
+    hash_add(&h, <const char *>&place.ip[0], 16)
+    hash_add_number(&h, place.port)
     hash_add_number(&h, <uint64_t>listener_id << 32 | m.cseq)
     hash_add_number(&h, <uint64_t>m.ruri.len << 48 | <uint64_t>m.from_tag.len << 32 | <uint64_t>m.to_tag.len << 16
                     | m.call_id.len)
@@ -36,13 +59,8 @@ cdef uint64_t loop_value(const table_t *table, const message_t *m, const addr_t 
     hash_add(&h, m.buf + m.from_tag.off, m.from_tag.len)
     hash_add(&h, m.buf + m.to_tag.off, m.to_tag.len)
     hash_add(&h, m.buf + m.call_id.off, m.call_id.len)
-    for i in range(3):
-        index = first_of(m, LOOKED_AT[i])
-        while index != NO_HEADER:
-            hash_add_number(&h, <uint64_t>m.headers[index].value_len << 8 | LOOKED_AT[i])
-            hash_add(&h, m.buf + m.headers[index].value_off, m.headers[index].value_len)
-            index = m.headers[index].next
-    return (hash_end(&h) & HALF) << HALF_BITS | (headers_looked_at(table, m) & HALF)
+    add_headers(&h, m, H_ROUTE)
+    return (hash_end(&h) & HALF) << HALF_BITS | (hash_others(table, m) & HALF)
 
 
 cdef bint is_loop(const table_t *table, const message_t *m, uint64_t loop) noexcept nogil:

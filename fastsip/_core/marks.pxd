@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
-from fastsip._core.atomics cimport store_release32
+from fastsip._core.atomics cimport store_release32, store_release64
 
 cdef enum:
     MARK_BYTES = 4096
@@ -16,7 +16,7 @@ cdef enum mark_kind:
 
 # One page of run_dir/marks.
 cdef struct mark_t:
-    uint64_t rounds         # heartbeat: of the loop; at least one a second
+    uint64_t beats          # heartbeat: at least one a second, and after each bit of work
     uint32_t kind
     uint32_t len            # of the datagram, which may be longer than what is kept
     uint32_t ref            # of the slot, in this life
@@ -44,6 +44,9 @@ cdef inline void mark_slot(mark_t *mark, uint32_t ref, uint32_t generation) noex
     mark.ref = ref
     mark.generation = generation
     store_release32(&mark.kind, MARK_SLOT)
+
+cdef inline void beat(mark_t *mark) noexcept nogil:
+    store_release64(&mark.beats, mark.beats + 1)
 
 cdef inline void mark_nothing(mark_t *mark) noexcept nogil:
     store_release32(&mark.kind, MARK_NOTHING)

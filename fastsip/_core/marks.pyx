@@ -17,7 +17,7 @@ from libc.string cimport memcpy
 
 from fastsip._core.hashing cimport hash_text
 
-# rounds, kind, len, ref, generation; then the reserve up to the datagram.
+# beats, kind, len, ref, generation; then the reserve up to the datagram.
 HEAD = struct.Struct("=QIIII40x")
 KINDS = {MARK_DATAGRAM: "datagram", MARK_SLOT: "slot"}
 KEY = secrets.token_bytes(16)    # nobody can make datagrams that look like another's

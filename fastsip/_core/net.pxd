@@ -88,9 +88,9 @@ cdef struct net_t:
 # returns how many sockets are ready (the eventfd not counted), 0 on time-out or a signal.
 cdef int wait_ready(net_t *net, int timeout_ms) noexcept nogil
 
-# One recvmmsg on a ready socket; returns the count and clears ready[] when the
-# queue was emptied (count < RECEIVE_BATCH).
-cdef int receive_batch(net_t *net, uint32_t listener) noexcept nogil
+# One recvmmsg of at most `most` datagrams (1 to RECEIVE_BATCH) on a ready socket; returns
+# the count and clears ready[] when the queue was emptied (count < most).
+cdef int receive_batch(net_t *net, uint32_t listener, int most) noexcept nogil
 
 # A free place in the outbox; NULL when it is full (flush first).
 cdef outgoing_t *take_outgoing(net_t *net) noexcept nogil
@@ -104,10 +104,11 @@ cdef void clear_outbox(net_t *net) noexcept nogil
 cdef void read_source(const sockaddr_in6 *source, uint8_t family, addr_t *addr) noexcept nogil
 cdef socklen_t write_target(const addr_t *addr, sockaddr_in6 *target) noexcept nogil
 
-# CLOCK_BOOTTIME in ms.
+# CLOCK_BOOTTIME in microseconds and in ms.
+cdef uint64_t clock_us() noexcept nogil
 cdef uint64_t clock_ms() noexcept nogil
 
-# Reads the socket's error queue until it is empty; returns the entries read.
+# Reads the socket's error queue, a bounded part of it at once; returns the entries read.
 cdef int drain_errors(net_t *net, uint32_t listener) noexcept nogil
 
 

@@ -45,7 +45,7 @@ cdef enum:
     SLOT_BYTES = 4160           # 4 KiB + 64: a power of two puts all first lines into the same cache sets
     LARGE_BYTES = 69632         # 17 pages: 65,535 bytes and what wide loads read behind them
     QUOTED_BYTES = 2048         # of a datagram that an error-queue entry quotes
-    DRAIN_AT_MOST = 16384       # entries; more than a receive buffer of 8 MiB holds
+    DRAIN_AT_MOST = 1024        # entries at once: a millisecond; what is left is read before the next use
     RECEIVE_ATTEMPTS = 4        # of one receive_batch, when errors are pending
     SEND_ATTEMPTS = 2           # of one message: the second failure is its own
     REFUSALS_BORNE = 8          # of other messages, while one is being sent
@@ -173,21 +173,25 @@ cdef int wait_ready(net_t *net, int timeout_ms) noexcept nogil:
     return ready
 
 
-cdef uint64_t clock_ms() noexcept nogil:
+cdef uint64_t clock_us() noexcept nogil:
     cdef timespec now
     clock_gettime(CLOCK_BOOTTIME, &now)
-    return <uint64_t>now.tv_sec * 1000 + <uint64_t>now.tv_nsec // 1000000
+    return <uint64_t>now.tv_sec * 1000000 + <uint64_t>now.tv_nsec // 1000
+
+
+cdef uint64_t clock_ms() noexcept nogil:
+    return clock_us() // 1000
 
 
 # ---------------------------------------------------------------- receiving
 
-cdef int receive_past_errors(net_t *net, uint32_t listener) noexcept nogil:
+cdef int receive_past_errors(net_t *net, uint32_t listener, int most) noexcept nogil:
     """A pending ICMP error fails recvmmsg although datagrams wait: drain it, look again."""
     cdef buffers_t *buffers = <buffers_t *>net.buffers
     cdef int _, count
     for _ in range(RECEIVE_ATTEMPTS):
         net.counters.receive_calls += 1
-        count = recvmmsg(net.fds[listener], buffers.receive, RECEIVE_BATCH, MSG_DONTWAIT, NULL)
+        count = recvmmsg(net.fds[listener], buffers.receive, most, MSG_DONTWAIT, NULL)
         if count >= 0:
             return count
         if errno == EAGAIN:
@@ -230,7 +234,7 @@ cdef inline void count_drops(net_t *net, uint32_t listener, uint32_t seen) noexc
         net.overflow[listener] = seen
 
 
-cdef int receive_batch(net_t *net, uint32_t listener) noexcept nogil:
+cdef int receive_batch(net_t *net, uint32_t listener, int most) noexcept nogil:
     cdef buffers_t *buffers = <buffers_t *>net.buffers
     cdef int count, i
     net.batch_count = 0
@@ -238,8 +242,8 @@ cdef int receive_batch(net_t *net, uint32_t listener) noexcept nogil:
         return 0
     if net.error[listener]:
         drain_errors(net, listener)
-    count = receive_past_errors(net, listener)
-    if count < RECEIVE_BATCH:
+    count = receive_past_errors(net, listener, most)
+    if count < most:
         net.ready[listener] = 0
     if count == 0:
         return 0
@@ -525,7 +529,7 @@ cdef class Net:
         cdef net_t *net = self.opened()
         cdef int i, count
         with nogil:
-            count = receive_batch(net, listener)
+            count = receive_batch(net, listener, RECEIVE_BATCH)
         return [
             (net.batch[i].at[:net.batch[i].len], address_of(&net.batch[i].source), bool(net.batch[i].truncated))
             for i in range(count)

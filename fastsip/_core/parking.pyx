@@ -23,16 +23,17 @@ from libc.string cimport memcpy, memmove, memset
 from fastsip._core.core cimport (HELD_BYTES, MOST_HELD, MOST_PARKED, N_NAMES_FAILED, N_PARKED, N_PARKED_DROPPED,
                                  N_TRANSPORT_FAILURES, arm_slot, count, find_listener_index, find_policy, held_t,
                                  parked_t, waiting_t)
+from fastsip._core.lingering cimport take_block
 from fastsip._core.names cimport hash_name
-from fastsip._core.parser cimport first_of, parse_message, parse_routing
+from fastsip._core.parser cimport parse_message, parse_routing
 from fastsip._core.refusals cimport refuse_unavailable
 from fastsip._core.replies cimport reply_of, reply_t
 from fastsip._core.routing cimport ask_name
 from fastsip._core.scarcity cimport SCARCE_HELD, SCARCE_PARKED, runs_short
-from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, begin_block, block_at, commit, end_block, record_of,
+from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, block_at, commit, end_block, record_of,
                                   slot_at, slot_t, word_generation, word_kind, word_owes, word_state)
-from fastsip._core.types cimport E_FULL, H_VIA, OK, policy_t
-from fastsip._core.upstream cimport end_silently, send_reply
+from fastsip._core.types cimport E_FULL, OK, policy_t
+from fastsip._core.upstream cimport end_silently, send_reply, send_trying, set_trying_clock
 
 cdef enum:
     NAME_WAIT_MS = 2000
@@ -63,7 +64,7 @@ cdef bint has_room(core_t *core) noexcept nogil:
 cdef int keep_request(core_t *core, uint32_t ref, const message_t *m, uint32_t listener, const addr_t *source,
                       block_t *block) noexcept nogil:
     cdef parked_head_t head
-    cdef char *at = begin_block(core.store, ref, sizeof(parked_head_t) + m.len, block)
+    cdef char *at = take_block(core, ref, sizeof(parked_head_t) + m.len, block)
     if at == NULL:
         return E_FULL
     memset(&head, 0, sizeof(head))
@@ -88,6 +89,7 @@ cdef int park_search(core_t *core, uint32_t ref, int kind, int state, const mess
         if keep_request(core, ref, m, listener, source, &record.server.kept) < 0:
             return E_FULL
         record.server.expire_ms = core.now_ms + NAME_WAIT_MS
+        set_trying_clock(core, slot, &record)
         commit(core.store, ref, kind, state, 0, &record)
         arm_slot(core, ref, kind, &record)
         count(core, N_PARKED)
@@ -132,7 +134,7 @@ cdef void answer_parked(core_t *core, uint32_t ref, int status, const text_t *re
         end_silently(core, ref)         # its listener is gone: nobody can be told
         return
     reply = reply_of(status, reason, headers)
-    send_reply(core, ref, &core.stored, first_of(&core.stored, H_VIA), &source, &reply)
+    send_reply(core, ref, &core.stored, &source, &reply)
 
 
 cdef void settle_parked(core_t *core, uint32_t ref) noexcept nogil:
@@ -154,7 +156,11 @@ cdef void expire_parked(core_t *core, uint32_t ref) noexcept nogil:
     cdef int listener
     cdef int index = find_policy(core.table, slot.identity.server.policy.policy_id)
     if core.now_ms < record.server.expire_ms:
-        arm_slot(core, ref, word_kind(slot.commit), record)
+        if record.server.retransmit_ms and core.now_ms >= record.server.retransmit_ms:
+            listener = read_parked(core, ref, &core.stored, &source)
+            send_trying(core, ref, &core.stored if listener >= 0 else NULL, &source)
+        else:
+            arm_slot(core, ref, word_kind(slot.commit), record)
         return
     count(core, N_NAMES_FAILED)
     count(core, N_TRANSPORT_FAILURES)

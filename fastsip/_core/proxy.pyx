@@ -10,43 +10,39 @@ Never answers an ACK.  Called by shard with datagrams of calls that it owns.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from fastsip._core.aiming cimport (aim_as_invite, aim_by_rule, comes_round, goes_by_rules, is_clear_sips, leave_route,
+                                   may_forward, read_way)
 from fastsip._core.atomics cimport load_relaxed32
-from fastsip._core.border cimport enter, strip_maddr
+from fastsip._core.border cimport enter
 from fastsip._core.branches cimport forward_stateless, hop_t, read_request
-from fastsip._core.candidates cimport aim_at, choose_next, group_t, read_breadth, share_of
+from fastsip._core.candidates cimport group_t, read_breadth
 from fastsip._core.core cimport (N_DATAGRAMS, N_DRAINED, N_EDITS_REFUSED, N_FORGED_TOKENS, N_INVITES, N_KEEP_ALIVES,
-                                 N_LOOPS, N_NEXT_HOPS_REFUSED, N_NOT_SIP, N_NO_RULE, N_RELAYS_REFUSED, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_ROUTES_REMOVED,
-                                 N_STORE_FULL, N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, N_UNSUPPORTED, count,
-                                 find_by_address, find_destination)
-from fastsip._core.indialog cimport aim_in_dialog, join_shared, may_follow_route
-from fastsip._core.loops cimport is_loop, loop_value
+                                 N_LOOPS, N_NEXT_HOPS_REFUSED, N_NOT_SIP, N_NO_RULE, N_RELAYS_REFUSED,
+                                 N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_STORE_FULL, N_STRAY_ACKS,
+                                 N_TRANSACTIONS, N_UNKNOWN_DIALOGS, N_UNSUPPORTED, count, find_by_address)
+from fastsip._core.indialog cimport join_shared, may_follow_route
+from fastsip._core.lingering cimport shed_lingering
 from fastsip._core.parking cimport begin_resumption, hold_request, park_search, read_parked, settle_parked
 from fastsip._core.parser cimport first_of, has_too_many_vias, parse_message, parse_routing
-from fastsip._core.refusals cimport (count_malformed, refuse, refuse_malformed, refuse_overload, refuse_sips,
-                                     refuse_unavailable)
-from fastsip._core.recall cimport recall_challenge
-from fastsip._core.replies cimport answer, reply_flow
+from fastsip._core.refusals cimport (answer_options, count_malformed, refuse, refuse_malformed, refuse_overload,
+                                     refuse_sips, refuse_unavailable)
+from fastsip._core.replies cimport answer, answer_as, reply_flow
 from fastsip._core.responses cimport process_response
-from fastsip._core.routing cimport (aim_by_route, aim_by_token, cut_routes, find_named, is_known, leads_to_us, read_forward,
-                                    read_route, read_ruri, route_t, selection_key)
-from fastsip._core.rules cimport is_own, match_rules
+from fastsip._core.routing cimport (aim_by_route, aim_by_token, is_known, leads_to_us, read_forward, route_t,
+                                    selection_key)
+from fastsip._core.rules cimport match_rules
 from fastsip._core.search cimport branch_input, cancel_search, refuse_search, start_branch, start_group
-from fastsip._core.select cimport is_usable
-from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_REQUEST, give_slot, index_find,
+from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_REQUEST, give_slot,
                                   index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
                                   word_kind, write_identity)
-from fastsip._core.transactions cimport (GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING)
-from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_BAD, E_EMPTY, E_FORGED, E_FULL, E_HOME, E_NEXT_HOP,
-                                  E_NONE, E_NOT_SIP, E_ROOM, E_ROUTE, E_SCHEME, E_TOO_MANY_VIAS, E_UNRESOLVED, E_URI,
-                                  H_AUTHORIZATION,
-                                  H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_NOTIFY, M_OPTIONS, M_OTHER,
-                                  M_REFER, M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET, S_OTHER, S_SIPS, addr_t, message_t, policy_copy_t,
-                                  policy_t, rule_t, set_t, table_t, uri_t)
-from fastsip._core.upstream cimport server_input, shed_lingering
-from fastsip._core.via cimport has_local_tag, server_key
-
-cdef enum:
-    SIPS_PORT = 5061
+from fastsip._core.transactions cimport GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING
+from fastsip._core.types cimport (E_BAD, E_EMPTY, E_FORGED, E_FULL, E_HOME, E_NEXT_HOP, E_NOT_SIP, E_ROOM, E_ROUTE,
+                                  E_SCHEME, E_TOO_MANY_VIAS, E_UNRESOLVED, E_URI, H_PROXY_REQUIRE, M_ACK, M_CANCEL,
+                                  M_INVITE, M_NOTIFY, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK,
+                                  RURI_OF_SET, S_OTHER, S_SIPS, addr_t, message_t, policy_copy_t, policy_t, rule_t,
+                                  uri_t)
+from fastsip._core.upstream cimport server_input
+from fastsip._core.via cimport find_cancelled, find_server, has_local_tag
 
 ctypedef void (*action_t)(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
                           uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil
@@ -108,8 +104,8 @@ cdef inline uint32_t partition_for(core_t *core, const message_t *m) noexcept no
 
 cdef void process_request(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     cdef int kind = KIND_SERVER_INVITE if m.method == M_INVITE else KIND_SERVER_OTHER
-    cdef uint64_t key = server_key(core, m, False)
-    cdef uint32_t ref = index_find(core.store, partition_for(core, m), key, kind)
+    cdef uint64_t key
+    cdef uint32_t ref = find_server(core, m, kind, &key)
     if ref != NO_SLOT:
         server_input(core, ref, REPEATED, m, source)
         return
@@ -121,148 +117,20 @@ cdef void process_request(core_t *core, const message_t *m, uint32_t listener, c
 # ---------------------------------------------------------------- CANCEL and ACK
 
 cdef void process_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
-    """16.10.  The 200 needs no transaction: the same CANCEL always finds the same INVITE."""
-    cdef uint32_t ref = index_find(core.store, partition_for(core, m), server_key(core, m, True), KIND_SERVER_INVITE)
-    if ref == NO_SLOT:      # its INVITE is not known here: 16.11, with attempt 0's branch
+    """16.10, 9.2.  The 200 needs no transaction: the same CANCEL always finds the same request.
+
+    To anything but an INVITE it has no effect.
+    """
+    cdef uint32_t ref = find_cancelled(core, m)
+    cdef slot_t *slot
+    if ref == NO_SLOT:      # its request is not known here: 16.11, with attempt 0's branch
         if not send_on(core, m, listener, source):
             refuse(core, m, listener, source, 481)
         return
-    answer(core, m, core.table.listeners[listener].id, source, 200, NULL, NULL)
-    cancel_search(core, ref, m)
-
-
-cdef int who_asked(core_t *core, const message_t *m, const set_t *to, group_t *group) noexcept nogil:
-    """A request with credentials goes to the destination that asked for them, if usable (wire section 3).
-
-    What forks asks all of them again: the challenges of all went to the caller.
-    """
-    cdef int index
-    if to.algorithm == A_PARALLEL:
-        return E_NONE
-    if m.to_tag.len or (first_of(m, H_PROXY_AUTHORIZATION) == NO_HEADER and first_of(m, H_AUTHORIZATION) == NO_HEADER):
-        return E_NONE
-    index = find_destination(core.table, recall_challenge(core, m), 0)
-    if (index < 0 or &core.table.sets[core.table.destinations[index].set_index] != to
-            or not is_usable(core.table, index, core.cells, core.now_ms)):
-        return E_NONE
-    group.destinations[0] = index
-    group.count = 1
-    return OK
-
-
-cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const uri_t *ruri, int breadth,
-                     policy_copy_t *policy, uint64_t *call_key, group_t *group, hop_t *hop) noexcept nogil:
-    """At the first of the rule's first group; E_NONE when there is none.  Policy, key and group are for the search."""
-    cdef const set_t *to = &core.table.sets[rule.set_index]
-    cdef int found
-    policy[0] = core.table.policies[rule.policy_index].copy
-    call_key[0] = selection_key(to, m, ruri)
-    group.breadth = <uint8_t>breadth
-    found = who_asked(core, m, to, group)
-    if found < 0:
-        found = choose_next(core, to.id, policy, call_key[0], NULL, 0, group.breadth, group)
-    if found < 0:
-        return found
-    aim_at(core, group.destinations[0], rule.ruri, m, policy, hop)
-    hop.breadth = share_of(group, 0, m)
-    return OK
-
-
-cdef int match_as_invite(core_t *core, const message_t *m, const uri_t *ruri, uint32_t listener,
-                         const addr_t *source) noexcept nogil:
-    """The rule of a request; of an ACK or CANCEL, that of its INVITE."""
-    cdef int method = m.method
-    cdef int found
-    if method == M_ACK or method == M_CANCEL:
-        core.incoming.method = M_INVITE
-    found = match_rules(core.table, m, ruri, source, listener)
-    core.incoming.method = method
-    return found
-
-
-cdef bint goes_by_rules(core_t *core, const message_t *m, const uri_t *ruri, const route_t *route, uint32_t listener,
-                        const addr_t *source) noexcept nogil:
-    """All outside of a dialog but a Route from somebody known; inside, what a rule asks for and no token proves.
-
-    An ACK without a tag has no dialog, and outside of one no way.
-    """
-    if route.verified or (route.onward and is_known(core, source)):
-        return False
-    if m.to_tag.len:
-        return match_as_invite(core, m, ruri, listener, source) >= 0
-    return m.method != M_ACK
-
-
-cdef uint32_t set_of_token(const table_t *table, const route_t *route) noexcept nogil:
-    """Whoever answered for a destination may want to be reached elsewhere: the set's border holds there, too.
-
-    Of a destination that is gone any set of this short name is taken.
-    """
-    cdef int index
-    cdef uint32_t i
-    if not table.edits_out or not route.verified or route.token.from_caller == route.token.of_caller:
-        return 0
-    index = find_named(table, route)
-    if index >= 0:
-        return table.destinations[index].set_index + 1
-    for i in range(table.set_count):
-        if table.sets[i].short_id == route.token.of_set:
-            return i + 1
-    return 0
-
-
-cdef int read_way(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, uri_t *ruri,
-                  route_t *route, hop_t *hop) noexcept nogil:
-    """16.4, which comes before everything else; begins a hop with what the request will be known by."""
-    cdef int code = read_ruri(m, ruri)
-    memset(hop, 0, sizeof(hop_t))
-    if code == OK:
-        code = strip_maddr(core, ruri)
-    hop.loop = loop_value(core.table, m, source, core.table.listeners[listener].id)
-    hop.came_by = core.table.listeners[listener].id
-    if code == OK:
-        code = read_route(core, m, ruri, route, hop)
-    if code == OK:
-        hop.verified = route.verified
-        hop.token_set = set_of_token(core.table, route)
-        hop.in_dialog = route.verified or m.to_tag.len > 0
-    return code
-
-
-cdef bint comes_round(core_t *core, const message_t *m, const hop_t *hop) noexcept nogil:
-    """16.3 item 4."""
-    cdef bint loop = is_loop(core.table, m, hop.loop)
-    if loop:
-        count(core, N_LOOPS)
-    return loop
-
-
-cdef int aim_as_invite(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
-                       hop_t *hop) noexcept nogil:
-    """Where the INVITE of this ACK or CANCEL would go now: the same place, for algorithms that hash."""
-    cdef uri_t ruri
-    cdef route_t route
-    cdef policy_copy_t policy
-    cdef uint64_t call_key
-    cdef group_t group
-    cdef const rule_t *rule
-    cdef int found
-    if (m.max_forwards == 0 or read_way(core, m, listener, source, &ruri, &route, hop) < 0
-            or comes_round(core, m, hop) or is_clear_sips(core, m, &ruri)):
-        return E_NONE
-    if not goes_by_rules(core, m, &ruri, &route, listener, source):
-        return aim_in_dialog(core, m, &route, listener, source, hop)
-    found = match_as_invite(core, m, &ruri, listener, source)
-    if found < 0 or leave_route(core, m, &route, hop) < 0 or core.table.rules[found].action == ACT_REPLY:
-        return E_NONE
-    rule = &core.table.rules[found]
-    hop.headers = &rule.headers
-    if rule.action == ACT_FORWARD:
-        if (not may_forward(core, rule, source) or read_forward(m, rule, &ruri, &route) < 0
-                or leads_to_us(core, m, &route.next)):
-            return E_NONE
-        return aim_by_route(core, m, &route, listener, source, hop)
-    return aim_by_rule(core, m, rule, &ruri, 1, &policy, &call_key, &group, hop)
+    slot = slot_at(core.store, ref)
+    answer_as(core, m, slot.key, core.table.listeners[listener].id, source, 200, NULL, NULL)
+    if word_kind(slot.commit) == KIND_SERVER_INVITE:
+        cancel_search(core, ref, m)
 
 
 cdef bint send_on(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
@@ -282,8 +150,8 @@ cdef bint send_on(core_t *core, const message_t *m, uint32_t listener, const add
 
 cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """The ACK of a final response ends here; that of a 2xx goes on by its route set, without state."""
-    cdef uint64_t key = server_key(core, m, False)
-    cdef uint32_t ref = index_find(core.store, partition_for(core, m), key, KIND_SERVER_INVITE)
+    cdef uint64_t key
+    cdef uint32_t ref = find_server(core, m, KIND_SERVER_INVITE, &key)
     if ref != NO_SLOT and server_input(core, ref, GOT_ACK, m, source) == 0:
         return
     # of an answer that we made without state it has our tag
@@ -297,12 +165,6 @@ cdef bint is_for_us(core_t *core, const message_t *m, const route_t *route, cons
     """An OPTIONS that asks whether we are there (11.2): nobody behind us is meant, and no dialog."""
     return (m.method == M_OPTIONS and not hop.in_dialog and not route.onward and route.next.user.len == 0
             and leads_to_us(core, m, &route.next))
-
-
-cdef bint is_clear_sips(core_t *core, const message_t *m, const uri_t *ruri) noexcept nogil:
-    """26.2.2: only TLS leads to a sips URI.  Behind a domain of ours the operator decides; 5061 is its usual port."""
-    return (ruri.scheme == S_SIPS and
-            not is_own(core.table, m.buf + ruri.host.off, ruri.host.len, 0 if ruri.port == SIPS_PORT else ruri.port))
 
 
 cdef bint is_refused(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
@@ -341,7 +203,7 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
         count(core, N_DRAINED)
         refuse_overload(core, m, listener, source)
     elif code == OK and is_for_us(core, m, &route, &hop):
-        refuse(core, m, listener, source, 200)
+        answer_options(core, m, listener, source)
     elif is_refused(core, m, listener, source, &hop):
         return
     elif code == E_FORGED:
@@ -357,16 +219,6 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
         refuse_malformed(core, m, E_ROUTE, listener, source)
     else:
         follow_rules(core, m, key, &ruri, listener, source, &hop)
-
-
-cdef int leave_route(core_t *core, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil:
-    """Whatever Route a stranger brings is removed: the rules decide."""
-    cdef hop_t begun = hop[0]
-    if route.onward:
-        count(core, N_ROUTES_REMOVED)
-    memset(hop, 0, sizeof(hop_t))
-    hop.loop, hop.came_by, hop.in_dialog = begun.loop, begun.came_by, begun.in_dialog
-    return cut_routes(m, hop)
 
 
 cdef void follow_route(core_t *core, const message_t *m, uint64_t key, const route_t *route, uint32_t listener,
@@ -463,11 +315,6 @@ cdef void answer_by_rule(core_t *core, const message_t *m, uint64_t key, const r
                          uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil:
     count(core, N_REPLIES_BY_RULE)
     answer(core, m, core.table.listeners[listener].id, source, rule.reply_code, &rule.reply_reason, NULL)
-
-
-cdef bint may_forward(core_t *core, const rule_t *rule, const addr_t *source) noexcept nogil:
-    """Nobody relays through us but whom the configuration knows, or names as a source of this very rule."""
-    return rule.names_sources or is_known(core, source)
 
 
 cdef void forward_by_rule(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,

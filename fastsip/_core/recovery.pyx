@@ -11,16 +11,18 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.branches cimport send_cancel, send_request
 from fastsip._core.core cimport arm_slot, deadline_of, earlier, needs_flush
-from fastsip._core.marks cimport mark_nothing, mark_slot
+from fastsip._core.lingering cimport begin_lingering
+from fastsip._core.marks cimport beat, mark_nothing, mark_slot
 from fastsip._core.parser cimport parse_message, parse_routing
 from fastsip._core.recall cimport remember_challenge
 from fastsip._core.parking cimport is_parked, renew_parked
 from fastsip._core.proxy cimport route_again
 from fastsip._core.search cimport resume_branch, resume_search
-from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_FREE, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SLOT_BITS,
-                                  block_at, is_server, record_of, record_t, slot_at, slot_t, word_generation, word_kind,
-                                  word_owes)
+from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_FREE, KIND_SERVER_OTHER, OWES_CANCEL, OWES_REQUEST,
+                                  OWES_RESPONSE, SLOT_BITS, block_at, is_server, record_of, record_t, slot_at, slot_t,
+                                  word_generation, word_kind, word_owes, word_state)
 from fastsip._core.timers cimport arm_timer
+from fastsip._core.transactions cimport SERVER_COMPLETED
 from fastsip._core.types cimport OK, PARTITIONS
 from fastsip._core.upstream cimport send_response
 from fastsip._core.workspace cimport flush
@@ -78,12 +80,15 @@ cdef int recover_partition(core_t *core, uint32_t partition, uint64_t *oldest) n
             if word_kind(slot.commit) == KIND_FREE:
                 continue
             mark_slot(core.mark, ref, word_generation(slot.commit))
+            beat(core.mark)
             if step == 0:
                 live += 1
                 overdue = overdue_since(core, slot)
                 if 0 < overdue < oldest[0]:
                     oldest[0] = overdue
                 arm_slot(core, ref, word_kind(slot.commit), record_of(slot))
+                if word_kind(slot.commit) == KIND_SERVER_OTHER and word_state(slot.commit) == SERVER_COMPLETED:
+                    begin_lingering(core, ref)
                 send_owed(core, ref)
             elif step == 1 and is_server(word_kind(slot.commit)):
                 if is_parked(record_of(slot)):

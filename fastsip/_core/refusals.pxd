@@ -4,8 +4,10 @@ from libc.stdint cimport uint32_t
 from fastsip._core.core cimport core_t
 from fastsip._core.types cimport addr_t, message_t, policy_t
 
-# Answers with this status and what belongs to it (200: to OPTIONS for us).
+# Answers with this status and what belongs to it.
 cdef void refuse(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status) noexcept nogil
+# What an OPTIONS for ourselves gets: 200 with what we are, or 420 if it requires an extension.
+cdef void answer_options(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil
 # Counts what a parser's code says, for a message that is not answered.
 cdef void count_malformed(core_t *core, int code) noexcept nogil
 # Counts and answers it, if the message can be answered at all.

@@ -15,8 +15,8 @@ from fastsip._core.parser cimport first_of
 from fastsip._core.types cimport (E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_FROM, E_HEADER, E_MAX_BREADTH,
                                   E_MAX_FORWARDS, E_ROUTE, E_SCHEME, E_START_LINE, E_TO, E_TOO_LARGE,
                                   E_TOO_MANY_HEADERS, E_TOO_MANY_VIAS, E_URI, E_VERSION, E_VIA, H_CALL_ID, H_CSEQ,
-                                  H_FROM, H_PROXY_REQUIRE, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t, message_t, policy_t,
-                                  text_t)
+                                  H_FROM, H_PROXY_REQUIRE, H_REQUIRE, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t, message_t,
+                                  policy_t, text_t)
 from fastsip._core.write cimport put
 
 # What a parser's code means to the sender: status and reason phrase.
@@ -58,8 +58,9 @@ for _code, (_status, _reason) in MEANINGS.items():
     reason_of[-_code].at = _reason          # MEANINGS keeps the bytes alive
     reason_of[-_code].len = len(_reason)
 
-cdef const char *ABOUT_US = (b"Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, SUBSCRIBE, NOTIFY, "
-                             b"REFER, MESSAGE, PUBLISH, REGISTER\r\nAccept: application/sdp\r\nSupported:\r\n")
+# 11.2; no Allow: a proxy forwards every method.
+cdef const char *ABOUT_US = (b"Accept: application/sdp\r\nAccept-Encoding: identity\r\nAccept-Language: en\r\n"
+                             b"Supported:\r\n")
 cdef uint32_t ABOUT_US_LEN = len(ABOUT_US)
 
 cdef enum:
@@ -85,26 +86,36 @@ cdef void refuse(core_t *core, const message_t *m, uint32_t listener, const addr
     headers.len = 0
     if counter_of[status]:
         count(core, counter_of[status])
-    if status == 200:
-        headers.at = ABOUT_US
-        headers.len = ABOUT_US_LEN
-    elif status == 420:
-        headers = unsupported(core, m)
+    if status == 420:
+        headers = unsupported(core, m, H_PROXY_REQUIRE)
     answer_source(core, m, listener, source, status, NULL, &headers)
 
 
-cdef text_t unsupported(core_t *core, const message_t *m) noexcept nogil:
-    """16.3 item 5: what Proxy-Require asks for, header by header, in Unsupported."""
+cdef void answer_options(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    """As a server (8.2.2.3, 11.2), which supports no extension."""
+    cdef text_t headers
+    cdef int status = 200
+    headers.at = ABOUT_US
+    headers.len = ABOUT_US_LEN
+    if first_of(m, H_REQUIRE) != NO_HEADER:
+        status = 420
+        count(core, counter_of[status])
+        headers = unsupported(core, m, H_REQUIRE)
+    answer_source(core, m, listener, source, status, NULL, &headers)
+
+
+cdef text_t unsupported(core_t *core, const message_t *m, int asking) noexcept nogil:
+    """8.2.2.3, 16.3 item 5: what Require or Proxy-Require asks for, header by header, in Unsupported."""
     cdef text_t lines
     cdef uint32_t len = 0
     cdef char *at
-    cdef int i = first_of(m, H_PROXY_REQUIRE)
+    cdef int i = first_of(m, asking)
     lines.len = 0
     while i != NO_HEADER:
         len += m.headers[i].value_len + UNSUPPORTED_ROOM
         i = m.headers[i].next
     lines.at = at = take_scratch(core, len)
-    i = first_of(m, H_PROXY_REQUIRE)
+    i = first_of(m, asking)
     while at != NULL and i != NO_HEADER:
         lines.len += put(at + lines.len, b"Unsupported: ", 13)
         lines.len += put(at + lines.len, m.buf + m.headers[i].value_off, m.headers[i].value_len)

@@ -13,6 +13,9 @@ cdef struct reply_t:
 # A reply of this status; reason and headers may be NULL.
 cdef reply_t reply_of(int status, const text_t *reason, const text_t *headers) noexcept nogil
 
+# The Via lines from header `first_via` on; the topmost value stamped when `source` is not NULL.
+cdef int write_vias(const message_t *m, int first_via, const addr_t *source, char *out) noexcept nogil
+
 # Bytes that write_reply needs at most for this request.
 cdef uint32_t reply_room(const message_t *m, const reply_t *reply) noexcept nogil
 
@@ -24,6 +27,9 @@ cdef int write_reply(const message_t *m, int first_via, const addr_t *source, co
 # Answers without state: nothing is stored, the same question gets the same answer.
 cdef void answer(core_t *core, const message_t *m, uint32_t listener_id, const addr_t *source, int status,
                  const text_t *reason, const text_t *headers) noexcept nogil
+# The same, with the To tag that belongs to the server transaction of this key; 0 = without.
+cdef void answer_as(core_t *core, const message_t *m, uint64_t key, uint32_t listener_id, const addr_t *source,
+                    int status, const text_t *reason, const text_t *headers) noexcept nogil
 
 # Where the answers to a request received here go, as a flow.
 cdef void reply_flow(const message_t *m, const addr_t *source, uint32_t listener_id, flow_t *flow) noexcept nogil

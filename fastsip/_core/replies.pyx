@@ -13,8 +13,8 @@ from fastsip._core.core cimport N_REFUSED_REQUESTS, count, queue_message, take_s
 from fastsip._core.hashing cimport write_base32
 from fastsip._core.slots cimport NO_SLOT
 from fastsip._core.parser cimport first_of
-from fastsip._core.types cimport (H_CALL_ID, H_CSEQ, H_FROM, H_TIMESTAMP, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t,
-                                  flow_t, header_t, message_t, text_t)
+from fastsip._core.types cimport (H_CALL_ID, H_CSEQ, H_FROM, H_TIMESTAMP, H_TO, H_VIA, M_ACK, M_CANCEL, NO_HEADER,
+                                  addr_t, flow_t, header_t, message_t, text_t)
 from fastsip._core.via cimport STAMPS_ROOM, local_tag, reply_address, server_key, stamp_t, stamp_via
 from fastsip._core.write cimport put
 
@@ -138,6 +138,13 @@ cdef void reply_flow(const message_t *m, const addr_t *source, uint32_t listener
 
 cdef void answer(core_t *core, const message_t *m, uint32_t listener_id, const addr_t *source, int status,
                  const text_t *reason, const text_t *headers) noexcept nogil:
+    """A CANCEL gets the To tag that its INVITE gets, known here or not (9.2)."""
+    answer_as(core, m, 0 if status == 100 else server_key(core, m, m.method == M_CANCEL), listener_id, source, status,
+              reason, headers)
+
+
+cdef void answer_as(core_t *core, const message_t *m, uint64_t key, uint32_t listener_id, const addr_t *source,
+                    int status, const text_t *reason, const text_t *headers) noexcept nogil:
     """`source` is where the request came from; `headers` whole lines or NULL.
 
     A request that has waited for its way has a transaction by now, which gives the answer.
@@ -149,8 +156,7 @@ cdef void answer(core_t *core, const message_t *m, uint32_t listener_id, const a
     if m.method == M_ACK:
         return
     reply = reply_of(status, reason, headers)
-    if status != 100:
-        reply.tag_key = server_key(core, m, False)
+    reply.tag_key = key
     if status >= 400:
         count(core, N_REFUSED_REQUESTS)
     if core.resumed.ref != NO_SLOT:

@@ -2,40 +2,51 @@
 
 A response without a branch is checked before anything is done with it (wire
 section 2): its topmost Via must carry the branch that its own second Via and
-dialog values lead to.  Then a 2xx to INVITE goes on without state (RFC 6026),
-and so does anything whose transaction another store held.
+dialog values lead to.  That branch covers the place which the second Via names: the
+response goes where the request came from and nowhere else.  A peer that takes received or rport out
+of a Via names another place, and its response, which would not have reached the
+caller either, is dropped.  Then a 2xx to INVITE goes on without state (RFC 6026), and
+so does anything whose transaction another store held.
+
+A final response to a living branch with no Via but ours is one all the same: some
+servers make the 487 from our CANCEL.  It gets the Vias of the request that it answers, and
+goes on with all else that it brings: a 2xx is a call that was answered, and its Contact is
+where the ACK goes.  A provisional of that shape tells the caller nothing that he needs.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastsip._core.core cimport N_STRAY_RESPONSES, arm_slot, core_t, count, send_edited
-from fastsip._core.parser cimport first_of, parse_second_via
+from fastsip._core.branches cimport read_request
+from fastsip._core.core cimport N_STRAY_RESPONSES, arm_slot, core_t, count, send_edited, take_scratch
+from fastsip._core.parser cimport first_of, parse_message, parse_routing, parse_second_via
 from fastsip._core.probes cimport take_probe_response
+from fastsip._core.replies cimport write_vias
+from fastsip._core.routing cimport listener_for
 from fastsip._core.search cimport branch_input
 from fastsip._core.slots cimport (CLIENT_CANCEL_ANSWERED, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, NO_SLOT, commit,
                                   index_find, partition_of, record_of, record_t, slot_at, slot_t, word_generation,
                                   word_kind, word_state, SLOT_BITS, SLOT_MASK)
-from fastsip._core.transactions cimport CANCELLING, GOT_1XX, GOT_2XX, GOT_FINAL
-from fastsip._core.types cimport (E_BAD, HOST_IPV4, HOST_IPV6, H_VIA, M_CANCEL, M_INVITE, MAX_ATTEMPTS, NO_HEADER, OK,
-                                  T_UDP, addr_t, flow_t, message_t, span_t, via_t)
+from fastsip._core.transactions cimport CANCELLING, CLIENT_COMPLETED, GOT_1XX, GOT_2XX, GOT_FINAL
+from fastsip._core.types cimport (E_BAD, E_NONE, E_ROOM, H_VIA, MAX_MESSAGE, M_CANCEL, M_INVITE, NO_HEADER, OK, addr_t,
+                                  flow_t, message_t, table_t, via_t)
 from fastsip._core.upstream cimport edit_response
-from fastsip._core.uri cimport is_unicast, parse_address
-from fastsip._core.via cimport PROBE, branch_value, read_branch, read_hint
+from fastsip._core.uri cimport is_loopback, is_unicast
+from fastsip._core.via cimport PROBE, is_our_branch, read_branch, read_hint, via_address
+from fastsip._core.write cimport put
 
 
 cdef uint32_t find_branch(core_t *core, const message_t *m, uint64_t value) noexcept nogil:
-    """The client transaction this response belongs to, or NO_SLOT (17.1.3)."""
+    """The client transaction of this branch, or NO_SLOT (17.1.3)."""
     cdef int kind = KIND_CLIENT_INVITE if m.cseq_method == M_INVITE or m.cseq_method == M_CANCEL else KIND_CLIENT_OTHER
-    cdef uint32_t partition = partition_of(core.store, m.buf + m.call_id.off, m.call_id.len)
     cdef uint32_t ref, generation
     cdef slot_t *slot
-    if (read_hint(core, m.buf, &m.via.hint, &ref, &generation) == OK and ref >> SLOT_BITS == partition
-            and ref & SLOT_MASK != PROBE):
+    if (read_hint(core, m.buf, &m.via.hint, &ref, &generation) == OK and ref & SLOT_MASK != PROBE
+            and (ref >> SLOT_BITS) % core.shard_count == core.shard):
         slot = slot_at(core.store, ref)
         if word_generation(slot.commit) == generation and slot.key == value and word_kind(slot.commit) == kind:
-            return ref if m.cseq_method == M_CANCEL or slot.method == m.cseq_method else NO_SLOT
-    return index_find(core.store, partition, value, kind)
+            return ref
+    return index_find(core.store, partition_of(core.store, m.buf + m.call_id.off, m.call_id.len), value, kind)
 
 
 cdef inline bint has_second_via(const message_t *m) noexcept nogil:
@@ -49,20 +60,51 @@ cdef void process_response(core_t *core, const message_t *m, uint32_t listener, 
         count(core, N_STRAY_RESPONSES)
         return
     ref = find_branch(core, m, value)
-    if ref == NO_SLOT and take_probe_response(core, m, value):
+    if ref == NO_SLOT and take_probe_response(core, m, value, source):
         return
     if ref == NO_SLOT:
         process_stray(core, m, value, listener)
     elif m.cseq_method == M_CANCEL:
         process_cancel_response(core, ref, m)
-    elif not has_second_via(m):
-        count(core, N_STRAY_RESPONSES)      # nobody's behind us: not to be forwarded (16.7 item 3)
-    elif m.status < 200:
-        branch_input(core, ref, GOT_1XX, m)
-    elif m.status < 300:
-        branch_input(core, ref, GOT_2XX, m)
+    elif slot_at(core.store, ref).method != m.cseq_method:
+        count(core, N_STRAY_RESPONSES)      # 17.1.3 item 2
+    elif has_second_via(m):
+        branch_input(core, ref, event_of(m), m)
     else:
+        process_bare_response(core, ref, m)
+
+
+cdef inline int event_of(const message_t *m) noexcept nogil:
+    return GOT_1XX if m.status < 200 else GOT_2XX if m.status < 300 else GOT_FINAL
+
+
+cdef int restore_vias(core_t *core, uint32_t ref, const message_t *m, message_t *whole) noexcept nogil:
+    """The response with the Vias that the request of this branch has below ours, in scratch."""
+    cdef const message_t *request = &core.stored
+    cdef uint32_t top = m.headers[first_of(m, H_VIA)].end_off
+    cdef char *at
+    cdef int len, code
+    if read_request(core, ref) < 0:
+        return E_NONE
+    at = take_scratch(core, m.len + request.headers_end)
+    if at == NULL or m.len + request.headers_end > MAX_MESSAGE:
+        return E_ROOM
+    len = put(at, m.buf, top)
+    len += write_vias(request, request.headers[first_of(request, H_VIA)].next, NULL, at + len)
+    len += put(at + len, m.buf + top, m.len - top)
+    code = parse_message(at, len, whole)
+    return code if code < 0 else parse_routing(whole)
+
+
+cdef void process_bare_response(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
+    """Wire section 2.  One that cannot be completed any more is a repeated 2xx, or has no other effect than its ACK."""
+    cdef message_t whole
+    if m.status >= 300 and word_state(slot_at(core.store, ref).commit) == CLIENT_COMPLETED:
         branch_input(core, ref, GOT_FINAL, m)
+    elif m.status >= 200 and restore_vias(core, ref, m, &whole) == OK:
+        branch_input(core, ref, event_of(m), &whole)
+    else:
+        count(core, N_STRAY_RESPONSES)
 
 
 cdef void process_cancel_response(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
@@ -78,25 +120,27 @@ cdef void process_cancel_response(core_t *core, uint32_t ref, const message_t *m
     arm_slot(core, ref, word_kind(slot.commit), &record)
 
 
-cdef bint is_our_branch(core_t *core, const message_t *m, const via_t *second, uint64_t value) noexcept nogil:
-    cdef uint32_t attempt
-    for attempt in range(MAX_ATTEMPTS):
-        if branch_value(core.table, m, second, attempt) == value:
+cdef bint may_have_called(const table_t *table, const addr_t *to) noexcept nogil:
+    """Nobody behind a loopback address can have called, unless we listen there."""
+    cdef uint32_t i
+    for i in range(table.listener_count):
+        if is_loopback(&table.listeners[i].addr):
             return True
-    return False
+    return not is_loopback(to)
 
 
 cdef int aim_at_via(core_t *core, const message_t *m, const via_t *via, flow_t *flow, uint32_t listener) noexcept nogil:
     """18.2.2 and RFC 3581: where the Via below ours wants its response; never at many at once (RFC 4475 3.3.10)."""
-    cdef span_t host = via.received if via.received.len else via.host
-    cdef uint32_t port = via.rport if via.rport else (via.port if via.port else 5060)
+    cdef int index
     memset(flow, 0, sizeof(flow_t))
-    flow.listener_id = core.table.listeners[listener].id
-    if (parse_address(m.buf + host.off, host.len, HOST_IPV4, port, &flow.remote) < 0
-            and parse_address(m.buf + host.off, host.len, HOST_IPV6, port, &flow.remote) < 0):
+    if (via_address(m.buf, via, &flow.remote) < 0 or not is_unicast(&flow.remote)
+            or not may_have_called(core.table, &flow.remote)):
         return E_BAD
-    flow.remote.transport = T_UDP
-    return OK if is_unicast(&flow.remote) else E_BAD
+    index = listener_for(core, &flow.remote, E_NONE, listener)
+    if index < 0:
+        return E_BAD
+    flow.listener_id = core.table.listeners[index].id
+    return OK
 
 
 cdef void process_stray(core_t *core, const message_t *m, uint64_t value, uint32_t listener) noexcept nogil:
@@ -106,9 +150,8 @@ cdef void process_stray(core_t *core, const message_t *m, uint64_t value, uint32
     cdef bint same_store = read_hint(core, m.buf, &m.via.hint, &ref, &generation) == OK
     cdef bint passes = not same_store or (m.cseq_method == M_INVITE and 200 <= m.status < 300)
     count(core, N_STRAY_RESPONSES)
-    if not passes or parse_second_via(m, &second) < 0 or not is_our_branch(core, m, &second, value):
-        return
-    if aim_at_via(core, m, &second, &flow, listener) < 0:
+    if (not passes or parse_second_via(m, &second) < 0 or aim_at_via(core, m, &second, &flow, listener) < 0
+            or not is_our_branch(core.table, m, &second, &flow.remote, value)):
         return
     edit_response(core, m)
     send_edited(core, m, &flow)

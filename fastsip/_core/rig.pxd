@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.cells cimport Cells
+from fastsip._core.commands cimport commands_t
 from fastsip._core.core cimport core_t
 from fastsip._core.image cimport image_t
 from fastsip._core.names cimport Names
@@ -26,6 +27,7 @@ cdef class Rig:
     cdef camera_t camera
     cdef readonly Workspace workspace
     cdef Ring commands
+    cdef commands_t taken       # of them
 
     cdef core_t *core(self) noexcept
     cdef begin(self, Store store, Cells cells, Table table, uint32_t shard, uint32_t shard_count, uint64_t now_ms,

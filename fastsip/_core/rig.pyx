@@ -19,7 +19,7 @@ from libc.string cimport memcmp, memcpy, memset
 from fastsip._core.audit cimport audit_partition, list_partition
 from fastsip._core.cells cimport Cells
 from fastsip._core.chooser cimport Positions
-from fastsip._core.commands cimport COMMAND_NAME, push_command, read_commands
+from fastsip._core.commands cimport COMMAND_NAME, push_command, take_commands
 from fastsip._core.core cimport core_t
 from fastsip._core.icmp cimport shard_of_error, take_error
 from fastsip._core.image cimport forget_image, put_back, take_image
@@ -46,6 +46,7 @@ from fastsip._core.scarcity import fail_allocation, failed_allocations
 START_MS = 1_000_000        # the virtual clock's first reading
 EVENT_BYTES = 1 << 16
 COMMAND_BYTES = 1 << 12
+COMMANDS_AT_ONCE = 64
 Sent = namedtuple("Sent", "datagram to listener at_ms outcome")
 OUTCOMES = {"sent": 0, "lost": 1, "refused": 2, "too_big": 3}
 OUTCOME_NAMES = tuple(OUTCOMES)
@@ -138,6 +139,8 @@ cdef class Rig:
         self.workspace = Workspace(store, cells, table, Positions(table, shard), shard, shard_count,
                                    Ring(EVENT_BYTES), None, names)
         self.commands = Ring(COMMAND_BYTES)
+        memset(&self.taken, 0, sizeof(self.taken))
+        self.taken.ring = self.commands.ring
         self.workspace.attach(&self.wire.net)
         self.core().now_ms = now_ms
         self.wire.now_ms = &self.core().now_ms
@@ -237,7 +240,8 @@ cdef class Rig:
     def name_changed(self, str name="") -> None:
         """The command by which a shard hears of an answer about this name, or about any; and the end of its batch."""
         push_command(self.commands.ring, COMMAND_NAME, self.names.hash(name) if name else 0)
-        read_commands(self.core(), self.commands.ring)
+        while take_commands(self.core(), &self.taken, COMMANDS_AT_ONCE):
+            pass
         flush(self.core())
 
     def use(self, Table table not None, Positions positions not None) -> None:

@@ -7,7 +7,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 # cache lines of their own.
 cdef struct ring_t:
     uint32_t size_bytes     # of the record area, a power of two
-    uint32_t reserve0[15]
+    uint32_t reserve0[13]
+    ring_t *next            # the one that goes on when this is empty (lanes); only inside of one process
     uint64_t head           # bytes ever written; the producer's
     uint32_t dropped        # records that did not fit; the producer's
     uint32_t skip_bytes     # wrapped over by the record begun; the producer's
@@ -25,6 +26,8 @@ cdef struct sleeper_t:
     uint32_t reserve[12]
 
 cdef uint64_t ring_bytes(uint32_t size_bytes) noexcept nogil
+# Header, bytes and padding of a record.
+cdef uint64_t record_bytes(uint32_t len) noexcept nogil
 cdef void init_ring(ring_t *ring, uint32_t size_bytes) noexcept nogil
 
 # Room for a record of len bytes, or NULL (counted in dropped); publish it with push_done.

@@ -14,19 +14,21 @@ What holds:
   push_begin and push_done has published nothing.
 - Only offsets are stored, so that each process may map the ring elsewhere.
 - A record over half of the area is refused always, not just at some positions.
+- A ring that never holds much touches little of its memory: at each RESTART_BYTES the producer looks
+  whether it is empty, and if so begins at the beginning again, by the same marker.
 
 Sleeping is Dekker's agreement: the consumer says "asleep", fences and looks at
 its rings again; the producer publishes, fences and looks at the word.  At least
 one of the two sees the other, so that no wake-up is lost; the producer that
 takes the word is the only one that writes, so an awake consumer is left alone.
 
-Called by shard (hand-over) and by the control plane (events, commands).
+Called by lanes (hand-over between shards) and by the control plane (events, commands).
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.mman cimport (MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap)
-from posix.unistd cimport read, write
+from posix.unistd cimport write
 
 cimport cython
 
@@ -34,19 +36,9 @@ from fastsip._core.atomics cimport (
     cas32, fetch_add64, full_fence, load_acquire64, load_relaxed32, load_relaxed64, store_relaxed32,
     store_release32, store_release64)
 
-cdef extern from "poll.h" nogil:
-    struct pollfd:
-        int fd
-        short events
-        short revents
-    int POLLIN
-    int poll(pollfd *fds, unsigned long count, int timeout_ms)
-
-cdef extern from "sched.h" nogil:
-    int sched_yield()
-
 cdef enum:
     RECORD_HEADER = 8
+    RESTART_BYTES = 32768   # of the area, a power of two
     WRAP = 0xFFFFFFFF       # in place of a length: the next record is at the beginning
     SMALLEST_RING = 64
     LARGEST_RING = 1 << 30
@@ -54,7 +46,7 @@ cdef enum:
 
 # ---------------------------------------------------------------- the ring
 
-cdef inline uint64_t record_bytes(uint32_t len) noexcept nogil:
+cdef uint64_t record_bytes(uint32_t len) noexcept nogil:
     """Header, bytes and padding: the next record begins on eight bytes, too."""
     return RECORD_HEADER + ((<uint64_t>len + 7) & ~<uint64_t>7)
 
@@ -77,14 +69,24 @@ cdef inline void count_drop(ring_t *ring) noexcept nogil:
     store_relaxed32(&ring.dropped, load_relaxed32(&ring.dropped) + 1)
 
 
+cdef bint may_restart(ring_t *ring, uint64_t head, uint64_t need) noexcept nogil:
+    """Is it empty, where the record would touch memory that has not been touched lately?"""
+    if not (head ^ (head + need)) & ~<uint64_t>(RESTART_BYTES - 1) or need > head & (ring.size_bytes - 1):
+        return False
+    ring.tail_seen = load_acquire64(&ring.tail)
+    return ring.tail_seen == head
+
+
 cdef uint8_t *push_begin(ring_t *ring, uint32_t len) noexcept nogil:
     cdef uint64_t need = record_bytes(len)
     cdef uint64_t head = load_relaxed64(&ring.head)
     cdef uint64_t to_end = ring.size_bytes - (head & (ring.size_bytes - 1))
-    cdef uint64_t skip = 0 if need <= to_end else to_end
+    cdef uint64_t skip = 0
     if need > ring.size_bytes >> 1:
         count_drop(ring)
         return NULL
+    if need > to_end or may_restart(ring, head, need):
+        skip = to_end
     if head + skip + need - ring.tail_seen > ring.size_bytes:
         # The reader's line is touched only when the last look says "full".
         ring.tail_seen = load_acquire64(&ring.tail)
@@ -261,135 +263,3 @@ cdef class Sleeper:
     @property
     def wakes(self):
         return self.sleeper.wakes
-
-
-# ---------------------------------------------------------------- two threads for the test
-# Both ends draw the same pseudo-random lengths and bytes from the record's
-# number, so that the reader can judge each record without being told.
-
-cdef inline uint64_t mix(uint64_t x) noexcept nogil:
-    x = (x ^ (x >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
-    x = (x ^ (x >> 27)) * <uint64_t>0x94D049BB133111EB
-    return x ^ (x >> 31)
-
-
-cdef inline uint32_t length_of(uint64_t number, uint32_t longest) noexcept nogil:
-    """The record's number takes eight bytes, the rest varies."""
-    return 8 + <uint32_t>(mix(number) % (longest - 7))
-
-
-cdef inline uint8_t byte_of(uint64_t number, uint32_t i) noexcept nogil:
-    return <uint8_t>(number * 31 + i * 7)
-
-
-cdef int push_numbered(ring_t *ring, sleeper_t *sleeper, uint64_t number, uint32_t longest,
-                       uint64_t patience) noexcept nogil:
-    cdef uint32_t size = length_of(number, longest)
-    cdef uint64_t tries = 0
-    cdef uint32_t i
-    cdef uint8_t *place = push_begin(ring, size)
-    while place == NULL:
-        tries += 1
-        if tries > patience:
-            return -1
-        wake(sleeper)
-        sched_yield()
-        place = push_begin(ring, size)
-    memcpy(place, &number, 8)
-    for i in range(8, size):
-        place[i] = byte_of(number, i)
-    push_done(ring, size)
-    wake(sleeper)
-    return 0
-
-
-def stress_produce(Ring ring not None, Sleeper sleeper not None, uint64_t count, uint32_t longest,
-                   uint64_t patience=20_000_000):
-    """Pushes ``count`` numbered records of 8 to ``longest`` bytes without the GIL.
-
-    Now and then it lets the ring run empty, so that the consumer falls asleep.
-    Returns the count pushed: less when the ring stayed full for ``patience`` looks.
-    """
-    cdef uint64_t number = 0
-    cdef uint64_t tries
-    if longest < 8 or record_bytes(longest) > ring.ring.size_bytes >> 1:
-        raise ValueError(f"records of {longest} bytes do not fit the ring")
-    with nogil:
-        while number < count:
-            if push_numbered(ring.ring, sleeper.sleeper, number, longest, patience) < 0:
-                break
-            number += 1
-            if mix(number) % 16 == 0:
-                tries = 0
-                while not is_empty(ring.ring) and tries < patience:
-                    tries += 1
-                    sched_yield()
-    return number
-
-
-cdef struct consumed_t:
-    uint64_t popped
-    uint64_t wrong          # records not as pushed
-    uint64_t falls          # times the consumer said "asleep"
-    uint64_t sleeps         # times it then found nothing and really slept
-    uint64_t wakes          # wake-ups read from the eventfd
-
-
-cdef bint sleep_until_woken(ring_t *ring, sleeper_t *sleeper, int timeout_ms, consumed_t *tally) noexcept nogil:
-    """False when nobody woke us in time."""
-    cdef pollfd wanted
-    cdef uint64_t wakes = 0
-    tally.falls += 1
-    fall_asleep(sleeper)
-    if not is_empty(ring):
-        wake_up(sleeper)
-        return True
-    tally.sleeps += 1
-    wanted.fd = sleeper.event_fd
-    wanted.events = POLLIN
-    wanted.revents = 0
-    if poll(&wanted, 1, timeout_ms) != 1:
-        return False
-    read(sleeper.event_fd, &wakes, sizeof(wakes))
-    tally.wakes += wakes
-    wake_up(sleeper)
-    return True
-
-
-cdef bint is_as_pushed(const uint8_t *record, uint32_t size, uint64_t number, uint32_t longest) noexcept nogil:
-    cdef uint64_t found
-    cdef uint32_t i
-    if size != length_of(number, longest):
-        return False
-    memcpy(&found, record, 8)
-    if found != number:
-        return False
-    for i in range(8, size):
-        if record[i] != byte_of(number, i):
-            return False
-    return True
-
-
-def stress_consume(Ring ring not None, Sleeper sleeper not None, uint64_t count, uint32_t longest,
-                   int timeout_ms=5000):
-    """Pops ``count`` records without the GIL, judging order, length and each byte.
-
-    Returns a dict of ``popped``, ``wrong``, ``falls`` (times it said "asleep"),
-    ``sleeps`` (times it really slept) and ``wakes`` (wake-ups read).  It stops
-    early at a wrong record, and when no wake-up came within ``timeout_ms``.
-    """
-    cdef consumed_t tally
-    cdef uint32_t size = 0
-    cdef uint8_t *record
-    memset(&tally, 0, sizeof(tally))
-    with nogil:
-        while tally.popped < count and not tally.wrong:
-            record = pop_begin(ring.ring, &size)
-            if record == NULL:
-                if not sleep_until_woken(ring.ring, sleeper.sleeper, timeout_ms, &tally):
-                    break
-                continue
-            tally.wrong += not is_as_pushed(record, size, tally.popped, longest)
-            pop_done(ring.ring)
-            tally.popped += 1
-    return tally

@@ -52,6 +52,10 @@ cdef int find_named(const table_t *table, const route_t *route) noexcept nogil
 # Aims at that destination, for a request whose Request-URI is still ours (peers that keep sip:user@us).
 cdef int aim_by_token(core_t *core, const route_t *route, hop_t *hop) noexcept nogil
 
+# Index of the listener to send from: the one that our own Route names, or the only one of the family, or
+# the one towards the place, or the one a request came in by (`came_by`); E_BAD: none is of that family.
+cdef int listener_for(core_t *core, const addr_t *to, int named, uint32_t came_by) noexcept nogil
+
 # Asks the control plane for a name's addresses, if that was not done a moment ago.
 cdef void ask_name(core_t *core, const text_t *name) noexcept nogil
 

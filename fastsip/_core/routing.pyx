@@ -20,11 +20,11 @@ from fastsip._core.parser cimport first_of, find_header
 from fastsip._core.values cimport parse_name_addr
 from fastsip._core.rules cimport is_own, is_trusted
 from fastsip._core.tokens cimport dialog_t, read_token, token_t
-from fastsip._core.types cimport (A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_FORGED, E_HOME,
-                                  E_NEXT_HOP, E_NONE, E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI, HOST_IPV6, H_AUTHORIZATION, H_FROM, H_JOIN,
-                                  H_PROXY_AUTHORIZATION, H_REPLACES, H_ROUTE, H_TARGET_DIALOG, H_TO, NO_HEADER, OK,
-                                  S_SIP, T_NONE, T_UDP, destination_t, header_t, name_addr_t, rule_t, span_t,
-                                  table_t)
+from fastsip._core.types cimport (A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_FORGED,
+                                  E_HOME, E_NEXT_HOP, E_NONE, E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI, HOST_IPV6,
+                                  H_AUTHORIZATION, H_FROM, H_JOIN, H_PROXY_AUTHORIZATION, H_REPLACES, H_ROUTE,
+                                  H_TARGET_DIALOG, H_TO, NO_HEADER, OK, S_SIP, T_NONE, T_UDP, destination_t, header_t,
+                                  name_addr_t, rule_t, span_t, table_t)
 from fastsip._core.uri cimport is_loopback, is_unicast, parse_uri, same_text, uri_address
 
 
@@ -197,7 +197,7 @@ cdef int cut_last(const message_t *m, uint32_t stop, hop_t *hop) noexcept nogil:
 
 
 cdef bint is_strict_request(core_t *core, const message_t *m, const uri_t *ruri, route_t *route) noexcept nogil:
-    """Is the Request-URI a value of our Record-Route (16.4)?  Ours have a token; of a pair one has neither it nor a user.
+    """Is the Request-URI a value of our Record-Route (16.4)?  They have a token, but one of a pair, which has no user.
 
     Without a user it has our lr, or is in a dialog.
     """
@@ -344,7 +344,6 @@ cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri,
             return E_URI
         place = value.uri
     return parse_uri(m.buf, place.off, place.len, &route.next)
-
 
 
 cdef void ask_name(core_t *core, const text_t *name) noexcept nogil:

@@ -10,7 +10,7 @@ cdef enum scarce_kind:
     SCARCE_EVENT = 16       # the ring to the control plane
     SCARCE_PARKED = 32      # the list of searches that wait for names
     SCARCE_HELD = 64        # the list of requests without transaction that do
-    SCARCE_EDIT = 128       # room for what one message gains
+    SCARCE_EDIT = 128       # of what one message gains by being forwarded, or its largest size
 
 # scarce_kind bits that are watched; 0 in every router.
 cdef uint32_t scarce

@@ -1,11 +1,11 @@
 """A door for tests: the n-th allocation of a kind fails.
 
 What can run short in the middle of a call - slots, blocks, scratch, the outbox, the
-event ring, the lists of what waits for names, room for edits - asks here before it gives.
+event ring, the lists of what waits for names, room for what a message gains - asks here before it gives.
 In a router nothing is ever watched, and asking is one look at a word that is 0.
 One rig at a time: the word is the process's.
 
-Must never: know why somebody asks.  Asked by edits, slots, net, core and parking; set through rig.
+Must never: know why somebody asks.  Asked by slots, net, core, branches and parking; set through rig.
 """
 
 from libc.stdint cimport int64_t, uint32_t

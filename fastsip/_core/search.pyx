@@ -23,8 +23,8 @@ who was not asked any more belongs to the next group.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastsip._core.branches cimport (end_branch, keep_ack, make_branch, read_request, send_ack, send_cancel,
-                                     send_request, undo_way_out)
+from fastsip._core.branches cimport (end_branch, keep_ack, make_branch, send_ack, send_cancel, send_request,
+                                     undo_way_out)
 from fastsip._core.core cimport (EVENT_EXHAUSTED, EVENT_FAILOVER, N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS,
                                  N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES, arm_slot, count,
                                  emit_event, find_by_address, find_policy)
@@ -32,16 +32,17 @@ from fastsip._core.candidates cimport aim_at, choose_next, share_of
 from fastsip._core.policies cimport policy_wants
 from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_MOVED_ON, KIND_CLIENT_INVITE, KIND_FREE,
                                   KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED,
-                                  SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, begin_block, block_t, commit,
-                                  drop_block, end_block, first_child_of, is_server, next_child_of, record_of,
-                                  record_t, slot_at, slot_t, word_kind, word_owes, word_state, write_tried)
+                                  SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, SERVER_UNREACHED,
+                                  block_t, commit, drop_block, end_block, first_child_of, is_server, next_child_of,
+                                  record_of, record_t, slot_at, slot_t, word_kind, word_owes, word_state, write_tried)
 from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_IT, CANCEL_PENDING, CLIENT_ACCEPTED,
                                          CLIENT_COMPLETED, CLIENT_ENDED, CLIENT_PROCEEDING, END, END_CLOCK, EXPIRE,
                                          GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, PHASE_CLOCKS, RESEND,
-                                         RETRANSMIT, SEND_ACK, SEND_CANCEL, SEND_FAILED, SLOW, STOP, client_step,
-                                         step_t)
+                                         RETRANSMIT, SEND_ACK, SEND_CANCEL, SEND_FAILED, SLOW, STOP, TIMER_F,
+                                         client_step, step_t)
 from fastsip._core.health cimport note_failure, note_success
 from fastsip._core.indialog cimport aim_at_stand_in, next_stand_in
+from fastsip._core.lingering cimport take_block
 from fastsip._core.parking cimport answer_parked, expire_parked, is_parked, leave_parking
 from fastsip._core.parser cimport first_of
 from fastsip._core.recall cimport remember_answer, remember_challenge
@@ -49,7 +50,8 @@ from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANS
                                   MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, addr_t, message_t,
                                   policy_copy_t)
 from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, keep_best, pass_final,
-                                     pass_provisional, pass_success, send_best, send_own, set_server_flag)
+                                     pass_provisional, pass_success, read_any_request, send_best, send_own,
+                                     set_server_flag, set_trying_clock)
 from fastsip._core.write cimport put
 
 cdef enum:
@@ -68,6 +70,9 @@ cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const 
     cdef int64_t ref
     if first:
         memset(&record, 0, sizeof(record))
+        set_trying_clock(core, server, &record)
+    else:
+        state = word_state(server.commit)       # one that has waited may have had its 100 since
     attempt = record.server.attempt_count
     ref = make_branch(core, parent, attempt, m, source, origin, hop)
     if ref < 0:
@@ -78,6 +83,7 @@ cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const 
     commit(core.store, parent, kind, state, 0 if first else word_owes(server.commit), &record)
     if waited.len:
         drop_block(&core.pending, parent, &waited)
+    if waited.len or record.server.retransmit_ms:
         arm_slot(core, parent, kind, &record)
     send_request(core, <uint32_t>ref)
     return OK
@@ -89,7 +95,8 @@ cdef int start_group(core_t *core, uint32_t parent, const message_t *m, const ad
     cdef const policy_copy_t *policy = &server.identity.server.policy
     cdef uint32_t i
     for i in range(first, group.count):
-        aim_at(core, group.destinations[i], server.identity.server.ruri, m, policy, hop)
+        if aim_at(core, group.destinations[i], server.identity.server.ruri, m, policy, hop) < 0:
+            return <int>(i - first)
         hop.breadth = share_of(group, i, m)
         if start_branch(core, parent, word_kind(server.commit), word_state(server.commit), m, source, origin, hop) < 0:
             return <int>(i - first)
@@ -111,16 +118,6 @@ cdef int count_open(core_t *core, uint32_t parent) noexcept nogil:
         n += is_open(slot_at(core.store, ref))
         ref = next_child_of(core.store, ref)
     return n
-
-
-cdef uint32_t read_any_request(core_t *core, uint32_t parent) noexcept nogil:
-    """A branch whose request can still be read, in core.stored; its reference, or NO_SLOT."""
-    cdef uint32_t ref = first_child_of(core.store, parent)
-    while ref != NO_SLOT:
-        if read_request(core, ref) >= 0:
-            return ref
-        ref = next_child_of(core.store, ref)
-    return NO_SLOT
 
 
 # ---------------------------------------------------------------- the search goes on, or ends
@@ -193,8 +190,8 @@ cdef void tell(core_t *core, uint32_t parent, int kind, uint32_t destination_id,
                core.stored.buf + core.stored.call_id.off, core.stored.call_id.len)
 
 
-cdef void decide(core_t *core, uint32_t parent, bint exhausted) noexcept nogil:
-    """No branch is open any more: the final response (16.7 item 6, wire section 3)."""
+cdef void decide(core_t *core, uint32_t parent, bint exhausted, const message_t *m) noexcept nogil:
+    """No branch is open any more: the final response (16.7 item 6, wire section 3).  `m` came last, or NULL."""
     cdef slot_t *server = slot_at(core.store, parent)
     cdef const record_t *record = record_of(server)
     cdef const policy_copy_t *policy = &server.identity.server.policy
@@ -202,6 +199,7 @@ cdef void decide(core_t *core, uint32_t parent, bint exhausted) noexcept nogil:
     cdef int best = record.server.best_status
     cdef bint invite = word_kind(server.commit) == KIND_SERVER_INVITE
     cdef bint cancelled = (record.server.flags & SERVER_CANCELLED) != 0
+    cdef bint unreached = (record.server.flags & SERVER_UNREACHED) != 0
     if record.server.flags & SERVER_DECIDED:
         return
     if (exhausted and not cancelled and policy.exhausted and best != 401 and best != 407 and best < 600
@@ -213,9 +211,9 @@ cdef void decide(core_t *core, uint32_t parent, bint exhausted) noexcept nogil:
     if cancelled or (best == 408 and not invite):
         best = 0            # RFC 4320: 408 is no answer to a non-INVITE, whoever gave it
     if best:
-        send_best(core, parent)
-    elif invite and read_any_request(core, parent) != NO_SLOT:
-        send_own(core, parent, 487 if cancelled else 408, NULL)
+        send_best(core, parent, m)
+    elif (invite or unreached) and read_any_request(core, parent) != NO_SLOT:
+        send_own(core, parent, 487 if cancelled else 500 if unreached else 408, NULL)
     else:
         end_silently(core, parent)
 
@@ -242,11 +240,12 @@ cdef bint take_back(core_t *core, uint32_t parent) noexcept nogil:
     return True
 
 
-cdef void judge(core_t *core, uint32_t parent, int reason, int status) noexcept nogil:
-    """Before a branch's failure is committed: does it end the search with this group?"""
+cdef void judge(core_t *core, uint32_t parent, int reason, int status, int flag) noexcept nogil:
+    """Before a branch's failure is committed: does it end the search with this group?  `flag` is set as well."""
     cdef const slot_t *server = slot_at(core.store, parent)
     if not is_closing(server) and not may_fail_over(core, server, reason, status, NULL):
-        set_server_flag(core, parent, SERVER_LAST_GROUP)
+        flag |= SERVER_LAST_GROUP
+    set_server_flag(core, parent, flag)
 
 
 cdef inline bint may_go_on(const slot_t *server) noexcept nogil:
@@ -280,7 +279,7 @@ cdef void branch_failed(core_t *core, uint32_t parent, uint32_t ref, int reason,
         count(core, N_EXHAUSTED)
         if read_any_request(core, parent) != NO_SLOT:
             tell(core, parent, EVENT_EXHAUSTED, failed_id, reason, status)
-    decide(core, parent, more)
+    decide(core, parent, more, m)
 
 
 cdef void cancel_open(core_t *core, uint32_t parent) noexcept nogil:
@@ -309,7 +308,7 @@ cdef void keep_reason(core_t *core, uint32_t parent, const message_t *m) noexcep
         len += m.headers[i].end_off - m.headers[i].name_off
         i = m.headers[i].next
     record.server.flags |= SERVER_CANCELLED
-    at = begin_block(core.store, parent, len, &record.server.kept) if len else NULL
+    at = take_block(core, parent, len, &record.server.kept) if len else NULL
     i = first_of(m, H_REASON)
     while at != NULL and i != NO_HEADER:
         at += put(at, m.buf + m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
@@ -329,7 +328,7 @@ cdef void cancel_search(core_t *core, uint32_t parent, const message_t *m) noexc
     keep_reason(core, parent, m)
     cancel_open(core, parent)
     if count_open(core, parent) == 0:
-        decide(core, parent, False)
+        decide(core, parent, False, NULL)
 
 
 # ---------------------------------------------------------------- what happens to a branch
@@ -382,6 +381,8 @@ cdef void set_clocks(core_t *core, const slot_t *branch, const slot_t *server, i
     if step.actions & GIVE_UP_CLOCK:
         record.client.c_ms = 0
         record.client.expire_ms = max(branch.created_ms + whole, core.now_ms + 1)
+    if step.actions & TIMER_F:
+        record.client.expire_ms = max(branch.created_ms + whole, core.now_ms + 1)
     if step.actions & RESEND:
         repeat_later(core, record, word_kind(branch.commit) == KIND_CLIENT_INVITE and state != CANCELLING)
     if step.actions & SLOW:
@@ -390,9 +391,11 @@ cdef void set_clocks(core_t *core, const slot_t *branch, const slot_t *server, i
 
 
 cdef int expiry_reason(core_t *core, int kind, int state, const record_t *record) noexcept nogil:
-    """Which clock has run out: the failure_reason, or 0 for Timer C."""
-    if kind != KIND_CLIENT_INVITE or state == CALLING or state == CANCEL_PENDING or record.client.last_status == 0:
+    """Which clock has run out: the failure_reason, or 0 for Timer C, and for Timer F after a 1xx."""
+    if state == CALLING or state == CANCEL_PENDING:
         return F_TIMEOUT
+    if kind != KIND_CLIENT_INVITE:
+        return 0
     if record.client.expire_ms and core.now_ms >= record.client.expire_ms:
         return F_RING if record.client.last_status > 100 else F_PROGRESS
     return 0
@@ -445,9 +448,11 @@ cdef bint tell_before(core_t *core, uint32_t parent, uint32_t ref, const record_
             return False
         keep_best(core, parent, m, 0 if may_fail_over(core, server, 0, m.status, m) else SERVER_LAST_GROUP)
     elif event == GOT_FINAL:            # what a CANCEL of ours brought is no answer
-        judge(core, parent, record.client.reason, m.status)
-    elif event == SEND_FAILED or step.next == ABANDONED or state == CANCELLING:
-        judge(core, parent, record.client.reason, 408)
+        judge(core, parent, record.client.reason, m.status, 0)
+    elif event == SEND_FAILED:
+        judge(core, parent, F_TRANSPORT, 503, SERVER_UNREACHED)
+    elif step.next == ABANDONED or state == CANCELLING:
+        judge(core, parent, record.client.reason, 408, 0)
     return True
 
 
@@ -478,7 +483,7 @@ cdef void tell_expired(core_t *core, uint32_t parent, uint32_t ref, const record
     cdef bint last = not heard or record.client.reason == 0
     if word_state(branch.commit) == ABANDONED:
         count(core, N_ABANDONED)
-        branch_failed(core, parent, ref, F_TIMEOUT, 0, NULL)
+        branch_failed(core, parent, ref, record.client.reason, 0 if record.client.reason else 408, NULL)
         return
     if state != CANCELLING:
         return
@@ -518,7 +523,7 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
         record.client.flags |= CLIENT_ABANDONED
     set_clocks(core, branch, slot_at(core.store, parent), state, event, step, status, &record)
     if status:
-        record.client.last_status = <uint16_t>status
+        record.client.last_status = max(record.client.last_status, <uint16_t>status)     # a late 100 undoes no 180
     if step.next == CLIENT_ACCEPTED:
         spent = record.client.request       # nothing is sent again by this branch
         record.client.request.len = 0
@@ -570,7 +575,7 @@ cdef void resume_search(core_t *core, uint32_t parent) noexcept nogil:
     if record_of(server).server.flags & SERVER_DECIDED:
         end_server(core, parent)
     elif count_open(core, parent) == 0 and (not more or try_next(core, parent) != OK):
-        decide(core, parent, more)
+        decide(core, parent, more, NULL)
 
 
 cdef void resume_branch(core_t *core, uint32_t ref) noexcept nogil:

@@ -62,6 +62,10 @@ cdef int choose(const table_t *table, uint32_t set_index, uint64_t key, const ui
 cdef int rank_next(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
                    uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil
 
+# Where choose would go for a first attempt; what moves, counts or is claimed stays as it is.
+cdef int peek(const table_t *table, uint32_t set_index, uint64_t key, cell_t *cells, positions_t *positions,
+              uint64_t now_ms) noexcept nogil
+
 # May requests of its dialogs go to this destination?  Draining, limits and Retry-After are about new calls.
 cdef bint is_reachable(const table_t *table, uint32_t destination, cell_t *cells) noexcept nogil
 

@@ -460,6 +460,22 @@ cdef int rank_next(const table_t *table, uint32_t set_index, uint64_t key, const
     return pick_by_weight(&s)
 
 
+cdef int peek(const table_t *table, uint32_t set_index, uint64_t key, cell_t *cells, positions_t *positions,
+              uint64_t now_ms) noexcept nogil:
+    """Somebody who is nobody counts as tried: positions move for first attempts only."""
+    cdef search_t s
+    cdef uint32_t nobody = 0
+    cdef uint64_t random = positions.random
+    cdef int winner
+    begin_search(&s, table, set_index, key, &nobody, 1, cells, positions, now_ms)
+    winner = pick_by_weight(&s)
+    if winner < 0 and s.of_set.when_all_down and count_usable(table, set_index, cells, now_ms) == 0:
+        s.rule = BY_LIMITS
+        winner = pick_by_weight(&s)
+    positions.random = random
+    return winner
+
+
 cdef bint is_reachable(const table_t *table, uint32_t destination, cell_t *cells) noexcept nogil:
     cdef const cell_t *cell = &cells[table.destinations[destination].cell]
     return cell_health(cell) != HEALTH_DOWN and load_acquire32(&cell.admin) != ADMIN_DISABLED

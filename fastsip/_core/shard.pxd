@@ -1,16 +1,19 @@
 # One shard: the loop.  See shard.pyx.
 
 cimport cython
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from fastsip._core.commands cimport commands_t
 from fastsip._core.core cimport core_t
+from fastsip._core.lanes cimport lane_t
 from fastsip._core.net cimport Net
-from fastsip._core.ring cimport Ring, Sleeper, ring_t, sleeper_t
+from fastsip._core.ring cimport Ring, Sleeper, sleeper_t
 from fastsip._core.select cimport positions_t
 from fastsip._core.types cimport addr_t, table_t
 from fastsip._core.workspace cimport Workspace
 
 cdef enum:
     OF_ICMP = 0xFFFFFFFF
+    MOST_LANES = 4              # each way between two shards
 
 # A datagram on its way to the shard that owns its call; the bytes follow.
 cdef struct handover_t:
@@ -25,11 +28,20 @@ cdef struct outlook_t:
 
 # The other shards, as one of them sees them.
 cdef struct neighbours_t:
-    ring_t *inbound[64]         # from shard i; NULL = none
-    ring_t *outbound[64]        # to shard i
+    lane_t *inbound[64][4]      # from shard i; NULL = none
+    lane_t *outbound[64][4]     # to shard i
+    uint32_t lane_count         # each way; a datagram takes the lane of its listener
     sleeper_t *sleepers[64]
-    ring_t *commands            # from the control plane
+    commands_t commands         # from the control plane
     uint64_t to_wake            # bit i: shard i was given something in this round
+
+# How the time of a shard is shared out.
+cdef struct turns_t:
+    uint64_t now_us             # CLOCK_BOOTTIME, when it was last looked at
+    int64_t credit_us[16]       # what each socket may take yet; below 0 it took too much
+    int batch[16]               # datagrams of each socket that are read at once
+    int records[64][4]          # of each lane that are taken without a look at the clock
+    uint32_t first              # of the lanes, in the next round
 
 @cython.final
 cdef class Shard:
@@ -41,5 +53,10 @@ cdef class Shard:
     cdef neighbours_t neighbours
     cdef outlook_t outlooks[2]
     cdef outlook_t *outlook     # written by the control plane, read after each sleep
+    cdef turns_t turns
+    cdef uint64_t rounds        # ended so that nothing of them can touch its table any more
     cdef uint32_t stopping
-    cdef bint running
+    cdef uint32_t running
+
+    cdef void await_passing(self) noexcept nogil
+    cdef void go_round(self, core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil

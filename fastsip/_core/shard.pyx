@@ -1,50 +1,75 @@
 """One shard: a thread that serves the partitions p with p mod shards = i.
 
 The loop: wait, read the sockets, hand over what belongs to others, take what
-others handed over, fire timers, send.  One clock reading and one sendmmsg per
-round.  It runs without the GIL from start to stop (R1); nothing in it locks.
+others handed over, fire timers, send.  It runs without the GIL from start to
+stop (R1); nothing in it locks.
 
-A shard asleep in epoll is woken by its eventfd only; asleep it counts as
-quiescent, since it reads the outlook pointer again after each wait.
+Everything in a round is bounded by time, and what is left over stays where it is until the
+next one: in the socket, the lane, the wheel.  Each socket has TURN_US of a round; one whose
+datagrams took longer than that waits until it has made up for it, and is read in smaller
+batches, so a listener that is flooded costs the others no more than its turn.  Between two shards
+each of the first listeners has a lane of its own, with turns of its own, for the same reason.  What a
+flooded one cannot take overflows in the kernel, which is where it should.  After each bit of work there is
+a heartbeat: a shard that is only busy is not taken for one that hangs.
+
+Two counts, two meanings: `beats` in the mark say that the shard works, `rounds` that it has
+passed the table it worked with.  A shard asleep in epoll has passed it, too, since it reads the
+outlook pointer again after each wait.
 Started by router in a thread of its own, with all signals blocked.
 """
 
 cimport cython
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from posix.unistd cimport usleep
 
-from fastsip._core.atomics cimport load_acquire64, load_relaxed32, store_relaxed32, store_release64
+from fastsip._core.atomics cimport (full_fence, load_acquire32, load_acquire64, load_relaxed32, store_relaxed32,
+                                    store_release32, store_release64)
 from fastsip._core.chooser cimport Positions
-from fastsip._core.commands cimport COMMAND_NAME, push_command, read_commands
+from fastsip._core.commands cimport COMMAND_NAME, has_commands, push_command, take_commands
 from fastsip._core.core cimport (COUNTER_COUNT, MOST_HELD, N_HANDED_OVER, N_HANDED_OVER_FULL, N_KERNEL_DROPS,
                                  N_OVER_1300, N_OVER_1472, N_QUARANTINED, N_RECEIVED, N_RECEIVE_CALLS, N_SEND_CALLS,
                                  N_SENT, N_SENT_LOST, N_WAITS, N_WAKES, count, find_listener_index, held_t,
                                  needs_flush)
 from fastsip._core.icmp cimport shard_of_error, take_error
-from fastsip._core.marks cimport Quarantine, is_quarantined, mark_datagram, mark_nothing, mark_t
-from fastsip._core.net cimport (clock_ms, datagram_t, net_counters_t, net_error_t, receive_batch, wait_ready)
+from fastsip._core.lanes cimport (Lane, is_crowded, lane_is_empty, lane_pop, lane_popped, lane_push, lane_pushed,
+                                  lane_t, shrink_lane)
+from fastsip._core.marks cimport Quarantine, beat, is_quarantined, mark_datagram, mark_nothing, mark_t
+from fastsip._core.net cimport (RECEIVE_BATCH, clock_us, datagram_t, net_counters_t, net_error_t, receive_batch,
+                                wait_ready)
 from fastsip._core.parser cimport scan_call_id
-from fastsip._core.probes cimport next_probe_ms, run_probes
+from fastsip._core.probes cimport next_probe_ms
 from fastsip._core.proxy cimport receive_message
 from fastsip._core.recovery cimport recover_calls
-from fastsip._core.ring cimport (fall_asleep, is_empty, pop_begin, pop_done, push_begin, push_done, wake, wake_up)
+from fastsip._core.ring cimport fall_asleep, wake, wake_up
 from fastsip._core.slots cimport partition_of, write_clock_pair
 from fastsip._core.tables cimport Table
 from fastsip._core.timers cimport wheel_wait_ms
-from fastsip._core.types cimport PARTITIONS, span_t
-from fastsip._core.workspace cimport fire_timers, flush
+from fastsip._core.types cimport MAX_LISTENERS, MAX_SHARDS, PARTITIONS, span_t
+from fastsip._core.workspace cimport fire_timers, flush, run_probes
 
 from fastsip._core.core import COUNTER_NAMES
 
-cdef extern from "<sched.h>" nogil:
-    int sched_yield()
-
 cdef enum:
-    BATCHES_PER_ROUND = 4   # of one socket, before the others and the timers have their turn
-    RECORDS_PER_ROUND = 128  # of one ring
+    TURN_US = 1000              # of a round: a socket's, and a lane's
+    LANES_US = 4000             # of a round: all lanes'; so much have timers, and commands
+    MOST_DEBT_US = 20 * TURN_US  # a shard that was stopped by its machine has used nothing
+    TIMERS_AT_ONCE = 16         # without a look at the clock
+    COMMANDS_AT_ONCE = 16
+    ERROR_PASSES = 4            # of a round: each may fail searches over to what refuses, too
     COMMAND_RING_BYTES = 0x10000
-    LONGEST_WAIT_MS = 1000  # each round is a heartbeat
+    LONGEST_WAIT_MS = 1000      # each round is a heartbeat
+    GRACE_LOOK_US = 20          # of the control plane, while it waits for a shard to pass a table
+
+
+cdef uint64_t look(core_t *core, turns_t *turns) noexcept nogil:
+    """At the clock, and a heartbeat; the microseconds since the last look."""
+    cdef uint64_t before = turns.now_us
+    turns.now_us = clock_us()
+    core.now_ms = turns.now_us // 1000
+    beat(core.mark)
+    return turns.now_us - before
 
 
 cdef uint32_t owner_of(core_t *core, const char *at, uint32_t len) noexcept nogil:
@@ -57,7 +82,11 @@ cdef uint32_t owner_of(core_t *core, const char *at, uint32_t len) noexcept nogi
 
 cdef void hand_over(core_t *core, neighbours_t *others, uint32_t owner, uint32_t listener, const addr_t *source,
                     const char *at, uint32_t len) noexcept nogil:
-    cdef handover_t *record = <handover_t *>push_begin(others.outbound[owner], sizeof(handover_t) + len)
+    cdef lane_t *lane = others.outbound[owner][listener % others.lane_count]
+    cdef handover_t *record = NULL
+    # A socket that is not read empty may fill half of a lane: the other half is for bursts of the others.
+    if listener >= MAX_LISTENERS or not core.net.ready[listener] or not is_crowded(lane):
+        record = <handover_t *>lane_push(lane, sizeof(handover_t) + len)
     if record == NULL:
         count(core, N_HANDED_OVER_FULL)
         return
@@ -65,7 +94,7 @@ cdef void hand_over(core_t *core, neighbours_t *others, uint32_t owner, uint32_t
     record.listener = listener
     record.len = len
     memcpy(<char *>record + sizeof(handover_t), at, len)
-    push_done(others.outbound[owner], sizeof(handover_t) + len)
+    lane_pushed(lane, sizeof(handover_t) + len)
     others.to_wake |= <uint64_t>1 << owner
     count(core, N_HANDED_OVER)
 
@@ -95,55 +124,103 @@ cdef void take_batch(core_t *core, neighbours_t *others, uint32_t listener, int 
         take_datagram(core, others, listener, &datagram.source, datagram.at, datagram.len)
 
 
-cdef void read_sockets(core_t *core, neighbours_t *others) noexcept nogil:
+cdef int next_batch(int batch, int64_t spent_us) noexcept nogil:
+    """So many that a batch takes at most its turn: what is expensive is taken singly, if need be."""
+    if spent_us > TURN_US:
+        return max(batch >> 1, 1)
+    return min(batch << 1, <int>RECEIVE_BATCH) if spent_us < TURN_US >> 2 else batch
+
+
+cdef void read_socket(core_t *core, neighbours_t *others, turns_t *turns, uint32_t listener) noexcept nogil:
+    cdef int64_t *credit_us = &turns.credit_us[listener]
+    cdef int64_t spent_us
+    cdef int n
+    credit_us[0] = min(credit_us[0] + TURN_US, <int64_t>TURN_US)
+    while core.net.ready[listener] and credit_us[0] > 0:
+        n = receive_batch(core.net, listener, turns.batch[listener])
+        take_batch(core, others, listener, n)
+        spent_us = <int64_t>look(core, turns)
+        credit_us[0] = max(credit_us[0] - spent_us, -<int64_t>MOST_DEBT_US)
+        turns.batch[listener] = next_batch(turns.batch[listener], spent_us)
+
+
+cdef void read_sockets(core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil:
     cdef uint32_t listener
-    cdef int batches, n
     for listener in range(core.net.socket_count):
-        batches = 0
-        while core.net.ready[listener] and batches < BATCHES_PER_ROUND:
-            n = receive_batch(core.net, listener)
-            take_batch(core, others, listener, n)
-            batches += 1
+        read_socket(core, others, turns, listener)
 
 
-cdef void read_ring(core_t *core, ring_t *ring) noexcept nogil:
-    cdef handover_t *record
+cdef bint take_record(core_t *core, lane_t *lane) noexcept nogil:
+    """False when there is none."""
     cdef uint32_t len
+    cdef handover_t *record = <handover_t *>lane_pop(lane, &len)
+    cdef char *at = <char *>record + sizeof(handover_t)
+    if record == NULL:
+        return False
+    if record.listener == OF_ICMP:
+        take_error(core, <net_error_t *>at)
+    else:
+        mark_datagram(core.mark, at, record.len)
+        receive_message(core, at, record.len, record.listener, &record.source)
+    lane_popped(lane)
+    if needs_flush(core):
+        flush(core)
+    return True
+
+
+cdef void read_lane(core_t *core, turns_t *turns, lane_t *lane, int *batch) noexcept nogil:
+    cdef uint64_t end_us = turns.now_us + TURN_US
     cdef int _
-    for _ in range(RECORDS_PER_ROUND):
-        record = <handover_t *>pop_begin(ring, &len)
-        if record == NULL:
+    while turns.now_us < end_us:
+        for _ in range(batch[0]):
+            if not take_record(core, lane):
+                return
+        batch[0] = next_batch(batch[0], <int64_t>look(core, turns))
+
+
+cdef void read_lanes(core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil:
+    """The one that comes first after those that filled the time begins the next round."""
+    cdef uint64_t end_us = turns.now_us + LANES_US
+    cdef uint32_t i, k, n
+    for k in range(core.shard_count):
+        i = (turns.first + k) % core.shard_count
+        if turns.now_us >= end_us:
+            turns.first = i
             return
-        if record.listener == OF_ICMP:
-            take_error(core, <net_error_t *>(<char *>record + sizeof(handover_t)))
-        else:
-            mark_datagram(core.mark, <char *>record + sizeof(handover_t), record.len)
-            receive_message(core, <char *>record + sizeof(handover_t), record.len, record.listener, &record.source)
-        pop_done(ring)
-        if needs_flush(core):
-            flush(core)
+        if i == core.shard:
+            continue
+        for n in range(others.lane_count):
+            read_lane(core, turns, others.inbound[i][n], &turns.records[i][n])
+
+
+cdef void read_commands(core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil:
+    cdef uint64_t end_us = turns.now_us + LANES_US
+    while take_commands(core, &others.commands, COMMANDS_AT_ONCE) and turns.now_us < end_us:
+        look(core, turns)
+
+
+cdef void run_timers(core_t *core, turns_t *turns) noexcept nogil:
+    cdef uint64_t end_us = turns.now_us + LANES_US
+    while fire_timers(core, TIMERS_AT_ONCE) and turns.now_us < end_us:
+        look(core, turns)
 
 
 cdef void read_errors(core_t *core, neighbours_t *others) noexcept nogil:
     """Each goes to the shard of the call that it quotes: errors surface at any socket of the group."""
     cdef net_error_t *error
-    cdef uint32_t i
+    cdef uint32_t i = 0
     cdef int owner
-    for i in range(core.net.error_count):
+    while i < core.net.error_count:         # a flush may add some, as far as there is room
         error = &core.net.errors[i]
         owner = shard_of_error(core, error)
         if owner == <int>core.shard:
             take_error(core, error)
         elif owner >= 0:
             hand_over(core, others, owner, OF_ICMP, &error.to, <char *>error, sizeof(net_error_t))
+        i += 1
+        if needs_flush(core):
+            flush(core)
     core.net.error_count = 0
-
-
-cdef void read_rings(core_t *core, neighbours_t *others) noexcept nogil:
-    cdef uint32_t i
-    for i in range(core.shard_count):
-        if others.inbound[i] != NULL:
-            read_ring(core, others.inbound[i])
 
 
 cdef void wake_others(core_t *core, neighbours_t *others) noexcept nogil:
@@ -156,13 +233,14 @@ cdef void wake_others(core_t *core, neighbours_t *others) noexcept nogil:
     others.to_wake = 0
 
 
-cdef bint has_handed_over(core_t *core, neighbours_t *others) noexcept nogil:
-    """Another shard or the control plane."""
-    cdef uint32_t i
+cdef bint has_work(core_t *core, neighbours_t *others) noexcept nogil:
+    """From another shard, the control plane, or left over."""
+    cdef uint32_t i, n
     for i in range(core.shard_count):
-        if others.inbound[i] != NULL and not is_empty(others.inbound[i]):
-            return True
-    return not is_empty(others.commands)
+        for n in range(others.lane_count):
+            if i != core.shard and not lane_is_empty(others.inbound[i][n]):
+                return True
+    return core.net.error_count != 0 or has_commands(&others.commands)
 
 
 cdef int wait_ms(core_t *core) noexcept nogil:
@@ -174,15 +252,27 @@ cdef int wait_ms(core_t *core) noexcept nogil:
 
 
 cdef void wait_for_work(core_t *core, neighbours_t *others, sleeper_t *own, uint32_t *stopping) noexcept nogil:
-    """Sleeps unless a ring has something or it shall stop; who comes after this look sees us asleep and wakes us."""
+    """Sleeps unless something is left to do or it shall stop; who comes after this look sees us asleep and wakes us."""
     fall_asleep(own)
-    if has_handed_over(core, others) or load_relaxed32(stopping):
+    if has_work(core, others) or load_relaxed32(stopping):
         wake_up(own)
         wait_ready(core.net, 0)
     else:
         wait_ready(core.net, wait_ms(core))
         wake_up(own)
-    core.now_ms = clock_ms()
+
+
+cdef void end_round(core_t *core, neighbours_t *others) noexcept nogil:
+    """Sends, and hears what ICMP says of it; what is left of that the next round takes."""
+    cdef int _
+    flush(core)
+    for _ in range(ERROR_PASSES):
+        if core.net.error_count == 0:
+            break
+        read_errors(core, others)
+        flush(core)
+    wake_others(core, others)
+    note_counters(core)
 
 
 cdef void note_counters(core_t *core) noexcept nogil:
@@ -210,29 +300,62 @@ cdef void write_clocks(core_t *core) noexcept nogil:
             write_clock_pair(core.store, partition, <uint64_t>now.tv_sec * 1000 + now.tv_nsec // 1000000, core.now_ms)
 
 
+cdef void do_each_second(core_t *core, neighbours_t *others) noexcept nogil:
+    cdef uint32_t i, n
+    write_clocks(core)
+    for i in range(core.shard_count):
+        for n in range(others.lane_count):
+            if i != core.shard:
+                shrink_lane(others.outbound[i][n])
+
+
+cdef void take_outlook(core_t *core, outlook_t **place) noexcept nogil:
+    cdef outlook_t *outlook = <outlook_t *><void *>load_acquire64(place)
+    core.table = outlook.table
+    core.positions = outlook.positions
+
+
 @cython.final
 cdef class Shard:
     """Shard(net, workspace, sleeper): run() in a thread of its own, stop() from any."""
 
     def __init__(self, Net net not None, Workspace workspace not None, Sleeper sleeper not None):
+        cdef int i, n
         self.net, self.workspace, self.sleeper = net, workspace, sleeper
         self.kept = [(workspace.table, workspace.positions)]
+        workspace.table = workspace.positions = None    # whoever drops them here drops the last
         memset(&self.neighbours, 0, sizeof(self.neighbours))
         self.commands = Ring(COMMAND_RING_BYTES)
-        self.neighbours.commands = self.commands.ring
+        self.neighbours.commands.ring = self.commands.ring
         workspace.attach(net.net)
+        memset(&self.turns, 0, sizeof(self.turns))
+        for i in range(MAX_LISTENERS):
+            self.turns.batch[i] = RECEIVE_BATCH
+        for i in range(MAX_SHARDS):
+            for n in range(MOST_LANES):
+                self.turns.records[i][n] = RECEIVE_BATCH
         self.outlooks[0].table = workspace.core.table
         self.outlooks[0].positions = workspace.core.positions
         self.outlook = &self.outlooks[0]
 
-    def meet(self, int other, Ring inbound not None, Ring outbound not None, Sleeper sleeper not None):
-        """Before run(): the rings from and to shard `other`, and how to wake it.  The caller keeps them alive."""
-        self.neighbours.inbound[other] = inbound.ring
-        self.neighbours.outbound[other] = outbound.ring
+    def meet(self, int other, inbound, outbound, Sleeper sleeper not None):
+        """Before run(): the lanes from and to shard `other`, as many as for all others, and how to wake it.
+
+        All others are met, and the caller keeps the lanes alive.
+        """
+        cdef Lane there, back
+        cdef int n
+        if not 1 <= len(inbound) == len(outbound) <= MOST_LANES:
+            raise ValueError(f"{len(inbound)} and {len(outbound)} lanes: 1 to {MOST_LANES} each way are possible")
+        for n, (there, back) in enumerate(zip(outbound, inbound, strict=True)):
+            self.neighbours.inbound[other][n] = back.lane
+            self.neighbours.outbound[other][n] = there.lane
+        self.neighbours.lane_count = <uint32_t>len(inbound)
         self.neighbours.sleepers[other] = sleeper.sleeper
 
     def recover(self):
         """Before run(): takes up the calls of the store; how many slots live in this shard's partitions."""
+        take_outlook(self.workspace.core, &self.outlook)
         return recover_calls(self.workspace.core)
 
     def held(self) -> list:
@@ -240,6 +363,7 @@ cdef class Shard:
         cdef core_t *core = self.workspace.core
         cdef held_t *item
         cdef uint32_t i
+        take_outlook(core, &self.outlook)
         found = []
         for i in range(MOST_HELD):
             item = &core.waiting.held[i]
@@ -254,8 +378,10 @@ cdef class Shard:
         Nothing if its listener is gone, or if that router was of a release that keeps addresses otherwise.
         """
         cdef core_t *core = self.workspace.core
-        cdef int listener = find_listener_index(core.table, listener_id)
+        cdef int listener
         cdef addr_t addr
+        take_outlook(core, &self.outlook)
+        listener = find_listener_index(core.table, listener_id)
         if listener >= 0 and len(source) == sizeof(addr_t):
             memcpy(&addr, <const char *>source, sizeof(addr_t))
             take_datagram(core, &self.neighbours, listener, &addr, datagram, <uint32_t>len(datagram))
@@ -263,24 +389,29 @@ cdef class Shard:
             mark_nothing(core.mark)
 
     def switch_to(self, Table table not None, Positions positions not None):
-        """From the control plane: another table from the next wake-up on.
+        """From the control plane, one thread at a time: another table from the next wake-up on.
 
-        Waits until the shard has passed the old one, which is at most a round: it
-        is woken for it, and asleep it holds no table.
+        Waits until the shard has passed the old one, which is at most a round: it is woken for it,
+        and asleep or ended it holds no table.
         """
         cdef outlook_t *idle = &self.outlooks[1 if self.outlook == &self.outlooks[0] else 0]
-        cdef uint64_t *rounds = &self.workspace.core.mark.rounds
-        cdef uint64_t round = load_acquire64(rounds)
         idle.table = table.sealed_table()
         idle.positions = &positions.positions
         self.kept.append((table, positions))
-        store_release64(<uint64_t *>&self.outlook, <uint64_t><void *>idle)
+        store_release64(&self.outlook, <uint64_t><void *>idle)
         wake(self.sleeper.sleeper)
-        if self.running:
-            with nogil:
-                while load_acquire64(rounds) == round and not load_relaxed32(&self.sleeper.sleeper.asleep):
-                    sched_yield()
+        with nogil:
+            self.await_passing()
         self.kept = [(table, positions)]
+
+    cdef void await_passing(self) noexcept nogil:
+        """Of a round that ends after this fence the shard takes the new outlook: the two agree as in ring."""
+        cdef uint64_t round
+        full_fence()
+        round = load_acquire64(&self.rounds)
+        while (load_acquire32(&self.running) and load_acquire64(&self.rounds) == round
+                and not load_acquire32(&self.sleeper.sleeper.asleep)):
+            usleep(GRACE_LOOK_US)
 
     def name_changed(self, uint64_t number) -> bool:
         """From the control plane: there is an answer about the name of this hash (Names.hash), 0 = about any.
@@ -322,8 +453,9 @@ cdef class Shard:
         """After run(): a batch of a socket that nobody reads after us; how many datagrams it was."""
         cdef core_t *core = self.workspace.core
         cdef int n
+        take_outlook(core, &self.outlook)
         with nogil:
-            n = receive_batch(core.net, listener)
+            n = receive_batch(core.net, listener, RECEIVE_BATCH)
             take_batch(core, &self.neighbours, listener, n)
             flush(core)
         return n
@@ -331,48 +463,46 @@ cdef class Shard:
     def finish(self):
         """After run() of all shards: takes what they handed over, and sends."""
         cdef core_t *core = self.workspace.core
-        cdef uint32_t i
+        cdef uint32_t i, n
+        take_outlook(core, &self.outlook)
         with nogil:
-            core.now_ms = clock_ms()
+            look(core, &self.turns)
             for i in range(core.shard_count):
-                while self.neighbours.inbound[i] != NULL and not is_empty(self.neighbours.inbound[i]):
-                    read_ring(core, self.neighbours.inbound[i])
+                for n in range(self.neighbours.lane_count):
+                    while i != core.shard and take_record(core, self.neighbours.inbound[i][n]):
+                        beat(core.mark)
             flush(core)
             mark_nothing(core.mark)
             note_counters(core)
 
     def run(self):
         """Until stop(): finishes the round, sends what is owed."""
-        cdef core_t *core = self.workspace.core
-        cdef neighbours_t *others = &self.neighbours
-        cdef sleeper_t *own = self.sleeper.sleeper
-        cdef outlook_t *outlook
-        cdef uint64_t clocks_at = 0
-        self.running = True
+        store_release32(&self.running, 1)
+        full_fence()        # from here on switch_to waits for us; what it brought before is taken now
         with nogil:
-            core.now_ms = clock_ms()
-            while not load_relaxed32(&self.stopping):
-                flush(core)
-                while core.net.error_count:
-                    read_errors(core, others)
-                    flush(core)
-                wake_others(core, others)
-                note_counters(core)
-                # From here on nothing of the round can touch its table: switch_to frees what this says is passed.
-                store_release64(&core.mark.rounds, core.mark.rounds + 1)
-                wait_for_work(core, others, own, &self.stopping)
-                outlook = <outlook_t *><void *>load_acquire64(<uint64_t *>&self.outlook)
-                core.table = outlook.table
-                core.positions = outlook.positions
-                read_sockets(core, others)
-                read_rings(core, others)
-                read_commands(core, others.commands)
-                fire_timers(core)
-                mark_nothing(core.mark)
-                run_probes(core)
-                if core.now_ms >= clocks_at:
-                    write_clocks(core)
-                    clocks_at = core.now_ms + 1000
-            flush(core)
-            note_counters(core)
-        self.running = False
+            self.go_round(self.workspace.core, &self.neighbours, &self.turns)
+        store_release32(&self.running, 0)
+
+    cdef void go_round(self, core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil:
+        cdef uint64_t clocks_at = 0
+        take_outlook(core, &self.outlook)
+        look(core, turns)
+        while not load_relaxed32(&self.stopping):
+            end_round(core, others)
+            # From here on nothing of the round can touch its table: switch_to frees what this says is passed.
+            store_release64(&self.rounds, self.rounds + 1)
+            wait_for_work(core, others, self.sleeper.sleeper, &self.stopping)
+            take_outlook(core, &self.outlook)
+            look(core, turns)
+            read_sockets(core, others, turns)
+            read_lanes(core, others, turns)
+            read_commands(core, others, turns)
+            run_timers(core, turns)
+            mark_nothing(core.mark)
+            run_probes(core)
+            if core.now_ms >= clocks_at:
+                do_each_second(core, others)
+                clocks_at = core.now_ms + 1000
+        flush(core)
+        wake_others(core, others)
+        note_counters(core)

@@ -38,6 +38,7 @@ cdef enum server_flag:
     SERVER_PROGRESSED = 4   # a 101-199 went upstream
     SERVER_MARKED = 8       # this call has marked a destination down
     SERVER_LAST_GROUP = 16  # a branch failed in a way that `on` does not name: no other group follows
+    SERVER_UNREACHED = 32   # a branch failed by transport: a 503 that ranks behind every answer (16.9)
 
 cdef enum client_flag:
     CLIENT_ABANDONED = 1    # timed out: a late 2xx still wins, nothing else does
@@ -162,6 +163,8 @@ cdef struct partition_t:
     index_entry_t *index
     uint32_t *first_child   # [slot] reference's index, NO_SLOT ends
     uint32_t *next_sibling
+    uint32_t *newer         # [slot] a ring of those that only linger (lingering); NO_SLOT = not in it
+    uint32_t *older         # place slot_count of both is its head: behind the newest, before the oldest
 
 cdef struct pending_block_t:
     uint32_t partition
@@ -221,6 +224,12 @@ cdef void write_clock_pair(store_t *s, uint32_t partition, uint64_t realtime_ms,
 # ---- derived state
 cdef void drop_block(pending_t *pending, uint32_t ref, block_t *block) noexcept nogil
 cdef void give_pending(store_t *s, pending_t *pending) noexcept nogil
+# At once: nothing that waits to be sent points into it, and no commit names it.
+cdef void give_block(store_t *s, uint32_t ref, block_t *block) noexcept nogil
+# As the newest of those that only linger; a slot leaves them with its life.
+cdef void add_lingering(store_t *s, uint32_t ref) noexcept nogil
+cdef uint32_t oldest_lingering(const store_t *s, uint32_t partition) noexcept nogil
+cdef void leave_lingering(store_t *s, uint32_t ref) noexcept nogil
 cdef void index_insert(store_t *s, uint32_t ref) noexcept nogil
 cdef void index_remove(store_t *s, uint32_t ref) noexcept nogil
 cdef uint32_t index_find(const store_t *s, uint32_t partition, uint64_t key, int kind) noexcept nogil

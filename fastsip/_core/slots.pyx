@@ -130,6 +130,7 @@ cdef void give_slot(store_t *s, uint32_t ref) noexcept nogil:
     crash_point()
     store_release64(&slot.commit, make_word(word_generation(slot.commit), KIND_FREE, 0, 0, slot.commit & 1))
     crash_point()
+    leave_lingering(s, ref)
     p.free_slots[p.free_count] = ref & SLOT_MASK
     p.free_count += 1
 
@@ -183,6 +184,38 @@ cdef void give_pending(store_t *s, pending_t *pending) noexcept nogil:
         give_units(&s.partitions[pending.items[i].partition].buddy, pending.items[i].unit,
                    order_of(pending.items[i].len))
     pending.count = 0
+
+
+cdef void give_block(store_t *s, uint32_t ref, block_t *block) noexcept nogil:
+    if block.len:
+        give_units(&s.partitions[ref >> SLOT_BITS].buddy, block.unit, order_of(block.len))
+
+
+cdef void add_lingering(store_t *s, uint32_t ref) noexcept nogil:
+    cdef partition_t *p = &s.partitions[ref >> SLOT_BITS]
+    cdef uint32_t idx = ref & SLOT_MASK
+    cdef uint32_t head = p.slot_count
+    p.newer[idx] = head
+    p.older[idx] = p.older[head]
+    p.newer[p.older[head]] = idx
+    p.older[head] = idx
+
+
+cdef uint32_t oldest_lingering(const store_t *s, uint32_t partition) noexcept nogil:
+    """NO_SLOT: there is none."""
+    cdef const partition_t *p = &s.partitions[partition]
+    cdef uint32_t idx = p.newer[p.slot_count]
+    return NO_SLOT if idx == p.slot_count else (partition << SLOT_BITS) | idx
+
+
+cdef void leave_lingering(store_t *s, uint32_t ref) noexcept nogil:
+    cdef partition_t *p = &s.partitions[ref >> SLOT_BITS]
+    cdef uint32_t idx = ref & SLOT_MASK
+    if p.newer[idx] == NO_SLOT:
+        return
+    p.newer[p.older[idx]] = p.newer[idx]
+    p.older[p.newer[idx]] = p.older[idx]
+    p.newer[idx] = NO_SLOT
 
 
 cdef void index_insert(store_t *s, uint32_t ref) noexcept nogil:
@@ -308,6 +341,8 @@ cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil:
     memset(p.index, 0, (<uint64_t>p.index_mask + 1) * sizeof(index_entry_t))
     memset(p.first_child, 0xFF, <uint64_t>p.slot_count * 4)
     memset(p.next_sibling, 0xFF, <uint64_t>p.slot_count * 4)
+    memset(p.newer, 0xFF, <uint64_t>p.slot_count * 4)
+    p.newer[p.slot_count] = p.older[p.slot_count] = p.slot_count
     p.free_count = 0
     for idx in range(p.header.high_water):
         slot = &p.slots[idx]

@@ -301,6 +301,8 @@ cdef class Store:
         free(p.index)
         free(p.first_child)
         free(p.next_sibling)
+        free(p.newer)
+        free(p.older)
         free_buddy(&p.buddy)
         memset(p, 0, sizeof(partition_t))
 
@@ -334,8 +336,10 @@ cdef class Store:
         p.free_slots = <uint32_t *>calloc(p.slot_count, 4)
         p.first_child = <uint32_t *>calloc(p.slot_count, 4)
         p.next_sibling = <uint32_t *>calloc(p.slot_count, 4)
+        p.newer = <uint32_t *>calloc(p.slot_count + 1, 4)
+        p.older = <uint32_t *>calloc(p.slot_count + 1, 4)
         if (p.index == NULL or p.free_slots == NULL or p.first_child == NULL or p.next_sibling == NULL
-                or init_buddy(&p.buddy, p.header.unit_count) < 0):
+                or p.newer == NULL or p.older == NULL or init_buddy(&p.buddy, p.header.unit_count) < 0):
             raise MemoryError
         return scan_partition(self.store, number)
 

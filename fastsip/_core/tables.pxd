@@ -19,6 +19,7 @@ cdef class Table:
     cdef list own
     cdef list trusted
     cdef bytes branch_key
+    cdef bytes other_branch_key
     cdef tuple token_keys
     cdef tuple clocks
     cdef object max_message

@@ -14,6 +14,7 @@ class Table:
         max_message: int = ...,
         branch_key: bytes = ...,
         token_keys: tuple[bytes, ...] = ...,
+        other_branch_key: bytes | None = ...,
     ) -> None: ...
     @property
     def pointer(self) -> int: ...

@@ -128,7 +128,7 @@ cdef addr_t pack_addr(tuple parts) except *:
 cdef class Table:
     """Table(version, clocks=(t1, t2, t4, c) in ms, max_message in bytes, branch_key and token_keys of 16 bytes).
 
-    Of one or two token_keys the first signs and both verify.
+    Of one or two token_keys the first signs and both verify; so with branch_key and other_branch_key.
 
     add_* return the index that later calls and the kernels use.  Ids are 32-bit numbers
     from the registry.  ValueError for what the kernels could not hold or rely on;
@@ -140,13 +140,16 @@ cdef class Table:
         self.table = <table_t *>self.arena.take(1, sizeof(table_t))
 
     def __init__(self, version, clocks=(500, 4000, 5000, 181000), max_message=MAX_MESSAGE, branch_key=bytes(16),
-                 token_keys=(bytes(16),)):
+                 token_keys=(bytes(16),), other_branch_key=None):
         self.version = number_in("version", version, 0, 2**64 - 1)
         self.clocks = tuple(number_in(name, value, 1, 2**32 - 1)
                             for name, value in zip(("t1", "t2", "t4", "c"), clocks, strict=True))
         self.max_message = number_in("max_message", max_message, 512, MAX_MESSAGE)
         key_words("branch_key", branch_key)
         self.branch_key = branch_key
+        if other_branch_key is not None:
+            key_words("other_branch_key", other_branch_key)
+        self.other_branch_key = other_branch_key
         if not 1 <= len(token_keys) <= 2:
             raise ValueError(f"one or two token_keys, not {len(token_keys)}")
         for key in token_keys:
@@ -308,6 +311,9 @@ cdef class Table:
         table.clocks.t1_ms, table.clocks.t2_ms, table.clocks.t4_ms, table.clocks.c_ms = self.clocks
         table.max_message = self.max_message
         table.branch_key[0], table.branch_key[1] = key_words("branch_key", self.branch_key)
+        if self.other_branch_key is not None:
+            table.two_branch_keys = 1
+            table.other_branch_key[0], table.other_branch_key[1] = key_words("branch_key", self.other_branch_key)
         table.token_key_count = <uint32_t>len(self.token_keys)
         for i in range(len(self.token_keys)):
             table.token_keys[i][0], table.token_keys[i][1] = key_words("a token key", self.token_keys[i])

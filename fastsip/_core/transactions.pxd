@@ -36,7 +36,7 @@ cdef enum server_event:
     SEND_1XX = 2
     SEND_2XX = 3
     SEND_FINAL = 4          # 300-699 (INVITE), 200-699 (others)
-    SERVER_RETRANSMIT = 5   # Timer G
+    SERVER_RETRANSMIT = 5   # Timer G; non-INVITE: the caller's Timer E has reached T2
     SERVER_EXPIRE = 6       # Timer H, I, J, L
     SERVER_EVENTS = 7
 
@@ -57,6 +57,8 @@ cdef enum action_bit:
     END = 2048              # free the slot
     RESEND_LAST = 4096      # the last response, if any
     SLOW = 8192             # retransmit every T2 from now on
+    TIMER_F = 16384         # until 64 T1 after the start, whatever `timeout` says
+    SEND_TRYING = 32768     # a 100 of our own
 
 cdef struct step_t:
     uint8_t next

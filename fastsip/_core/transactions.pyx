@@ -5,14 +5,17 @@ is not in a table changes nothing (a retransmitted 100 in Completed, say).
 The proxy files ask for a step, do its actions and commit the next state; the
 machines themselves hold no state and send nothing.
 
-RFC 3261 section 17 with the Accepted states of RFC 6026, no 408 to non-INVITE
-(RFC 4320), and three client states of our own:
+RFC 3261 section 17 with the Accepted states of RFC 6026, and three client states
+of our own:
 
 * CANCEL_PENDING: cancelled before any provisional, so the CANCEL waits (9.1).
 * CANCELLING: CANCEL sent; its retransmissions take the place of the INVITE's.
 * ABANDONED: the search has moved on, but a late 2xx of this branch would be a
   call that somebody answered, so the branch listens until 64 T1 after its
   start and cancels whatever rings.
+
+RFC 4320 for non-INVITE: no 408, no 1xx of a callee goes further, and a 100 of our own
+once the caller would repeat its request every T2.  After any 1xx only Timer F runs.
 
 A non-INVITE client frees its slot with the final response: what Timer K would
 absorb is dropped as a reply without transaction, which is the same on the wire.
@@ -75,7 +78,7 @@ INVITE_CLIENT = {
 
 OTHER_CLIENT = {
     CALLING: {
-        GOT_1XX: (CLIENT_PROCEEDING, SLOW | PASS_UP),
+        GOT_1XX: (CLIENT_PROCEEDING, SLOW | TIMER_F),
         GOT_2XX: (CLIENT_ENDED, END | PASS_UP),
         GOT_FINAL: (CLIENT_ENDED, END | PASS_UP),
         RETRANSMIT: (CALLING, RESEND),
@@ -83,7 +86,6 @@ OTHER_CLIENT = {
         SEND_FAILED: (CLIENT_ENDED, END | PASS_UP),
     },
     CLIENT_PROCEEDING: {
-        GOT_1XX: (CLIENT_PROCEEDING, PASS_UP),
         GOT_2XX: (CLIENT_ENDED, END | PASS_UP),
         GOT_FINAL: (CLIENT_ENDED, END | PASS_UP),
         RETRANSMIT: (CLIENT_PROCEEDING, RESEND),
@@ -127,12 +129,11 @@ INVITE_SERVER = {
 
 OTHER_SERVER = {
     TRYING: {
-        SEND_1XX: (SERVER_PROCEEDING, SEND_RESPONSE),
+        SERVER_RETRANSMIT: (SERVER_PROCEEDING, SEND_TRYING | STOP),
         SEND_FINAL: (SERVER_COMPLETED, SEND_RESPONSE | COMPLETED_CLOCKS),
     },
     SERVER_PROCEEDING: {
         REPEATED: (SERVER_PROCEEDING, RESEND_LAST),
-        SEND_1XX: (SERVER_PROCEEDING, SEND_RESPONSE),
         SEND_FINAL: (SERVER_COMPLETED, SEND_RESPONSE | COMPLETED_CLOCKS),
     },
     SERVER_COMPLETED: {

@@ -464,6 +464,8 @@ cdef struct table_t:
     clocks_t clocks
     uint32_t max_message
     uint64_t branch_key[2]  # from `secret`: the same on every node
+    uint64_t other_branch_key[2]  # of the second secret, while they change: known, never made with
+    uint32_t two_branch_keys
     uint64_t token_keys[2][2]  # the first signs, both verify
     uint32_t token_key_count
     uint32_t listener_count

@@ -3,9 +3,10 @@
 from libc.stdint cimport uint32_t
 from fastsip._core.core cimport core_t
 from fastsip._core.replies cimport reply_t
+from fastsip._core.slots cimport record_t, slot_t
 from fastsip._core.types cimport addr_t, message_t, text_t
 
-# A 101-199 to the caller.
+# A 101-199 to the caller of an INVITE.
 cdef void pass_provisional(core_t *core, uint32_t ref, const message_t *m) noexcept nogil
 # A 2xx to INVITE: sent each time it comes (RFC 6026); the first one decides.
 cdef void pass_success(core_t *core, uint32_t ref, const message_t *m) noexcept nogil
@@ -15,13 +16,19 @@ cdef void pass_final(core_t *core, uint32_t ref, const message_t *m) noexcept no
 # Keeps a final response of a branch if it is better than the one kept (16.7 item 6), or its challenges if both
 # are challenges (item 7), and sets a server_flag (0 = none) by the same commit.
 cdef void keep_best(core_t *core, uint32_t ref, const message_t *m, int flag) noexcept nogil
-# Sends the kept response as the final one.
-cdef void send_best(core_t *core, uint32_t ref) noexcept nogil
+# Sends the kept response as the final one; `m` is the response that came last, or NULL.
+cdef void send_best(core_t *core, uint32_t ref, const message_t *m) noexcept nogil
 # Sends a final response of our own, made from the request that `core.stored` holds.
 cdef void send_own(core_t *core, uint32_t ref, int status, const text_t *reason) noexcept nogil
-# The same from any request: Via lines from header `first_via` on, received filled in when `source` is not NULL.
-cdef void send_reply(core_t *core, uint32_t ref, const message_t *request, int first_via, const addr_t *source,
+# The same from any request: `source` is where it came from, when it is one as received; NULL = one as sent.
+cdef void send_reply(core_t *core, uint32_t ref, const message_t *request, const addr_t *source,
                      reply_t *reply) noexcept nogil
+# A 100 of our own to a non-INVITE, from such a request, or from none: then the state alone moves on.
+cdef void send_trying(core_t *core, uint32_t ref, const message_t *request, const addr_t *source) noexcept nogil
+# In the record with which a server transaction begins: when that is due.
+cdef void set_trying_clock(core_t *core, const slot_t *slot, record_t *record) noexcept nogil
+# A branch whose request can still be read, in core.stored; its reference, or NO_SLOT.
+cdef uint32_t read_any_request(core_t *core, uint32_t parent) noexcept nogil
 # Ends without an answer (RFC 4320).
 cdef void end_silently(core_t *core, uint32_t ref) noexcept nogil
 
@@ -31,9 +38,6 @@ cdef void fire_server_timer(core_t *core, uint32_t ref) noexcept nogil
 
 # Frees the server transaction if it has ended and no branch is left.
 cdef void end_server(core_t *core, uint32_t ref) noexcept nogil
-# Ends the oldest transactions of the partition that only absorb repeated non-INVITE
-# requests, to make room for new calls; how many.
-cdef int shed_lingering(core_t *core, uint32_t partition) noexcept nogil
 cdef void set_server_flag(core_t *core, uint32_t ref, int flag) noexcept nogil
 
 # Removes our Via, the topmost.

@@ -9,29 +9,22 @@ in search.  Implements 17.2, 16.7 items 3, 6, 8-10, RFC 6026 and RFC 4320.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from fastsip._core.branches cimport write_block
+from fastsip._core.branches cimport read_request, write_block
 from fastsip._core.core cimport (N_LATE_ANSWERS, N_NO_ROOM, N_RETRANSMISSIONS_SENT, N_RETRANSMITTED_REQUESTS,
-                                 N_SHED, N_TRANSACTIONS_ENDED, arm_slot, count, queue_message, send_edited,
-                                 take_scratch)
+                                 arm_slot, count, queue_message, send_edited, take_scratch)
 from fastsip._core.edits cimport clear_edits, edit_delete, edit_insert, edit_replace
+from fastsip._core.lingering cimport begin_lingering, drop_all, free_server, take_block
 from fastsip._core.replies cimport answer, reply_of, reply_room, reply_t, write_reply
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_RESPONSE, SERVER_DECIDED,
-                                  SERVER_PROGRESSED, SLOT_BITS, begin_block, block_at, block_t, commit, drop_block,
-                                  end_block, first_child_of, give_slot, index_remove, record_of, record_t, slot_at,
-                                  slot_t, word_kind, word_owes, word_state)
-from fastsip._core.timers cimport disarm_timer
+                                  SERVER_PROGRESSED, block_at, block_t, commit, drop_block, end_block, first_child_of,
+                                  next_child_of, record_of, record_t, slot_at, slot_t, word_kind, word_owes, word_state)
 from fastsip._core.transactions cimport (END, GOT_ACK, PASS_UP, REPEATED, RESEND_LAST, SEND_1XX, SEND_2XX, SEND_FINAL,
-                                         SERVER_ACCEPTED, SERVER_COMPLETED, SERVER_ENDED, SERVER_EXPIRE,
-                                         SERVER_RETRANSMIT, server_step, step_t)
+                                         SEND_TRYING, SERVER_ACCEPTED, SERVER_ENDED, SERVER_EXPIRE,
+                                         SERVER_PROCEEDING, SERVER_RETRANSMIT, server_step, step_t)
 from fastsip._core.parser cimport first_of, parse_message
 from fastsip._core.types cimport (E_FULL, E_NONE, E_ROOM, H_PROXY_AUTHENTICATE, H_VIA, H_WWW_AUTHENTICATE, MAX_HEADERS,
-                                  NO_HEADER, OK, addr_t, message_t, text_t)
+                                  M_INVITE, NO_HEADER, OK, addr_t, message_t, text_t)
 from fastsip._core.write cimport put
-
-
-cdef enum:
-    SHED_AT_MOST = 32       # at once: each drops a block, and the batch has room for these
-    SHED_SPAN_MS = 2000     # what ends within this of the oldest counts as oldest, too
 
 
 cdef inline step_t step_of(const slot_t *slot, int event) noexcept nogil:
@@ -72,10 +65,30 @@ cdef void final_clocks(core_t *core, uint32_t ref, record_t *record) noexcept no
 cdef void set_server_flag(core_t *core, uint32_t ref, int flag) noexcept nogil:
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef record_t record = record_of(slot)[0]
-    if record.server.flags & flag:
+    if record.server.flags & flag == flag:
         return
     record.server.flags |= flag
     commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+
+
+cdef void set_trying_clock(core_t *core, const slot_t *slot, record_t *record) noexcept nogil:
+    """RFC 4320 4.1: a non-INVITE that has no answer by the time that its caller's Timer E reaches T2 gets a 100."""
+    cdef uint64_t t1 = core.table.clocks.t1_ms
+    cdef uint64_t interval = 2 * t1
+    if slot.method == M_INVITE:
+        return
+    while 0 < interval < core.table.clocks.t2_ms:
+        interval *= 2
+    record.server.retransmit_ms = max(slot.created_ms + interval - t1, core.now_ms + 1)
+
+
+cdef uint32_t read_any_request(core_t *core, uint32_t parent) noexcept nogil:
+    cdef uint32_t ref = first_child_of(core.store, parent)
+    while ref != NO_SLOT:
+        if read_request(core, ref) >= 0:
+            return ref
+        ref = next_child_of(core.store, ref)
+    return NO_SLOT
 
 
 # ---------------------------------------------------------------- from a branch
@@ -92,19 +105,13 @@ cdef void pass_provisional(core_t *core, uint32_t ref, const message_t *m) noexc
     old = record.server.response
     if write_block(core, ref, m, NULL, &record.server.response) < 0:
         send_edited(core, m, &slot.identity.server.source)
+        set_server_flag(core, ref, SERVER_PROGRESSED)
         return
     record.server.last_status = m.status
     record.server.flags |= SERVER_PROGRESSED
     commit_server(core, ref, step.next, OWES_RESPONSE, &record)
     drop_block(&core.pending, ref, &old)
     send_block(core, ref, &record.server.response, OWES_RESPONSE)
-
-
-cdef void drop_all(core_t *core, uint32_t ref, const record_t *was) noexcept nogil:
-    cdef record_t record = was[0]
-    drop_block(&core.pending, ref, &record.server.kept)
-    drop_block(&core.pending, ref, &record.server.response)
-    drop_block(&core.pending, ref, &record.server.best)
 
 
 cdef inline void name_no_blocks(record_t *record) noexcept nogil:
@@ -135,21 +142,41 @@ cdef void pass_success(core_t *core, uint32_t ref, const message_t *m) noexcept 
     send_edited(core, m, &slot.identity.server.source)
 
 
-cdef void send_final(core_t *core, uint32_t ref, const record_t *was, block_t *response, int status) noexcept nogil:
-    """Commits the final response that stands in `response` and sends it."""
+cdef void send_final(core_t *core, uint32_t ref, const record_t *was, const block_t *response,
+                     int status) noexcept nogil:
+    """Commits the final response that stands in `response` and sends it.
+
+    NULL: it found no block and was sent as it was.  The transaction still absorbs repetitions, and ends.
+    """
     cdef record_t record = was[0]
     cdef record_t rest = was[0]
     cdef step_t step = step_of(slot_at(core.store, ref), SEND_FINAL)
     name_no_blocks(&record)
-    record.server.response = response[0]
     record.server.last_status = <uint16_t>status
     record.server.flags |= SERVER_DECIDED
     final_clocks(core, ref, &record)
-    commit_server(core, ref, step.next, OWES_RESPONSE, &record)
-    if rest.server.best.unit == response.unit:
-        rest.server.best.len = 0
+    if response != NULL:
+        record.server.response = response[0]
+        if rest.server.best.unit == response.unit:
+            rest.server.best.len = 0
+    else:
+        record.server.retransmit_ms = 0
+    commit_server(core, ref, step.next, OWES_RESPONSE if response != NULL else 0, &record)
+    begin_lingering(core, ref)
     drop_all(core, ref, &rest)
-    send_block(core, ref, response, OWES_RESPONSE)
+    if response != NULL:
+        send_block(core, ref, response, OWES_RESPONSE)
+
+
+cdef void send_unkept(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
+    """The final response `m`, for which there is no block; a 503 as 500."""
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record = record_of(slot)[0]
+    edit_response(core, m)
+    if m.status == 503:
+        edit_status_500(core, m)
+    send_edited(core, m, &slot.identity.server.source)
+    send_final(core, ref, &record, NULL, 500 if m.status == 503 else m.status)
 
 
 cdef void pass_final(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
@@ -160,7 +187,7 @@ cdef void pass_final(core_t *core, uint32_t ref, const message_t *m) noexcept no
         return
     edit_response(core, m)
     if write_block(core, ref, m, NULL, &block) < 0:
-        send_edited(core, m, &slot.identity.server.source)
+        send_unkept(core, ref, m)
         return
     send_final(core, ref, &record, &block, m.status)
 
@@ -245,12 +272,15 @@ cdef void keep_best(core_t *core, uint32_t ref, const message_t *m, int flag) no
     if record.server.flags & SERVER_DECIDED:
         return
     record.server.flags |= <uint8_t>flag
-    if is_challenge(best) and is_challenge(m.status):
+    if is_challenge(best) and is_challenge(m.status) and old.len:
         code = write_merged(core, ref, m, &record.server.best)
     elif best == 0 or rank_of(kind, m.status) < rank_of(kind, best):
         code = write_best(core, ref, m, &record.server.best)
-        if code == OK:
-            record.server.best_status = m.status
+        record.server.best_status = m.status
+        if code < 0:                        # by its status alone (send_best)
+            count(core, N_NO_ROOM)
+            record.server.best.len = 0
+            code = OK
     if code == E_ROOM or code == E_FULL:
         count(core, N_NO_ROOM)
     if code < 0:
@@ -261,20 +291,34 @@ cdef void keep_best(core_t *core, uint32_t ref, const message_t *m, int flag) no
     drop_block(&core.pending, ref, &old)
 
 
-cdef void send_best(core_t *core, uint32_t ref) noexcept nogil:
+cdef void send_best(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
+    """What found no block is sent as it is if it is `m`, else made anew from its status."""
     cdef record_t record = record_of(slot_at(core.store, ref))[0]
     cdef int status = 500 if record.server.best_status == 503 else record.server.best_status
-    if step_of(slot_at(core.store, ref), SEND_FINAL).valid:
+    if not step_of(slot_at(core.store, ref), SEND_FINAL).valid:
+        return
+    if record.server.best.len:
         send_final(core, ref, &record, &record.server.best, status)
+    elif m != NULL and m.status == record.server.best_status:
+        send_unkept(core, ref, m)
+    elif read_any_request(core, ref) != NO_SLOT:
+        send_own(core, ref, status, NULL)
+    else:
+        end_silently(core, ref)
+
+
+cdef int first_via_of(const message_t *request, const addr_t *source) noexcept nogil:
+    """The caller's own: of a request as we sent it (no `source`) the topmost is ours."""
+    cdef int i = first_of(request, H_VIA)
+    return i if source != NULL else request.headers[i].next
 
 
 cdef void send_own(core_t *core, uint32_t ref, int status, const text_t *reason) noexcept nogil:
-    """The topmost Via of a request as sent is ours."""
     cdef reply_t reply = reply_of(status, reason, NULL)
-    send_reply(core, ref, &core.stored, core.stored.headers[first_of(&core.stored, H_VIA)].next, NULL, &reply)
+    send_reply(core, ref, &core.stored, NULL, &reply)
 
 
-cdef void send_reply(core_t *core, uint32_t ref, const message_t *request, int first_via, const addr_t *source,
+cdef void send_reply(core_t *core, uint32_t ref, const message_t *request, const addr_t *source,
                      reply_t *reply) noexcept nogil:
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef record_t record = record_of(slot)[0]
@@ -287,12 +331,13 @@ cdef void send_reply(core_t *core, uint32_t ref, const message_t *request, int f
     reply.tag_key = slot.key
     text = take_scratch(core, reply_room(request, reply))
     if text == NULL:
+        end_silently(core, ref)
         return
-    len = write_reply(request, first_via, source, reply, text)
-    at = begin_block(core.store, ref, len, &block)
+    len = write_reply(request, first_via_of(request, source), source, reply, text)
+    at = take_block(core, ref, len, &block)
     if at == NULL:
         queue_message(core, text, len, &slot.identity.server.source, NO_SLOT, 0)
-        end_silently(core, ref)
+        send_final(core, ref, &record, NULL, reply.status)
         return
     memcpy(at, text, len)
     end_block()
@@ -337,12 +382,24 @@ cdef int server_input(core_t *core, uint32_t ref, int event, const message_t *m,
 
 cdef void resend_last(core_t *core, uint32_t ref, const record_t *record, const message_t *m,
                       const addr_t *source) noexcept nogil:
-    """The last response again; an INVITE that has none yet gets its 100."""
+    """The last response again: the 100, when there is no other yet."""
     cdef const slot_t *slot = slot_at(core.store, ref)
     if record.server.response.len:
         send_block(core, ref, &record.server.response, 0)
-    elif word_kind(slot.commit) == KIND_SERVER_INVITE:
+    elif word_state(slot.commit) == SERVER_PROCEEDING:
         answer(core, m, slot.identity.server.source.listener_id, source, 100, NULL, NULL)
+
+
+cdef void send_trying(core_t *core, uint32_t ref, const message_t *request, const addr_t *source) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record = record_of(slot)[0]
+    cdef reply_t reply = reply_of(100, NULL, NULL)
+    cdef char *text = take_scratch(core, reply_room(request, &reply)) if request != NULL else NULL
+    record.server.retransmit_ms = 0
+    commit_server(core, ref, step_of(slot, SERVER_RETRANSMIT).next, 0, &record)
+    if text != NULL:
+        queue_message(core, text, write_reply(request, first_via_of(request, source), source, &reply, text),
+                      &slot.identity.server.source, NO_SLOT, 0)
 
 
 cdef void fire_server_timer(core_t *core, uint32_t ref) noexcept nogil:
@@ -356,6 +413,9 @@ cdef void fire_server_timer(core_t *core, uint32_t ref) noexcept nogil:
         return
     step = step_of(slot, SERVER_EXPIRE if expired else SERVER_RETRANSMIT)
     if not step.valid:
+        return
+    if step.actions & SEND_TRYING:
+        send_trying(core, ref, &core.stored if read_any_request(core, ref) != NO_SLOT else NULL, NULL)
         return
     if step.actions & END:
         name_no_blocks(&record)
@@ -373,47 +433,8 @@ cdef void fire_server_timer(core_t *core, uint32_t ref) noexcept nogil:
 
 
 cdef void end_server(core_t *core, uint32_t ref) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
-    cdef record_t record
-    if word_state(slot.commit) != SERVER_ENDED or first_child_of(core.store, ref) != NO_SLOT:
-        return
-    record = record_of(slot)[0]
-    disarm_timer(core.wheel, ref)
-    index_remove(core.store, ref)
-    give_slot(core.store, ref)
-    drop_all(core, ref, &record)
-    count(core, N_TRANSACTIONS_ENDED)
-
-
-cdef inline bint only_lingers(const core_t *core, uint32_t ref) noexcept nogil:
-    cdef const slot_t *slot = slot_at(core.store, ref)
-    return (word_kind(slot.commit) == KIND_SERVER_OTHER and word_state(slot.commit) == SERVER_COMPLETED
-            and first_child_of(core.store, ref) == NO_SLOT)
-
-
-cdef int shed_lingering(core_t *core, uint32_t partition) noexcept nogil:
-    """Core section 3, "under pressure".  Two looks at the partition for up to SHED_AT_MOST: a flood pays for few."""
-    cdef uint32_t first = partition << SLOT_BITS
-    cdef uint32_t end = first + core.store.partitions[partition].header.high_water
-    cdef uint64_t oldest = 0
-    cdef uint64_t expires
-    cdef uint32_t ref
-    cdef record_t record
-    cdef int shed = 0
-    for ref in range(first, end):
-        expires = record_of(slot_at(core.store, ref)).server.expire_ms
-        if only_lingers(core, ref) and (oldest == 0 or expires < oldest):
-            oldest = expires
-    for ref in range(first, end):
-        if shed == SHED_AT_MOST:
-            break
-        record = record_of(slot_at(core.store, ref))[0]
-        if only_lingers(core, ref) and record.server.expire_ms <= oldest + SHED_SPAN_MS:
-            commit_server(core, ref, SERVER_ENDED, 0, &record)
-            end_server(core, ref)
-            count(core, N_SHED)
-            shed += 1
-    return shed
+    if word_state(slot_at(core.store, ref).commit) == SERVER_ENDED and first_child_of(core.store, ref) == NO_SLOT:
+        free_server(core, ref)
 
 
 cdef void send_response(core_t *core, uint32_t ref) noexcept nogil:

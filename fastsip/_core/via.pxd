@@ -19,13 +19,23 @@ cdef struct stamp_t:
     uint16_t len
     char text[80]           # STAMPS_ROOM
 
-# The matching key of a server transaction (17.2.3); ACK matches its INVITE,
-# and with `as_invite` so does a CANCEL.
+# The matching key of a server transaction (17.2.3, and Call-ID and CSeq number); ACK matches
+# its INVITE, and with `as_invite` so does a CANCEL.
 cdef uint64_t server_key(const core_t *core, const message_t *m, bint as_invite) noexcept nogil
+# The server transaction of this kind that a request, or an ACK, belongs to, or NO_SLOT; and its key.
+cdef uint32_t find_server(core_t *core, const message_t *m, int kind, uint64_t *key) noexcept nogil
+# The server transaction, of any method, that a CANCEL belongs to, or NO_SLOT (9.2).
+cdef uint32_t find_cancelled(core_t *core, const message_t *m) noexcept nogil
 
 # Our branch for this attempt: recomputable from the request as we received it
-# (`via` is the Via above which ours goes).
-cdef uint64_t branch_value(const table_t *table, const message_t *m, const via_t *via, uint32_t attempt) noexcept nogil
+# (`via` is the Via above which ours goes).  `source` is where the request came from;
+# NULL: it is a request as sent, whose Via says so.
+cdef uint64_t branch_value(const table_t *table, const message_t *m, const via_t *via, const addr_t *source,
+                           uint32_t attempt) noexcept nogil
+# Did we, or a node with one of our secrets, make this branch for any attempt above this Via,
+# for a request whose answers go to `place`?
+cdef bint is_our_branch(const table_t *table, const message_t *m, const via_t *via, const addr_t *place,
+                        uint64_t value) noexcept nogil
 
 # `loop` is what the request is known by when it comes round (loops.loop_value).
 cdef int write_via(const core_t *core, char *out, const listener_t *listener, uint64_t branch, uint64_t loop,
@@ -44,6 +54,8 @@ cdef int read_hint(const core_t *core, const char *buf, const span_t *hint, uint
 cdef int stamp_via(const message_t *m, const addr_t *source, stamp_t *stamps) noexcept nogil
 # Where responses to the request go (18.2.2, RFC 3581).
 cdef void reply_address(const message_t *m, const addr_t *source, addr_t *to) noexcept nogil
+# The same, as the Via of the request says; E_BAD for a name.
+cdef int via_address(const char *buf, const via_t *via, addr_t *to) noexcept nogil
 
 cdef uint64_t local_tag(uint64_t key) noexcept nogil
 # Is the To tag the one of our own answers to the request of this key?

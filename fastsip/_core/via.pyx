@@ -1,21 +1,22 @@
 """Branches, hints and Via values (wire section 2).
 
 The branch is a keyed hash of what the request brings, so that a node without
-its store, or another node with the same secret, can make it again.  The hint
+its store, or another node with the same secret, can make it again.  It covers the place
+that answers to the request go to: who has seen a branch cannot have replies sent elsewhere.  The hint
 (our Via parameter "fs") leads a reply straight to its slot; it is only ever
 believed after the slot's own branch was compared.  Behind the branch's dot and at
 the end of the hint stand the two halves of what loops are told by.  Tokens are compared without
 case (7.3.1), hence base32.  Used by branches, replies and proxy.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from fastsip._core.hashing cimport (hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, mix,
+from fastsip._core.hashing cimport (hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, hash_text, mix,
                                     read_base32, siphash_t, write_base32)
-from fastsip._core.slots cimport SLOT_BITS, SLOT_MASK
-from fastsip._core.types cimport (E_BAD, HOST_IPV4, HOST_IPV6, M_ACK, M_INVITE, M_OTHER, OK, PARTITIONS, addr_t,
-                                  listener_t, message_t, span_t, table_t, via_t)
+from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, SLOT_BITS, SLOT_MASK, index_find)
+from fastsip._core.types cimport (E_BAD, HOST_IPV4, HOST_IPV6, MAX_ATTEMPTS, METHOD_COUNT, M_ACK, M_INVITE, OK,
+                                  PARTITIONS, T_UDP, addr_t, listener_t, message_t, span_t, table_t, via_t)
 from fastsip._core.uri cimport parse_address, write_address
 from fastsip._core.write cimport put, put_number
 
@@ -27,18 +28,25 @@ cdef enum:
     LOOP_BITS = 30
 
 
-cdef uint64_t server_key(const core_t *core, const message_t *m, bint as_invite) noexcept nogil:
+cdef inline uint64_t call_hash(const core_t *core, const message_t *m) noexcept nogil:
+    """Its low bits are the call's partition (see slots.partition_of)."""
+    return hash_text(core.store.hash_key, m.buf + m.call_id.off, m.call_id.len)
+
+
+cdef uint64_t request_hash(const core_t *core, const message_t *m, uint64_t call) noexcept nogil:
+    """`call` is the hash of the Call-ID that partitions go by.
+
+    Peers repeat branches that should be unique, and share private sent-by addresses: Call-ID and CSeq number
+    tell their requests apart, and repetitions, ACK of a failure and CANCEL carry the same (wire section 2).
+    """
     cdef siphash_t h
-    cdef int method = M_INVITE if as_invite or m.method == M_ACK else m.method
     hash_begin(&h, core.store.hash_key)
-    hash_add_number(&h, method)
-    if method == M_OTHER:
-        hash_add_number(&h, m.method_name.len)
-        hash_add(&h, m.buf + m.method_name.off, m.method_name.len)
     if m.via.magic:
+        hash_add_number(&h, call)
         hash_add_lower(&h, m.buf + m.via.branch.off, m.via.branch.len)
         hash_add_number(&h, <uint64_t>m.via.host.len << 32 | <uint64_t>m.via.branch.len << 16 | m.via.port)
         hash_add_lower(&h, m.buf + m.via.host.off, m.via.host.len)
+        hash_add_number(&h, m.cseq)
         return hash_end(&h)
     # RFC 2543: no branch that could be trusted to be unique (17.2.3).  A CANCEL or
     # an ACK repeats the INVITE's Request-URI, From tag, Call-ID, CSeq number and Via.
@@ -51,17 +59,94 @@ cdef uint64_t server_key(const core_t *core, const message_t *m, bint as_invite)
     return hash_end(&h)
 
 
-cdef uint64_t branch_value(const table_t *table, const message_t *m, const via_t *via, uint32_t attempt) noexcept nogil:
-    cdef siphash_t h
-    hash_begin(&h, table.branch_key)
-    hash_add_lower(&h, m.buf + via.branch.off, via.branch.len)
-    hash_add_number(&h, <uint64_t>via.host.len << 32 | <uint64_t>via.branch.len << 16 | via.port)
-    hash_add_lower(&h, m.buf + via.host.off, via.host.len)
-    hash_add(&h, m.buf + m.call_id.off, m.call_id.len)
-    hash_add_number(&h, <uint64_t>m.call_id.len << 32 | m.cseq)
-    hash_add(&h, m.buf + m.from_tag.off, m.from_tag.len)
+cdef uint64_t server_key(const core_t *core, const message_t *m, bint as_invite) noexcept nogil:
+    """The method as well (17.2.3).  Unknown methods are one: a CSeq number has but one request (12.2.1.1)."""
+    return mix(request_hash(core, m, call_hash(core, m)), M_INVITE if as_invite or m.method == M_ACK else m.method)
+
+
+cdef uint32_t find_server(core_t *core, const message_t *m, int kind, uint64_t *key) noexcept nogil:
+    cdef uint64_t call = call_hash(core, m)
+    key[0] = mix(request_hash(core, m, call), M_INVITE if m.method == M_ACK else m.method)
+    return index_find(core.store, <uint32_t>(call & (PARTITIONS - 1)), key[0], kind)
+
+
+cdef uint32_t find_cancelled(core_t *core, const message_t *m) noexcept nogil:
+    """A CANCEL does not say what it cancels: an INVITE nearly always, else any method is looked for."""
+    cdef uint64_t call = call_hash(core, m)
+    cdef uint64_t hash = request_hash(core, m, call)
+    cdef uint32_t partition = <uint32_t>(call & (PARTITIONS - 1))
+    cdef uint32_t ref = index_find(core.store, partition, mix(hash, M_INVITE), KIND_SERVER_INVITE)
+    cdef int method
+    for method in range(METHOD_COUNT):
+        if ref != NO_SLOT:
+            break
+        ref = index_find(core.store, partition, mix(hash, method), KIND_SERVER_OTHER)
+    return ref
+
+
+cdef int via_address(const char *buf, const via_t *via, addr_t *to) noexcept nogil:
+    """18.2.2, RFC 3581.  Of a Via that was stamped here this is what reply_address said of its request."""
+    cdef const span_t *host = &via.received if via.received.len else &via.host
+    cdef uint16_t port = via.rport if via.rport else (via.port if via.port else 5060)
+    cdef int code = parse_address(buf + host.off, host.len, HOST_IPV4, port, to)
+    if code < 0:
+        code = parse_address(buf + host.off, host.len, HOST_IPV6, port, to)
+    to.transport = T_UDP
+    return code
+
+
+cdef void begin_branch(const uint64_t *key, const message_t *m, const via_t *via, const addr_t *place,
+                       siphash_t *h) noexcept nogil:
+    """All but the attempt's number, which comes last: whoever tries them all hashes the texts once."""
+    cdef const uint8_t *ip = &place.ip[0]
+    hash_begin(h, key)
+    hash_add_lower(h, m.buf + via.branch.off, via.branch.len)
+    hash_add_number(h, <uint64_t>place.port << 48 | <uint64_t>via.host.len << 32 | <uint64_t>via.branch.len << 16
+                    | via.port)
+    hash_add_lower(h, m.buf + via.host.off, via.host.len)
+    if place.family == 4:
+        hash_add_number(h, <uint64_t>ip[12] << 24 | <uint64_t>ip[13] << 16 | <uint64_t>ip[14] << 8 | ip[15])
+    else:
+        hash_add(h, <const char *>ip, 16)
+    hash_add(h, m.buf + m.call_id.off, m.call_id.len)
+    hash_add_number(h, <uint64_t>m.call_id.len << 32 | m.cseq)
+    hash_add(h, m.buf + m.from_tag.off, m.from_tag.len)
+
+
+cdef uint64_t finish_branch(const siphash_t *begun, const message_t *m, uint32_t attempt) noexcept nogil:
+    cdef siphash_t h = begun[0]
     hash_add_number(&h, <uint64_t>m.from_tag.len << 32 | attempt)
     return hash_end(&h)
+
+
+cdef uint64_t branch_value(const table_t *table, const message_t *m, const via_t *via, const addr_t *source,
+                           uint32_t attempt) noexcept nogil:
+    cdef siphash_t h
+    cdef addr_t place
+    if source != NULL:
+        reply_address(m, source, &place)
+    else:
+        via_address(m.buf, via, &place)
+    begin_branch(table.branch_key, m, via, &place, &h)
+    return finish_branch(&h, m, attempt)
+
+
+cdef bint is_made_with(const uint64_t *key, const message_t *m, const via_t *via, const addr_t *place,
+                       uint64_t value) noexcept nogil:
+    cdef siphash_t h
+    cdef uint32_t attempt
+    begin_branch(key, m, via, place, &h)
+    for attempt in range(MAX_ATTEMPTS):
+        if finish_branch(&h, m, attempt) == value:
+            return True
+    return False
+
+
+cdef bint is_our_branch(const table_t *table, const message_t *m, const via_t *via, const addr_t *place,
+                        uint64_t value) noexcept nogil:
+    """While secrets change, nodes that have not heard of it and branches from before make them with the other one."""
+    return (is_made_with(table.branch_key, m, via, place, value)
+            or (table.two_branch_keys and is_made_with(table.other_branch_key, m, via, place, value)))
 
 
 cdef int write_via(const core_t *core, char *out, const listener_t *listener, uint64_t branch, uint64_t loop,
@@ -182,8 +267,11 @@ cdef void reply_address(const message_t *m, const addr_t *source, addr_t *to) no
 
 
 cdef uint64_t local_tag(uint64_t key) noexcept nogil:
-    """The To tag of our own answers to the request of this key: the same each time it is asked."""
-    return mix(key, 0x746F)
+    """The To tag of our own answers to the request of this key: the same each time it is asked.
+
+    mix can be undone, this sum cannot: where keys stand in the index is nobody's business.
+    """
+    return mix(key, 0x746F) + key
 
 
 cdef bint has_local_tag(const message_t *m, uint64_t key) noexcept nogil:

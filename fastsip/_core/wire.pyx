@@ -12,9 +12,12 @@ from libc.string cimport memcmp, memcpy
 from posix.unistd cimport write
 
 from fastsip._core.net cimport SENT
-from fastsip._core.probes cimport next_probe_ms, run_probes
+from fastsip._core.probes cimport next_probe_ms
 from fastsip._core.timers cimport wheel_wait_ms
-from fastsip._core.workspace cimport fire_timers, flush, stand_in_for_sockets
+from fastsip._core.workspace cimport fire_timers, flush, run_probes, stand_in_for_sockets
+
+cdef enum:
+    TIMERS_AT_ONCE = 64
 
 
 cdef int outcome_for(const wire_t *wire, const addr_t *to) noexcept nogil:
@@ -60,7 +63,8 @@ cdef int step_clock(core_t *core, uint64_t now_ms) noexcept nogil:
     cdef uint64_t wait
     cdef int steps = 0
     while True:
-        fire_timers(core)
+        while fire_timers(core, TIMERS_AT_ONCE):
+            pass
         run_probes(core)
         flush(core)
         if core.now_ms >= now_ms:

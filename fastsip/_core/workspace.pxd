@@ -20,8 +20,8 @@ cdef class Workspace:
     cdef timer_node_t **nodes
     cdef readonly Store store
     cdef readonly Cells cells
-    cdef readonly Table table
-    cdef readonly Positions positions
+    cdef Table table            # of the core, until a shard takes them over
+    cdef Positions positions
     cdef readonly Ring events
     cdef readonly Sleeper control
     cdef readonly Names names
@@ -44,5 +44,7 @@ cdef void stand_in_for_sockets(send_step_t send) noexcept nogil
 
 # Sends the outbox, clears what was owed, gives the blocks back.
 cdef void flush(core_t *core) noexcept nogil
-# Fires all timers that are due at core.now_ms, in order of their ticks.
-cdef void fire_timers(core_t *core) noexcept nogil
+# Fires timers that are due at core.now_ms, in order of their ticks, at most so many; False when none is left.
+cdef bint fire_timers(core_t *core, uint32_t most) noexcept nogil
+# Sends the probes that are due, and flushes whenever the outbox is nearly full of them.
+cdef void run_probes(core_t *core) noexcept nogil

@@ -15,6 +15,7 @@ from fastsip._core.core cimport (COUNTER_COUNT, RECALL_PLACES, SCRATCH_BYTES, ne
 from fastsip._core.local cimport close_local, open_local
 from fastsip._core.marks cimport Quarantine, mark_slot, mark_t
 from fastsip._core.net cimport LOST, SENT, TOO_BIG, clear_outbox, clock_ms, flush_outbox, outgoing_t
+from fastsip._core.probes cimport run_next_probe
 from fastsip._core.proxy cimport message_failed
 from fastsip._core.search cimport fire_timer
 from fastsip._core.slots cimport NO_SLOT, clear_owes, give_pending, slot_at, word_generation
@@ -23,6 +24,7 @@ from fastsip._core.types cimport PARTITIONS
 
 cdef enum:
     FAILURES = 128          # SEND_BATCH
+    PROBES_PER_ROUND = 512
 
 cdef struct failure_t:
     uint32_t ref
@@ -103,19 +105,31 @@ cdef void flush(core_t *core) noexcept nogil:
         n = send_all(core, failures)
 
 
-cdef void fire_timers(core_t *core) noexcept nogil:
+cdef bint fire_timers(core_t *core, uint32_t most) noexcept nogil:
     cdef uint32_t ref
-    while True:
-        advance_wheel(core.wheel, core.now_ms)
+    cdef uint32_t _
+    for _ in range(most):
         ref = take_expired(core.wheel)
         if ref == NO_TIMER:
-            return
-        while ref != NO_TIMER:
-            mark_slot(core.mark, ref, word_generation(slot_at(core.store, ref).commit))
-            fire_timer(core, ref)
-            if needs_flush(core):
-                flush(core)
+            advance_wheel(core.wheel, core.now_ms)
             ref = take_expired(core.wheel)
+            if ref == NO_TIMER:
+                return False
+        mark_slot(core.mark, ref, word_generation(slot_at(core.store, ref).commit))
+        fire_timer(core, ref)
+        if needs_flush(core):
+            flush(core)
+    return True
+
+
+cdef void run_probes(core_t *core) noexcept nogil:
+    """As many as fit into a round; the next one comes at once when more are due."""
+    cdef int _
+    for _ in range(PROBES_PER_ROUND):
+        if not run_next_probe(core):
+            return
+        if needs_flush(core):
+            flush(core)
 
 
 @cython.final
@@ -146,6 +160,7 @@ cdef class Workspace:
                  uint32_t shard=0, uint32_t shard_count=1, Ring events=None, Sleeper control=None,
                  Names names=None):
         cdef core_t *core = self.core
+        cdef uint32_t cell
         self.store, self.cells, self.table, self.positions = store, cells, table, positions
         self.events, self.control = events, control
         self.names = names if names is not None else Names()
@@ -161,8 +176,11 @@ cdef class Workspace:
         core.wheel = self.wheel
         core.probes = <probe_state_t *>calloc(cells.count + 1, sizeof(probe_state_t))
         core.probe_count = cells.count
-        if core.probes == NULL:
+        core.probe_nodes = <timer_node_t *>calloc(cells.count + 1, sizeof(timer_node_t))
+        if core.probes == NULL or core.probe_nodes == NULL:
             raise MemoryError("no memory for probes")
+        for cell in range(cells.count):
+            core.probe_nodes[cell].place = NOT_ARMED
         if events is not None:
             core.events = events.ring
         if control is not None:
@@ -208,6 +226,7 @@ cdef class Workspace:
         if self.core != NULL:
             free(self.core.scratch)
             free(self.core.probes)
+            free(self.core.probe_nodes)
             free(self.core.recalled)
             close_local(self.core.local)
             free(self.core.waiting)

@@ -36,7 +36,7 @@ def purpose_key(secret: bytes, purpose: str) -> bytes:
 
 def compile_table(config: Config, registry: Registry, cells: Cells, version: int) -> Table:
     """A sealed table.  `config` is valid: what fails here is a defect, not the operator's."""
-    secret = config.router.secret_keys[0]
+    secret, *others = config.router.secret_keys
     timers = config.timers
     table = Table(
         version,
@@ -44,6 +44,7 @@ def compile_table(config: Config, registry: Registry, cells: Cells, version: int
         max_message=config.limits.max_message_bytes,
         branch_key=purpose_key(secret, "branch"),
         token_keys=tuple(purpose_key(key, "token") for key in config.router.secret_keys),
+        other_branch_key=purpose_key(others[0], "branch") if others else None,
     )
     add_listeners(table, config, registry)
     # Sets and policies name each other; policies get their places in this order.

@@ -40,6 +40,7 @@ NUMBER = "sip:80123@example.net"
 
 T1, T2, T4 = 500, 4_000, 5_000
 WHOLE = 64 * T1  # timers B, D, F, H, J, L, M
+TRYING_AFTER = 3_500  # when Timer E reaches T2: a non-INVITE without an answer gets a 100 (RFC 4320)
 TICK = 8  # a timer never fires early, and at most so late (ms)
 PRIORITY = 8  # algorithm: first usable in order of the file
 PARALLEL = 12
@@ -64,7 +65,8 @@ def make_table(
     algorithm=PRIORITY, cells=None, backup=0, when_all_down=0, record_route=True, ruri=0, retry_ms=30_000,
     trusted=(), listeners=1, in_dialog=None, token_keys=(b"tokens of a test",), conditions=(), hash_key=bytes(16),
     addresses=(EDGE, INSIDE), rule=None, tiers=True, backup_algorithm=PRIORITY, backup_limit=0, dialog_rule=False,
-    max_message=65_535, headers_in=None, headers_out=(), set_headers=None,
+    max_message=65_535, branch_key=b"0123456789abcdef", other_branch_key=None, headers_in=None, headers_out=(),
+    set_headers=None,
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
@@ -74,8 +76,9 @@ def make_table(
     `dialog_rule` adds a rule for what comes inside of dialogs, to the same set.
     """
     table = Table(
-        1, clocks=clocks, max_message=max_message, branch_key=b"0123456789abcdef", token_keys=token_keys
-    )
+        1, clocks=clocks, max_message=max_message, branch_key=branch_key, token_keys=token_keys,
+        other_branch_key=other_branch_key,
+    )  # fmt: skip
     for number, (host, port) in enumerate(addresses[:listeners]):
         table.add_listener(
             number + 1, 0, host, port, f"{host}:{port}", ("public", "inside")[number],

@@ -222,6 +222,7 @@ def test_no_408_to_a_non_invite(make_stage):
     stage = make_stage(policy={"on": ["timeout"], "timeout_ms": 2_000}, destinations=2)
     stage.send("MESSAGE")
     stage.advance(2 * WHOLE)
+    stage.expect_response(100, "MESSAGE")
     assert {message.method for message in stage.waiting} == {"MESSAGE"}
     assert stage.rig.live() == []
 

@@ -16,8 +16,9 @@ from tests.protocol.script import ALICE, BOB, EDGE, Stage
 STRANGER = ("203.0.113.66", 5060)
 US = f"{EDGE[0]}:{EDGE[1]}"
 FORGED = [
-    ("X-Auth-User", "admin"), ("x-auth-user", "admin"), ("X-AUTH-", "admin"), ("X-Set-Secret", "1"), ("X-Out-Route", "1"),
-    ("X-From", "10.9.9.9"), ("X-Kept", "1"), ("Reason", "Q.850;cause=16"), ("s", "compact"), ("Subject", "long"),
+    ("X-Auth-User", "admin"), ("x-auth-user", "admin"), ("X-AUTH-", "admin"), ("X-Set-Secret", "1"),
+    ("X-Out-Route", "1"), ("X-From", "10.9.9.9"), ("X-Kept", "1"), ("Reason", "Q.850;cause=16"), ("s", "compact"),
+    ("Subject", "long"),
 ]  # fmt: skip
 FORBIDDEN = ("x-auth", "x-set-", "x-out-", "reason", "subject", "s")
 

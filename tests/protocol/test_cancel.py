@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.protocol.script import BOB, WHOLE, assert_times
+from fastsip.sip_text import make_cancel
+from tests.protocol.script import ALICE, BOB, PRIORITY, WHOLE, assert_times
 
 
 @pytest.fixture
@@ -228,3 +229,146 @@ def test_cancel_without_state_is_forwarded(stage):
     stage.reply(cancel, 481)
     stage.expect_response(481, "CANCEL")
     assert stage.rig.live() == []
+
+
+@pytest.mark.parametrize("port", [5060, 40_000])
+def test_cancel_from_another_port_has_the_same_branch(stage, port):
+    """The branch covers where answers go, and without rport that is the port of the sent-by."""
+    call = stage.send("INVITE")
+    invite = stage.expect_request(BOB[0], "INVITE")
+    stage.advance(2 * WHOLE)
+    stage.waiting.clear()
+    stage.inject(make_cancel(call.message), (ALICE[0], port))
+    assert stage.expect_request(BOB[0], "CANCEL").branch == invite.branch
+
+
+@pytest.mark.parametrize("name", ["Proxy-Authorization", "Authorization"])
+def test_cancel_has_the_branch_of_an_invite_with_credentials(stage, name):
+    """The CANCEL brings none (22.1), and is matched by the whole branch all the same."""
+    call = stage.send("INVITE", headers=[(name, 'Digest username="alice"')])
+    invite = stage.expect_request(BOB[0], "INVITE")
+    stage.advance(2 * WHOLE)
+    stage.waiting.clear()
+    stage.inject(make_cancel(call.message).remove(name))
+    assert stage.expect_request(BOB[0], "CANCEL").branch == invite.branch
+
+
+# ---------------------------------------------------------------- To tags
+
+
+def test_the_200_and_our_487_have_the_same_to_tag(make_stage):
+    """9.2, SHOULD: they end the same request."""
+    stage = make_stage(policy={"on": ["timeout"], "timeout_ms": 2_000})
+    call = stage.invite()
+    stage.expect_request(BOB[0], "INVITE")
+    call.cancel()
+    ok = stage.expect_response(200, "CANCEL")
+    stage.advance(2_020)
+    assert stage.expect_response(487).to_tag == ok.to_tag != ""
+
+
+def test_every_200_to_a_cancel_has_the_same_to_tag(ringing):
+    _, call, _ = ringing
+    stage = ringing[0]
+    tags = set()
+    for _ in range(3):
+        call.cancel()
+        tags.add(stage.expect_response(200, "CANCEL").to_tag)
+    assert len(tags) == 1
+
+
+def test_without_state_the_answers_have_the_same_to_tag(make_stage):
+    """Of a call that a rule refuses nothing is kept."""
+    stage = make_stage(rule={"action": 1, "reply": (404, b"Not Found")})
+    call = stage.send("INVITE")
+    refused = stage.expect_response(404)
+    call.cancel()
+    assert stage.expect_response(481, "CANCEL").to_tag == refused.to_tag
+
+
+# ---------------------------------------------------------------- of other methods
+
+
+@pytest.mark.parametrize("method", ["MESSAGE", "OPTIONS", "REGISTER", "SUBSCRIBE", "REFER", "PUBLISH", "WHATEVER"])
+def test_cancel_of_any_known_request_is_answered_at_once(stage, method):
+    """16.10; 9.2: it has no effect on what is no INVITE, before its final response and after it."""
+    request = stage.send(method)
+    arrived = stage.expect_request(BOB[0], method)
+    request.cancel()
+    first = stage.expect_response(200, "CANCEL")
+    stage.nothing_sent()
+    stage.reply(arrived, 404)
+    stage.expect_response(404, method)
+    request.cancel()
+    assert stage.expect_response(200, "CANCEL").to_tag == first.to_tag
+    stage.nothing_sent()
+    stage.finish()
+
+
+def test_cancel_needs_the_call_of_its_request(ringing):
+    """A branch can be guessed where peers count; with another Call-ID or CSeq number it is no CANCEL of this call."""
+    stage, call, _ = ringing
+    for name, value in (("Call-ID", "other@alice"), ("CSeq", "2 CANCEL")):
+        stage.inject(make_cancel(call.message).set(name, value))
+        stage.expect_request(BOB[0], "CANCEL")      # on without state, where nobody knows it
+        stage.nothing_sent()
+    assert stage.counter("cancels") == 0
+
+
+# ---------------------------------------------------------------- of nobody knows what
+
+ROUND_ROBIN, RANDOM, WEIGHT, CALL_LOAD, RELATIVE, ORDERED, SRV = 4, 6, 9, 10, 11, 14, 15
+
+
+def turns(stage, strays: int) -> list[tuple[str, int]]:
+    """Where twelve calls go, with so many CANCELs and ACKs of unknown calls before each."""
+    found = []
+    for number in range(12):
+        for _ in range(strays):
+            stage.send("CANCEL")
+            stage.send("ACK", to_tag="unknown")
+            stage.waiting.clear()
+        stage.send("INVITE", call_id=f"turn-{number}", branch=f"z9hG4bKturn{number}")
+        found.append(stage.take(lambda m: m.method == "INVITE")[0].to)
+        stage.waiting.clear()
+    return found
+
+
+@pytest.mark.parametrize(
+    "algorithm", [0, ROUND_ROBIN, RANDOM, PRIORITY, WEIGHT, CALL_LOAD, RELATIVE, ORDERED, SRV]
+)
+def test_cancel_of_an_unknown_call_takes_nobodys_turn(make_stage, algorithm):
+    """Wire section 2: it looks where the choice would fall and moves nothing."""
+    parts = {"algorithm": algorithm, "priorities": (1, 1, 1), "dialog_rule": True}
+    quiet, loud = (make_stage(**parts) for _ in range(2))
+    assert turns(loud, 3) == turns(quiet, 0)
+    chosen = [[stage.cells.read(n).chosen for n in range(3)] for stage in (quiet, loud)]
+    assert chosen[0] == chosen[1] and sum(chosen[0]) == 12
+
+
+def test_cancel_of_an_unknown_call_is_no_trial_call(make_stage):
+    """Of a destination that is down: the next call is its trial all the same."""
+    stage = make_stage(policy={"on": [500], "mark": "down", "mark_last": True}, destinations=1, retry_ms=30_000)
+    stage.invite()
+    stage.refuse(stage.expect_request(BOB[0], "INVITE"), 500)
+    stage.expect_response(500)
+    assert stage.health(0) == "down"
+    stage.advance(30_020)
+    stage.waiting.clear()
+    before = stage.cells.read(0)
+    for _ in range(3):
+        stage.send("CANCEL")
+    assert stage.cells.read(0) == before
+    assert len(stage.take_requests(BOB[0], "CANCEL")) == 3      # where the trial call would go
+    stage.invite()
+    stage.expect_request(BOB[0], "INVITE")
+    assert stage.cells.read(0).trial_ms == stage.now
+
+
+def test_cancel_of_an_unknown_call_follows_when_all_are_down(make_stage):
+    stage = make_stage(policy={"on": [500], "mark": "down", "mark_last": True}, destinations=1, when_all_down=1)
+    stage.invite()
+    stage.refuse(stage.expect_request(BOB[0], "INVITE"), 500)
+    stage.expect_response(500)
+    stage.send("CANCEL")
+    stage.expect_request(BOB[0], "CANCEL")

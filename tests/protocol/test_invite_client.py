@@ -49,7 +49,7 @@ def test_transport_error_in_calling_informs_the_tu(make_stage):
     stage = make_stage(destinations=1)
     stage.rig.refuse(BOB[0])
     stage.invite()
-    stage.expect_response(408)
+    stage.expect_response(500)
     assert stage.slots("client") == []
     assert stage.counter("transport_failures") == 1
     stage.finish()

@@ -8,7 +8,7 @@ E_TIMES = [500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_
 
 
 def test_request_from_tu_is_sent_in_trying(stage):
-    """Figure 6, entry; a proxy sends no 100 to a non-INVITE (RFC 4320 4.1)."""
+    """Figure 6, entry; a proxy sends no 100 to a non-INVITE at once (RFC 4320 4.1)."""
     stage.send("MESSAGE")
     stage.expect_request(BOB[0], "MESSAGE")
     assert stage.states("client") == ["calling"]
@@ -32,27 +32,31 @@ def test_timer_f_in_trying_ends_silently(stage):
     assert stage.states("client") == ["calling"]
     stage.advance(40)
     stage.take_requests(BOB[0], "MESSAGE")
+    stage.expect_response(100, "MESSAGE")
     stage.nothing_sent()
     assert stage.rig.live() == []
     assert stage.counter("timeouts") == 1
 
 
-def test_transport_error_in_trying_ends(stage):
-    """Figure 6: informs the TU; nothing goes upstream."""
+def test_transport_error_in_trying_informs_the_tu(stage):
+    """Figure 6: to it, a transport error is a 503 (16.9), which goes up as 500."""
     stage.rig.refuse(BOB[0])
     stage.send("MESSAGE")
+    stage.expect_response(500, "MESSAGE")
     stage.nothing_sent()
     assert stage.slots("client") == []
     stage.finish()
 
 
-def test_1xx_in_trying_leads_to_proceeding(stage):
-    """Figure 6: passed to the TU."""
+@pytest.mark.parametrize("status", [100, 180, 199])
+def test_1xx_in_trying_leads_to_proceeding(stage, status):
+    """Figure 6; it goes no further (RFC 4320 4.1)."""
     stage.send("MESSAGE")
     request = stage.expect_request(BOB[0], "MESSAGE")
-    stage.reply(request, 182)
-    stage.expect_response(182, "MESSAGE")
+    stage.reply(request, status)
+    stage.nothing_sent()
     assert stage.states("client") == ["proceeding"]
+    assert stage.states("server") == ["trying"]
 
 
 def test_timer_e_in_proceeding_is_t2(stage):
@@ -62,16 +66,17 @@ def test_timer_e_in_proceeding_is_t2(stage):
     stage.reply(request, 100)
     stage.nothing_sent()
     stage.advance(WHOLE - 1)
+    stage.expect_response(100, "MESSAGE")
     assert_times(stage.take_requests(BOB[0], "MESSAGE"), request.at, [T2 * n for n in range(1, 8)])
 
 
-def test_1xx_in_proceeding_is_passed_up(stage):
-    """Figure 6, Proceeding to Proceeding; it does not restart Timer F."""
+def test_1xx_in_proceeding_changes_nothing(stage):
+    """Figure 6, Proceeding to Proceeding; it goes no further, and does not restart Timer F."""
     stage.send("MESSAGE")
     request = stage.expect_request(BOB[0], "MESSAGE")
     for _ in range(2):
         stage.reply(request, 182)
-        stage.expect_response(182, "MESSAGE")
+        stage.nothing_sent()
     stage.advance(WHOLE + 40)
     assert stage.rig.live() == []
 
@@ -85,6 +90,7 @@ def test_timer_f_in_proceeding_ends_silently(stage):
     assert stage.states("client") == ["proceeding"]
     stage.advance(40)
     stage.take_requests(BOB[0], "MESSAGE")
+    stage.expect_response(100, "MESSAGE")
     stage.nothing_sent()
     assert stage.rig.live() == []
 

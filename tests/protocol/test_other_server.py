@@ -3,7 +3,7 @@
 import pytest
 
 from fastsip.sip_text import make_ack
-from tests.protocol.script import ALICE, BOB, WHOLE
+from tests.protocol.script import ALICE, BOB, TICK, TRYING_AFTER, WHOLE
 
 
 @pytest.fixture
@@ -26,28 +26,77 @@ def test_repeated_request_in_trying_is_discarded(stage, asked):
     assert len(stage.slots("server")) == 1
 
 
+def go_on_to_proceeding(stage):
+    """The 100 that a request without an answer gets."""
+    stage.advance(TRYING_AFTER + TICK)
+    stage.take_requests(BOB[0], "MESSAGE")
+    return stage.expect_response(100, "MESSAGE")
+
+
 def test_1xx_from_tu_leads_to_proceeding(stage, asked):
-    """Figure 8: Trying to Proceeding."""
-    stage.reply(asked[1], 182)
-    stage.expect_response(182, "MESSAGE")
+    """Figure 8: Trying to Proceeding; RFC 4320 4.1: when the caller's Timer E has reached T2, and no sooner."""
+    stage.advance(TRYING_AFTER - 1)
+    stage.take_requests(BOB[0], "MESSAGE")
+    stage.nothing_sent()
+    stage.advance(1 + TICK)
+    stage.take_requests(BOB[0], "MESSAGE")
+    stage.expect_response(100, "MESSAGE")
+    stage.nothing_sent()
     assert stage.states("server") == ["proceeding"]
+
+
+def test_100_of_a_callee_is_none_of_ours(stage, asked):
+    """RFC 4320 4.1: what a callee says provisionally stays here; our own 100 comes at its time all the same."""
+    stage.reply(asked[1], 100)
+    assert stage.states("server") == ["trying"]
+    go_on_to_proceeding(stage)
+
+
+def test_100_is_made_of_the_request_as_it_came(stage):
+    request = stage.send("MESSAGE", headers=[("Timestamp", "54")])
+    stage.expect_request(BOB[0], "MESSAGE")
+    trying = go_on_to_proceeding(stage)
+    assert trying.values("Via") == [f"{request.message.get('Via')}"]
+    assert (trying.get("To"), trying.get("Timestamp")) == (request.message.get("To"), "54")
+
+
+def test_100_comes_once(stage, asked):
+    go_on_to_proceeding(stage)
+    stage.advance(WHOLE - TRYING_AFTER - 100)
+    assert not stage.take_responses(100, "MESSAGE")
+
+
+def test_100_comes_though_no_branch_is_the_first(make_stage):
+    """The time counts from the request, not from the branch."""
+    stage = make_stage(policy={"on": ["timeout"], "timeout_ms": 3_000})
+    stage.send("MESSAGE")
+    start = stage.now
+    stage.advance(TRYING_AFTER + TICK)
+    assert start + TRYING_AFTER <= stage.expect_response(100, "MESSAGE").at <= start + TRYING_AFTER + TICK
+    stage.expect_request(BOB[1], "MESSAGE")
+
+
+def test_100_reaches_one_that_waits_for_a_name(make_stage):
+    """With clocks so short that the wait for the name is the longer one."""
+    stage = make_stage(clocks=(200, 400, 5_000, 181_000), trusted=("10.0.0.0/24",))
+    request = stage.send("MESSAGE", headers=[("Route", "<sip:gw.example.net;lr>")])
+    stage.advance(200 + TICK)
+    stage.expect_response(100, "MESSAGE")
+    assert stage.states("server") == ["proceeding"]
+    request.again()
+    stage.expect_response(100, "MESSAGE")
+    stage.know("gw.example.net", BOB[0])
+    stage.reply(stage.expect_request(BOB[0], "MESSAGE"), 200)
+    stage.expect_response(200, "MESSAGE")
+    stage.finish()
 
 
 def test_repeated_request_in_proceeding_gets_the_provisional(stage, asked):
     """Figure 8, Proceeding to Proceeding on a request."""
-    stage.reply(asked[1], 182)
-    first = stage.expect_response(182, "MESSAGE")
+    first = go_on_to_proceeding(stage)
     asked[0].again()
-    assert stage.expect_response(182, "MESSAGE").to_bytes() == first.to_bytes()
+    assert stage.expect_response(100, "MESSAGE").to_bytes() == first.to_bytes()
     stage.nothing_sent()
-
-
-def test_1xx_in_proceeding_is_sent(stage, asked):
-    """Figure 8, Proceeding to Proceeding on a 1xx from the TU."""
-    for status in (182, 183):
-        stage.reply(asked[1], status)
-        stage.expect_response(status, "MESSAGE")
-    assert stage.states("server") == ["proceeding"]
 
 
 @pytest.mark.parametrize("early", [False, True], ids=["trying", "proceeding"])
@@ -55,8 +104,7 @@ def test_1xx_in_proceeding_is_sent(stage, asked):
 def test_final_response_leads_to_completed(stage, asked, early, status):
     """Figure 8: from Trying and from Proceeding; sent once, there is no Timer G."""
     if early:
-        stage.reply(asked[1], 182)
-        stage.expect_response(182, "MESSAGE")
+        go_on_to_proceeding(stage)
     stage.reply(asked[1], status)
     stage.expect_response(status, "MESSAGE")
     assert stage.states("server") == ["completed"]
@@ -110,6 +158,7 @@ def test_request_that_ended_silently_is_absorbed_or_new(stage, asked):
     """After Timer F nothing was answered (RFC 4320); a late repetition starts again, as with any proxy."""
     stage.advance(WHOLE + 40)
     stage.take_requests(BOB[0], "MESSAGE")
+    stage.expect_response(100, "MESSAGE")
     stage.nothing_sent()
     asked[0].again()
     stage.expect_request(BOB[0], "MESSAGE")
@@ -126,10 +175,10 @@ def test_ack_never_meets_a_non_invite_transaction(stage, asked):
 
 
 def test_cancel_of_a_non_invite_cancels_nothing(stage, asked):
-    """9.1: only INVITE is cancelled.  It goes on without state; the callee knows no such INVITE."""
+    """16.10, 9.2: 200 at once, as it is known, and no effect on it."""
     asked[0].cancel()
-    cancel = stage.expect_request(BOB[0], "CANCEL")
+    stage.expect_response(200, "CANCEL")
     stage.nothing_sent()
-    stage.reply(cancel, 481)
-    stage.expect_response(481, "CANCEL")
     assert stage.states("server") == ["trying"]
+    stage.reply(asked[1], 200)
+    stage.expect_response(200, "MESSAGE")

@@ -1,11 +1,17 @@
 """OPTIONS probes on the virtual clock: rounds, jitter, repetitions, what counts as life (wire section 4)."""
 
+from collections import Counter
 from itertools import pairwise
 
 import pytest
 
-from fastsip._core.tables import DEFAULT_ACCEPT
-from tests.protocol.script import BOB, TICK, Stage
+from fastsip._core.cells import Cells
+from fastsip._core.chooser import Positions
+from fastsip._core.hashing import mix_words, unbase32
+from fastsip._core.rig import Rig
+from fastsip._core.tables import DEFAULT_ACCEPT, Table
+from fastsip.sip_text import make_response, read_message
+from tests.protocol.script import BOB, EDGE, TICK, Stage, make_table, read_sent
 
 PROBE = {
     "interval_ms": 30_000,
@@ -52,7 +58,7 @@ def test_first_round_goes_out_within_a_second(probing):
 
 
 def test_probe_is_a_plain_options(probing):
-    """11.1: from the listener's own address, with a branch and a Call-ID of its own."""
+    """11.1: from the listener's own address, with a branch and a Call-ID of its own, Accept, and Contact."""
     probe = next_probe(probing())
     assert probe.uri == f"sip:{BOB[0][0]}:{BOB[0][1]}"
     assert probe.get("From").startswith("<sip:prober@10.0.0.254>;tag=")
@@ -60,6 +66,8 @@ def test_probe_is_a_plain_options(probing):
     assert probe.get("Max-Forwards") == "70"
     assert probe.via.startswith("SIP/2.0/UDP 10.0.0.254:5060;branch=z9hG4bK")
     assert (probe.cseq_method, probe.body) == ("OPTIONS", b"")
+    assert probe.get("Accept") == "application/sdp"
+    assert probe.get("Contact") == "<sip:10.0.0.254:5060>"
 
 
 def test_method_and_sender_are_configured(probing):
@@ -109,7 +117,7 @@ def test_round_trip_time_is_kept(probing):
 
 
 def test_repetitions_within_the_timeout(probing):
-    """As every request over UDP: after T1, then 2 T1; the same branch, and nothing after the timeout."""
+    """As every request over UDP: after T1, then 2 T1, byte for byte (17.1.2.2), and nothing after the timeout."""
     stage = probing()
     first = next_probe(stage)
     stage.advance(4_000)
@@ -118,7 +126,20 @@ def test_repetitions_within_the_timeout(probing):
         True,
         True,
     ]
-    assert {m.branch for m in again} == {first.branch}
+    assert {m.to_bytes() for m in again} == {first.to_bytes()}
+
+
+def test_probes_have_nothing_in_common(probing):
+    """Branch, Call-ID, tag and number are each probe's own; who saw one does not know the next."""
+    stage = probing(destinations=8, interval_ms=2_000, timeout_ms=400)
+    stage.advance(9_000)
+    probes = stage.take(lambda m: m.method == "OPTIONS")
+    assert len(probes) > 16
+    for words in ({m.branch for m in probes}, {m.call_id for m in probes}, {(m.to, m.cseq) for m in probes}):
+        assert len(words) == len(probes)
+    words = [unbase32(text, 64) for m in probes for text in (m.branch[7:20], m.call_id)]
+    made = {mix_words(a, b) | 1 for a in words for b in [*words, *range(stage.now - 9_000, stage.now + 1)]}
+    assert not made & set(words)
 
 
 @pytest.mark.parametrize("fall", [1, 2, 3])
@@ -215,6 +236,113 @@ def test_forged_answer_counts_nothing(probing):
     assert stage.health(0) == "up"
 
 
+@pytest.mark.parametrize("status", [200, 503])
+def test_answer_of_somebody_else_counts_nothing(probing, status):
+    """With all that the probe had: it was not he who was asked."""
+    stage = probing(fall=1)
+    probe = next_probe(stage)
+    stage.inject(stage.response(probe, status), ("192.0.2.66", 5060))
+    assert (stage.health(0), stage.counter("stray_responses")) == ("unknown", 1)
+    stage.reply(probe, 200)
+    assert stage.health(0) == "up"
+
+
+def test_answer_from_another_port_counts(probing):
+    """Many gateways send from another one than they listen at."""
+    stage = probing(fall=1)
+    stage.inject(stage.response(next_probe(stage), 200), (BOB[0][0], 50_000))
+    assert stage.health(0) == "up"
+
+
+# ---------------------------------------------------------------- many of them
+
+
+def answered(rig: Rig, ms: int) -> None:
+    """Whatever leaves is answered within 10 ms."""
+    for _ in range(ms // 10):
+        rig.advance(10)
+        for sent in rig.sent():
+            probe = read_message(sent.datagram, sent.to)
+            rig.receive(make_response(probe, 200, to_tag="up").to_bytes(), sent.to)
+
+
+def many(scratch, count: int, **probe) -> tuple[Rig, Cells]:
+    table = Table(1)
+    table.add_listener(1, 0, *EDGE, "10.0.0.254:5060", "public")
+    table.add_set(1, 4)
+    cells = Cells(count)
+    for number in range(1, count + 1):
+        host = f"10.{1 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+        table.add_destination(0, number, cells.assign(number), host, 5060, 0, f"sip:{host}:5060", f"{host}:5060",
+                              probe={**PROBE, "fall": 1, **probe})  # fmt: skip
+    table.add_rule(1, 0)
+    return Rig(scratch / "run", table.seal(), cells, 64), cells
+
+
+@pytest.mark.parametrize("count", [10_000, 20_000])
+def test_nobody_goes_down_for_want_of_room_of_our_own(scratch, count):
+    """A shard may have more to send at once than its outbox holds."""
+    rig, cells = many(scratch, count)
+    answered(rig, 2_000)
+    counters = rig.counters()
+    assert (counters["probes"], counters["probe_failures"], counters["no_room"]) == (count, 0, 0)
+    assert Counter(cells.read(n).health for n in range(count)) == {1: count}
+
+
+# ---------------------------------------------------------------- other tables
+
+
+def test_who_comes_and_who_goes_with_another_table(make_stage):
+    """What is planned stays planned; who is new is asked within a second, who is gone not at all."""
+    stage = make_stage(destinations=4, probe=PROBE)
+    stage.advance(1_000 + LATE)
+    first = {message.to: message for message in stage.take(lambda m: m.method == "OPTIONS")}
+    more, _ = make_table(destinations=8, probe=PROBE, cells=stage.cells)
+    moved = Positions(more, 0)
+    stage.rig.use(more, moved)
+    for bob in BOB[:4]:
+        stage.reply(first[bob], 200)
+    assert [stage.health(n) for n in range(4)] == ["up"] * 4
+    stage.advance(1_000 + LATE)
+    assert {message.to for message in stage.take(lambda m: m.method == "OPTIONS")} == set(BOB[4:8])
+    fewer, _ = make_table(destinations=1, probe=PROBE, cells=stage.cells)
+    positions = Positions(fewer, 0)
+    stage.rig.use(fewer, positions)
+    stage.advance(70_000)
+    assert {message.to for message in stage.take(lambda m: m.method == "OPTIONS")} == {BOB[0]}
+
+
+def test_a_late_answer_of_one_that_is_gone_counts_nothing(make_stage):
+    stage = make_stage(destinations=2, probe={**PROBE, "fall": 1})
+    stage.advance(1_000 + LATE)
+    probe = stage.take(lambda m: m.to == BOB[1])[0]
+    fewer, _ = make_table(destinations=1, probe=PROBE, cells=stage.cells)
+    positions = Positions(fewer, 0)
+    stage.rig.use(fewer, positions)
+    stage.reply(probe, 503)
+    assert stage.health(1) == "unknown"
+
+
+def test_a_line_that_changes_hands_is_asked_anew(make_stage):
+    """The answer to the probe of the one before counts nothing for the one after."""
+    stage = make_stage(destinations=1, probe={**PROBE, "fall": 1})
+    probe = next_probe(stage)
+    stage.cells.release(1)
+    assert stage.cells.assign(9) == 0
+    table = Table(2)
+    table.add_listener(1, 0, *EDGE, "10.0.0.254:5060", "public")
+    table.add_set(1, 4)
+    table.add_destination(0, 9, 0, *BOB[8], 0, "sip:x", "x", probe={**PROBE, "fall": 1})
+    table.add_rule(1, 0)
+    table.seal()
+    positions = Positions(table, 0)
+    stage.rig.use(table, positions)
+    stage.reply(probe, 503)
+    assert stage.health(0) == "unknown"
+    stage.advance(1_000 + LATE)
+    assert stage.take_requests(BOB[8], "OPTIONS")
+
+
 @pytest.mark.parametrize(
     "mode, wanted", [("all", True), ("only-failed", False), ("marked", False), ("none", False)]
 )
@@ -239,9 +367,6 @@ def test_health_events_of_probes(probing):
 
 def test_shards_share_the_work(scratch):
     """Each destination is probed by one shard, whose answers come back to it."""
-    from fastsip._core.rig import Rig
-    from tests.protocol.script import make_table, read_sent
-
     table, cells = make_table(destinations=6, probe=PROBE)
     probed = []
     for shard in range(3):

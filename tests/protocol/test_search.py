@@ -451,11 +451,64 @@ def test_non_invite_knows_timeout_only(make_stage, clock):
     request = stage.expect_request(BOB[0], "MESSAGE")
     stage.reply(request, 100)
     stage.reply(request, 182)
-    stage.expect_response(182, "MESSAGE")
+    stage.nothing_sent()
     stage.advance(WHOLE - 100)
     assert not stage.take_requests(BOB[0], "CANCEL")
     assert not stage.take_requests(BOB[1], "MESSAGE")
     assert stage.states("client") == ["proceeding"]
+
+
+@pytest.mark.parametrize("status", [100, 183])
+def test_timeout_of_a_non_invite_means_no_reply_at_all(make_stage, status):
+    """After any 1xx only Timer F runs: two servers would do the same thing otherwise."""
+    stage = make_stage(policy=NEXT_ON_TIMEOUT)
+    stage.send("SUBSCRIBE")
+    request = stage.expect_request(BOB[0], "SUBSCRIBE")
+    stage.advance(1_000)
+    stage.take_requests(BOB[0], "SUBSCRIBE")
+    stage.reply(request, status)
+    stage.quiet(2_000)
+    stage.reply(request, 200)
+    stage.expect_response(200, "SUBSCRIBE")
+    stage.finish()
+
+
+def test_timer_f_after_a_1xx_is_no_timeout(make_stage):
+    """It stands for a 408 of that server (16.8), which `timeout` does not name; the caller has given up by then."""
+    stage = make_stage(policy=NEXT_ON_TIMEOUT)
+    stage.send("MESSAGE")
+    stage.reply(stage.expect_request(BOB[0], "MESSAGE"), 100)
+    stage.advance(WHOLE + 100)
+    assert not stage.take_requests(BOB[1], "MESSAGE")
+    assert (stage.counter("timeouts"), stage.health(0), stage.rig.live()) == (0, "unknown", [])
+
+
+@pytest.mark.parametrize("order", [(100, 180), (180, 100), (180, 100, 183, 100)], ids=str)
+def test_what_was_heard_is_the_highest_provisional(make_stage, order):
+    """A late 100 undoes no 180: `ring` fails over as `ring`, and marks nobody."""
+    stage = make_stage(policy={"on": ["ring"], "ring_ms": 20_000})
+    stage.invite()
+    invite = stage.expect_request(BOB[0], "INVITE")
+    for status in order:
+        stage.reply(invite, status)
+    stage.waiting.clear()
+    stage.advance(20_020)
+    stage.expect_request(BOB[0], "CANCEL")
+    stage.reply(invite, 487)
+    stage.expect_request(BOB[0], "ACK")
+    stage.expect_request(BOB[1], "INVITE")
+    assert stage.health(0) == "unknown"
+
+
+def test_alternating_provisionals_do_not_restart_ring(make_stage):
+    stage = make_stage(policy={"on": ["ring"], "ring_ms": 5_000})
+    stage.invite()
+    invite = stage.expect_request(BOB[0], "INVITE")
+    for _ in range(5):
+        stage.reply(invite, 180)
+        stage.reply(invite, 100)
+        stage.advance(1_010)
+    stage.expect_request(BOB[0], "CANCEL")
 
 
 def test_budget_bounds_the_search(make_stage):

@@ -129,3 +129,15 @@ def test_responses_are_sent_with_their_clocks():
             assert bool(actions & ACTIONS["SEND_RESPONSE"]) == (event in sends)
             if actions & (ACTIONS["COMPLETED_CLOCKS"] | ACTIONS["LINGER"]):
                 assert event in sends or event == acknowledged
+
+
+def test_a_non_invite_as_rfc_4320_wants_it():
+    """No 1xx of a callee goes further; the 100 of our own comes by a clock; after a 1xx only Timer F runs."""
+    table, got_1xx = transactions.OTHER_CLIENT, CLIENT_EVENTS["GOT_1XX"]
+    assert [state for state in table if got_1xx in table[state]] == [CLIENT_STATES["CALLING"]]
+    following, actions = table[CLIENT_STATES["CALLING"]][got_1xx]
+    assert following == CLIENT_STATES["CLIENT_PROCEEDING"]
+    assert actions == ACTIONS["SLOW"] | ACTIONS["TIMER_F"]
+    assert all(event != SERVER_EVENTS["SEND_1XX"] for _, event, _, _ in arrows("OTHER_SERVER"))
+    said = [(state, event) for state, event, _, actions in arrows("OTHER_SERVER") if actions & ACTIONS["SEND_TRYING"]]
+    assert said == [(SERVER_STATES["TRYING"], SERVER_EVENTS["SERVER_RETRANSMIT"])]

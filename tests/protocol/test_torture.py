@@ -17,7 +17,7 @@ REASONS = {
     480: b"Temporarily Unavailable", 483: b"Too Many Hops", 513: b"Message Too Large",
 }  # fmt: skip
 MORE = {
-    200: rb"Allow: [A-Z, ]+\r\nAccept: application/sdp\r\nSupported:\r\n",
+    200: rb"Accept: application/sdp\r\nAccept-Encoding: identity\r\nAccept-Language: en\r\nSupported:\r\n",
     480: rb'Warning: 380 [0-9.:]+ "SIPS Not Allowed"\r\n',
     420: rb"(?:Unsupported: [^\r\n]+\r\n)+",
 }

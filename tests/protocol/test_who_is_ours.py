@@ -199,14 +199,35 @@ def test_a_forged_token_is_counted(stage):
 
 
 def test_options_to_ourselves(stage):
-    """200 with Allow, Accept, Supported; also with Max-Forwards 0 (11.2)."""
+    """11.2: 200 with Accept, Accept-Encoding, Accept-Language, Supported; also with Max-Forwards 0.
+
+    Without Allow: we forward every method.
+    """
     for forwards in ("70", "0"):
         options = stage.make("OPTIONS", f"sip:{US}").set("Max-Forwards", forwards)
         stage.inject(options)
         answer = stage.expect_response(200, "OPTIONS")
-        assert answer.get("Allow") and answer.get("Accept")
+        assert [answer.get(f"Accept{name}") for name in ("", "-Encoding", "-Language")] == [
+            "application/sdp", "identity", "en"]  # fmt: skip
+        assert answer.lines("Allow") == []
         assert answer.lines("Supported") == [""]
     assert CAROL not in [sent.to for sent in stage.waiting]
+
+
+def test_options_to_ourselves_with_an_extension(stage):
+    """8.2.2.3: we are the server here, and support none."""
+    options = stage.make("OPTIONS", f"sip:{US}", headers=[("Require", "100rel"), ("Require", "timer, gruu")])
+    stage.inject(options)
+    answer = stage.expect_response(420, "OPTIONS")
+    assert answer.lines("Unsupported") == ["100rel", "timer, gruu"]
+    assert stage.counter("bad_extensions") == 1
+    stage.nothing_sent()
+
+
+def test_options_for_others_may_require_what_they_like(stage):
+    """16.3 item 5: Require is for the server at the end."""
+    stage.send("OPTIONS", headers=[("Require", "magic")])
+    assert stage.expect_request(BOB[0], "OPTIONS").get("Require") == "magic"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from fastsip._core import policies, rules
 from fastsip._core.cells import Cells
 from fastsip._core.chooser import Chooser
 from fastsip._core.names import Names
+from fastsip._core.rig import Rig
 from fastsip.config import load_text
 from fastsip.dispatcher.registry import Registry
 from fastsip.routing import compile as compiling
@@ -19,6 +20,7 @@ from fastsip.routing.compile import (
     rule_fields,
     split_host,
 )
+from fastsip.sip_text import make_response, read_message
 
 TEXT = """
 [router]
@@ -304,6 +306,23 @@ def test_keys_differ_by_purpose_and_by_secret():
     keys = {purpose_key(secret, purpose) for secret in secrets for purpose in purposes}
     assert len(keys) == 4 and {len(key) for key in keys} == {16}
     assert purpose_key(b"a" * 16, "branch") == purpose_key(b"a" * 16, "branch")
+
+
+def test_while_secrets_change_the_branches_of_both_are_known(registry, scratch, monkeypatch):
+    """Whoever made them: a node that has not heard of it, or this one before."""
+    monkeypatch.setenv("FASTSIP_NEW_SECRET", "f" * 32)
+    listed = ['"env:FASTSIP_TEST_SECRET"', '"env:FASTSIP_NEW_SECRET"']
+    texts = [TEXT.replace(listed[0], one) for one in (listed[0], f"[{listed[1]}, {listed[0]}]", listed[1])]
+    cells = Cells(16)
+    old, both, new = (
+        Rig(scratch / str(n), compile_table(read(text), registry, cells, n), cells, 64) for n, text in enumerate(texts)
+    )
+    old.receive(request(), ("192.0.2.9", 5060))
+    forwarded = next(sent for sent in old.sent() if sent.datagram.startswith(b"INVITE"))
+    ringing = make_response(read_message(forwarded.datagram), 180, to_tag="b").to_bytes()
+    for rig, passes in ((both, True), (new, False)):
+        rig.receive(ringing, forwarded.to)
+        assert len(rig.sent()) == passes
 
 
 def test_names_arrive_as_they_were_written():

@@ -21,22 +21,27 @@ LAYERS = (
     "types", "aside", "atomics", "scarcity", "write", "chars", "hashing", "uri", "values", "parser", "edits", "names",
     "arena", "patterns", "conditions", "headers", "policies", "tables", "rules", "select", "positions", "cells",
     "chooser", "marks", "blocks", "slots", "store", "timers", "transactions", "layout",
-    "ring", "listen", "net_sys", "net", "local", "core", "events", "border",
-    "via", "tokens", "loops", "recall", "replies", "refusals", "branches", "routing", "indialog", "upstream",
-    "parking", "probes", "health", "candidates", "search", "responses", "icmp", "proxy", "workspace", "recovery",
-    "commands", "shard",
-    "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "image", "wire", "play", "rig",
+    "ring", "lanes", "listen", "net_sys", "net", "local", "core", "events", "border",
+    "via", "tokens", "loops", "recall", "lingering", "replies", "refusals", "branches", "routing", "indialog",
+    "upstream", "parking", "probes", "health", "candidates", "search", "responses", "icmp", "aiming", "proxy",
+    "workspace",
+    "recovery", "commands", "shard",
+    "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "image",
+    "wire", "play", "rig",
 )  # fmt: skip
 # For tests and benchmarks: nothing that ships with the router imports them.
 DOORS = (
-    "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "image", "wire", "play", "rig",
+    "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "image",
+    "wire", "play", "rig",
 )  # fmt: skip
 
 # Sockets and their options; mapped files and shared memory; clocks and the scheduler.
 # tables asks the kernel for the number of an interface (link-local destinations); wire copies what
-# was sent into a pipe of the tests, rig reads numeric addresses, slots can end the process at a store.
+# was sent into a pipe of the tests, rig reads numeric addresses, slots can end the process at a store,
+# arena makes what was freed untouchable in debug builds.
 SYSTEM_CALLS = {
-    "aside", "net_sys", "net", "local", "listen", "ring", "slots", "store", "cells", "shard", "tables", "wire", "rig",
+    "aside", "arena", "net_sys", "net", "local", "listen", "ring", "lanes", "slots", "store", "cells", "shard",
+    "tables", "wire", "rig",
 }  # fmt: skip
 SYSTEM_MODULES = {"os", "socket", "mmap", "fcntl", "select", "selectors", "subprocess", "time", "signal"}
 SYSTEM_HEADERS = re.compile(
