@@ -264,7 +264,9 @@ class Book(Check):
     # ------------------------------------------------------------ deaths
 
     def lost(self, msg: Msg) -> None:
-        if self.asked is not None and not msg.status:
+        if msg.status and self.branch is not None:
+            self.branch.replies.pop()
+        elif self.asked is not None and not msg.status:
             self.asked.lost = True
 
     def recovered(self) -> None:

@@ -20,7 +20,7 @@ class Health(Check):
         self.answered: dict[Address, int] = {}  # last sign of life
         self.waiting: dict[Address, dict[str, int]] = {}  # what it was asked and has not answered: branch -> since
         self.went_down: dict[Address, int] = {}
-        self.marked: dict[tuple[str, int], int] = {}  # by (Call-ID, CSeq)
+        self.marked: dict[int, int] = {}  # by the id of an Asked
 
     def address_of(self, id: int) -> Address | None:
         for plan in reversed(self.sim.plans):
@@ -75,7 +75,8 @@ class Health(Check):
         msg = self.sim.cause
         if msg is None or not msg.status or msg.branch in self.sim.book.probes:
             return
-        key = msg.call_id, msg.cseq
+        branch = self.sim.book.branches.get(msg.branch)
+        key = id(branch.asked) if branch is not None else 0
         self.marked[key] = self.marked.get(key, 0) + 1
         if self.marked[key] > 1:
             self.fail("wire section 4: one call marks at most one destination down", f"{address}", msg.call_id)
