@@ -142,7 +142,8 @@ class Dialog:
     def text(self, method: str, cseq: int, branch: str, extra: str = "", body: str = "") -> bytes:
         agent = self.agent
         target, values = self.target, self.routes
-        if agent.strict and values and values[0].find("10.0.") > 0:  # RFC 2543: the next hop into the Request-URI, the target behind the others
+        if agent.strict and values and "10.0." in values[0]:
+            # RFC 2543: the next hop goes into the Request-URI, the target behind the others.
             target, values = uri_of(values[0]), [*values[1:], f"<{target}>"]
         routes = "".join(f"Route: {route}\r\n" for route in values)
         if agent.one_line and values:
@@ -202,10 +203,10 @@ class Agent:
         "one_line",
         "place",
         "plans",
-        "spirals",
         "servers",
         "sim",
         "sip_user",
+        "spirals",
         "strict",
         "via",
     )
@@ -347,8 +348,9 @@ class Agent:
         text = msg.raw.decode("latin-1").replace(msg.ruri, f"sip:{user}@{DOMAIN}", 1)
         text = text.replace(f"Max-Forwards: {msg.hops}\r\n", f"Max-Forwards: {msg.hops - 1}\r\n", 1)
         start, _, rest = text.partition("\r\n")
+        own = f"{mine}{msg.branch[7:]}{parameter(msg.vias[0], 'fs')}"
         if msg.hops > 0:
-            self.sim.send(self, f"{start}\r\nVia: {mine}{msg.branch[7:]}{parameter(msg.vias[0], 'fs')}\r\n{rest}".encode("latin-1"))
+            self.sim.send(self, f"{start}\r\nVia: {own}\r\n{rest}".encode("latin-1"))
         return True
 
     # ------------------------------------------------------------ dialogs

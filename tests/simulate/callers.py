@@ -11,7 +11,8 @@ from tests.simulate.world import DOMAIN, FORWARD_PREFIX, REFUSED_PREFIX, World
 OTHERS = ("OPTIONS", "MESSAGE", "SUBSCRIBE", "REFER", "PUBLISH", "REGISTER", "INFO", "NOTIFY")
 INSIDE = ("INFO", "UPDATE", "INVITE", "MESSAGE", "OPTIONS", "REFER", "SUBSCRIBE")
 EXTRAS = (
-    "Subject: lunch\r\n", "User-Agent: fern/1.2 (q\"u;o,t)\r\n", "X-Long: " + "x" * 300 + "\r\n", "Supported: 100rel, replaces\r\n",
+    "Subject: lunch\r\n", "User-Agent: fern/1.2 (q\"u;o,t)\r\n", "X-Long: " + "x" * 300 + "\r\n",
+    "Supported: 100rel, replaces\r\n",
     "X-Folded: a\r\n  b\r\n", "x-odd:    spaced   \r\n", "Max-Breadth: 3\r\n", "Allow: INVITE, ACK\r\nAllow: BYE\r\n",
     "P-Charging-Vector: icid-value=1;orig-ioi=a\r\n", "Record-Route: <sip:198.51.100.7;lr>\r\n",
 )  # fmt: skip
@@ -22,8 +23,8 @@ class Call:
 
     __slots__ = (
         "agent",
-        "callers",
         "call_id",
+        "callers",
         "cancel_at",
         "canceled",
         "client",
@@ -69,7 +70,8 @@ class Call:
         raw = (
             f"{self.method} sip:{self.user}@{host} SIP/2.0\r\n{names[0]}: {agent.via}{branch}\r\n{beneath}{hops_line}"
             f"{route}{names[1]}: <sip:{agent.sip_user}@{DOMAIN}>;tag={self.from_tag}\r\n"
-            f"{names[2]}: <sip:{self.user}@{DOMAIN}>\r\n{names[3]}: {self.call_id}\r\nCSeq: {self.cseq} {self.method}\r\n"
+            f"{names[2]}: <sip:{self.user}@{DOMAIN}>\r\n{names[3]}: {self.call_id}\r\n"
+            f"CSeq: {self.cseq} {self.method}\r\n"
             f"{names[4]}: {agent.contact}\r\n{extra}Content-Length: {len(body)}\r\n\r\n{body}"
         ).encode("latin-1")
         self.client = Client(agent, self.method, branch, raw, self)

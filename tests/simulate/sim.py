@@ -24,9 +24,12 @@ CALLERS, STRANGERS = 24, 6
 CHECK_EVERY = 64  # batches, between two looks at the whole store
 QUIET_MS = 400_000
 QUIET_TRIES = 4  # somebody may still say something late
-STRAY = b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 10.0.0.254:5060;branch=z9hG4bKaaaaaaaaaaaaa.aaaaaa;fs=aaaaaaaaaaaaaaaaaaaaaa\r\n"
-STRAY += b"Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKx\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@x>;tag=2\r\n"
-STRAY += b"Call-ID: nobody@nowhere\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
+STRAY = (
+    b"SIP/2.0 200 OK\r\n"
+    b"Via: SIP/2.0/UDP 10.0.0.254:5060;branch=z9hG4bKaaaaaaaaaaaaa.aaaaaa;fs=aaaaaaaaaaaaaaaaaaaaaa\r\n"
+    b"Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bKx\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@x>;tag=2\r\n"
+    b"Call-ID: nobody@nowhere\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
+)
 
 
 class Simulation:
@@ -54,8 +57,8 @@ class Simulation:
         self.told: dict[str, set[Address]] = {}  # name -> its addresses, ever
         self.callees = Callees(self)
         self.agents: dict[Address, Agent] = {}
-        callers = [self.add(("10.0.0.%d" % (n + 1), 5060), 0, f"u{n}", 0.2) for n in range(CALLERS)]
-        strangers = [self.add(("10.9.0.%d" % (n + 1), 5062), 0, f"s{n}", 0.2) for n in range(STRANGERS)]
+        callers = [self.add((f"10.0.0.{n + 1}", 5060), 0, f"u{n}", 0.2) for n in range(CALLERS)]
+        strangers = [self.add((f"10.9.0.{n + 1}", 5062), 0, f"s{n}", 0.2) for n in range(STRANGERS)]
         self.callers = Callers(self, callers, strangers)
         for agent in callers + strangers:
             agent.plans = self.callers
@@ -358,8 +361,8 @@ class Simulation:
         raise Violation(self.seed, self.now - START_MS, rule, text, self.rungs(call_id))
 
     def rungs(self, call_id: str, last: int = 40) -> list[str]:
-        found = [rung(*entry) for entry in self.ladder if entry[4] is None or not call_id or entry[4].call_id == call_id]
-        return found[-last:]
+        of_call = [entry for entry in self.ladder if not (call_id and entry[4]) or entry[4].call_id == call_id]
+        return [rung(*entry) for entry in of_call[-last:]]
 
 
 def rung(at: int, way: str, peer, listener: int, msg: Msg | None) -> str:
@@ -367,7 +370,8 @@ def rung(at: int, way: str, peer, listener: int, msg: Msg | None) -> str:
     if msg is None:
         return f"{clock}  -- {peer}"
     place = f"{peer[0]}:{peer[1]}"
-    arrow = f"{place:>21} -> fs{listener}" if way == "in" else f"{'fs%d' % listener:>21} -> {place}"
+    ours = f"fs{listener}"
+    arrow = f"{place:>21} -> {ours}" if way == "in" else f"{ours:>21} -> {place}"
     if way not in ("in", "out"):
         arrow = f"{way:>21} :: {place}"
     tags = f"{msg.from_tag}/{msg.to_tag or '-'}"

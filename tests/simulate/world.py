@@ -276,6 +276,22 @@ def build_table(world: World, plan: Plan, cells: Cells) -> Table:
         branch_key=b"0123456789abcdef",
         token_keys=(b"tokens of a test",),
     )
+    add_listeners(table, world)
+    order = {group.id: number for number, group in enumerate(plan.groups)}
+    policies = 1  # the table's own comes first
+    for number, group in enumerate(plan.groups):
+        add_group(table, world, cells, group, number, policies)
+    for group in plan.groups:
+        given = dict(group.policy)
+        if group.then in order:
+            given["then_set"] = order[group.then]
+        table.add_policy(2 * group.id, **given)
+        table.add_policy(2 * group.id + 1, **group.dialog_policy)
+    add_rules(table, plan, policies, order)
+    return table.seal()
+
+
+def add_listeners(table: Table, world: World) -> None:
     for number in range(world.listeners):
         host, port = world.listener_address(number)
         table.add_listener(
@@ -291,46 +307,38 @@ def build_table(world: World, plan: Plan, cells: Cells) -> Table:
     table.add_own(DOMAIN)
     if world.trusted:
         table.add_trusted("10.0.0.0/24")
-    order = {group.id: number for number, group in enumerate(plan.groups)}
-    policies = 1  # the table's own comes first
-    for number, group in enumerate(plan.groups):
-        table.add_set(
-            group.id,
-            group.algorithm,
-            ruri=group.ruri,
-            in_dialog=int(group.shared),
-            tiers=group.tiers,
-            limit=group.limit,
-            when_all_down=group.when_all_down,
-            retry_ms=group.retry_ms,
-            hash_key=b"placement of all",
-            dialog_policy=policies + 2 * number + 1 if group.shared else 0,
-            name=f"set{group.id}",
-            headers_out={"remove": [PRIVATE.encode()]} if group.border else None,
+
+
+def add_group(table: Table, world: World, cells: Cells, group: Group, number: int, policies: int) -> None:
+    table.add_set(
+        group.id,
+        group.algorithm,
+        ruri=group.ruri,
+        in_dialog=int(group.shared),
+        tiers=group.tiers,
+        limit=group.limit,
+        when_all_down=group.when_all_down,
+        retry_ms=group.retry_ms,
+        hash_key=b"placement of all",
+        dialog_policy=policies + 2 * number + 1 if group.shared else 0,
+        name=f"set{group.id}",
+        headers_out={"remove": [PRIVATE.encode()]} if group.border else None,
+    )
+    for member in group.destinations:
+        table.add_destination(
+            number,
+            member.id,
+            cells.assign(member.id),
+            member.host,
+            member.port,
+            world.inside,
+            member.uri,
+            f"{member.host}:{member.port}",
+            weight=member.weight,
+            priority=member.priority,
+            probe=group.probe,
+            name=f"d{member.id}",
         )
-        for member in group.destinations:
-            table.add_destination(
-                number,
-                member.id,
-                cells.assign(member.id),
-                member.host,
-                member.port,
-                world.inside,
-                member.uri,
-                f"{member.host}:{member.port}",
-                weight=member.weight,
-                priority=member.priority,
-                probe=group.probe,
-                name=f"d{member.id}",
-            )
-    for group in plan.groups:
-        given = dict(group.policy)
-        if group.then in order:
-            given["then_set"] = order[group.then]
-        table.add_policy(2 * group.id, **given)
-        table.add_policy(2 * group.id + 1, **group.dialog_policy)
-    add_rules(table, plan, policies, order)
-    return table.seal()
 
 
 def prefix(digits: str) -> dict:

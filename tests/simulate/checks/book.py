@@ -5,6 +5,8 @@ router sent on for it is a Branch (16.6 item 8).  The Book stands first among th
 noted a message before the others see it, and `asked` and `branch` are those of this message.
 """
 
+from types import SimpleNamespace
+
 from tests.simulate.checks import Check
 from tests.simulate.message import Address, Msg, parameter, place_of, uri_of, via_place
 from tests.simulate.world import DOMAIN, FORWARD_PREFIX, Group
@@ -22,6 +24,7 @@ class Branch:
 
         "id",
         "listener",
+        "maybe",
         "number",
         "refused",
         "replies",
@@ -41,6 +44,7 @@ class Branch:
         self.cancels: list[int] = []
         self.cancel_answers: list[int] = []
         self.acks: list[int] = []
+        self.maybe: list[Msg] = []  # replies that the process had in its hands when it died
         self.disturbed = False  # the process died while it lived
         self.refused = 0  # when its request could not be sent, or ICMP said that nobody is there
         self.unreachable = 0  # how often ICMP said so of the host
@@ -50,15 +54,22 @@ class Branch:
         return next(((at, msg) for at, msg, _ in self.replies if msg.status >= 200), None)
 
 
+NOBODY = SimpleNamespace(asked=None)
+
+
 class Asked:
     """A request as it came, and all that the router did about it."""
 
-    __slots__ = ("arrivals", "branches", "cancels", "deaths", "finals", "listener", "lost", "msg", "plan", "replies", "source")
+    __slots__ = (
+        "arrivals", "branches", "cancels", "deaths", "finals", "listener", "lost", "made", "msg", "plan", "replies",
+        "source",
+    )  # fmt: skip
 
     def __init__(self, msg: Msg, source: Address, listener: int):
         self.msg, self.source, self.listener = msg, source, listener
         self.arrivals: list[int] = []
         self.branches: dict[str, Branch] = {}
+        self.made: list[Branch] = []  # all that there ever were, also before its transaction had to give way
         self.replies: list[tuple[int, Msg]] = []
         self.finals: list[tuple[int, Msg]] = []
         self.cancels: list[int] = []
@@ -163,18 +174,20 @@ class Book(Check):
         branch = asked.branches.get(msg.branch)
         if branch is not None and (branch.to != to or branch.request.raw != msg.raw):
             if not (self.has_shed(asked) and asked.finals):
-                self.fail("17.2.2: a repeated request is absorbed, not sent on anew", f"{branch.to}, {to}", msg.call_id)
+                rule = "17.2.2: a repeated request is absorbed, not sent on anew"
+                self.fail(rule, f"{branch.to}, {to}", msg.call_id)
             asked.finals.clear()
             asked.branches.clear()
             branch = None
-        elif branch is None and msg.branch in self.branches and self.branches[msg.branch].asked is not asked:
+        elif branch is None and self.branches.get(msg.branch, NOBODY).asked not in (None, asked):
             self.fail("16.6 item 8: the branch of a Via is unique", msg.branch, msg.call_id)
         if branch is not None:
             branch.sends.append(now)
         else:
             if not asked.branches:
-                asked.finals.clear()  # what was refused without state may be taken when it is repeated (design section 8)
+                asked.finals.clear()  # refused without state, and taken when it was repeated (design section 8)
             branch = asked.branches[msg.branch] = self.branches[msg.branch] = Branch(asked, msg, to, listener, now)
+            asked.made.append(branch)
             branch.timeout = self.timeout_of(asked, to)
             branch.disturbed = self.recovering
             self.is_new = True
@@ -265,7 +278,7 @@ class Book(Check):
 
     def lost(self, msg: Msg) -> None:
         if msg.status and self.branch is not None:
-            self.branch.replies.pop()
+            self.branch.maybe.append(msg)
         elif self.asked is not None and not msg.status:
             self.asked.lost = True
 

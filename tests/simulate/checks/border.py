@@ -26,9 +26,8 @@ class Border(Check):
         return found
 
     def is_kept_from(self, to: Address) -> bool:
-        """Of the plans that there were: which sets have a border does not change."""
-        groups = [g for plan in self.sim.plans for g in plan.groups if any(m.address == to for m in g.destinations)]
-        return any(group.border for group in groups)
+        groups = self.sim.router.plan.groups
+        return any(group.border and any(m.address == to for m in group.destinations) for group in groups)
 
     def incoming(self, msg: Msg, source: Address, listener: int) -> None:
         if not msg.status:
@@ -44,6 +43,6 @@ class Border(Check):
         if PRIVATE.lower() in names and self.is_kept_from(to):
             self.fail("wire section 1: what the set removes does not go out", repr(msg), msg.call_id)
         book = self.sim.book
-        if book.is_new and not msg.to_tag and (group := book.group_of(book.asked)) is not None and group.headers:
-            if STAMP.lower() not in names or SECRET.lower() in names:
-                self.fail("config: a rule's headers are edited in what it routes", repr(msg), msg.call_id)
+        group = book.group_of(book.asked) if book.is_new and not msg.to_tag else None
+        if group is not None and group.headers and (STAMP.lower() not in names or SECRET.lower() in names):
+            self.fail("config: a rule's headers are edited in what it routes", repr(msg), msg.call_id)

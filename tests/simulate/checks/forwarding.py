@@ -141,7 +141,7 @@ class Forwarding(Check):
         if msg.vias[1:] != came.vias[1:] or len(msg.vias) != len(came.vias):
             self.fail("16.7 item 3: our Via goes, the others stay", f"{msg.vias}", msg.call_id)
         self.look_at_stamp(msg.vias[0], asked, msg.call_id)
-        for branch in asked.branches.values():
+        for branch in reversed(asked.made):
             for _, reply, _ in reversed(branch.replies):
                 if self.is_passed(msg, reply):
                     return
