@@ -218,7 +218,8 @@ def test_options_to_ourselves(stage):
         ("bad_content_length", lambda request: request.set("Content-Length", "-1")),
         ("bad_from", lambda request: request.set("From", "<sip:x")),
         ("bad_repetition", lambda request: request.headers.append(("CSeq", "1 INVITE"))),
-        ("bad_scheme", lambda request: setattr(request, "uri", "mailto:bob@example.net")),
+        ("bad_to", lambda request: request.set("To", "<sip:x@y>;tag=")),
+        ("bad_uri", lambda request: setattr(request, "uri", "sip:bob@300.1.1.1")),
         ("unavailable", lambda request: None),
     ],
 )
