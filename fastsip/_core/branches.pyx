@@ -13,8 +13,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset, strlen
 
 from fastsip._core.core cimport arm_slot, find_destination, find_listener, queue_message, take_scratch
-from fastsip._core.edits cimport (EDIT_ROOM, clear_edits, close_headers, edit_delete, edit_insert, edit_replace, edit_start_line,
-                                  take_room, write_edits)
+from fastsip._core.edits cimport (EDIT_ROOM, clear_edits, close_headers, edit_delete, edit_insert, edit_replace,
+                                  edit_start_line, take_room, write_edits)
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.headers cimport edit_headers
 from fastsip._core.parser cimport first_of, parse_message, parse_name_addr, parse_routing, parse_second_via
@@ -517,7 +517,7 @@ cdef void end_branch(core_t *core, uint32_t ref) noexcept nogil:
 # ---------------------------------------------------------------- at import
 
 assert TOP_ROOM >= (VIA_ROOM + 2 * (len(b"Record-Route: <sip:@;lr>\r\n") + TOKEN_LETTERS + MAX_SENT_BY)
-                    + len(b"Max-Forwards: 70\r\n")) and TOP_ROOM < EDIT_ROOM
+                    + len(b"Max-Forwards: 70\r\n")) and <int>TOP_ROOM < <int>EDIT_ROOM
 assert ROUTE_ROOM >= len(b"Route: <>\r\n") and BREADTH_ROOM >= len(b"Max-Breadth: 255\r\n")
 assert HOP_REQUEST_ROOM >= len(b"CANCEL  SIP/2.0\r\nMax-Forwards: 70\r\nCSeq: 4294967295 CANCEL\r\n"
                                b"Content-Length: 0\r\n\r\n")

@@ -401,7 +401,9 @@ cdef inline int read_call_id(message_t *m) noexcept nogil:
     if index == NO_HEADER:
         return E_CALL_ID
     value = value_span(m, index)
-    if value.len == 0 or value.len > MAX_TOKEN or scan_class(m.buf, value.off, value.off + value.len, C_WORD) != value.off + value.len:
+    if value.len == 0 or value.len > MAX_TOKEN:
+        return E_CALL_ID
+    if scan_class(m.buf, value.off, value.off + value.len, C_WORD) != value.off + value.len:
         return E_CALL_ID
     m.call_id = value
     return judge_single(m, H_CALL_ID)

@@ -25,9 +25,9 @@ from fastsip._core.conditions cimport fill_condition
 from fastsip._core.headers cimport fill_headers
 from fastsip._core.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
 from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, ACT_SET, A_SRV, C_HEADER, C_SOURCE, C_SOURCE_SET,
-                                  MAX_ATTEMPTS, MAX_LISTENERS, MAX_MESSAGE, MAX_SENT_BY, RURI_KEEP, RURI_OF_SET, RURI_URI,
-                                  T_UDP, addr_t, condition_t, destination_t, listener_t, policy_copy_t, policy_t, probe_t,
-                                  rule_t, set_t, table_t, text_t)
+                                  MAX_ATTEMPTS, MAX_LISTENERS, MAX_MESSAGE, MAX_SENT_BY, RURI_KEEP, RURI_OF_SET,
+                                  RURI_URI, T_UDP, addr_t, condition_t, destination_t, listener_t, policy_copy_t,
+                                  policy_t, probe_t, rule_t, set_t, table_t, text_t)
 
 from fastsip._core.conditions import as_host, as_token, plan_condition
 from fastsip._core.headers import plan_headers

@@ -14,8 +14,8 @@ from libc.string cimport memcmp
 from fastsip._core.hashing cimport (hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, mix,
                                     read_base32, siphash_t, write_base32)
 from fastsip._core.slots cimport SLOT_BITS, SLOT_MASK
-from fastsip._core.types cimport (E_BAD, HOST_IPV4, HOST_IPV6, MAX_SENT_BY, M_ACK, M_INVITE, M_OTHER, OK, PARTITIONS, addr_t,
-                                  listener_t, message_t, span_t, table_t, via_t)
+from fastsip._core.types cimport (E_BAD, HOST_IPV4, HOST_IPV6, MAX_SENT_BY, M_ACK, M_INVITE, M_OTHER, OK, PARTITIONS,
+                                  addr_t, listener_t, message_t, span_t, table_t, via_t)
 from fastsip._core.uri cimport parse_address, write_address
 from fastsip._core.write cimport put, put_number
 
