@@ -378,7 +378,10 @@ cdef inline int read_via(message_t *m) noexcept nogil:
 
 cdef inline int parse_bounded_via(const char *buf, uint32_t off, uint32_t end, via_t *via) noexcept nogil:
     cdef int code = parse_via(buf, off, end, via)
-    return E_VIA if code == OK and via.branch.len > MAX_TOKEN else code
+    if code == OK and via.branch.len > MAX_TOKEN:
+        via.len = 0         # as of any other that was read up to a fault
+        return E_VIA
+    return code
 
 
 # From and To hold one value each (20.20, 20.39), of which the tag is needed.  RFC 4475 section 3.1.2.15 lets
