@@ -177,14 +177,19 @@ cdef int read_name_addr(const char *buf, uint32_t off, uint32_t end, name_addr_t
 
 
 cdef int read_single(const char *buf, uint32_t off, uint32_t end, bint commas, span_t *tag) noexcept nogil:
-    cdef name_addr_t value
     cdef uint32_t bracket
-    if read_name_addr(buf, off, end, &value, tag) == OK and value.last:
+    if fills(buf, off, end, tag):
         return OK
     bracket = scan_byte(buf, off, end, c'<')
     if bracket == end or not is_display(buf, off, bracket, commas):
         return E_BAD
-    return OK if read_name_addr(buf, bracket, end, &value, tag) == OK and value.last else E_BAD
+    return OK if fills(buf, bracket, end, tag) else E_BAD
+
+
+# Behind it nothing may stand, not even a comma: there our own tag goes.
+cdef inline bint fills(const char *buf, uint32_t off, uint32_t end, span_t *tag) noexcept nogil:
+    cdef name_addr_t value
+    return read_name_addr(buf, off, end, &value, tag) == OK and <uint32_t> value.off + value.len == end
 
 
 # Can nothing else be meant?  An open quote may hide the bracket; behind a colon stands a URI, behind a comma

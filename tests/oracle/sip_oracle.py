@@ -299,7 +299,8 @@ def read_name_addr(text: bytes) -> dict:
     params, left = read_params(rest, True, "BAD")
     return {
         "display": display, "uri": uri, "bracketed": bracketed, "last": not left.strip(b" \t\r\n,"),
-        "left": left[1:], "tags": [value or b"" for key, value in params if key.lower() == b"tag"],
+        "whole": not left, "left": left[1:],
+        "tags": [value or b"" for key, value in params if key.lower() == b"tag"],
     }
 
 
@@ -307,7 +308,7 @@ def read_single(text: bytes, commas: bool) -> list[bytes]:
     """The tags of From or To, which hold one value; their display name may be odd."""
     try:
         value = read_name_addr(text)
-        if value["last"]:
+        if value["whole"]:
             return value["tags"]
     except Refused:
         pass
@@ -318,7 +319,7 @@ def read_single(text: bytes, commas: bool) -> list[bytes]:
     if not bracket or len(parts) % 2 == 0 or b":" in loose or (b"," in loose and not commas):
         raise Refused("BAD")
     value = read_name_addr(b"<" + rest)
-    if not value["last"]:
+    if not value["whole"]:
         raise Refused("BAD")
     return value["tags"]
 
