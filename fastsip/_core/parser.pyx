@@ -176,10 +176,12 @@ cdef int parse_request_line(message_t *m, uint32_t off, uint32_t end) noexcept n
 
 # Where a Request-URI ends: before "?" in one of SIP (19.1.1).  In a user, which ends at "@", that is a letter.
 cdef inline uint32_t scan_ruri(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
-    cdef uint32_t mark = scan_byte(buf, off, end, c'@')
-    if end - off < 3 or not same_text(buf + off, 3, b"sip", 3):
+    cdef uint32_t question = scan_byte(buf, off, end, c'?')
+    cdef uint32_t mark
+    if question == end or end - off < 3 or not same_text(buf + off, 3, b"sip", 3):
         return end
-    return scan_byte(buf, mark if mark < end else off, end, c'?')
+    mark = scan_byte(buf, off, end, c'@')
+    return question if mark == end or mark < question else scan_byte(buf, mark, end, c'?')
 
 
 # Status-Line = SIP-Version SP Status-Code SP Reason-Phrase (7.2).

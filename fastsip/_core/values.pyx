@@ -172,7 +172,7 @@ cdef int read_name_addr(const char *buf, uint32_t off, uint32_t end, name_addr_t
     if at < 0 or (<uint32_t> at < end and buf[at] != c','):
         return E_BAD
     value.len = <uint16_t> (<uint32_t> at - value.off)
-    value.last = skip_empty(buf, <uint32_t> at, end) == end
+    value.last = <uint32_t> at == end or skip_empty(buf, <uint32_t> at, end) == end
     return OK
 
 
