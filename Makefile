@@ -3,7 +3,7 @@
 # make crash   the crash tests at every store, and deaths during the recovery
 # make kill-soak   routers killed, upgraded and reshaped under calls    SECONDS=60
 # make reload-soak   tables swapped under calls that fail, what was freed cannot be touched    RELOADS=10000
-# make fuzz    damaged datagrams against sanitized kernels    SECONDS=60 WHAT=all (parser, shard)
+# make fuzz    damaged datagrams against sanitized kernels    SECONDS=60 WHAT=all (parser, shard, configurations)
 # make tsan    several shards under ThreadSanitizer    SECONDS=60
 # make build lint clean
 # make bench   CPU per call, kernels, parsing: minutes on a quiet machine   ARGS="--rounds 1" goes to bench.load

@@ -8,7 +8,7 @@ proxy files and shard.
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from fastsip._core.edits cimport write_edits
+from fastsip._core.edits cimport close_headers, write_edits
 from fastsip._core.net cimport SEND_BATCH, outgoing_t, take_outgoing
 from fastsip._core.ring cimport push_begin, push_done, wake
 from fastsip._core.scarcity cimport SCARCE_EVENT, SCARCE_SCRATCH, runs_short
@@ -79,9 +79,11 @@ cdef void queue_message(core_t *core, const char *at, uint32_t len, const flow_t
 
 cdef int send_edited(core_t *core, const message_t *m, const flow_t *flow) noexcept nogil:
     """The length sent, or E_ROOM."""
-    cdef uint32_t room = m.len + core.edits.growth
+    cdef uint32_t room
     cdef char *at
     cdef int len
+    close_headers(&core.edits, m)
+    room = m.len + core.edits.growth
     if room > MAX_MESSAGE:
         return E_ROOM
     at = take_scratch(core, room)

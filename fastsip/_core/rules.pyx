@@ -6,7 +6,8 @@ are searched by halves (conditions lays them out for that).
 
 What is compared how: methods and users with case (RFC 3261 sections 7.1 and 19.1.4),
 hosts and header names without, IPv6 addresses by value, header values without case
-and with any run of white space, folds too, as one blank (7.3.1).  Escapes in users are not decoded.
+and with any run of white space, folds too, as one blank (7.3.1).  Users are compared by their
+canonical form (uri.canonical_user), which is made when the first condition asks for it.
 A condition on what a request does not have (the user of sip:host, the domain of a tel
 URI) does not hold; negated, it does.
 
@@ -24,14 +25,14 @@ from fastsip._core.types cimport (
     C_TO_TAG, E_NONE, HOST_IPV4, HOST_IPV6, H_OTHER, M_OTHER, NO_HEADER, OK, addr_t, condition_t, header_t, message_t,
     network_t, rule_t, set_t, table_t, text_t, uri_t,
 )
-from fastsip._core.uri cimport parse_address, parse_uri, same_text, write_address
+from fastsip._core.uri cimport CANONICAL_ROOM, canonical_user, parse_address, parse_uri, same_text, write_address
 
 cdef enum:
     HOST_ROOM = 256         # a name has at most 253 bytes (RFC 1035 section 2.3.4)
     FEW = 8                 # texts that are looked through one by one
     SIP_PORT = 5060
 
-# What the matchers look at.  The host is written out once, when the first condition asks.
+# What the matchers look at.  Host and user are written out once, when the first condition asks.
 cdef struct request_t:
     const table_t *table
     const message_t *m
@@ -40,6 +41,8 @@ cdef struct request_t:
     uint32_t listener
     int host_len            # -1 = not written yet
     char host[256]          # HOST_ROOM
+    text_t user             # canonical; at NULL = not asked for yet
+    char user_room[CANONICAL_ROOM]
 
 ctypedef bint (*matcher_t)(const condition_t *condition, request_t *request) noexcept nogil
 
@@ -145,19 +148,25 @@ cdef bint match_method_condition(const condition_t *condition, request_t *reques
     return has_text(condition.texts, condition.count, m.buf + m.method_name.off, m.method_name.len)
 
 
+cdef inline const text_t *user_of(request_t *request) noexcept nogil:
+    if request.user.at == NULL:
+        request.user = canonical_user(request.m.buf, request.ruri, request.user_room)
+    return &request.user
+
+
 cdef bint match_user(const condition_t *condition, request_t *request) noexcept nogil:
-    cdef const uri_t *ruri = request.ruri
-    return has_text(condition.texts, condition.count, request.m.buf + ruri.user.off, ruri.user.len)
+    cdef const text_t *user = user_of(request)
+    return has_text(condition.texts, condition.count, user.at, user.len)
 
 
 cdef bint match_user_prefix(const condition_t *condition, request_t *request) noexcept nogil:
-    cdef const uri_t *ruri = request.ruri
-    return has_prefix(condition.texts, condition.count, request.m.buf + ruri.user.off, ruri.user.len)
+    cdef const text_t *user = user_of(request)
+    return has_prefix(condition.texts, condition.count, user.at, user.len)
 
 
 cdef bint match_user_pattern(const condition_t *condition, request_t *request) noexcept nogil:
-    cdef const uri_t *ruri = request.ruri
-    return ruri.user.len and match_pattern(condition.pattern, request.m.buf + ruri.user.off, ruri.user.len)
+    cdef const text_t *user = user_of(request)
+    return user.len and match_pattern(condition.pattern, user.at, user.len)
 
 
 cdef bint match_domain(const condition_t *condition, request_t *request) noexcept nogil:
@@ -305,7 +314,7 @@ cdef int match_rules(const table_t *table, const message_t *m, const uri_t *ruri
     cdef request_t request
     cdef uint32_t i
     request.table, request.m, request.ruri, request.source = table, m, ruri, source
-    request.listener, request.host_len = listener, -1
+    request.listener, request.host_len, request.user.at = listener, -1, NULL
     for i in range(table.rule_count):
         if (not m.to_tag.len or asks_for_tag(&table.rules[i])) and holds(&table.rules[i], &request):
             return i

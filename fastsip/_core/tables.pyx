@@ -25,9 +25,9 @@ from fastsip._core.conditions cimport fill_condition
 from fastsip._core.headers cimport fill_headers
 from fastsip._core.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
 from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, ACT_SET, A_SRV, C_HEADER, C_SOURCE, C_SOURCE_SET,
-                                  MAX_ATTEMPTS, MAX_LISTENERS, MAX_MESSAGE, RURI_KEEP, RURI_OF_SET, RURI_URI, T_UDP,
-                                  addr_t, condition_t, destination_t, listener_t, policy_copy_t, policy_t, probe_t,
-                                  rule_t, set_t, table_t, text_t)
+                                  MAX_ATTEMPTS, MAX_LISTENERS, MAX_MESSAGE, MAX_SENT_BY, RURI_KEEP, RURI_OF_SET,
+                                  RURI_URI, T_UDP, addr_t, condition_t, destination_t, listener_t, policy_copy_t,
+                                  policy_t, probe_t, rule_t, set_t, table_t, text_t)
 
 from fastsip._core.conditions import as_host, as_token, plan_condition
 from fastsip._core.headers import plan_headers
@@ -174,6 +174,7 @@ cdef class Table:
             raise ValueError(f"more than {MAX_LISTENERS} listeners")
         number_in("listener id", id, *ID)
         number_in("tag id", tag_id, 0, ID[1])
+        number_in("bytes of sent_by", len(line_text("sent_by", sent_by)), 1, MAX_SENT_BY)
         self.listeners.append((id, tag_id, address_parts(address, port), line_text("sent_by", sent_by),
                                line_text("tag", tag), short_id(tag or sent_by, LISTENER_BITS),
                                plan_headers(**(headers_in or {})), plan_headers(**(headers_out or {}))))

@@ -17,15 +17,15 @@ cdef enum result_code:
     E_EMPTY = -3            # nothing but CR, LF, blanks or NULs: keep-alive
     E_START_LINE = -4       # looks like SIP but the start line is broken
     E_VERSION = -5          # SIP-Version is not 2.0 (505)
-    E_HEADER = -6           # a header line without colon or with a bad name
+    E_HEADER = -6           # the headers break off inside of a line
     E_TOO_MANY_HEADERS = -7
     E_TOO_MANY_VIAS = -8
     E_TOO_LARGE = -9        # beyond the configured message size (513)
-    E_VIA = -10             # topmost Via missing or unreadable
+    E_VIA = -10             # topmost Via missing or unreadable, or its branch longer than MAX_TOKEN
     E_FROM = -11
     E_TO = -12
-    E_CALL_ID = -13
-    E_CSEQ = -14            # missing, unreadable, > 2**31-1 or method differs
+    E_CALL_ID = -13         # missing, unreadable, or longer than MAX_TOKEN, as are the tags of From and To
+    E_CSEQ = -14            # missing, unreadable, > 2**32-1 or method differs
     E_MAX_FORWARDS = -15    # not a number 0..255
     E_CONTENT_LENGTH = -16  # unreadable, or larger than the datagram's rest
     E_URI = -17             # a URI that had to be read cannot be
@@ -46,6 +46,8 @@ cdef enum:
     MAX_MESSAGE = 65535     # bytes
     MAX_HEADERS = 128
     MAX_VIAS = 64
+    MAX_TOKEN = 512         # bytes of a Call-ID, a tag, a branch: what is hashed and kept of a sender's choice
+    MAX_SENT_BY = 259       # bytes of host[:port] of a listener: a name of 253 letters and a port
     MAX_ATTEMPTS = 16       # branches of one response context
     MAX_BREADTH = 60        # of a request that says nothing, and the most that we believe (RFC 5393 5.3.3)
     MAX_LISTENERS = 16
@@ -151,7 +153,7 @@ cdef struct flow_t:
 
 cdef struct header_t:
     uint16_t name_off       # also where the header's first line begins
-    uint16_t name_len
+    uint16_t name_len       # 0 = a line that is no header: it goes on as it came
     uint16_t value_off      # first and last byte are not white space
     uint16_t value_len      # folds inside are left as they are
     uint16_t end_off        # one past the line end that closes the header
@@ -186,10 +188,10 @@ cdef struct message_t:
     uint8_t method          # method_id; for a response: the CSeq's
     uint16_t status         # 0 for a request
     span_t method_name
-    span_t ruri
+    span_t ruri             # without headers behind "?", which may not stand there (19.1.1)
     span_t reason
     uint16_t headers_off    # where the first header begins
-    uint16_t headers_end    # where the empty line begins
+    uint16_t headers_end    # where the empty line begins; `len` when there is none
     uint16_t body_off
     uint16_t body_len       # by Content-Length, else the datagram's rest
     uint16_t header_count
@@ -202,19 +204,20 @@ cdef struct message_t:
     uint32_t cseq
     span_t cseq_method_name
     span_t call_id
-    span_t from_tag         # len 0 = absent
+    span_t from_tag         # len 0 = absent; with `off` it stands there without a value
     span_t to_tag
     via_t via               # the topmost
     header_t headers[128]   # 128 = MAX_HEADERS
 
 cdef struct uri_t:
-    uint8_t scheme          # scheme_id
+    uint8_t scheme          # scheme_id; of S_OTHER nothing but its name is read
     uint8_t host_kind
     uint8_t transport       # of the parameter; T_NONE when absent
     uint8_t lr              # has a parameter lr, with or without value
+    uint8_t phone           # user=phone: the user is a telephone number
     uint16_t port           # 0 = absent
     span_t scheme_name
-    span_t user             # without password
+    span_t user             # without password; as it stands (canonical_user says what is compared)
     span_t host             # without brackets
     span_t maddr
     span_t params           # from the first ';' to '?' or the end
