@@ -9,10 +9,11 @@ Chooser by tests, benches and the control plane's "where would this call go".
 """
 
 cimport cython
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from fastsip._core.cells cimport Cells
 from fastsip._core.positions cimport carry_positions, start_positions
+from fastsip._core.ranking cimport ranked_t
 from fastsip._core.select cimport choose_group, count_usable, is_usable, mark_down, mark_failed, mark_succeeded
 from fastsip._core.tables cimport Table
 from fastsip._core.types cimport MAX_ATTEMPTS, MAX_SHARDS, destination_t, table_t
@@ -33,22 +34,24 @@ cdef class Positions:
             raise RuntimeError("positions are made once")
         # One more than needed: calloc of nothing may be NULL.
         self.next = <uint32_t *>calloc(sealed.set_count + 1, sizeof(uint32_t))
-        self.current = <int64_t *>calloc(sealed.destination_count + 1, sizeof(int64_t))
-        if self.next == NULL or self.current == NULL:
+        self.turn = <uint64_t *>calloc(sealed.set_count + 1, sizeof(uint64_t))
+        self.blocks = <ranked_t *>calloc(sealed.most_blocks + 1, sizeof(ranked_t))
+        if self.next == NULL or self.turn == NULL or self.blocks == NULL:
             raise MemoryError("no memory for positions")
         self.table = table
         self.positions.shard = shard
         self.positions.set_count = sealed.set_count
-        self.positions.destination_count = sealed.destination_count
         self.positions.next = self.next
-        self.positions.current = self.current
+        self.positions.turn = self.turn
+        self.positions.blocks = self.blocks
         start_positions(&self.positions, sealed)
         if previous is not None:
             carry_positions(&self.positions, sealed, &previous.positions, previous.table.sealed_table())
 
     def __dealloc__(self):
         free(self.next)
-        free(self.current)
+        free(self.turn)
+        free(self.blocks)
 
 
 @cython.final
@@ -109,7 +112,7 @@ cdef class Chooser:
 
     def count_usable(self, set_index, now_ms=0) -> int:
         """How many of the set are usable now, due trials not counted."""
-        return count_usable(self.table.table, self.check_set(set_index), self.cells.cells, now_ms)
+        return count_usable(self.table.table, self.check_set(set_index), self.cells.cells, now_ms, 0xFFFFFFFF)
 
     def mark(self, index, outcome, code=0, now_ms=0) -> str:
         """Tells "succeeded", "failed" or "down" of a destination by its index; returns what changed (EVENT_NAMES)."""

@@ -24,6 +24,7 @@ from fastsip._core.arena cimport Arena
 from fastsip._core.conditions cimport fill_condition
 from fastsip._core.headers cimport fill_headers
 from fastsip._core.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
+from fastsip._core.tiers cimport lay_out_tiers
 from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, ACT_SET, A_SRV, C_HEADER, C_SOURCE, C_SOURCE_SET,
                                   MAX_ATTEMPTS, MAX_LISTENERS, MAX_MESSAGE, RURI_KEEP, RURI_OF_SET, RURI_URI, T_UDP,
                                   addr_t, condition_t, destination_t, listener_t, policy_copy_t, policy_t, probe_t,
@@ -403,7 +404,7 @@ cdef int lay_out_addresses(table_t *table, Arena arena) except -1:
 
 
 cdef int lay_out_members(table_t *table, Arena arena, set_t *of_set, uint32_t set_index, list members) except -1:
-    cdef uint32_t i
+    cdef uint32_t i, k
     cdef destination_t *d
     # Twins (same name, for instance one address from two listeners) are told apart by
     # how many went before them: the same on each node that has the same file.
@@ -430,6 +431,10 @@ cdef int lay_out_members(table_t *table, Arena arena, set_t *of_set, uint32_t se
         d.uri = arena.keep(given["uri"])
         d.host_port = arena.keep(given["host_port"])
         lay_out_probe(&d.probe, arena, given["probe"])
+    lay_out_tiers(of_set, table.destinations, arena)
+    for i in range(of_set.tier_count):
+        for k in range(2):
+            table.most_blocks = max(table.most_blocks, of_set.tier_list[i].runs[k].block_count)
     return 0
 
 

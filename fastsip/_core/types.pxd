@@ -291,10 +291,37 @@ cdef struct destination_t:
     uint32_t max_load
     addr_t addr
     uint32_t listener       # index of the listener it is reached from
-    uint64_t seed           # keyed hash of the id, for rendezvous
+    uint64_t seed           # keyed hash of the name, for rendezvous
     text_t uri
     text_t host_port        # for ruri = "host"
     probe_t probe
+
+# Up to 64 members of a run, for what can be said of them together.
+cdef struct block_t:
+    double inverse          # 1 / the greatest of their weights
+    uint8_t equal           # they all have that weight
+    uint8_t reserve[7]
+
+# Members of one tier that a key ranks: those with a weight, or those without, heaviest first.
+cdef struct run_t:
+    uint32_t count
+    uint32_t block_count
+    uint32_t *members       # indexes of destinations
+    uint32_t *seeds         # what their hashes begin with; the last one fills the last block
+    uint32_t *weights       # 1 for those without
+    uint64_t *ties          # the whole seeds
+    block_t *blocks
+
+# Members of a set that are equally preferred: of one priority, or with tiers = false all.
+cdef struct tier_t:
+    uint32_t first          # of its destinations
+    uint32_t end
+    uint32_t weighted       # how many have a weight
+    uint32_t reserve
+    uint64_t *upto          # where weights share: [member] sum of the shares up to it, its own included
+    uint64_t share_sum      # the last of them
+    uint64_t stride         # weight, relative-weight: from one turn to the next; has no factor of the sum
+    run_t runs[2]           # where keys rank: with a weight, without
 
 cdef struct set_t:
     uint32_t id
@@ -311,6 +338,8 @@ cdef struct set_t:
     uint32_t retry_after_max_ms
     uint32_t first          # of its destinations, which stand together,
     uint32_t count          # highest priority first, then file order
+    uint32_t tier_count
+    tier_t *tier_list       # highest first
     uint32_t position       # index of its per-shard positions
     uint64_t hash_key[2]    # for rendezvous, from `secret`
     text_t key_header       # algorithm "key": header whose value is hashed
@@ -466,6 +495,7 @@ cdef struct table_t:
     uint32_t policy_count
     uint32_t rule_count
     uint32_t own_count
+    uint32_t most_blocks    # of a run
     listener_t *listeners
     set_t *sets
     destination_t *destinations
