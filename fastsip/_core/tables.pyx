@@ -24,6 +24,8 @@ from fastsip._core.arena cimport Arena
 from fastsip._core.conditions cimport fill_condition
 from fastsip._core.headers cimport fill_headers
 from fastsip._core.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
+from fastsip._core.index cimport lay_out_indexes, make_index, put_key
+from fastsip._core.rule_index cimport lay_out_rule_index, name_key
 from fastsip._core.tiers cimport lay_out_tiers
 from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, ACT_SET, A_SRV, C_HEADER, C_SOURCE, C_SOURCE_SET,
                                   MAX_ATTEMPTS, MAX_LISTENERS, MAX_MESSAGE, RURI_KEEP, RURI_OF_SET, RURI_URI, T_UDP,
@@ -313,10 +315,17 @@ cdef class Table:
         lay_out_rules(table, self.arena, self.rules)
         lay_out_looked_at(table, self.arena)
         lay_out_own(table, self.arena, self.own)
+        lay_out_indexes(table, self.arena)
+        lay_out_rule_index(table, self.arena)
         if self.trusted:
             fill_condition(self.arena, &table.trusted,
                            plan_condition({"kind": "source", "items": self.trusted}))
         return table
+
+    @property
+    def total_bytes(self) -> int:
+        """Memory that the table takes, its indexes included."""
+        return self.arena.total_bytes
 
     cdef table_t *sealed_table(self) except NULL:
         if not self.sealed:
@@ -387,19 +396,6 @@ cdef int lay_out_sets(table_t *table, Arena arena, list sets, list members) exce
         place[i].count = <uint32_t>len(members[i])
         lay_out_members(table, arena, &place[i], <uint32_t>i, members[i])
         next_destination += place[i].count
-    lay_out_addresses(table, arena)
-    return 0
-
-
-cdef int lay_out_addresses(table_t *table, Arena arena) except -1:
-    cdef uint32_t i
-    places = []
-    for i in range(table.destination_count):
-        places.append((bytes(table.destinations[i].addr.ip[:16]), table.destinations[i].addr.port, i))
-    places.sort()
-    table.by_address = <uint32_t *>arena.take(len(places), sizeof(uint32_t))
-    for i in range(table.destination_count):
-        table.by_address[i] = places[i][2]
     return 0
 
 
@@ -513,8 +509,13 @@ cdef int lay_out_looked_at(table_t *table, Arena arena) except -1:
     plans = [plan_condition({"kind": "header", "items": [name, True]}) for name in sorted(names - {b""})]
     table.looked_at = <condition_t *>arena.take(len(plans), sizeof(condition_t))
     table.looked_at_count = <uint32_t>len(plans)
+    make_index(&table.looked, arena, len(plans))
     for i in range(table.looked_at_count):
-        fill_condition(arena, &table.looked_at[i], plans[i])
+        condition = &table.looked_at[i]
+        fill_condition(arena, condition, plans[i])
+        put_key(&table.looked, name_key(condition), i)
+        if condition.compact:
+            table.letters[condition.compact - 97] = name_key(condition)
     return 0
 
 

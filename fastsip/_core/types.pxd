@@ -237,6 +237,12 @@ cdef struct text_t:
     const char *at
     uint32_t len
 
+# Keys of 64 bits and the number that each stands for (see index).
+cdef struct index_t:
+    uint32_t mask           # of places, a power of two
+    uint64_t *keys          # [place], 0 = free
+    uint32_t *values        # [place]
+
 cdef enum algorithm_id:
     A_CALL_ID = 0
     A_FROM_URI = 1
@@ -476,6 +482,24 @@ cdef struct rule_t:
     condition_t *conditions
     uint32_t condition_count
 
+# Rules by what they ask for: each rule stands under the keys of one of its conditions (see rule_index).
+cdef struct rule_list_t:
+    uint32_t count
+    uint32_t *rules         # indexes, in the order of the file
+
+cdef struct rule_index_t:
+    index_t keys            # -> index in lists
+    rule_list_t *lists
+    rule_list_t others      # rules that no key is made of
+    uint32_t kinds          # bit condition_id: keys are made of such conditions
+    uint64_t prefix_lens    # bit n: there are keys of n letters that users begin with
+    uint32_t width_count
+    network_t *widths       # family and bits of the networks that are keys
+    uint32_t header_ids     # bit header_id: there are keys of such headers; bit 0: of headers without an id
+    uint32_t longest_value  # bytes of a header's value that is part of a key; 0 = values are none
+    uint32_t set_count
+    uint32_t *sets          # that are keys as a whole; of the others each member's address is one
+
 cdef struct clocks_t:
     uint32_t t1_ms
     uint32_t t2_ms
@@ -499,9 +523,13 @@ cdef struct table_t:
     listener_t *listeners
     set_t *sets
     destination_t *destinations
-    uint32_t *by_address    # their indexes, by IP address, then port, then index
+    index_t ids             # of sets, destinations, policies; members of shared sets by short id
+    index_t places          # destinations by address
     policy_t *policies      # [0] is the default policy: no failover
     rule_t *rules
+    rule_index_t *by_key    # NULL = the rules are so few that each is asked
+    uint64_t letters[26]    # key of the header's name that a letter is short for, of those that are looked at
+    index_t looked          # names of headers -> index in looked_at
     uint32_t looked_at_count
     condition_t *looked_at  # headers that routing depends on: what a loop is told from a spiral by
     text_t *own             # host names and addresses that are ours, lower case
