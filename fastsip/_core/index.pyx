@@ -14,7 +14,8 @@ from fastsip._core.hashing cimport mix
 from fastsip._core.types cimport E_NONE, destination_t
 
 cdef enum:
-    SHORT_ID = 16           # beside place_kind: of a member of this set
+    SHORT_ID = 16           # beside id_kind: of a member of this set
+    FEW = 4                 # destinations that are looked at one by one
 
 
 # ---------------------------------------------------------------- keys
@@ -98,7 +99,8 @@ cdef uint32_t find_key(const index_t *index, uint64_t key) noexcept nogil:
 
 # ---------------------------------------------------------------- of the table
 
-cdef inline bint fits(const table_t *table, int kind, const addr_t *addr, uint32_t detail, uint32_t index) noexcept nogil:
+cdef inline bint fits(const table_t *table, int kind, const addr_t *addr, uint32_t detail,
+                      uint32_t index) noexcept nogil:
     """Is the destination what the key was made of?"""
     cdef const destination_t *d = &table.destinations[index]
     if d.addr.port != addr.port or memcmp(d.addr.ip, addr.ip, 16) != 0:
@@ -115,8 +117,15 @@ cdef inline uint64_t place_key(int kind, const addr_t *addr, uint32_t detail) no
 
 
 cdef int find_place(const table_t *table, int kind, const addr_t *addr, uint32_t detail) noexcept nogil:
-    cdef uint64_t key = place_key(kind, addr, detail)
-    cdef uint32_t found = find_key(&table.places, key)
+    cdef uint64_t key
+    cdef uint32_t found
+    if table.destination_count <= FEW:
+        for found in range(table.destination_count):
+            if fits(table, kind, addr, detail, found):
+                return <int>found
+        return E_NONE
+    key = place_key(kind, addr, detail)
+    found = find_key(&table.places, key)
     while found != NO_VALUE and not fits(table, kind, addr, detail, found):
         key += 2
         found = find_key(&table.places, key)

@@ -62,7 +62,11 @@ cdef rank_t rank_of(const run_t *run, uint32_t place, uint64_t key) noexcept nog
     rank.hash = rank_hash(run.seeds[place], flip_of(key), times_of(key))
     rank.weight = run.weights[place]
     rank.tie = mix(key, run.ties[place])
-    rank.score = score_of(rank.hash, rank.weight)
+    # Where all weigh the same the hashes alone have the order of the scores.
+    if run.weights[0] == run.weights[run.count - 1]:
+        rank.score = least_score(rank.hash, run.blocks[0].inverse)
+    else:
+        rank.score = score_of(rank.hash, rank.weight)
     return rank
 
 
@@ -118,13 +122,17 @@ cdef void find_head(ranking_t *ranking, uint32_t block) noexcept nogil:
 cdef int next_ranked(ranking_t *ranking) noexcept nogil:
     cdef ranked_t *blocks = ranking.blocks
     cdef uint32_t i, block, given
+    cdef double least
     while True:
         block = 0
+        least = blocks[0].bound if ranking.run.count else INFINITY
         for i in range(1, ranking.run.block_count):
-            if blocks[i].bound < blocks[block].bound or (
-                    blocks[i].bound == blocks[block].bound and comes_sooner(&blocks[i], &blocks[block])):
+            if blocks[i].bound > least:
+                continue
+            if blocks[i].bound < least or comes_sooner(&blocks[i], &blocks[block]):
                 block = i
-        if ranking.run.count == 0 or blocks[block].bound == INFINITY:
+                least = blocks[i].bound
+        if least == INFINITY:
             return E_NONE
         if blocks[block].head != NO_HEAD:
             given = blocks[block].head

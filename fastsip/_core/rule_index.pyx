@@ -253,7 +253,8 @@ cdef void add_set_keys(const table_t *table, rule_index_t *index, const pairs_t 
             add_pair(pairs, key_of_address(C_SOURCE_SET, &table.destinations[k].addr), rule)
 
 
-cdef void gather_chosen(const table_t *table, rule_index_t *index, const pairs_t *all_pairs, pairs_t *pairs) noexcept nogil:
+cdef void gather_chosen(const table_t *table, rule_index_t *index, const pairs_t *all_pairs,
+                        pairs_t *pairs) noexcept nogil:
     cdef pairs_t scratch
     cdef const condition_t *condition
     cdef uint32_t i

@@ -235,10 +235,10 @@ cdef int pick_random(search_t *s, const tier_t *tier) noexcept nogil:
 
     When all are asked, in one pass: the n-th candidate takes the place with probability 1/n.
     """
-    cdef uint32_t i
+    cdef uint32_t i, _
     cdef uint64_t seen = 0
     cdef int best = E_NONE
-    for i in range(MANY):
+    for _ in range(MANY):
         best = <int>(tier.first + random_below(s.positions, tier.end - tier.first))
         if is_candidate(s, best):
             return best

@@ -12,7 +12,8 @@ from .test_rules import request
 
 DIGITS = st.text("012", min_size=1, max_size=4)
 HOSTS = st.sampled_from(["a.example", "B.example", "10.0.0.1", "2001:db8::1"])
-NETWORKS = st.sampled_from(["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "0.0.0.0/0", "2001:db8::/32", "::/0", "10.1.2.0/25"])
+NETWORKS = st.sampled_from(["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "0.0.0.0/0", "2001:db8::/32", "::/0",
+                            "10.1.2.0/25"])
 NAMES = st.sampled_from(["X-A", "x-b", "Subject", "s", "Supported", "k", "X-C", "e", "Require"])
 VALUES = st.sampled_from(["one", "ONE", "two words", "two  Words", "3"])
 SETS = st.integers(0, 3)
@@ -20,7 +21,8 @@ SETS = st.integers(0, 3)
 
 def condition(kind, items):
     return st.fixed_dictionaries({
-        "kind": st.just(kind), "items": st.lists(items, min_size=1, max_size=3), "negate": st.sampled_from([False] * 4 + [True]),
+        "kind": st.just(kind), "items": st.lists(items, min_size=1, max_size=3),
+        "negate": st.sampled_from([False] * 4 + [True]),
     })
 
 
@@ -48,7 +50,8 @@ def build(conditions_of_rules, big=0):
     table = Table(1)
     table.add_listener(1, 10, "192.0.2.1", 5060, "192.0.2.1")
     table.add_listener(2, 20, "2001:db8::1", 5060, "[2001:db8::1]")
-    members = [["10.1.2.3"], ["10.1.2.3", "10.9.9.9"], ["2001:db8::5"], [], [f"10.7.{i >> 8}.{i & 255}" for i in range(big)]]
+    members = [["10.1.2.3"], ["10.1.2.3", "10.9.9.9"], ["2001:db8::5"], [],
+               [f"10.7.{i >> 8}.{i & 255}" for i in range(big)]]
     id = 0
     for index, hosts in enumerate(members):
         table.add_set(index + 1, 4)
