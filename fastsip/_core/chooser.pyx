@@ -43,7 +43,7 @@ cdef class Positions:
         self.positions.set_count = sealed.set_count
         self.positions.next = self.next
         self.positions.turn = self.turn
-        self.positions.blocks = self.blocks
+        self.positions.ranking.blocks = self.blocks
         start_positions(&self.positions, sealed)
         if previous is not None:
             carry_positions(&self.positions, sealed, &previous.positions, previous.table.sealed_table())

@@ -16,13 +16,15 @@ cdef struct ranked_t:
     rank_t last             # what it gave last
     uint32_t head           # place in the run of the next one, or NO_HEAD: not looked for yet
 
-# The order of a run for one key, as far as it was asked for.  `blocks` has room for each block of the run.
+# The order of a run for one key, as far as it was asked for.  `blocks` has room for each block of any run and is
+# the owner's; a run stays as it is as long as the owner keeps the ranking.
 cdef struct ranking_t:
     const run_t *run
     uint64_t key
     ranked_t *blocks
 
-cdef void begin_ranking(ranking_t *ranking, const run_t *run, uint64_t key, ranked_t *blocks) noexcept nogil
+# From the first; cheap when it is the run and the key of before.
+cdef void begin_ranking(ranking_t *ranking, const run_t *run, uint64_t key) noexcept nogil
 
 # Place in the run of the next member in the key's order, or E_NONE when all were given.
 cdef int next_ranked(ranking_t *ranking) noexcept nogil

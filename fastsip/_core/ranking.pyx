@@ -74,18 +74,38 @@ cdef bint ranks_before(const rank_t *a, const rank_t *b) noexcept nogil:
     return a.score < b.score or (a.score == b.score and a.tie > b.tie)
 
 
-cdef void begin_ranking(ranking_t *ranking, const run_t *run, uint64_t key, ranked_t *blocks) noexcept nogil:
+cdef void begin_ranking(ranking_t *ranking, const run_t *run, uint64_t key) noexcept nogil:
+    if ranking.run == run and ranking.key == key:
+        rewind(ranking)
+    else:
+        ranking.run, ranking.key = run, key
+        find_bounds(ranking)
+
+
+cdef void rewind(ranking_t *ranking) noexcept nogil:
+    """Blocks that were looked into may have given what comes first."""
+    cdef uint32_t i
+    for i in range(ranking.run.block_count):
+        if ranking.blocks[i].last.score >= 0.0:
+            begin_block(&ranking.blocks[i], 0.0)
+
+
+cdef inline void begin_block(ranked_t *block, double bound) noexcept nogil:
+    block.bound = bound
+    block.last.score = -1.0
+    block.head = NO_HEAD
+
+
+cdef void find_bounds(ranking_t *ranking) noexcept nogil:
+    cdef const run_t *run = ranking.run
     cdef uint32_t tops[AT_ONCE]
     cdef uint32_t i, n
     cdef uint32_t begin = 0
-    ranking.run, ranking.key, ranking.blocks = run, key, blocks
     while begin < run.block_count:
         n = min(run.block_count - begin, <uint32_t>AT_ONCE)
-        rank_tops(run.seeds + begin * RANK_BLOCK, n, flip_of(key), times_of(key), tops)
+        rank_tops(run.seeds + begin * RANK_BLOCK, n, flip_of(ranking.key), times_of(ranking.key), tops)
         for i in range(n):
-            blocks[begin + i].bound = least_score(tops[i], run.blocks[begin + i].inverse)
-            blocks[begin + i].last.score = -1.0
-            blocks[begin + i].head = NO_HEAD
+            begin_block(&ranking.blocks[begin + i], least_score(tops[i], run.blocks[begin + i].inverse))
         begin += n
 
 

@@ -2,7 +2,7 @@
 # core section 6, wire section 4).  See select.pyx.
 
 from libc.stdint cimport int32_t, uint32_t, uint64_t
-from fastsip._core.ranking cimport ranked_t
+from fastsip._core.ranking cimport ranking_t
 from fastsip._core.types cimport table_t
 
 cdef enum health_id:
@@ -41,7 +41,7 @@ cdef struct positions_t:
     uint64_t random         # xorshift state
     uint32_t *next          # [set.position]: place in the set of the next one in turn
     uint64_t *turn          # [set.position]: place among the shares of the next one by weight
-    ranked_t *blocks        # [table.most_blocks]: room for the ranking of a key
+    ranking_t ranking       # of the last key; room for table.most_blocks
 
 cdef enum health_event:
     NO_CHANGE = 0

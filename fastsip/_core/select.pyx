@@ -26,7 +26,7 @@ from libc.string cimport memcpy
 from fastsip._core.atomics cimport (
     cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, load_relaxed64, store_relaxed32,
 )
-from fastsip._core.ranking cimport begin_ranking, next_ranked, rank_of, rank_t, ranking_t, ranks_before
+from fastsip._core.ranking cimport begin_ranking, next_ranked, rank_of, rank_t, ranks_before
 from fastsip._core.tiers cimport member_at
 from fastsip._core.types cimport A_PARALLEL, A_SRV, E_NONE, MAX_ATTEMPTS, destination_t, run_t, set_t, table_t, tier_t
 
@@ -215,14 +215,13 @@ cdef int pick_ranked(search_t *s, const run_t *run) noexcept nogil:
 cdef int pick_hashed(search_t *s, const tier_t *tier) noexcept nogil:
     """The first in the key's order that is a candidate: as many members as it takes are asked."""
     cdef const run_t *run = &tier.runs[s.weights]
-    cdef ranking_t ranking
     cdef int place, _
     if s.key == 0:
         return pick_next(s, tier)
     if run.count > FEW:
-        begin_ranking(&ranking, run, s.key, s.positions.blocks)
+        begin_ranking(&s.positions.ranking, run, s.key)
         for _ in range(MANY):
-            place = next_ranked(&ranking)
+            place = next_ranked(&s.positions.ranking)
             if place < 0:
                 return E_NONE
             if is_candidate(s, run.members[place]):
