@@ -12,7 +12,7 @@ Must never: answer, or choose a way.  Called by proxy and branches.
 
 from libc.stdint cimport uint32_t
 
-from fastsip._core.core cimport find_listener, first_by_address, same_place, take_scratch
+from fastsip._core.core cimport find_by_address, find_listener, take_scratch
 from fastsip._core.edits cimport clear_edits, close_headers, edit_delete, write_edits
 from fastsip._core.headers cimport MAX_STEPS, edit_headers
 from fastsip._core.parser cimport parse_message, parse_routing
@@ -97,14 +97,13 @@ cdef int add_step(changes_t *changes, const header_edits_t *step) noexcept nogil
 
 cdef int add_sets_at(const table_t *table, const addr_t *to, changes_t *changes) noexcept nogil:
     """Of a next hop by route nobody has said which set is meant: what any of them takes off stays outside."""
+    cdef int found = find_by_address(table, to)
     cdef const destination_t *d
-    cdef uint32_t place
-    for place in range(first_by_address(table, to), table.destination_count):
-        d = &table.destinations[table.by_address[place]]
-        if not same_place(&d.addr, to):
-            break
+    while found >= 0:
+        d = &table.destinations[found]
         if add_step(changes, &table.sets[d.set_index].headers_out) < 0:
             return E_ROOM
+        found = <int>d.next_edited - 1
     return OK
 
 

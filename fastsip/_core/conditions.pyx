@@ -81,6 +81,19 @@ def network_parts(text):
     return packed, network.prefixlen, 6
 
 
+def widest_networks(parts):
+    """The networks that lie in no other one, sorted by family and address."""
+    kept = []
+    for packed, bits, family in sorted(set(parts), key=lambda part: (part[2], part[0], part[1])):
+        if kept and kept[-1][2] == family:
+            last, width, _ = kept[-1]
+            low = 128 - width
+            if int.from_bytes(packed) >> low == int.from_bytes(last) >> low:
+                continue
+        kept.append((packed, bits, family))
+    return tuple(kept)
+
+
 def shortest_prefixes(texts):
     """The texts that begin with no other one, sorted: what matches one of all matches one of these."""
     kept = []
@@ -126,7 +139,7 @@ PLANNERS = {
     C_USER: lambda items: {"texts": tuple(sorted({as_user(item, "user") for item in items}))},
     C_USER_PREFIX: lambda items: {"texts": shortest_prefixes([as_user(item, "user_prefix") for item in items])},
     C_DOMAIN: lambda items: {"texts": tuple(sorted({as_host(item, "domain") for item in items}))},
-    C_SOURCE: lambda items: {"networks": tuple(network_parts(item) for item in items)},
+    C_SOURCE: lambda items: {"networks": widest_networks(network_parts(item) for item in items)},
     C_LISTEN: plan_numbers,
     C_HEADER: plan_header,
     C_USER_MATCH: plan_patterns,

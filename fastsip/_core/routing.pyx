@@ -13,6 +13,7 @@ from fastsip._core.chars cimport C_ALPHA, C_HOST, is_class, scan_byte, scan_clas
 from fastsip._core.core cimport (ASKED_LATELY, EVENT_QUESTION, N_NAMES_ASKED, N_NAMES_FAILED, asked_t, count,
                                  emit_event, find_by_address, same_place)
 from fastsip._core.hashing cimport hash_text
+from fastsip._core.index cimport ID_NAMED, find_id
 from fastsip._core.branches cimport MAX_CUTS
 from fastsip._core.local cimport local_address
 from fastsip._core.names cimport NAME_BYTES, find_address, hash_name
@@ -477,10 +478,11 @@ cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, ui
 
 cdef int find_named(const table_t *table, const route_t *route) noexcept nogil:
     cdef const token_t *token = &route.token
-    cdef uint32_t i
+    cdef int first, i
     if not route.verified or token.destination == 0 or token.from_caller == token.of_caller:
         return E_NONE
-    for i in range(table.destination_count):
+    first = find_id(table, ID_NAMED, token.destination)
+    for i in range(first if first >= 0 else <int>table.destination_count, <int>table.destination_count):
         if (table.destinations[i].short_id == token.destination
                 and table.sets[table.destinations[i].set_index].short_id == token.of_set):
             return i

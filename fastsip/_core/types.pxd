@@ -243,6 +243,12 @@ cdef struct text_t:
     const char *at
     uint32_t len
 
+# Keys of 64 bits and the number that each stands for (see index).
+cdef struct index_t:
+    uint32_t mask           # of places, a power of two
+    uint64_t *keys          # [place], 0 = free
+    uint32_t *values        # [place]
+
 cdef enum algorithm_id:
     A_CALL_ID = 0
     A_FROM_URI = 1
@@ -321,10 +327,38 @@ cdef struct destination_t:
     uint32_t max_load
     addr_t addr
     uint32_t listener       # index of the listener it is reached from
-    uint64_t seed           # keyed hash of the id, for rendezvous
+    uint32_t next_edited    # index + 1 of the next one at this place whose set changes headers, 0 = none
+    uint64_t seed           # keyed hash of the name, for rendezvous
     text_t uri
     text_t host_port        # for ruri = "host"
     probe_t probe
+
+# Up to 64 members of a run, for what can be said of them together.
+cdef struct block_t:
+    double inverse          # 1 / the greatest of their weights
+    uint8_t equal           # they all have that weight
+    uint8_t reserve[7]
+
+# Members of one tier that a key ranks: those with a weight, or those without, heaviest first.
+cdef struct run_t:
+    uint32_t count
+    uint32_t block_count
+    uint32_t *members       # indexes of destinations
+    uint32_t *seeds         # what their hashes begin with; the last one fills the last block
+    uint32_t *weights       # 1 for those without
+    uint64_t *ties          # the whole seeds
+    block_t *blocks
+
+# Members of a set that are equally preferred: of one priority, or with tiers = false all.
+cdef struct tier_t:
+    uint32_t first          # of its destinations
+    uint32_t end
+    uint32_t weighted       # how many have a weight
+    uint32_t reserve
+    uint64_t *upto          # where weights share: [member] sum of the shares up to it, its own included
+    uint64_t share_sum      # the last of them
+    uint64_t stride         # weight, relative-weight: from one turn to the next; has no factor of the sum
+    run_t runs[2]           # where keys rank: with a weight, without
 
 cdef struct set_t:
     uint32_t id
@@ -341,6 +375,8 @@ cdef struct set_t:
     uint32_t retry_after_max_ms
     uint32_t first          # of its destinations, which stand together,
     uint32_t count          # highest priority first, then file order
+    uint32_t tier_count
+    tier_t *tier_list       # highest first
     uint32_t position       # index of its per-shard positions
     uint64_t hash_key[2]    # for rendezvous, from `secret`
     text_t key_header       # algorithm "key": header whose value is hashed
@@ -456,6 +492,24 @@ cdef struct rule_t:
     condition_t *conditions
     uint32_t condition_count
 
+# Rules by what they ask for: each rule stands under the keys of one of its conditions (see rule_index).
+cdef struct rule_list_t:
+    uint32_t count
+    uint32_t *rules         # indexes, in the order of the file
+
+cdef struct rule_index_t:
+    index_t keys            # -> index in lists
+    rule_list_t *lists
+    rule_list_t others      # rules that no key is made of
+    uint32_t kinds          # bit condition_id: keys are made of such conditions
+    uint64_t prefix_lens    # bit n: there are keys of n letters that users begin with
+    uint32_t width_count
+    network_t *widths       # family and bits of the networks that are keys
+    uint32_t header_ids     # bit header_id: there are keys of such headers; bit 0: of headers without an id
+    uint32_t longest_value  # bytes of a header's value that is part of a key; 0 = values are none
+    uint32_t set_count
+    uint32_t *sets          # that are keys as a whole; of the others each member's address is one
+
 cdef struct clocks_t:
     uint32_t t1_ms
     uint32_t t2_ms
@@ -478,12 +532,17 @@ cdef struct table_t:
     uint32_t rule_count
     uint32_t own_count
     uint32_t edits_out      # does any set or listener change what leaves?
+    uint32_t most_blocks    # of a run
     listener_t *listeners
     set_t *sets
     destination_t *destinations
-    uint32_t *by_address    # their indexes, by IP address, then port, then index
+    index_t ids             # of sets, destinations, policies; members of shared sets by short id
+    index_t places          # destinations by address
     policy_t *policies      # [0] is the default policy: no failover
     rule_t *rules
+    rule_index_t *by_key    # NULL = the rules are so few that each is asked
+    uint64_t letters[26]    # key of the header's name that a letter is short for, of those that are looked at
+    index_t looked          # names of headers -> index in looked_at
     uint32_t looked_at_count
     condition_t *looked_at  # headers that routing depends on: what a loop is told from a spiral by
     text_t *own             # host names and addresses that are ours, lower case
