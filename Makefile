@@ -4,7 +4,7 @@
 # make kill-soak   routers killed, upgraded and reshaped under calls    SECONDS=60
 # make simulate   random user agents, networks, deaths and reloads on a virtual clock    SECONDS=60 ARGS="--base 7"
 # make reload-soak   tables swapped under calls that fail, what was freed cannot be touched    RELOADS=10000
-# make fuzz    damaged datagrams against sanitized kernels    SECONDS=60 WHAT=all (parser, shard)
+# make fuzz    damaged datagrams against sanitized kernels    SECONDS=60 WHAT=all (parser, shard, configurations)
 # make tsan    several shards under ThreadSanitizer    SECONDS=60
 # make build lint clean
 # make bench   CPU per call, kernels, parsing: minutes on a quiet machine   ARGS="--rounds 1" goes to bench.load
@@ -82,7 +82,7 @@ bench: build $(VENV)/.ready-bench
 
 bench-all: build $(VENV)/.ready-bench
 	@worst=0; $(call measure,consistency) $(call measure,instructions) $(call measure,order) $(call measure,memory) \
-	$(call measure,shards) $(call measure,capacity) $(call measure,growth) $(call measure,gil_hold) \
+	$(call measure,shards) $(call measure,capacity) $(call measure,growth) $(call measure,scale) $(call measure,gil_hold) \
 	$(call measure,rounds) $(call measure,recovery) $(call measure,restart) \
 	$(call measure,kills) $(call measure,persistence) $(call measure,disk) $(call measure,hostile) \
 	$(call measure,stranger) exit $$worst

@@ -12,8 +12,8 @@ Must never: answer, or choose a way.  Called by proxy and branches.
 
 from libc.stdint cimport uint32_t
 
-from fastsip._core.core cimport find_listener, first_by_address, same_place, take_scratch
-from fastsip._core.edits cimport clear_edits, edit_delete, write_edits
+from fastsip._core.core cimport find_by_address, find_listener, take_scratch
+from fastsip._core.edits cimport clear_edits, close_headers, edit_delete, write_edits
 from fastsip._core.headers cimport MAX_STEPS, edit_headers
 from fastsip._core.parser cimport parse_message, parse_routing
 from fastsip._core.rules cimport is_own
@@ -35,13 +35,15 @@ cdef int rewrite(core_t *core) noexcept nogil:
     """core.incoming with the edits made, or as it was."""
     cdef const char *buf = core.incoming.buf
     cdef uint32_t len = core.incoming.len
-    cdef uint32_t room = len + core.edits.growth
+    cdef uint32_t room
     cdef char *at
     cdef int code
+    if core.edits.count == 0 and not core.edits.overflow:
+        return OK
+    close_headers(&core.edits, &core.incoming)
+    room = len + core.edits.growth
     if core.edits.overflow or room > MAX_MESSAGE:
         return E_ROOM
-    if core.edits.count == 0:
-        return OK
     at = take_scratch(core, room)
     if at == NULL:
         return E_FULL
@@ -95,14 +97,13 @@ cdef int add_step(changes_t *changes, const header_edits_t *step) noexcept nogil
 
 cdef int add_sets_at(const table_t *table, const addr_t *to, changes_t *changes) noexcept nogil:
     """Of a next hop by route nobody has said which set is meant: what any of them takes off stays outside."""
+    cdef int found = find_by_address(table, to)
     cdef const destination_t *d
-    cdef uint32_t place
-    for place in range(first_by_address(table, to), table.destination_count):
-        d = &table.destinations[table.by_address[place]]
-        if not same_place(&d.addr, to):
-            break
+    while found >= 0:
+        d = &table.destinations[found]
         if add_step(changes, &table.sets[d.set_index].headers_out) < 0:
             return E_ROOM
+        found = <int>d.next_edited - 1
     return OK
 
 

@@ -15,7 +15,8 @@ from libc.string cimport memcmp, memcpy, memset, strlen
 from fastsip._core.border cimport gather_changes
 from fastsip._core.core cimport (arm_slot, find_destination, find_listener, queue_message, send_edited,
                                  take_scratch)
-from fastsip._core.edits cimport (clear_edits, edit_delete, edit_insert, edit_replace, take_room, write_edits)
+from fastsip._core.edits cimport (EDIT_ROOM, clear_edits, close_headers, edit_delete, edit_insert, edit_replace,
+                                  edit_start_line, take_room, write_edits)
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.headers cimport changes_t, edit_headers, takes_away, undo_room, undo_t
 from fastsip._core.lingering cimport take_block, take_slot_of_call
@@ -28,19 +29,21 @@ from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIEN
                                   link_child, record_of, record_t, slot_at, slot_t, unlink_child,
                                   word_generation, word_kind, word_owes, word_state, write_identity)
 from fastsip._core.timers cimport disarm_timer
-from fastsip._core.tokens cimport token_t, write_token
+from fastsip._core.tokens cimport TOKEN_LETTERS, token_t, write_token
 from fastsip._core.transactions cimport CALLING, SERVER_ACCEPTED
 from fastsip._core.types cimport (E_BAD, E_FULL, E_NONE, E_ROOM, H_CALL_ID, H_FROM, H_MAX_BREADTH, H_MAX_FORWARDS,
-                                  H_ROUTE, H_TO, H_VIA, MAX_HEADERS, MAX_MESSAGE, M_INVITE, NO_HEADER, OK,
+                                  H_ROUTE, H_TO, H_VIA, MAX_HEADERS, MAX_MESSAGE, MAX_SENT_BY, M_INVITE, NO_HEADER, OK,
                                   destination_t, header_t, listener_t, name_addr_t, set_t, table_t, uri_t, via_t)
 from fastsip._core.uri cimport host_port_place, parse_uri, uri_address
-from fastsip._core.via cimport STATELESS, branch_value, read_loop, stamp_t, stamp_via, write_via
+from fastsip._core.via cimport STATELESS, VIA_ROOM, branch_value, read_loop, stamp_t, stamp_via, write_via
 from fastsip._core.write cimport put, put_number
 
 cdef enum:
     BLOCK_BYTES = 65536         # the largest block
+    # The sums of these stand at the end.
     HOP_REQUEST_ROOM = 128      # of a CANCEL or ACK, beyond what it copies
     ROUTE_ROOM = 16             # of a Route line, beyond its URI
+    BREADTH_ROOM = 20           # of a Max-Breadth line
     TOP_ROOM = 1100             # our Via, two Record-Routes and Max-Forwards
 
 
@@ -266,7 +269,7 @@ cdef bint adds_breadth(const message_t *m, const hop_t *hop) noexcept nogil:
 
 cdef void edit_breadth(core_t *core, const message_t *m, const hop_t *hop) noexcept nogil:
     """RFC 5393 5.3.3: replaced where the request has one, else a header behind all others."""
-    cdef char *text = take_room(&core.edits, 20) if hop.breadth else NULL
+    cdef char *text = take_room(&core.edits, BREADTH_ROOM) if hop.breadth else NULL
     cdef int i = first_of(m, H_MAX_BREADTH)
     cdef int n
     if text == NULL:
@@ -318,6 +321,7 @@ cdef int forward_stateless(core_t *core, const message_t *m, const addr_t *sourc
     edit_routes(core, m, hop)
     if hop.ruri.len:
         edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
+    edit_start_line(&core.edits, m)
     edit_received(core, m, source)
     code = edit_way_out(core, m, source, hop, 0, NULL)
     return send_edited(core, m, &hop.flow) if code == OK else code
@@ -349,9 +353,11 @@ cdef void edit_ruri(core_t *core, const message_t *m, uint32_t origin, const hop
 cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_t *trailer,
                      block_t *block) noexcept nogil:
     """OK; E_ROOM beyond the largest message, E_FULL without a free block.  `trailer` may be NULL."""
-    cdef uint32_t len = m.len + core.edits.growth
     cdef uint32_t more = trailer.len if trailer != NULL else 0
+    cdef uint32_t len
     cdef char *at
+    close_headers(&core.edits, m)
+    len = m.len + core.edits.growth
     if core.edits.overflow or len > MAX_MESSAGE or len + more > BLOCK_BYTES or runs_short(SCARCE_EDIT):
         return E_ROOM
     at = take_block(core, ref, len + more, block)
@@ -417,6 +423,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     edit_ruri(core, m, origin, hop, &original)
     edit_breadth(core, m, hop)
     if source != NULL:
+        edit_start_line(&core.edits, m)
         edit_received(core, m, source)
     code = edit_way_out(core, m, source if source != NULL else &server.identity.server.source.remote, hop, ours, &undo)
     if code == OK:
@@ -591,3 +598,12 @@ cdef void end_branch(core_t *core, uint32_t ref) noexcept nogil:
     index_remove(core.store, ref)
     give_slot(core.store, ref)
     drop_block(&core.pending, ref, &block)
+
+
+# ---------------------------------------------------------------- at import
+
+assert TOP_ROOM >= (VIA_ROOM + 2 * (len(b"Record-Route: <sip:@;lr>\r\n") + TOKEN_LETTERS + MAX_SENT_BY)
+                    + len(b"Max-Forwards: 70\r\n")) and <int>TOP_ROOM < <int>EDIT_ROOM
+assert ROUTE_ROOM >= len(b"Route: <>\r\n") and BREADTH_ROOM >= len(b"Max-Breadth: 255\r\n")
+assert HOP_REQUEST_ROOM >= len(b"CANCEL  SIP/2.0\r\nMax-Forwards: 70\r\nCSeq: 4294967295 CANCEL\r\n"
+                               b"Content-Length: 0\r\n\r\n")

@@ -13,7 +13,7 @@ assumes 60 by itself.  Chooses and aims, starts nothing.  Used by search and pro
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from fastsip._core.core cimport find_policy, find_set, take_scratch
+from fastsip._core.core cimport find_destination, find_policy, find_set, take_scratch
 from fastsip._core.parser cimport first_of
 from fastsip._core.select cimport choose_group, peek
 from fastsip._core.types cimport (E_FULL, E_MAX_BREADTH, E_NONE, H_MAX_BREADTH, MAX_ATTEMPTS, MAX_BREADTH,
@@ -86,23 +86,22 @@ cdef uint8_t share_of(const group_t *group, uint32_t number, const message_t *m)
 
 # ---------------------------------------------------------------- the next group
 
-cdef uint32_t count_tried(const table_t *table, const set_t *of_set, const uint32_t *tried,
+cdef uint32_t count_tried(const table_t *table, uint32_t set_index, const uint32_t *tried,
                           uint32_t tried_count) noexcept nogil:
     """How many of the set's destinations have been tried."""
-    cdef uint32_t i, k
+    cdef uint32_t i
     cdef uint32_t n = 0
+    cdef int index
     for i in range(tried_count):
-        for k in range(of_set.first, of_set.first + of_set.count):
-            if table.destinations[k].id == tried[i]:
-                n += 1
-                break
+        index = find_destination(table, tried[i], 0)
+        n += index >= 0 and table.destinations[index].set_index == set_index
     return n
 
 
 cdef int choose_in(core_t *core, uint32_t set_index, uint64_t key, const uint32_t *tried, uint32_t tried_count,
                    group_t *group) noexcept nogil:
     cdef const set_t *of_set = &core.table.sets[set_index]
-    cdef uint32_t of_this = count_tried(core.table, of_set, tried, tried_count)
+    cdef uint32_t of_this = count_tried(core.table, set_index, tried, tried_count)
     group.count = 0
     if of_this < of_set.limit:
         group.count = choose_group(core.table, set_index, key, tried, tried_count,

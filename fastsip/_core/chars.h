@@ -21,65 +21,67 @@ enum {
     C_HEX = 8,
     C_ALPHA = 16,
     C_HOST = 32,       /* host names; "_" is no letter of DNS but stands in real names */
-    C_USER = 64,       /* user and password; "#" is tolerated, phones dial it */
-    C_PARAM = 128,     /* uri-parameter without ";" and "=" */
+    C_USER = 64,       /* user and password; "#", which phones dial, and bare UTF-8 are tolerated */
+    C_PARAM = 128,     /* uri-parameter without ";" and "="; "@" and quotes are tolerated */
     C_QUERY = 256,     /* headers of a URI, behind "?" */
     C_SCHEME = 512,
     C_PHONE = 1024,    /* subscriber of a tel URI (RFC 3966) */
     C_WORD = 2048,     /* any visible byte, UTF-8 included */
     C_VALUE = 4096,    /* a header parameter's unquoted value, liberal */
     C_PLAIN = 8192,    /* unquoted display name or addr-spec: no < > " , ; */
-    C_TARGET = 16384   /* Request-URI as the start line may hold it */
+    C_TARGET = 16384,  /* Request-URI as the start line may hold it */
+    C_STEADY = 32768   /* in a user it stands for itself: no escape, separator or parameter (canonical_user) */
 };
 
 /* What letters, and marks that a URI may hold unescaped, have in common. */
 #define C_TEXT_ (C_WORD | C_VALUE | C_PLAIN | C_TARGET)
 #define C_URI_ (C_USER | C_PARAM | C_QUERY | C_TEXT_)
-#define C_LETTER_ (C_TOKEN | C_ALPHA | C_HOST | C_SCHEME | C_URI_)
+#define C_PLAIN_URI_ (C_URI_ | C_STEADY)
+#define C_LETTER_ (C_TOKEN | C_ALPHA | C_HOST | C_SCHEME | C_PLAIN_URI_)
 
 static const uint16_t char_class[256] = {
     ['\t'] = C_LWS | C_PLAIN,
     ['\n'] = C_LWS | C_PLAIN,
     ['\r'] = C_LWS | C_PLAIN,
     [' '] = C_LWS | C_PLAIN,
-    ['0' ... '9'] = C_TOKEN | C_DIGIT | C_HEX | C_HOST | C_SCHEME | C_PHONE | C_URI_,
+    ['0' ... '9'] = C_TOKEN | C_DIGIT | C_HEX | C_HOST | C_SCHEME | C_PHONE | C_PLAIN_URI_,
     ['A' ... 'F'] = C_LETTER_ | C_HEX | C_PHONE,
     ['G' ... 'Z'] = C_LETTER_,
     ['a' ... 'f'] = C_LETTER_ | C_HEX | C_PHONE,
     ['g' ... 'z'] = C_LETTER_,
     ['-'] = C_TOKEN | C_HOST | C_SCHEME | C_PHONE | C_URI_,
     ['.'] = C_TOKEN | C_HOST | C_SCHEME | C_PHONE | C_URI_,
-    ['_'] = C_TOKEN | C_HOST | C_URI_,
-    ['!'] = C_TOKEN | C_URI_,
-    ['~'] = C_TOKEN | C_URI_,
-    ['\''] = C_TOKEN | C_URI_,
-    ['*'] = C_TOKEN | C_PHONE | C_URI_,
+    ['_'] = C_TOKEN | C_HOST | C_PLAIN_URI_,
+    ['!'] = C_TOKEN | C_PLAIN_URI_,
+    ['~'] = C_TOKEN | C_PLAIN_URI_,
+    ['\''] = C_TOKEN | C_PLAIN_URI_,
+    ['*'] = C_TOKEN | C_PHONE | C_PLAIN_URI_,
     ['%'] = C_TOKEN | C_URI_,
-    ['+'] = C_TOKEN | C_SCHEME | C_URI_,
+    ['+'] = C_TOKEN | C_SCHEME | C_PLAIN_URI_,
     ['`'] = C_TOKEN | C_TEXT_,
     ['('] = C_PHONE | C_URI_,
     [')'] = C_PHONE | C_URI_,
-    ['$'] = C_URI_,
-    ['/'] = C_URI_,
+    ['$'] = C_PLAIN_URI_,
+    ['/'] = C_PLAIN_URI_,
     [':'] = C_URI_,
-    ['&'] = C_URI_,
+    ['&'] = C_PLAIN_URI_,
     ['['] = C_PARAM | C_QUERY | C_TEXT_,
     [']'] = C_PARAM | C_QUERY | C_TEXT_,
-    ['='] = C_USER | C_QUERY | C_TEXT_,
-    ['?'] = C_USER | C_QUERY | C_TEXT_,
-    ['@'] = C_TEXT_,
-    ['#'] = C_USER | C_PHONE | C_TEXT_,
+    ['='] = C_USER | C_QUERY | C_TEXT_ | C_STEADY,
+    ['?'] = C_USER | C_QUERY | C_TEXT_ | C_STEADY,
+    ['@'] = C_PARAM | C_TEXT_,
+    ['#'] = C_USER | C_PHONE | C_TEXT_ | C_STEADY,
     ['\\'] = C_TEXT_,
     ['^'] = C_TEXT_,
     ['{'] = C_TEXT_,
     ['|'] = C_TEXT_,
     ['}'] = C_TEXT_,
     [';'] = C_USER | C_WORD | C_TARGET,
-    [','] = C_USER | C_WORD | C_TARGET,
-    ['"'] = C_WORD,
+    [','] = C_USER | C_WORD | C_TARGET | C_STEADY,
+    ['"'] = C_PARAM | C_WORD | C_TARGET,
     ['<'] = C_WORD,
     ['>'] = C_WORD,
-    [128 ... 255] = C_TEXT_,
+    [128 ... 255] = C_USER | C_TEXT_,
 };
 
 /* The first `wanted` in [off, end), or end. */

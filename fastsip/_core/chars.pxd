@@ -26,6 +26,7 @@ cdef extern from "chars.h" nogil:
         C_WORD
         C_PLAIN
         C_TARGET
+        C_STEADY
     uint32_t scan_byte(const char *buf, uint32_t off, uint32_t end, char wanted) noexcept
     uint32_t scan_value(const char *buf, uint32_t off, uint32_t end) noexcept
     uint32_t scan_header_line(const char *buf, uint32_t off, uint32_t end, uint32_t *colon) noexcept
@@ -54,6 +55,13 @@ cdef inline uint32_t trim_end(const char *buf, uint32_t off, uint32_t end) noexc
     while end > off and char_class[<uint8_t> buf[end - 1]] & C_LWS:
         end -= 1
     return end
+
+
+# Where the next value of a list begins: blanks and commas alone are none.
+cdef inline uint32_t skip_empty(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
+    while off < end and (buf[off] == c',' or is_class(buf[off], C_LWS)):
+        off += 1
+    return off
 
 
 # ---------------------------------------------------------------- words

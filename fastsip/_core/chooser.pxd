@@ -1,8 +1,9 @@
 # Owner of one shard's positions, and the Python door to the kernels of select.  See chooser.pyx.
 
 cimport cython
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.cells cimport Cells
+from fastsip._core.ranking cimport ranked_t
 from fastsip._core.select cimport positions_t
 from fastsip._core.tables cimport Table
 
@@ -12,7 +13,9 @@ cdef class Positions:
     cdef positions_t positions
     cdef readonly Table table   # the one they count in
     cdef uint32_t *next
-    cdef int64_t *current
+    cdef uint64_t *turn
+    cdef ranked_t *blocks
+    cdef size_t block_count
 
 @cython.final
 cdef class Chooser:

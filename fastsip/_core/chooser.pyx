@@ -9,10 +9,11 @@ Chooser by tests, benches and the control plane's "where would this call go".
 """
 
 cimport cython
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.arena cimport give_piece, take_piece
 from fastsip._core.cells cimport Cells
 from fastsip._core.positions cimport carry_positions, start_positions
+from fastsip._core.ranking cimport ranked_t
 from fastsip._core.select cimport choose_group, count_usable, is_usable, mark_down, mark_failed, mark_succeeded
 from fastsip._core.tables cimport Table
 from fastsip._core.types cimport MAX_ATTEMPTS, MAX_SHARDS, destination_t, table_t
@@ -31,24 +32,27 @@ cdef class Positions:
             raise ValueError(f"shard is 0..{MAX_SHARDS - 1}, not {shard!r}")
         if self.next != NULL:
             raise RuntimeError("positions are made once")
-        self.positions.set_count = sealed.set_count
-        self.positions.destination_count = sealed.destination_count
         # One more than needed: a piece of nothing may be NULL.
+        self.block_count = sealed.most_blocks + 1
         self.next = <uint32_t *>take_piece((sealed.set_count + 1) * sizeof(uint32_t))
-        self.current = <int64_t *>take_piece((sealed.destination_count + 1) * sizeof(int64_t))
-        if self.next == NULL or self.current == NULL:
+        self.turn = <uint64_t *>take_piece((sealed.set_count + 1) * sizeof(uint64_t))
+        self.blocks = <ranked_t *>take_piece(self.block_count * sizeof(ranked_t))
+        if self.next == NULL or self.turn == NULL or self.blocks == NULL:
             raise MemoryError("no memory for positions")
         self.table = table
         self.positions.shard = shard
+        self.positions.set_count = sealed.set_count
         self.positions.next = self.next
-        self.positions.current = self.current
+        self.positions.turn = self.turn
+        self.positions.ranking.blocks = self.blocks
         start_positions(&self.positions, sealed)
         if previous is not None:
             carry_positions(&self.positions, sealed, &previous.positions, previous.table.sealed_table())
 
     def __dealloc__(self):
         give_piece(self.next, (self.positions.set_count + 1) * sizeof(uint32_t))
-        give_piece(self.current, (self.positions.destination_count + 1) * sizeof(int64_t))
+        give_piece(self.turn, (self.positions.set_count + 1) * sizeof(uint64_t))
+        give_piece(self.blocks, self.block_count * sizeof(ranked_t))
 
 
 @cython.final
@@ -109,7 +113,7 @@ cdef class Chooser:
 
     def count_usable(self, set_index, now_ms=0) -> int:
         """How many of the set are usable now, due trials not counted."""
-        return count_usable(self.table.table, self.check_set(set_index), self.cells.cells, now_ms)
+        return count_usable(self.table.table, self.check_set(set_index), self.cells.cells, now_ms, 0xFFFFFFFF)
 
     def mark(self, index, outcome, code=0, now_ms=0) -> str:
         """Tells "succeeded", "failed" or "down" of a destination by its index; returns what changed (EVENT_NAMES)."""

@@ -6,7 +6,7 @@ their bytes; domains are lower case; of user prefixes none begins with another o
 (the longer one says nothing more), so that the only prefix that can fit is the
 greatest text that is not above the user.
 
-A header's compact letter (RFC 3261 section 7.3.3 and the registered later ones) stands
+A header's compact letter (parser.COMPACT_FORMS) stands
 beside its name: the kernel compares two names, not a list.
 
 Must never: be used on the packet path.  Called by tables.
@@ -21,14 +21,12 @@ from fastsip._core.arena cimport Arena
 from fastsip._core.patterns cimport fill_pattern
 from fastsip._core.types cimport (
     C_DOMAIN, C_HEADER, C_LISTEN, C_METHOD, C_SOURCE, C_SOURCE_SET, C_TO_TAG, C_USER, C_USER_MATCH, C_USER_PREFIX,
-    H_AUTHORIZATION, H_CALL_ID, H_CONTACT, H_CONTENT_LENGTH, H_CONTENT_TYPE, H_CSEQ, H_EXPIRES, H_FROM, H_JOIN,
-    H_MAX_BREADTH, H_MAX_FORWARDS, H_OTHER, H_PROXY_AUTHENTICATE, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_REASON,
-    H_RECORD_ROUTE, H_REPLACES, H_REQUIRE, H_RETRY_AFTER, H_ROUTE, H_SESSION_EXPIRES, H_SUPPORTED, H_TARGET_DIALOG,
-    H_TIMESTAMP, H_TO, H_VIA, H_WWW_AUTHENTICATE, M_ACK, M_BYE, M_CANCEL, M_INFO, M_INVITE, M_MESSAGE, M_NOTIFY,
-    M_OPTIONS, M_OTHER, M_PRACK, M_PUBLISH, M_REFER, M_REGISTER, M_SUBSCRIBE, M_UPDATE, condition_t, network_t, text_t,
+    H_OTHER, M_OTHER, condition_t, network_t, text_t,
 )
 
+from fastsip._core.parser import COMPACT_FORMS, HEADER_IDS, METHOD_IDS
 from fastsip._core.patterns import check_automaton
+from fastsip._core.uri import canonical
 
 KINDS = {
     "method": C_METHOD, "user": C_USER, "user_prefix": C_USER_PREFIX, "domain": C_DOMAIN,
@@ -36,31 +34,7 @@ KINDS = {
     "user_match": C_USER_MATCH, "source_set": C_SOURCE_SET,
 }
 
-METHODS = {
-    b"INVITE": M_INVITE, b"ACK": M_ACK, b"BYE": M_BYE, b"CANCEL": M_CANCEL, b"OPTIONS": M_OPTIONS,
-    b"REGISTER": M_REGISTER, b"PRACK": M_PRACK, b"SUBSCRIBE": M_SUBSCRIBE, b"NOTIFY": M_NOTIFY,
-    b"PUBLISH": M_PUBLISH, b"INFO": M_INFO, b"REFER": M_REFER, b"MESSAGE": M_MESSAGE, b"UPDATE": M_UPDATE,
-}
-
-HEADERS = {
-    b"via": H_VIA, b"from": H_FROM, b"to": H_TO, b"call-id": H_CALL_ID, b"cseq": H_CSEQ,
-    b"max-forwards": H_MAX_FORWARDS, b"content-length": H_CONTENT_LENGTH, b"route": H_ROUTE,
-    b"record-route": H_RECORD_ROUTE, b"contact": H_CONTACT, b"content-type": H_CONTENT_TYPE,
-    b"require": H_REQUIRE, b"proxy-require": H_PROXY_REQUIRE, b"supported": H_SUPPORTED,
-    b"authorization": H_AUTHORIZATION, b"proxy-authorization": H_PROXY_AUTHORIZATION,
-    b"www-authenticate": H_WWW_AUTHENTICATE, b"proxy-authenticate": H_PROXY_AUTHENTICATE,
-    b"retry-after": H_RETRY_AFTER, b"reason": H_REASON, b"expires": H_EXPIRES,
-    b"session-expires": H_SESSION_EXPIRES, b"replaces": H_REPLACES, b"join": H_JOIN,
-    b"target-dialog": H_TARGET_DIALOG, b"max-breadth": H_MAX_BREADTH, b"timestamp": H_TIMESTAMP,
-}
-
-COMPACT = {
-    b"v": b"via", b"f": b"from", b"t": b"to", b"i": b"call-id", b"m": b"contact", b"l": b"content-length",
-    b"c": b"content-type", b"k": b"supported", b"x": b"session-expires", b"e": b"content-encoding",
-    b"s": b"subject", b"o": b"event", b"u": b"allow-events", b"r": b"refer-to", b"b": b"referred-by",
-    b"a": b"accept-contact", b"j": b"reject-contact", b"d": b"request-disposition", b"y": b"identity",
-}
-LONG_TO_COMPACT = {name: letter for letter, name in COMPACT.items()}
+LONG_TO_COMPACT = {name: letter for letter, name in COMPACT_FORMS.items()}
 
 TOKEN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.!%*_+`'~")
 ALLOWED_KEYS = {"kind", "negate", "items", "flag"}
@@ -90,6 +64,11 @@ def as_token(item, what):
     return text
 
 
+def as_user(item, what):
+    """Canonical, as the user of a request is when it is compared with it."""
+    return canonical(as_text(item, what))
+
+
 def network_parts(text):
     """(16 bytes of address, prefix length of 128, family) of a network or an address; host bits must be zero."""
     try:
@@ -100,6 +79,19 @@ def network_parts(text):
     if network.version == 4:
         return b"\0" * 10 + b"\xff\xff" + packed, network.prefixlen + 96, 4
     return packed, network.prefixlen, 6
+
+
+def widest_networks(parts):
+    """The networks that lie in no other one, sorted by family and address."""
+    kept = []
+    for packed, bits, family in sorted(set(parts), key=lambda part: (part[2], part[0], part[1])):
+        if kept and kept[-1][2] == family:
+            last, width, _ = kept[-1]
+            low = 128 - width
+            if int.from_bytes(packed) >> low == int.from_bytes(last) >> low:
+                continue
+        kept.append((packed, bits, family))
+    return tuple(kept)
 
 
 def shortest_prefixes(texts):
@@ -115,17 +107,17 @@ def shortest_prefixes(texts):
 
 def plan_methods(items):
     names = [as_token(item, "method") for item in items]
-    others = tuple(sorted(name for name in set(names) if name not in METHODS))
-    bits = sum(1 << METHODS[name] for name in set(names) if name in METHODS)
+    others = tuple(sorted(name for name in set(names) if name not in METHOD_IDS))
+    bits = sum(1 << METHOD_IDS[name] for name in set(names) if name in METHOD_IDS)
     return {"methods": bits | (1 << M_OTHER if others else 0), "texts": others}
 
 
 def plan_header(items):
     name = as_token(items[0], "header name").lower()
-    name = COMPACT.get(name, name)
+    name = COMPACT_FORMS.get(name, name)
     values = () if items[1:] == [True] else tuple(as_text(item, "header value").strip() for item in items[1:])
     letter = LONG_TO_COMPACT.get(name, b"\0")[0]
-    return {"texts": (name, *values), "header_id": HEADERS.get(name, H_OTHER), "flag": not values, "compact": letter}
+    return {"texts": (name, *values), "header_id": HEADER_IDS.get(name, H_OTHER), "flag": not values, "compact": letter}
 
 
 def plan_numbers(items):
@@ -144,10 +136,10 @@ def plan_patterns(items):
 
 PLANNERS = {
     C_METHOD: plan_methods,
-    C_USER: lambda items: {"texts": tuple(sorted({as_text(item, "user") for item in items}))},
-    C_USER_PREFIX: lambda items: {"texts": shortest_prefixes([as_text(item, "user_prefix") for item in items])},
+    C_USER: lambda items: {"texts": tuple(sorted({as_user(item, "user") for item in items}))},
+    C_USER_PREFIX: lambda items: {"texts": shortest_prefixes([as_user(item, "user_prefix") for item in items])},
     C_DOMAIN: lambda items: {"texts": tuple(sorted({as_host(item, "domain") for item in items}))},
-    C_SOURCE: lambda items: {"networks": tuple(network_parts(item) for item in items)},
+    C_SOURCE: lambda items: {"networks": widest_networks(network_parts(item) for item in items)},
     C_LISTEN: plan_numbers,
     C_HEADER: plan_header,
     C_USER_MATCH: plan_patterns,

@@ -222,7 +222,6 @@ cdef int find_set(const table_t *table, uint32_t set_id) noexcept nogil
 cdef int find_policy(const table_t *table, uint32_t policy_id) noexcept nogil
 cdef int find_by_address(const table_t *table, const addr_t *addr) noexcept nogil
 
-cdef uint32_t first_by_address(const table_t *table, const addr_t *addr) noexcept nogil
 cdef inline bint same_place(const addr_t *a, const addr_t *b) noexcept nogil:
     return a.port == b.port and memcmp(a.ip, b.ip, 16) == 0
 

@@ -6,9 +6,10 @@ proxy files and shard.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
-from fastsip._core.edits cimport write_edits
+from fastsip._core.edits cimport close_headers, write_edits
+from fastsip._core.index cimport AT_ADDRESS, ID_DESTINATION, ID_POLICY, ID_SET, find_id, find_place
 from fastsip._core.net cimport SEND_BATCH, outgoing_t, take_outgoing
 from fastsip._core.ring cimport push_begin, push_done, wake
 from fastsip._core.scarcity cimport SCARCE_EVENT, SCARCE_SCRATCH, runs_short
@@ -79,9 +80,11 @@ cdef void queue_message(core_t *core, const char *at, uint32_t len, const flow_t
 
 cdef int send_edited(core_t *core, const message_t *m, const flow_t *flow) noexcept nogil:
     """The length sent, or E_ROOM."""
-    cdef uint32_t room = m.len + core.edits.growth
+    cdef uint32_t room
     cdef char *at
     cdef int len
+    close_headers(&core.edits, m)
+    room = m.len + core.edits.growth
     if room > MAX_MESSAGE:
         return E_ROOM
     at = take_scratch(core, room)
@@ -108,57 +111,24 @@ cdef int find_listener_index(const table_t *table, uint32_t listener_id) noexcep
 
 cdef int find_destination(const table_t *table, uint32_t destination_id, uint32_t hint) noexcept nogil:
     """Its index in this table; `hint` is where it was when the caller last looked."""
-    cdef uint32_t i
     if destination_id == 0:
         return E_NONE
     if hint < table.destination_count and table.destinations[hint].id == destination_id:
         return hint
-    for i in range(table.destination_count):
-        if table.destinations[i].id == destination_id:
-            return i
-    return E_NONE
+    return find_id(table, ID_DESTINATION, destination_id)
 
 
 cdef int find_set(const table_t *table, uint32_t set_id) noexcept nogil:
-    cdef uint32_t i
-    for i in range(table.set_count):
-        if table.sets[i].id == set_id:
-            return i
-    return E_NONE
+    return find_id(table, ID_SET, set_id)
 
 
 cdef int find_policy(const table_t *table, uint32_t policy_id) noexcept nogil:
-    cdef uint32_t i
-    for i in range(table.policy_count):
-        if table.policies[i].copy.policy_id == policy_id:
-            return i
-    return E_NONE
+    return find_id(table, ID_POLICY, policy_id)
 
 
 cdef int find_by_address(const table_t *table, const addr_t *addr) noexcept nogil:
     """The first destination of this address and port, as index."""
-    cdef uint32_t place = first_by_address(table, addr)
-    if place == table.destination_count or not same_place(&table.destinations[table.by_address[place]].addr, addr):
-        return E_NONE
-    return <int>table.by_address[place]
-
-
-cdef uint32_t first_by_address(const table_t *table, const addr_t *addr) noexcept nogil:
-    """Where in by_address the destinations of this address and port begin, if there are any."""
-    cdef uint32_t low = 0
-    cdef uint32_t high = table.destination_count
-    cdef uint32_t middle
-    cdef const addr_t *there
-    cdef int order
-    while low < high:
-        middle = (low + high) // 2
-        there = &table.destinations[table.by_address[middle]].addr
-        order = memcmp(there.ip, addr.ip, 16)
-        if order < 0 or (order == 0 and there.port < addr.port):
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    return find_place(table, AT_ADDRESS, addr, 0)
 
 
 cdef uint64_t earlier(uint64_t a, uint64_t b) noexcept nogil:

@@ -1,6 +1,7 @@
 # Forwarding = the original bytes plus a sorted list of edits.  See edits.pyx.
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
+from fastsip._core.types cimport message_t
 
 cdef enum:
     MAX_EDITS = 192
@@ -27,6 +28,15 @@ cdef void clear_edits(edits_t *edits) noexcept nogil
 cdef void edit_insert(edits_t *edits, uint32_t off, const char *text, uint32_t len) noexcept nogil
 cdef void edit_delete(edits_t *edits, uint32_t off, uint32_t len) noexcept nogil
 cdef void edit_replace(edits_t *edits, uint32_t off, uint32_t cut, const char *text, uint32_t len) noexcept nogil
+
+# Of a request as received: one blank between the parts of its start line, none behind it, and no headers behind
+# its Request-URI.
+cdef void edit_start_line(edits_t *edits, const message_t *m) noexcept nogil
+
+# The empty line behind the headers, where the message came without: the last edit of all.
+cdef inline void close_headers(edits_t *edits, const message_t *m) noexcept nogil:
+    if m.headers_end == m.len:
+        edit_insert(edits, m.headers_end, b"\r\n", 2)
 
 # Room for composed text; NULL (and overflow set) when there is none.
 cdef char *take_room(edits_t *edits, uint32_t len) noexcept nogil

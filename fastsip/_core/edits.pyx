@@ -11,8 +11,12 @@ Called by proxy, which composes texts in the list's own room (RFC 3261 section
 from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy, memmove
 
+from fastsip._core.chars cimport trim_end
 from fastsip._core.edits cimport EDIT_ROOM, MAX_EDITS, edit_t, edits_t
-from fastsip._core.types cimport E_ROOM, MAX_MESSAGE
+from fastsip._core.types cimport E_ROOM, MAX_MESSAGE, message_t
+
+cdef enum:
+    VERSION_LETTERS = 7     # of "SIP/2.0"
 
 
 cdef void clear_edits(edits_t *edits) noexcept nogil:
@@ -76,6 +80,22 @@ cdef inline bint find_place(const edits_t *edits, uint32_t off, uint32_t cut, ui
     # cuts do not overlap, so the nearest one before is the one that reaches furthest
     cutting = &edits.items[before - 1]
     return off >= <uint32_t> cutting.off + cutting.cut or (off == cutting.off and cut == 0)
+
+
+cdef inline void edit_gap(edits_t *edits, const char *buf, uint32_t off, uint32_t end) noexcept nogil:
+    if end != off + 1 or buf[off] != c' ':
+        edit_replace(edits, off, end - off, b" ", 1)
+
+
+cdef void edit_start_line(edits_t *edits, const message_t *m) noexcept nogil:
+    """RFC 4475 sections 3.1.2.9 to 3.1.2.11: who bears such a line must not hand it on."""
+    cdef uint32_t uri_end = <uint32_t> m.ruri.off + m.ruri.len
+    cdef uint32_t end = trim_end(m.buf, uri_end, m.headers_off)
+    cdef uint32_t line_end = m.headers_off - (2 if m.buf[m.headers_off - 2] == c'\r' else 1)
+    edit_gap(edits, m.buf, m.method_name.off + m.method_name.len, m.ruri.off)
+    edit_gap(edits, m.buf, uri_end, end - VERSION_LETTERS)
+    if end < line_end:
+        edit_delete(edits, end, line_end - end)
 
 
 cdef char *take_room(edits_t *edits, uint32_t len) noexcept nogil:

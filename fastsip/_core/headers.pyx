@@ -23,7 +23,8 @@ from fastsip._core.types cimport (E_ROOM, OK, PIECE_CALL_ID, PIECE_LISTENER, PIE
 from fastsip._core.uri cimport same_text, write_address
 from fastsip._core.write cimport put
 
-from fastsip._core.conditions import COMPACT, as_token
+from fastsip._core.conditions import as_token
+from fastsip._core.parser import COMPACT_FORMS
 
 cdef enum:
     ADDRESS_ROOM = 48
@@ -189,7 +190,7 @@ def plan_name(text, what):
     prefix = what == "remove" and text.endswith(b"*")
     name = as_token(text.removesuffix(b"*") if prefix else text, f"headers.{what}")
     known = name.lower()
-    known = known if prefix else COMPACT.get(known, known)
+    known = known if prefix else COMPACT_FORMS.get(known, known)
 
     def covers(full):
         return full.startswith(known) if prefix else full == known
@@ -198,7 +199,7 @@ def plan_name(text, what):
     if taken:
         raise ValueError(f"headers.{what}: {text!r} takes {', '.join(taken)}, which the router itself lives by")
     alphabet = [bytes((letter,)) for letter in b"abcdefghijklmnopqrstuvwxyz"]
-    letters = sum(1 << at for at, letter in enumerate(alphabet) if covers(COMPACT.get(letter, letter)))
+    letters = sum(1 << at for at, letter in enumerate(alphabet) if covers(COMPACT_FORMS.get(letter, letter)))
     return (known if len(name) == 1 else name), prefix, letters
 
 

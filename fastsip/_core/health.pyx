@@ -74,7 +74,7 @@ cdef void note_failure(core_t *core, uint32_t parent, const slot_t *branch, int 
     if mark == MARK_NONE or record_of(server).server.flags & SERVER_MARKED:
         return
     if (not policy.flags & POLICY_MARK_LAST and is_usable(core.table, d, core.cells, core.now_ms)
-            and count_usable(core.table, destination.set_index, core.cells, core.now_ms) <= 1):
+            and count_usable(core.table, destination.set_index, core.cells, core.now_ms, 2) <= 1):
         return
     if mark == MARK_DOWN:
         change = mark_down(cell, code, core.now_ms)

@@ -13,8 +13,9 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.core cimport (N_FORGED_TOKENS, N_STAND_INS, count, find_by_address, find_destination,
-                                 first_by_address, same_place)
+                                 same_place)
 from fastsip._core.hashing cimport hash_text
+from fastsip._core.index cimport SHARED_AT_ADDRESS, SHARED_BY_NAME, find_place, find_short
 from fastsip._core.recall cimport recall_answer
 from fastsip._core.routing cimport aim_by_route, aim_by_token, is_known, leads_to_us
 from fastsip._core.select cimport is_reachable, rank_next
@@ -43,34 +44,19 @@ cdef bint may_follow_route(core_t *core, const message_t *m, const route_t *rout
 
 # ---------------------------------------------------------------- members of shared sets
 
-cdef bint is_shared(const table_t *table, const destination_t *d) noexcept nogil:
-    return table.sets[d.set_index].in_dialog != 0
-
-
 cdef int find_shared(const table_t *table, const addr_t *addr, const route_t *route) noexcept nogil:
     """The member of a shared set at this address; the one that the token names before others."""
-    cdef const destination_t *d
-    cdef int found = E_NONE
-    cdef uint32_t place
-    for place in range(first_by_address(table, addr), table.destination_count):
-        d = &table.destinations[table.by_address[place]]
-        if not same_place(&d.addr, addr):
-            break
-        if is_shared(table, d) and (found < 0 or (route.verified and route.token.destination == d.short_id)):
-            found = <int>table.by_address[place]
-    return found
+    cdef int named = E_NONE
+    if route.verified:
+        named = find_place(table, SHARED_BY_NAME, addr, route.token.destination)
+    return named if named >= 0 else find_place(table, SHARED_AT_ADDRESS, addr, 0)
 
 
 cdef int named_stand_in(const table_t *table, const route_t *route, uint32_t index) noexcept nogil:
     """Whom the token names for this destination."""
-    cdef const set_t *of_set = &table.sets[table.destinations[index].set_index]
-    cdef uint32_t i
     if not route.verified or route.token.destination != table.destinations[index].short_id or not route.token.stand_in:
         return E_NONE
-    for i in range(of_set.first, of_set.first + of_set.count):
-        if table.destinations[i].short_id == route.token.stand_in:
-            return i
-    return E_NONE
+    return find_short(table, table.destinations[index].set_index, route.token.stand_in)
 
 
 cdef uint64_t ranking_key(const set_t *of_set, const message_t *m) noexcept nogil:

@@ -13,7 +13,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from fastsip._core.edits cimport clear_edits, edit_delete, edit_insert, edit_replace, take_room, write_edits
+from fastsip._core.edits cimport (clear_edits, close_headers, edit_delete, edit_insert, edit_replace, edit_start_line,
+                                  take_room, write_edits)
 from fastsip._core.hashing cimport mix, write_base32
 from fastsip._core.parser cimport (count_vias, find_header, first_of, parse_message, parse_routing, parse_second_via,
                                    scan_call_id)
@@ -22,8 +23,9 @@ from fastsip._core.rules cimport match_rules
 from fastsip._core.slots cimport SLOT_BITS, SLOT_MASK
 from fastsip._core.tokens cimport TOKEN_LETTERS, dialog_t, read_token, token_t, write_token
 from fastsip._core.types cimport (
-    E_TOO_LARGE, E_TOO_MANY_HEADERS, HEADER_COUNT, HOST_IPV4, HOST_IPV6, H_CALL_ID, H_CSEQ, H_FROM, H_MAX_FORWARDS,
-    H_TO, H_VIA, MAX_HEADERS, MAX_MESSAGE, MAX_VIAS, NO_HEADER, OK, addr_t, header_t, name_addr_t, uri_t, via_t)
+    E_CALL_ID, E_TOO_LARGE, E_TOO_MANY_HEADERS, HEADER_COUNT, HOST_IPV4, HOST_IPV6, H_CALL_ID, H_CSEQ, H_FROM,
+    H_MAX_FORWARDS, H_TO, H_VIA, MAX_HEADERS, MAX_MESSAGE, MAX_TOKEN, MAX_VIAS, NO_HEADER, OK, addr_t, header_t,
+    name_addr_t, uri_t, via_t)
 from fastsip._core.uri cimport parse_address, parse_uri, same_text, write_address
 from fastsip._core.values cimport count_values, find_param, parse_name_addr, parse_number, parse_via
 from fastsip._core.via cimport read_branch, read_hint, stamp_t, stamp_via
@@ -176,6 +178,8 @@ cdef int check_call_id(const message_t *m, const char *buf, uint32_t len) noexce
     cdef int code = scan_call_id(buf, len, &found)
     if i == NO_HEADER:
         return HOLDS
+    if m.headers[i].value_len > MAX_TOKEN:
+        return HOLDS if code == E_CALL_ID else W_CALL_ID
     if code != OK or found.len != m.headers[i].value_len:
         return W_CALL_ID
     return HOLDS if found.len == 0 or found.off == m.headers[i].value_off else W_CALL_ID
@@ -423,6 +427,8 @@ cdef void edit_hop(checker_t *c, const addr_t *source) noexcept nogil:
     cdef char *text
     cdef int i
     clear_edits(&c.edits)
+    if c.m.is_request:
+        edit_start_line(&c.edits, &c.m)
     if c.m.max_forwards > 0:
         header = &c.m.headers[first_of(&c.m, H_MAX_FORWARDS)]
         text = take_room(&c.edits, 4)
@@ -431,6 +437,7 @@ cdef void edit_hop(checker_t *c, const addr_t *source) noexcept nogil:
         text = take_room(&c.edits, stamps[i].len)
         memcpy(text, stamps[i].text, stamps[i].len)
         edit_replace(&c.edits, stamps[i].off, stamps[i].cut, text, stamps[i].len)
+    close_headers(&c.edits, &c.m)
 
 
 cdef int check_rules(checker_t *c, const addr_t *source) noexcept nogil:

@@ -10,9 +10,15 @@ make of odd input.
 Must never: allocate, copy, undo an escape, judge a header that the router does
 not need (16.3 item 1), or read outside [buf, buf + len).
 
-Deliberately liberal: a bare LF ends a line, white space may stand before the
-colon, a response may lack the blank before an empty reason.  A lone CR ends no
-line; it counts as white space.
+Deliberately liberal: a bare LF ends a line, white space and folds may stand before
+the colon, the last line may be followed by no empty one, a start line may have
+blanks too many, a Request-URI headers that may not stand there (edit_start_line
+takes both off), a response may lack the blank before an empty reason.  A line that
+is no header is indexed without a name, and so is a Route without a value.  A lone
+CR ends no line; it counts as white space.
+
+What a sender chooses and we keep or hash - Call-ID, tags, the branches that are
+read - has at most MAX_TOKEN bytes.
 
 Called by shard (scan_call_id), proxy, rules and, through parser_doors, tests.
 """
@@ -22,7 +28,7 @@ from libc.string cimport memcmp, memset, strlen
 
 from fastsip._core.chars cimport (
     C_DIGIT, C_LWS, C_TARGET, C_TOKEN, C_WORD,
-    find_word, is_class, learn_word, scan_byte, scan_class, scan_header_line, span, trim_end, words_t)
+    find_word, is_class, learn_word, scan_byte, scan_class, scan_header_line, skip_empty, span, trim_end, words_t)
 from fastsip._core.types cimport (
     E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_EMPTY, E_FROM, E_HEADER, E_MAX_FORWARDS,
     E_NONE, E_NOT_SIP, E_START_LINE, E_TO, E_TOO_LARGE, E_TOO_MANY_HEADERS, E_TOO_MANY_VIAS, E_VERSION, E_VIA,
@@ -30,10 +36,10 @@ from fastsip._core.types cimport (
     H_MAX_BREADTH, H_MAX_FORWARDS, H_OTHER, H_PROXY_AUTHENTICATE, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE,
     H_REASON, H_RECORD_ROUTE, H_REPLACES, H_REQUIRE, H_RETRY_AFTER, H_ROUTE, H_SESSION_EXPIRES, H_SUPPORTED,
     H_TARGET_DIALOG, H_TIMESTAMP, H_TO, H_VIA, H_WWW_AUTHENTICATE,
-    M_INVITE, M_OTHER, METHOD_COUNT, MAX_HEADERS, MAX_MESSAGE, MAX_VIAS, NO_HEADER, OK,
-    header_t, message_t, name_addr_t, span_t, via_t)
+    M_INVITE, M_OTHER, METHOD_COUNT, MAX_HEADERS, MAX_MESSAGE, MAX_TOKEN, MAX_VIAS, NO_HEADER, OK,
+    header_t, message_t, span_t, via_t)
 from fastsip._core.uri cimport same_text
-from fastsip._core.values cimport count_values, parse_number, parse_via, read_name_addr
+from fastsip._core.values cimport count_values, parse_number, parse_via, read_single
 
 cdef words_t HEADERS        # names -> header_id
 cdef words_t METHODS        # names -> method_id
@@ -140,7 +146,7 @@ cdef inline int judge_version(const char *buf, uint32_t off, uint32_t end) noexc
     return E_VERSION if last == end and last > dot + 1 else E_START_LINE
 
 
-# Request-Line = Method SP Request-URI SP SIP-Version, single blanks (7.1).
+# Request-Line = Method SP Request-URI SP SIP-Version (7.1).
 # Method and URI are set as far as they can be told apart: an ACK is never
 # answered, also when its start line is broken.
 cdef int parse_request_line(message_t *m, uint32_t off, uint32_t end) noexcept nogil:
@@ -159,15 +165,23 @@ cdef int parse_request_line(message_t *m, uint32_t off, uint32_t end) noexcept n
     m.method = <uint8_t> match_method(buf + off, method_end - off)
     uri_off = scan_class(buf, method_end, version, C_LWS)
     uri_end = trim_end(buf, uri_off, version)
-    m.ruri = span(uri_off, uri_end)
+    m.ruri = span(uri_off, scan_ruri(buf, uri_off, uri_end))
     judged = judge_version(buf, version, trimmed)
     if judged != OK:
         return judged
-    if trimmed != end or method_end == off or buf[method_end] != c' ' or uri_off != method_end + 1:
-        return E_START_LINE
-    if uri_end == uri_off or uri_end + 1 != version or buf[uri_end] != c' ':
+    if method_end == off or uri_off == method_end or uri_end == uri_off:
         return E_START_LINE
     return OK if scan_class(buf, uri_off, uri_end, C_TARGET) == uri_end else E_START_LINE
+
+
+# Where a Request-URI ends: before "?" in one of SIP (19.1.1).  In a user, which ends at "@", that is a letter.
+cdef inline uint32_t scan_ruri(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
+    cdef uint32_t question = scan_byte(buf, off, end, c'?')
+    cdef uint32_t mark
+    if question == end or end - off < 3 or not same_text(buf + off, 3, b"sip", 3):
+        return end
+    mark = scan_byte(buf, off, end, c'@')
+    return question if mark == end or mark < question else scan_byte(buf, mark, end, c'?')
 
 
 # Status-Line = SIP-Version SP Status-Code SP Reason-Phrase (7.2).
@@ -179,7 +193,8 @@ cdef int parse_status_line(message_t *m, uint32_t off, uint32_t end) noexcept no
     cdef uint16_t status = 0
     if judged != OK:
         return judged
-    code_off += 1
+    while code_off < end and buf[code_off] == c' ':
+        code_off += 1
     if end < code_off + 3 or (end > code_off + 3 and buf[code_off + 3] != c' '):
         return E_START_LINE
     for i in range(3):
@@ -219,33 +234,43 @@ cdef int index_headers(message_t *m, uint32_t at) noexcept nogil:
         if not index_header(m, at, colon, end) and error == OK:
             error = E_HEADER
         at = end
-    # No empty line (7): nobody knows what was lost, and what goes on must have one.
-    return E_HEADER if error == OK else error
+    # No empty line (7), but nothing that could be missing: what goes on gets one (close_headers).
+    return error
 
 
-# One header in [at, end), its name before `colon`.  False when it is none.
+# The colon behind the name of the header in [at, end), or `end`: at `colon` in its first line, or behind a fold,
+# where others may find it, too, and where no name may be hidden from a rule.
+cdef inline uint32_t find_colon(const char *buf, uint32_t at, uint32_t colon, uint32_t end) noexcept nogil:
+    if colon < end:
+        return colon
+    colon = scan_class(buf, scan_class(buf, at, end, C_TOKEN), end, C_LWS)
+    return colon if colon < end and buf[colon] == c':' else end
+
+
+# One line with its folds in [at, end), its name before `colon`.  False when nothing stands there but blanks,
+# which others may take for the empty line.
 cdef inline bint index_header(message_t *m, uint32_t at, uint32_t colon, uint32_t end) noexcept nogil:
     cdef const char *buf = m.buf
-    cdef uint32_t name_end = colon
-    cdef uint32_t value_end
     cdef uint32_t index = m.header_count
     cdef header_t *header = &m.headers[index]
-    cdef uint32_t id
-    if colon >= end:
-        return False
-    while name_end > at and (buf[name_end - 1] == c' ' or buf[name_end - 1] == c'\t'):
-        name_end -= 1
+    cdef uint32_t value_end = trim_end(buf, at, end)
+    cdef uint32_t name_end, value_off, id
+    colon = find_colon(buf, at, colon, end)
+    name_end = trim_end(buf, at, colon)
+    value_off = scan_class(buf, colon + 1, value_end, C_LWS) if colon + 1 < value_end else colon + 1
     id = find_word(&HEADERS, buf + at, name_end - at)
-    if id == H_OTHER and (name_end == at or scan_class(buf, at, name_end, C_TOKEN) != name_end):
-        return False
-    colon += 1
-    value_end = trim_end(buf, colon, end)
-    if value_end > colon:
-        colon = scan_class(buf, colon, value_end, C_LWS)
+    if (colon == end or (id == H_OTHER and (name_end == at or scan_class(buf, at, name_end, C_TOKEN) != name_end))
+            or (id == H_ROUTE and skip_empty(buf, value_off, value_end) >= value_end)):
+        if value_end == at:
+            return False
+        id = H_OTHER
+        name_end = value_off = at
+    elif value_end < value_off:
+        value_end = value_off
     header.name_off = <uint16_t> at
     header.name_len = <uint16_t> (name_end - at)
-    header.value_off = <uint16_t> colon
-    header.value_len = <uint16_t> (value_end - colon)
+    header.value_off = <uint16_t> value_off
+    header.value_len = <uint16_t> (value_end - value_off)
     header.end_off = <uint16_t> end
     header.id = <uint8_t> id
     header.next = NO_HEADER
@@ -283,9 +308,11 @@ cdef inline int find_body(message_t *m) noexcept nogil:
 
 
 cdef int scan_call_id(const char *buf, uint32_t len, span_t *call_id) noexcept nogil:
-    """Find the first Call-ID's value, as parse_message would; OK, E_NONE or E_TOO_LARGE."""
+    """Find the first Call-ID's value, as parse_message would; OK, E_NONE, E_TOO_LARGE, or E_CALL_ID for one that
+    is longer than it may be: whoever asks hashes it.
+    """
     cdef uint32_t at = 0
-    cdef uint32_t end, colon, name_end
+    cdef uint32_t end, colon
     call_id[0] = span(0, 0)
     if len > MAX_MESSAGE:
         return E_TOO_LARGE
@@ -303,14 +330,11 @@ cdef int scan_call_id(const char *buf, uint32_t len, span_t *call_id) noexcept n
             end = scan_byte(buf, end, len, c'\n') + 1
         if end > len:
             break
-        if colon < end:
-            name_end = colon
-            while name_end > at and (buf[name_end - 1] == c' ' or buf[name_end - 1] == c'\t'):
-                name_end -= 1
-            if find_word(&HEADERS, buf + at, name_end - at) == H_CALL_ID:
-                end = trim_end(buf, colon + 1, end)
-                call_id[0] = span(scan_class(buf, colon + 1, end, C_LWS), end)
-                return OK
+        colon = find_colon(buf, at, colon, end)
+        if colon < end and find_word(&HEADERS, buf + at, trim_end(buf, at, colon) - at) == H_CALL_ID:
+            end = trim_end(buf, colon + 1, end)
+            call_id[0] = span(scan_class(buf, colon + 1, end, C_LWS), end)
+            return OK if call_id.len <= MAX_TOKEN else E_CALL_ID
         at = end
     return E_NONE
 
@@ -350,19 +374,28 @@ cdef inline int read_via(message_t *m) noexcept nogil:
     cdef uint32_t index = first_of(m, H_VIA)
     if index == NO_HEADER:
         return E_VIA
-    return parse_via(m.buf, m.headers[index].value_off,
-                     <uint32_t> m.headers[index].value_off + m.headers[index].value_len, &m.via)
+    return parse_bounded_via(m.buf, m.headers[index].value_off,
+                             <uint32_t> m.headers[index].value_off + m.headers[index].value_len, &m.via)
 
 
-# From and To hold one value each (20.20, 20.39).
+cdef inline int parse_bounded_via(const char *buf, uint32_t off, uint32_t end, via_t *via) noexcept nogil:
+    cdef int code = parse_via(buf, off, end, via)
+    if code == OK and via.branch.len > MAX_TOKEN:
+        via.len = 0         # as of any other that was read up to a fault
+        return E_VIA
+    return code
+
+
+# From and To hold one value each (20.20, 20.39), of which the tag is needed.  RFC 4475 section 3.1.2.15 lets
+# nobody hand on a request with bare commas in a display name; in a response it is the caller's or our own business.
 cdef inline int read_tag(message_t *m, int id, span_t *tag, int missing) noexcept nogil:
     cdef uint32_t index = m.first[id]
-    cdef name_addr_t value
     if index == NO_HEADER:
         return missing
-    if read_name_addr(m.buf, m.headers[index].value_off,
-                      <uint32_t> m.headers[index].value_off + m.headers[index].value_len,
-                      &value, tag) != OK or not value.last:
+    if read_single(m.buf, m.headers[index].value_off,
+                   <uint32_t> m.headers[index].value_off + m.headers[index].value_len, not m.is_request, tag) != OK:
+        return missing
+    if tag.len > MAX_TOKEN or (tag.off and tag.len == 0):
         return missing
     return judge_single(m, id)
 
@@ -373,13 +406,15 @@ cdef inline int read_call_id(message_t *m) noexcept nogil:
     if index == NO_HEADER:
         return E_CALL_ID
     value = value_span(m, index)
-    if value.len == 0 or scan_class(m.buf, value.off, value.off + value.len, C_WORD) != value.off + value.len:
+    if value.len == 0 or value.len > MAX_TOKEN:
+        return E_CALL_ID
+    if scan_class(m.buf, value.off, value.off + value.len, C_WORD) != value.off + value.len:
         return E_CALL_ID
     m.call_id = value
     return judge_single(m, H_CALL_ID)
 
 
-# CSeq = 1*DIGIT LWS Method; the number below 2**31 (8.1.1.5).
+# CSeq = 1*DIGIT LWS Method; the number should be below 2**31 (8.1.1.5), what 32 bits hold is carried on.
 cdef inline int read_cseq(message_t *m) noexcept nogil:
     cdef const char *buf = m.buf
     cdef uint32_t index = first_of(m, H_CSEQ)
@@ -392,7 +427,7 @@ cdef inline int read_cseq(message_t *m) noexcept nogil:
     at = scan_class(buf, off, end, C_DIGIT)
     number = parse_number(buf, span(off, at), 18)
     method_off = scan_class(buf, at, end, C_LWS)
-    if number < 0 or number > 0x7FFFFFFF or method_off == at or method_off == end:
+    if number < 0 or number >> 32 or method_off == at or method_off == end:
         return E_CSEQ
     if scan_class(buf, method_off, end, C_TOKEN) != end:
         return E_CSEQ
@@ -433,7 +468,7 @@ cdef int parse_second_via(const message_t *m, via_t *via) noexcept nogil:
     else:
         off = <uint32_t> m.via.off + m.via.len + 1
     end = <uint32_t> m.headers[index].value_off + m.headers[index].value_len
-    return parse_via(m.buf, off, end, via)
+    return parse_bounded_via(m.buf, off, end, via)
 
 
 cdef int count_vias(const message_t *m) noexcept nogil:
@@ -497,28 +532,34 @@ cdef const char *method_text(int method, uint32_t *len) noexcept nogil:
 
 # ---------------------------------------------------------------- at import
 
-_HEADERS = {
-    H_VIA: (b"via", b"v"), H_FROM: (b"from", b"f"), H_TO: (b"to", b"t"), H_CALL_ID: (b"call-id", b"i"),
-    H_CSEQ: (b"cseq",), H_MAX_FORWARDS: (b"max-forwards",), H_CONTENT_LENGTH: (b"content-length", b"l"),
-    H_ROUTE: (b"route",), H_RECORD_ROUTE: (b"record-route",), H_CONTACT: (b"contact", b"m"),
-    H_CONTENT_TYPE: (b"content-type", b"c"), H_REQUIRE: (b"require",), H_PROXY_REQUIRE: (b"proxy-require",),
-    H_SUPPORTED: (b"supported", b"k"), H_AUTHORIZATION: (b"authorization",),
-    H_PROXY_AUTHORIZATION: (b"proxy-authorization",), H_WWW_AUTHENTICATE: (b"www-authenticate",),
-    H_PROXY_AUTHENTICATE: (b"proxy-authenticate",), H_RETRY_AFTER: (b"retry-after",), H_REASON: (b"reason",),
-    H_EXPIRES: (b"expires",), H_SESSION_EXPIRES: (b"session-expires", b"x"), H_REPLACES: (b"replaces",),
-    H_JOIN: (b"join",), H_TARGET_DIALOG: (b"target-dialog",), H_MAX_BREADTH: (b"max-breadth",),
-    H_TIMESTAMP: (b"timestamp",),
+# The one table of header names, methods and compact forms: conditions and headers read it, too.
+HEADER_IDS = {
+    b"via": H_VIA, b"from": H_FROM, b"to": H_TO, b"call-id": H_CALL_ID, b"cseq": H_CSEQ,
+    b"max-forwards": H_MAX_FORWARDS, b"content-length": H_CONTENT_LENGTH, b"route": H_ROUTE,
+    b"record-route": H_RECORD_ROUTE, b"contact": H_CONTACT, b"content-type": H_CONTENT_TYPE,
+    b"require": H_REQUIRE, b"proxy-require": H_PROXY_REQUIRE, b"supported": H_SUPPORTED,
+    b"authorization": H_AUTHORIZATION, b"proxy-authorization": H_PROXY_AUTHORIZATION,
+    b"www-authenticate": H_WWW_AUTHENTICATE, b"proxy-authenticate": H_PROXY_AUTHENTICATE,
+    b"retry-after": H_RETRY_AFTER, b"reason": H_REASON, b"expires": H_EXPIRES,
+    b"session-expires": H_SESSION_EXPIRES, b"replaces": H_REPLACES, b"join": H_JOIN,
+    b"target-dialog": H_TARGET_DIALOG, b"max-breadth": H_MAX_BREADTH, b"timestamp": H_TIMESTAMP,
 }
-# RFC 3261, 3265, 3515, 3841, 3892, 4474: headers that the router has no id for.
-_COMPACT = {b"s": b"subject", b"e": b"content-encoding", b"o": b"event", b"u": b"allow-events",
-            b"r": b"refer-to", b"b": b"referred-by", b"a": b"accept-contact", b"j": b"reject-contact",
-            b"d": b"request-disposition", b"y": b"identity", b"n": b"identity-info"}
+# All that IANA has registered: RFC 3261 section 7.3.3, RFC 3515, 3841, 3892, 4028, 4474, 6665.
+COMPACT_FORMS = {
+    b"a": b"accept-contact", b"b": b"referred-by", b"c": b"content-type", b"d": b"request-disposition",
+    b"e": b"content-encoding", b"f": b"from", b"i": b"call-id", b"j": b"reject-contact", b"k": b"supported",
+    b"l": b"content-length", b"m": b"contact", b"n": b"identity-info", b"o": b"event", b"r": b"refer-to",
+    b"s": b"subject", b"t": b"to", b"u": b"allow-events", b"v": b"via", b"x": b"session-expires", b"y": b"identity",
+}
+METHOD_IDS = {METHOD_TEXT[_id]: _id for _id in range(M_INVITE, METHOD_COUNT)}
 
-for _id, _texts in _HEADERS.items():
-    for _text in _texts:
-        learn_word(&HEADERS, _text, _id, True)
-for _letter, _text in _COMPACT.items():
-    learn_word(&COMPACT, _letter, ord(_letter), True)
-    learn_word(&COMPACT, _text, ord(_letter), True)
-for _id in range(M_INVITE, METHOD_COUNT):
-    learn_word(&METHODS, METHOD_TEXT[_id], _id, False)
+for _text, _id in HEADER_IDS.items():
+    learn_word(&HEADERS, _text, _id, True)
+for _letter, _text in COMPACT_FORMS.items():
+    if _text in HEADER_IDS:
+        learn_word(&HEADERS, _letter, HEADER_IDS[_text], True)
+    else:
+        learn_word(&COMPACT, _letter, ord(_letter), True)
+        learn_word(&COMPACT, _text, ord(_letter), True)
+for _text, _id in METHOD_IDS.items():
+    learn_word(&METHODS, _text, _id, False)

@@ -66,6 +66,9 @@ cdef uint32_t ABOUT_US_LEN = len(ABOUT_US)
 cdef enum:
     UNSUPPORTED_ROOM = 16   # of a line, beside its value
     WARNING_ROOM = 34       # of a line, beside our name
+    RETRY_ROOM = 16
+assert UNSUPPORTED_ROOM >= len(b"Unsupported: \r\n") and RETRY_ROOM >= len(b"Retry-After: 2\r\n")
+assert WARNING_ROOM >= len(b'Warning: 380  "SIPS Not Allowed"\r\n')
 
 
 cdef bint is_answerable(const message_t *m) noexcept nogil:
@@ -144,7 +147,7 @@ cdef void refuse_malformed(core_t *core, const message_t *m, int code, uint32_t 
 cdef text_t retry_after(core_t *core) noexcept nogil:
     """2 to 8 seconds at random, so that the refused do not come back together."""
     cdef text_t line
-    cdef char *text = take_scratch(core, 16)
+    cdef char *text = take_scratch(core, RETRY_ROOM)
     line.at = text
     line.len = 0
     if text == NULL:

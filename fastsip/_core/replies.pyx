@@ -39,7 +39,8 @@ for _status, _phrase in PHRASES.items():
     phrases[_status] = _phrase          # PHRASES keeps the bytes alive
 
 cdef enum:
-    FIXED_ROOM = 256        # status line but its reason, tag, Content-Length
+    FIXED_ROOM = 256        # status line but its own reason, tag, Content-Length: the sum stands at the end
+    TAG_LETTERS = 13
 
 cdef int[5] COPIED = [H_FROM, H_TO, H_CALL_ID, H_CSEQ, H_TIMESTAMP]
 
@@ -102,18 +103,27 @@ cdef int write_vias(const message_t *m, int first_via, const addr_t *source, cha
 
 
 cdef int write_copied(const message_t *m, int id, const reply_t *reply, char *out) noexcept nogil:
-    """One of the headers that go back, To with our tag when it has none (8.2.6.2)."""
+    """One of the headers that go back, To with our tag when it has none (8.2.6.2), or one without a value (7.3.1)."""
     cdef int i = m.first[id]
     cdef const header_t *header
+    cdef uint32_t value_end
     cdef int n
     if i == NO_HEADER:
         return 0
     header = &m.headers[i]
     if id != H_TO or m.to_tag.len or reply.tag_key == 0:
         return put(out, m.buf + header.name_off, header.end_off - header.name_off)
-    n = put(out, m.buf + header.name_off, header.value_off + header.value_len - header.name_off)
-    n += put(out + n, b";tag=", 5)
-    n += write_base32(local_tag(reply.tag_key), 64, out + n)
+    value_end = <uint32_t>header.value_off + header.value_len
+    if m.to_tag.off:
+        n = put(out, m.buf + header.name_off, m.to_tag.off - header.name_off)
+        if m.buf[m.to_tag.off - 1] | 0x20 == c'g':      # not even "="
+            n += put(out + n, b"=", 1)
+        n += write_base32(local_tag(reply.tag_key), 64, out + n)
+        n += put(out + n, m.buf + m.to_tag.off, value_end - m.to_tag.off)
+    else:
+        n = put(out, m.buf + header.name_off, value_end - header.name_off)
+        n += put(out + n, b";tag=", 5)
+        n += write_base32(local_tag(reply.tag_key), 64, out + n)
     return n + put(out + n, b"\r\n", 2)
 
 
@@ -170,3 +180,9 @@ cdef void answer_as(core_t *core, const message_t *m, uint64_t key, uint32_t lis
     len = write_reply(m, first_of(m, H_VIA), source, &reply, at)
     reply_flow(m, source, listener_id, &flow)
     queue_message(core, at, len, &flow, NO_SLOT, 0)
+
+
+# ---------------------------------------------------------------- at import
+
+assert FIXED_ROOM >= (len(b"SIP/2.0 400 \r\n") + max(len(phrase) for phrase in PHRASES.values())
+                      + len(b";tag==\r\n") + TAG_LETTERS + len(b"Content-Length: 0\r\n\r\n"))

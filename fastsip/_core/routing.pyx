@@ -13,6 +13,7 @@ from fastsip._core.chars cimport C_ALPHA, C_HOST, is_class, scan_byte, scan_clas
 from fastsip._core.core cimport (ASKED_LATELY, EVENT_QUESTION, N_NAMES_ASKED, N_NAMES_FAILED, asked_t, count,
                                  emit_event, find_by_address, same_place)
 from fastsip._core.hashing cimport hash_text
+from fastsip._core.index cimport ID_NAMED, find_id
 from fastsip._core.branches cimport MAX_CUTS
 from fastsip._core.local cimport local_address
 from fastsip._core.names cimport NAME_BYTES, find_address, hash_name
@@ -24,8 +25,9 @@ from fastsip._core.types cimport (A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_R
                                   E_HOME, E_NEXT_HOP, E_NONE, E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI, HOST_IPV6,
                                   H_AUTHORIZATION, H_FROM, H_JOIN, H_PROXY_AUTHORIZATION, H_REPLACES, H_ROUTE,
                                   H_TARGET_DIALOG, H_TO, NO_HEADER, OK, S_SIP, T_NONE, T_UDP, destination_t, header_t,
-                                  name_addr_t, rule_t, span_t, table_t)
-from fastsip._core.uri cimport is_loopback, is_unicast, parse_uri, same_text, uri_address
+                                  name_addr_t, rule_t, span_t, table_t, text_t)
+from fastsip._core.uri cimport (CANONICAL_URI_ROOM, canonical_uri, is_loopback, is_unicast, parse_uri, same_text,
+                                uri_address)
 
 
 # RFC 3891, RFC 3911, RFC 4538.
@@ -476,10 +478,11 @@ cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, ui
 
 cdef int find_named(const table_t *table, const route_t *route) noexcept nogil:
     cdef const token_t *token = &route.token
-    cdef uint32_t i
+    cdef int first, i
     if not route.verified or token.destination == 0 or token.from_caller == token.of_caller:
         return E_NONE
-    for i in range(table.destination_count):
+    first = find_id(table, ID_NAMED, token.destination)
+    for i in range(first if first >= 0 else <int>table.destination_count, <int>table.destination_count):
         if (table.destinations[i].short_id == token.destination
                 and table.sets[table.destinations[i].set_index].short_id == token.of_set):
             return i
@@ -537,7 +540,9 @@ cdef void find_other_call(const message_t *m, span_t *value) noexcept nogil:
 cdef uint64_t selection_key(const set_t *dispatch_set, const message_t *m, const uri_t *ruri) noexcept nogil:
     """Call-ID for every algorithm that names nothing else (also where the named value is absent)."""
     cdef span_t value = m.call_id
+    cdef char room[CANONICAL_URI_ROOM]
     cdef name_addr_t name
+    cdef text_t text
     cdef int i = NO_HEADER
     if dispatch_set.algorithm == A_CALL_ID:
         find_other_call(m, &value)
@@ -554,4 +559,8 @@ cdef uint64_t selection_key(const set_t *dispatch_set, const message_t *m, const
         if i != NO_HEADER:
             value.off = m.headers[i].value_off
             value.len = m.headers[i].value_len
-    return hash_text(dispatch_set.hash_key, m.buf + value.off, value.len)
+    text.at = m.buf + value.off
+    text.len = value.len
+    if dispatch_set.algorithm in (A_REQUEST_URI, A_FROM_URI, A_TO_URI):
+        text = canonical_uri(m.buf, value, room)
+    return hash_text(dispatch_set.hash_key, text.at, text.len)

@@ -1,8 +1,9 @@
 # The choice of a destination and what is known of each (design section 5,
 # core section 6, wire section 4).  See select.pyx.
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from fastsip._core.types cimport set_t, table_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
+from fastsip._core.ranking cimport ranking_t
+from fastsip._core.types cimport table_t
 
 cdef enum health_id:
     HEALTH_UNKNOWN = 0
@@ -38,9 +39,9 @@ cdef struct positions_t:
     uint32_t shard
     uint32_t set_count
     uint64_t random         # xorshift state
-    uint32_t *next          # [set.position]
-    int64_t *current        # [destination index]: smooth weighted round robin
-    uint32_t destination_count
+    uint32_t *next          # [set.position]: place in the set of the next one in turn
+    uint64_t *turn          # [set.position]: place among the shares of the next one by weight
+    ranking_t ranking       # of the last key; room for table.most_blocks
 
 cdef enum health_event:
     NO_CHANGE = 0
@@ -78,8 +79,9 @@ cdef int choose_group(const table_t *table, uint32_t set_index, uint64_t key, co
 # May this destination be used for a new call now?
 cdef bint is_usable(const table_t *table, uint32_t destination, cell_t *cells, uint64_t now_ms) noexcept nogil
 
-# How many destinations of the set are usable now; a due trial does not count.
-cdef int count_usable(const table_t *table, uint32_t set_index, cell_t *cells, uint64_t now_ms) noexcept nogil
+# How many destinations of the set are usable now, up to `most`; a due trial does not count.
+cdef uint32_t count_usable(const table_t *table, uint32_t set_index, cell_t *cells, uint64_t now_ms,
+                           uint32_t most) noexcept nogil
 
 # Health by compare-and-set; each returns the health_event it caused.
 # The first two count `failed`.

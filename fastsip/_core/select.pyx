@@ -4,16 +4,15 @@ Implements the table of algorithms of design section 5, the meaning of "usable" 
 section 4, tiers and weights of wire section 7, RFC 2782 for `srv`.
 
 A set's destinations stand together, highest priority first.  choose() walks the
-tiers from the top; in each a picker (a table, [algorithm]) makes one pass over the
-members and returns the winner.  A candidate is usable and untried; one of
-weight 0 counts only when nothing with a weight is left in the whole set (except for srv,
-where RFC 2782 gives it a small chance).  `parallel` takes its candidates in groups:
-those of one tier, or with tiers = false all, and of these the ones of weight 0 last.
+tiers from the top; in each a picker (a table, [algorithm]) returns the winner.  A
+candidate is usable and untried; one of weight 0 counts only when nothing with a weight is
+left in the whole set (except for srv, where RFC 2782 gives it a small chance).
+`parallel` takes its candidates in groups: those of one tier, or with tiers = false all, and
+of these the ones of weight 0 last.
 
-Weighted rendezvous (Thaler and Ravishankar 1998; the logarithm: Schindelhauer and
-Schomaker 2005): each destination scores mix(key, seed) as a uniform u, the lowest
--ln(u) / weight wins.  Only the keys of one that leaves move, and they spread over all others
-by their weights; the ranking without the winner is the key's own second choice.
+State is read where it may decide, and only there: a picker draws whom the algorithm wants
+and asks whether that one is a candidate.  Only when MANY in a row are not it looks
+at all members, once.  So a choice among ten thousand costs what one among ten does.
 
 A key of 0 says that the request has no such value (no credentials for auth-user):
 round robin then.
@@ -22,20 +21,20 @@ Must never: touch Python, allocate, or write a cell except through atomics.
 Called by the proxy core per attempt, by the prober, by chooser for tests.
 """
 
-from libc.math cimport log
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from fastsip._core.atomics cimport (
     cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, load_relaxed64, store_relaxed32,
 )
-from fastsip._core.hashing cimport mix
-from fastsip._core.types cimport (
-    A_PARALLEL, A_SRV, E_NONE, MAX_ATTEMPTS, destination_t, set_t, table_t,
-)
+from fastsip._core.ranking cimport begin_ranking, next_ranked, rank_of, rank_t, ranks_before
+from fastsip._core.tiers cimport member_at
+from fastsip._core.types cimport A_PARALLEL, A_SRV, E_NONE, MAX_ATTEMPTS, destination_t, run_t, set_t, table_t, tier_t
 
 cdef enum:
     STREAK_MAX = 255
     CLAIM_TRIES = 8         # lost races for a trial call before the down ones are left alone
+    FEW = 16                # members that are ranked one by one
+    MANY = 64               # that were drawn and are no candidates, before all are looked at
 
 cdef enum weight_class:
     WEIGHTED = 0            # weight 1 and above
@@ -59,10 +58,11 @@ cdef struct search_t:
     uint64_t now_ms
     int weights             # weight_class
     int rule                # usable_rule
-    const destination_t *beside  # only what stands in one group with it; NULL = all
+    const tier_t *tier      # of the last winner
+    bint in_group           # only what stands in one group with the last winner
 
-# One pass over the destinations first..end-1: index of the winner, or E_NONE.
-ctypedef int (*picker_t)(search_t *s, uint32_t first, uint32_t end) noexcept nogil
+# Index of the tier's winner, or E_NONE.
+ctypedef int (*picker_t)(search_t *s, const tier_t *tier) noexcept nogil
 
 
 # ---------------------------------------------------------------- state of a destination
@@ -123,28 +123,25 @@ cdef bint is_usable(const table_t *table, uint32_t destination, cell_t *cells, u
     return passes(table, &table.destinations[destination], cells, now_ms, BY_STATE)
 
 
-cdef int count_usable(const table_t *table, uint32_t set_index, cell_t *cells, uint64_t now_ms) noexcept nogil:
+cdef uint32_t count_usable(const table_t *table, uint32_t set_index, cell_t *cells, uint64_t now_ms,
+                           uint32_t most) noexcept nogil:
     """A down one whose trial is due does not count: who asks wants to know whether the set lives."""
     cdef const set_t *of_set = &table.sets[set_index]
     cdef uint32_t i
-    cdef int count = 0
+    cdef uint32_t count = 0
     for i in range(of_set.first, of_set.first + of_set.count):
         count += passes(table, &table.destinations[i], cells, now_ms, NO_TRIALS)
+        if count == most:
+            break
     return count
 
 
 # ---------------------------------------------------------------- candidates
 
-cdef inline bint is_one_group(const set_t *of_set, const destination_t *a, const destination_t *b) noexcept nogil:
-    return (a.priority == b.priority or not of_set.tiers) and (a.weight == 0) == (b.weight == 0)
-
-
 cdef inline bint is_candidate(const search_t *s, uint32_t index) noexcept nogil:
     cdef const destination_t *d = &s.table.destinations[index]
     cdef uint32_t i
     if s.weights != ANY_WEIGHT and (d.weight == 0) != (s.weights == WEIGHTLESS):
-        return False
-    if s.beside != NULL and not is_one_group(s.of_set, d, s.beside):
         return False
     for i in range(s.tried_count):
         if s.tried[i] == d.id:
@@ -172,81 +169,80 @@ cdef inline uint64_t random_below(positions_t *positions, uint64_t bound) noexce
 
 # ---------------------------------------------------------------- pickers
 
-cdef int pick_first(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
+cdef int pick_first(search_t *s, const tier_t *tier) noexcept nogil:
     """priority and parallel: the order of the table."""
     cdef uint32_t i
-    for i in range(first, end):
+    for i in range(tier.first, tier.end):
         if is_candidate(s, i):
             return i
     return E_NONE
 
 
-cdef int pick_next(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
+cdef int pick_next(search_t *s, const tier_t *tier) noexcept nogil:
     """round-robin: the first candidate from the position on, which then stands behind it.
 
     The position is left alone for a second attempt: a failover must not take the turn
     of the next call.
     """
     cdef uint32_t *position = &s.positions.next[s.of_set.position]
-    cdef uint32_t count = end - first
-    cdef uint32_t start = position[0] % s.of_set.count
-    cdef uint32_t i, index
-    # The position counts from the set's begin; from outside of a tier, turning round, its first comes next.
-    start += s.of_set.first
-    start = start - first if first <= start < end else 0
-    for i in range(count):
-        index = first + (start + i) % count
+    cdef uint32_t index = s.of_set.first + position[0]
+    cdef uint32_t _
+    # From outside of a tier, turning round, its first comes next.
+    if index < tier.first or index >= tier.end:
+        index = tier.first
+    for _ in range(tier.end - tier.first):
         if is_candidate(s, index):
             if s.tried_count == 0:
-                position[0] = (index + 1 - s.of_set.first) % s.of_set.count
+                position[0] = index + 1 - s.of_set.first if index + 1 < s.of_set.first + s.of_set.count else 0
             return index
+        index = index + 1 if index + 1 < tier.end else tier.first
     return E_NONE
 
 
-cdef inline double rendezvous_score(uint64_t hashed, uint32_t weight) noexcept nogil:
-    """Exponential with rate `weight`: lower is better.  u is the middle of one of 2**52 steps: exact, never 0 or 1."""
-    return -log(((hashed >> 12) + 0.5) * (1.0 / 4503599627370496.0)) / weight
-
-
-cdef int pick_hashed(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
-    """Weighted rendezvous.  Among equal weights the order of scores is that of the raw hashes, without a logarithm."""
-    cdef const destination_t *d
-    cdef uint32_t i, weight, best_weight = 0
-    cdef uint64_t hashed, best_hashed = 0
-    cdef double score, best_score = 0.0
-    cdef bint scored = False, better
-    cdef int best = E_NONE
-    if s.key == 0:
-        return pick_next(s, first, end)
-    for i in range(first, end):
-        if not is_candidate(s, i):
-            continue
-        d = &s.table.destinations[i]
-        hashed = mix(s.key, d.seed)
-        weight = d.weight if d.weight else 1
-        if best < 0:
-            better, score = True, 0.0
-        elif weight == best_weight:
-            better, score = hashed > best_hashed, 0.0
-        else:
-            if not scored:
-                best_score = rendezvous_score(best_hashed, best_weight)
-                scored = True
-            score = rendezvous_score(hashed, weight)
-            better = score < best_score
-        if better:
-            # A score of 0 was not worked out; it will be if a different weight turns up.
-            scored = score != 0.0
-            best, best_weight, best_hashed, best_score = <int>i, weight, hashed, score
-    return best
-
-
-cdef int pick_random(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
-    """Uniform, in one pass: the n-th candidate takes the place with probability 1/n."""
+cdef int pick_ranked(search_t *s, const run_t *run) noexcept nogil:
+    """The first in the key's order that is a candidate: each member is asked."""
+    cdef rank_t best, rank
     cdef uint32_t i
+    cdef int winner = E_NONE
+    for i in range(run.count):
+        if is_candidate(s, run.members[i]):
+            rank = rank_of(run, i, s.key)
+            if winner < 0 or ranks_before(&rank, &best):
+                winner, best = <int>run.members[i], rank
+    return winner
+
+
+cdef int pick_hashed(search_t *s, const tier_t *tier) noexcept nogil:
+    """The first in the key's order that is a candidate: as many members as it takes are asked."""
+    cdef const run_t *run = &tier.runs[s.weights]
+    cdef int place, _
+    if s.key == 0:
+        return pick_next(s, tier)
+    if run.count > FEW:
+        begin_ranking(&s.positions.ranking, run, s.key)
+        for _ in range(MANY):
+            place = next_ranked(&s.positions.ranking)
+            if place < 0:
+                return E_NONE
+            if is_candidate(s, run.members[place]):
+                return <int>run.members[place]
+    return pick_ranked(s, run)
+
+
+cdef int pick_random(search_t *s, const tier_t *tier) noexcept nogil:
+    """Uniform: whom a lot falls on, if he is a candidate, else another lot.
+
+    When all are asked, in one pass: the n-th candidate takes the place with probability 1/n.
+    """
+    cdef uint32_t i, _
     cdef uint64_t seen = 0
     cdef int best = E_NONE
-    for i in range(first, end):
+    for _ in range(MANY):
+        best = <int>(tier.first + random_below(s.positions, tier.end - tier.first))
+        if is_candidate(s, best):
+            return best
+    best = E_NONE
+    for i in range(tier.first, tier.end):
         if is_candidate(s, i):
             seen += 1
             if random_below(s.positions, seen) == 0:
@@ -254,62 +250,96 @@ cdef int pick_random(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
     return best
 
 
-cdef int pick_smooth(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
-    """Smooth weighted round robin (nginx): each candidate gains its weight, the richest wins and pays
-    what all gained.  A second attempt takes the richest of the rest and moves nothing."""
-    cdef int64_t *current = s.positions.current
-    cdef int64_t gained, total = 0, best_gained = 0
-    cdef uint32_t i, weight
-    cdef int best = E_NONE
-    for i in range(first, end):
-        if not is_candidate(s, i):
-            continue
-        weight = s.table.destinations[i].weight
-        if weight == 0:
-            weight = 1
-        gained = current[i] + weight
-        total += weight
-        if s.tried_count == 0:
-            current[i] = gained
-        if best < 0 or gained > best_gained:
-            best, best_gained = <int>i, gained
-    if best >= 0 and s.tried_count == 0:
-        current[best] -= total
-    return best
+cdef int pick_part(search_t *s, const tier_t *tier, double part) noexcept nogil:
+    """The candidate on whose weight this part (0 to 1) of the sum of all candidates' weights falls."""
+    cdef uint64_t place, total = 0
+    cdef uint32_t i
+    cdef int last = E_NONE
+    for i in range(tier.first, tier.end):
+        if is_candidate(s, i):
+            total += s.table.destinations[i].weight
+    place = <uint64_t>(part * total)
+    total = 0
+    for i in range(tier.first, tier.end):
+        if is_candidate(s, i):
+            last = i
+            total += s.table.destinations[i].weight
+            if total > place:
+                break
+    return last
 
 
-cdef int pick_srv(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
+cdef int pick_smooth(search_t *s, const tier_t *tier) noexcept nogil:
+    """weight and relative-weight: the member at the turn's place among the sums of weights, which moves on by strides.
+
+    Who is no candidate loses his turn, so the others share by their weights at once.  A second attempt
+    takes the next turns and moves nothing.
+    """
+    cdef uint64_t *turn = &s.positions.turn[s.of_set.position]
+    cdef uint64_t begin = turn[0]
+    cdef uint64_t place
+    cdef int winner, _
+    if s.weights == WEIGHTLESS:
+        return pick_next(s, tier)
+    if begin >= tier.share_sum:     # the turn of another tier, or of other weights
+        begin %= tier.share_sum
+    place = begin
+    for _ in range(MANY):
+        winner = <int>member_at(tier, place)
+        place += tier.stride
+        if place >= tier.share_sum:
+            place -= tier.share_sum
+        if is_candidate(s, winner):
+            if s.tried_count == 0:
+                turn[0] = place
+            return winner
+    winner = pick_part(s, tier, <double>begin / tier.share_sum)
+    if winner >= 0 and s.tried_count == 0:
+        turn[0] = place
+    return winner
+
+
+cdef int pick_weightless(search_t *s, const tier_t *tier) noexcept nogil:
+    cdef uint32_t i
+    for i in range(tier.first, tier.end):
+        if s.table.destinations[i].weight == 0 and is_candidate(s, i):
+            return i
+    return E_NONE
+
+
+cdef int pick_srv(search_t *s, const tier_t *tier) noexcept nogil:
     """RFC 2782, "Weight": a number in 0..sum falls on a running sum in which weight 0 comes first.
 
-    In one pass: the weighted ones contend by their weights, then the first of
-    weight 0 wins with 1 in sum + 1.
+    By lots: among all chances, of which those of weight 0 have one together; who is no candidate draws again.
     """
+    cdef uint64_t chance, total = 0
     cdef uint32_t i
-    cdef uint64_t weight, total = 0
-    cdef int best = E_NONE, weightless = E_NONE
-    for i in range(first, end):
-        if not is_candidate(s, i):
-            continue
-        weight = s.table.destinations[i].weight
-        if weight == 0:
-            if weightless < 0:
-                weightless = i
-            continue
-        total += weight
-        if random_below(s.positions, total) < weight:
-            best = i
-    if weightless >= 0 and random_below(s.positions, total + 1) == 0:
-        return weightless
-    return best
+    cdef int winner, weightless, _
+    for _ in range(MANY):
+        chance = random_below(s.positions, tier.share_sum + 1)
+        winner = pick_weightless(s, tier) if chance == tier.share_sum else <int>member_at(tier, chance)
+        if winner >= 0 and is_candidate(s, winner):
+            return winner
+    winner = E_NONE
+    for i in range(tier.first, tier.end):
+        if s.table.destinations[i].weight and is_candidate(s, i):
+            total += s.table.destinations[i].weight
+            if random_below(s.positions, total) < s.table.destinations[i].weight:
+                winner = i
+    if winner < 0 or random_below(s.positions, total + 1) == 0:
+        weightless = pick_weightless(s, tier)
+        if weightless >= 0:
+            return weightless
+    return winner
 
 
-cdef int pick_ordered(search_t *s, uint32_t first, uint32_t end) noexcept nogil:
+cdef int pick_ordered(search_t *s, const tier_t *tier) noexcept nogil:
     """ordered-round-robin: a turn for each if all priorities are equal and above 0, else the order of the table."""
     cdef const destination_t *top = &s.table.destinations[s.of_set.first]
     # Sorted: the first and the last being equal means that all are.
     if top.priority > 0 and top.priority == top[s.of_set.count - 1].priority:
-        return pick_next(s, first, end)
-    return pick_first(s, first, end)
+        return pick_next(s, tier)
+    return pick_first(s, tier)
 
 
 # [algorithm_id]
@@ -335,25 +365,26 @@ cdef picker_t[16] PICKERS = [
 
 # ---------------------------------------------------------------- choose
 
+cdef inline bint has_any(const tier_t *tier, int weights) noexcept nogil:
+    """Has it members of this class of weights?"""
+    if weights == WEIGHTED:
+        return tier.weighted > 0
+    return weights == ANY_WEIGHT or tier.weighted < tier.end - tier.first
+
+
 cdef int pick_in_tiers(search_t *s) noexcept nogil:
-    """The winner of the highest tier that has a candidate; one tier is all there is with tiers = false."""
+    """The winner of the highest tier that has a candidate."""
     cdef picker_t pick = PICKERS[s.of_set.algorithm & 15]
-    cdef const destination_t *destinations = s.table.destinations
-    cdef uint32_t first = s.of_set.first
-    cdef uint32_t last = first + s.of_set.count
-    cdef uint32_t end
+    cdef uint32_t i
     cdef int winner
-    while first < last:
-        end = last
-        # RFC 2782 has no choice about priorities.
-        if s.of_set.tiers or s.of_set.algorithm == A_SRV:
-            end = first + 1
-            while end < last and destinations[end].priority == destinations[first].priority:
-                end += 1
-        winner = pick(s, first, end)
-        if winner >= 0:
-            return winner
-        first = end
+    if s.in_group:
+        return pick(s, s.tier)
+    for i in range(s.of_set.tier_count):
+        s.tier = &s.of_set.tier_list[i]
+        if has_any(s.tier, s.weights):
+            winner = pick(s, s.tier)
+            if winner >= 0:
+                return winner
     return E_NONE
 
 
@@ -361,6 +392,8 @@ cdef int pick_by_weight(search_t *s) noexcept nogil:
     cdef int winner
     if s.of_set.algorithm == A_SRV:
         s.weights = ANY_WEIGHT
+        return pick_in_tiers(s)
+    if s.in_group:
         return pick_in_tiers(s)
     s.weights = WEIGHTED
     winner = pick_in_tiers(s)
@@ -407,8 +440,8 @@ cdef int choose_one(search_t *s, uint32_t set_index) noexcept nogil:
     if s.rule != BY_LIMITS:
         winner = choose_by_state(s)
         # Health is ignored only when nothing in the set is usable, tried or not; what is down joins no group that is.
-        if (winner < 0 and s.beside == NULL and s.of_set.when_all_down
-                and count_usable(s.table, set_index, s.cells, s.now_ms) == 0):
+        if (winner < 0 and not s.in_group and s.of_set.when_all_down
+                and count_usable(s.table, set_index, s.cells, s.now_ms, 1) == 0):
             s.rule = BY_LIMITS
     if s.rule == BY_LIMITS:
         winner = pick_by_weight(s)
@@ -422,7 +455,7 @@ cdef void begin_search(search_t *s, const table_t *table, uint32_t set_index, ui
     s.table, s.of_set, s.cells, s.positions = table, &table.sets[set_index], cells, positions
     s.tried, s.tried_count, s.key, s.now_ms = tried, tried_count, key, now_ms
     s.rule = BY_STATE
-    s.beside = NULL
+    s.in_group = False
 
 
 cdef int choose_group(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
@@ -445,8 +478,8 @@ cdef int choose_group(const table_t *table, uint32_t set_index, uint64_t key, co
         group[n] = winner
         n += 1
         if n < <int>most:
-            s.beside = &table.destinations[winner]
-            used[s.tried_count] = s.beside.id
+            s.in_group = True
+            used[s.tried_count] = table.destinations[winner].id
             s.tried = used
             s.tried_count += 1
     return n
@@ -469,7 +502,7 @@ cdef int peek(const table_t *table, uint32_t set_index, uint64_t key, cell_t *ce
     cdef int winner
     begin_search(&s, table, set_index, key, &nobody, 1, cells, positions, now_ms)
     winner = pick_by_weight(&s)
-    if winner < 0 and s.of_set.when_all_down and count_usable(table, set_index, cells, now_ms) == 0:
+    if winner < 0 and s.of_set.when_all_down and count_usable(table, set_index, cells, now_ms, 1) == 0:
         s.rule = BY_LIMITS
         winner = pick_by_weight(&s)
     positions.random = random

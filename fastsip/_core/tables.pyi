@@ -17,9 +17,19 @@ class Table:
         other_branch_key: bytes | None = ...,
     ) -> None: ...
     @property
+    def total_bytes(self) -> int: ...
+    @property
     def pointer(self) -> int: ...
     def add_listener(
-        self, id: int, tag_id: int, address: str, port: int, sent_by: str | bytes, tag: str | bytes = b""
+        self,
+        id: int,
+        tag_id: int,
+        address: str,
+        port: int,
+        sent_by: str | bytes,
+        tag: str | bytes = b"",
+        headers_in: dict[str, Any] | None = None,
+        headers_out: dict[str, Any] | None = None,
     ) -> int: ...
     def add_set(
         self,
@@ -36,6 +46,7 @@ class Table:
         key_header: str | bytes = b"",
         dialog_policy: int = 0,
         name: str | bytes = b"",
+        headers_out: dict[str, Any] | None = None,
     ) -> int: ...
     def add_destination(
         self,

@@ -13,6 +13,7 @@ Must never: change after seal(), hand a pointer to anyone who may outlive it, or
 be used on the packet path.  Called by the control plane at start and at each reload.
 """
 
+import functools
 import hashlib
 import ipaddress
 import socket
@@ -24,10 +25,13 @@ from fastsip._core.arena cimport Arena
 from fastsip._core.conditions cimport fill_condition
 from fastsip._core.headers cimport fill_headers
 from fastsip._core.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
+from fastsip._core.index cimport lay_out_indexes, make_index, put_key
+from fastsip._core.rule_index cimport lay_out_rule_index, name_key
+from fastsip._core.tiers cimport lay_out_tiers
 from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, ACT_SET, A_SRV, C_HEADER, C_SOURCE, C_SOURCE_SET,
-                                  MAX_ATTEMPTS, MAX_LISTENERS, MAX_MESSAGE, RURI_KEEP, RURI_OF_SET, RURI_URI, T_UDP,
-                                  addr_t, condition_t, destination_t, listener_t, policy_copy_t, policy_t, probe_t,
-                                  rule_t, set_t, table_t, text_t)
+                                  MAX_ATTEMPTS, MAX_LISTENERS, MAX_MESSAGE, MAX_SENT_BY, RURI_KEEP, RURI_OF_SET,
+                                  RURI_URI, T_UDP, addr_t, condition_t, destination_t, listener_t, policy_copy_t,
+                                  policy_t, probe_t, rule_t, set_t, table_t, text_t)
 
 from fastsip._core.conditions import as_host, as_token, plan_condition
 from fastsip._core.headers import plan_headers
@@ -82,6 +86,16 @@ def address_parts(text, port):
     return address.packed, port, 6, scope or 0
 
 
+@functools.lru_cache(maxsize=64)
+def accept_words(codes):
+    """The codes as bits, code - 100, of twelve words; thousands of destinations say the same ones."""
+    words = [0] * 12
+    for code in codes:
+        bit = number_in("an accepted code", code, 200, 699) - 100
+        words[bit >> 6] |= 1 << (bit & 63)
+    return tuple(words)
+
+
 def probe_parts(probe):
     """The probe's fields with defaults filled in, checked."""
     given = dict(probe or {})
@@ -97,7 +111,7 @@ def probe_parts(probe):
     parts["mode"] = number_in("probe mode", PROBE_MODES.get(parts["mode"], parts["mode"]), 0, PROBE_NONE)
     if parts["mode"] == PROBE_NONE:
         parts["interval_ms"] = 0
-    parts["accept"] = tuple(number_in("an accepted code", code, 200, 699) for code in parts["accept"])
+    parts["accept"] = accept_words(tuple(parts["accept"]))
     parts["method"] = line_text("probe method", parts["method"])
     parts["from_uri"] = line_text("probe from", parts["from_uri"])
     return parts
@@ -174,6 +188,7 @@ cdef class Table:
             raise ValueError(f"more than {MAX_LISTENERS} listeners")
         number_in("listener id", id, *ID)
         number_in("tag id", tag_id, 0, ID[1])
+        number_in("bytes of sent_by", len(line_text("sent_by", sent_by)), 1, MAX_SENT_BY)
         self.listeners.append((id, tag_id, address_parts(address, port), line_text("sent_by", sent_by),
                                line_text("tag", tag), short_id(tag or sent_by, LISTENER_BITS),
                                plan_headers(**(headers_in or {})), plan_headers(**(headers_out or {}))))
@@ -323,10 +338,17 @@ cdef class Table:
         lay_out_rules(table, self.arena, self.rules)
         lay_out_looked_at(table, self.arena)
         lay_out_own(table, self.arena, self.own)
+        lay_out_indexes(table, self.arena)
+        lay_out_rule_index(table, self.arena)
         if self.trusted:
             fill_condition(self.arena, &table.trusted,
                            plan_condition({"kind": "source", "items": self.trusted}))
         return table
+
+    @property
+    def total_bytes(self) -> int:
+        """Memory that the table takes, its indexes included."""
+        return self.arena.total_bytes
 
     cdef table_t *sealed_table(self) except NULL:
         if not self.sealed:
@@ -402,24 +424,11 @@ cdef int lay_out_sets(table_t *table, Arena arena, list sets, list members) exce
         place[i].count = <uint32_t>len(members[i])
         lay_out_members(table, arena, &place[i], <uint32_t>i, members[i])
         next_destination += place[i].count
-    lay_out_addresses(table, arena)
-    return 0
-
-
-cdef int lay_out_addresses(table_t *table, Arena arena) except -1:
-    cdef uint32_t i
-    places = []
-    for i in range(table.destination_count):
-        places.append((bytes(table.destinations[i].addr.ip[:16]), table.destinations[i].addr.port, i))
-    places.sort()
-    table.by_address = <uint32_t *>arena.take(len(places), sizeof(uint32_t))
-    for i in range(table.destination_count):
-        table.by_address[i] = places[i][2]
     return 0
 
 
 cdef int lay_out_members(table_t *table, Arena arena, set_t *of_set, uint32_t set_index, list members) except -1:
-    cdef uint32_t i
+    cdef uint32_t i, k
     cdef destination_t *d
     # Twins (same name, for instance one address from two listeners) are told apart by
     # how many went before them: the same on each node that has the same file.
@@ -446,6 +455,10 @@ cdef int lay_out_members(table_t *table, Arena arena, set_t *of_set, uint32_t se
         d.uri = arena.keep(given["uri"])
         d.host_port = arena.keep(given["host_port"])
         lay_out_probe(&d.probe, arena, given["probe"])
+    lay_out_tiers(of_set, table.destinations, arena)
+    for i in range(of_set.tier_count):
+        for k in range(2):
+            table.most_blocks = max(table.most_blocks, of_set.tier_list[i].runs[k].block_count)
     return 0
 
 
@@ -458,15 +471,14 @@ cdef uint64_t name_seed(const uint64_t *key, bytes name, uint32_t twin) except? 
 
 
 cdef int lay_out_probe(probe_t *probe, Arena arena, dict given) except -1:
-    cdef int bit
+    cdef int i
     probe.interval_ms = given["interval_ms"]
     probe.timeout_ms = given["timeout_ms"]
     probe.rise = given["rise"]
     probe.fall = given["fall"]
     probe.mode = given["mode"]
-    for code in given["accept"]:
-        bit = code - 100
-        probe.accept[bit >> 6] |= <uint64_t>1 << (bit & 63)
+    for i in range(12):
+        probe.accept[i] = given["accept"][i]
     probe.method = arena.keep(given["method"])
     probe.from_uri = arena.keep(given["from_uri"])
     return 0
@@ -524,8 +536,13 @@ cdef int lay_out_looked_at(table_t *table, Arena arena) except -1:
     plans = [plan_condition({"kind": "header", "items": [name, True]}) for name in sorted(names - {b""})]
     table.looked_at = <condition_t *>arena.take(len(plans), sizeof(condition_t))
     table.looked_at_count = <uint32_t>len(plans)
+    make_index(&table.looked, arena, len(plans))
     for i in range(table.looked_at_count):
-        fill_condition(arena, &table.looked_at[i], plans[i])
+        condition = &table.looked_at[i]
+        fill_condition(arena, condition, plans[i])
+        put_key(&table.looked, name_key(condition), i)
+        if condition.compact:
+            table.letters[condition.compact - 97] = name_key(condition)
     return 0
 
 

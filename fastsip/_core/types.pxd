@@ -17,15 +17,15 @@ cdef enum result_code:
     E_EMPTY = -3            # nothing but CR, LF, blanks or NULs: keep-alive
     E_START_LINE = -4       # looks like SIP but the start line is broken
     E_VERSION = -5          # SIP-Version is not 2.0 (505)
-    E_HEADER = -6           # a header line without colon or with a bad name
+    E_HEADER = -6           # the headers break off inside of a line
     E_TOO_MANY_HEADERS = -7
     E_TOO_MANY_VIAS = -8
     E_TOO_LARGE = -9        # beyond the configured message size (513)
-    E_VIA = -10             # topmost Via missing or unreadable
+    E_VIA = -10             # topmost Via missing or unreadable, or its branch longer than MAX_TOKEN
     E_FROM = -11
     E_TO = -12
-    E_CALL_ID = -13
-    E_CSEQ = -14            # missing, unreadable, > 2**31-1 or method differs
+    E_CALL_ID = -13         # missing, unreadable, or longer than MAX_TOKEN, as are the tags of From and To
+    E_CSEQ = -14            # missing, unreadable, > 2**32-1 or method differs
     E_MAX_FORWARDS = -15    # not a number 0..255
     E_CONTENT_LENGTH = -16  # unreadable, or larger than the datagram's rest
     E_URI = -17             # a URI that had to be read cannot be
@@ -46,6 +46,8 @@ cdef enum:
     MAX_MESSAGE = 65535     # bytes
     MAX_HEADERS = 128
     MAX_VIAS = 64
+    MAX_TOKEN = 512         # bytes of a Call-ID, a tag, a branch: what is hashed and kept of a sender's choice
+    MAX_SENT_BY = 259       # bytes of host[:port] of a listener: a name of 253 letters and a port
     MAX_ATTEMPTS = 16       # branches of one response context
     MAX_BREADTH = 60        # of a request that says nothing, and the most that we believe (RFC 5393 5.3.3)
     MAX_LISTENERS = 16
@@ -151,7 +153,7 @@ cdef struct flow_t:
 
 cdef struct header_t:
     uint16_t name_off       # also where the header's first line begins
-    uint16_t name_len
+    uint16_t name_len       # 0 = a line that is no header: it goes on as it came
     uint16_t value_off      # first and last byte are not white space
     uint16_t value_len      # folds inside are left as they are
     uint16_t end_off        # one past the line end that closes the header
@@ -186,10 +188,10 @@ cdef struct message_t:
     uint8_t method          # method_id; for a response: the CSeq's
     uint16_t status         # 0 for a request
     span_t method_name
-    span_t ruri
+    span_t ruri             # without headers behind "?", which may not stand there (19.1.1)
     span_t reason
     uint16_t headers_off    # where the first header begins
-    uint16_t headers_end    # where the empty line begins
+    uint16_t headers_end    # where the empty line begins; `len` when there is none
     uint16_t body_off
     uint16_t body_len       # by Content-Length, else the datagram's rest
     uint16_t header_count
@@ -202,19 +204,20 @@ cdef struct message_t:
     uint32_t cseq
     span_t cseq_method_name
     span_t call_id
-    span_t from_tag         # len 0 = absent
+    span_t from_tag         # len 0 = absent; with `off` it stands there without a value
     span_t to_tag
     via_t via               # the topmost
     header_t headers[128]   # 128 = MAX_HEADERS
 
 cdef struct uri_t:
-    uint8_t scheme          # scheme_id
+    uint8_t scheme          # scheme_id; of S_OTHER nothing but its name is read
     uint8_t host_kind
     uint8_t transport       # of the parameter; T_NONE when absent
     uint8_t lr              # has a parameter lr, with or without value
+    uint8_t phone           # user=phone: the user is a telephone number
     uint16_t port           # 0 = absent
     span_t scheme_name
-    span_t user             # without password
+    span_t user             # without password; as it stands (canonical_user says what is compared)
     span_t host             # without brackets
     span_t maddr
     span_t params           # from the first ';' to '?' or the end
@@ -239,6 +242,12 @@ cdef struct name_addr_t:
 cdef struct text_t:
     const char *at
     uint32_t len
+
+# Keys of 64 bits and the number that each stands for (see index).
+cdef struct index_t:
+    uint32_t mask           # of places, a power of two
+    uint64_t *keys          # [place], 0 = free
+    uint32_t *values        # [place]
 
 cdef enum algorithm_id:
     A_CALL_ID = 0
@@ -318,10 +327,38 @@ cdef struct destination_t:
     uint32_t max_load
     addr_t addr
     uint32_t listener       # index of the listener it is reached from
-    uint64_t seed           # keyed hash of the id, for rendezvous
+    uint32_t next_edited    # index + 1 of the next one at this place whose set changes headers, 0 = none
+    uint64_t seed           # keyed hash of the name, for rendezvous
     text_t uri
     text_t host_port        # for ruri = "host"
     probe_t probe
+
+# Up to 64 members of a run, for what can be said of them together.
+cdef struct block_t:
+    double inverse          # 1 / the greatest of their weights
+    uint8_t equal           # they all have that weight
+    uint8_t reserve[7]
+
+# Members of one tier that a key ranks: those with a weight, or those without, heaviest first.
+cdef struct run_t:
+    uint32_t count
+    uint32_t block_count
+    uint32_t *members       # indexes of destinations
+    uint32_t *seeds         # what their hashes begin with; the last one fills the last block
+    uint32_t *weights       # 1 for those without
+    uint64_t *ties          # the whole seeds
+    block_t *blocks
+
+# Members of a set that are equally preferred: of one priority, or with tiers = false all.
+cdef struct tier_t:
+    uint32_t first          # of its destinations
+    uint32_t end
+    uint32_t weighted       # how many have a weight
+    uint32_t reserve
+    uint64_t *upto          # where weights share: [member] sum of the shares up to it, its own included
+    uint64_t share_sum      # the last of them
+    uint64_t stride         # weight, relative-weight: from one turn to the next; has no factor of the sum
+    run_t runs[2]           # where keys rank: with a weight, without
 
 cdef struct set_t:
     uint32_t id
@@ -338,6 +375,8 @@ cdef struct set_t:
     uint32_t retry_after_max_ms
     uint32_t first          # of its destinations, which stand together,
     uint32_t count          # highest priority first, then file order
+    uint32_t tier_count
+    tier_t *tier_list       # highest first
     uint32_t position       # index of its per-shard positions
     uint64_t hash_key[2]    # for rendezvous, from `secret`
     text_t key_header       # algorithm "key": header whose value is hashed
@@ -453,6 +492,24 @@ cdef struct rule_t:
     condition_t *conditions
     uint32_t condition_count
 
+# Rules by what they ask for: each rule stands under the keys of one of its conditions (see rule_index).
+cdef struct rule_list_t:
+    uint32_t count
+    uint32_t *rules         # indexes, in the order of the file
+
+cdef struct rule_index_t:
+    index_t keys            # -> index in lists
+    rule_list_t *lists
+    rule_list_t others      # rules that no key is made of
+    uint32_t kinds          # bit condition_id: keys are made of such conditions
+    uint64_t prefix_lens    # bit n: there are keys of n letters that users begin with
+    uint32_t width_count
+    network_t *widths       # family and bits of the networks that are keys
+    uint32_t header_ids     # bit header_id: there are keys of such headers; bit 0: of headers without an id
+    uint32_t longest_value  # bytes of a header's value that is part of a key; 0 = values are none
+    uint32_t set_count
+    uint32_t *sets          # that are keys as a whole; of the others each member's address is one
+
 cdef struct clocks_t:
     uint32_t t1_ms
     uint32_t t2_ms
@@ -475,12 +532,17 @@ cdef struct table_t:
     uint32_t rule_count
     uint32_t own_count
     uint32_t edits_out      # does any set or listener change what leaves?
+    uint32_t most_blocks    # of a run
     listener_t *listeners
     set_t *sets
     destination_t *destinations
-    uint32_t *by_address    # their indexes, by IP address, then port, then index
+    index_t ids             # of sets, destinations, policies; members of shared sets by short id
+    index_t places          # destinations by address
     policy_t *policies      # [0] is the default policy: no failover
     rule_t *rules
+    rule_index_t *by_key    # NULL = the rules are so few that each is asked
+    uint64_t letters[26]    # key of the header's name that a letter is short for, of those that are looked at
+    index_t looked          # names of headers -> index in looked_at
     uint32_t looked_at_count
     condition_t *looked_at  # headers that routing depends on: what a loop is told from a spiral by
     text_t *own             # host names and addresses that are ours, lower case

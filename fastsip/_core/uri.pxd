@@ -1,17 +1,28 @@
 # SIP, SIPS and tel URIs, hosts and numeric addresses.  See uri.pyx.
 
 from libc.stdint cimport uint16_t, uint32_t, uint8_t
-from fastsip._core.types cimport addr_t, span_t, uri_t
+from fastsip._core.types cimport addr_t, span_t, text_t, uri_t
 
-# The URI that fills [off, off + len) of buf.  E_SCHEME for a scheme we do not
-# route (scheme_name is set), E_URI when it cannot be read.
+cdef enum:
+    CANONICAL_ROOM = 1024       # bytes of a canonical user; what is longer is cut
+    CANONICAL_URI_ROOM = 2048   # bytes of a URI with a canonical user
+
+# The URI that fills [off, off + len) of buf; of another scheme than sip, sips and
+# tel only its name (scheme S_OTHER).  E_URI when it cannot be read.
 cdef int parse_uri(const char *buf, uint32_t off, uint32_t len, uri_t *uri) noexcept nogil
 
 # Where host[:port] of a URI that was read begins and ends, brackets included.
 cdef void host_port_place(const uri_t *uri, uint32_t *begin, uint32_t *end) noexcept nogil
 
-# "host", "1.2.3.4", "[::1]" with optional ":port" in [off, end): sets host,
-# kind, port; returns the offset behind it or a code below zero.
+# The user as rules compare it, in `room` of CANONICAL_ROOM bytes where that differs from what came.
+cdef text_t canonical_user(const char *buf, const uri_t *uri, char *room) noexcept nogil
+# The URI in `text` as it is hashed: with its canonical user, in `room` of CANONICAL_URI_ROOM bytes where that differs.
+cdef text_t canonical_uri(const char *buf, span_t text, char *room) noexcept nogil
+
+# "host", "1.2.3.4", "[::1]" in [off, end): sets host and kind; returns the
+# offset behind it or a code below zero.
+cdef int parse_host(const char *buf, uint32_t off, uint32_t end, span_t *host, uint8_t *kind) noexcept nogil
+# The same with optional ":port".
 cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *host,
                          uint8_t *kind, uint16_t *port) noexcept nogil
 

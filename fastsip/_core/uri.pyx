@@ -5,10 +5,20 @@ a tel URI), RFC 5118 and RFC 5952 (how IPv6 addresses are written).
 
 Must never: allocate, resolve a name, undo an escape, or read outside the span.
 
-Where it is more liberal than the grammar: "_" in host names and "#" in users
-are used in the field; empty parameters (";;", a last ";") are skipped; what
+Where it is more liberal than the grammar: "_" in host names, "#" and bare UTF-8
+in users, "@" and quotes in parameters are used in the field; empty parameters
+(";;", a last ";") and an empty port ("host:", as RFC 3986 has it) are skipped; what
 stands between brackets only has to look like an IPv6 address (RFC 5118 section
-4.10, and a zone), parse_address decides whether it is one.
+4.10, and a zone), parse_address decides whether it is one.  Of another scheme
+nothing but its name is read.
+
+Users are compared by their canonical form: what may stand in a user is not escaped
+(19.1.4; reserved letters neither, for whoever unescapes what we send on sees the
+same user), all else is, in capitals ("%C3"), and visual separators of telephone
+numbers are dropped (RFC 3966 section 5).  A number is the user
+of a tel URI, of a URI with user=phone, and whatever is written as one: digits,
+"*", "#", "+" and separators.  So "0-900" is "0900" for every rule, but "a.b" is not
+"ab".  Parameters of a number (";npdi") do not belong to it.
 
 Called by parser, proxy and rules, and by the control plane through doors.
 """
@@ -17,16 +27,19 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from fastsip._core.chars cimport (
-    C_ALPHA, C_DIGIT, C_HEX, C_HOST, C_PARAM, C_PHONE, C_QUERY, C_SCHEME, C_USER,
+    C_ALPHA, C_DIGIT, C_HEX, C_HOST, C_PARAM, C_PHONE, C_QUERY, C_SCHEME, C_STEADY, C_USER,
     find_word, is_class, learn_word, scan_byte, scan_class, span, words_t)
 from fastsip._core.types cimport (
-    E_BAD, E_SCHEME, E_URI, HOST_IPV4, HOST_IPV6, HOST_NAME, HOST_NONE, OK, S_OTHER, S_SIP, S_SIPS, S_TEL,
-    T_NONE, T_OTHER, T_SCTP, T_TCP, T_TLS, T_UDP, T_WS, T_WSS, addr_t, span_t, uri_t)
+    E_BAD, E_URI, HOST_IPV4, HOST_IPV6, HOST_NAME, HOST_NONE, OK, S_OTHER, S_SIP, S_SIPS, S_TEL,
+    T_NONE, T_OTHER, T_SCTP, T_TCP, T_TLS, T_UDP, T_WS, T_WSS, addr_t, span_t, text_t, uri_t)
+from fastsip._core.uri cimport CANONICAL_ROOM, CANONICAL_URI_ROOM
+from fastsip._core.write cimport put
 
 cdef enum uri_param:
     P_LR = 1
     P_TRANSPORT
     P_MADDR
+    P_USER
 
 cdef enum:
     SIP_PORT = 5060
@@ -41,8 +54,8 @@ cdef words_t URI_PARAMS
 cdef int parse_uri(const char *buf, uint32_t off, uint32_t len, uri_t *uri) noexcept nogil:
     """Read the URI that fills [off, off + len).
 
-    OK; E_SCHEME (scheme_name set) when the scheme is neither sip, sips nor tel;
-    E_URI when it cannot be read (RFC 3261 section 19.1.1).
+    OK, or E_URI when it cannot be read (RFC 3261 section 19.1.1).  A scheme that
+    is neither sip, sips nor tel is S_OTHER, and what follows it nobody's business here.
     """
     cdef uint32_t end = off + len
     cdef uint32_t colon
@@ -55,7 +68,7 @@ cdef int parse_uri(const char *buf, uint32_t off, uint32_t len, uri_t *uri) noex
     uri.scheme_name = span(off, colon)
     uri.scheme = <uint8_t> find_word(&SCHEMES, buf + off, colon - off)
     if uri.scheme == S_OTHER:
-        return E_SCHEME
+        return OK if colon + 1 < end else E_URI
     if not has_whole_escapes(buf, colon, end):
         return E_URI
     if uri.scheme == S_TEL:
@@ -124,6 +137,8 @@ cdef inline void note_param(const char *buf, uint32_t off, uint32_t end, span_t 
         uri.transport = <uint8_t> match_transport(buf + value.off, value.len)
     elif param == P_MADDR and uri.maddr.len == 0:
         uri.maddr = value
+    elif param == P_USER and same_text(buf + value.off, value.len, b"phone", 5):
+        uri.phone = 1
 
 
 # "%" HEXDIG HEXDIG wherever a "%" stands.
@@ -147,17 +162,10 @@ cdef int match_transport(const char *text, uint32_t len) noexcept nogil:
 
 # ---------------------------------------------------------------- hosts
 
-cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *host,
-                         uint8_t *kind, uint16_t *port) noexcept nogil:
-    """Read host [":" port] at the start of [off, end), without white space.
-
-    Returns the offset behind it, or E_URI.  Port 0 (also "host:0") is refused
-    when written; *port is 0 when none is.
-    """
-    cdef uint32_t at, digits
-    cdef uint32_t number = 0
+cdef int parse_host(const char *buf, uint32_t off, uint32_t end, span_t *host, uint8_t *kind) noexcept nogil:
+    """Read the host at the start of [off, end); the offset behind it, or E_URI."""
+    cdef uint32_t at
     cdef uint8_t ip[4]
-    port[0] = 0
     if off < end and buf[off] == c'[':
         at = scan_reference(buf, off, end, host)
         kind[0] = HOST_IPV6
@@ -168,12 +176,25 @@ cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *ho
             at = scan_class(buf, off, end, C_HOST)
             kind[0] = HOST_NAME if is_name(buf, off, at) else HOST_NONE
         host[0] = span(off, at)
-    if at == off or kind[0] == HOST_NONE:
-        return E_URI
-    if at == end or buf[at] != c':':
+    return E_URI if at == off or kind[0] == HOST_NONE else <int> at
+
+
+cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *host,
+                         uint8_t *kind, uint16_t *port) noexcept nogil:
+    """Read host [":" [port]] at the start of [off, end), without white space.
+
+    Returns the offset behind it, or E_URI.  Port 0 (also "host:0") is refused
+    when written; *port is 0 when none is.
+    """
+    cdef int host_end = parse_host(buf, off, end, host, kind)
+    cdef uint32_t at = <uint32_t> host_end
+    cdef uint32_t number = 0
+    port[0] = 0
+    if host_end < 0 or at == end or buf[at] != c':':
+        return host_end
+    at += 1
+    if at == end or not is_class(buf[at], C_DIGIT):
         return <int> at
-    digits = at + 1
-    at = digits
     while at < end and is_class(buf[at], C_DIGIT) and number <= 65535:
         number = number * 10 + <uint8_t> buf[at] - c'0'
         at += 1
@@ -452,6 +473,109 @@ cdef void host_port_place(const uri_t *uri, uint32_t *begin, uint32_t *end) noex
         end[0] = uri.headers.off - 1
 
 
+# ---------------------------------------------------------------- users
+
+cdef text_t canonical_user(const char *buf, const uri_t *uri, char *room) noexcept nogil:
+    cdef text_t user
+    cdef uint32_t end = <uint32_t> uri.user.off + uri.user.len
+    user.at = buf + uri.user.off
+    user.len = uri.user.len
+    if scan_class(buf, uri.user.off, end, C_STEADY) < end:      # most users are what they seem
+        user.len = write_canonical(user.at, user.len, uri.scheme == S_TEL or uri.phone, room)
+        user.at = room
+    return user
+
+
+cdef inline uint32_t write_canonical(const char *text, uint32_t len, bint is_number, char *room) noexcept nogil:
+    cdef uint32_t decoded = decode(text, len, room)
+    cdef uint32_t params = scan_byte(room, 0, decoded, c';')
+    if is_number or is_written_as_number(room, params):
+        return drop_separators(room, params)
+    return decoded
+
+
+# What may stand in a user stands for itself, all else as an escape in capitals.  What is longer than the room
+# is cut: no rule has a user of a quarter of that.
+cdef inline uint32_t decode(const char *text, uint32_t len, char *room) noexcept nogil:
+    cdef uint32_t at = 0
+    cdef uint32_t count = 0
+    cdef uint8_t letter
+    while at < len and count + 3 <= CANONICAL_ROOM:
+        letter = <uint8_t> text[at]
+        if letter == c'%' and len - at > 2 and is_class(text[at + 1], C_HEX) and is_class(text[at + 2], C_HEX):
+            letter = <uint8_t> (hex_value(text[at + 1]) << 4 | hex_value(text[at + 2]))
+            at += 2
+        at += 1
+        if letter < 128 and letter != c'%' and is_class(<char> letter, C_USER):
+            room[count] = <char> letter
+            count += 1
+        else:
+            room[count] = c'%'
+            room[count + 1] = b"0123456789ABCDEF"[letter >> 4]
+            room[count + 2] = b"0123456789ABCDEF"[letter & 15]
+            count += 3
+    return count
+
+
+cdef inline bint is_separator(char letter) noexcept nogil:
+    return letter == c'-' or letter == c'.' or letter == c'(' or letter == c')'
+
+
+cdef inline bint is_written_as_number(const char *text, uint32_t len) noexcept nogil:
+    cdef bint has_digit = False
+    cdef uint32_t i
+    for i in range(len):
+        if is_class(text[i], C_DIGIT):
+            has_digit = True
+        elif not is_separator(text[i]) and text[i] != c'+' and text[i] != c'*' and text[i] != c'#':
+            return False
+    return has_digit
+
+
+cdef inline uint32_t drop_separators(char *text, uint32_t len) noexcept nogil:
+    cdef uint32_t count = 0
+    cdef uint32_t i
+    for i in range(len):
+        if not is_separator(text[i]):
+            text[count] = text[i]
+            count += 1
+    return count
+
+
+cdef text_t canonical_uri(const char *buf, span_t text, char *room) noexcept nogil:
+    cdef uint32_t end = <uint32_t> text.off + text.len
+    cdef uint32_t colon = scan_byte(buf, text.off, end, c':')
+    cdef uint32_t mark = scan_byte(buf, colon, end, c'@')
+    cdef char user_room[CANONICAL_ROOM]
+    cdef text_t whole, user
+    cdef uri_t uri
+    cdef int n
+    whole.at = buf + text.off
+    whole.len = text.len
+    if mark == end and (text.len == 0 or buf[text.off] | 0x20 != c't'):
+        return whole        # sip:host
+    if colon == end or scan_class(buf, colon + 1, mark, C_STEADY) == mark:
+        return whole
+    if parse_uri(buf, text.off, text.len, &uri) < 0 or uri.user.len == 0:
+        return whole
+    user = canonical_user(buf, &uri, user_room)
+    if text.len - uri.user.len + user.len > CANONICAL_URI_ROOM:
+        return whole
+    n = put(room, whole.at, uri.user.off - text.off)
+    n += put(room + n, user.at, user.len)
+    colon = <uint32_t> uri.user.off + uri.user.len
+    whole.len = n + put(room + n, buf + colon, end - colon)
+    whole.at = room
+    return whole
+
+
+def canonical(bytes user not None) -> bytes:
+    """A user of a rule, or the beginning of one, as canonical_user would have it."""
+    cdef char room[CANONICAL_ROOM]
+    cdef uint32_t length = write_canonical(user, <uint32_t> len(user), False, room)
+    return room[:length]
+
+
 # ---------------------------------------------------------------- at import
 
 for _text, _id in ((b"sip", S_SIP), (b"sips", S_SIPS), (b"tel", S_TEL)):
@@ -459,5 +583,5 @@ for _text, _id in ((b"sip", S_SIP), (b"sips", S_SIPS), (b"tel", S_TEL)):
 for _text, _id in ((b"udp", T_UDP), (b"tcp", T_TCP), (b"tls", T_TLS), (b"ws", T_WS), (b"wss", T_WSS),
                    (b"sctp", T_SCTP)):
     learn_word(&TRANSPORTS, _text, _id, True)
-for _text, _id in ((b"lr", P_LR), (b"transport", P_TRANSPORT), (b"maddr", P_MADDR)):
+for _text, _id in ((b"lr", P_LR), (b"transport", P_TRANSPORT), (b"maddr", P_MADDR), (b"user", P_USER)):
     learn_word(&URI_PARAMS, _text, _id, True)

@@ -20,5 +20,9 @@ cdef int find_param(const char *buf, span_t params, const char *name, uint32_t n
 cdef int read_name_addr(const char *buf, uint32_t off, uint32_t end, name_addr_t *value,
                         span_t *tag) noexcept nogil
 
+# The tag of a header that holds one value, From or To, whatever its display name is; with `commas` that may
+# hold commas.  tag.off without tag.len: it stands there without a value.
+cdef int read_single(const char *buf, uint32_t off, uint32_t end, bint commas, span_t *tag) noexcept nogil
+
 # How many values stand in [off, end), by the commas outside of quotes.
 cdef int count_values(const char *buf, uint32_t off, uint32_t end) noexcept nogil

@@ -7,9 +7,11 @@ IPv6 in Via.  Folds and white space are accepted wherever the grammar has LWS.
 Must never: allocate, copy, undo an escape, read outside [off, end), or look for
 the end of a header: that is the parser's.
 
-Deliberately liberal: empty parameters (";;") are skipped outside of Via, an
-unquoted parameter value may hold any visible byte but , ; < > and the quote, and
-a display name need not be made of tokens.
+Deliberately liberal: empty parameters (";;") are skipped outside of Via, and so
+are empty values of a list (",,", a last ","); an unquoted parameter value may hold
+any visible byte but , ; < > and the quote; a display name need not be made of
+tokens, and before the tag of From and To, of which nothing else is needed, it may be
+anything but an open quote (RFC 4475 section 3.1.2.6).
 
 Called by parser (which passes these names on), proxy and rules.
 """
@@ -19,9 +21,9 @@ from libc.string cimport memcmp, memset
 
 from fastsip._core.chars cimport (
     C_DIGIT, C_LWS, C_PLAIN, C_TOKEN, C_WORD,
-    find_word, is_class, learn_word, scan_byte, scan_class, scan_value, span, trim_end, words_t)
+    find_word, is_class, learn_word, scan_byte, scan_class, scan_value, skip_empty, span, trim_end, words_t)
 from fastsip._core.types cimport E_BAD, E_VIA, OK, name_addr_t, span_t, via_t
-from fastsip._core.uri cimport match_transport, parse_host_port, same_text
+from fastsip._core.uri cimport match_transport, parse_host, same_text
 
 cdef enum via_param:
     P_BRANCH = 1
@@ -100,14 +102,11 @@ cdef inline int read_sent_protocol(const char *buf, uint32_t off, uint32_t end, 
 cdef inline int read_sent_by(const char *buf, uint32_t off, uint32_t end, via_t *via) noexcept nogil:
     cdef uint32_t at, digits
     cdef long long number
-    cdef int result = parse_host_port(buf, off, end, &via.host, &via.host_kind, &via.port)
+    cdef int result = parse_host(buf, off, end, &via.host, &via.host_kind)
     if result < 0:
-        # "host: 5060": the colon belongs to the grammar of Via, so read the host alone
-        result = parse_host_port(buf, off, scan_host_end(buf, off, end), &via.host, &via.host_kind, &via.port)
-        if result < 0:
-            return E_VIA
+        return E_VIA
     at = scan_class(buf, <uint32_t> result, end, C_LWS)
-    if via.port or at == end or buf[at] != c':':
+    if at == end or buf[at] != c':':
         return <int> at
     digits = scan_class(buf, at + 1, end, C_LWS)
     at = scan_class(buf, digits, end, C_DIGIT)
@@ -116,15 +115,6 @@ cdef inline int read_sent_by(const char *buf, uint32_t off, uint32_t end, via_t 
         return E_VIA
     via.port = <uint16_t> number
     return <int> scan_class(buf, at, end, C_LWS)
-
-
-# Where a host ends that may be in brackets.
-cdef inline uint32_t scan_host_end(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
-    cdef uint32_t at
-    if off < end and buf[off] == c'[':
-        at = scan_byte(buf, off, end, c']')
-        return at + (at < end)
-    return scan_byte(buf, off, end, c':')
 
 
 # Keeps the parameters that a router reads; the first of two equal names counts.
@@ -172,7 +162,7 @@ cdef int read_name_addr(const char *buf, uint32_t off, uint32_t end, name_addr_t
     cdef uint32_t stop
     tag[0] = span(0, 0)
     memset(value, 0, sizeof(name_addr_t))
-    off = scan_class(buf, off, end, C_LWS)
+    off = skip_empty(buf, off, end)
     value.off = <uint16_t> off
     at = read_address(buf, off, end, value)
     if at < 0:
@@ -182,8 +172,37 @@ cdef int read_name_addr(const char *buf, uint32_t off, uint32_t end, name_addr_t
     if at < 0 or (<uint32_t> at < end and buf[at] != c','):
         return E_BAD
     value.len = <uint16_t> (<uint32_t> at - value.off)
-    value.last = <uint32_t> at == end
+    value.last = <uint32_t> at == end or skip_empty(buf, <uint32_t> at, end) == end
     return OK
+
+
+cdef int read_single(const char *buf, uint32_t off, uint32_t end, bint commas, span_t *tag) noexcept nogil:
+    cdef uint32_t bracket
+    if fills(buf, off, end, tag):
+        return OK
+    bracket = scan_byte(buf, off, end, c'<')
+    if bracket == end or not is_display(buf, off, bracket, commas):
+        return E_BAD
+    return OK if fills(buf, bracket, end, tag) else E_BAD
+
+
+# Behind it nothing may stand, not even a comma: there our own tag goes.
+cdef inline bint fills(const char *buf, uint32_t off, uint32_t end, span_t *tag) noexcept nogil:
+    cdef name_addr_t value
+    return read_name_addr(buf, off, end, &value, tag) == OK and <uint32_t> value.off + value.len == end
+
+
+# Can nothing else be meant?  An open quote may hide the bracket; behind a colon stands a URI, behind a comma
+# another value, unless the name itself has commas.
+cdef inline bint is_display(const char *buf, uint32_t off, uint32_t end, bint commas) noexcept nogil:
+    cdef bint quoted = False
+    while off < end:
+        if buf[off] == c'"':
+            quoted = not quoted
+        elif not quoted and (buf[off] == c':' or (buf[off] == c',' and not commas)):
+            return False
+        off += 2 if buf[off] == c'\\' else 1
+    return not quoted
 
 
 # [display] "<" URI ">" or the bare URI; returns the offset behind it.
@@ -228,7 +247,7 @@ cdef inline int read_value_params(const char *buf, uint32_t off, uint32_t end, n
         if at < 0:
             return E_BAD
         off = <uint32_t> at
-        if tag.len == 0 and param.name.len == 3 and same_text(buf + param.name.off, 3, b"tag", 3):
+        if tag.off == 0 and param.name.len == 3 and same_text(buf + param.name.off, 3, b"tag", 3):
             tag[0] = param.value
     if off > begin:
         value.params = span(begin, trim_end(buf, begin, off))

@@ -7,7 +7,7 @@ from fastsip._core.types cimport addr_t, listener_t, message_t, span_t, table_t,
 cdef enum:
     BRANCH_TEXT = 27        # letters of a branch of ours: z9hG4bK, 13, a dot, 6
     HINT_TEXT = 22          # of a hint: 16 that lead to the slot, 6 for loops
-    VIA_ROOM = 320          # bytes that write_via needs at most
+    VIA_ROOM = 339          # bytes that write_via needs at most; via.pyx has the sum
     STAMPS_ROOM = 80        # bytes that the stamps of a Via add at most
     STATELESS = 0x3FFFFFE   # index in the hint of what was sent without a slot
     PROBE = 0x3FFFFFF       # index in the hint of a probe; the generation is the destination's cell

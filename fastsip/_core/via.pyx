@@ -15,8 +15,9 @@ from libc.string cimport memcmp
 from fastsip._core.hashing cimport (hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, hash_text, mix,
                                     read_base32, siphash_t, write_base32)
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, SLOT_BITS, SLOT_MASK, index_find)
-from fastsip._core.types cimport (E_BAD, HOST_IPV4, HOST_IPV6, MAX_ATTEMPTS, METHOD_COUNT, M_ACK, M_INVITE, OK,
-                                  PARTITIONS, T_UDP, addr_t, listener_t, message_t, span_t, table_t, via_t)
+from fastsip._core.types cimport (E_BAD, HOST_IPV4, HOST_IPV6, MAX_ATTEMPTS, MAX_SENT_BY, METHOD_COUNT, M_ACK,
+                                  M_INVITE, OK, PARTITIONS, T_UDP, addr_t, listener_t, message_t, span_t, table_t,
+                                  via_t)
 from fastsip._core.uri cimport parse_address, write_address
 from fastsip._core.write cimport put, put_number
 
@@ -151,7 +152,7 @@ cdef bint is_our_branch(const table_t *table, const message_t *m, const via_t *v
 
 cdef int write_via(const core_t *core, char *out, const listener_t *listener, uint64_t branch, uint64_t loop,
                    uint32_t ref, uint32_t generation) noexcept nogil:
-    """A whole Via line with its line end; at most VIA_ROOM bytes (sent-by is bounded by the configuration)."""
+    """A whole Via line with its line end; at most VIA_ROOM bytes."""
     cdef int n = put(out, b"Via: SIP/2.0/UDP ", 17)
     cdef uint32_t index = ref & SLOT_MASK
     n += put(out + n, listener.sent_by.at, listener.sent_by.len)
@@ -279,3 +280,10 @@ cdef bint has_local_tag(const message_t *m, uint64_t key) noexcept nogil:
     if m.to_tag.len != BRANCH_LETTERS or read_base32(m.buf + m.to_tag.off, BRANCH_LETTERS, 64, &tag) < 0:
         return False
     return tag == local_tag(key)
+
+
+# ---------------------------------------------------------------- at import
+
+assert VIA_ROOM == (len(b"Via: SIP/2.0/UDP ;branch=;fs=\r\n") + MAX_SENT_BY + BRANCH_TEXT + HINT_TEXT)
+assert MAGIC_LEN + BRANCH_LETTERS + 1 + LOOP_LETTERS == BRANCH_TEXT and HINT_LETTERS + LOOP_LETTERS == HINT_TEXT
+assert STAMPS_ROOM >= len(b"=65535;received=") + len(b"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")

@@ -7,7 +7,7 @@ import re
 
 from fastsip.config import values
 from fastsip.config.errors import Wrong, did_you_mean, shown
-from fastsip.config.language import HEADER_FIELDS, MAX_HEADER_EDITS
+from fastsip.config.language import HEADER_FIELDS, MAX_HEADER_BYTES, MAX_HEADER_EDITS
 from fastsip.config.model import HeaderEdits
 from fastsip.config.reader import Table
 
@@ -93,4 +93,17 @@ def read_headers(owner: Table, key: str = "headers") -> HeaderEdits:
     if len(removed) + len(assigned) > MAX_HEADER_EDITS:
         allowed = f"allowed: at most {MAX_HEADER_EDITS} in `set` and `remove` together"
         table.report.add(table.path, f"{len(removed) + len(assigned)} names", allowed)
+    written = sum(len(name) + len(": \r\n") + _most_bytes(value) for name, value in assigned)
+    if written > MAX_HEADER_BYTES:
+        fields = ", ".join(f"{{{field}}} with {most}" for field, most in HEADER_FIELDS.items())
+        allowed = f"allowed: at most {MAX_HEADER_BYTES} bytes together, counting {fields}"
+        table.report.add(path, f"up to {written} bytes", allowed)
     return HeaderEdits(remove=removed, set=tuple(assigned))
+
+
+def _most_bytes(value: str) -> int:
+    """Of a value as it may be written; of one that is wrong, none."""
+    try:
+        return sum(HEADER_FIELDS.get(field, 0) + len(text.encode()) for field, text in pieces(value))
+    except Wrong:
+        return 0

@@ -84,8 +84,10 @@ CLASSES = ("3xx", "4xx", "5xx")
 MARKS = ("none", "suspect", "down")
 MARK_KEYS = (*REASONS, "4xx", "5xx", "500", "503")
 
-HEADER_FIELDS = ("source", "listener", "call_id")
+# Field -> the most bytes that stand for it: an IPv6 address, a name of the language, MAX_TOKEN of the core.
+HEADER_FIELDS = {"source": 39, "listener": 64, "call_id": 512}
 MAX_HEADER_EDITS = 32  # names in `set` and `remove` of one table
+MAX_HEADER_BYTES = 2_048  # of what `set` may write: EDIT_ROOM of the core has room for several, and the router's own
 
 # What MAX_ATTEMPTS, MAX_LISTENERS, MAX_SHARDS and policy_copy_t of the core allow.
 MAX_ATTEMPTS = 16

@@ -16,6 +16,8 @@ from fastsip.config.model import Reply
 
 Reader = Callable[[object], object]
 
+MAX_TEXT_BYTES = 255  # of a text, a token, a URI: what one line of a message bears
+
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h)")
 _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _SIZE = re.compile(r"(\d{1,15})(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
@@ -139,15 +141,15 @@ def name(raw: object) -> str:
 
 def text(raw: object) -> str:
     """A line of text that is not empty and has no control characters."""
-    if not isinstance(raw, str) or not raw or len(raw.encode()) > 255 or not raw.isprintable():
-        raise Wrong("allowed: 1 to 255 bytes of text on one line")
+    if not isinstance(raw, str) or not raw or len(raw.encode()) > MAX_TEXT_BYTES or not raw.isprintable():
+        raise Wrong(f"allowed: 1 to {MAX_TEXT_BYTES} bytes of text on one line")
     return raw
 
 
 def token(raw: object) -> str:
     """RFC 3261 section 25.1 `token`, as in header names."""
-    if not isinstance(raw, str) or not _TOKEN.fullmatch(raw):
-        raise Wrong("allowed: a SIP token (letters, digits, - . ! % * _ + ` ' ~)")
+    if not isinstance(raw, str) or not _TOKEN.fullmatch(raw) or len(raw) > MAX_TEXT_BYTES:
+        raise Wrong(f"allowed: a SIP token (letters, digits, - . ! % * _ + ` ' ~) of at most {MAX_TEXT_BYTES} letters")
     return raw
 
 
@@ -229,12 +231,18 @@ class SipUri:
         self.address = address
 
 
+def _sip_uri(raw: str) -> re.Match[str] | None:
+    """Taken apart; None for what is no SIP URI, or none that a request may carry."""
+    found = _SIP_URI.fullmatch(raw)
+    return found if found and len(raw.encode()) <= MAX_TEXT_BYTES and raw.isprintable() else None
+
+
 def destination_uri(raw: object) -> SipUri:
     """sip:[USER@]ADDRESS[:PORT][;PARAMS] with a numeric address, over UDP."""
     allowed = 'allowed: "sip:ADDRESS:PORT" with a numeric address, IPv6 in brackets'
     if not isinstance(raw, str):
         raise Wrong(allowed)
-    found = _SIP_URI.fullmatch(raw)
+    found = _sip_uri(raw)
     if not found:
         bare = _HOST_PORT.fullmatch(raw)
         hint = f'did you mean "sip:{raw}"?' if bare and _numeric(bare[1]) else ""
@@ -259,7 +267,7 @@ def destination_uri(raw: object) -> SipUri:
 
 def from_uri(raw: object) -> str:
     """A sip URI for the From of probes; its host may be a name, nobody resolves it."""
-    found = _SIP_URI.fullmatch(raw) if isinstance(raw, str) else None
+    found = _sip_uri(raw) if isinstance(raw, str) else None
     if not found or not isinstance(raw, str):
         raise Wrong('allowed: a SIP URI such as "sip:edge1@example.net"')
     return raw
@@ -270,6 +278,8 @@ def host_port(raw: object) -> str:
     found = _HOST_PORT.fullmatch(raw) if isinstance(raw, str) else None
     if not found or not isinstance(raw, str) or not (_is_host_name(found[1]) or _numeric(found[1])):
         raise Wrong('allowed: "host" or "host:port", IPv6 in brackets')
+    if len(found[1]) > MAX_NAME_BYTES:
+        raise Wrong(f"allowed: a host name of at most {MAX_NAME_BYTES} letters")
     port(found[2])
     return raw.lower()
 

@@ -1,6 +1,6 @@
 """Runs the fuzzers, one after another, each in a process of its own.
 
-    python -m tests.fuzz.run [--what all|parser|shard] [--seconds 60] [--seed N]
+    python -m tests.fuzz.run [--what all|parser|shard|configurations] [--seconds 60] [--seed N]
 
 `all` shares the time. A finding is written to a file whose path is printed: by the target
 itself, or here when the target died of it. Exit code: 0 nothing found, 1 something.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.fuzz.findings import FOUND, read_current, save
 
-TARGETS = {"parser": "tests.fuzz.parser", "shard": "tests.fuzz.shard"}
+TARGETS = {name: f"tests.fuzz.{name}" for name in ("parser", "shard", "configurations")}
 
 
 def run_target(name: str, module: str, seconds: float, seed: int, findings: Path) -> bool:

@@ -1,8 +1,16 @@
-"""The fuzzer of the running kernels, a few fixed seeds of it: it runs, and they find nothing."""
+"""The fuzzers of the running kernels, a few fixed seeds of each: they run, and find nothing."""
+
+import random
+import re
 
 import pytest
 
+from fastsip.config.language import KEYS
+from tests.fuzz import configurations
 from tests.fuzz.shard import Round
+
+# What says nothing to the kernels, or holds for loopback alone.
+NOT_MADE = {"run_dir", "state_dir", "answering"}
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -13,3 +21,14 @@ def test_nothing_is_found(seed, scratch):
 def test_a_slot_that_lives_on_would_be_found(scratch, monkeypatch):
     monkeypatch.setattr("tests.fuzz.shard.ALL_CLOCKS_MS", 10)
     assert any("live on" in wrong for wrong in Round(1, str(scratch / "run")).run(200))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_nothing_is_found_in_valid_configurations(seed, scratch):
+    assert configurations.Round(seed, str(scratch)).run(60) == []
+
+
+def test_configurations_have_every_key_of_the_language():
+    texts = "\n".join(configurations.Maker(random.Random(seed)).text for seed in range(200))
+    wanted = {key for table, keys in KEYS.items() if table for key in keys} - NOT_MADE
+    assert {key for key in wanted if not re.search(rf'(?m)(^|[ {{]|"){key}"? = ', texts)} == set()

@@ -1,7 +1,7 @@
 """Slow and obvious: hashing and the choice of a destination, for the kernels to be held against."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 MASK = 2**64 - 1
 
@@ -51,8 +51,23 @@ def mix(a, b):
     return x ^ (x >> 27)
 
 
+def rank_hash(key, seed):
+    """ranking.h's hash of one member: 32 bits."""
+    x = (seed >> 32 ^ key & 0xFFFFFFFF) * (key >> 32 | 1) & 0xFFFFFFFF
+    return (x ^ x >> 16) * 0x85EBCA6B & 0xFFFFFFFF
+
+
+def stride_of(total):
+    """The number nearest to total / golden ratio, the greater of two, that has no factor in common with it."""
+    if total < 3:
+        return total // 2
+    middle = int(total * 0.6180339887498949 + 0.5)
+    return next(at for off in range(total) for at in (middle + off, middle - off) if math.gcd(at, total) == 1)
+
+
 UNKNOWN, UP, TRYING, DOWN = range(4)
 HASHED = {0, 1, 2, 3, 5, 7}
+MANY = 64
 
 
 @dataclass
@@ -95,11 +110,10 @@ class Set:
     try_down: bool = False
     retry_ms: int = 30000
     position: int = 0
-    current: dict = field(default_factory=dict)
+    turn: int = 0
 
     def __post_init__(self):
         self.order = sorted(self.destinations, key=lambda d: -d.priority)
-        self.current = {d.id: 0 for d in self.order}
 
     def contenders(self, tried, allowed):
         """Those who may win, in order: of the highest tier that has any; weight 0 if nothing else is left."""
@@ -143,10 +157,11 @@ class Set:
         return left
 
     def hashed(self, left, key):
-        def score(d):
-            u = ((mix(key, d.seed) >> 12) + 0.5) / 2**52
-            return -math.log(u) / (d.weight or 1)
-        return min(left, key=score)
+        return min(left, key=lambda d: self.rank(d, key))
+
+    def rank(self, d, key):
+        u = (rank_hash(key, d.seed) + 0.5) / 2**32
+        return -math.log(u) / (d.weight or 1), -mix(key, d.seed)
 
     def in_turn(self, left, first):
         places = [self.order.index(d) for d in left]
@@ -156,12 +171,35 @@ class Set:
         return self.order[winner]
 
     def smooth(self, left, first):
-        gained = {d.id: self.current[d.id] + (d.weight or 1) for d in left}
-        winner = max(left, key=lambda d: gained[d.id])
+        """By turns: all shares of a tier in one row, walked by strides; who is not left loses his turn."""
+        if left[0].weight == 0:
+            return self.in_turn(left, first)
+        tier = [d for d in self.order if not self.tiers or d.priority == left[0].priority]
+        factor = math.gcd(*(d.weight for d in tier))
+        row = [(d, d.weight // factor) for d in tier]
+        total = sum(share for _, share in row)
+        turn = begin = self.turn % total
+        winner = None
+        for _ in range(MANY):
+            drawn = self.at(row, turn)
+            turn = (turn + stride_of(total)) % total
+            if drawn in left:
+                winner = drawn
+                break
+        if winner is None:
+            winner = self.at([(d, d.weight) for d in left], int(begin / total * sum(d.weight for d in left)))
         if first:
-            self.current.update(gained)
-            self.current[winner.id] -= sum(d.weight or 1 for d in left)
+            self.turn = turn
         return winner
+
+    @staticmethod
+    def at(row, place):
+        """Of (destination, share)s side by side the one that a number falls on."""
+        for d, share in row:
+            if place < share:
+                return d
+            place -= share
+        raise AssertionError("beyond the last")
 
 
 def health_after(events, rise, fall):

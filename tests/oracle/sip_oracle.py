@@ -81,7 +81,7 @@ def read_start_line(line: bytes, found: dict) -> str:
         judged = judge_version(version)
         if judged != "OK":
             return judged
-        match = re.fullmatch(rb"([1-6][0-9]{2})(?: (.*))?", rest, re.S) if blank else None
+        match = re.fullmatch(rb" *([1-6][0-9]{2})(?: (.*))?", rest, re.S) if blank else None
         if not match:
             return "START_LINE"
         found["status"], found["reason"] = int(match[1]), match[2] or b""
@@ -93,12 +93,23 @@ def read_start_line(line: bytes, found: dict) -> str:
     found["is_request"] = True
     before = bare[: len(bare) - len(words[-1])]
     found["method_name"] = re.match(rb"(?:%s)?" % TOKEN, before)[0]
-    found["ruri"] = before[len(found["method_name"]):].strip(b" \t\r\n")
+    target = before[len(found["method_name"]):].strip(b" \t\r\n")
+    found["ruri"] = bare_ruri(target)
     judged = judge_version(words[-1])
     if judged != "OK":
         return judged
-    whole = re.fullmatch(rb"(%s) ([^\x00-\x20\x7f<>\"]+) [Ss][Ii][Pp]/2\.0" % TOKEN, line)
+    whole = re.fullmatch(rb"(%s)[ \t\r]+([^\x00-\x20\x7f<>]+)[ \t\r]+[Ss][Ii][Pp]/2\.0" % TOKEN, bare)
     return "OK" if whole else "START_LINE"
+
+
+def bare_ruri(target: bytes) -> bytes:
+    """Without headers behind "?" (19.1.1); before "@" that is a letter of the user."""
+    if target[:3].lower() != b"sip":
+        return target
+    user, mark, rest = target.rpartition(b"@") if target.count(b"@") == 1 else target.partition(b"@")
+    if not mark:
+        return target.partition(b"?")[0]
+    return user + mark + rest.partition(b"?")[0]
 
 
 # ---------------------------------------------------------------- headers
@@ -161,15 +172,24 @@ def read_headers(lines: list, found: dict, errors: list) -> bytes | None:
         if len(found["headers"]) == 128:
             errors.append("TOO_MANY_HEADERS")
             return None
-        name, colon, rest = header[0].partition(b":")
-        name = name.rstrip(b" \t")
-        if not colon or not re.fullmatch(TOKEN, name):
-            errors.append("HEADER")
-            continue
-        value = (rest + b"".join(header[1:])).strip(b" \t\r\n")
-        found["headers"].append((header_id(name), name, value))
-    errors.append("HEADER")
+        found["headers"] += read_header(header, errors)
     return None
+
+
+def read_header(lines: list, errors: list) -> list:
+    """[(id, name, value)]; without a name when it is no header, nothing when it is nothing at all."""
+    whole = b"".join(lines)
+    match = re.fullmatch(rb"(%s)[ \t\r]*(?:\n[ \t][ \t\r\n]*)?:(.*)" % TOKEN, whole, re.S)
+    if b":" in lines[0]:
+        match = re.fullmatch(rb"(%s)[ \t\r]*:(.*)" % TOKEN, whole, re.S)
+    if match:
+        name, value = match[1], match[2].strip(b" \t\r\n")
+        if header_id(name) != NAMES.index(b"route") or value.strip(b" \t\r\n,"):
+            return [(header_id(name), name, value)]
+    value = whole.rstrip(b" \t\r\n")
+    if not value:
+        errors.append("HEADER")
+    return [(0, b"", value)] if value else []
 
 
 def read_body(body: bytes | None, found: dict, errors: list) -> None:
@@ -263,7 +283,7 @@ def read_via(text: bytes) -> dict:
 
 def read_name_addr(text: bytes) -> dict:
     """The first value of `text`; Refused("BAD")."""
-    text = text.lstrip(b" \t\r\n")
+    text = text.lstrip(b" \t\r\n,")
     head = re.match(rb"(%s|%s)%s<([^>]*)>" % (QUOTED, PLAIN, WS), text, re.S)
     if head:
         display = head[1] if head[1][:1] == b'"' else head[1].rstrip(b" \t\r\n")
@@ -278,9 +298,30 @@ def read_name_addr(text: bytes) -> dict:
     rest = text[head.end():].lstrip(b" \t\r\n")
     params, left = read_params(rest, True, "BAD")
     return {
-        "display": display, "uri": uri, "bracketed": bracketed, "last": not left, "left": left[1:],
-        "tag": first_param(params, b"tag") or b"",
+        "display": display, "uri": uri, "bracketed": bracketed, "last": not left.strip(b" \t\r\n,"),
+        "whole": not left, "left": left[1:],
+        "tags": [value or b"" for key, value in params if key.lower() == b"tag"],
     }
+
+
+def read_single(text: bytes, commas: bool) -> list[bytes]:
+    """The tags of From or To, which hold one value; their display name may be odd."""
+    try:
+        value = read_name_addr(text)
+        if value["whole"]:
+            return value["tags"]
+    except Refused:
+        pass
+    display, bracket, rest = text.partition(b"<")
+    bare = re.sub(rb"\\[\x00-\xff]|\\\Z", b"x", display)
+    parts = bare.split(b'"')
+    loose = b"".join(parts[::2])
+    if not bracket or len(parts) % 2 == 0 or b":" in loose or (b"," in loose and not commas):
+        raise Refused("BAD")
+    value = read_name_addr(b"<" + rest)
+    if not value["whole"]:
+        raise Refused("BAD")
+    return value["tags"]
 
 
 def count_values(text: bytes) -> int:
@@ -327,15 +368,17 @@ def refuse_second(found: dict, name: bytes) -> None:
 
 def read_topmost(found: dict, result: dict) -> None:
     result["via"] = read_via(single(found, b"via", "VIA"))
+    if len(result["via"]["branch"]) > 512:
+        raise Refused("VIA")
 
 
 def read_tag(found: dict, result: dict, name: bytes, word: str) -> None:
     try:
-        value = read_name_addr(single(found, name, word))
+        tags = read_single(single(found, name, word), not found["is_request"])
     except Refused:
         raise Refused(word) from None
-    result[name.decode() + "_tag"] = value["tag"]
-    if not value["last"]:
+    result[name.decode() + "_tag"] = tags[0] if tags else b""
+    if tags and not 1 <= len(tags[0]) <= 512:
         raise Refused(word)
     refuse_second(found, name)
 
@@ -350,7 +393,7 @@ def read_to(found: dict, result: dict) -> None:
 
 def read_call_id(found: dict, result: dict) -> None:
     value = single(found, b"call-id", "CALL_ID")
-    if not re.fullmatch(rb"[^\x00-\x20\x7f]+", value):
+    if not re.fullmatch(rb"[^\x00-\x20\x7f]{1,512}", value):
         raise Refused("CALL_ID")
     result["call_id"] = value
     refuse_second(found, b"call-id")
@@ -360,7 +403,7 @@ def read_cseq(found: dict, result: dict) -> None:
     match = re.fullmatch(rb"([0-9]+)[ \t\r\n]+(%s)" % TOKEN, single(found, b"cseq", "CSEQ"))
     if not match:
         raise Refused("CSEQ")
-    result["cseq"] = number(match[1], 2**31 - 1, "CSEQ")
+    result["cseq"] = number(match[1], 2**32 - 1, "CSEQ")
     result["cseq_method_name"] = match[2]
     if found["is_request"] and match[2] != found["method_name"]:
         raise Refused("CSEQ")

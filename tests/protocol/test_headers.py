@@ -1,6 +1,8 @@
 """headers = { remove, set } beside `to` and `forward`: what is sent on is changed once, and only as said."""
 
 import pytest
+from fastsip._core.headers import PROTECTED
+from fastsip._core.parser import COMPACT_FORMS
 
 from tests.protocol.script import ALICE, BOB
 
@@ -79,6 +81,37 @@ def test_a_one_letter_name_of_no_known_header(changing):
     stage = changing(["q", "H*"])
     invite = sent(stage, headers=[("Q", "1"), ("q", "2"), ("h", "3"), ("Hello", "4"), ("z", "5")])
     assert [value for _, value in invite.headers if value in "12345"] == ["5"]
+
+
+@pytest.mark.parametrize("letter, name", [(letter.decode(), name.decode()) for letter, name in COMPACT_FORMS.items()])
+def test_no_compact_form_gets_past_a_rule(changing, letter, name):
+    """7.3.3: removed, set or asked for by its long name it is found by its letter, too."""
+    if name.encode() in PROTECTED:
+        return
+    invite = sent(changing([name]), headers=[(letter, "a"), (letter.upper(), "b"), (name.title(), "c")])
+    assert not [value for other, value in invite.headers if other.lower() in (letter, name)]
+    rule = {"conditions": [{"kind": "header", "items": [name, "a"]}], "action": 1, "reply": (403, b"No")}
+    stage = changing(rule=rule)
+    stage.send("INVITE", headers=[(letter, "a")])
+    assert stage.take_responses(403)
+
+
+@pytest.mark.parametrize("name", ["X-Auth-User ", "X-Auth-User\r\n ", "x-AUTH-user\t", "X-Auth-User\r"])
+@pytest.mark.parametrize("removed", ["X-Auth-User", "X-Auth-*"])
+def test_no_blank_or_fold_gets_past_a_rule(changing, name, removed):
+    stage = changing([removed])
+    raw = stage.make("INVITE").to_bytes().replace(b"Contact: ", name.encode() + b": admin\r\nContact: ")
+    stage.inject(raw)
+    assert b"admin" not in stage.expect_request(BOB[0], "INVITE").to_bytes()
+
+
+def test_a_line_that_is_no_header_is_cut_by_no_name(changing):
+    """16.3 item 1: it goes on as it came."""
+    stage = changing(["X-*", "Th*"], [("X-New", text("n"))])
+    odd = b"X Trunk Group: 7\r\nthis is no header\r\n folded\r\n"
+    stage.rig.receive(stage.make("INVITE").to_bytes().replace(b"Contact: ", odd + b"Contact: "), ALICE, 0)
+    (forwarded,) = (message.datagram for message in stage.rig.sent() if message.datagram.startswith(b"INVITE"))
+    assert odd in forwarded and b"X-New: n\r\n" in forwarded
 
 
 def test_set_adds_and_replaces(changing):
@@ -198,8 +231,8 @@ def fits(stage, **parts):
 def test_room_for_texts(changing, over):
     """EDIT_ROOM: a Call-ID that no longer fits."""
     room = EDIT_ROOM - OWN_ROOM - len("X-Id: \r\n")
-    stage = changing(assign=[("X-Id", [("call_id", b"")])])
-    assert fits(stage, call_id="c" * (room + over)) is (over == 0)
+    stage = changing(assign=[("X-Id", [("call_id", b"")] * 5 + text("x" * (room - 5 * 500)))])
+    assert fits(stage, call_id="c" * 500 + "c" * over) is (over == 0)
 
 
 def test_number_of_edits(changing):

@@ -48,7 +48,7 @@ def without_our_via(raw: bytes) -> bytes:
     head, colon, values = headers[place].partition(b":")
     _, comma, others = values.partition(b",")
     headers[place] = head + colon + others if comma else b""
-    return start + b"".join(headers) + rest
+    return start + b"".join(headers) + (rest or b"\r\n")
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.id)

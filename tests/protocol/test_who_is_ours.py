@@ -240,7 +240,8 @@ def test_options_for_others_may_require_what_they_like(stage):
         ("bad_content_length", lambda request: request.set("Content-Length", "-1")),
         ("bad_from", lambda request: request.set("From", "<sip:x")),
         ("bad_repetition", lambda request: request.headers.append(("CSeq", "1 INVITE"))),
-        ("bad_uri", lambda request: setattr(request, "uri", "sip:bob@")),
+        ("bad_to", lambda request: request.set("To", "<sip:x@y>;tag=")),
+        ("bad_uri", lambda request: setattr(request, "uri", "sip:bob@300.1.1.1")),
         ("unavailable", lambda request: None),
     ],
 )

@@ -1,12 +1,20 @@
 """The limits of the parser and of what we add, each at its edge and one beyond."""
 
-from .case import Case, plain
+from .case import FORWARD, Case, plain
 
 HEADERS, VIAS, MESSAGE = 128, 64, 65535
 # Of a request that needs neither received nor Record-Route.
 OUR_VIA = len("Via: SIP/2.0/UDP 10.0.0.254:5060;branch=z9hG4bK.;fs=\r\n") + 13 + 6 + 22
 CUTS = 16       # Routes of others that do not stand side by side
 ONE_VIA = 'SIP/2.0/UDP a.example;branch=z9hG4bK1;x="a,b"'
+
+
+TOKENS = (512, 513, 8000)       # bytes of what a sender chooses and we keep or hash
+
+
+def bound(size: int, word: str) -> tuple[str | int, str]:
+    """Outcome and verdict of a text of that size."""
+    return (FORWARD, "OK") if size <= 512 else (400, word)
 
 
 def filled(name: str, size: int, where: str = "body") -> bytes:
@@ -48,9 +56,14 @@ CASES = [
     *(Case(f"a method of {n} letters", "limits", plain(f"method {n}", "M" * n)) for n in (1, 24, 25, 300)),
     *(Case(f"a host of {n} letters", "limits", plain(f"host {n}", uri=f"sip:{'h' * n}")) for n in (1, 253, 256, 257)),
     Case("a long user", "limits", plain("user", "INVITE", f"sip:{'1' * 8000}@example.net")),
-    Case("a long Call-ID", "limits", plain("id", "INVITE", call_id="c" * 8000)),
-    Case("a long branch", "limits", plain("branch", via="SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK" + "b" * 8000)),
-    Case("a long tag", "limits", plain("tag", "INVITE", sender=f"<sip:a@b.example>;tag={'t' * 8000}")),
+    *(Case(f"a Call-ID of {n} letters", "limits", plain("id", "INVITE", call_id="c" * n), *bound(n, "CALL_ID"))
+      for n in TOKENS),
+    *(Case(f"a branch of {n} letters", "limits", plain(
+        "branch", via="SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK" + "b" * (n - 7)), *bound(n, "VIA")) for n in TOKENS),
+    *(Case(f"a tag of {n} letters in From", "limits", plain(
+        "tag", "INVITE", sender=f"<sip:a@b.example>;tag={'t' * n}"), *bound(n, "FROM")) for n in TOKENS),
+    *(Case(f"a tag of {n} letters in To", "limits", plain(
+        "to tag", to=f"<sip:a@b.example>;tag={'t' * n}"), *bound(n, "TO")) for n in TOKENS),
     Case("the most digits of a number", "limits", plain("digits", more=["Content-Length: 000000000000000000"])),
     Case("one digit too many", "limits", plain("digits+", more=["Content-Length: 0000000000000000000"]), 400,
          "CONTENT_LENGTH"),

@@ -109,6 +109,18 @@ Content-Length: 0
         more=["Record-Route: <sip:UserB@example.net;maddr=ss1.example.net>"], body="v=0\r\no=- 0 0 IN IP4 0\r\n")),
 ]  # fmt: skip
 
+# Odd, but nothing else can be meant: carried on, and what the RFC lets nobody hand on is mended.
+BORNE = [
+    Case("two blanks on either side", "RFC 4475 3.1.2.9", plain(
+        "two", start="OPTIONS  sip:bob@example.net \t SIP/2.0")),
+    Case("blanks behind the version", "RFC 4475 3.1.2.10", plain(
+        "behind", start="OPTIONS sip:bob@example.net SIP/2.0  ")),
+    Case("a header inside the Request-URI", "RFC 4475 3.1.2.11", plain(
+        "escaped header", uri="sip:bob@example.net?Route=%3Csip:a.example%3E")),
+    Case("an unknown scheme", "RFC 4475 3.3.2", plain("unknown", uri="nobodyKnowsThis:opaque")),
+    Case("a known scheme that is not routed", "RFC 4475 3.3.3", plain("beep", uri="soap.beep://192.0.2.103:3002")),
+]  # fmt: skip
+
 REFUSED = [
     Case("separators with nothing between", "RFC 4475 3.1.2.1", plain(
         "separators", via="SIP/2.0/UDP 192.0.2.15;;,;,,", more=['Contact: "Joe" <sip:joe@example.net>;;;;']),
@@ -126,15 +138,8 @@ REFUSED = [
          "START_LINE"),
     Case("a blank in the Request-URI", "RFC 4475 3.1.2.8", plain("blank", uri="sip:bob@example.net; lr"), 400,
          "START_LINE"),
-    Case("two blanks on either side", "RFC 4475 3.1.2.9", plain(
-        "two", start="OPTIONS  sip:bob@example.net  SIP/2.0"), 400, "START_LINE"),
-    Case("blanks behind the version", "RFC 4475 3.1.2.10", plain(
-        "behind", start="OPTIONS sip:bob@example.net SIP/2.0  "), 400, "START_LINE"),
-    Case("a header inside the Request-URI", "RFC 4475 3.1.2.11", plain(
-        "escaped header", uri="sip:bob@example.net?Route=%3Csip:a.example%3E"), 400, "URI"),
     Case("a display name with a comma", "RFC 4475 3.1.2.15", plain(
         "comma", sender="Bell, Alexander <sip:a.g.bell@example.org>;tag=43"), 400, "FROM"),
-    Case("no empty line", "RFC 4475 3.1.2.15", plain("no empty line", end=b""), 400, "HEADER"),
     Case("a version that is not ours", "RFC 4475 3.1.2.16", plain(
         "version", start="OPTIONS sip:bob@example.net SIP/7.0", via="SIP/7.0/UDP c.example.org;branch=z9hG4bK7"), 505,
         "VERSION"),
@@ -143,8 +148,6 @@ REFUSED = [
          400, "CSEQ"),
     Case("Call-ID, From and To are missing", "RFC 4475 3.3.1", plain(
         "insufficient", "INVITE", call_id=None, sender=None, to=None), DROP, "FROM"),
-    Case("an unknown scheme", "RFC 4475 3.3.2", plain("unknown", uri="nobodyKnowsThis:opaque")),
-    Case("a known scheme that is not routed", "RFC 4475 3.3.3", plain("beep", uri="soap.beep://192.0.2.103:3002")),
     Case("extensions that are required", "RFC 4475 3.3.5", plain(
         "required", more=["Require: nothingSupportsThis", "Proxy-Require: noProxySupportsThis, norThis"]), 420),
     Case("two values where one may stand", "RFC 4475 3.3.8", plain(
@@ -171,5 +174,5 @@ STRAY = [
         DROP),
 ]  # fmt: skip
 
-CASES = VALID + REFUSED + STRAY
-assert all(case.outcome == FORWARD for case in VALID)
+CASES = VALID + BORNE + REFUSED + STRAY
+assert all(case.outcome == FORWARD for case in VALID + BORNE)

@@ -68,9 +68,9 @@ def stamped(via: bytes) -> bytes:
 
 def body_of(headers: list[bytes], rest: bytes) -> bytes:
     """The empty line, and the body by Content-Length (18.3)."""
-    empty = re.match(rb"\r?\n", rest)[0]
+    empty = re.match(rb"\r?\n|\Z", rest)[0] or b"\r\n"
     length = value_of(first(headers, b"content-length"))
-    body = rest[len(empty) :]
+    body = rest[len(empty) :] if rest else b""
     return empty + (body[: int(length)] if length else body)
 
 
@@ -93,9 +93,19 @@ def forwarded(raw: bytes) -> bytes:
             hops = b"%d" % (int(value_of(header)) - 1)
             begin = header.index(value_of(header), header.index(b":"))
             header = header[:begin] + hops + header[begin + len(value_of(header)) :]
-        if name != b"route":
+        if name != b"route" or not value_of(header).strip(b" \t\r\n,"):
             kept.append(header)
-    return re.escape(start) + top + re.escape(b"".join(kept) + body_of(headers, rest))
+    return re.escape(mended(start)) + top + re.escape(b"".join(kept) + body_of(headers, rest))
+
+
+def mended(start: bytes) -> bytes:
+    """RFC 4475 sections 3.1.2.9 to 3.1.2.11: single blanks, and no headers behind a Request-URI of SIP."""
+    found = re.fullmatch(rb"([\r\n]*)(\S+)[ \t]+(\S+)[ \t]+(\S+)[ \t\r]*?(\r?\n)", start)
+    before, method, uri, version, end = found.groups()
+    user, mark, host = uri.partition(b"@")
+    if uri[:3].lower() == b"sip":
+        uri = user + mark + host.partition(b"?")[0] if mark else uri.partition(b"?")[0]
+    return before + b" ".join((method, uri, version)) + end
 
 
 def answered(raw: bytes, status: int, reason: bytes, more: bytes = b"") -> bytes:
@@ -107,8 +117,14 @@ def answered(raw: bytes, status: int, reason: bytes, more: bytes = b"") -> bytes
         vias[0] = stamped(vias[0])
     pattern += re.escape(b"".join(vias)) + re.escape(first(headers, b"from"))
     to = first(headers, b"to")
+    empty = re.search(rb"(?i);\s*tag(\s*=\s*|)(?=\s*(?:;|\Z))", to)
     tag = re.search(rb"(?i);\s*tag\s*=", to.rpartition(b">")[2])
-    if tag or status == 100:
+    if empty and status != 100:
+        equals = b"" if empty[1] else b"="
+        head = to[: empty.end(1)] if empty.end() < len(to.rstrip()) else to.rstrip()
+        rest = to[len(head) :] if empty.end() < len(to.rstrip()) else b""
+        pattern += re.escape(head) + equals + TAG[5:] + re.escape(rest.rstrip()) + rb"\r\n"
+    elif tag or status == 100:
         pattern += re.escape(to)
     else:
         pattern += re.escape(to.rstrip()) + TAG + rb"\r\n"

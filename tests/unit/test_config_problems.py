@@ -164,6 +164,26 @@ ONE_PROBLEM = {
         "route[1].headers.remove",
         "a SIP token",
     ),
+    "header texts that no message has room for": (
+        SMALL + '[[route]]\nto = "media"\nheaders.set = { X-A = "{call_id}{call_id}", X-B = "{call_id}{call_id}" }\n',
+        "route[1].headers.set",
+        "at most 2048 bytes together",
+    ),
+    "a name beyond what a name may have": (
+        SMALL.replace('uri = "udp:', f'advertise = "{"a" * 60}.{"b." * 97}c"\nuri = "udp:'),
+        "listen[1].advertise",
+        "at most 253 letters",
+    ),
+    "a destination of many letters": (
+        SMALL + f'[set.other]\ndestinations = ["sip:{"1" * 250}@192.0.2.1"]\n[[route]]\nto = "media"\n',
+        "set.other.destinations[1]",
+        "a numeric address",
+    ),
+    "a header name of many letters": (
+        SMALL + f'[[route]]\nto = "media"\nheaders = {{ remove = ["{"X" * 256}"] }}\n',
+        "route[1].headers.remove[1]",
+        "at most 255 letters",
+    ),
     "compact name": (
         SMALL + '[[route]]\nto = "media"\nheaders = { remove = ["s"] }\n',
         "route[1].headers.remove[1]",

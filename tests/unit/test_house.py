@@ -19,7 +19,8 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 # Each file imports only from those above it.
 LAYERS = (
     "types", "aside", "atomics", "scarcity", "write", "chars", "hashing", "uri", "values", "parser", "edits", "names",
-    "arena", "patterns", "conditions", "headers", "policies", "tables", "rules", "select", "positions", "cells",
+    "arena", "patterns", "conditions", "headers", "policies", "ranking", "tiers", "index", "rule_index",
+    "tables", "rules", "select", "positions", "cells",
     "chooser", "marks", "blocks", "slots", "store", "timers", "transactions", "layout",
     "ring", "lanes", "listen", "net_sys", "net", "local", "core", "events", "border",
     "via", "tokens", "loops", "recall", "lingering", "replies", "refusals", "branches", "routing", "indialog",

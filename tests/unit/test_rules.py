@@ -91,8 +91,9 @@ def test_long_user_lists_equal_in(users, user):
 
 @pytest.mark.parametrize("ruri, patterns, expected", [
     ("sip:8100@x", ["^8"], True), ("sip:18@x", ["^8"], False), ("sip:18@x", ["^9", "8$"], True),
-    ("sip:8100:secret@x", ["^8100$"], True), ("sip:8100;phone-context=1@x", ["^8100;phone"], True),
-    ("sip:a%20b@x", ["^a%20b$"], True), ("tel:+4989", [r"^\+49"], True), ("tel:+49-89", ["^.{6}$"], True),
+    ("sip:8100:secret@x", ["^8100$"], True), ("sip:8100;phone-context=1@x", ["^8100$"], True),
+    ("sip:a%20b@x", ["^a%20b$"], True), ("tel:+4989", [r"^\+49"], True), ("tel:+49-89", ["^.{5}$"], True),
+    ("sip:first.last;x@y", ["^first.last;x$"], True), ("sip:8%31-00@x", ["^8100$"], True),
     ("sip:x", ["x"], False), ("sip:x", [".*"], False), ("sip:x", ["^$"], False),
     ("sip:" + "8" * 60_000 + "@x", ["(8|88)*9"], False),
 ])
@@ -100,6 +101,45 @@ def test_user_match(ruri, patterns, expected):
     """The user alone, without its password; a URI that has none has nothing to be found in."""
     automaton = compile_patterns(patterns)
     assert holds({"kind": "user_match", "items": [automaton]}, request(ruri)) is expected
+
+
+BARRED = [
+    "sip:0900123@us", "sip:%30900123@us", "sip:0%39%30%30123@us", "sip:0-900-123@us", "sip:(0900)123@us",
+    "sip:0.900.123@us", "sip:0%2D900%2d123@us", "sip:0900-123;npdi@us;user=phone", "tel:0-900-123;phone-context=+49",
+    "SIP:0900123:secret@us", "sips:%30900123@us", "tel:0900-12-3", "sip:0900%31%32%33;x@us",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ruri", BARRED)
+@pytest.mark.parametrize("condition", [
+    {"kind": "user_prefix", "items": ["0900"]}, {"kind": "user", "items": ["0900123"]},
+    {"kind": "user_prefix", "items": ["0-9%30"]}, {"kind": "user", "items": ["0900-123"]},
+    {"kind": "user_match", "items": [compile_patterns(["^0900"])]},
+    {"kind": "user", "items": [*map(str, range(20)), "%30900123"]},
+])
+def test_no_spelling_of_a_user_is_a_way_round(ruri, condition):
+    """Wire section 1: escapes (19.1.4) and visual separators (RFC 3966 section 5) make no other user."""
+    assert holds(condition, request(ruri))
+
+
+@pytest.mark.parametrize("ruri, user, expected", [
+    ("sip:first.last@x", "firstlast", False), ("sip:first.last@x", "first.last", True),
+    ("sip:first%2Elast@x", "first.last", True), ("sip:a-1@x", "a1", False), ("sip:a-1@x;user=phone", "a1", True),
+    ("sip:A@x", "a", False), ("sip:a;b@x", "a", False), ("sip:1;b@x", "1", True), ("sip:+49@x", "%2B49", True),
+    ("sip:%2b49@x", "+49", True), ("sip:*31%23@x", "*31#", True), ("sip:a%20b@x", "a b", True),
+    ("sip:a%253x@x", "a%253x", True), ("sip:%40@x", "%40", True), ("sip:-@x", "-", True), ("sip:-.@x", "-", False),
+    ("sip:b%c3%b6@x", "b\u00f6", True), ("sip:b\u00f6@x", "b%C3%B6", True),
+])
+def test_canonical_user(ruri, user, expected):
+    assert holds({"kind": "user", "items": [user]}, request(ruri)) is expected
+
+
+@pytest.mark.parametrize("size", [253, 255, 1000, 20_000])
+def test_a_long_user_with_escapes(size):
+    """What is cut of it is longer than the user of any rule."""
+    text = "%30900" + "1" * size
+    assert holds({"kind": "user_prefix", "items": ["0900" + "1" * 251]}, request(f"sip:{text}@x")) is (size >= 251)
+    assert not holds({"kind": "user", "items": ["0900" + "1" * 251]}, request(f"sip:{text}@x"))
 
 
 @pytest.mark.parametrize("ruri, items, expected", [

@@ -322,7 +322,7 @@ def test_shards_start_apart():
 @pytest.mark.parametrize("algorithm", [WEIGHT, RELATIVE])
 def test_smooth_weights_are_exact_and_interleaved(algorithm):
     bench = Bench(algorithm, [{"weight": w} for w in (5, 1, 1)])
-    assert [bench.choose() for _ in range(7)] == [1, 1, 2, 1, 3, 1, 1]
+    assert [bench.choose() for _ in range(7)] == [1, 1, 1, 2, 1, 3, 1]
     assert bench.share(7000) == {1: 5000, 2: 1000, 3: 1000}
 
 

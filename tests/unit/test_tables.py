@@ -108,6 +108,8 @@ def test_thousands_of_destinations():
     (lambda: Table(1).add_listener(1, 1, "192.0.2.1", 0, "x"), "port"),
     (lambda: Table(1).add_listener(0, 1, "192.0.2.1", 5060, "x"), "listener id"),
     (lambda: Table(1).add_listener(1, 1, "192.0.2.1", 5060, "x\r\nVia: y"), "one line"),
+    (lambda: Table(1).add_listener(1, 1, "192.0.2.1", 5060, "x" * 260), "bytes of sent_by"),
+    (lambda: Table(1).add_listener(1, 1, "192.0.2.1", 5060, ""), "bytes of sent_by"),
     (lambda: with_listener().add_set(1, 16), "algorithm"),
     (lambda: with_listener().add_set(1, 0, limit=17), "limit"),
     (lambda: with_listener().add_set(1, 0, hash_key=b""), "hash_key has 16"),

@@ -1,0 +1,385 @@
+"""Random valid configurations, their texts at their edges, and messages sent through each.
+
+    python -m tests.fuzz.configurations [--seconds 60] [--seed N]      from seed N on
+
+Every key of the language has a maker here that reaches its longest value: names of 64 letters, hosts of 253, the
+longest reasons, URIs and header texts, all listeners, all header edits. What the loader finds right is compiled by
+the real compiler and run by the real kernels, on the virtual clock: what it lets through must neither raise nor
+write beyond its room (run it with the sanitizer build), and the store must stay consistent. A finding is a file
+with the command that plays its seed again.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from fastsip._core.cells import Cells
+from fastsip._core.damage import damaged
+from fastsip._core.rig import Rig
+from fastsip.config import Config, ConfigError, load_text
+from fastsip.config.language import HEADER_FIELDS, METHODS
+from fastsip.dispatcher.registry import Registry
+from fastsip.routing.compile import compile_table
+from fastsip.sip_text import NotSip, make_ack, make_cancel, make_response, read_message
+from tests.fuzz.findings import FOUND, note, open_current, save
+from tests.fuzz.seeds import seeds
+
+SECRET = "FASTSIP_FUZZ_SECRET"
+SEEDS = seeds()
+MESSAGES = 120      # through each configuration
+ALL_CLOCKS_MS = 400_000
+LONGEST_SEARCHES = 10   # of them after each other: 16 attempts, each with its own clocks
+PIECE_MS = 5_000
+SHARED_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+TOKEN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.!%*_+`'~"
+NAME = TOKEN[:62] + "_.-"
+USER = TOKEN[:62] + "-_.!~*'()&=+$,;?/%#"
+PATTERNS = (r"^\d{1,20}$", "^[a-z]+(x|yy?|z{2,5})*$", "0900", r"\w{3,9}", "a|b|c|d|(ef)+", "^" + "8" * 250,
+            "[^0-9]{40}")
+CODES = (100, 180, 183, 200, 200, 302, 401, 404, 408, 482, 486, 487, 500, 503, 603, 699)
+
+
+class Maker:
+    """One configuration: `text`, and `calls` that its rules may want."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.families: list[int] = []
+        self.tags: list[str] = []
+        self.sets: list[str] = []
+        self.policies: list[str] = []
+        self.users: list[str] = []
+        self.headers: list[str] = []
+        self.methods: list[str] = list(METHODS)
+        self.text = "\n".join(
+            [self.router(), self.listeners(), self.timers(), self.set_tables(), self.failures(), self.routes()]
+        )
+
+    # ------------------------------------------------------------ texts
+
+    def size(self, most: int) -> int:
+        return self.rng.choice((1, 2, 8, most - 1, most, most, self.rng.randint(1, most)))
+
+    def letters(self, alphabet: str, most: int) -> str:
+        return "".join(self.rng.choices(alphabet, k=self.size(most)))
+
+    def name(self) -> str:
+        return f"n{self.rng.randrange(10**9)}".ljust(self.size(64), "x")[:64]
+
+    def token(self) -> str:
+        """Long enough to be no name that the router lives by, and of no compact form."""
+        return f"X{self.rng.randrange(10**9):09}" + self.letters(TOKEN, 245)
+
+    def line(self, most: int) -> str:
+        return "".join(self.rng.choices(TOKEN + ' ";,:<>=@/[]', k=self.size(most))).strip() or "x"
+
+    def host(self) -> str:
+        length = self.size(253)
+        labels = "a" * (length - 1 - (length - 1) // 61) if length < 61 else ".".join(["b" * 60] * (length // 61))
+        return (labels + "z")[:253].strip(".") or "z"
+
+    def user(self) -> str:
+        word = self.letters(USER, 255).replace("%", "%41")[:255]
+        return word[:-2] + "xy" if "%" in word[-2:] else word
+
+    def maybe(self, share: float = 0.5) -> bool:
+        return self.rng.random() < share
+
+    def some(self, make, most: int) -> list:
+        return [make() for _ in range(self.rng.choice((1, 1, 2, most)))]
+
+    @staticmethod
+    def value(raw: object) -> str:
+        """As TOML has it; JSON's strings, numbers and lists are the same there."""
+        if isinstance(raw, dict):
+            return "{ " + ", ".join(f"{json.dumps(key)} = {Maker.value(each)}" for key, each in raw.items()) + " }"
+        if isinstance(raw, list):
+            return "[" + ", ".join(map(Maker.value, raw)) + "]"
+        return json.dumps(raw, ensure_ascii=False)
+
+    def table(self, head: str, keys: dict, share: float = 0.5) -> str:
+        """A table with some of these keys, those of a plain value always."""
+        lines = [head]
+        for key, raw in keys.items():
+            if not callable(raw):
+                lines.append(f"{key} = {self.value(raw)}")
+            elif self.maybe(share):
+                lines.append(f"{key} = {self.value(raw())}")
+        return "\n".join(lines) + "\n"
+
+    # ------------------------------------------------------------ tables
+
+    def place(self, family: int) -> str:
+        number = self.rng.randrange(1, 65536)
+        if family == 4:
+            return f"10.1.{number >> 8}.{number & 255 or 1}"
+        return f"[2001:db8:ffff:ffff:ffff:ffff:ffff:{number:x}]"
+
+    def host_port(self) -> str:
+        return self.rng.choice((self.host(), self.place(4), self.place(6))) + self.rng.choice(("", ":1", ":65535"))
+
+    def router(self) -> str:
+        return self.table("[router]", {
+            "secret": f"env:{SECRET}", "name": self.name, "domains": lambda: self.some(self.host_port, 40),
+            "trusted": lambda: ["10.1.0.0/17", "2001:db8::/32"], "shards": lambda: self.rng.choice((1, 64, "auto")),
+            "stop_mode": lambda: self.rng.choice(("leave", "drain")), "hang": lambda: "2s",
+        })  # fmt: skip
+
+    def listeners(self) -> str:
+        tables = []
+        for number in range(self.rng.choice((1, 1, 2, 3, 16))):
+            family = self.rng.choice((4, 4, 6))
+            host = f"10.0.0.{number + 1}" if family == 4 else f"[2001:db8::{number + 1}]"
+            tag = self.name()
+            tables.append(self.table("[[listen]]", {
+                "uri": f"udp:{host}:{self.rng.choice((1, 5060, 65535))}", "tag": tag, "advertise": self.host_port,
+                "rcvbuf": lambda: "4KiB",
+            }))  # fmt: skip
+            self.families.append(family)
+            self.tags.append(tag)
+        return "\n".join(tables)
+
+    def timers(self) -> str:
+        limits = {"max_message": lambda: self.rng.choice((1300, 4096, 65535)), "max_transactions": lambda: 64}
+        clocks = {"t1": lambda: self.rng.choice(("10ms", "500ms")), "t2": lambda: "500ms", "t4": lambda: "10ms",
+                  "c": lambda: "181s"}
+        return self.table("[limits]", limits) + self.table("[timers]", clocks) + self.names()
+
+    def names(self) -> str:
+        wanted = {self.host(): [f"{self.place(self.rng.choice(self.families))}:1"] * self.size(8) for _ in range(20)}
+        return self.table("[names]", {json.dumps(name): places for name, places in wanted.items()})
+
+    def reason(self) -> str | int:
+        return self.rng.choice((404, f"4{self.rng.randrange(100):02} {self.line(120)}", "503 x", 699))
+
+    def uri(self, family: int) -> str:
+        start = f"sip:{self.letters('abc019', 90)}@" if self.maybe(0.3) else "sip:"
+        uri = start + self.place(family) + self.rng.choice(("", ":1", ":65535"))
+        return uri + (";x=" + "y" * (self.size(255 - len(uri) - 3) or 1) if self.maybe(0.3) else "")
+
+    def probe(self) -> dict | bool:
+        if self.maybe(0.3):
+            return False
+        sender = f"sip:{'p' * self.size(100)}@{'h' * self.size(100)}"
+        probe = {"method": self.rng.choice(("OPTIONS", self.token())), "interval": self.rng.choice(("2s", "60s")),
+                 "from": sender, "rise": self.rng.choice((1, 255)), "accept": ["2xx", 480], "timeout": "50ms",
+                 "fall": 255, "mode": self.rng.choice(("all", "only-failed", "marked", "none"))}
+        return {key: probe[key] for key in probe if self.maybe(0.7)} or {"interval": "5s"}
+
+    def destination(self) -> str | dict:
+        uri = self.uri(self.rng.choice(self.families))
+        if self.maybe():
+            return uri
+        return {"uri": uri, "id": self.name(), "weight": self.rng.choice((0, 1, 100)), "probe": self.probe(),
+                "priority": self.rng.choice((-1, 0, 7)), "attrs": {"site": self.line(255)}}
+
+    def set_tables(self) -> str:
+        self.sets = [self.name() for _ in range(self.rng.choice((1, 2, 3)))]
+        self.policies = [self.name() for _ in range(self.rng.choice((1, 2)))]
+        tables = []
+        for name in self.sets:
+            algorithm = self.rng.choice((0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 14, 15))
+            keys = {"algorithm": algorithm, "destinations": self.some(self.destination, 16), "probe": self.probe}
+            keys |= {"limit": lambda: self.size(16), "ruri": lambda: self.rng.choice(("keep", "host", "uri")),
+                     "tiers": lambda: self.maybe(), "when_all_down": lambda: self.rng.choice(("fail", "try")),
+                     "retry": lambda: "1s", "retry_after_max": lambda: "1s"}
+            if len(self.sets) == 1:
+                keys["setid"] = self.rng.choice((0, 2**31 - 1))
+            if len(set(self.families)) == 1:
+                keys["listen"] = self.rng.choice(self.tags)
+            if algorithm == 7:
+                self.headers.append(self.token())
+                keys["key"] = self.headers[-1]
+            if self.maybe(0.4):
+                keys["in_dialog"] = "shared"
+                keys["in_dialog_failure"] = self.rng.choice(self.policies)
+            tables.append(self.table(f"[set.{json.dumps(name)}]", keys))
+        return "\n".join(tables)
+
+    def failures(self) -> str:
+        clock = lambda: self.rng.choice(("10ms", "2s", "59s"))  # noqa: E731
+        return "\n".join(self.table(f"[failure.{json.dumps(name)}]", {
+            "on": ["timeout", "transport", "progress", "ring", 500, "4xx", *range(300, 309)], "progress": "2s",
+            "after_progress": self.maybe, "mark_last": self.maybe, "timeout": clock, "ring": clock,
+            "mark": lambda: self.rng.choice(("none", "suspect", "down", {"timeout": "down", "500": "none"})),
+            "budget": clock,
+            "exhausted": self.reason, "unavailable": self.reason, "then": lambda: self.rng.choice(self.sets),
+        }) for name in self.policies)  # fmt: skip
+
+    def when(self) -> dict:
+        def user() -> str:
+            self.users.append(self.user())
+            return self.users[-1]
+
+        def method() -> str:
+            self.methods.append(self.token())
+            return self.methods[-1]
+
+        def header() -> dict:
+            self.headers.append(self.token())
+            return {self.headers[-1]: self.rng.choice((True, self.line(255), [self.line(9), self.line(255)]))}
+
+        makers = {
+            "user": lambda: self.some(user, 40), "user_prefix": lambda: self.some(user, 40), "header": header,
+            "method": lambda: [*self.some(method, 20), "INVITE"], "domain": lambda: self.some(self.host, 30),
+            "source": lambda: ["0.0.0.0/0", "2001:db8::/32"], "source_set": lambda: [self.rng.choice(self.sets)],
+            "user_match": lambda: self.rng.sample(PATTERNS, 2), "listen": lambda: [self.rng.choice(self.tags)],
+            "to_tag": lambda: self.maybe(),
+        }  # fmt: skip
+        return {key: makers[key]() for key in self.rng.sample(sorted(makers), self.rng.choice((1, 1, 2, 4)))}
+
+    def header_edits(self) -> dict:
+        """Up to 32 names and 2,048 bytes."""
+        room, edits = 2_000, {}
+        for _ in range(self.rng.choice((1, 3, 16))):
+            name = self.token()
+            fields = self.rng.sample(sorted(HEADER_FIELDS), self.rng.randrange(4))
+            value = "".join(f"{{{field}}} " for field in fields) + self.line(150).replace("{", "(").replace("}", ")")
+            room -= len(name) + len(value) + 4 + sum(HEADER_FIELDS[field] for field in fields)
+            if room > 0:
+                edits[name] = value
+        removed = self.some(lambda: self.token()[:200] + self.rng.choice(("", "*")), 15)
+        self.headers += [*edits, removed[0].rstrip("*")]
+        return {"set": edits, "remove": removed} if edits else {"remove": removed}
+
+    def routes(self) -> str:
+        tables = []
+        for number in range(self.rng.choice((1, 3, 12))):
+            keys = {"name": f"r{number}".ljust(self.size(64), "y")[:64]}
+            if number or self.maybe():
+                keys["when"] = self.when() | ({"not": self.when()} if self.maybe(0.3) else {})
+            action = self.rng.choice(("to", "to", "to", "reply", "forward"))
+            keys[action] = {"to": self.rng.choice(self.sets), "reply": self.reason(),
+                            "forward": self.rng.choice(("request-uri", f"header:{self.token()}"))}[action]
+            if action != "reply" and self.maybe(0.6):
+                keys["headers"] = self.header_edits()
+            if action == "to":
+                keys |= {"ruri": lambda: self.rng.choice(("keep", "host", "uri")), "record_route": self.maybe}
+            if action != "reply" and self.maybe():
+                keys["failure"] = self.rng.choice(self.policies)
+            tables.append(self.table("[[route]]", keys))
+        tables.append(self.table("[[route]]", {"to": self.rng.choice(self.sets), "headers": self.header_edits}))
+        return "\n".join(tables)
+
+
+class Round:
+    """One seed: a configuration, and messages through it."""
+
+    def __init__(self, seed: int, run_dir: str) -> None:
+        self.rng = random.Random(seed)
+        self.maker = Maker(self.rng)
+        self.run_dir = Path(run_dir)
+        self.inbox: list[tuple[bytes, tuple[str, int]]] = []
+
+    def load(self) -> Config:
+        os.environ[SECRET] = "0123456789abcdef" * 4
+        return load_text(self.maker.text, "fuzz.toml", make_secret=False)
+
+    def request(self) -> bytes:
+        """Of the longest texts that a sender may choose, aimed at what the rules look at."""
+        rng, maker = self.rng, self.maker
+        method = rng.choice(maker.methods)
+        user = rng.choice([*maker.users, "80123", "+49-30-901820", "%30900", ""])
+        host = rng.choice([maker.host(), "10.0.0.1", "[2001:db8::1]"])
+        number = rng.randrange(10**9)
+        token = str(number) + "t" * rng.choice((0, 500, 503 - len(str(number))))
+        uri = f"sip:{user}{'@' if user else ''}{host}"
+        lines = [
+            f"{method} {uri} SIP/2.0", f"Via: SIP/2.0/UDP 10.2.0.1;branch=z9hG4bK{token[:505]};rport;received=x",
+            f"From: <sip:a@b.example>;tag={token}", f"To: <{uri}>" + rng.choice(("", f";tag={token}")),
+            f"Call-ID: {token}", f"CSeq: {rng.choice((1, 2**32 - 1))} {method}", "Contact: <sip:a@10.2.0.1>",
+        ]  # fmt: skip
+        lines += [f"{name}: 1" for name in maker.headers if len(name) < 4000 and rng.random() < 0.7][:60]
+        lines += rng.choice(([], ["Max-Forwards: 255"], ["Route: <sip:10.0.0.1;lr>"], ["Max-Breadth: 255"], ["s: x"]))
+        return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+    def send(self, rig: Rig, listeners: int) -> None:
+        choice = self.rng.random()
+        source: tuple[str, int] = self.rng.choice((("10.2.0.1", 5060), ("2001:db8::99", 65535), ("10.1.0.9", 1)))
+        if choice < 0.5:
+            raw = self.request()
+        elif choice < 0.8 and self.inbox:
+            raw, source = self.rng.choice(self.inbox)
+            raw = self.reply(raw)
+        else:
+            raw = self.rng.choice(SEEDS)
+        if self.rng.random() < 0.15:
+            raw = damaged(raw, self.rng.choice(SEEDS), self.rng.getrandbits(63))
+        if raw:
+            rig.receive(raw, source, self.rng.randrange(listeners))
+
+    def wait(self, rig: Rig, ms: int) -> None:
+        """In pieces, as the wire of the rig holds so many probes only."""
+        while True:
+            rig.advance(min(ms, PIECE_MS))
+            self.inbox = [*self.inbox, *((sent.datagram, sent.to) for sent in rig.sent())][-50:]
+            ms -= PIECE_MS
+            if ms <= 0:
+                return
+
+    def reply(self, raw: bytes) -> bytes:
+        """What a callee, or the caller, makes of a message that reached it."""
+        try:
+            seen = read_message(raw)
+        except NotSip:
+            return raw
+        if seen.status or not seen.method or seen.method == "ACK":
+            return raw
+        if seen.method == "INVITE" and self.rng.random() < 0.2:
+            refused = make_response(seen, 486, to_tag="x")
+            return (make_cancel(seen) if self.rng.random() < 0.5 else make_ack(seen, refused)).to_bytes()
+        return make_response(seen, self.rng.choice(CODES), to_tag="b").to_bytes()
+
+    def run(self, messages: int) -> list[str]:
+        config = self.load()
+        with Registry(self.run_dir) as registry:
+            cells = Cells(64)
+            table = compile_table(config, registry, cells, 1)
+        rig = Rig(self.run_dir / "rig", table, cells, 64)
+        for _ in range(messages):
+            self.send(rig, len(config.listeners))
+            self.wait(rig, self.rng.choice((0, 0, 0, 10, 500, 3_000, 40_000)))
+        wrongs = list(rig.check())
+        for _ in range(LONGEST_SEARCHES):
+            self.wait(rig, ALL_CLOCKS_MS)
+            left = rig.live()
+            if not left:
+                break
+        return wrongs + list(rig.check()) + ([f"{len(left)} slots live on: {left[:3]}"] if left else [])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--messages", type=int, default=MESSAGES, help="through each configuration")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000_000), help="the first one")
+    parser.add_argument("--current", type=Path, help="a file that holds the command of the seed in work")
+    parser.add_argument("--findings", type=Path, default=Path("findings"), help="directory for what is found")
+    args = parser.parse_args()
+    current = open_current(args.current) if args.current else None
+    seed, end = args.seed, time.monotonic() + args.seconds
+    while seed == args.seed or time.monotonic() < end:
+        again = f"python -m tests.fuzz.configurations --seconds 0 --messages {args.messages} --seed {seed}\n".encode()
+        note(current, again)
+        with tempfile.TemporaryDirectory(dir=SHARED_MEMORY, prefix="fastsip-fuzz-") as run_dir:
+            try:
+                wrongs = Round(seed, run_dir).run(args.messages)
+            except ConfigError as error:
+                wrongs = ["the maker's own fault, the loader refuses:", str(error)]
+            except Exception as error:  # whatever a valid configuration raises
+                wrongs = [repr(error)]
+        if wrongs:
+            print(f"seed {seed}: " + "\n  ".join([*wrongs, str(save(args.findings, "configurations", seed, again))]))
+            return FOUND
+        seed += 1
+    print(f"configurations: {seed - args.seed} of {args.messages} messages each from {args.seed}, nothing found")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
