@@ -272,7 +272,7 @@ class Simulation:
 
     def spoil(self, rate: float) -> None:
         """Some allocation of the next batches fails."""
-        kind = self.rng.choice(("slot", "block", "scratch", "outbox", "event", "parked", "held", "edit", "any"))
+        kind = self.rng.choice(("slot", "block", "event", "parked", "held"))
         n = self.rng.randrange(1, 20)
         self.router.rigs[0].fail_allocation(kind, n)
         self.remark(f"the {n}th {kind} fails")

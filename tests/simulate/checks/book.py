@@ -61,7 +61,7 @@ class Asked:
     """A request as it came, and all that the router did about it."""
 
     __slots__ = (
-        "arrivals", "branches", "cancels", "deaths", "finals", "listener", "lost", "made", "msg", "plan", "replies",
+        "arrivals", "branches", "cancels", "deaths", "finals", "known", "listener", "lost", "made", "msg", "plan", "replies",
         "source",
     )  # fmt: skip
 
@@ -75,6 +75,7 @@ class Asked:
         self.cancels: list[int] = []
         self.lost = False
         self.deaths = 0  # while it lived
+        self.known = False  # who sent it
         self.plan = 0  # version of the plan when it came
 
 
@@ -126,6 +127,7 @@ class Book(Check):
         if asked is None:
             asked = self.requests[key] = Asked(msg, source, listener)
             asked.plan = self.sim.router.plan.version
+            asked.known = self.is_known(source)
         asked.arrivals.append(now)
         asked.lost = False
         self.asked = asked
@@ -199,7 +201,8 @@ class Book(Check):
         """Core section 2: a refused port counts at once, a host that cannot be reached the second time."""
         msg = Msg(raw)
         branch = self.branches.get(msg.branch)
-        if branch is not None and not branch.replies and msg.method not in ("ACK", "CANCEL", ""):
+        waits = branch is not None and not branch.replies and self.sim.now < branch.sends[0] + branch.timeout
+        if waits and msg.method not in ("ACK", "CANCEL", ""):
             branch.unreachable += 1
             if port or branch.unreachable > 1:
                 branch.refused = branch.refused or self.sim.now
@@ -211,7 +214,7 @@ class Book(Check):
         return (host, port) in self.places or host == DOMAIN
 
     def is_destination(self, address: Address) -> bool:
-        return any(m.address == address for plan in self.sim.plans for g in plan.groups for m in g.destinations)
+        return any(m.address == address for g in self.sim.router.plan.groups for m in g.destinations)
 
     def is_known(self, address: Address) -> bool:
         return (self.world.trusted and address[0].startswith("10.0.0.")) or self.is_destination(address)
@@ -234,7 +237,7 @@ class Book(Check):
         came = asked.msg
         ruri, routes = self.undo_strict(came)
         routes = [route for route in routes if not self.is_ours(uri_of(route))]
-        if routes and (came.to_tag or self.is_known(asked.source)):
+        if routes and (came.to_tag or asked.known):
             return place_of(uri_of(routes[0]))
         if not self.is_ours(ruri) and (came.to_tag or user_of(ruri).startswith(FORWARD_PREFIX)):
             return place_of(ruri)

@@ -26,7 +26,7 @@ class Targets(Check):
     def allowed(self, asked: Asked) -> set[Address]:
         book = self.sim.book
         place = book.place_of_route(asked)
-        if place is not None and not book.is_known(asked.source) and not book.is_proven(asked.msg):
+        if place is not None and not asked.known and not book.is_proven(asked.msg):
             # Nobody relays through us by inventing a To tag or a Route (wire section 1).
             return self.with_members(place, asked.msg) if book.is_destination(place) else set()
         if place is not None:
