@@ -12,6 +12,7 @@ cdef struct chunk_t:
 cdef class Arena:
     cdef chunk_t *chunks
     cdef readonly size_t total_bytes
+    cdef size_t taken       # pieces
 
     # Zeroed, aligned to 16 bytes; never moves.  MemoryError when there is none.
     cdef void *take(self, size_t count, size_t size) except NULL

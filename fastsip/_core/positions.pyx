@@ -13,13 +13,34 @@ from fastsip._core.types cimport A_RELATIVE_WEIGHT, A_WEIGHT, set_t
 
 cdef uint32_t find_member(const table_t *table, const set_t *of_set, uint32_t id) noexcept nogil:
     """Place within the set of a destination id; the set's count when it is not there."""
-    cdef uint32_t i
-    for i in range(of_set.count):
-        if table.destinations[of_set.first + i].id == id:
-            break
-    else:
-        return of_set.count
-    return i
+    cdef uint32_t low = of_set.first
+    cdef uint32_t high = of_set.first + of_set.count
+    cdef uint32_t middle
+    while low < high:
+        middle = (low + high) // 2
+        if table.destinations[table.by_id[middle]].id < id:
+            low = middle + 1
+        else:
+            high = middle
+    if low < of_set.first + of_set.count and table.destinations[table.by_id[low]].id == id:
+        return table.by_id[low] - of_set.first
+    return of_set.count
+
+
+cdef const set_t *find_set(const table_t *table, uint32_t id) noexcept nogil:
+    """NULL for a set that is not there."""
+    cdef uint32_t low = 0
+    cdef uint32_t high = table.set_count
+    cdef uint32_t middle
+    while low < high:
+        middle = (low + high) // 2
+        if table.sets[table.sets_by_id[middle]].id < id:
+            low = middle + 1
+        else:
+            high = middle
+    if low < table.set_count and table.sets[table.sets_by_id[low]].id == id:
+        return &table.sets[table.sets_by_id[low]]
+    return NULL
 
 
 cdef void start_positions(positions_t *positions, const table_t *table) noexcept nogil:
@@ -78,9 +99,10 @@ cdef void carry_set(positions_t *positions, const table_t *table, const set_t *n
 
 cdef void carry_positions(positions_t *positions, const table_t *table, const positions_t *old,
                           const table_t *old_table) noexcept nogil:
-    cdef uint32_t i, k
+    cdef const set_t *was
+    cdef uint32_t i
     positions.random = old.random
     for i in range(table.set_count):
-        for k in range(old_table.set_count):
-            if old_table.sets[k].id == table.sets[i].id and table.sets[i].count and old_table.sets[k].count:
-                carry_set(positions, table, &table.sets[i], old, old_table, &old_table.sets[k])
+        was = find_set(old_table, table.sets[i].id)
+        if was != NULL and table.sets[i].count and was.count:
+            carry_set(positions, table, &table.sets[i], old, old_table, was)

@@ -13,6 +13,7 @@ Must never: change after seal(), hand a pointer to anyone who may outlive it, or
 be used on the packet path.  Called by the control plane at start and at each reload.
 """
 
+import functools
 import hashlib
 import ipaddress
 import socket
@@ -37,6 +38,7 @@ ID = (1, 2**32 - 1)
 MS = (0, 2**32 - 1)
 PROBE_MODES = {"all": 0, "only-failed": 1, "marked": 2, "none": 3}
 PROBE_NONE = 3
+ACCEPT_WORDS = 12
 # Bits of what a token calls them (see tokens).
 LISTENER_BITS, SET_BITS, DESTINATION_BITS = 10, 10, 30
 
@@ -82,9 +84,28 @@ def address_parts(text, port):
     return address.packed, port, 6, scope or 0
 
 
+@functools.lru_cache(maxsize=256)
+def accepted(codes):
+    """The codes, checked; most destinations have the same."""
+    return tuple(number_in("an accepted code", code, 200, 699) for code in codes)
+
+
+@functools.lru_cache(maxsize=256)
+def accept_words(codes):
+    """A bit for each code from 100 on, in 64-bit words."""
+    words = [0] * ACCEPT_WORDS
+    for code in codes:
+        words[(code - 100) >> 6] |= 1 << ((code - 100) & 63)
+    return words
+
+
 def probe_parts(probe):
     """The probe's fields with defaults filled in, checked."""
-    given = dict(probe or {})
+    return checked_probe(dict(probe)) if probe else NO_PROBE
+
+
+def checked_probe(given):
+    """The fields of a probe, of which every other destination may have the same."""
     unknown = set(given) - set(PROBE_DEFAULTS)
     if unknown:
         raise ValueError(f"a probe has no {', '.join(sorted(unknown))}; possible are {', '.join(PROBE_DEFAULTS)}")
@@ -97,10 +118,13 @@ def probe_parts(probe):
     parts["mode"] = number_in("probe mode", PROBE_MODES.get(parts["mode"], parts["mode"]), 0, PROBE_NONE)
     if parts["mode"] == PROBE_NONE:
         parts["interval_ms"] = 0
-    parts["accept"] = tuple(number_in("an accepted code", code, 200, 699) for code in parts["accept"])
+    parts["accept"] = accepted(tuple(parts["accept"]))
     parts["method"] = line_text("probe method", parts["method"])
     parts["from_uri"] = line_text("probe from", parts["from_uri"])
     return parts
+
+
+NO_PROBE = checked_probe({})
 
 
 def short_id(name, bits):
@@ -387,6 +411,22 @@ cdef int lay_out_sets(table_t *table, Arena arena, list sets, list members) exce
         lay_out_members(table, arena, &place[i], <uint32_t>i, members[i])
         next_destination += place[i].count
     lay_out_addresses(table, arena)
+    lay_out_ids(table, arena)
+    return 0
+
+
+cdef int lay_out_ids(table_t *table, Arena arena) except -1:
+    """By which the next table's positions find what they go on from."""
+    cdef uint32_t i
+    order = sorted((table.destinations[i].set_index, table.destinations[i].id, i)
+                   for i in range(table.destination_count))
+    table.by_id = <uint32_t *>arena.take(len(order), sizeof(uint32_t))
+    for i in range(table.destination_count):
+        table.by_id[i] = order[i][2]
+    sets = sorted((table.sets[i].id, i) for i in range(table.set_count))
+    table.sets_by_id = <uint32_t *>arena.take(len(sets), sizeof(uint32_t))
+    for i in range(table.set_count):
+        table.sets_by_id[i] = sets[i][1]
     return 0
 
 
@@ -442,15 +482,12 @@ cdef uint64_t name_seed(const uint64_t *key, bytes name, uint32_t twin) except? 
 
 
 cdef int lay_out_probe(probe_t *probe, Arena arena, dict given) except -1:
-    cdef int bit
     probe.interval_ms = given["interval_ms"]
     probe.timeout_ms = given["timeout_ms"]
     probe.rise = given["rise"]
     probe.fall = given["fall"]
     probe.mode = given["mode"]
-    for code in given["accept"]:
-        bit = code - 100
-        probe.accept[bit >> 6] |= <uint64_t>1 << (bit & 63)
+    probe.accept = accept_words(given["accept"])
     probe.method = arena.keep(given["method"])
     probe.from_uri = arena.keep(given["from_uri"])
     return 0

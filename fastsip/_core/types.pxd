@@ -402,6 +402,7 @@ cdef struct condition_t:
     uint16_t methods        # C_METHOD: bits by method_id (M_OTHER: see texts)
     uint32_t count          # items in the array that the kind uses
     text_t *texts           # C_USER, C_USER_PREFIX, C_DOMAIN, C_METHOD others
+    uint16_t *ports         # C_DOMAIN: beside each text; 0 = any port
     network_t *networks     # C_SOURCE
     uint32_t *tags          # C_LISTEN; C_SOURCE_SET: indexes of sets
     pattern_t *pattern      # C_USER_MATCH
@@ -470,6 +471,8 @@ cdef struct table_t:
     set_t *sets
     destination_t *destinations
     uint32_t *by_address    # their indexes, by IP address, then port, then index
+    uint32_t *by_id         # their indexes, set by set, each set's by id
+    uint32_t *sets_by_id    # indexes of sets
     policy_t *policies      # [0] is the default policy: no failover
     rule_t *rules
     uint32_t looked_at_count

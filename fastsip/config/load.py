@@ -19,7 +19,7 @@ from fastsip.config.errors import ConfigError, Problem, Wrong
 from fastsip.config.language import MAX_LISTENERS, MAX_SHARDS
 from fastsip.config.model import Config, Limits, Listener, Router, Timers
 from fastsip.config.names import read_names
-from fastsip.config.reader import Report, Table
+from fastsip.config.reader import Enough, Report, Table
 from fastsip.config.routes import read_policies, read_rules
 from fastsip.config.sets import read_sets
 
@@ -56,7 +56,12 @@ def load_text(text: str, file: str, *, make_secret: bool = True) -> Config:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number or a nesting beyond all measure
         raise _syntax(file, text, str(error)) from None
-    return _Loader(raw, file, Report(file, text)).config(make_secret)
+    report = Report(file, text)
+    try:
+        return _Loader(raw, file, report).config(make_secret)
+    except Enough:
+        report.raise_if_any()
+        raise
 
 
 def _whole_file(file: str, line: int, allowed: str) -> ConfigError:
