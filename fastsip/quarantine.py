@@ -65,17 +65,20 @@ class Marks:
         """Nobody is at anything: between two routers."""
         self._mapping[:] = bytes(len(self._mapping))
 
+    def at(self, shard: int) -> Mark | None:
+        """What this shard is at, None = nothing."""
+        place = (1 + shard) * PAGE_BYTES
+        _, kind, length, ref, generation = HEAD.unpack_from(self._mapping, place)
+        start = place + HEAD.size
+        if KINDS.get(kind) == "slot":
+            return Mark("slot", ref=ref, generation=generation)
+        if KINDS.get(kind) == "datagram":
+            return Mark("datagram", self._mapping[start : start + min(length, ROOM_BYTES)], length)
+        return None
+
     def set(self) -> list[Mark]:
         """What the shards are at, of those that are at something."""
-        found = []
-        for at in range(PAGE_BYTES, len(self._mapping), PAGE_BYTES):
-            _, kind, length, ref, generation = HEAD.unpack_from(self._mapping, at)
-            start = at + HEAD.size
-            if KINDS.get(kind) == "slot":
-                found.append(Mark("slot", ref=ref, generation=generation))
-            elif KINDS.get(kind) == "datagram":
-                found.append(Mark("datagram", self._mapping[start : start + min(length, ROOM_BYTES)], length))
-        return found
+        return [mark for shard in range(MAX_SHARDS) if (mark := self.at(shard))]
 
 
 class Deaths:

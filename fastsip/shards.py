@@ -149,5 +149,7 @@ class Shards:
         return all([shard.name_changed(number) for shard in self.all])
 
     def switch_to(self, table: Table) -> None:
-        for i, shard in enumerate(self.all):
-            shard.switch_to(table, Positions(table, i, shard.positions()))
+        """Nothing has changed when there is no memory for it."""
+        positions = [Positions(table, i, shard.positions()) for i, shard in enumerate(self.all)]
+        for shard, own in zip(self.all, positions, strict=True):
+            shard.switch_to(table, own)

@@ -185,7 +185,8 @@ def as_host(item, what):
 def plan_condition(given):
     """The Plan of a condition given as {"kind", "negate", "items", "flag"}; ValueError says what is wrong.
 
-    items: methods, users, prefixes, domains (a host, or host and port), networks, tag ids, indexes of sets, one automaton, or [header, value...];
+    items: methods, users, prefixes, domains (a host, or host and port), networks, tag ids, indexes of sets, one
+    automaton, or [header, value...];
     flag: the wanted presence for to_tag (default True); a header without values asks for its presence.
     """
     unknown = set(given) - ALLOWED_KEYS

@@ -12,7 +12,8 @@ ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "name
 
 KEYS: dict[str, tuple[str, ...]] = {
     "": ROOT,
-    "router": ("name", "shards", "run_dir", "state_dir", "domains", "trusted", "secret", "stop_mode", "hang"),
+    "router": ("name", "shards", "run_dir", "state_dir", "domains", "trusted", "secret", "stop_mode", "hang",
+               "hang_loop"),
     "listen": ("uri", "tag", "advertise", "rcvbuf"),
     "timers": ("t1", "t2", "t4", "c"),
     "limits": ("max_transactions", "max_message"),

@@ -162,6 +162,7 @@ class _Loader:
             secret_file="",
             stop_mode=table.take("stop_mode", values.one_of("leave", "drain"), "leave"),
             hang_ms=table.take("hang", values.duration(2_000, 60_000), 5_000),
+            hang_loop_ms=table.take("hang_loop", values.duration(2_000, 600_000), 60_000),
         )
 
     def _directory(self, raw: object) -> str:

@@ -24,15 +24,22 @@ TEXTS = (
     "[::1]:5060", "[2001:db8::1]", "::1", "[::ffff:1.2.3.4]", "a.b:1", "a:65535", "10.0.0.0/8", "::/0",
     "::ffff:10.0.0.0/104", "0.0.0.0/0", "10.0.0.1", "sip:127.0.0.9:5071", "sip:[::2]:5060", "sip:127.0.0.9",
     "sip:u@127.0.0.9:5072;transport=udp;lr", f"sip:{LONG * 5}@127.0.0.9:5072", "sip:x@y.z", f"sip:{LONG}@y", "m", "f",
-    "INVITE", "FOO", "x", "Via", "X-Y", "v", "Subject", "s", "Identity-Info", LONG, "%C3%A4", "ä", "+1", "1", "12", "^[0-9]+$",
-    "(a|b){2,3}$", "request-uri", "header:X-Y", "header:v", "404 no", "404", "503 nö", f"404 {'x' * 120}", "4xx", "2xx",
+    "INVITE", "FOO", "x", "Via", "X-Y", "v", "Subject", "s", "Identity-Info", LONG, "%C3%A4", "ä", "+1", "1",
+    "12", "^[0-9]+$", "(a|b){2,3}$", "request-uri", "header:X-Y", "header:v", "404 no", "404", "503 nö",
+    f"404 {'x' * 120}", "4xx", "2xx",
     "timeout", "progress", "ring", "transport", "none", "suspect", "down", "keep", "host", "uri", "pinned", "shared",
-    "fail", "try", "all", "only-failed", "marked", "0s", "1s", "2s", "181s", "1h", "24h", "200ms", "8MiB", "65535", "auto",
-    "leave", "drain", "call-id", "key", "weight", "srv", "parallel", "{source}", "{{{call_id}}}", "udp:127.0.0.1:5062", "t",
+    "fail", "try", "all", "only-failed", "marked", "0s", "1s", "2s", "181s", "1h", "24h", "200ms", "8MiB", "65535",
+    "auto", "leave", "drain", "call-id", "key", "weight", "srv", "parallel", "{source}", "{{{call_id}}}",
+    "udp:127.0.0.1:5062",
+    "t",
 )  # fmt: skip
-NUMBERS = (0, 1, 2, 5, 16, 64, 200, 255, 300, 404, 500, 599, 699, 1_300, 20_000, 65_535, 1_000_000, 2**31 - 1, -(2**31), 2**32)
+NUMBERS = (
+    0, 1, 2, 5, 16, 64, 200, 255, 300, 404, 500, 599, 699, 1_300, 20_000, 65_535, 1_000_000, 2**31 - 1, -(2**31), 2**32,
+)  # fmt: skip
 SINGLE = (*TEXTS, *NUMBERS, True, False)
-LISTS = ([], *([text] for text in TEXTS), ["x", "y"], ["1", "12", ""], list(METHODS), [404, "5xx"], [500, "timeout", "ring"])
+LISTS = (
+    [], *([text] for text in TEXTS), ["x", "y"], ["1", "12", ""], list(METHODS), [404, "5xx"], [500, "timeout", "ring"],
+)  # fmt: skip
 # Where each table of the language stands in the file.
 PLACES = {
     "router": "[router]", "listen": "[[listen]]", "timers": "[timers]", "limits": "[limits]", "set": "[set.m]",
@@ -48,8 +55,12 @@ WHOLE = {
     "failure": "[failure.f]\non = [500]\n",
     "route": '[[route]]\nto = "m"\nfailure = "f"\n',
 }  # fmt: skip
-NEEDS = {"listen": 'uri = "udp:127.0.0.1:5070"', "set": 'destinations = ["sip:127.0.0.8:5071"]', "failure": "on = [500]",
-         "route": 'to = "m"'}  # fmt: skip
+NEEDS = {
+    "listen": 'uri = "udp:127.0.0.1:5070"',
+    "set": 'destinations = ["sip:127.0.0.8:5071"]',
+    "failure": "on = [500]",
+    "route": 'to = "m"',
+}
 BESIDE = {
     ("set", "key"): 'algorithm = "key"', ("set", "in_dialog_failure"): 'in_dialog = "shared"',
     ("failure", "on"): 'progress = "10s"', ("destination", "uri"): "",
