@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import uvloop
 
@@ -118,7 +118,7 @@ class Steward:
         log.error(f"{order.what} failed", exc_info=error)
         self.answer(order, "failed", why=f"{type(error).__name__}: {error}")
 
-    def answer(self, order: Message, what: str, **fields: object) -> None:
+    def answer(self, order: Message, what: str, **fields: Any) -> None:
         with contextlib.suppress(OSError):  # it does not read, and will not wait for ever either
             self.line.send(what, number=order.fields.get("number"), **fields)
 

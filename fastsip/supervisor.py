@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from fastsip import __version__, orders, upgrade
 from fastsip import log as logs
+from fastsip._core import folder
 from fastsip.changes import StartError, check_change, needs_takeover, read_file
 from fastsip.child import ENDED, FAILED, Child, handed
 from fastsip.config import Config, ConfigError, load_text, read_text
@@ -30,6 +31,7 @@ from fastsip.launch import PROGRAM, Newborn
 from fastsip.log import log
 from fastsip.messages import Line, Message
 from fastsip.notify import Notifier, passed_on
+from fastsip.plain import printable
 from fastsip.quarantine import Deaths, Mark, Marks, keep_datagram
 from fastsip.sockets import Sockets, place_of
 from fastsip.watch import Watch
@@ -80,20 +82,22 @@ def run(file: str, program: tuple[str, ...] = PROGRAM, born: Newborn | None = No
         with contextlib.ExitStack() as stack:
             return asyncio.run(Supervisor(config, text, program, born, state, stack).serve())
     except (StartError, OSError) as error:
-        print(f"fastsip: {error}", file=sys.stderr)
+        print(printable(f"fastsip: {error}"), file=sys.stderr)
         return 2
 
 
 def make_folder(path: str, key: str) -> None:
     try:
-        Path(path).mkdir(mode=0o750, parents=True, exist_ok=True)
+        folder.make_folder(path)
+    except folder.UnsafeError as error:
+        raise StartError(f"router.{key}: {error}") from None
     except OSError as error:
         raise StartError(f"router.{key}: {path} cannot be made: {error.strerror}") from None
 
 
 def lock_folder(path: str) -> int:
     """Two routers on one run_dir would write into each other's calls."""
-    fd = os.open(Path(path) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    fd = folder.open_file(Path(path) / "lock", os.O_RDWR | os.O_CREAT)
     end = time.monotonic() + LOCK_PATIENCE_S
     while True:
         try:

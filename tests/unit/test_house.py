@@ -18,7 +18,7 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 
 # Each file imports only from those above it.
 LAYERS = (
-    "types", "aside", "atomics", "write", "chars", "hashing", "uri", "values", "parser", "edits", "names",
+    "types", "aside", "folder", "atomics", "write", "chars", "hashing", "uri", "values", "parser", "edits", "names",
     "arena", "patterns", "conditions", "headers", "policies", "tables", "rules", "select", "positions", "cells",
     "chooser", "marks", "blocks", "slots", "store", "timers", "transactions", "layout",
     "ring", "listen", "net_sys", "net", "local", "core", "events",
@@ -36,7 +36,8 @@ DOORS = (
 # tables asks the kernel for the number of an interface (link-local destinations); wire copies what
 # was sent into a pipe of the tests, rig reads numeric addresses, slots can end the process at a store.
 SYSTEM_CALLS = {
-    "aside", "net_sys", "net", "local", "listen", "ring", "slots", "store", "cells", "shard", "tables", "wire", "rig",
+    "aside", "folder", "net_sys", "net", "local", "listen", "ring", "slots", "store", "cells", "shard", "tables",
+    "wire", "rig",
 }  # fmt: skip
 SYSTEM_MODULES = {"os", "socket", "mmap", "fcntl", "select", "selectors", "subprocess", "time", "signal"}
 SYSTEM_HEADERS = re.compile(
