@@ -26,7 +26,7 @@ COUNTER_NAMES = (
     "sent", "sent_lost", "kernel_drops", "waits", "over_1300", "over_1472", "wakes",
     "loops", "forged_tokens", "relays_refused", "unknown_dialogs", "stand_ins", "routes_removed",
     "too_many_hops", "bad_extensions", "too_large", "unsupported", "unavailable", "replies_by_rule",
-    "names_asked", "names_failed", "parked", "parked_dropped",
+    "names_asked", "names_refused", "names_failed", "parked", "parked_dropped",
     "quarantined", "drained",
     *(f"bad_{what}" for what in (
         "start_line", "version", "header_line", "header_count", "via_count", "size", "via", "from", "to", "call_id",

@@ -14,6 +14,8 @@ class Table:
         max_message: int = ...,
         branch_key: bytes = ...,
         token_keys: tuple[bytes, ...] = ...,
+        names_per_source: int = ...,
+        names_burst: int = ...,
     ) -> None: ...
     @property
     def pointer(self) -> int: ...

@@ -164,11 +164,13 @@ cdef class Table:
         self.table = <table_t *>self.arena.take(1, sizeof(table_t))
 
     def __init__(self, version, clocks=(500, 4000, 5000, 181000), max_message=MAX_MESSAGE, branch_key=bytes(16),
-                 token_keys=(bytes(16),)):
+                 token_keys=(bytes(16),), names_per_source=20, names_burst=100):
         self.version = number_in("version", version, 0, 2**64 - 1)
         self.clocks = tuple(number_in(name, value, 1, 2**32 - 1)
                             for name, value in zip(("t1", "t2", "t4", "c"), clocks, strict=True))
         self.max_message = number_in("max_message", max_message, 512, MAX_MESSAGE)
+        self.names_quota = (number_in("names_per_source", names_per_source, 1, 1_000_000),
+                            number_in("names_burst", names_burst, 1, 1_000_000))
         key_words("branch_key", branch_key)
         self.branch_key = branch_key
         if not 1 <= len(token_keys) <= 2:
@@ -326,6 +328,7 @@ cdef class Table:
         table.version = self.version
         table.clocks.t1_ms, table.clocks.t2_ms, table.clocks.t4_ms, table.clocks.c_ms = self.clocks
         table.max_message = self.max_message
+        table.names_per_source, table.names_burst = self.names_quota
         table.branch_key[0], table.branch_key[1] = key_words("branch_key", self.branch_key)
         table.token_key_count = <uint32_t>len(self.token_keys)
         for i in range(len(self.token_keys)):

@@ -458,6 +458,8 @@ cdef struct table_t:
     uint64_t version
     clocks_t clocks
     uint32_t max_message
+    uint32_t names_per_source  # questions a second that one source may cause
+    uint32_t names_burst    # and at once
     uint64_t branch_key[2]  # from `secret`: the same on every node
     uint64_t token_keys[2][2]  # the first signs, both verify
     uint32_t token_key_count

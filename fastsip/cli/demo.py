@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from fastsip.cli._say import say
+from fastsip.cli._say import failure, say
 from fastsip.demo import DemoFailed, Tally, run_demo
 
 PLAIN_EVERY_S = 1.0

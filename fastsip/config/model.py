@@ -61,6 +61,8 @@ class Limits(Part, frozen=True, kw_only=True):
 
     max_transactions: int
     max_message_bytes: int
+    names_per_source: int  # questions of DNS a second that one source may cause
+    names_burst: int  # and at once
 
 
 class Probe(Part, frozen=True, kw_only=True):

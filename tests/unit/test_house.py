@@ -21,7 +21,7 @@ LAYERS = (
     "types", "aside", "folder", "atomics", "write", "chars", "hashing", "uri", "values", "parser", "edits", "names",
     "arena", "patterns", "conditions", "headers", "policies", "tables", "rules", "select", "positions", "cells",
     "chooser", "marks", "blocks", "slots", "store", "timers", "transactions", "layout",
-    "ring", "listen", "net_sys", "net", "local", "core", "events",
+    "ring", "listen", "net_sys", "net", "local", "core", "quota", "events",
     "via", "tokens", "loops", "recall", "replies", "refusals", "branches", "routing", "indialog", "upstream",
     "parking", "probes", "health", "candidates", "search", "responses", "icmp", "proxy", "workspace", "recovery",
     "commands", "shard",
