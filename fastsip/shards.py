@@ -31,10 +31,18 @@ from fastsip.stats import StatsFile
 
 HANDOVER_RING_BYTES = 8 << 20   # between two shards: about 6,000 INVITEs
 EVENT_RING_BYTES = 1 << 20
+COMMAND_RING_BYTES = 1 << 16
+SHARD_BYTES = 8 << 20           # measured: 2.6 MB of scratch and places to wait, 4.6 MB of batches
 STOP_LIMIT_S = 5.0
 PR_SET_NAME = 15
 # What a thread's own instruction causes; blocked, nobody would say where it was.
 OWN_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+
+
+def shard_bytes(count: int) -> tuple[int, int]:
+    """Of so many shards: the rings between them and to the control plane, and what each has for itself."""
+    rings = count * (count - 1) * HANDOVER_RING_BYTES + count * (EVENT_RING_BYTES + COMMAND_RING_BYTES)
+    return rings, count * SHARD_BYTES
 
 
 def make_eventfd(stack: contextlib.ExitStack) -> int:

@@ -70,7 +70,8 @@ def _printable(found: Any) -> Any:
 
 def _heading(facts: Outlook) -> list[tuple[str, str]]:
     """The facts that have one value each."""
-    memory = f"{facts.memory_bytes / MIB:,.1f} MiB for {facts.max_transactions:,} transactions"
+    parts = ", ".join(f"{what} {size / MIB:,.1f}" for what, size in facts.memory)
+    memory = f"{facts.memory_bytes / MIB:,.1f} MiB for {facts.max_transactions:,} transactions: {parts}"
     return [
         ("router", facts.name),
         ("shards", str(facts.shards)),
