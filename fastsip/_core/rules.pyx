@@ -549,7 +549,7 @@ def match(Table table not None, bytes text not None, source="192.0.2.99", listen
     if parse_address(peer, <uint32_t>len(peer), kind, port, &addr) != OK:
         raise ValueError(f"not an address: {source!r}")
     request.table, request.m, request.ruri, request.source = sealed, &m, &ruri, &addr
-    request.listener, request.host_len = listener_index, -1
+    request.listener, request.host_len, request.user.at = listener_index, -1, NULL
     with nogil:
         found = match_each(sealed, &request) if asks_each else match_rules(sealed, &m, &ruri, &addr, listener_index)
     return found if found >= 0 else None

@@ -23,9 +23,9 @@ LAYERS = (
     "tables", "rules", "select", "positions", "cells", "chooser", "marks", "blocks", "slots", "store", "timers",
     "transactions", "layout",
     "ring", "lanes", "listen", "net_sys", "net", "local", "core", "quota", "events", "border",
-    "via", "tokens", "loops", "recall", "lingering", "replies", "refusals", "branches", "routing", "indialog",
-    "upstream", "parking", "probes", "health", "candidates", "search", "responses", "icmp", "aiming", "proxy",
-    "workspace", "recovery", "commands", "shard",
+    "via", "tokens", "loops", "recall", "lingering", "replies", "refusals", "branches", "hop_requests", "routing",
+    "indialog", "upstream", "parking", "probes", "health", "candidates", "search", "responses", "icmp", "aiming",
+    "proxy", "workspace", "recovery", "commands", "shard",
     "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "wire", "play", "rig",
 )  # fmt: skip
 # For tests and benchmarks: nothing that ships with the router imports them.
