@@ -2,6 +2,7 @@
 # make test    the same set-up, then all tests      ARGS="-k config -x" goes to pytest
 # make crash   the crash tests at every store, and deaths during the recovery
 # make kill-soak   routers killed, upgraded and reshaped under calls    SECONDS=60
+# make simulate   random user agents, networks, deaths and reloads on a virtual clock    SECONDS=60 ARGS="--base 7"
 # make reload-soak   tables swapped under calls that fail, what was freed cannot be touched    RELOADS=10000
 # make fuzz    damaged datagrams against sanitized kernels    SECONDS=60 WHAT=all (parser, shard, configurations)
 # make tsan    several shards under ThreadSanitizer    SECONDS=60
@@ -28,7 +29,7 @@ SECONDS ?= 60
 WHAT ?= all
 RELOADS ?= 10000
 
-.PHONY: run test crash kill-soak reload-soak fuzz tsan build lint bench bench-all clean peers
+.PHONY: run test crash kill-soak simulate reload-soak fuzz tsan build lint bench bench-all clean peers
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -46,6 +47,9 @@ crash: build $(VENV)/.ready-test
 
 kill-soak: build $(VENV)/.ready-test
 	@timeout --kill-after=10 $$(( $(SECONDS) + 180 )) $(BIN)/python -m tests.crash.kill_soak --seconds $(SECONDS) $(ARGS)
+
+simulate: build $(VENV)/.ready-test
+	@$(BIN)/python -m tests.simulate.run --seconds $(SECONDS) $(ARGS)
 
 # Built beside the tree, so that the kernels in use stay as they are: $(call beside,asan) in build/asan.
 beside = mkdir -p build/$(1) && \

@@ -1,17 +1,34 @@
 # One shard's kernels without sockets and on a virtual clock.  See rig.pyx.
 
 cimport cython
+from libc.stdint cimport uint32_t, uint64_t
+from fastsip._core.cells cimport Cells
 from fastsip._core.commands cimport commands_t
 from fastsip._core.core cimport core_t
+from fastsip._core.image cimport image_t
+from fastsip._core.names cimport Names
 from fastsip._core.ring cimport Ring
+from fastsip._core.store cimport Store
+from fastsip._core.tables cimport Table
 from fastsip._core.wire cimport wire_t
 from fastsip._core.workspace cimport Workspace
+
+# The store at a moment, and what had been sent until then.
+cdef struct camera_t:
+    image_t image
+    const core_t *core
+    const wire_t *wire
+    uint32_t used
+    uint64_t count
 
 @cython.final
 cdef class Rig:
     cdef wire_t *wire
+    cdef camera_t camera
     cdef readonly Workspace workspace
     cdef Ring commands
     cdef commands_t taken       # of them
 
     cdef core_t *core(self) noexcept
+    cdef begin(self, Store store, Cells cells, Table table, uint32_t shard, uint32_t shard_count, uint64_t now_ms,
+               Names names)

@@ -21,15 +21,21 @@ from fastsip._core.cells cimport Cells
 from fastsip._core.chooser cimport Positions
 from fastsip._core.commands cimport COMMAND_NAME, push_command, take_commands
 from fastsip._core.core cimport core_t
+from fastsip._core.icmp cimport shard_of_error, take_error
+from fastsip._core.image cimport forget_image, put_back, take_image
 from fastsip._core.names cimport Names
+from fastsip._core.net cimport QUOTE_BYTES, net_error_t
+from fastsip._core.parser cimport scan_call_id
 from fastsip._core.play cimport play
+from fastsip._core.probes cimport next_probe_ms
 from fastsip._core.proxy cimport receive_message
 from fastsip._core.recovery cimport recover_calls
 from fastsip._core.ring cimport Ring
+from fastsip._core.slots cimport call_at_store, partition_of, scan_partition
 from fastsip._core.store cimport Store
 from fastsip._core.tables cimport Table
-from fastsip._core.timers cimport init_wheel
-from fastsip._core.types cimport MAX_MESSAGE, PARTITIONS, T_UDP, addr_t
+from fastsip._core.timers cimport init_wheel, wheel_wait_ms
+from fastsip._core.types cimport MAX_MESSAGE, PARTITIONS, T_UDP, addr_t, span_t
 from fastsip._core.wire cimport RULES, WIRE_BYTES, record_room, step_clock, wire_record_t, wire_t
 from fastsip._core.workspace cimport Workspace, flush
 
@@ -41,8 +47,9 @@ START_MS = 1_000_000        # the virtual clock's first reading
 EVENT_BYTES = 1 << 16
 COMMAND_BYTES = 1 << 12
 COMMANDS_AT_ONCE = 64
-Sent = namedtuple("Sent", "datagram to listener at_ms")
+Sent = namedtuple("Sent", "datagram to listener at_ms outcome")
 OUTCOMES = {"sent": 0, "lost": 1, "refused": 2, "too_big": 3}
+OUTCOME_NAMES = tuple(OUTCOMES)
 
 
 # ---------------------------------------------------------------- addresses
@@ -82,7 +89,7 @@ cdef list records_of(const char *at, uint32_t used):
         if off + sizeof(wire_record_t) + record.len > used:
             break
         found.append(Sent((at + off + sizeof(wire_record_t))[:record.len], address_of(&record.to), record.listener,
-                          record.at_ms))
+                          record.at_ms, OUTCOME_NAMES[record.outcome]))
         off += record_room(record.len)
     return found
 
@@ -90,6 +97,15 @@ cdef list records_of(const char *at, uint32_t used):
 def read_wire(bytes copied not None) -> list:
     """What a Rig copied to a descriptor (see copy_to): as sent(); a record cut short at the end is left out."""
     return records_of(copied, <uint32_t>len(copied))
+
+
+# ---------------------------------------------------------------- a death in the middle
+
+cdef void take_camera(void *what) noexcept nogil:
+    cdef camera_t *camera = <camera_t *>what
+    take_image(&camera.image, camera.core.store, camera.core.shard, camera.core.shard_count)
+    camera.used = camera.wire.used
+    camera.count = camera.wire.count
 
 
 # ---------------------------------------------------------------- the rig
@@ -116,17 +132,26 @@ cdef class Rig:
                  uint32_t shard=0, uint32_t shard_count=1, uint64_t now_ms=START_MS):
         if not shard < shard_count <= PARTITIONS:
             raise ValueError(f"shard {shard} of {shard_count}: at most {PARTITIONS} are possible")
-        self.workspace = Workspace(Store(run_dir, max_transactions), cells, table, Positions(table, shard), shard,
-                                   shard_count, Ring(EVENT_BYTES))
+        self.begin(Store(run_dir, max_transactions), cells, table, shard, shard_count, now_ms, None)
+
+    cdef begin(self, Store store, Cells cells, Table table, uint32_t shard, uint32_t shard_count, uint64_t now_ms,
+               Names names):
+        self.workspace = Workspace(store, cells, table, Positions(table, shard), shard, shard_count,
+                                   Ring(EVENT_BYTES), None, names)
         self.commands = Ring(COMMAND_BYTES)
+        memset(&self.taken, 0, sizeof(self.taken))
         self.taken.ring = self.commands.ring
         self.workspace.attach(&self.wire.net)
         self.core().now_ms = now_ms
         self.wire.now_ms = &self.core().now_ms
+        self.wire.net.out_count = 0
         init_wheel(self.workspace.wheel, self.workspace.nodes, now_ms)
+        self.camera.core = self.core()
+        self.camera.wire = self.wire
         fail_allocation("any", 0)
 
     def __dealloc__(self):
+        forget_image(&self.camera.image)
         if self.wire != NULL:
             free(self.wire.sent)
         free(self.wire)
@@ -152,6 +177,56 @@ cdef class Rig:
         cdef uint64_t target = self.core().now_ms + ms
         with nogil:
             step_clock(self.workspace.core, target)
+
+    @property
+    def next_ms(self) -> int:
+        """When a timer or a probe is due next, on the virtual clock."""
+        cdef core_t *core = self.core()
+        cdef int timers = wheel_wait_ms(core.wheel, core.now_ms)
+        cdef int wait = next_probe_ms(core)
+        return core.now_ms + (wait if timers < 0 else min(timers, wait))
+
+    def owner_of(self, bytes datagram not None) -> int:
+        """The shard whose call this belongs to; this one, if it has no Call-ID."""
+        cdef core_t *core = self.core()
+        cdef span_t call_id
+        if scan_call_id(datagram, <uint32_t>len(datagram), &call_id) < 0:
+            return core.shard
+        return partition_of(core.store, <const char *>datagram + call_id.off, call_id.len) % core.shard_count
+
+    # ------------------------------------------------------------ deaths without a process to end
+
+    def image_at(self, int64_t k) -> None:
+        """What the store holds before the k-th store to it from now is kept for die(); negative: nothing is.
+
+        One rig of a process at a time.
+        """
+        self.camera.image.taken = False
+        call_at_store(k, take_camera, <void *>&self.camera)
+
+    @property
+    def has_image(self) -> bool:
+        """Has that store been reached?"""
+        return self.camera.image.taken
+
+    def die(self, Table table not None, uint64_t now_ms, Names names=None) -> None:
+        """All but the store is lost, and of that all since the image; the next router, which recover() begins, has it.
+
+        What was sent since the image is forgotten, as if the process had ended there; without one it ends now.
+        """
+        cdef core_t *core = self.core()
+        cdef Workspace was = self.workspace
+        cdef uint32_t partition
+        call_at_store(-1, NULL, NULL)
+        if self.camera.image.taken:
+            if self.camera.image.incomplete:
+                raise MemoryError("no memory for an image of the store")
+            put_back(&self.camera.image, core.store, core.shard, core.shard_count)
+            self.wire.used, self.wire.count = self.camera.used, self.camera.count
+        for partition in range(core.shard, PARTITIONS, core.shard_count):
+            if scan_partition(core.store, partition) < 0:
+                raise RuntimeError(f"partition {partition} is damaged after the death")
+        self.begin(was.store, was.cells, table, core.shard, core.shard_count, now_ms, names)
 
     def recover(self) -> int:
         """Takes up what the store holds, as a shard does before it runs; how many slots live."""
@@ -207,12 +282,32 @@ cdef class Rig:
         self.wire.rules[self.wire.rule_count].outcome = OUTCOMES[how]
         self.wire.rule_count += 1
 
+    def note_unsent(self) -> None:
+        """From now on sent() tells of what an address refused or lost, too, by its outcome."""
+        self.wire.keeps_unsent = True
+
+    def take_error(self, bytes datagram not None, to, uint32_t code) -> None:
+        """ICMP says of a datagram that was sent there that it did not arrive (an errno); and the end of the batch.
+
+        The shard whose call it quotes takes it, all others let it pass.
+        """
+        cdef net_error_t error
+        cdef core_t *core = self.core()
+        memset(&error, 0, sizeof(error))
+        error.to = addr_of(to)
+        error.code = code
+        error.quote_len = min(len(datagram), QUOTE_BYTES)
+        memcpy(error.quote, <const char *>datagram, error.quote_len)
+        if shard_of_error(core, &error) == <int>core.shard:
+            take_error(core, &error)
+            flush(core)
+
     def copy_to(self, int fd) -> None:
         """Writes each message there while it is sent, so that it is known even if the process dies next."""
         self.wire.copy_fd = fd
 
     def sent(self) -> list:
-        """Sent(bytes, (host, port), listener index, at_ms) of all that left since the last call, in order."""
+        """Sent(bytes, (host, port), listener index, at_ms, outcome) of all that left since the last call, in order."""
         if self.wire.overflow:
             raise RuntimeError(f"{self.wire.overflow} messages found no room: ask more often what was sent")
         found = records_of(self.wire.sent, self.wire.used)

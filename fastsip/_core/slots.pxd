@@ -1,6 +1,6 @@
 # The mapped store: slots and message blocks are the truth (R3).  See slots.pyx.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastsip._core.types cimport flow_t, policy_copy_t
 from fastsip._core.blocks cimport buddy_t
 
@@ -242,6 +242,12 @@ cdef inline uint32_t first_child_of(const store_t *s, uint32_t ref) noexcept nog
 cdef inline uint32_t next_child_of(const store_t *s, uint32_t ref) noexcept nogil:
     cdef uint32_t idx = s.partitions[ref >> SLOT_BITS].next_sibling[ref & SLOT_MASK]
     return NO_SLOT if idx == NO_SLOT else (ref & ~<uint32_t>SLOT_MASK) | idx
+
+# ---- crash points
+ctypedef void (*at_store_t)(void *what) noexcept nogil
+
+# Calls, before the k-th store to the mapping from now, once; k < 0: never.  call NULL: the process ends there.
+cdef void call_at_store(int64_t k, at_store_t call, void *what) noexcept nogil
 
 # ---- start
 cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil

@@ -27,8 +27,10 @@ CRASH_STATUS = 77
 
 # ---------------------------------------------------------------- crash points
 
-# Tests let the process die at the k-th store to the mapping; -1 = never.
+# Tests let the process die at the k-th store to the mapping, or look at the mapping then; -1 = never.
 cdef int64_t stores_left = -1
+cdef at_store_t at_store = NULL
+cdef void *at_store_what = NULL
 
 
 cdef inline void crash_point() noexcept nogil:
@@ -36,14 +38,20 @@ cdef inline void crash_point() noexcept nogil:
     if stores_left < 0:
         return
     if stores_left == 0:
-        _exit(77)
+        if at_store == NULL:
+            _exit(77)
+        at_store(at_store_what)
     stores_left -= 1
 
 
 def die_at_store(long long k):
     """Ends the process (status 77) at the k-th store to the mapping from now; negative: never."""
-    global stores_left
-    stores_left = k
+    call_at_store(k, NULL, NULL)
+
+
+cdef void call_at_store(int64_t k, at_store_t call, void *what) noexcept nogil:
+    global stores_left, at_store, at_store_what
+    stores_left, at_store, at_store_what = k, call, what
 
 
 # ---------------------------------------------------------------- reading

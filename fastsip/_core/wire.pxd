@@ -1,6 +1,6 @@
 # What a rig has in the place of sockets and of the clock.  See wire.pyx.
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from fastsip._core.core cimport core_t
 from fastsip._core.net cimport net_t
 from fastsip._core.types cimport addr_t
@@ -14,10 +14,11 @@ cdef struct wire_rule_t:
     addr_t to
     uint8_t outcome         # send_outcome
 
-# A message that left; its bytes follow, padded to eight.
+# A message that left, or was to leave; its bytes follow, padded to eight.
 cdef struct wire_record_t:
     uint32_t len
-    uint32_t listener
+    uint16_t listener
+    uint16_t outcome        # send_outcome
     uint64_t at_ms
     addr_t to
 
@@ -29,6 +30,7 @@ cdef struct wire_t:
     uint32_t used
     uint32_t overflow       # records that did not fit
     uint64_t count
+    bint keeps_unsent       # what did not leave is recorded, too
     int copy_fd             # each record is written there, too, before it counts as sent; -1 = nowhere
     uint32_t rule_count
     wire_rule_t rules[32]   # RULES

@@ -7,7 +7,7 @@ shard would wake.
 Must never: be part of a running router.  Called by rig and play.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 from posix.unistd cimport write
 
@@ -28,14 +28,16 @@ cdef int outcome_for(const wire_t *wire, const addr_t *to) noexcept nogil:
     return SENT
 
 
-cdef void put_on_wire(wire_t *wire, const char *at, uint32_t len, uint32_t listener, const addr_t *to) noexcept nogil:
+cdef void put_on_wire(wire_t *wire, const char *at, uint32_t len, uint32_t listener, const addr_t *to,
+                      int outcome) noexcept nogil:
     cdef wire_record_t *record = <wire_record_t *>(wire.sent + wire.used)
-    wire.count += 1
+    wire.count += outcome == SENT
     if wire.used + record_room(len) > WIRE_BYTES:
         wire.overflow += 1
         return
     record.len = len
-    record.listener = listener
+    record.listener = <uint16_t>listener
+    record.outcome = <uint16_t>outcome
     record.at_ms = wire.now_ms[0]
     record.to = to[0]
     memcpy(<char *>record + sizeof(wire_record_t), at, len)
@@ -49,8 +51,8 @@ cdef void send_to_wire(net_t *net) noexcept nogil:
     cdef uint32_t i
     for i in range(net.out_count):
         net.out[i].outcome = <uint8_t>outcome_for(wire, &net.out[i].to)
-        if net.out[i].outcome == SENT:
-            put_on_wire(wire, net.out[i].at, net.out[i].len, net.out[i].listener, &net.out[i].to)
+        if net.out[i].outcome == SENT or wire.keeps_unsent:
+            put_on_wire(wire, net.out[i].at, net.out[i].len, net.out[i].listener, &net.out[i].to, net.out[i].outcome)
 
 
 stand_in_for_sockets(send_to_wire)

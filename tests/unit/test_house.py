@@ -26,11 +26,13 @@ LAYERS = (
     "via", "tokens", "loops", "recall", "lingering", "replies", "refusals", "branches", "hop_requests", "routing",
     "indialog", "upstream", "parking", "probes", "health", "candidates", "search", "responses", "icmp", "aiming",
     "proxy", "workspace", "recovery", "commands", "shard",
-    "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "wire", "play", "rig",
+    "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "image",
+    "wire", "play", "rig",
 )  # fmt: skip
 # For tests and benchmarks: nothing that ships with the router imports them.
 DOORS = (
-    "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "wire", "play", "rig",
+    "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "image",
+    "wire", "play", "rig",
 )  # fmt: skip
 
 # Sockets and their options; mapped files and shared memory; clocks and the scheduler.

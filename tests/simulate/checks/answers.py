@@ -1,0 +1,98 @@
+"""What callers get: one final answer each, soon a 100, and from nobody else (16.7, 17.2, RFC 4320, RFC 6026).
+
+A refusal that the router makes without state is made anew for each repetition (design section 8):
+while nothing was sent on, one repetition may be answered otherwise than the one before.
+"""
+
+from tests.simulate.checks import Check
+from tests.simulate.checks.book import Asked
+from tests.simulate.message import Address, Msg, via_place
+
+SOON_MS = 200
+
+
+def place_for_answers(asked: Asked) -> Address:
+    """18.2.2 and RFC 3581."""
+    via = asked.msg.vias[0]
+    if ";rport" in via:
+        return asked.source
+    return asked.source[0], via_place(via)[1]
+
+
+class Answers(Check):
+    def outgoing(self, msg: Msg, to: Address, listener: int) -> None:
+        if not msg.status:
+            return
+        asked = self.sim.book.asked
+        if asked is None:
+            self.fail("8.2.6: a response answers a request that came", repr(msg), msg.call_id)
+            return
+        if to != place_for_answers(asked):
+            self.fail("18.2.2: the response goes back to where the request came from", f"{to}", msg.call_id)
+        if listener != asked.listener:
+            self.fail("18.2.2: by the socket that the request came to", f"{listener}", msg.call_id)
+        if msg.from_line != asked.msg.from_line and msg.from_tag != asked.msg.from_tag:
+            self.fail("8.2.6.2: From is the request's", msg.from_line, msg.call_id)
+        if msg.cseq_method != "INVITE" and msg.status < 200 and msg.status != 100:
+            self.fail("RFC 4320 4.1: only 100 is sent to a non-INVITE", str(msg.status), msg.call_id)
+        if msg.cseq_method != "INVITE" and msg.status == 408:
+            self.fail("RFC 4320 4.2: no 408 to a non-INVITE", "", msg.call_id)
+        if msg.status > 100 and not msg.to_tag and not self.was_tagless(asked, msg):
+            self.fail("8.2.6.2: a response beyond 100 has a To tag", repr(msg), msg.call_id)
+        if len(asked.replies) == 1:
+            self.look_at_first(asked)
+        if asked.branches:
+            self.look_at_order(asked, msg)
+
+    def was_tagless(self, asked: Asked, msg: Msg) -> bool:
+        """What a callee said without a tag is sent on as it came."""
+        return any(
+            not reply.to_tag and reply.status == msg.status
+            for branch in asked.made
+            for _, reply, _ in branch.replies
+        )
+
+    def look_at_first(self, asked: Asked) -> None:
+        late = self.sim.now - asked.arrivals[-1]
+        if asked.msg.method == "INVITE" and late > SOON_MS and not asked.deaths and not self.world.spoil:
+            self.fail("17.2.1: 100 within 200 ms", f"{late} ms", asked.msg.call_id)
+
+    def look_at_order(self, asked: Asked, msg: Msg) -> None:
+        """A 2xx may follow a failure when a branch that nobody waited for any more answers (wire section 3)."""
+        finals = asked.finals if msg.status < 200 else asked.finals[:-1]
+        if not finals or self.sim.book.has_shed(asked):
+            return
+        call_id = msg.call_id
+        if msg.status < 200:
+            self.fail("17.2: nothing provisional follows a final response", repr(msg), call_id)
+        before = [final for _, final in finals]
+        if 200 <= msg.status < 300:
+            if asked.msg.method != "INVITE" and any(final.raw != msg.raw for final in before):
+                self.fail("17.2.2: one final response", f"{before[0].status} and {msg.status}", call_id)
+            return
+        if any(200 <= final.status < 300 for final in before):
+            self.fail("16.7 item 5: no failure follows a 2xx", repr(msg), call_id)
+        first = next((final for final in before if final.status >= 300), msg)
+        if first.raw != msg.raw and not self.world.spoil:  # a refusal for want of room is made without state
+            self.fail("17.2.1: at most one final response other than 2xx", f"{first.status}, {msg.status}", call_id)
+
+    def finish(self) -> None:
+        for asked in self.sim.book.requests.values():
+            if asked.lost or asked.finals:
+                continue
+            method = asked.msg.method
+            # wire section 3: a branch that timed out is abandoned, a late 3xx-6xx of it is ACKed and ignored
+            answered = [
+                reply.status
+                for branch in asked.branches.values()
+                for at, reply, _ in branch.replies
+                if reply.status >= 200
+                and reply.status != 408
+                and at < branch.sends[0] + branch.timeout
+                and reply not in branch.maybe
+            ]
+            if method == "INVITE":
+                self.fail("17.2.1: every INVITE is answered", repr(asked.msg), asked.msg.call_id)
+            elif answered or not asked.branches:
+                self.fail("16.7: a final response is forwarded", f"{method}: {answered}", asked.msg.call_id)
+

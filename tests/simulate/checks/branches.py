@@ -1,0 +1,88 @@
+"""When branches may begin, and what is sent along one: retransmissions, CANCEL, ACK (9.1, 16.6, 16.7, 16.10, 17.1)."""
+
+from tests.simulate.checks import Check
+from tests.simulate.checks.book import Branch
+from tests.simulate.message import Address, Msg
+
+
+class Branches(Check):
+    def outgoing(self, msg: Msg, to: Address, listener: int) -> None:
+        branch = self.sim.book.branch
+        if branch is None or msg.status:
+            return
+        if msg.method in ("CANCEL", "ACK") and len(msg.vias) == 1:
+            self.look_at_hop_request(msg, to, listener, branch)
+        if msg.method == "CANCEL":
+            self.look_at_cancel(msg, branch)
+        elif msg.method == "ACK":
+            self.look_at_ack(msg, branch)
+        elif self.sim.book.is_new:
+            self.look_at_start(msg, branch)
+        else:
+            self.look_at_again(msg, branch)
+
+    def look_at_start(self, msg: Msg, branch: Branch) -> None:
+        asked = branch.asked
+        if asked.finals and not asked.lost and not self.sim.book.has_shed(asked):
+            self.fail("16.7: no branch begins after the final response", repr(msg), msg.call_id)
+        if asked.cancels and asked.cancels[0] < self.sim.now and not asked.deaths:
+            self.fail("16.10, wire section 3: no new branch after the CANCEL", repr(msg), msg.call_id)
+        others = [other for other in asked.branches.values() if other is not branch]
+        if any(self.is_decline(other) for other in others):
+            self.fail("16.7 item 5: no new branch after a 6xx", repr(msg), msg.call_id)
+        if any(other.to == branch.to for other in others) and not msg.to_tag:
+            self.fail("16.6: each target is tried once", f"{branch.to}", msg.call_id)
+
+    def is_decline(self, branch: Branch) -> bool:
+        """A late 3xx-6xx of a branch that was given up is ignored (wire section 3)."""
+        final = branch.final()
+        return final is not None and final[1].status >= 600 and final[0] < branch.sends[0] + branch.timeout
+
+    def look_at_again(self, msg: Msg, branch: Branch) -> None:
+        final = branch.final()
+        if final is not None and final[0] < self.sim.now and not branch.disturbed:
+            self.fail("17.1: nothing is retransmitted after a final response", repr(msg), msg.call_id)
+        heard = [at for at, reply, _ in branch.replies if at < self.sim.now]
+        if msg.method == "INVITE" and heard and not branch.disturbed:
+            self.fail("17.1.1.2: an INVITE that was answered is not retransmitted", repr(msg), msg.call_id)
+
+    def look_at_hop_request(self, msg: Msg, to: Address, listener: int, branch: Branch) -> None:
+        """9.1 and 17.1.1.3 say which parts are the INVITE's."""
+        invite = branch.request
+        if invite.method != "INVITE":
+            self.fail(f"9.1: {msg.method} is for INVITE only", repr(msg), msg.call_id)
+        if (to, listener) != (branch.to, branch.listener):
+            self.fail(f"9.1, 17.1.1.3: the {msg.method} goes where its INVITE went", f"{to}", msg.call_id)
+        if msg.ruri != invite.ruri:
+            self.fail(f"9.1, 17.1.1.3: {msg.method} has the INVITE's Request-URI", msg.ruri, msg.call_id)
+        if msg.vias[0] != invite.vias[0]:
+            self.fail(f"9.1, 17.1.1.3: {msg.method} has the INVITE's topmost Via", msg.vias[0], msg.call_id)
+        if msg.routes != invite.routes:
+            self.fail(f"9.1, 17.1.1.3: {msg.method} has the INVITE's Route", f"{msg.routes}", msg.call_id)
+        if (msg.cseq, msg.from_line) != (invite.cseq, invite.from_line):
+            self.fail(f"9.1, 17.1.1.3: {msg.method} has the INVITE's CSeq number and From", "", msg.call_id)
+
+    def look_at_cancel(self, msg: Msg, branch: Branch) -> None:
+        if msg.to_line != branch.request.to_line:
+            self.fail("9.1: CANCEL has the INVITE's To", msg.to_line, msg.call_id)
+        if not any(reply.status < 200 for _, reply, _ in branch.replies):
+            self.fail("9.1: no CANCEL before a provisional response", repr(msg), msg.call_id)
+        final = branch.final()
+        if final is not None and final[0] < self.sim.now and not branch.disturbed:
+            self.fail("9.1: no CANCEL after a final response", repr(msg), msg.call_id)
+
+    def look_at_ack(self, msg: Msg, branch: Branch) -> None:
+        finals = [reply for _, reply, _ in branch.replies if reply.status >= 300]
+        if not finals:
+            self.fail("17.1.1.3: an ACK of ours is for 300 to 699", repr(msg), msg.call_id)
+        elif all(msg.to_line.partition(":")[2].strip() != f.to_line.partition(":")[2].strip() for f in finals):
+            self.fail("17.1.1.3: ACK has the To of the response", msg.to_line, msg.call_id)
+
+    def finish(self) -> None:
+        for branch in self.sim.book.branches.values():
+            if branch.request.method != "INVITE" or branch.disturbed:
+                continue
+            finals = [reply for at, reply, _ in branch.replies if reply.status >= 200]
+            if finals and finals[0].status >= 300 and not branch.acks:
+                call_id = branch.request.call_id
+                self.fail("17.1.1.3: each failure of an INVITE is acknowledged", repr(finals[0]), call_id)

@@ -1,0 +1,98 @@
+"""Health moves by evidence only (wire section 4): a destination goes down or is doubted after failures of its own, and
+comes up when it has answered.
+
+Evidence against: a request that nobody answered for the shortest timeout there is, a refusal by the
+network, a failure that a policy can name.  Evidence for: a response of its own since it went down.
+"""
+
+from tests.simulate.checks import Check
+from tests.simulate.message import Address, Msg
+from tests.simulate.world import Group
+
+WORSE, UP = ("down", "trying"), "up"
+DOWN = 3  # in a cell
+
+
+class Health(Check):
+    def __init__(self, sim):
+        super().__init__(sim)
+        self.failed: dict[Address, int] = {}  # last sign against
+        self.answered: dict[Address, int] = {}  # last sign of life
+        self.waiting: dict[Address, dict[str, int]] = {}  # what it was asked and has not answered: branch -> since
+        self.went_down: dict[Address, int] = {}
+        self.marked: dict[int, int] = {}  # by the id of an Asked
+
+    def address_of(self, id: int) -> Address | None:
+        for plan in reversed(self.sim.plans):
+            for group in plan.groups:
+                for member in group.destinations:
+                    if member.id == id:
+                        return member.address
+        return None
+
+    def incoming(self, msg: Msg, source: Address, listener: int) -> None:
+        if not msg.status:
+            return
+        if msg.status >= 200:
+            self.answered[source] = self.sim.now
+            self.waiting.get(source, {}).pop(msg.branch, None)
+        if msg.status >= 300:
+            self.failed[source] = self.sim.now
+
+    def outgoing(self, msg: Msg, to: Address, listener: int) -> None:
+        if not msg.status and msg.method not in ("ACK", "CANCEL"):
+            self.waiting.setdefault(to, {}).setdefault(msg.branch, self.sim.now)
+        if self.sim.outcome != "sent":
+            self.failed[to] = self.sim.now
+
+    def changed(self, address: Address, mode: str) -> None:
+        if mode in ("refused", "lost", "gone"):
+            self.failed[address] = self.sim.now
+
+    def event(self, event) -> None:
+        if event.kind != "health":
+            return
+        address = self.address_of(event.destination_id)
+        if address is None:
+            self.fail("wire section 4: health is a destination's", f"{event}")
+            return
+        if event.reason in WORSE:
+            self.look_at_fall(address, event)
+        elif event.reason == UP:
+            self.look_at_rise(address)
+
+    def look_at_fall(self, address: Address, event) -> None:
+        now = self.sim.now
+        unheard = [since for since in self.waiting.get(address, {}).values() if now - since >= self.world.t1]
+        if address not in self.failed and not unheard:
+            self.fail("wire section 4: it goes down by failures of its own", f"{address}: {event}")
+        if event.reason == "down":
+            self.went_down[address] = now
+            self.look_at_call(address)
+
+    def look_at_call(self, address: Address) -> None:
+        """Of responses; which call a timer belonged to cannot be seen."""
+        msg = self.sim.cause
+        if msg is None or not msg.status or msg.branch in self.sim.book.probes:
+            return
+        branch = self.sim.book.branches.get(msg.branch)
+        key = id(branch.asked) if branch is not None else 0
+        self.marked[key] = self.marked.get(key, 0) + 1
+        if self.marked[key] > 1:
+            self.fail("wire section 4: one call marks at most one destination down", f"{address}", msg.call_id)
+        for group in self.sim.router.plan.groups:
+            if any(member.address == address for member in group.destinations):
+                self.look_at_last(group, msg)
+
+    def look_at_last(self, group: Group, msg: Msg) -> None:
+        cells = self.sim.router.cells
+        known = cells.assigned
+        healths = [cells.read(known[member.id]).health for member in group.destinations]
+        careless = any(g.policy["mark_last"] for plan in self.sim.plans for g in plan.groups)
+        if all(health == DOWN for health in healths) and not careless:
+            self.fail("wire section 4: a call never marks the last usable one of a set", f"{group.id}", msg.call_id)
+
+    def look_at_rise(self, address: Address) -> None:
+        since = self.went_down.pop(address, 0)
+        if self.answered.get(address, -1) < since:
+            self.fail("wire section 4: it comes up when it has answered", f"{address}, down since {since}")
