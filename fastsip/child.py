@@ -8,16 +8,20 @@ Called by supervisor.
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from fastsip.config import Config
+from fastsip.config.handed import pack
 from fastsip.launch import Newborn, launch
 from fastsip.log import log
-from fastsip.messages import MOST_FDS, ForeignProtocol, Line, Message, text_file
+from fastsip.messages import MOST_FDS, ForeignProtocol, Line, Message, close_all, memory_file, text_file
 
 ENDED = "ended"
+FAILED = "failed"
 
 
 class Child:
@@ -29,17 +33,22 @@ class Child:
         self.inbox: list[Message] = []
         self.status: int | None = None
         self.began = time.monotonic()  # or when it was told "go"
+        self.killed = False  # by us
+        self.shows_stacks = False  # on SIGUSR2
+        self._numbers = itertools.count(1)  # of orders
         self._news = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_reader(self.line.fileno(), self._read)
         loop.add_reader(self.pidfd, self._reap)
 
     @classmethod
-    def start(cls, file: str, text: str, program: tuple[str, ...], born: Newborn | None = None) -> "Child":
+    def start(cls, config: Config, text: str, program: tuple[str, ...], born: Newborn | None = None) -> "Child":
         """One that prepares itself for this configuration: a new process of the program, or the one that is there."""
         pid, line = born or launch(program)
         child = cls(pid, Line(line))
-        child.send_text("prepare", text, file=file)
+        child.shows_stacks = True
+        with handed(config, text) as fds:
+            child.send("prepare", fds, file=config.file)
         return child
 
     # ------------------------------------------------------------ saying
@@ -49,10 +58,18 @@ class Child:
         with contextlib.suppress(OSError):
             self.line.send(what, fds, **fields)
 
-    def send_text(self, what: str, text: str, **fields: object) -> None:
-        fd = text_file(text)
-        self.send(what, [fd], **fields)
-        os.close(fd)
+    async def order(
+        self, what: str, *answers: str, limit_s: float, fds: Sequence[int] = (), **fields: object
+    ) -> Message:
+        """Says it, and hears the answer: one of these, FAILED or ENDED.  TimeoutError when none of them comes."""
+        number, wanted = next(self._numbers), {*answers, FAILED}
+        self.inbox = [message for message in self.inbox if message.what not in wanted]
+        self.send(what, fds, number=number, **fields)
+        async with asyncio.timeout(limit_s):
+            while True:
+                said = await self.hear(*wanted)
+                if said.fields.get("number", number) == number:
+                    return said
 
     def go(self, sockets: Sequence[int], lock: int, **fields: object) -> None:
         """It takes over, now."""
@@ -63,7 +80,13 @@ class Child:
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         if self.status is None:
+            self.killed = True
             signal.pidfd_send_signal(self.pidfd, number)
+
+    def show_stacks(self) -> None:
+        """On stderr, of all threads, and it goes on."""
+        if self.shows_stacks and self.status is None:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGUSR2)
 
     # ------------------------------------------------------------ listening
 
@@ -112,3 +135,13 @@ class Child:
         if self.line.fileno() >= 0:
             self._close_line()
         self._take(Message(ENDED, {"status": self.status}, []))
+
+
+@contextlib.contextmanager
+def handed(config: Config, text: str) -> Iterator[list[int]]:
+    """Descriptors as of prepare and reload, as long as it takes to send them."""
+    fds = [text_file(text), memory_file(pack(config))]
+    try:
+        yield fds
+    finally:
+        close_all(fds)

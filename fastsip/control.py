@@ -18,6 +18,8 @@ from typing import Any
 
 import orjson
 
+from fastsip.log import log
+
 LONGEST_LINE = 1 << 16
 READ_LIMIT_S = 5.0
 CONNECT_LIMIT_S = 5.0
@@ -72,12 +74,25 @@ class Server:
         self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, TimeoutError, ValueError):
+        """Who does not read what he gets loses the connection; what he has ordered goes on to its end."""
+        try:
             asked = orjson.loads(await asyncio.wait_for(reader.readline(), READ_LIMIT_S))
-            async for answer in self._answers(Client(writer), asked):
-                writer.write(orjson.dumps(answer) + b"\n")
-                await writer.drain()
+        except (OSError, TimeoutError, ValueError):
+            writer.close()
+            return
+        heard = True
+        async for answer in self._answers(Client(writer), asked):
+            heard = heard and await self._say(writer, answer)
         writer.close()
+
+    async def _say(self, writer: asyncio.StreamWriter, answer: Answer) -> bool:
+        try:
+            writer.write(orjson.dumps(answer) + b"\n")
+            await asyncio.wait_for(writer.drain(), READ_LIMIT_S)
+        except (OSError, TimeoutError):
+            writer.transport.abort()
+            return False
+        return True
 
     async def _answers(self, client: Client, asked: Any) -> AsyncIterator[Answer]:
         handler = self._handlers.get(asked.get("command", "")) if isinstance(asked, dict) else None
@@ -89,6 +104,9 @@ class Server:
                 yield answer
         except Refused as refused:
             yield {"error": str(refused)}
+        except Exception as error:
+            log.exception("a command failed", extra={"fields": {"command": asked["command"]}})
+            yield {"error": f"{type(error).__name__}: {error}; this is a fault of fastsip, its log has the traceback"}
 
 
 def answer_kept(fd: int, answer: Answer) -> None:

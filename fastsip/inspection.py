@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from fastsip._core import layout
+from fastsip._core.folder import look_into
 from fastsip._core.store import block_offset, boot_id, read_header
 from fastsip.boot import now_ms
 from fastsip.config.language import METHODS
@@ -109,7 +110,7 @@ class Partition:
         if not header:
             raise NoStore(f"{path}: no partition of a transaction store of this version")
         self.header: dict = header
-        with open(path, "rb") as file:
+        with open(look_into(path), "rb") as file:
             self.mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         count = self.header["high_water"]
         self.live = np.frombuffer(self.mapping, SLOT, count, layout.SLOTS_OFFSET)

@@ -10,9 +10,16 @@ import sys
 import time
 from typing import TextIO
 
-import orjson
+from fastsip.plain import json_text, printable
+
+MOST_LETTERS = 2_000  # of a field: takes_lines looks for the room of a line, not of a book
 
 log = logging.getLogger("fastsip")
+
+
+def cut(value: object) -> object:
+    """A text that is not too long for a line; its beginning says most."""
+    return f"{value[:MOST_LETTERS]} ..." if isinstance(value, str) and len(value) > MOST_LETTERS else value
 
 
 class JsonFormatter(logging.Formatter):
@@ -20,20 +27,21 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = {"time": round(record.created, 3), "level": record.levelname.lower(), "event": record.getMessage()}
-        line.update(getattr(record, "fields", {}))
+        line.update({key: cut(value) for key, value in getattr(record, "fields", {}).items()})
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+            line["traceback"] = self.formatException(record.exc_info)[-MOST_LETTERS:]
+        return json_text(line)
 
 
 class TextFormatter(logging.Formatter):
     """Time, level where it matters, event, fields as key=value."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = " ".join(f"{key}={value}" for key, value in getattr(record, "fields", {}).items())
+        fields = " ".join(f"{key}={cut(value)}" for key, value in getattr(record, "fields", {}).items())
         level = "" if record.levelno == logging.INFO else record.levelname.lower() + ": "
         line = f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {level}{record.getMessage()} {fields}"
-        return line.rstrip() + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+        traceback = "\n" + self.formatException(record.exc_info)[-MOST_LETTERS:] if record.exc_info else ""
+        return printable(line.rstrip()) + printable(traceback)
 
 
 def takes_lines(stream: TextIO) -> bool:
@@ -47,7 +55,7 @@ def takes_lines(stream: TextIO) -> bool:
 def say(line: str) -> None:
     """On stderr as it stands, for who waits for it."""
     if takes_lines(sys.stderr):
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 class UnhurriedHandler(logging.StreamHandler):

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import msgspec
 
+from fastsip._core.folder import read_file, replace_file
 from fastsip._core.names import Names
 from fastsip._core.store import boot_id
 from fastsip.boot import now_ms
-from fastsip.files import replace_file
 from fastsip.log import log
 
 NAME = "names"
@@ -55,7 +55,7 @@ def recall_answers(names: Names, run_dir: str) -> list[Held]:
     """Puts into `names` what the file says, and returns what was held; what cannot be read is left alone."""
     place, now = Path(run_dir) / NAME, now_ms()
     try:
-        found = msgspec.json.decode(place.read_bytes(), type=Content)
+        found = msgspec.json.decode(read_file(place), type=Content)
         if found.boot_id != boot_id().decode():
             return []
         for answer in found.answers:

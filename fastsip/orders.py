@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fastsip.supervisor import Supervisor
 
 DRAIN_LIMIT_S = 60.0    # when nobody says another
+LONGEST_DRAIN_S = 86_400
 
 
 def handlers(supervisor: "Supervisor") -> dict[str, Handler]:
@@ -59,8 +60,10 @@ class Orders:
             here.undo_drain()
             yield {"done": "new calls are taken"}
             return
-        left = None
-        async for answer in here.drain(float(asked.get("limit_s", DRAIN_LIMIT_S))):
+        left, limit_s = None, asked.get("limit_s", DRAIN_LIMIT_S)
+        if not isinstance(limit_s, int | float) or not 0 <= limit_s <= LONGEST_DRAIN_S:
+            raise Refused(f"limit_s is a number of seconds from 0 to {LONGEST_DRAIN_S}")
+        async for answer in here.drain(float(limit_s)):
             left = answer["open"]
             yield answer
         if not here.draining:

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from fastsip._core.folder import make_folder, open_file, read_file, replace_file
 from fastsip._core.marks import HEAD, KINDS, MOST, PAGE_BYTES, ROOM_BYTES, Quarantine
 from fastsip.config.language import MAX_SHARDS
-from fastsip.files import replace_file
 from fastsip.log import log
 
 POISON_AT = 2           # deaths with the same mark
@@ -46,7 +46,7 @@ class Marks:
 
     def __init__(self, run_dir: str):
         size = (1 + MAX_SHARDS) * PAGE_BYTES
-        fd = os.open(Path(run_dir) / "marks", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        fd = open_file(Path(run_dir) / "marks", os.O_RDWR | os.O_CREAT)
         try:
             os.posix_fallocate(fd, 0, size)
             self._mapping = mmap.mmap(fd, size)
@@ -65,17 +65,20 @@ class Marks:
         """Nobody is at anything: between two routers."""
         self._mapping[:] = bytes(len(self._mapping))
 
+    def at(self, shard: int) -> Mark | None:
+        """What this shard is at, None = nothing."""
+        place = (1 + shard) * PAGE_BYTES
+        _, kind, length, ref, generation = HEAD.unpack_from(self._mapping, place)
+        start = place + HEAD.size
+        if KINDS.get(kind) == "slot":
+            return Mark("slot", ref=ref, generation=generation)
+        if KINDS.get(kind) == "datagram":
+            return Mark("datagram", self._mapping[start : start + min(length, ROOM_BYTES)], length)
+        return None
+
     def set(self) -> list[Mark]:
         """What the shards are at, of those that are at something."""
-        found = []
-        for at in range(PAGE_BYTES, len(self._mapping), PAGE_BYTES):
-            _, kind, length, ref, generation = HEAD.unpack_from(self._mapping, at)
-            start = at + HEAD.size
-            if KINDS.get(kind) == "slot":
-                found.append(Mark("slot", ref=ref, generation=generation))
-            elif KINDS.get(kind) == "datagram":
-                found.append(Mark("datagram", self._mapping[start : start + min(length, ROOM_BYTES)], length))
-        return found
+        return [mark for shard in range(MAX_SHARDS) if (mark := self.at(shard))]
 
 
 class Deaths:
@@ -101,7 +104,7 @@ def _keep(state_dir: str, name: str, content: bytes) -> Path | None:
     folder = Path(state_dir) / "quarantine"
     place = folder / name
     try:
-        folder.mkdir(mode=0o750, exist_ok=True)
+        make_folder(folder)
         replace_file(place, content)
     except OSError as error:
         log.error(f"not kept in quarantine: {error}")
@@ -123,10 +126,10 @@ def keep_slot(state_dir: str, mark: Mark, content: bytes) -> Path | None:
 def read_quarantine(state_dir: str) -> Quarantine:
     """The datagrams that are refused; of more than there is room for, the newest.  What is none of ours is left out."""
     quarantine = Quarantine()
-    found = sorted((Path(state_dir) / "quarantine").glob(f"*{ENDING}"), key=lambda place: place.stat().st_mtime)
+    found = sorted((Path(state_dir) / "quarantine").glob(f"*{ENDING}"), key=lambda place: place.lstat().st_mtime)
     for place in found[-MOST:]:
         try:
-            quarantine.add(place.read_bytes(), int(place.stem.partition("-")[2]))
+            quarantine.add(read_file(place), int(place.stem.partition("-")[2]))
         except (OSError, ValueError, OverflowError) as error:
             log.warning(f"{place} is not refused: {error}")
     return quarantine

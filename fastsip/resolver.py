@@ -18,6 +18,7 @@ Must never: block the loop, or forget an address because a server failed.  Calle
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Collection
 
 import aiodns
@@ -31,6 +32,7 @@ from fastsip.boot import now_ms
 TYPES = {4: "A", 6: "AAAA"}
 MOST_ADDRESSES = 8  # of a name: the table's bound
 MOST_QUESTIONS = 256  # names at a time; more are asked for again by the next request
+MOST_OF_ZONE = 64  # of these, names that end in the same two labels and had no address before
 TTL_MIN_S, TTL_MAX_S = 5, 3_600
 NEGATIVE_S = 10  # how long a name is believed not to exist
 FAILED_S = 5  # until the next try when no server answered
@@ -58,6 +60,10 @@ def some_of_each(found: list[tuple[str, ...]]) -> list[tuple[str, int]]:
     return [(host, 0) for host in (*first, *second)][:MOST_ADDRESSES]
 
 
+def zone_of(name: str) -> str:
+    return ".".join(name.rsplit(".", 2)[-2:])
+
+
 class Resolver:
     """The questions that are out.  `tell` gets the hash of each name of which there is news."""
 
@@ -65,6 +71,7 @@ class Resolver:
         self.names, self.tell = names, tell
         self.types = [TYPES[family] for family in sorted(set(families))]
         self.again: dict[str, bool] = {}  # name that is being asked for -> wanted once more meanwhile
+        self.zones: Counter[str] = Counter()  # how many of these end alike
         self.tasks: set[asyncio.Task[None]] = set()
         self.servers = [one for one in os.environ.get("FASTSIP_NAMESERVERS", "").split(",") if one]
         self.channel: aiodns.DNSResolver | None = None
@@ -76,11 +83,18 @@ class Resolver:
         name = name.lower().removesuffix(".")
         if name in self.again:
             self.again[name] = True
-        elif len(self.again) < MOST_QUESTIONS:
+        elif self.has_room(name):
             self.again[name] = False
+            self.zones[zone_of(name)] += 1
             task = asyncio.create_task(self.answer(name))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
+
+    def has_room(self, name: str) -> bool:
+        """A zone that does not answer must not keep others waiting; a name that was good before comes first."""
+        if (self.names.known(name) or ("",))[0] == "known":
+            return len(self.again) < 2 * MOST_QUESTIONS
+        return len(self.again) < MOST_QUESTIONS and self.zones[zone_of(name)] < MOST_OF_ZONE
 
     async def close(self) -> None:
         for task in self.tasks:
@@ -100,6 +114,8 @@ class Resolver:
             self.publish(name, answers)
         finally:
             del self.again[name]
+            self.zones[zone_of(name)] -= 1
+            self.zones += Counter()  # without those that are at nothing
 
     def publish(self, name: str, answers: list[Answer]) -> None:
         """Half an answer is one; a failure says nothing about the name."""

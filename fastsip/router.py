@@ -23,11 +23,11 @@ from fastsip import log as logs
 from fastsip._core.cells import Cells
 from fastsip._core.names import Names
 from fastsip._core.store import Store, StoreError
-from fastsip.config import Config, load_text
+from fastsip.config import Config
 from fastsip.dispatcher.registry import Registry
 from fastsip.launch import LINE_FD, end
 from fastsip.log import log
-from fastsip.messages import Line, Message, read_text_file
+from fastsip.messages import Line, Message, received_config
 from fastsip.name_file import recall_answers
 from fastsip.quarantine import Mark, Marks, keep_slot, read_quarantine
 from fastsip.routing.compile import COMPILE_ERRORS, compile_names, compile_table
@@ -45,6 +45,7 @@ def main() -> int:
     """The exit code: 0, or 2 when it could not start."""
     logs.set_up()
     faulthandler.enable()
+    faulthandler.register(signal.SIGUSR2)   # its supervisor asks where it stands
     line = Line(socket.socket(fileno=LINE_FD))
     os.set_inheritable(LINE_FD, False)
     die_with_parent()
@@ -54,9 +55,16 @@ def main() -> int:
     except (BrokenPipeError, ConnectionResetError):
         return 1  # nobody is there to be told
     except START_ERRORS as error:
-        with contextlib.suppress(OSError):
-            line.send("refused", why=str(error))
-        return 2
+        return refuse(line, str(error))
+    except Exception as error:
+        log.exception("a router cannot start, by a fault of its own")
+        return refuse(line, f"{type(error).__name__}: {error}; this is a fault of fastsip, the log has its traceback")
+
+
+def refuse(line: Line, why: str) -> int:
+    with contextlib.suppress(OSError):
+        line.send("refused", why=why)
+    return 2
 
 
 def die_with_parent() -> None:
@@ -69,7 +77,7 @@ def serve(line: Line, stack: contextlib.ExitStack) -> int:
     message = line.receive()
     if message is None:
         return 0
-    router = Router(load_text(read_text_file(message.fds[0]), message.fields["file"]), line, stack)
+    router = Router(received_config(message), line, stack)
     line.send("warm")
     if not select.select([line], [], [], SOON_MS / 1000)[0]:
         load_steward()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastsip._core.core import COUNTER_NAMES
+from fastsip._core.folder import look_at, open_fresh
 
 HEAD_BYTES = 4096
 GAUGES = ("slots", "slot_bytes", "block_bytes", "store_bytes")
@@ -27,7 +28,7 @@ class StatsFile:
         size = HEAD_BYTES + (1 + shards) * COLUMNS * 8
         fresh = self.path.with_suffix(".new")
         head = {"shards": shards, "pid": os.getpid(), "gauges": GAUGES, "counters": COUNTER_NAMES}
-        with open(fresh, "w+b") as file:
+        with open(open_fresh(fresh, 0o644), "w+b") as file:
             os.posix_fallocate(file.fileno(), 0, size)
             file.write(json.dumps(head).encode().ljust(HEAD_BYTES))
             file.flush()
@@ -45,7 +46,7 @@ def split_rows(content: memoryview) -> list[memoryview]:
 
 def read_rows(run_dir: str | Path) -> tuple[dict, list[memoryview]]:
     """The head, and all rows: gauges first, then one per shard; OSError when there is no router's file."""
-    raw = (Path(run_dir) / "stats").read_bytes()
+    raw = look_at(Path(run_dir) / "stats")
     return json.loads(raw[:HEAD_BYTES]), split_rows(memoryview(raw))
 
 

@@ -11,19 +11,21 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import uvloop
 
 from fastsip import log as logs
 from fastsip._core.events import Event, take_events
 from fastsip._core.ring import Ring
+from fastsip._core.tables import Table
 from fastsip._core.transactions import count_open
 from fastsip.answering import AnsweringMachines
-from fastsip.config import load_text
+from fastsip.config import Config
 from fastsip.config.outlook import outlook
 from fastsip.log import log
-from fastsip.messages import Message, read_text_file
+from fastsip.messages import ForeignProtocol, Message, received_config
 from fastsip.name_file import Held, save_answers
 from fastsip.resolver import Resolver
 from fastsip.routing.compile import COMPILE_ERRORS, compile_names, compile_table, release_unnamed
@@ -32,7 +34,12 @@ if TYPE_CHECKING:
     from fastsip.router import Router  # which is __main__, and would be loaded twice
 
 GAUGES_EVERY_S = 1.0
+EVENTS_PER_TURN = 1000  # about 4 ms; then everybody else of the loop has a turn
 CONTROL_NICE = 5
+
+
+class NoRoom(Exception):
+    """A configuration for which this router is too small."""
 
 
 def run(router: "Router", first: bool) -> int:
@@ -47,7 +54,11 @@ class Steward:
         self.router, self.line, self.shards = router, router.line, router.shards
         families = [listener.family for listener in router.config.listeners]
         self.resolver = Resolver(router.names, self.tell_name, families)
-        self.limited = {kind: logs.Limited() for kind in ("failover", "exhausted", "commands", "names")}
+        kinds = ("failover", "exhausted", "health", "commands", "names", "faults")
+        self.limited = {kind: logs.Limited() for kind in kinds}
+        self.beside = ThreadPoolExecutor(1, "reload")  # one after the other, and the loop goes round meanwhile
+        self.reloads: set[asyncio.Task[None]] = set()
+        self.one_reload = asyncio.Lock()
 
     # ------------------------------------------------------------ life
 
@@ -86,10 +97,30 @@ class Steward:
     # ------------------------------------------------------------ what the supervisor says
 
     def listen(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        try:
             while message := self.line.receive():
-                self.ORDERS[message.what](self, message)
-            os._exit(1)  # it is gone, and so are we in a moment
+                self.obey(message)
+        except BlockingIOError:
+            return
+        except ForeignProtocol as said:
+            log.error("the supervisor speaks another protocol", extra={"fields": {"said": str(said)}})
+            return
+        os._exit(1)  # it is gone, and so are we in a moment
+
+    def obey(self, order: Message) -> None:
+        """Whatever happens, who gave the order hears of it."""
+        try:
+            self.ORDERS[order.what](self, order)
+        except Exception as error:
+            self.fail(order, error)
+
+    def fail(self, order: Message, error: Exception) -> None:
+        log.error(f"{order.what} failed", exc_info=error)
+        self.answer(order, "failed", why=f"{type(error).__name__}: {error}")
+
+    def answer(self, order: Message, what: str, **fields: Any) -> None:
+        with contextlib.suppress(OSError):  # it does not read, and will not wait for ever either
+            self.line.send(what, number=order.fields.get("number"), **fields)
 
     async def leave(self, order: Message) -> int:
         if not self.router.leave(order.fields["keep"]):
@@ -104,25 +135,32 @@ class Steward:
     def drain(self, order: Message) -> None:
         self.shards.set_draining(order.fields["on"])
         if order.fields["on"]:
-            self.line.send("draining", open=count_open(self.router.store))
+            self.answer(order, "draining", open=count_open(self.router.store))
 
     # ------------------------------------------------------------ what the shards report
 
     def take_events(self) -> None:
-        """Takes what is there, then says "asleep" and looks once more, so that no wake-up is lost."""
+        """Takes a part of what is there, and the rest in the loop's next turn; then says "asleep" and looks once more,
+        so that no wake-up is lost."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self.shards.control_fd)
         self.shards.control.wake_up()
-        while any([self.take_ring(ring) for ring in self.shards.event_rings]):
-            pass
+        rings = self.shards.event_rings
+        most = max(EVENTS_PER_TURN // len(rings), 1)
+        if any([self.take_ring(ring, most) for ring in rings]):
+            asyncio.get_running_loop().call_soon(self.take_events)
+            return
         self.shards.control.fall_asleep()
-        for ring in self.shards.event_rings:
-            self.take_ring(ring)
+        if any([self.take_ring(ring, most) for ring in rings]):
+            asyncio.get_running_loop().call_soon(self.take_events)
 
-    def take_ring(self, ring: Ring) -> int:
-        taken = take_events(ring)
+    def take_ring(self, ring: Ring, most: int) -> int:
+        taken = take_events(ring, most)
         for event in taken:
-            self.report(event)
+            try:
+                self.report(event)
+            except Exception as error:
+                self.limited["faults"].info("an event is not understood", {"event": event.kind, "why": repr(error)})
         return len(taken)
 
     def tell_name(self, number: int) -> None:
@@ -140,7 +178,7 @@ class Steward:
         known = self.router.registry.name(event.destination_id)
         fields: dict[str, object] = {"destination": known[1] if known else event.destination_id}
         if event.kind == "health":
-            log.info(f"destination {event.reason}", extra={"fields": {**fields, "code": event.status}})
+            self.limited["health"].info(f"destination {event.reason}", {**fields, "code": event.status})
             return
         fields["reason"] = event.status if event.reason == "response" else event.reason
         self.limited[event.kind].info(event.kind, {"call_id": event.call_id, **fields, "after_ms": event.after_ms})
@@ -164,31 +202,52 @@ class Steward:
         beats = self.router.marks.page(0)
         while True:
             beats[0] += 1
-            self.write_gauges()
-            self.save_answers()
+            try:
+                self.write_gauges()
+                self.save_answers()
+            except Exception as error:  # without a heartbeat this router would be taken for dead
+                self.limited["faults"].info("gauges not written", {"why": repr(error)})
             await asyncio.sleep(GAUGES_EVERY_S)
 
     # ------------------------------------------------------------ reload
 
     def reload(self, order: Message) -> None:
+        task = asyncio.get_running_loop().create_task(self.reload_beside(order))
+        self.reloads.add(task)
+        task.add_done_callback(self.reloads.discard)
+
+    async def reload_beside(self, order: Message) -> None:
         """Sets, policies, rules, names, timers and all else that the table holds, from now on as this text says."""
-        router = self.router
         try:
-            fresh = load_text(read_text_file(order.fds[0]), order.fields["file"])
-            if sum(len(group.destinations) for group in fresh.sets) > len(router.cells) // 2:
-                self.line.send("reload refused", why="more destinations than this router has room for", larger=True)
-                return
-            # What the running table names must keep its line until each shard has moved on.
-            release_unnamed(router.cells, router.registry, router.config, fresh)
-            table = compile_table(fresh, router.registry, router.cells, router.version + 1)
+            async with self.one_reload:
+                await self.take_configuration(order)
+        except NoRoom as error:
+            self.answer(order, "reload refused", why=str(error), larger=True)
         except COMPILE_ERRORS as error:
-            self.line.send("reload refused", why=str(error), larger=False)
-            return
-        router.version, router.table, router.config = router.version + 1, table, fresh
-        self.shards.switch_to(table)
+            self.answer(order, "reload refused", why=str(error), larger=False)
+        except Exception as error:
+            log.exception("reload failed, by a fault of fastsip")
+            self.answer(order, "reload refused", why=f"{type(error).__name__}: {error}", larger=False)
+        else:
+            self.answer(order, "reloaded")
+
+    async def take_configuration(self, order: Message) -> None:
+        loop, router = asyncio.get_running_loop(), self.router
+        fresh, table = await loop.run_in_executor(self.beside, self.build, order)
+        router.version, router.table, router.config = table.version, table, fresh
         router.names.set_static(compile_names(fresh))
         self.tell_name(0)
-        self.line.send("reloaded")
+
+    def build(self, order: Message) -> tuple[Config, Table]:
+        """In a thread of its own, because it takes as long as the configuration is large; the shards use the table."""
+        router, fresh = self.router, received_config(order)
+        if sum(len(group.destinations) for group in fresh.sets) > len(router.cells) // 2:
+            raise NoRoom("more destinations than this router has room for")
+        # What the running table names must keep its line until each shard has moved on.
+        release_unnamed(router.cells, router.registry, router.config, fresh)
+        table = compile_table(fresh, router.registry, router.cells, router.version + 1)
+        self.shards.switch_to(table)
+        return fresh, table
 
     ORDERS: ClassVar[dict[str, Callable[["Steward", Message], None]]] = {
         "leave": lambda self, order: self.told.set_result(order),

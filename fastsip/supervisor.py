@@ -22,14 +22,17 @@ from typing import NamedTuple
 
 from fastsip import __version__, orders, upgrade
 from fastsip import log as logs
-from fastsip.child import ENDED, Child
+from fastsip._core import folder
+from fastsip.changes import StartError, check_change, needs_takeover, read_file
+from fastsip.child import ENDED, FAILED, Child, handed
 from fastsip.config import Config, ConfigError, load_text, read_text
 from fastsip.control import Answer, Refused, Server, answer_kept
 from fastsip.launch import PROGRAM, Newborn
 from fastsip.log import log
-from fastsip.messages import Line
+from fastsip.messages import Line, Message
 from fastsip.notify import Notifier, passed_on
-from fastsip.quarantine import Deaths, Marks, keep_datagram
+from fastsip.plain import printable
+from fastsip.quarantine import Deaths, Mark, Marks, keep_datagram
 from fastsip.sockets import Sockets, place_of
 from fastsip.watch import Watch
 
@@ -37,6 +40,9 @@ LOCK_PATIENCE_S = 1.0   # a router whose supervisor was killed takes a moment to
 LEAVE_LIMIT_S = 1.0
 WARM_LIMIT_S = 30.0
 START_LIMIT_S = 30.0
+RELOAD_LIMIT_S = 30.0
+DRAIN_LIMIT_S = 5.0     # for the answer, not for the draining
+STILLBORN = 3           # routers that end while they prepare themselves, before the first one routes
 CORE_LIMIT_S = 2.0      # for the stacks of a router that hangs, and its core
 SHORT_LIFE_S = 1.0
 SHORT_LIVES = 3         # in a row, before any pause
@@ -46,10 +52,6 @@ DRAIN_LOOK_S = 0.5
 OLD_RUNS_ON = "the old configuration runs on"
 # What a router does to itself, not what somebody did to it.
 FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT)
-
-
-class StartError(Exception):
-    """The router cannot start; the text says why."""
 
 
 class Change(NamedTuple):
@@ -80,20 +82,22 @@ def run(file: str, program: tuple[str, ...] = PROGRAM, born: Newborn | None = No
         with contextlib.ExitStack() as stack:
             return asyncio.run(Supervisor(config, text, program, born, state, stack).serve())
     except (StartError, OSError) as error:
-        print(f"fastsip: {error}", file=sys.stderr)
+        print(printable(f"fastsip: {error}"), file=sys.stderr)
         return 2
 
 
 def make_folder(path: str, key: str) -> None:
     try:
-        Path(path).mkdir(mode=0o750, parents=True, exist_ok=True)
+        folder.make_folder(path)
+    except folder.UnsafeError as error:
+        raise StartError(f"router.{key}: {error}") from None
     except OSError as error:
         raise StartError(f"router.{key}: {path} cannot be made: {error.strerror}") from None
 
 
 def lock_folder(path: str) -> int:
     """Two routers on one run_dir would write into each other's calls."""
-    fd = os.open(Path(path) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    fd = folder.open_file(Path(path) / "lock", os.O_RDWR | os.O_CREAT)
     end = time.monotonic() + LOCK_PATIENCE_S
     while True:
         try:
@@ -138,6 +142,9 @@ class Supervisor:
         self.before = config, text  # what ran before that change
         self.watch: Watch | None = None
         self.drop: list[tuple[int, int]] = []  # slots that the next router frees
+        self.hung_at: list[Mark] = []  # what the shards stood at of a router that we ended
+        self.seen_at: dict[int, Mark | None] = {}  # at the last look, of shards that stood still
+        self.slow_loop = False
         self.stopping = False
         self.draining = state.draining if state else False
         self.version = state.version if state else 1  # of the configuration
@@ -168,7 +175,12 @@ class Supervisor:
         upgrade.signals_may_come()
         self.start_task(self.beat())
         while not self.stopping:
-            await self.reign()
+            try:
+                await self.reign()
+            except Exception as error:
+                if not self.lives:
+                    raise
+                await self.go_on(error)
         server.close()
         for child in (self.spare, self.change.spare if self.change else None):
             if child:
@@ -176,16 +188,31 @@ class Supervisor:
                 await child.hear()
         return 0
 
+    async def go_on(self, error: Exception) -> None:
+        """After a fault of ours: whoever waits for a change hears of it, and the router that routes goes on routing."""
+        log.error("the supervisor failed", exc_info=error)
+        waiting, self.awaited = [self.awaited, self.change.done if self.change else None], None
+        self.change = None
+        for done in waiting:
+            if done and not done.done():
+                done.set_exception(StartError(f"{type(error).__name__}: {error}"))
+        await self.pause("the supervisor failed", 0)
+
     def start_task(self, work: Coroutine) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(self.note_end)
+
+    def note_end(self, task: asyncio.Task) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            log.error("a task of the supervisor failed", exc_info=task.exception())
 
     async def reign(self) -> None:
         """The life of one router, from "go" until nothing of it reads or writes any more."""
         if self.router is None:
             await self.let_go()
-        router, self.watch = self.router, Watch(self.config.router.hang_ms / 1000 / BEAT_S)
+        router, self.watch = self.router, watch_of(self.config)
         if router is None:
             return
         if self.spare is None:
@@ -208,7 +235,7 @@ class Supervisor:
         try:
             said = await asyncio.wait_for(router.hear("started", "refused"), START_LIMIT_S)
         except TimeoutError:
-            await self.dump(router, "the router does not start")
+            await self.dump(router, "the router does not start", self.marks.set())
             said = await router.hear()
         if said.what == "started":
             self.note_start(router, since)
@@ -229,11 +256,15 @@ class Supervisor:
         failures = 0
         while not self.stopping:
             spare = self.spare = self.spare or self.new_spare()
-            said = await spare.hear("warm", "refused")
+            try:
+                said = await asyncio.wait_for(spare.hear("warm", "refused"), WARM_LIMIT_S)
+            except TimeoutError:
+                spare.kill()
+                said = await spare.hear()
             if said.what == "warm":
                 return spare
-            if said.what == "refused" and not self.lives:
-                raise StartError(said.fields["why"])
+            if not self.lives and (said.what == "refused" or failures + 1 == STILLBORN):
+                raise StartError(said.fields.get("why", f"{STILLBORN} routers ended while they prepared themselves"))
             log.error("a spare router cannot prepare itself", extra={"fields": said.fields})
             await spare.hear()
             self.spare = None
@@ -250,7 +281,7 @@ class Supervisor:
 
     def new_spare(self) -> Child:
         born, self.born = self.born, None
-        return Child.start(self.config.file, self.text, self.program, born)
+        return Child.start(self.config, self.text, self.program, born)
 
     def note_start(self, router: Child, since: float) -> None:
         self.notifier.ready(self.status_text())
@@ -329,7 +360,7 @@ class Supervisor:
         how = signal.Signals(-status).name if status < 0 else status
         log.error("the router died", extra={"fields": {"pid": router.pid, "status": how, "lived_s": round(lived_s, 3)}})
         if -status in FAULTS:
-            for mark in self.deaths.note(self.marks.set()):
+            for mark in self.deaths.note(self.hung_at if router.killed else self.marks.set()):
                 log.error("two routers died of this: it is put into quarantine", extra={"fields": {"what": str(mark)}})
                 if mark.kind == "slot":
                     self.drop.append((mark.ref, mark.generation))
@@ -342,19 +373,39 @@ class Supervisor:
         looked = 0.0
         while True:
             await asyncio.sleep(period_s)
-            watch, router = self.watch, self.router
-            if watch is None or router is None:
+            if self.watch is None or self.router is None:
                 continue
-            if time.monotonic() - looked >= BEAT_S:
-                looked = time.monotonic()
-                watch.look(self.marks.rounds(self.config.router.shards))
-            if watch.hangs:
-                await self.dump(router, f"the router hangs: {watch.hangs}")
-            elif watch.all_beat and self.notifier.watchdog_s:
-                self.notifier.say("WATCHDOG=1")
+            due = time.monotonic() - looked >= BEAT_S
+            looked = time.monotonic() if due else looked
+            try:
+                await self.look_after(self.router, self.watch, due)
+            except Exception:
+                log.exception("the watch failed")
 
-    async def dump(self, router: Child, why: str) -> None:
-        """Makes it say on stderr where all of its threads are, and ends it."""
+    async def look_after(self, router: Child, watch: Watch, due: bool) -> None:
+        if due:
+            before, self.seen_at = self.seen_at, {}
+            watch.look(self.marks.rounds(self.config.router.shards))
+            self.seen_at = {number: self.marks.at(number) for number in watch.idle_shards}
+            if watch.hangs:
+                await self.dump(router, f"the router hangs: {watch.hangs}", stuck_at(before, self.seen_at))
+                return
+            self.note_loop(router, watch.slow_loop)
+        if watch.all_beat and self.notifier.watchdog_s:
+            self.notifier.say("WATCHDOG=1")
+
+    def note_loop(self, router: Child, slow: bool) -> None:
+        """Once when it begins to stand still, with its stacks, and once when it goes round again."""
+        if slow and not self.slow_loop:
+            log.error("the router's loop stands still, its shards route on", extra={"fields": {"pid": router.pid}})
+            router.show_stacks()
+        elif self.slow_loop and not slow:
+            log.info("the router's loop goes round again", extra={"fields": {"pid": router.pid}})
+        self.slow_loop = slow
+
+    async def dump(self, router: Child, why: str, at: list[Mark]) -> None:
+        """Makes it say on stderr where all of its threads are, and ends it; `at`: what it may have been stuck at."""
+        self.hung_at = at
         log.error(why, extra={"fields": {"pid": router.pid}})
         router.kill(signal.SIGABRT)
         await self.bury(router, CORE_LIMIT_S)
@@ -396,15 +447,24 @@ class Supervisor:
         while True:
             router = self.router
             if router:
-                router.send("drain", on=True)
-                said = await router.hear("draining")
-                if said.what == "draining":
+                said = await self.ask_to_drain(router)
+                if said and said.what == "draining":
                     yield {"open": said.fields["open"], "left_s": round(max(0.0, end - time.monotonic()))}
                     if said.fields["open"] == 0 or not self.draining:
                         return
             if time.monotonic() >= end:
                 return
             await asyncio.sleep(DRAIN_LOOK_S)
+
+    async def ask_to_drain(self, router: Child) -> Message | None:
+        """None: it has not answered; it is asked again."""
+        try:
+            said = await router.order("drain", "draining", limit_s=DRAIN_LIMIT_S, on=True)
+        except TimeoutError:
+            said = None
+        if said is None or said.what == FAILED:
+            log.error("the router does not say what it drains", extra={"fields": said.fields if said else {}})
+        return said
 
     # ------------------------------------------------------------ another configuration
 
@@ -417,11 +477,13 @@ class Supervisor:
         async with self.busy:
             self.notifier.reloading()
             try:
-                text = read_text(self.config.file)
-                await self.apply(load_text(text, self.config.file), text)
+                await self.apply(*await asyncio.to_thread(read_file, self.config.file))
             except (ConfigError, StartError, OSError) as error:
                 log.error(f"reload refused, {OLD_RUNS_ON}", extra={"fields": {"why": str(error)}})
                 raise Refused(f"{error}\n{OLD_RUNS_ON}") from None
+            except Exception as error:
+                log.exception(f"reload failed, {OLD_RUNS_ON}")
+                raise Refused(f"{type(error).__name__}: {error}\n{OLD_RUNS_ON}") from None
             finally:
                 self.notifier.ready(self.status_text())
             self.version += 1
@@ -430,30 +492,35 @@ class Supervisor:
     async def apply(self, fresh: Config, text: str) -> None:
         """StartError says why it cannot be."""
         check_change(self.config, fresh)
-        if needs_takeover(self.config, fresh) or not await self.reload_in_place(text):
+        if needs_takeover(self.config, fresh) or not await self.reload_in_place(fresh, text):
             await self.take_over(fresh, text)
             return
         self.config, self.text = fresh, text
         if self.watch:
-            self.watch.patience = fresh.router.hang_ms / 1000 / BEAT_S
+            self.watch.patience, self.watch.for_the_loop = patience_of(fresh)
         if self.spare:
             self.spare.kill()
             self.spare = self.new_spare()
 
-    async def reload_in_place(self, text: str) -> bool:
-        """False: it needs a new router, also when the old one died over it."""
+    async def reload_in_place(self, fresh: Config, text: str) -> bool:
+        """False: it needs a new router, also when the old one died over it or says nothing."""
         router = self.router
         if router is None:
             return False
-        router.send_text("reload", text, file=self.config.file)
-        said = await router.hear("reloaded", "reload refused")
-        if said.what == "reload refused" and not said.fields["larger"]:
+        try:
+            with handed(fresh, text) as fds:
+                said = await router.order("reload", "reloaded", "reload refused", limit_s=RELOAD_LIMIT_S, fds=fds,
+                                          file=fresh.file)
+        except TimeoutError:
+            log.error("a reload is not answered: another router takes over", extra={"fields": {"pid": router.pid}})
+            return False
+        if said.what == FAILED or (said.what == "reload refused" and not said.fields["larger"]):
             raise StartError(said.fields["why"])
         return said.what == "reloaded" and router is self.router and router.status is None
 
     async def take_over(self, config: Config, text: str) -> None:
         """Another router routes with this configuration when this returns; StartError: nothing has changed."""
-        spare = Child.start(config.file, text, self.program)
+        spare = Child.start(config, text, self.program)
         try:
             said = await asyncio.wait_for(spare.hear("warm", "refused"), WARM_LIMIT_S)
             if said.what != "warm":
@@ -496,29 +563,28 @@ class Supervisor:
         """The supervisor's code is new; now the router's, on what the file says."""
         async with self.busy:
             try:
-                text = read_text(self.config.file)
-                await self.take_over(load_text(text, self.config.file), text)
+                await self.take_over(*await asyncio.to_thread(read_file, self.config.file))
                 answer = {"done": "upgraded", "version": __version__}
                 log.info("upgraded", extra={"fields": {"version": __version__}})
-            except (ConfigError, StartError) as error:
-                answer = {"error": f"{error}\n{OLD_RUNS_ON} under the new supervisor"}
-                log.error("the router was not upgraded", extra={"fields": {"why": str(error)}})
+            except Exception as error:
+                planned = isinstance(error, ConfigError | StartError | OSError)
+                words = str(error) if planned else f"{type(error).__name__}: {error}"
+                answer = {"error": f"{words}\n{OLD_RUNS_ON} under the new supervisor"}
+                log.error("the router was not upgraded", exc_info=None if planned else error,
+                          extra={"fields": {"why": words}})
         if client >= 0:
             answer_kept(client, answer)
 
 
-def check_change(old: Config, fresh: Config) -> None:
-    """StartError: this cannot change while calls are kept."""
-    if fresh.router.run_dir != old.router.run_dir:
-        raise StartError("router.run_dir changes with a restart only: the calls in progress are there")
-    if fresh.limits.max_transactions != old.limits.max_transactions:
-        raise StartError("limits.max_transactions changes at a start at which no transaction is kept: "
-                         "fastsip drain --then stop, then start")
+def patience_of(config: Config) -> tuple[float, float]:
+    """Looks until a router hangs: anybody of it, and its loop alone."""
+    return config.router.hang_ms / 1000 / BEAT_S, config.router.hang_loop_ms / 1000 / BEAT_S
 
 
-def needs_takeover(old: Config, fresh: Config) -> bool:
-    """Do the shards or the sockets change?  All else is in the table."""
-    def sockets(config: Config) -> tuple:
-        return config.router.shards, [(place_of(one), one.rcvbuf_bytes) for one in config.listeners]
+def watch_of(config: Config) -> Watch:
+    return Watch(*patience_of(config))
 
-    return sockets(old) != sockets(fresh) or old.router.state_dir != fresh.router.state_dir
+
+def stuck_at(before: dict[int, Mark | None], now: dict[int, Mark | None]) -> list[Mark]:
+    """What shards that stand still were at a second ago and are at now: others are only busy, whatever passes by."""
+    return [mark for number, mark in now.items() if mark and before.get(number) == mark]

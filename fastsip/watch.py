@@ -1,6 +1,7 @@
 """Does everybody go round?  The heartbeats of a router's loop and shards, looked at once in a while.
 
-Looks are counted, not time: a machine that stood still as a whole has missed none.
+Looks are counted, not time: a machine that stood still as a whole has missed none.  A loop that stands still
+while all shards route costs no call, and its end would: it gets more time than a shard.
 
 Called by supervisor.
 """
@@ -9,10 +10,13 @@ from collections.abc import Sequence
 
 
 class Watch:
-    """`patience`: looks in a row at which a count of rounds may stand still before that is a hang."""
+    """`patience`: looks in a row at which a count of rounds may stand still before that is a hang.
 
-    def __init__(self, patience: float):
-        self.patience = patience
+    `for_the_loop`: the same of the loop while no shard hangs, `patience` when it is less.
+    """
+
+    def __init__(self, patience: float, for_the_loop: float = 0):
+        self.patience, self.for_the_loop = patience, for_the_loop
         self._seen: list[int] = []
         self._still: list[int] = []
 
@@ -25,13 +29,29 @@ class Watch:
             self._still = [still + 1 if before == now else 0 for before, now, still in pairs]
         self._seen = list(rounds)
 
+    def _stands(self) -> list[bool]:
+        return [still >= self.patience for still in self._still]
+
     @property
     def all_beat(self) -> bool:
-        """Has everybody gone round since the look before the last?"""
-        return max(self._still, default=0) < 2
+        """Has every shard gone round since the look before the last, and does the loop not hang either?"""
+        return max(self._still[1:], default=0) < 2 and not self.hangs
+
+    @property
+    def idle_shards(self) -> list[int]:
+        """Those that have not gone round since the last look."""
+        return [number for number, still in enumerate(self._still[1:]) if still]
+
+    @property
+    def slow_loop(self) -> bool:
+        """The loop stands still, and that is all."""
+        return self._stands()[:1] == [True] and not self.hangs
 
     @property
     def hangs(self) -> str:
-        """Who does not go round any more, in words; "" when all do."""
-        names = ["the loop", *(f"shard {i}" for i in range(len(self._still) - 1))]
-        return ", ".join(name for name, still in zip(names, self._still, strict=False) if still >= self.patience)
+        """Who does not go round any more, in words; "" when all do, or only the loop does not and has time left."""
+        loop, *shards = self._stands() or [False]
+        if not any(shards) and not (loop and self._still[0] >= self.for_the_loop):
+            return ""
+        names = ["the loop", *(f"shard {i}" for i in range(len(shards)))]
+        return ", ".join(name for name, stands in zip(names, (loop, *shards), strict=True) if stands)

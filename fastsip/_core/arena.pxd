@@ -17,6 +17,7 @@ cdef void give_piece(void *piece, size_t size) noexcept nogil
 cdef class Arena:
     cdef chunk_t *chunks
     cdef readonly size_t total_bytes
+    cdef size_t taken       # pieces
 
     # Zeroed, aligned to 16 bytes; never moves.  MemoryError when there is none.
     cdef void *take(self, size_t count, size_t size) except NULL

@@ -21,6 +21,7 @@ from fastsip._core.types cimport text_t
 cdef enum:
     CHUNK_BYTES = 65536
     ALIGN = 16
+    PIECES_PER_TURN = 256
 
 
 cdef extern from *:
@@ -70,6 +71,10 @@ cdef class Arena:
         cdef size_t room
         cdef chunk_t *chunk = self.chunks
         cdef void *place
+        self.taken += 1
+        if self.taken % PIECES_PER_TURN == 0:
+            with nogil:     # a large table takes long to lay out, and other threads want the GIL
+                pass
         if size and count > (<size_t>1 << 40) // size:
             raise MemoryError(f"{count} records of {size} bytes")
         if chunk == NULL or chunk.used + need > chunk.room:

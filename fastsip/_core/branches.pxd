@@ -46,14 +46,6 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
 
 # Queues the branch's request block (the ACK, when it holds that).
 cdef void send_request(core_t *core, uint32_t ref) noexcept nogil
-# Makes the CANCEL of the branch's request and queues it (9.1).
-cdef void send_cancel(core_t *core, uint32_t ref) noexcept nogil
-# What the CANCELs of this search say why (RFC 3326); len 0 = nothing.
-cdef text_t cancel_reason(core_t *core, uint32_t parent) noexcept nogil
-# Makes the ACK of a final response other than 2xx and queues it (17.1.1.3).
-cdef void send_ack(core_t *core, uint32_t ref, const message_t *response) noexcept nogil
-# Once no branch can follow this one: the ACK replaces the request block.
-cdef void keep_ack(core_t *core, uint32_t ref, const message_t *response) noexcept nogil
 
 # Sends a request on without state, with the edits of 16.6 items 2-8 and of its way out; E_ROOM when these cannot be
 # made: it stays here then.

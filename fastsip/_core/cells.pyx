@@ -27,6 +27,7 @@ from libc.string cimport memcmp, memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, munmap
 from posix.mman cimport mmap as map_pages
 from fastsip._core.aside import keep_aside
+from fastsip._core.folder import open_file
 from fastsip._core.atomics cimport (
     fetch_add32, load_acquire32, load_acquire64, load_relaxed32, store_release32, store_release64,
 )
@@ -110,7 +111,7 @@ cdef class Cells:
             self.open_path()
 
     def open_path(self):
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        fd = open_file(self.path, os.O_RDWR | os.O_CREAT)
         try:
             self.open_file(fd)
         finally:

@@ -14,7 +14,8 @@ from fastsip._core.arena cimport give_piece, take_piece
 from fastsip._core.cells cimport Cells
 from fastsip._core.positions cimport carry_positions, start_positions
 from fastsip._core.ranking cimport ranked_t
-from fastsip._core.select cimport choose_group, count_usable, is_usable, mark_down, mark_failed, mark_succeeded
+from fastsip._core.select cimport (choose_group, count_usable, is_usable, mark_down, mark_failed, mark_succeeded,
+                                   positions_t)
 from fastsip._core.tables cimport Table
 from fastsip._core.types cimport MAX_ATTEMPTS, MAX_SHARDS, destination_t, table_t
 
@@ -28,6 +29,8 @@ cdef class Positions:
 
     def __init__(self, Table table not None, shard, Positions previous=None):
         cdef table_t *sealed = table.sealed_table()
+        cdef const table_t *old_table = NULL
+        cdef const positions_t *old = NULL
         if not 0 <= shard < MAX_SHARDS:
             raise ValueError(f"shard is 0..{MAX_SHARDS - 1}, not {shard!r}")
         if self.next != NULL:
@@ -45,9 +48,12 @@ cdef class Positions:
         self.positions.next = self.next
         self.positions.turn = self.turn
         self.positions.ranking.blocks = self.blocks
-        start_positions(&self.positions, sealed)
         if previous is not None:
-            carry_positions(&self.positions, sealed, &previous.positions, previous.table.sealed_table())
+            old, old_table = &previous.positions, previous.table.sealed_table()
+        with nogil:     # with so many destinations that takes a while
+            start_positions(&self.positions, sealed)
+            if old != NULL:
+                carry_positions(&self.positions, sealed, old, old_table)
 
     def __dealloc__(self):
         give_piece(self.next, (self.positions.set_count + 1) * sizeof(uint32_t))

@@ -15,7 +15,7 @@ Must never: be used on the packet path.  Called by tables.
 import ipaddress
 from collections import namedtuple
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy
 from fastsip._core.arena cimport Arena
 from fastsip._core.patterns cimport fill_pattern
@@ -42,8 +42,8 @@ ALLOWED_KEYS = {"kind", "negate", "items", "flag"}
 
 # A checked condition: what fill_condition writes, still as Python objects.
 Plan = namedtuple(
-    "Plan", "kind negate methods texts networks tags header_id flag compact automaton",
-    defaults=(0, (), (), (), H_OTHER, False, 0, None),
+    "Plan", "kind negate methods texts networks tags header_id flag compact automaton ports",
+    defaults=(0, (), (), (), H_OTHER, False, 0, None, ()),
 )
 
 
@@ -128,6 +128,19 @@ def plan_numbers(items):
     return {"tags": tuple(sorted(set(items)))}
 
 
+def plan_domains(items):
+    """A host alone means every port of it."""
+    places = sorted({(as_host(host, "domain"), port) for host, port in map(as_place, items)})
+    return {"texts": tuple(host for host, _ in places), "ports": tuple(port for _, port in places)}
+
+
+def as_place(item):
+    host, port = item if isinstance(item, tuple) else (item, 0)
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+        raise ValueError(f"domain: a port is 0 (any) to 65535, not {port!r}")
+    return host, port
+
+
 def plan_patterns(items):
     if len(items) != 1:
         raise ValueError("user_match: the patterns of one condition make one automaton")
@@ -138,7 +151,7 @@ PLANNERS = {
     C_METHOD: plan_methods,
     C_USER: lambda items: {"texts": tuple(sorted({as_user(item, "user") for item in items}))},
     C_USER_PREFIX: lambda items: {"texts": shortest_prefixes([as_user(item, "user_prefix") for item in items])},
-    C_DOMAIN: lambda items: {"texts": tuple(sorted({as_host(item, "domain") for item in items}))},
+    C_DOMAIN: plan_domains,
     C_SOURCE: lambda items: {"networks": widest_networks(network_parts(item) for item in items)},
     C_LISTEN: plan_numbers,
     C_HEADER: plan_header,
@@ -164,7 +177,8 @@ def as_host(item, what):
 def plan_condition(given):
     """The Plan of a condition given as {"kind", "negate", "items", "flag"}; ValueError says what is wrong.
 
-    items: methods, users, prefixes, domains, networks, tag ids, indexes of sets, one automaton, or [header, value...];
+    items: methods, users, prefixes, domains (a host, or host and port), networks, tag ids, indexes of sets, one
+    automaton, or [header, value...];
     flag: the wanted presence for to_tag (default True); a header without values asks for its presence.
     """
     unknown = set(given) - ALLOWED_KEYS
@@ -225,6 +239,10 @@ cdef int fill_condition(Arena arena, condition_t *condition, plan) except -1:
     condition.compact = plan.compact
     if plan.texts:
         fill_texts(arena, condition, plan.texts)
+    if plan.ports:
+        condition.ports = <uint16_t *>arena.take(len(plan.ports), sizeof(uint16_t))
+        for place in range(len(plan.ports)):
+            condition.ports[<Py_ssize_t>place] = plan.ports[place]
     if plan.networks:
         fill_networks(arena, condition, plan.networks)
     if plan.tags:

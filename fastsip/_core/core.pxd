@@ -27,6 +27,7 @@ cdef enum:
     MOST_HELD = 64              # requests without transaction that do
     HELD_BYTES = 4096           # the largest of these
     ASKED_LATELY = 256          # questions that a shard remembers
+    SOURCES = 1024              # of whose questions it knows
     EVENT_TEXT = 256
 
 # Index of core_t.counters; the names stand in core.pyx in this order.
@@ -87,6 +88,7 @@ cdef enum counter_id:
     N_UNAVAILABLE               # no destination of the set could be tried
     N_REPLIES_BY_RULE
     N_NAMES_ASKED               # questions to the control plane
+    N_NAMES_REFUSED             # questions for which a source had asked too much
     N_NAMES_FAILED              # requests whose next hop's name has no address, or none in time
     N_PARKED                    # requests that waited for a name
     N_PARKED_DROPPED            # beyond what may wait, or without transaction and too long
@@ -136,6 +138,7 @@ cdef struct asked_t:
 # A search that waits for a name, in this life of its slot.
 cdef struct parked_t:
     uint64_t name
+    uint64_t source             # see quota
     uint32_t ref
     uint32_t generation
 
@@ -148,12 +151,19 @@ cdef struct held_t:
     uint32_t len
     char message[4096]          # HELD_BYTES
 
+# How many questions a source may have asked, in thousandths, as of at_ms.
+cdef struct source_t:
+    uint64_t key                # 0 = free
+    uint64_t at_ms
+    uint64_t milli
+
 # Who waits for names; private memory, bounded (parking).
 cdef struct waiting_t:
     uint32_t parked_count
     parked_t parked[4096]       # MOST_PARKED
     asked_t asked[256]          # ASKED_LATELY
     held_t held[64]             # MOST_HELD
+    source_t sources[1024]      # SOURCES
 
 # A request that has waited, while it is routed again: what would refuse it
 # without state stands here and becomes the answer of its transaction.

@@ -29,7 +29,7 @@ COUNTER_NAMES = (
     "loops", "forged_tokens", "relays_refused", "unknown_dialogs", "stand_ins", "routes_removed",
     "next_hops_refused", "edits_refused",
     "too_many_hops", "bad_extensions", "too_large", "unsupported", "unavailable", "replies_by_rule",
-    "names_asked", "names_failed", "parked", "parked_dropped",
+    "names_asked", "names_refused", "names_failed", "parked", "parked_dropped",
     "quarantined", "drained",
     *(f"bad_{what}" for what in (
         "start_line", "version", "header_line", "header_count", "via_count", "size", "via", "from", "to", "call_id",

@@ -57,7 +57,11 @@ cdef class Names:
     cdef dict numbers           # name -> number of its entry
     cdef list unused            # numbers of free entries
     cdef dict fixed             # static name -> its addresses, "*" among them
+    cdef object turn            # name -> when it was used, as of its place in turn
+    cdef dict denied            # names that do not exist
 
     cdef int publish(self, str name, const name_answer_t *answer, uint64_t now_ms) except -1
     cdef uint32_t take_entry(self) except? 0xFFFFFFFF
+    cdef note_kind(self, str name, int state)
+    cdef str one_to_go(self)
     cdef const name_answer_t *answer_of(self, str name) except? NULL

@@ -10,8 +10,8 @@ behind it: it takes a name for unknown that is not, and the question that
 follows is answered at once.  (An immutable snapshot would have to be made anew
 for each answer, and freed when every shard is past it.)
 
-Bounds: MOST_NAMES names, MOST_ADDRESSES of each.  When the table is full, the
-name of DNS goes that was not used for longest; names of the configuration stay.
+Bounds: MOST_NAMES names, MOST_ADDRESSES of each.  When the table is full, a name goes
+that does not exist, else one of DNS that was not used lately; names of the configuration stay.
 Of several addresses the Call-ID chooses, by rendezvous: a repeated request goes
 the same way, whatever the order in which DNS gave them.
 
@@ -20,6 +20,7 @@ may be away), or ask (routing does).  Read by routing; written by the resolver.
 """
 
 import secrets
+from collections import OrderedDict
 
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t
@@ -36,6 +37,7 @@ cdef enum:
     MOST_LOOKS = 4          # at an entry that changes meanwhile
     MOST_STEPS = 64         # in a bucket: half of the buckets are empty when the table is full
     OTHER_NAME = 1          # the entry is not about this name
+    MOST_TURNS = 64         # names that are looked at for one that may go
     USED_EVERY_MS = 1000    # shards share the line: they write it seldom
 
 STATES = {NAME_STATIC: "static", NAME_KNOWN: "known", NAME_NEGATIVE: "negative"}
@@ -194,6 +196,8 @@ cdef class Names:
         self.numbers = {}
         self.unused = list(reversed(range(MOST_NAMES)))
         self.fixed = {}
+        self.turn = OrderedDict()
+        self.denied = {}
 
     def __dealloc__(self):
         free(self.table)
@@ -211,12 +215,14 @@ cdef class Names:
         self.publish(plain_name(name), &answer, now_ms)
 
     def deny(self, str name, uint64_t ttl_ms, uint64_t now_ms) -> None:
-        """DNS said that it does not exist, or has no address."""
+        """DNS said that it does not exist, or has no address.  In a full table only others of the kind give way."""
         cdef name_answer_t answer
         memset(&answer, 0, sizeof(answer))
         answer.state = NAME_NEGATIVE
         answer.until_ms = now_ms + ttl_ms
-        self.publish(plain_name(name), &answer, now_ms)
+        name = plain_name(name)
+        if name in self.numbers or self.unused or self.denied:
+            self.publish(name, &answer, now_ms)
 
     def keep(self, str name, uint64_t ttl_ms, uint64_t now_ms) -> bool:
         """DNS said nothing: the addresses it gave last are good for ttl_ms more.  False: there are none."""
@@ -266,24 +272,56 @@ cdef class Names:
         memcpy(whole.name, <const char *>text, len(text))
         if name in self.numbers:
             publish_answer(&self.table.entries[<uint32_t>self.numbers[name]], &whole)
+            self.note_kind(name, answer.state)
             return 0
         number = self.take_entry()
         store_release64(&self.table.entries[number].used_ms, now_ms)    # whoever asked for it will use it
         publish_answer(&self.table.entries[number], &whole)
         link_entry(self.table, number)
         self.numbers[name] = number
+        self.turn[name] = now_ms
+        self.note_kind(name, answer.state)
         return 0
+
+    cdef note_kind(self, str name, int state):
+        """Names that do not exist are the first to give way, in the order in which that was said."""
+        if state == NAME_NEGATIVE:
+            self.denied.setdefault(name)
+        else:
+            self.denied.pop(name, None)
 
     cdef uint32_t take_entry(self) except? 0xFFFFFFFF:
         if not self.unused:
-            self.remove(min((name for name in self.numbers if name not in self.fixed), key=self.used_ms))
+            self.remove(self.one_to_go())
         return self.unused.pop()
+
+    cdef str one_to_go(self):
+        """One that does not exist, else the first in turn that was not used since it came to its place.
+
+        Shards note uses in the entries; whoever was used goes to the end.  Of a table in which all are in use the
+        one goes that was used first, after MOST_TURNS of them.
+        """
+        cdef int turns = 0
+        if self.denied:
+            return next(iter(self.denied))
+        while True:
+            name = next(iter(self.turn))
+            if name in self.fixed:
+                del self.turn[name]
+                continue
+            if turns == MOST_TURNS or self.used_ms(name) == self.turn[name]:
+                return name
+            self.turn[name] = self.used_ms(name)
+            self.turn.move_to_end(name)
+            turns += 1
 
     def remove(self, str name) -> None:
         """Forgets a name; KeyError when it is not there."""
         cdef uint32_t number = self.numbers.pop(name)
         cdef name_answer_t nothing
         memset(&nothing, 0, sizeof(nothing))
+        self.turn.pop(name, None)
+        self.denied.pop(name, None)
         unlink_entry(self.table, number)
         publish_answer(&self.table.entries[number], &nothing)
         self.unused.append(number)

@@ -26,6 +26,7 @@ from fastsip._core.core cimport (HELD_BYTES, MOST_HELD, MOST_PARKED, N_NAMES_FAI
 from fastsip._core.lingering cimport take_block
 from fastsip._core.names cimport hash_name
 from fastsip._core.parser cimport parse_message, parse_routing
+from fastsip._core.quota cimport holds_much, is_greedy, source_key
 from fastsip._core.refusals cimport refuse_unavailable
 from fastsip._core.replies cimport reply_of, reply_t
 from fastsip._core.routing cimport ask_name
@@ -81,8 +82,10 @@ cdef int park_search(core_t *core, uint32_t ref, int kind, int state, const mess
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef parked_t *parked
     cdef record_t record
-    if not has_room(core) or runs_short(SCARCE_PARKED):
+    if not has_room(core) or is_greedy(core, source) or runs_short(SCARCE_PARKED):
         count(core, N_PARKED_DROPPED)
+        return E_FULL
+    if not ask_name(core, &hop.name, source):
         return E_FULL
     if word_kind(slot.commit) == KIND_FREE:
         memset(&record, 0, sizeof(record))
@@ -99,7 +102,7 @@ cdef int park_search(core_t *core, uint32_t ref, int kind, int state, const mess
     parked.name = hash_name(core.names, hop.name.at, hop.name.len)
     parked.ref = ref
     parked.generation = word_generation(slot.commit)
-    ask_name(core, &hop.name)
+    parked.source = source_key(core, source)
     return OK
 
 
@@ -195,7 +198,8 @@ cdef void hold_request(core_t *core, const message_t *m, uint32_t listener, cons
             count(core, N_PARKED_DROPPED)
         if core.waiting.held[i].name == 0:
             held = &core.waiting.held[i]
-    if held == NULL or m.len > HELD_BYTES or runs_short(SCARCE_HELD):
+    if (held == NULL or m.len > HELD_BYTES or runs_short(SCARCE_HELD) or holds_much(core, source)
+            or not ask_name(core, &hop.name, source)):
         count(core, N_PARKED_DROPPED)
         return
     held.name = hash_name(core.names, hop.name.at, hop.name.len)
@@ -203,6 +207,5 @@ cdef void hold_request(core_t *core, const message_t *m, uint32_t listener, cons
     held.source = source[0]
     held.listener = listener
     held.len = m.len
-    ask_name(core, &hop.name)
     memmove(held.message, m.buf, m.len)
     count(core, N_PARKED)

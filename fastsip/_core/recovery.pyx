@@ -9,8 +9,9 @@ would otherwise reach the next destinations within milliseconds, and not fit int
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastsip._core.branches cimport send_cancel, send_request
+from fastsip._core.branches cimport send_request
 from fastsip._core.core cimport arm_slot, deadline_of, earlier, needs_flush
+from fastsip._core.hop_requests cimport send_cancel
 from fastsip._core.lingering cimport begin_lingering
 from fastsip._core.marks cimport beat, mark_nothing, mark_slot
 from fastsip._core.parser cimport parse_message, parse_routing

@@ -57,7 +57,7 @@ cdef int aim_by_token(core_t *core, const route_t *route, hop_t *hop) noexcept n
 cdef int listener_for(core_t *core, const addr_t *to, int named, uint32_t came_by) noexcept nogil
 
 # Asks the control plane for a name's addresses, if that was not done a moment ago.
-cdef void ask_name(core_t *core, const text_t *name) noexcept nogil
+cdef bint ask_name(core_t *core, const text_t *name, const addr_t *source) noexcept nogil
 
 # The value that the set's algorithm hashes, keyed.
 cdef uint64_t selection_key(const set_t *dispatch_set, const message_t *m, const uri_t *ruri) noexcept nogil

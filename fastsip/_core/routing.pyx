@@ -10,8 +10,8 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.string cimport memchr, memcmp, memset
 
 from fastsip._core.chars cimport C_ALPHA, C_HOST, is_class, scan_byte, scan_class
-from fastsip._core.core cimport (ASKED_LATELY, EVENT_QUESTION, N_NAMES_ASKED, N_NAMES_FAILED, asked_t, count,
-                                 emit_event, find_by_address, same_place)
+from fastsip._core.core cimport (ASKED_LATELY, EVENT_QUESTION, N_NAMES_ASKED, N_NAMES_FAILED, N_NAMES_REFUSED,
+                                 asked_t, count, emit_event, find_by_address, same_place)
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.index cimport ID_NAMED, find_id
 from fastsip._core.branches cimport MAX_CUTS
@@ -19,6 +19,7 @@ from fastsip._core.local cimport local_address
 from fastsip._core.names cimport NAME_BYTES, find_address, hash_name
 from fastsip._core.parser cimport first_of, find_header
 from fastsip._core.values cimport parse_name_addr
+from fastsip._core.quota cimport take_turn
 from fastsip._core.rules cimport is_own, is_trusted
 from fastsip._core.tokens cimport dialog_t, read_token, token_t
 from fastsip._core.types cimport (A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_FORGED,
@@ -348,16 +349,23 @@ cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri,
     return parse_uri(m.buf, place.off, place.len, &route.next)
 
 
-cdef void ask_name(core_t *core, const text_t *name) noexcept nogil:
-    """One question per name and ASK_AGAIN_MS: an answer takes a moment, and a lost question is asked again."""
+cdef bint ask_name(core_t *core, const text_t *name, const addr_t *source) noexcept nogil:
+    """One question per name and ASK_AGAIN_MS: an answer takes a moment, and a lost question is asked again.
+
+    False: `source` has had too many asked.  NULL: the name is known, and asked for again for all who use it.
+    """
     cdef uint64_t hash = hash_name(core.names, name.at, name.len)
     cdef asked_t *asked = &core.waiting.asked[hash % ASKED_LATELY]
     if asked.name == hash and core.now_ms < asked.at_ms + ASK_AGAIN_MS:
-        return
+        return True
+    if source != NULL and not take_turn(core, source):
+        count(core, N_NAMES_REFUSED)
+        return False
     if emit_event(core, EVENT_QUESTION, 0, 0, 0, 0, name.at, name.len):
         asked.name = hash
         asked.at_ms = core.now_ms
         count(core, N_NAMES_ASKED)
+    return True
 
 
 cdef uint32_t families_of(core_t *core) noexcept nogil:
@@ -404,7 +412,7 @@ cdef int find_name(core_t *core, const message_t *m, const span_t *host, int nam
     if code == E_NONE:
         code = find_address(core.names, name.at, name.len, key, families, core.now_ms, to, &due)
     if due:
-        ask_name(core, &name)
+        ask_name(core, &name, NULL)
     if code == E_UNRESOLVED:
         hop.name = name
     elif code < 0:

@@ -17,7 +17,7 @@ Must never: touch Python, or judge a header that no rule names.
 Called by the proxy core for each request that opens a dialog or transaction of its own.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp
 from fastsip._core.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
 from fastsip._core.index cimport (MEMBER_AT_ADDRESS, NO_VALUE, find_key, find_place, key_of, key_of_address,
@@ -123,6 +123,19 @@ cdef bint has_text(const text_t *texts, uint32_t count, const char *at, uint32_t
     return place > 0 and compare(&texts[place - 1], at, len) == 0
 
 
+cdef bint has_place(const text_t *hosts, const uint16_t *ports, uint32_t count, const char *host, uint32_t len,
+                    uint32_t port) noexcept nogil:
+    """Sorted hosts as tables keep them, one host's ports side by side; of `ports` 0 stands for any."""
+    cdef uint32_t place = count_not_above(hosts, count, host, len)
+    if port == 0:
+        port = SIP_PORT
+    while place > 0 and compare(&hosts[place - 1], host, len) == 0:
+        place -= 1
+        if ports[place] == 0 or ports[place] == port:
+            return True
+    return False
+
+
 cdef bint has_prefix(const text_t *texts, uint32_t count, const char *at, uint32_t len) noexcept nogil:
     """No text begins with another one, so the only one that may fit is the greatest not above."""
     cdef uint32_t place = count_not_above(texts, count, at, len)
@@ -192,7 +205,8 @@ cdef inline int find_host(request_t *request) noexcept nogil:
 cdef bint match_domain(const condition_t *condition, request_t *request) noexcept nogil:
     if find_host(request) == 0:
         return False
-    return has_text(condition.texts, condition.count, request.host, request.host_len)
+    return has_place(condition.texts, condition.ports, condition.count, request.host, request.host_len,
+                     request.ruri.port)
 
 
 cdef inline bint covers(const network_t *network, const addr_t *addr) noexcept nogil:
@@ -504,20 +518,11 @@ cdef int match_rules(const table_t *table, const message_t *m, const uri_t *ruri
 
 
 cdef bint is_own(const table_t *table, const char *host, uint32_t len, uint32_t port) noexcept nogil:
-    """The own hosts are sorted, one host's ports side by side; port 0 stands for any."""
     cdef char room[HOST_ROOM]
     cdef int room_len = write_host(host, len, room)
-    cdef uint32_t place
     if room_len <= 0:
         return False
-    if port == 0:
-        port = SIP_PORT
-    place = count_not_above(table.own, table.own_count, room, room_len)
-    while place > 0 and compare(&table.own[place - 1], room, room_len) == 0:
-        place -= 1
-        if table.own_ports[place] == 0 or table.own_ports[place] == port:
-            return True
-    return False
+    return has_place(table.own, table.own_ports, table.own_count, room, room_len, port)
 
 
 # ---------------------------------------------------------------- for tests
@@ -544,7 +549,7 @@ def match(Table table not None, bytes text not None, source="192.0.2.99", listen
     if parse_address(peer, <uint32_t>len(peer), kind, port, &addr) != OK:
         raise ValueError(f"not an address: {source!r}")
     request.table, request.m, request.ruri, request.source = sealed, &m, &ruri, &addr
-    request.listener, request.host_len = listener_index, -1
+    request.listener, request.host_len, request.user.at = listener_index, -1, NULL
     with nogil:
         found = match_each(sealed, &request) if asks_each else match_rules(sealed, &m, &ruri, &addr, listener_index)
     return found if found >= 0 else None

@@ -23,8 +23,7 @@ who was not asked any more belongs to the next group.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastsip._core.branches cimport (end_branch, keep_ack, make_branch, send_ack, send_cancel, send_request,
-                                     undo_way_out)
+from fastsip._core.branches cimport end_branch, make_branch, send_request, undo_way_out
 from fastsip._core.core cimport (EVENT_EXHAUSTED, EVENT_FAILOVER, N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS,
                                  N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES, arm_slot, count,
                                  emit_event, find_by_address, find_policy)
@@ -42,6 +41,7 @@ from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_
                                          client_step, step_t)
 from fastsip._core.health cimport note_failure, note_success
 from fastsip._core.indialog cimport aim_at_stand_in, next_stand_in
+from fastsip._core.hop_requests cimport keep_ack, send_ack, send_cancel
 from fastsip._core.lingering cimport take_block
 from fastsip._core.parking cimport answer_parked, expire_parked, is_parked, leave_parking
 from fastsip._core.parser cimport first_of

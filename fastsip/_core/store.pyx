@@ -22,6 +22,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastsip._core.aside import MARK, keep_aside
+from fastsip._core.folder import look_into, make_folder, open_file
 from fastsip._core.blocks cimport UNIT_BYTES, free_buddy, init_buddy
 from fastsip._core.slots cimport (HEADER_BYTES, KIND_FREE, LAYOUT_MAJOR, LAYOUT_MINOR, SLOT_BITS, SLOT_MASK,
                                   give_slot, index_entry_t, partition_header_t, partition_t, scan_partition, slot_at,
@@ -86,7 +87,7 @@ def partition_name(partition: int) -> str:
 def read_header(path):
     """The header of a partition file as a dict, or None when there is no file; {} when it is none of ours."""
     try:
-        with open(path, "rb") as file:
+        with open(look_into(path), "rb") as file:
             raw = file.read(HEADER.size)
             size = os.fstat(file.fileno()).st_size
     except FileNotFoundError:
@@ -173,7 +174,7 @@ def create_files(folder, making, partitions):
 
 
 def create_file(path, partition: int, size: int, sizes, epoch: int, key: bytes):
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    fd = open_file(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     try:
         os.posix_fallocate(fd, 0, size)
         os.pwrite(fd, HEADER.pack(MAGIC, LAYOUT_MAJOR, LAYOUT_MINOR, sizeof(slot_t), sizes[0], UNIT_BYTES, sizes[1],
@@ -200,7 +201,7 @@ cdef class Store:
         self.run_dir = str(run_dir)
         self.notes = []
         self.folder = Path(run_dir) / "transactions"
-        self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        make_folder(self.folder)
         wanted = partition_sizes(max_transactions)
         headers = read_headers(self.folder)
         making = shared_making(headers)
@@ -310,7 +311,7 @@ cdef class Store:
         """As scan_partition: -1 when what it holds contradicts itself."""
         cdef partition_t *p = &self.store.partitions[number]
         path = self.folder / partition_name(number)
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = open_file(path, os.O_RDWR)
         try:
             p.bytes = os.fstat(fd).st_size
             p.base = <char *>mmap(NULL, p.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)

@@ -15,6 +15,8 @@ class Table:
         branch_key: bytes = ...,
         token_keys: tuple[bytes, ...] = ...,
         other_branch_key: bytes | None = ...,
+        names_per_source: int = ...,
+        names_burst: int = ...,
     ) -> None: ...
     @property
     def total_bytes(self) -> int: ...

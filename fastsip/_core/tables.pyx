@@ -98,7 +98,11 @@ def accept_words(codes):
 
 def probe_parts(probe):
     """The probe's fields with defaults filled in, checked."""
-    given = dict(probe or {})
+    return checked_probe(dict(probe)) if probe else NO_PROBE
+
+
+def checked_probe(given):
+    """The fields of a probe, of which every other destination may have the same."""
     unknown = set(given) - set(PROBE_DEFAULTS)
     if unknown:
         raise ValueError(f"a probe has no {', '.join(sorted(unknown))}; possible are {', '.join(PROBE_DEFAULTS)}")
@@ -115,6 +119,9 @@ def probe_parts(probe):
     parts["method"] = line_text("probe method", parts["method"])
     parts["from_uri"] = line_text("probe from", parts["from_uri"])
     return parts
+
+
+NO_PROBE = checked_probe({})
 
 
 def short_id(name, bits):
@@ -154,11 +161,13 @@ cdef class Table:
         self.table = <table_t *>self.arena.take(1, sizeof(table_t))
 
     def __init__(self, version, clocks=(500, 4000, 5000, 181000), max_message=MAX_MESSAGE, branch_key=bytes(16),
-                 token_keys=(bytes(16),), other_branch_key=None):
+                 token_keys=(bytes(16),), other_branch_key=None, names_per_source=20, names_burst=100):
         self.version = number_in("version", version, 0, 2**64 - 1)
         self.clocks = tuple(number_in(name, value, 1, 2**32 - 1)
                             for name, value in zip(("t1", "t2", "t4", "c"), clocks, strict=True))
         self.max_message = number_in("max_message", max_message, 512, MAX_MESSAGE)
+        self.names_quota = (number_in("names_per_source", names_per_source, 1, 1_000_000),
+                            number_in("names_burst", names_burst, 1, 1_000_000))
         key_words("branch_key", branch_key)
         self.branch_key = branch_key
         if other_branch_key is not None:
@@ -325,6 +334,7 @@ cdef class Table:
         table.version = self.version
         table.clocks.t1_ms, table.clocks.t2_ms, table.clocks.t4_ms, table.clocks.c_ms = self.clocks
         table.max_message = self.max_message
+        table.names_per_source, table.names_burst = self.names_quota
         table.branch_key[0], table.branch_key[1] = key_words("branch_key", self.branch_key)
         if self.other_branch_key is not None:
             table.two_branch_keys = 1

@@ -469,6 +469,7 @@ cdef struct condition_t:
     uint16_t methods        # C_METHOD: bits by method_id (M_OTHER: see texts)
     uint32_t count          # items in the array that the kind uses
     text_t *texts           # C_USER, C_USER_PREFIX, C_DOMAIN, C_METHOD others
+    uint16_t *ports         # C_DOMAIN: beside each text; 0 = any port
     network_t *networks     # C_SOURCE
     uint32_t *tags          # C_LISTEN; C_SOURCE_SET: indexes of sets
     pattern_t *pattern      # C_USER_MATCH
@@ -520,6 +521,8 @@ cdef struct table_t:
     uint64_t version
     clocks_t clocks
     uint32_t max_message
+    uint32_t names_per_source  # questions a second that one source may cause
+    uint32_t names_burst    # and at once
     uint64_t branch_key[2]  # from `secret`: the same on every node
     uint64_t other_branch_key[2]  # of the second secret, while they change: known, never made with
     uint32_t two_branch_keys

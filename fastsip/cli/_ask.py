@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from fastsip.cli._say import say
 from fastsip.config import ConfigError, load
 from fastsip.control import Answer, NotRunning, Refused, ask
 
@@ -35,7 +36,7 @@ def answers(config: str, command: str, **fields: Any) -> Iterator[Answer]:
 
 
 def _end(words: str, code: int) -> None:
-    click.echo(f"fastsip: {words}", err=True)
+    say(f"fastsip: {words}", err=True)
     sys.exit(code)
 
 

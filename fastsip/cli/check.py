@@ -6,8 +6,10 @@ from typing import Any
 import click
 import msgspec
 
+from fastsip.cli._say import say
 from fastsip.config import ConfigError, load
 from fastsip.config.outlook import DestinationOutlook, ListenerOutlook, NameOutlook, Outlook, SetOutlook, outlook
+from fastsip.plain import plain_json, printable
 
 MIB = 1 << 20
 
@@ -26,14 +28,14 @@ def command(config: str, as_json: bool, takeover: bool) -> None:
     except ConfigError as error:
         if as_json:
             click.echo(_json({"ok": False, "errors": error.problems}))
-        click.echo(str(error), err=True)
+        say(str(error), err=True)
         count = len(error.problems)
-        click.echo(f"{config}: {count} error{'s' if count > 1 else ''}", err=True)
+        say(f"{config}: {count} error{'s' if count > 1 else ''}", err=True)
         sys.exit(2)
     if as_json:
         click.echo(_json({"ok": True, **msgspec.to_builtins(facts)}))
     elif sys.stdout.isatty():
-        _print_rich(facts)
+        _print_rich(msgspec.convert(_printable(msgspec.to_builtins(facts)), Outlook))
     else:
         _print_plain(facts)
 
@@ -49,17 +51,27 @@ def _check_takeover(config: str) -> None:
     except ConfigError as error:
         words = str(error)
     if words:
-        click.echo(words, err=True)
+        say(words, err=True)
         sys.exit(2)
 
 
 def _json(found: dict[str, Any]) -> str:
-    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+    return plain_json(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+
+
+def _printable(found: Any) -> Any:
+    """All texts of an outlook."""
+    if isinstance(found, dict):
+        return {_printable(key): _printable(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_printable(item) for item in found]
+    return printable(found) if isinstance(found, str) else found
 
 
 def _heading(facts: Outlook) -> list[tuple[str, str]]:
     """The facts that have one value each."""
-    memory = f"{facts.memory_bytes / MIB:,.1f} MiB for {facts.max_transactions:,} transactions"
+    parts = ", ".join(f"{what} {size / MIB:,.1f}" for what, size in facts.memory)
+    memory = f"{facts.memory_bytes / MIB:,.1f} MiB for {facts.max_transactions:,} transactions: {parts}"
     return [
         ("router", facts.name),
         ("shards", str(facts.shards)),
@@ -95,24 +107,24 @@ def _name_text(one: NameOutlook) -> str:
 
 
 def _print_plain(facts: Outlook) -> None:
-    click.echo(f"{facts.file}: right")
+    say(f"{facts.file}: right")
     for key, value in _heading(facts):
-        click.echo(f"{key:<10} {value}")
+        say(f"{key:<10} {value}")
     for one in facts.listeners:
-        click.echo(f"listen     {_listener_text(one)}")
+        say(f"listen     {_listener_text(one)}")
     for group in facts.sets:
-        click.echo(f"set        {_set_text(group)}")
+        say(f"set        {_set_text(group)}")
         for to in group.destinations:
             detail = f"id {to.id}, weight {to.weight}, priority {to.priority}, {to.probe}{_attrs_text(to)}"
-            click.echo(f"             {to.uri} ({detail})")
+            say(f"             {to.uri} ({detail})")
     for border in facts.borders:
-        click.echo(f"border     {border}")
+        say(f"border     {border}")
     for place, rule in enumerate(facts.rules, 1):
-        click.echo(f"rule {place:<5} {rule}")
+        say(f"rule {place:<5} {rule}")
     for name in facts.names:
-        click.echo(f"name       {_name_text(name)}")
+        say(f"name       {_name_text(name)}")
     for warning in facts.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
 
 
 def _print_rich(facts: Outlook) -> None:

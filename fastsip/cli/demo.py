@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
+from fastsip.cli._say import failure, say
 from fastsip.demo import DemoFailed, Tally, run_demo
 
 PLAIN_EVERY_S = 1.0
@@ -36,9 +37,9 @@ def command(rate: float, duration: float | None) -> None:
     try:
         with screen() as show:
             tally = asyncio.run(run_demo(rate, duration, show))
-    except DemoFailed as failure:
-        raise click.ClickException(str(failure)) from None
-    click.echo(summary(tally))
+    except DemoFailed as error:
+        raise failure(str(error)) from None
+    say(summary(tally))
 
 
 @contextlib.contextmanager
@@ -50,7 +51,7 @@ def screen() -> Iterator[Callable[[Tally], None]]:
         return
     from rich.live import Live
 
-    click.echo("Calls go through a router to three answering machines.  Ctrl-C ends it.")
+    say("Calls go through a router to three answering machines.  Ctrl-C ends it.")
     with Live(table(Tally()), auto_refresh=False) as live:
         yield lambda tally: live.update(table(tally), refresh=True)
 
@@ -63,7 +64,7 @@ def plain_lines() -> Callable[[Tally], None]:
         nonlocal last_line, due
         line = one_line(tally)
         if line != last_line and time.monotonic() >= due:
-            click.echo(line)
+            say(line)
             last_line, due = line, time.monotonic() + PLAIN_EVERY_S
 
     return show

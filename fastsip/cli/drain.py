@@ -5,8 +5,10 @@ import sys
 import click
 
 from fastsip.cli._ask import answers, config_argument
+from fastsip.cli._say import say
 from fastsip.config.errors import Wrong
 from fastsip.config.values import duration
+from fastsip.plain import printable
 
 DAY_MS = 86_400_000
 
@@ -30,8 +32,8 @@ def command(config: str, then: str | None, deadline: float, undo: bool) -> None:
     for last in answers(config, "drain", then=then, limit_s=deadline, undo=undo):
         if "left_s" in last:
             text = f"{last['open']} transactions open, {last['left_s']} s left"
-            click.echo(f"\r\033[K{text}" if terminal else text, err=True, nl=not terminal)
+            click.echo(f"\r\033[K{printable(text)}" if terminal else printable(text), err=True, nl=not terminal)
     if terminal and not undo:
-        click.echo(err=True)
-    click.echo(last["done"])
+        say(err=True)
+    say(last["done"])
     sys.exit(1 if last.get("open") else 0)

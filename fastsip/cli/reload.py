@@ -3,6 +3,7 @@
 import click
 
 from fastsip.cli._ask import config_argument, last_answer
+from fastsip.cli._say import say
 
 
 @click.command("reload")
@@ -10,4 +11,4 @@ from fastsip.cli._ask import config_argument, last_answer
 def command(config: str) -> None:
     """Make the router take CONFIG as it is now; refused whole when it is wrong (exit 1)."""
     answer = last_answer(config, "reload")
-    click.echo(f"reloaded: configuration {answer['configuration']} of this router")
+    say(f"reloaded: configuration {answer['configuration']} of this router")

@@ -5,6 +5,8 @@ from importlib.util import find_spec
 
 import click
 
+from fastsip.cli._say import say
+
 
 @click.command("run")
 @click.argument("config", type=click.Path())
@@ -20,5 +22,5 @@ def command(config: str) -> None:
     try:
         end(run(config, born=born))
     except ConfigError as error:
-        click.echo(str(error), err=True)
+        say(str(error), err=True)
         sys.exit(2)

@@ -3,9 +3,9 @@
 import sys
 
 import click
-import orjson
 
 from fastsip import stats
+from fastsip.cli._say import failure, say, say_json
 from fastsip.config import ConfigError, load
 
 
@@ -18,16 +18,16 @@ def command(config: str, with_zeros: bool, as_json: bool) -> None:
     try:
         run_dir = load(config, make_secret=False).router.run_dir
     except ConfigError as error:
-        click.echo(str(error), err=True)
+        say(str(error), err=True)
         sys.exit(2)
     try:
         found = stats.read(run_dir)
     except OSError as error:
-        raise click.ClickException(f"no router has run in {run_dir}: {error.strerror}") from None
+        raise failure(f"no router has run in {run_dir}: {error.strerror}") from None
     if as_json:
-        click.echo(orjson.dumps(found).decode())
+        say_json(found)
         return
     width = max(map(len, found))
     for name, value in found.items():
         if value or with_zeros:
-            click.echo(f"{name:<{width}} {value:>15,}")
+            say(f"{name:<{width}} {value:>15,}")

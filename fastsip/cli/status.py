@@ -1,9 +1,9 @@
 """`fastsip status CONFIG`: what runs there."""
 
 import click
-import orjson
 
 from fastsip.cli._ask import config_argument, last_answer
+from fastsip.cli._say import say, say_json
 
 
 @click.command("status")
@@ -14,10 +14,10 @@ def command(config: str, as_json: bool) -> None:
     found = last_answer(config, "status")
     del found["done"]
     if as_json:
-        click.echo(orjson.dumps(found).decode())
+        say_json(found)
         return
     for name, value in found.items():
-        click.echo(f"{name:<15} {_shown(value)}")
+        say(f"{name:<15} {_shown(value)}")
 
 
 def _shown(value: object) -> str:

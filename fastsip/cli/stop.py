@@ -3,10 +3,11 @@
 import click
 
 from fastsip.cli._ask import config_argument, last_answer
+from fastsip.cli._say import say
 
 
 @click.command("stop")
 @config_argument
 def command(config: str) -> None:
     """Make the router that runs on CONFIG leave at once; the next start takes up the calls in set-up."""
-    click.echo(last_answer(config, "stop")["done"])
+    say(last_answer(config, "stop")["done"])

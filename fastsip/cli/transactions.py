@@ -4,9 +4,9 @@ import itertools
 import sys
 
 import click
-import orjson
 
 from fastsip import inspection
+from fastsip.cli._say import failure, say, say_json
 from fastsip.config import ConfigError, load
 from fastsip.config.errors import Wrong
 from fastsip.config.values import duration
@@ -39,7 +39,7 @@ def command(config, run_dir, state, method, call_id, destination, older, most, a
     try:
         folder = run_dir or load(config, make_secret=False).router.run_dir
     except ConfigError as error:
-        click.echo(str(error), err=True)
+        say(str(error), err=True)
         sys.exit(2)
     wanted = inspection.Filter(state, method.upper(), call_id, destination, older)
     try:
@@ -47,13 +47,13 @@ def command(config, run_dir, state, method, call_id, destination, older, most, a
         found = reader.transactions(wanted)
         if as_json:
             for one in found:
-                click.echo(orjson.dumps(inspection.as_dict(one)).decode())
+                say_json(inspection.as_dict(one))
         else:
             _print(list(found), most)
     except (inspection.NoStore, OSError) as error:
-        raise click.ClickException(str(error)) from None
+        raise failure(str(error)) from None
     if reader.torn:
-        click.echo(f"{reader.torn} more were in the middle of a change each time they were looked at", err=True)
+        say(f"{reader.torn} more were in the middle of a change each time they were looked at", err=True)
 
 
 def _seconds(ms: int | None) -> str:
@@ -64,15 +64,15 @@ def _print(found: list[inspection.Transaction], most: int) -> None:
     """A line for each transaction and one for each of its branches."""
     for one in itertools.islice(found, most):
         notes = " ".join(filter(None, ("in dialog" if one.in_dialog else "", *one.flags)))
-        click.echo(
+        say(
             f"{one.method:<9} {one.state:<11} {one.last_status or '-':>3}  age {_seconds(one.age_ms):>8}  "
             f"left {_seconds(one.deadline_ms):>7}  {one.call_id or '-'}  {notes}".rstrip()
         )
         for branch in one.branches:
-            click.echo(
+            say(
                 f"  to {branch.destination or '(by route)'}: {branch.state} {branch.last_status or '-'}  "
                 f"age {_seconds(branch.age_ms)}  left {_seconds(branch.deadline_ms)}  {' '.join(branch.flags)}".rstrip()
             )
     counts = ", ".join(f"{count:,} {state}" for state, count in inspection.summary(found).items())
     hidden = f"; {len(found) - most:,} not shown (--most)" if len(found) > most else ""
-    click.echo(f"{len(found):,} transactions{': ' + counts if counts else ''}{hidden}")
+    say(f"{len(found):,} transactions{': ' + counts if counts else ''}{hidden}")

@@ -3,6 +3,7 @@
 import click
 
 from fastsip.cli._ask import config_argument, last_answer
+from fastsip.cli._say import say
 
 
 @click.command("upgrade")
@@ -10,4 +11,4 @@ from fastsip.cli._ask import config_argument, last_answer
 def command(config: str) -> None:
     """Replace the running router by the code that is installed now; refused when that cannot take over (exit 1)."""
     answer = last_answer(config, "upgrade")
-    click.echo(f"upgraded: fastsip {answer['version']} routes")
+    say(f"upgraded: fastsip {answer['version']} routes")

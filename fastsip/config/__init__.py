@@ -3,8 +3,8 @@
     load(path) -> Config, or ConfigError
 
 Layout: language (the words), values (single values), reader (tables), sets, routes with patterns and
-headers, names, load (the whole), secrets (the key file), locate (lines), errors, model (the result),
-outlook (what `check` shows).
+headers, names, load (the whole), secrets (the key file), locate (lines), errors, model (the result), handed (the
+result for another process), outlook (what `check` shows).
 Nothing here touches the network or a packet; outlook alone opens a socket, to ask how large it may be.
 """
 

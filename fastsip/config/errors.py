@@ -15,6 +15,8 @@ import msgspec
 
 Path = tuple[str | int, ...]
 
+MOST_WORDS = 500  # of which the nearest is looked for: each costs some 20 us
+
 
 def key_text(path: Path) -> str:
     """A key path as people write it: ("route", 1, "to") -> "route[2].to"; lists count from 1."""
@@ -46,8 +48,10 @@ def shown(value: object) -> str:
 
 
 def did_you_mean(found: object, known: object) -> str:
-    """A hint that names the nearest known word, or "" when none is near."""
+    """A hint that names the nearest known word, or "" when none is near or there are too many."""
     words = [str(word) for word in known]  # type: ignore[attr-defined]
+    if len(words) > MOST_WORDS:
+        return ""
     near = get_close_matches(str(found), words, n=1, cutoff=0.6)
     if not near:
         folded = str(found).casefold()

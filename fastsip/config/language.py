@@ -12,11 +12,12 @@ ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "name
 
 KEYS: dict[str, tuple[str, ...]] = {
     "": ROOT,
-    "router": ("name", "shards", "run_dir", "state_dir", "domains", "trusted", "secret", "stop_mode", "hang"),
+    "router": ("name", "shards", "run_dir", "state_dir", "domains", "trusted", "secret", "stop_mode", "hang",
+               "hang_loop"),
     "listen": ("uri", "tag", "advertise", "rcvbuf", "headers"),
     "listen.headers": ("in", "out"),
     "timers": ("t1", "t2", "t4", "c"),
-    "limits": ("max_transactions", "max_message"),
+    "limits": ("max_transactions", "max_message", "names_per_source", "names_burst"),
     "set": (
         "destinations", "answering", "setid", "algorithm", "key", "limit", "ruri", "listen", "in_dialog",
         "in_dialog_failure", "probe", "tiers", "when_all_down", "retry", "retry_after_max", "headers",

@@ -20,7 +20,7 @@ from fastsip.config.headers import read_ways
 from fastsip.config.language import MAX_LISTENERS, MAX_SHARDS
 from fastsip.config.model import Config, Limits, Listener, Router, Timers
 from fastsip.config.names import read_names
-from fastsip.config.reader import Report, Table
+from fastsip.config.reader import Enough, Report, Table
 from fastsip.config.routes import read_policies, read_rules
 from fastsip.config.sets import read_sets
 
@@ -57,7 +57,12 @@ def load_text(text: str, file: str, *, make_secret: bool = True) -> Config:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number or a nesting beyond all measure
         raise _syntax(file, text, str(error)) from None
-    return _Loader(raw, file, Report(file, text)).config(make_secret)
+    report = Report(file, text)
+    try:
+        return _Loader(raw, file, report).config(make_secret)
+    except Enough:
+        report.raise_if_any()
+        raise
 
 
 def _whole_file(file: str, line: int, allowed: str) -> ConfigError:
@@ -158,6 +163,7 @@ class _Loader:
             secret_file="",
             stop_mode=table.take("stop_mode", values.one_of("leave", "drain"), "leave"),
             hang_ms=table.take("hang", values.duration(2_000, 60_000), 5_000),
+            hang_loop_ms=table.take("hang_loop", values.duration(2_000, 600_000), 60_000),
         )
 
     def _directory(self, raw: object) -> str:
@@ -254,4 +260,6 @@ class _Loader:
         return Limits(
             max_transactions=table.take("max_transactions", values.integer(64, 10_000_000), 20_000),
             max_message_bytes=table.take("max_message", values.size(1_300, 65_535), 65_535),
+            names_per_source=table.take("names_per_source", values.integer(1, 1_000_000), 20),
+            names_burst=table.take("names_burst", values.integer(1, 1_000_000), 100),
         )

@@ -8,7 +8,11 @@ parsed here.  Called by: router, routing, dispatcher, cli.
 import msgspec
 
 
-class Router(msgspec.Struct, frozen=True, kw_only=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is packed by another release with other fields is not read (handed.py)."""
+
+
+class Router(Part, frozen=True, kw_only=True):
     """[router].  `secret_keys`: 16 bytes each, the first signs, all verify; empty only when load() was
     asked not to make a missing key file.  `secret_file` is that file, "" when the config names a secret."""
 
@@ -22,13 +26,14 @@ class Router(msgspec.Struct, frozen=True, kw_only=True):
     secret_file: str
     stop_mode: str  # leave | drain: what SIGTERM means
     hang_ms: int  # without a sign of life, until a router is replaced
+    hang_loop_ms: int  # the same of its own thread, while all shards route
 
     def __repr__(self) -> str:
         """Without the keys: a config that is printed or logged must not give them away."""
         return f"Router(name={self.name!r}, shards={self.shards}, run_dir={self.run_dir!r}, ...)"
 
 
-class HeaderEdits(msgspec.Struct, frozen=True, kw_only=True):
+class HeaderEdits(Part, frozen=True, kw_only=True):
     """`headers` of a rule, or of one way at a listener or set: first `remove`, then `set` in its order."""
 
     remove: tuple[str, ...]  # names; with a final * all that begin so
@@ -38,7 +43,7 @@ class HeaderEdits(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.remove or self.set)
 
 
-class Listener(msgspec.Struct, frozen=True, kw_only=True):
+class Listener(Part, frozen=True, kw_only=True):
     """One [[listen]].  `sent_by` is host[:port] as it stands in Via and Record-Route."""
 
     uri: str
@@ -54,7 +59,7 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     headers_out: HeaderEdits
 
 
-class Timers(msgspec.Struct, frozen=True, kw_only=True):
+class Timers(Part, frozen=True, kw_only=True):
     """[timers]: RFC 3261 section 17 and Timer C of 16.6 item 11."""
 
     t1_ms: int
@@ -63,14 +68,16 @@ class Timers(msgspec.Struct, frozen=True, kw_only=True):
     c_ms: int
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(Part, frozen=True, kw_only=True):
     """[limits]."""
 
     max_transactions: int
     max_message_bytes: int
+    names_per_source: int  # questions of DNS a second that one source may cause
+    names_burst: int  # and at once
 
 
-class Probe(msgspec.Struct, frozen=True, kw_only=True):
+class Probe(Part, frozen=True, kw_only=True):
     """How one destination is probed.  `accept` are the final codes, 200..699, that count as alive."""
 
     method: str
@@ -83,7 +90,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     accept: tuple[int, ...]
 
 
-class Destination(msgspec.Struct, frozen=True, kw_only=True):
+class Destination(Part, frozen=True, kw_only=True):
     """One destination of a set.  `id` is unique in the whole configuration and outlives reloads."""
 
     id: str
@@ -98,7 +105,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     probe: Probe | None  # None = not probed
 
 
-class DestinationSet(msgspec.Struct, frozen=True, kw_only=True):
+class DestinationSet(Part, frozen=True, kw_only=True):
     """One [set.NAME]; destinations in the order of the file."""
 
     name: str
@@ -120,14 +127,14 @@ class DestinationSet(msgspec.Struct, frozen=True, kw_only=True):
     destinations: tuple[Destination, ...]
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
+class Reply(Part, frozen=True, kw_only=True):
     """A status code and its reason phrase."""
 
     code: int
     reason: str
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class Policy(Part, frozen=True, kw_only=True):
     """One [failure.NAME] (wire section 3, 4).  A time of 0: that clock is off, of timeout_ms:
     Timer B or F."""
 
@@ -148,7 +155,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     unavailable: Reply
 
 
-class Condition(msgspec.Struct, frozen=True, kw_only=True):
+class Condition(Part, frozen=True, kw_only=True):
     """One key of a `when`: true when any of `values` fits, turned round by `negate`.
 
     key         values
@@ -171,7 +178,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     wanted: bool = True
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
+class Rule(Part, frozen=True, kw_only=True):
     """One [[route]]: all conditions hold -> one of the set `to`, the reply, the next hop of `forward`."""
 
     name: str
@@ -186,7 +193,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     implied: bool  # not in the file: the one set is the only place to go
 
 
-class Name(msgspec.Struct, frozen=True, kw_only=True):
+class Name(Part, frozen=True, kw_only=True):
     """One line of [names]: lower case without final dot, or "*" for every other name.  Addresses are numeric,
     IPv6 without brackets, with their port; port 0: none given."""
 
@@ -194,7 +201,7 @@ class Name(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[tuple[str, int], ...]
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True):
+class Config(Part, frozen=True, kw_only=True):
     """A whole configuration."""
 
     file: str

@@ -22,6 +22,9 @@ SO_RCVBUFFORCE = 33
 # Measured: the kernel's default buffer of 212,992 bytes holds 92 INVITEs, 15 ms of 1,000 calls/s.
 BUFFER_BYTES_PER_MS = 212_992 / 15
 ENOUGH_MS = 500
+CELL_BYTES, SPARE_DESTINATIONS = 64, 256
+NAMES_BYTES = 5 << 20  # of 4,096 names with eight addresses twice
+PROCESSES_BYTES = 70 << 20  # measured, without what is shared: a router and its spare 35 MB, the supervisor the rest
 
 
 class ListenerOutlook(msgspec.Struct, frozen=True):
@@ -74,7 +77,8 @@ class Outlook(msgspec.Struct, frozen=True):
     secret: str
     shards: int
     max_transactions: int
-    memory_bytes: int
+    memory_bytes: int  # all of it, when every ring was once full
+    memory: tuple[tuple[str, int], ...]  # what it is for, in bytes
     listeners: tuple[ListenerOutlook, ...]
     sets: tuple[SetOutlook, ...]
     borders: tuple[str, ...]
@@ -85,8 +89,7 @@ class Outlook(msgspec.Struct, frozen=True):
 
 def outlook(config: Config) -> Outlook:
     """The facts about a valid configuration.  Raises ImportError when the kernels are not built."""
-    from fastsip._core.store import store_bytes
-
+    memory = memory_of(config)
     listeners = tuple(
         _listener(listener.uri, listener.tag, listener.sent_by, listener.rcvbuf_bytes, listener.family)
         for listener in config.listeners
@@ -99,7 +102,8 @@ def outlook(config: Config) -> Outlook:
         secret=_secret(config),
         shards=config.router.shards,
         max_transactions=config.limits.max_transactions,
-        memory_bytes=store_bytes(config.limits.max_transactions),
+        memory_bytes=sum(size for _, size in memory),
+        memory=memory,
         listeners=listeners,
         sets=tuple(_set(group) for group in config.sets),
         borders=tuple(_border_texts(config)),
@@ -111,6 +115,22 @@ def outlook(config: Config) -> Outlook:
             *_secret_warnings(config),
             *_rule_warnings(config),
         ),
+    )
+
+
+def memory_of(config: Config) -> tuple[tuple[str, int], ...]:
+    """What the two router processes and their supervisor take, by what it is for."""
+    from fastsip._core.store import store_bytes
+    from fastsip.shards import shard_bytes
+
+    destinations = sum(len(group.destinations) for group in config.sets)
+    rings, buffers = shard_bytes(config.router.shards, len(config.listeners))
+    return (
+        ("calls", store_bytes(config.limits.max_transactions)),
+        ("rings between shards", rings),
+        ("buffers of shards", buffers),
+        ("destinations and names", NAMES_BYTES + (2 * destinations + SPARE_DESTINATIONS) * CELL_BYTES),
+        ("three Python processes", PROCESSES_BYTES),
     )
 
 

@@ -5,7 +5,7 @@ After a problem the reader goes on with the key's default, so that one slip does
 Called by: load.py, sets.py, routes.py, names.py.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, TypeVar
 
 from fastsip.config.errors import ConfigError, Path, Problem, Wrong, did_you_mean, key_text, shown
@@ -17,6 +17,24 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 NOT_YET = "is not in this release"
+MOST_PROBLEMS = 200  # of one file; whoever has so many has another file in mind
+MOST_LISTED = 20  # names of what is allowed
+
+
+class Enough(Exception):
+    """There are MOST_PROBLEMS already: nobody reads on.  Never leaves the package."""
+
+
+def later_by_table() -> dict[str, dict[str, tuple[str | int, ...] | None]]:
+    """LATER by the pattern of the table, then by key: most tables have nothing of it."""
+    found: dict[str, dict[str, tuple[str | int, ...] | None]] = {}
+    for pattern, words in LATER.items():
+        table, _, key = pattern.rpartition(".")
+        found.setdefault(table, {})[key] = words
+    return found
+
+
+LATER_BY_TABLE = later_by_table()
 
 
 class Report:
@@ -29,8 +47,10 @@ class Report:
         self.refused: set[Path] = set()  # keys of later releases, already reported
 
     def add(self, path: Path, found: str, allowed: str, hint: str = "") -> None:
-        """Remembers one problem; `found` is "" where something is missing."""
+        """Remembers one problem; `found` is "" where something is missing.  Raises Enough when there are too many."""
         self._found.append((path, found, allowed, hint))
+        if len(self._found) == MOST_PROBLEMS:
+            raise Enough
 
     def wrong(self, path: Path, raw: object, wrong: Wrong) -> None:
         """Remembers a value that a reader refused."""
@@ -56,7 +76,11 @@ class Report:
             )
             for path, found, allowed, hint in self._found
         ]
-        raise ConfigError(tuple(sorted(problems, key=lambda problem: problem.line)))
+        problems.sort(key=lambda problem: problem.line)
+        if len(problems) >= MOST_PROBLEMS:
+            allowed = f"{MOST_PROBLEMS} problems were found, and the rest was not looked at"
+            problems.append(Problem(file=self.file, line=0, key="", found="", allowed=allowed))
+        raise ConfigError(tuple(problems))
 
 
 class Table:
@@ -71,8 +95,11 @@ class Table:
         self._unknown()
 
     def _later(self) -> None:
+        later = LATER_BY_TABLE.get(_pattern(self.path))
+        if later is None:
+            return
         for key, raw in self.raw.items():
-            words = LATER.get(_pattern((*self.path, key)), ())
+            words = later.get(key, ())
             path = (*self.path, key)
             if words is None:
                 self.report.refused.add(path)
@@ -84,8 +111,10 @@ class Table:
     def _unknown(self) -> None:
         known = KEYS[self.kind]
         for key in self.raw:
+            if key in known:
+                continue
             path = (*self.path, key)
-            if key not in known and path not in self.report.refused:
+            if path not in self.report.refused:
                 self.report.add(
                     path, "an unknown key", "allowed: " + ", ".join(known), did_you_mean(key, known)
                 )
@@ -133,20 +162,19 @@ class Table:
                 values.append(value)
         return tuple(values)
 
-    def take_reference(self, key: str, known: list[str], what: str) -> str:
+    def take_reference(self, key: str, known: Collection[str], what: str) -> str:
         """A name that must be one of `known`; "" when absent or wrong.  `what` says what it names."""
         name = self.take(key, text, "")
         if name and name not in known:
-            listed = ", ".join(f'"{word}"' for word in known) or "none is defined"
-            allowed = f"allowed: {what}: {listed}"
+            allowed = f"allowed: {what}: {listed(known)}"
             self.report.add((*self.path, key), shown(name), allowed, did_you_mean(name, known))
             return ""
         return name
 
-    def names_under(self, key: str) -> list[str]:
-        """The names of the tables [key.NAME] as written, whether or not what they hold is right."""
+    def names_under(self, key: str) -> Collection[str]:
+        """The names of the tables [key.NAME] as written, whether or not what they hold is right; looked up by hash."""
         raw = self.raw.get(key, {})
-        return list(raw) if isinstance(raw, dict) else []
+        return raw.keys() if isinstance(raw, dict) else ()
 
     def table(self, key: str, kind: str) -> "Table":
         """The table under a key; an empty one when it is absent or not a table."""
@@ -182,6 +210,13 @@ class Table:
                 yield Table(inner, (*self.path, key, index), kind, self.report)
             else:
                 self.report.add((*self.path, key, index), shown(inner), f"allowed: a table, [[{key}]]")
+
+
+def listed(names: Collection[str]) -> str:
+    """The names that are allowed, in quotes; of many the first."""
+    words = [f'"{name}"' for name, _ in zip(names, range(MOST_LISTED), strict=False)]
+    more = len(names) - len(words)
+    return (", ".join(words) + (f" and {more} more" if more > 0 else "")) or "none is defined"
 
 
 def _pattern(path: Path) -> str:

@@ -5,7 +5,7 @@ Wire section 3 (clocks and reasons), 4 (marks).  Called by: load.py.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from fastsip.config import values
 from fastsip.config.errors import Path, Wrong, did_you_mean, shown
@@ -13,7 +13,7 @@ from fastsip.config.headers import read_headers
 from fastsip.config.language import CLASSES, MARK_KEYS, MARKS, MAX_POLICY_CODES, REASONS
 from fastsip.config.model import Condition, HeaderEdits, Listener, Policy, Reply, Rule
 from fastsip.config.patterns import PatternError, compile_patterns
-from fastsip.config.reader import Table
+from fastsip.config.reader import Table, listed
 
 HOUR_MS = 3_600_000
 UNAVAILABLE = Reply(code=500, reason="Server Internal Error")
@@ -28,7 +28,8 @@ SIX_XX = (
 
 def read_policies(root: Table) -> tuple[Policy, ...]:
     """All failure policies in the order of the file."""
-    return tuple(_policy(name, table, root) for name, table in root.named("failure", "failure"))
+    sets = root.names_under("set")
+    return tuple(_policy(name, table, sets) for name, table in root.named("failure", "failure"))
 
 
 def _on_item(raw: object) -> str | int:
@@ -47,7 +48,7 @@ def _on_item(raw: object) -> str | int:
     )
 
 
-def _policy(name: str, table: Table, root: Table) -> Policy:
+def _policy(name: str, table: Table, sets: Collection[str]) -> Policy:
     table.read(table.path, name, values.name, "")
     if "on" not in table:
         table.report.add(
@@ -76,7 +77,7 @@ def _policy(name: str, table: Table, root: Table) -> Policy:
         mark=mark,
         mark_by=mark_by,
         mark_last=table.take("mark_last", values.boolean, False),
-        then=table.take_reference("then", root.names_under("set"), "the name of a set"),
+        then=table.take_reference("then", sets, "the name of a set"),
         exhausted=table.take("exhausted", values.reply, None),
         unavailable=table.take("unavailable", values.reply, UNAVAILABLE),
     )
@@ -110,8 +111,9 @@ def read_rules(root: Table, listeners: tuple[Listener, ...]) -> tuple[Rule, ...]
     """All rules in the order of the file; with none and one set, everything goes to that set."""
     rules: list[Rule] = []
     names: dict[str, int] = {}
+    known = _Known(root, listeners)
     for index, table in enumerate(root.listed("route", "route")):
-        rule = _rule(index, table, root, _Known(root, listeners))
+        rule = _rule(index, table, known)
         if names.setdefault(rule.name, index) != index:
             allowed = f"allowed: a name of its own; route[{names[rule.name] + 1}] has it"
             table.report.add((*table.path, "name"), shown(rule.name), allowed)
@@ -120,7 +122,7 @@ def read_rules(root: Table, listeners: tuple[Listener, ...]) -> tuple[Rule, ...]
         return tuple(rules)
     sets = root.names_under("set")
     if len(sets) == 1:
-        return (_implied(sets[0]),)
+        return (_implied(next(iter(sets))),)
     if sets:
         root.report.add(
             (), "", f"`[[route]]` is missing: {len(sets)} sets, and nothing says which calls go where"
@@ -146,14 +148,19 @@ def _implied(only_set: str) -> Rule:
 
 
 class _Known:
-    """The names that conditions may refer to."""
+    """The names that rules may refer to, looked up by hash; `readers` are those of their conditions, by key."""
 
     def __init__(self, root: Table, listeners: tuple[Listener, ...]) -> None:
-        self.tags = [listener.tag for listener in listeners]
-        self.sets = root.names_under("set")
+        self.sets, self.failures = root.names_under("set"), root.names_under("failure")
+        tags = dict.fromkeys(listener.tag for listener in listeners)
+        unsure = root.report.touches("listen")  # a listener that is wrong itself is not among the known
+        self.readers = _ITEMS | {
+            "listen": _name_reader(tags, "the tags of [[listen]]", unsure),
+            "source_set": _name_reader(self.sets, "the name of a set"),
+        }
 
 
-def _rule(index: int, table: Table, root: Table, known: _Known) -> Rule:
+def _rule(index: int, table: Table, known: _Known) -> Rule:
     to = table.take_reference("to", known.sets, "the name of a set")
     reply = table.take("reply", values.reply, None)
     forward = table.take("forward", _forward, "")
@@ -165,7 +172,7 @@ def _rule(index: int, table: Table, root: Table, known: _Known) -> Rule:
         reply=reply,
         forward=forward,
         headers=read_headers(table),
-        failure=table.take_reference("failure", root.names_under("failure"), "the name of a failure policy"),
+        failure=table.take_reference("failure", known.failures, "the name of a failure policy"),
         ruri=table.take("ruri", values.one_of("keep", "host", "uri"), ""),
         record_route=table.take("record_route", values.boolean, True),
         implied=False,
@@ -229,14 +236,9 @@ _ITEMS = {
 def _read_when(when: Table, negate: bool, known: _Known) -> tuple[Condition, ...]:
     """The conditions of one `when` or `not`, in the order of the file."""
     found: list[Condition] = []
-    unsure = when.report.touches("listen")  # a listener that is wrong itself is not among the known
-    readers = _ITEMS | {
-        "listen": _name_reader(known.tags, "the tags of [[listen]]", unsure),
-        "source_set": _name_reader(known.sets, "the name of a set"),
-    }
     for key in when.raw:
-        if key in readers:
-            found.append(Condition(key=key, negate=negate, values=when.take_list(key, readers[key])))
+        if key in known.readers:
+            found.append(Condition(key=key, negate=negate, values=when.take_list(key, known.readers[key])))
         elif key == "user_match":
             found.append(Condition(key=key, negate=negate, values=_patterns(when)))
         elif key == "header":
@@ -246,14 +248,13 @@ def _read_when(when: Table, negate: bool, known: _Known) -> tuple[Condition, ...
     return tuple(found)
 
 
-def _name_reader(names: list[str], what: str, unsure: bool = False) -> Callable[[object], str]:
+def _name_reader(names: Collection[str], what: str, unsure: bool = False) -> Callable[[object], str]:
     """Makes a reader of one of these names; when they are not sure to be all, of any text."""
 
     def read(raw: object) -> str:
-        if raw not in names and not (unsure and isinstance(raw, str)):
-            listed = ", ".join(f'"{name}"' for name in dict.fromkeys(names)) or "none is defined"
-            raise Wrong(f"allowed: {what}: {listed}", did_you_mean(raw, names))
-        return str(raw)
+        if not isinstance(raw, str) or not (raw in names or unsure):
+            raise Wrong(f"allowed: {what}: {listed(names)}", did_you_mean(raw, names))
+        return raw
 
     return read
 

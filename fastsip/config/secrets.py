@@ -8,8 +8,11 @@ import contextlib
 import hashlib
 import os
 import secrets
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
+from fastsip._core.folder import look_at, make_folder, open_file, read_file
 from fastsip.config.errors import Wrong
 
 KEY_BYTES = 16
@@ -37,9 +40,9 @@ def _secret_text(text: str, origin: str) -> str:
     return kept
 
 
-def _read_file(path: Path) -> bytes:
+def _read_file(path: Path, read: Callable[[Path], bytes]) -> bytes:
     try:
-        return derive_key(_secret_text(path.read_text(), str(path)))
+        return derive_key(_secret_text(read(path).decode(), str(path)))
     except OSError as error:
         raise Wrong(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -50,7 +53,7 @@ def read_secret(raw: object, base: Path) -> bytes:
     """The key of "file:PATH" (relative to the config file) or "env:NAME"."""
     origin, _, place = raw.partition(":") if isinstance(raw, str) else ("", "", "")
     if origin == "file" and place:
-        return _read_file(base / Path(place).expanduser())
+        return _read_file(base / Path(place).expanduser(), _given)
     if origin == "env" and place:
         if place not in os.environ:
             raise Wrong(f"the environment has no variable {place}")
@@ -63,18 +66,29 @@ def read_or_make(path: Path, make: bool) -> tuple[bytes, ...]:
 
     The file appears whole or not at all and only the first of two processes makes it.
     """
-    if not os.path.exists(path):
+    if not os.path.lexists(path):
         if not make:
             return ()
         _make_file(path)
-    return (_read_file(path),)
+    return (_read_file(path, read_file if make else look_at),)
+
+
+def _given(path: Path) -> bytes:
+    """A file that the operator names may be reached by links, as secrets in containers are; not all may write it."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise Wrong(f"{path} is not a plain file")
+        if found.st_mode & stat.S_IWOTH:
+            raise Wrong(f"{path}: everybody may write it; run: chmod o-w {path}")
+        return file.read()
 
 
 def _make_file(path: Path) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        make_folder(path.parent)
+        descriptor = open_file(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(_HEAD + secrets.token_hex(32) + "\n")
             file.flush()

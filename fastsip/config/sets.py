@@ -5,6 +5,7 @@ forgets nothing.  Wire section 4 (health), 7 (choice); design section 5.  Called
 """
 
 import ipaddress
+from collections.abc import Collection
 from typing import Any
 
 from fastsip.config import values
@@ -78,7 +79,7 @@ class _SetReader:
         listeners: tuple[Listener, ...],
         router_name: str,
         seen_ids: dict[str, str],
-        failures: list[str],
+        failures: Collection[str],
     ) -> None:
         self.name = name
         self.table = table
@@ -87,6 +88,7 @@ class _SetReader:
         self.router_name = router_name
         self.seen_ids = seen_ids
         self.failures = failures
+        self.own = {(listener.host, listener.port) for listener in listeners}
         self.listen = ""
         self.answering = False
 
@@ -224,8 +226,7 @@ class _SetReader:
         return 0
 
     def _check_address(self, path: tuple[str | int, ...], uri: values.SipUri) -> None:
-        own = {(listener.host, listener.port) for listener in self.listeners}
-        if (uri.address.host, uri.address.port) in own:
+        if (uri.address.host, uri.address.port) in self.own:
             self.report.add(
                 path, f'"{uri.text}"', "this is our own [[listen]] address: calls would go round in a loop"
             )

@@ -26,6 +26,7 @@ import zlib
 from pathlib import Path
 
 from fastsip._core.aside import keep_aside
+from fastsip._core.folder import look_at, open_file
 from fastsip.log import log
 
 KINDS = ("listener", "tag", "set", "destination", "policy", "rule", "hook")
@@ -66,7 +67,7 @@ def parse_record(line: bytes) -> tuple[int, str, str] | None:
 
 def read_names(path: str | os.PathLike[str]) -> dict[int, tuple[str, str]]:
     """id -> (kind, name) of a registry file, for who only looks: nothing is locked, repaired or created."""
-    lines = Path(path).read_bytes().splitlines(keepends=True)[1:]
+    lines = look_at(path).splitlines(keepends=True)[1:]
     records = filter(None, map(parse_record, lines))
     return {number: (kind, name) for number, kind, name in records}
 
@@ -139,7 +140,7 @@ class Registry:
         return _Lock(self._fd)
 
     def _open(self) -> None:
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        self._fd = open_file(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             with self._locked():
                 self._read_file()

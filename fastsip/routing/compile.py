@@ -22,6 +22,7 @@ RURI = {"keep": 0, "host": 1, "uri": 2, "": 255}
 DIALOGS = {"pinned": 0, "shared": 1}
 WHEN_ALL_DOWN = {"fail": 0, "try": 1}
 ACT_SET, ACT_REPLY, ACT_FORWARD = 0, 1, 2
+SIP_PORT, ANY_PORT = 5060, 0
 
 # What requests of dialogs fail over by between members of a shared set that names no policy for them; the
 # name is one that nobody can give in a file.
@@ -42,6 +43,8 @@ def compile_table(config: Config, registry: Registry, cells: Cells, version: int
         version,
         clocks=(timers.t1_ms, timers.t2_ms, timers.t4_ms, timers.c_ms),
         max_message=config.limits.max_message_bytes,
+        names_per_source=config.limits.names_per_source,
+        names_burst=config.limits.names_burst,
         branch_key=purpose_key(secret, "branch"),
         token_keys=tuple(purpose_key(key, "token") for key in config.router.secret_keys),
         other_branch_key=purpose_key(others[0], "branch") if others else None,
@@ -74,11 +77,11 @@ def release_unnamed(cells: Cells, registry: Registry, *configs: Config) -> None:
         cells.release(number)
 
 
-def split_host(text: str) -> tuple[str, int]:
-    """host[:port], IPv6 in brackets, as (host without brackets, port); no port is SIP's 5060."""
+def split_host(text: str, default_port: int = SIP_PORT) -> tuple[str, int]:
+    """host[:port], IPv6 in brackets, as (host without brackets, port)."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or (":" in host and not host.startswith("[")):
-        host, port = text, "5060"
+        return text.strip("[]"), default_port
     return host.strip("[]"), int(port)
 
 
@@ -219,6 +222,8 @@ def condition_fields(condition: Condition, registry: Registry, sets: dict[str, i
         fields["items"] = [sets[name] for name in condition.values]
     elif condition.key == "user_match":
         fields["items"] = [compile_patterns(condition.values)]
+    elif condition.key == "domain":
+        fields["items"] = [split_host(domain, ANY_PORT) for domain in condition.values]
     elif condition.key == "header":
         fields["items"] = [condition.header, *condition.values]
     elif condition.key == "to_tag":

@@ -42,6 +42,16 @@ def ack(stage, uri, **parts):
     return stage.send("ACK", uri, to_tag="bob", headers=headers, **parts)
 
 
+def ack_from(stage, place, uri, **parts):
+    headers = [("Route", f"<sip:{EDGE[0]}:{EDGE[1]};lr>")]
+    stage.rig.receive(stage.make("ACK", uri, to_tag="bob", headers=headers, **parts).to_bytes(), place)
+
+
+def source(number):
+    """One of eight trusted callers, each in his turn."""
+    return f"10.0.0.{20 + number % 8}", 5060
+
+
 # ---------------------------------------------------------------- names that are known
 
 
@@ -450,7 +460,7 @@ def test_searches_beyond_what_may_wait_are_refused(make_stage):
     stage = make_stage(max_transactions=6_000, **TRUSTED)
     rig = stage.rig
     for number in range(4_096):
-        rig.receive(stage.make("MESSAGE", headers=ROUTE, call_id=f"{number}@alice").to_bytes(), ALICE)
+        rig.receive(stage.make("MESSAGE", headers=ROUTE, call_id=f"{number}@alice").to_bytes(), source(number))
     stage.collect()
     stage.nothing_sent()
     late = stage.send("MESSAGE", headers=ROUTE)
@@ -472,7 +482,8 @@ def test_a_full_list_goes_on_whole(make_stage):
     """One answer for 4,096: the batches are sent in between."""
     stage = make_stage(max_transactions=10_000, **TRUSTED)
     for number in range(4_096):
-        stage.rig.receive(stage.make("MESSAGE", headers=ROUTE, call_id=f"{number}@alice").to_bytes(), ALICE)
+        message = stage.make("MESSAGE", headers=ROUTE, call_id=f"{number}@alice")
+        stage.rig.receive(message.to_bytes(), source(number))
     stage.know(NAME, BOB[0])
     calls = [m.call_id for m in stage.take_requests(BOB[0], "MESSAGE")]
     assert len(calls) == len(set(calls)) == 4_096
@@ -516,12 +527,12 @@ def test_an_ack_to_a_name_that_does_not_exist_is_dropped(stage):
 def test_acks_beyond_what_may_wait_are_dropped(stage):
     """64 of one shard; those that waited too long make room."""
     for number in range(65):
-        ack(stage, f"sip:x@{NAME}", call_id=f"{number}@alice")
+        ack_from(stage, source(number), f"sip:x@{NAME}", call_id=f"{number}@alice")
     assert (stage.counter("parked"), stage.counter("parked_dropped")) == (64, 1)
     stage.know(NAME, BOB[0])
     assert len(stage.take_requests(BOB[0], "ACK")) == 64
     for number in range(64):
-        ack(stage, "sip:x@other.example.net", call_id=f"{number}@alice")
+        ack_from(stage, source(number), "sip:x@other.example.net", call_id=f"{number}@alice")
     stage.advance(WAIT)
     ack(stage, "sip:x@other.example.net", call_id="late@alice")
     assert (stage.counter("parked"), stage.counter("parked_dropped")) == (129, 65)

@@ -166,13 +166,30 @@ async def test_a_loop_that_hangs_says_where(home, edge, monkeypatch):
     monkeypatch.setenv("FASTSIP_TEST_HOLD_S", "60")
     async with UserAgent(name="alice") as alice:
         text = edge_config(edge, [("127.0.0.1", 9)])
-        life = home.start(text.replace("[router]", '[router]\nhang = "2s"'), HeldRouter).ready()
+        text = text.replace("[router]", '[router]\nhang = "2s"\nhang_loop = "2s"')
+        life = home.start(text, HeldRouter).ready()
         life.kill_router(signal.SIGUSR1)
         await life.logged("router took over", 2)
         assert life.records("the router hangs: the loop")
         assert "Fatal Python error: Aborted" in life.lines
         assert any("hold_on_demand" in line for line in life.lines)
         await settle(alice, edge)
+
+
+async def test_a_loop_that_stands_still_costs_no_router_while_shards_route(home, edge, monkeypatch):
+    monkeypatch.setenv("FASTSIP_TEST_HOLD_S", "6")
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
+        text = edge_config(edge, [bob.address], policy=PATIENT)
+        life = home.start(text.replace("[router]", '[router]\nhang = "2s"'), HeldRouter).ready()
+        routes = life.router_pid()
+        life.kill_router(signal.SIGUSR1)
+        await life.logged("the router's loop stands still, its shards route on")
+        call, invite = await ringing(alice, bob, edge)
+        bob.reply(invite, 486)
+        await call.refused(486)
+        await life.logged("the router's loop goes round again")
+        assert life.router_pid() == routes and not life.records("the router hangs")
+        assert any("hold_on_demand" in line for line in life.lines)
 
 
 async def test_an_idle_router_does_not_hang(home, edge):

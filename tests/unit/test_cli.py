@@ -13,7 +13,10 @@ from click.testing import CliRunner
 from fastsip import __version__
 from fastsip.cli import COMMANDS, main
 from fastsip.config import load_text
+from fastsip.config import outlook as outlook_module
 from fastsip.config.outlook import BUFFER_BYTES_PER_MS, effective_rcvbuf, outlook, rule_text
+from fastsip.shards import GROWN_BYTES
+from tests.unit.config_text import SMALL, read
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = str(ROOT / "config.example.toml")
@@ -57,7 +60,7 @@ def test_check_shows_what_will_happen(kernels):
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0] == f"{EXAMPLE}: right"
-    assert any(line.startswith("memory") and "78.1 MiB for 20,000 transactions" in line for line in lines)
+    assert any(line.startswith("memory") and "for 20,000 transactions: calls " in line for line in lines)
     assert any(
         line.startswith("listen     udp:127.0.0.1:5060") and "ms of 1,000 calls/s" in line for line in lines
     )
@@ -82,7 +85,7 @@ def test_check_shows_names(kernels, tmp_path):
 def test_check_json_is_one_object(kernels):
     result = invoke("check", "--json", EXAMPLE)
     found = json.loads(result.stdout)
-    assert (result.exit_code, found["ok"], found["memory_bytes"]) == (0, True, 20000 * 4096)
+    assert (result.exit_code, found["ok"], found["memory_bytes"]) == (0, True, sum(size for _, size in found["memory"]))
     assert found["listeners"][0]["rcvbuf_bytes"] == 8 << 20
     assert found["listeners"][0]["buffer_ms"] == int(found["listeners"][0]["effective_bytes"] / 212992 * 15)
     assert [one["uri"] for one in found["sets"][0]["destinations"]] == [
@@ -166,7 +169,8 @@ try:
     main(["check", {wrong!r}])
 except SystemExit:
     heavy = ("rich", "fastsip._core.", "numpy", "uvloop")
-    print(sorted(name for name in sys.modules if name.startswith(heavy)))
+    light = {{"fastsip._core.folder"}}
+    print(sorted(name for name in sys.modules if name.startswith(heavy) and name not in light))
 """
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
@@ -337,3 +341,14 @@ def test_a_pattern_that_every_user_has_is_a_warning(kernels, tmp_path):
 def test_a_set_that_is_only_a_source_is_used(kernels, tmp_path):
     found = warnings_of(tmp_path, "reply = 404", 'reply = 404\nwhen = { source_set = "b" }')
     assert not any("set b is not used" in line for line in found)
+
+
+def test_all_memory_is_counted(monkeypatch):
+    """Of every kind, with what hangs on the number of shards and destinations."""
+    monkeypatch.setattr(outlook_module, "effective_rcvbuf", lambda wanted, family: wanted)
+    small, large = (dict(outlook_module.memory_of(read(f"[router]\nshards = {shards}\n{SMALL}"))) for shards in (1, 16))
+    assert set(small) == {
+        "calls", "rings between shards", "buffers of shards", "destinations and names", "three Python processes",
+    }  # fmt: skip
+    assert all(small.values()) and large["rings between shards"] >= GROWN_BYTES
+    assert large["buffers of shards"] == 16 * small["buffers of shards"] and small["calls"] == large["calls"]

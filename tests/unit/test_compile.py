@@ -212,6 +212,24 @@ def members(table, index, registry):
     return [registry.name(id)[1] for _, id, *_ in table.members(index)]
 
 
+@pytest.mark.parametrize(
+    ("domain", "asked", "wanted"),
+    [
+        ("gw.example.net:5061", "gw.example.net:5061", True),
+        ("gw.example.net:5061", "gw.example.net", False),
+        ("gw.example.net", "gw.example.net:5061", True),
+        ("[2001:db8::1]:5061", "[2001:db8::1]:5061", True),
+        ("[2001:db8::1]", "[2001:db8::1]:5061", True),
+    ],
+)
+def test_a_rule_may_mean_a_port_of_a_domain(registry, domain, asked, wanted):
+    rule = f'[[route]]\nto = "media"\nwhen = {{ domain = "{domain}" }}\n'
+    text = TEXT[: TEXT.index("[[route]]")].replace('domains = ["sip.example.net", "pbx.example.net:5070"]\n', "")
+    table = compile_table(read(text + rule), registry, Cells(16), 1)
+    asking = request("8100").replace(b"sip:8100@example.net", f"sip:a@{asked}".encode())
+    assert (rules.match(table, asking) == 0) is wanted
+
+
 def test_sets_and_their_destinations(registry):
     cells = Cells(16)
     table = compile_table(read(), registry, cells, 1)

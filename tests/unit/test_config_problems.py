@@ -1,5 +1,7 @@
 """What is said about a wrong configuration: every problem at once, each with its place."""
 
+from collections.abc import Set
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from fastsip.config import ConfigError, load
 from fastsip.config.language import LATER
 from fastsip.config.load import _Loader
-from fastsip.config.reader import Report
+from fastsip.config.reader import MOST_PROBLEMS, Report, Table
 from tests.unit.config_text import LISTEN, SET, SMALL, only_problem, problems, read
 
 ONE_PROBLEM = {
@@ -472,3 +474,17 @@ def test_in_dialog_failure_names_a_policy_of_a_shared_set():
     assert 'in_dialog = "shared"' in found.allowed
     config = read(SMALL + 'in_dialog = "shared"\nin_dialog_failure = "f"\n' + failure)
     assert config.set_named("media").in_dialog_failure == "f"
+
+
+def test_a_file_of_nothing_but_mistakes_is_not_read_to_its_end():
+    """Each mistake looks for the word that was meant: thousands of them among thousands of names would take hours."""
+    sets = "".join(f'[set.s{number}]\ndestinations = ["sip:192.0.2.21:{number + 1}"]\n' for number in range(2_000))
+    rules = "".join(f'[[route]]\nname = "r{number}"\nto = "t{number}"\n' for number in range(2_000))
+    found = problems(LISTEN + sets + rules)
+    assert len(found) == MOST_PROBLEMS + 1 and "the rest was not looked at" in found[-1].allowed
+    assert found[0].allowed.endswith("and 1980 more") and len(found[0].allowed) < 300
+
+
+def test_names_that_rules_refer_to_are_looked_up_by_hash():
+    root = Table({"set": {"a": {}, "b": {}}}, (), "", Report("test.toml", ""))
+    assert isinstance(root.names_under("set"), Set) and not isinstance(root.names_under("set"), list)

@@ -32,13 +32,19 @@ async def stay_silent(client, asked):
     await asyncio.Event().wait()
 
 
+async def fall_over(client, asked):
+    yield {"number": 1}
+    raise ZeroDivisionError("nobody thought of this")
+
+
 @pytest.fixture
 def serve(tmp_path):
     """A function that runs something blocking while a server answers."""
 
     def run(blocking, **more):
         async def main():
-            server = Server(str(tmp_path), {"count": count, "refuse": refuse, "break": break_off, **more})
+            handlers = {"count": count, "refuse": refuse, "break": break_off, "fall": fall_over, **more}
+            server = Server(str(tmp_path), handlers)
             await server.start()
             try:
                 return await asyncio.to_thread(blocking, str(tmp_path))
@@ -83,6 +89,15 @@ def test_a_refusal_has_its_words(serve):
         serve(lambda run_dir: list(ask(run_dir, "refuse")))
 
 
+def test_whatever_happens_who_asked_is_told_and_the_next_one_is_answered(serve):
+    def ask_both(run_dir):
+        with pytest.raises(Refused, match="ZeroDivisionError: nobody thought of this"):
+            list(ask(run_dir, "fall"))
+        return list(ask(run_dir, "count", to=0))
+
+    assert serve(ask_both) == [{"done": "counted"}]
+
+
 def test_an_answer_that_never_ends_is_a_refusal(serve):
     with pytest.raises(Refused, match="ended before"):
         serve(lambda run_dir: list(ask(run_dir, "break")))
@@ -91,7 +106,7 @@ def test_an_answer_that_never_ends_is_a_refusal(serve):
 @pytest.mark.parametrize("line", [b'{"command":"nonsense"}\n', b"{}\n", b"[1]\n", b'"x"\n'])
 def test_an_unknown_command_is_told_the_known_ones(serve, line):
     assert json.loads(serve(lambda run_dir: talk(run_dir, line))) == {
-        "error": "a command is one of count, refuse, break"
+        "error": "a command is one of count, refuse, break, fall"
     }
 
 

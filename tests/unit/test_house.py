@@ -18,15 +18,14 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 
 # Each file imports only from those above it.
 LAYERS = (
-    "types", "aside", "atomics", "scarcity", "write", "chars", "hashing", "uri", "values", "parser", "edits", "names",
-    "arena", "patterns", "conditions", "headers", "policies", "ranking", "tiers", "index", "rule_index",
-    "tables", "rules", "select", "positions", "cells",
-    "chooser", "marks", "blocks", "slots", "store", "timers", "transactions", "layout",
-    "ring", "lanes", "listen", "net_sys", "net", "local", "core", "events", "border",
-    "via", "tokens", "loops", "recall", "lingering", "replies", "refusals", "branches", "routing", "indialog",
-    "upstream", "parking", "probes", "health", "candidates", "search", "responses", "icmp", "aiming", "proxy",
-    "workspace",
-    "recovery", "commands", "shard",
+    "types", "aside", "folder", "atomics", "scarcity", "write", "chars", "hashing", "uri", "values", "parser", "edits",
+    "names", "arena", "patterns", "conditions", "headers", "policies", "ranking", "tiers", "index", "rule_index",
+    "tables", "rules", "select", "positions", "cells", "chooser", "marks", "blocks", "slots", "store", "timers",
+    "transactions", "layout",
+    "ring", "lanes", "listen", "net_sys", "net", "local", "core", "quota", "events", "border",
+    "via", "tokens", "loops", "recall", "lingering", "replies", "refusals", "branches", "hop_requests", "routing",
+    "indialog", "upstream", "parking", "probes", "health", "candidates", "search", "responses", "icmp", "aiming",
+    "proxy", "workspace", "recovery", "commands", "shard",
     "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "image",
     "wire", "play", "rig",
 )  # fmt: skip
@@ -41,8 +40,8 @@ DOORS = (
 # was sent into a pipe of the tests, rig reads numeric addresses, slots can end the process at a store,
 # arena makes what was freed untouchable in debug builds.
 SYSTEM_CALLS = {
-    "aside", "arena", "net_sys", "net", "local", "listen", "ring", "lanes", "slots", "store", "cells", "shard",
-    "tables", "wire", "rig",
+    "aside", "folder", "arena", "net_sys", "net", "local", "listen", "ring", "lanes", "slots", "store", "cells",
+    "shard", "tables", "wire", "rig",
 }  # fmt: skip
 SYSTEM_MODULES = {"os", "socket", "mmap", "fcntl", "select", "selectors", "subprocess", "time", "signal"}
 SYSTEM_HEADERS = re.compile(

@@ -146,6 +146,32 @@ def test_when_it_is_full_the_one_goes_that_was_not_used_for_longest():
     assert names.find("more.example.net", 10_000) == (TWO, False)
 
 
+def test_a_flood_of_names_that_do_not_exist_moves_no_name_that_does():
+    names = Names()
+    for n in range(MOST_NAMES - 2):
+        names.put(f"n{n}.example.net", [ONE], 10**9, n)
+    for n in range(1_000):
+        names.deny(f"d{n}.dead.example", 10**9, 5_000)
+    assert len(names) == MOST_NAMES and names.known("d999.dead.example")[0] == "negative"
+    assert all(names.known(f"n{n}.example.net") for n in range(MOST_NAMES - 2))
+    names.put("more.example.net", [TWO], 10**9, 6_000)
+    names.put("last.example.net", [TWO], 10**9, 6_000)
+    names.deny("late.dead.example", 10**9, 7_000)
+    assert names.known("late.dead.example") is None and len(names) == MOST_NAMES
+    assert all(names.known(f"n{n}.example.net") for n in range(MOST_NAMES - 2))
+
+
+def test_names_in_use_outlive_a_flood_of_names_that_exist():
+    names = Names()
+    for n in range(MOST_NAMES):
+        names.put(f"n{n}.example.net", [ONE], 10**9, 0)
+    for n in range(2 * MOST_NAMES):
+        if n % 32 == 0:
+            assert names.find("n5.example.net", 2_000 + 2_000 * n) == (ONE, False)
+        names.put(f"f{n}.flood.example", [TWO], 10**9, 2_000 + 2_000 * n)
+    assert names.known("n5.example.net") and names.known("n6.example.net") is None and len(names) == MOST_NAMES
+
+
 def test_an_answer_that_just_came_is_not_the_next_to_go():
     names = Names()
     for n in range(MOST_NAMES):

@@ -8,7 +8,15 @@ from dns_server import DnsServer, Host
 
 from fastsip import resolver as module
 from fastsip._core.names import Names
-from fastsip.resolver import MOST_ADDRESSES, MOST_QUESTIONS, Answer, Resolver, is_failure, some_of_each
+from fastsip.resolver import (
+    MOST_ADDRESSES,
+    MOST_OF_ZONE,
+    MOST_QUESTIONS,
+    Answer,
+    Resolver,
+    is_failure,
+    some_of_each,
+)
 
 NAME = "gw.test"
 LIMIT_S = 20
@@ -180,7 +188,7 @@ async def test_names_of_the_configuration_are_not_overwritten(monkeypatch):
 
 async def test_questions_at_a_time_are_bounded(monkeypatch):
     async with DnsServer() as dns, asking(monkeypatch, dns.text, [4]) as asked:
-        names = [f"n{number}.test" for number in range(MOST_QUESTIONS + 1)]
+        names = [f"n.z{number}.test" for number in range(MOST_QUESTIONS + 1)]
         for name in names:
             dns.zone[name] = Host(a=["192.0.2.1"])
             asked.resolver.ask(name)
@@ -188,6 +196,19 @@ async def test_questions_at_a_time_are_bounded(monkeypatch):
         assert [name for name in names if asked.names.known(name) is None] == names[-1:]
         await asked.ask(names[-1])
         assert asked.state(names[-1]) == ("known", ["192.0.2.1"], 60)
+
+
+async def test_a_zone_has_its_share_and_what_was_good_before_comes_first(monkeypatch):
+    async with DnsServer() as dns, asking(monkeypatch, dns.text, [4]) as asked:
+        asked.names.put("good.dead.test", [("192.0.2.1", 0)], 1, 0)
+        for number in range(2 * MOST_OF_ZONE):
+            asked.resolver.ask(f"n{number}.dead.test")
+        assert len(asked.resolver.again) == MOST_OF_ZONE
+        asked.resolver.ask("good.dead.test")
+        asked.resolver.ask("gw.alive.test")
+        assert {"good.dead.test", "gw.alive.test"} < asked.resolver.again.keys()
+        await asyncio.wait_for(asyncio.gather(*asked.resolver.tasks), LIMIT_S)
+        assert not asked.resolver.zones
 
 
 async def test_it_closes_with_questions_out(monkeypatch):

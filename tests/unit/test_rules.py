@@ -151,6 +151,12 @@ def test_a_long_user_with_escapes(size):
     ("sip:a@[2001:db8::2]", ["2001:db8::1"], False), ("sip:a@192.0.2.7:5062", ["192.0.2.7"], True),
     ("sip:a@[::ffff:192.0.2.7]", ["::ffff:c000:207"], True), ("tel:+4989", ["media.example.net"], False),
     ("sip:a@" + "x" * 300, ["example.net"], False),
+    ("sip:a@example.net:5061", [("example.net", 5061)], True), ("sip:a@example.net", [("example.net", 5061)], False),
+    ("sip:a@example.net", [("example.net", 5060)], True), ("sip:a@example.net:5060", [("example.net", 5060)], True),
+    ("sip:a@example.net:5070", [("example.net", 5061), ("example.net", 5070)], True),
+    ("sip:a@example.net:5071", [("example.net", 5061), "example.org", ("example.net", 5070)], False),
+    ("sip:a@[2001:db8::1]:5061", [("2001:DB8::0:1", 5061)], True),
+    ("sip:a@example.net:9", ["example.net", ("example.net", 5061)], True),
 ])
 def test_domain(ruri, items, expected):
     assert holds({"kind": "domain", "items": items}, request(ruri)) is expected

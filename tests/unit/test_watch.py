@@ -22,6 +22,23 @@ def test_a_shard_that_stands_still_hangs_after_its_time(still, beats, hangs):
     assert watch.all_beat and not watch.hangs
 
 
+@pytest.mark.parametrize(
+    ("still", "slow", "hangs"), [(2, False, ""), (3, True, ""), (5, True, ""), (6, False, "the loop")]
+)
+def test_a_loop_alone_has_more_time(still, slow, hangs):
+    watch = Watch(patience=3, for_the_loop=6)
+    for look in range(still + 1):
+        watch.look([5, look, look])
+    assert (watch.slow_loop, watch.hangs, watch.all_beat) == (slow, hangs, not hangs)
+
+
+def test_a_loop_that_stands_still_with_a_shard_hangs_as_soon_as_that():
+    watch = Watch(patience=3, for_the_loop=60)
+    for look in range(4):
+        watch.look([5, look, 5])
+    assert watch.hangs == "the loop, shard 1" and not watch.slow_loop and watch.idle_shards == [1]
+
+
 def test_all_that_hang_are_named():
     watch = Watch(patience=1)
     watch.look([1, 2])

@@ -1,0 +1,54 @@
+"""Each source has its share of questions about names, and of the room for what waits (wire section 7)."""
+
+import pytest
+
+from tests.protocol.script import BOB
+from tests.protocol.test_names import NAME, TRUSTED, ack_from, source
+
+
+@pytest.fixture
+def stage(make_stage):
+    return make_stage(max_transactions=10_000, **TRUSTED)
+
+
+def message_to(stage, name, place, **parts):
+    message = stage.make("MESSAGE", headers=[("Route", f"<sip:{name};lr>")], **parts)
+    stage.rig.receive(message.to_bytes(), place)
+
+
+def test_questions_are_limited_per_source(stage):
+    """100 at once, then 20 a second; other sources, known names and names that were asked for are not affected."""
+    for number in range(150):
+        message_to(stage, f"n{number}.dead.example", source(0), call_id=f"{number}@alice")
+    assert len(stage.questions()) == 100
+    assert (stage.counter("names_refused"), stage.counter("parked")) == (50, 100)
+    message_to(stage, "gw.good.example", source(1), call_id="good@alice")
+    assert stage.questions() == ["gw.good.example"]
+    message_to(stage, "gw.good.example", source(0), call_id="same@alice")
+    stage.know("known.example", BOB[0])
+    message_to(stage, "known.example", source(0), call_id="known@alice")
+    stage.collect()
+    assert len(stage.take_requests(BOB[0], "MESSAGE")) == 1
+    assert (stage.counter("names_refused"), stage.counter("parked")) == (50, 102)
+    stage.advance(1_000)
+    for number in range(150, 200):
+        message_to(stage, f"n{number}.dead.example", source(0), call_id=f"{number}@alice")
+    assert len([name for name in stage.questions() if name.endswith("dead.example")]) == 20
+
+
+def test_one_source_does_not_take_all_room_to_wait(make_stage):
+    """Half of the 4,096 places is anybody's; of the rest nobody has more who has a quarter already."""
+    stage = make_stage(max_transactions=10_000, **TRUSTED)
+    for number in range(4_096):
+        message_to(stage, NAME, source(0), call_id=f"{number}@alice")
+    assert (stage.counter("parked"), stage.counter("parked_dropped")) == (2_048, 2_048)
+    message_to(stage, NAME, source(1), call_id="other@alice")
+    assert stage.counter("parked") == 2_049
+
+
+def test_one_source_does_not_hold_all_acks(stage):
+    for number in range(64):
+        ack_from(stage, source(0), f"sip:x@{NAME}", call_id=f"{number}@alice")
+    assert stage.counter("parked") == 32
+    ack_from(stage, source(1), f"sip:x@{NAME}", call_id="other@alice")
+    assert stage.counter("parked") == 33

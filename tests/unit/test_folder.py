@@ -1,0 +1,238 @@
+"""Files that others may touch: each file of run_dir and state_dir meets a link, a fifo, another owner, an open mode."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from fastsip._core import folder
+from fastsip._core.cells import Cells
+from fastsip._core.folder import UnsafeError
+from fastsip._core.names import Names
+from fastsip._core.store import Store, partition_name
+from fastsip.changes import StartError
+from fastsip.config import secrets
+from fastsip.config.errors import Wrong
+from fastsip.dispatcher.registry import Registry
+from fastsip.name_file import save_answers
+from fastsip.quarantine import Mark, Marks, keep_datagram
+from fastsip.stats import StatsFile
+from fastsip.supervisor import lock_folder, make_folder
+
+ROOT = Path(__file__).parents[2]
+OTHER_UID = 2001
+PRECIOUS = b"precious\n" * 1_000
+FATAL = (UnsafeError, Wrong)
+
+# What is opened and written on: refused when it is not ours.
+OPENED = {
+    "cells": lambda place: Cells(str(place / "cells"), 8),
+    "registry": lambda place: Registry(place).close(),
+    "marks": lambda place: Marks(str(place)),
+    "lock": lambda place: os.close(lock_folder(str(place))),
+    "secret": lambda place: secrets.read_or_make(place / "secret", True),
+}
+# What is made anew in the place of whatever has the name.
+REPLACED = {
+    "stats.new": lambda place: StatsFile(str(place), 1),
+    "stats": lambda place: StatsFile(str(place), 1),
+    "names.new": lambda place: save_answers(Names(), str(place)),
+    "names": lambda place: save_answers(Names(), str(place)),
+}
+
+
+@pytest.fixture
+def place(tmp_path):
+    made = tmp_path / "run"
+    made.mkdir(mode=0o750)
+    return made
+
+
+@pytest.fixture
+def victim(tmp_path):
+    file = tmp_path / "victim"
+    file.write_bytes(PRECIOUS)
+    return file
+
+
+def give_away(path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give a file away")
+    os.chown(path, OTHER_UID, OTHER_UID)
+
+
+def spoil(path: Path, how: str, victim: Path) -> None:
+    if how == "link":
+        path.symlink_to(victim)
+    elif how == "hard link":
+        path.hardlink_to(victim)
+    elif how == "fifo":
+        os.mkfifo(path)
+    elif how == "folder":
+        path.mkdir()
+    else:
+        path.touch(mode=0o640)
+        path.chmod(0o666) if how == "open to all" else give_away(path)
+
+
+HOWS = ["link", "hard link", "fifo", "folder", "open to all", "another's"]
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("name", OPENED)
+def test_a_file_that_is_not_ours_alone_is_refused(place, victim, name, how):
+    spoil(place / name, how, victim)
+    with pytest.raises(FATAL, match=name):
+        OPENED[name](place)
+    assert victim.read_bytes() == PRECIOUS
+
+
+@pytest.mark.parametrize("how", ["link", "hard link", "fifo", "open to all", "another's"])
+@pytest.mark.parametrize("name", REPLACED)
+def test_a_file_that_is_made_anew_replaces_whatever_is_there(place, victim, name, how):
+    spoil(place / name, how, victim)
+    REPLACED[name](place)
+    made = place / name.removesuffix(".new")
+    assert made.is_file() and not made.is_symlink() and made.stat().st_uid == os.geteuid()
+    assert not made.stat().st_mode & 0o022 and victim.read_bytes() == PRECIOUS
+
+
+@pytest.mark.parametrize("how", ["link", "hard link", "fifo", "open to all", "another's"])
+def test_a_partition_is_no_strangers(place, victim, how):
+    Store(place, 64)
+    partition = place / "transactions" / partition_name(7)
+    if how not in ("open to all", "another's"):
+        partition.unlink()
+        spoil(partition, how, victim)
+    else:
+        partition.chmod(0o666) if how == "open to all" else give_away(partition)
+    try:
+        Store(place, 64)
+    except UnsafeError as error:
+        assert str(partition) in str(error)
+    assert victim.read_bytes() == PRECIOUS
+
+
+def test_the_quarantine_is_a_folder_of_ours(place, tmp_path, caplog):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (place / "quarantine").symlink_to(elsewhere)
+    assert keep_datagram(str(place), Mark("datagram", b"x", 1)) is None
+    assert "is a link" in caplog.text and not list(elsewhere.iterdir())
+
+
+# ---------------------------------------------------------------- folders
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o757, 0o777, 0o1777])
+def test_a_folder_where_others_may_write_is_refused(place, mode):
+    place.chmod(mode)
+    with pytest.raises(StartError, match=r"router.run_dir: .*others may write there; run: chmod go-w"):
+        make_folder(str(place), "run_dir")
+
+
+def test_a_folder_of_somebody_else_is_refused(place):
+    give_away(place)
+    with pytest.raises(StartError, match=f"belongs to user {OTHER_UID}, not to 0"):
+        make_folder(str(place), "run_dir")
+
+
+@pytest.mark.parametrize("what", ["link", "fifo", "file"])
+def test_what_is_no_folder_is_refused(place, tmp_path, what):
+    there = tmp_path / "there"
+    {"link": lambda: there.symlink_to(place), "fifo": lambda: os.mkfifo(there), "file": there.touch}[what]()
+    with pytest.raises(StartError, match=f"router.state_dir: {there}"):
+        make_folder(str(there), "state_dir")
+
+
+def test_the_way_there_is_nobody_elses(place, tmp_path):
+    way = tmp_path / "way"
+    (way / "run").mkdir(parents=True)
+    folder.make_folder(way / "run")
+    way.chmod(0o777)
+    with pytest.raises(UnsafeError, match="everybody may write there"):
+        folder.make_folder(way / "run")
+    way.chmod(0o1777)  # as /dev/shm: what is ours there stays ours
+    folder.make_folder(way / "run")
+    folder.make_folder(way / "another")
+    give_away(way)
+    with pytest.raises(UnsafeError, match=f"{way} belongs to user {OTHER_UID}"):
+        folder.make_folder(way / "run")
+
+
+@pytest.mark.parametrize("target", ["{0}/real", "real", "../{1}/real"])
+def test_our_own_link_on_the_way_is_followed_and_a_strangers_is_not(tmp_path, target):
+    (tmp_path / "real" / "run").mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(target.format(tmp_path, tmp_path.name))
+    folder.make_folder(link / "run")
+    assert folder.read_file(_written(link / "run")) == b"x"
+    if not os.geteuid():
+        os.lchown(link, OTHER_UID, OTHER_UID)
+        with pytest.raises(UnsafeError, match="link belongs to user"):
+            folder.make_folder(link / "run")
+
+
+def test_links_in_a_ring_end(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(UnsafeError, match="is a link"):
+        folder.make_folder(tmp_path / "a" / "run")
+
+
+def _written(place: Path) -> Path:
+    folder.replace_file(place / "file", b"x")
+    return place / "file"
+
+
+def test_no_descriptor_is_left_open(place, victim):
+    before = len(os.listdir("/proc/self/fd"))
+    for how in HOWS[:5]:
+        spoil(place / how, how, victim)
+        with pytest.raises(OSError):
+            folder.open_file(place / how, os.O_RDWR)
+        if how != "folder":
+            with pytest.raises(OSError):
+                folder.open_folder(place / how)
+    with pytest.raises(OSError):
+        folder.open_file(place / "none", os.O_RDWR)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_who_only_looks_waits_for_nothing_and_follows_nothing(place, victim):
+    spoil(place / "fifo", "fifo", victim)
+    spoil(place / "link", "link", victim)
+    for name in ("fifo", "link"):
+        with pytest.raises(UnsafeError):
+            folder.look_at(place / name)
+    assert folder.look_at(victim) == PRECIOUS
+
+
+# ---------------------------------------------------------------- nobody opens files in another way
+
+OPENING = re.compile(r"(?<![\w.])open\(|os\.open\(|\.(read|write)_(bytes|text)\(|\.open\(")
+# The file, and what its openings may hold: none of them opens what lies in run_dir or state_dir by its name.
+ELSEWHERE = {
+    "_core/folder.py": "os.open(",
+    "_core/cells.pyx": "/proc/sys/kernel",
+    "_core/store.pyx": "/proc/sys/kernel",
+    "config/load.py": "Path(path).read_bytes",  # the configuration
+    "config/secrets.py": "os.open(path, os.O_RDONLY",  # a file that the operator names
+    "config/outlook.py": "/proc/self/mounts",
+    "cli/unit.py": "systemd/fastsip.service",
+    "messages.py": "fd",
+}
+THROUGH = re.compile(r"open\((?:open_file|open_fresh|look_into)\(")
+
+
+def test_state_is_opened_through_this_module_alone():
+    found = []
+    for path in sorted((ROOT / "fastsip").rglob("*.py*")):
+        name = str(path.relative_to(ROOT / "fastsip"))
+        if path.suffix not in (".py", ".pyx") or name in ("demo.py", "answering.py"):
+            continue
+        for line in path.read_text().splitlines():
+            if OPENING.search(line) and not THROUGH.search(line) and ELSEWHERE.get(name, "\0") not in line:
+                found.append(f"{name}: {line.strip()}")
+    assert found == []

@@ -1,0 +1,211 @@
+"""Every order over the line between supervisor and router is answered, whatever it meets; so is the next one."""
+
+import asyncio
+import os
+import threading
+import types
+
+import pytest
+
+from fastsip import child, messages, steward
+from fastsip.child import Child
+from fastsip.launch import pair
+from fastsip.messages import Line, Message
+from fastsip.steward import Steward
+from tests.unit.config_text import SMALL, read
+
+LIMIT_S = 20
+WAYS = ["received_config", "release_unnamed", "compile_table", "compile_names"]
+
+
+class Fault(Exception):
+    """Nobody has thought of it."""
+
+
+class Shards:
+    """As far as orders go."""
+
+    event_rings: tuple = ()
+
+    def __init__(self):
+        self.table, self.faults = None, []
+
+    def switch_to(self, table):
+        if self.faults:
+            raise self.faults.pop()
+        self.table = table
+
+    def name_changed(self, number):
+        return True
+
+    def set_draining(self, on):
+        if self.faults:
+            raise self.faults.pop()
+
+
+@pytest.fixture
+def ends():
+    """The supervisor's end, and a steward at the other, whose configuration is compiled to "a table"."""
+    ours, theirs = pair()
+    router = types.SimpleNamespace(
+        names=types.SimpleNamespace(set_static=lambda fixed: None), line=Line(theirs), shards=Shards(),
+        config=read(SMALL), cells=range(600), registry=None, version=1, store=None, table=None,
+    )  # fmt: skip
+    theirs.setblocking(False)
+    yield Line(ours), router
+    ours.close()
+    theirs.close()
+
+
+@pytest.fixture
+def compiling(monkeypatch):
+    monkeypatch.setattr(steward, "compile_table", lambda *_: types.SimpleNamespace(version=2))
+    monkeypatch.setattr(steward, "release_unnamed", lambda *_: None)
+    monkeypatch.setattr(steward, "count_open", lambda store: 0)
+
+
+async def talk(line: Line, one: Steward, what: str, **fields) -> Message:
+    """One order, and the first thing that is said to it."""
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Future[Message] = loop.create_future()
+    loop.add_reader(line.fileno(), lambda: heard.done() or heard.set_result(line.receive()))
+    one.obey(Message(what, fields, [messages.text_file(SMALL)] if what == "reload" else []))
+    try:
+        return await asyncio.wait_for(heard, LIMIT_S)
+    finally:
+        loop.remove_reader(line.fileno())
+
+
+def orders(ends, *steps) -> list[Message]:
+    line, router = ends
+
+    async def main():
+        one = Steward(router)
+        said = []
+        for before, what, fields in steps:
+            before(router)
+            said.append(await talk(line, one, what, number=len(said), **fields))
+        return said
+
+    return asyncio.run(main())
+
+
+def nothing(router):
+    pass
+
+
+@pytest.mark.parametrize("way", [*WAYS, "switch_to"])
+def test_a_reload_is_answered_and_so_is_the_next_one(ends, compiling, monkeypatch, way):
+    usual = getattr(steward, way, None)
+
+    def break_it(router):
+        if way == "switch_to":
+            router.shards.faults.append(Fault("of a table"))
+        else:
+            monkeypatch.setattr(steward, way, broken)
+
+    def broken(*_):
+        raise Fault("of a table")
+
+    def mend(router):
+        if usual:
+            monkeypatch.setattr(steward, way, usual)
+
+    file = {"file": "test.toml"}
+    first, second = orders(ends, (break_it, "reload", file), (mend, "reload", file))
+    assert (first.what, first.fields["why"], first.fields["larger"]) == ("reload refused", "Fault: of a table", False)
+    assert (second.what, first.fields["number"], second.fields["number"]) == ("reloaded", 0, 1)
+
+
+def test_other_orders_are_answered_too(ends, compiling):
+    def break_it(router):
+        router.shards.faults.append(Fault("of a shard"))
+
+    first, second, third = orders(ends, (break_it, "drain", {"on": True}), (nothing, "dance", {}),
+                                  (nothing, "drain", {"on": True}))  # fmt: skip
+    assert (first.what, first.fields["why"]) == ("failed", "Fault: of a shard")
+    assert second.what == "failed"
+    assert (third.what, third.fields["open"]) == ("draining", 0)
+
+
+def test_a_reason_without_end_is_heard_all_the_same(ends, compiling, monkeypatch):
+    def broken(*_):
+        raise OSError("x" * 1_000_000)
+
+    monkeypatch.setattr(steward, "compile_table", broken)
+    (said,) = orders(ends, (nothing, "reload", {"file": "test.toml"}))
+    assert said.what == "reload refused" and len(said.fields["why"]) < 10_000
+
+
+def test_the_loop_goes_round_while_a_table_is_built(ends, compiling, monkeypatch):
+    turns = threading.Event()
+    monkeypatch.setattr(steward, "compile_table", lambda *_: turns.wait(LIMIT_S) and types.SimpleNamespace(version=2))
+
+    def turn_soon(router):
+        asyncio.get_running_loop().call_later(0, turns.set)
+
+    (said,) = orders(ends, (turn_soon, "reload", {"file": "test.toml"}))
+    assert said.what == "reloaded" and ends[1].version == 2
+
+
+# ---------------------------------------------------------------- the supervisor's end
+
+
+class Pretender:
+    """A child without a process: what the other end says is up to the test."""
+
+    def __init__(self):
+        ours, theirs = pair()
+        self.line = Line(theirs)
+        self.child = Child.__new__(Child)
+        self.child.line, self.child.inbox, self.child.status = Line(ours), [], None
+        self.child._numbers, self.child._news = iter(range(1, 99)), asyncio.Event()
+        asyncio.get_running_loop().add_reader(ours.fileno(), self.child._read)
+
+
+async def test_an_answer_that_never_comes_is_not_waited_for():
+    with pytest.raises(TimeoutError):
+        await Pretender().child.order("reload", "reloaded", limit_s=0.01)
+
+
+async def test_a_late_answer_is_not_taken_for_the_next_one():
+    other = Pretender()
+    with pytest.raises(TimeoutError):
+        await other.child.order("reload", "reloaded", limit_s=0.01)
+    asking = asyncio.ensure_future(other.child.order("reload", "reloaded", "reload refused", limit_s=LIMIT_S))
+    await asyncio.sleep(0)
+    other.line.send("reloaded", number=1)
+    other.line.send("reload refused", number=2, why="no")
+    assert (await asking).what == "reload refused"
+
+
+async def test_a_router_of_another_release_answers_without_a_number():
+    other = Pretender()
+    asking = asyncio.ensure_future(other.child.order("drain", "draining", limit_s=LIMIT_S))
+    await asyncio.sleep(0)
+    other.line.send("draining", open=3)
+    assert (await asking).fields["open"] == 3
+
+
+async def test_nonsense_over_the_line_harms_nobody(caplog):
+    other = Pretender()
+    other.child.pid = 1
+    other.line.sock.send(b"{")
+    other.line.sock.send(b"[1]")
+    other.line.send("draining", open=3)
+    assert (await asyncio.wait_for(other.child.hear("draining"), LIMIT_S)).fields["open"] == 3
+
+
+def test_a_configuration_is_handed_over_as_it_was_read():
+    more = 'probe = { interval = "5s" }\n[names]\n"a.b" = "192.0.2.9"\n[failure.f]\non = [500, "timeout"]\n'
+    config = read(SMALL + more)
+    with child.handed(config, SMALL) as fds:
+        mine = [os.dup(fd) for fd in fds]
+        assert messages.received_config(Message("prepare", {"file": "test.toml"}, mine)) == config
+
+
+@pytest.mark.parametrize("packed", [b"", b"nonsense", b"\x80", b"\x81\xa3new\x01"])
+def test_what_another_release_has_packed_is_read_from_the_text(packed, monkeypatch, tmp_path):
+    text = f'[router]\nstate_dir = "{tmp_path}"\n{SMALL}'
+    fds = [messages.text_file(text), messages.memory_file(packed)]
+    assert messages.received_config(Message("prepare", {"file": "test.toml"}, fds)).sets[0].name == "media"
