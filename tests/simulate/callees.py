@@ -94,7 +94,7 @@ class Callees:
             letter = "b" if msg.branch[10] == "a" else "a"
             wrong = msg.branch[:10] + letter + msg.branch[11:]
             raw = raw.replace(msg.branch.encode(), wrong.encode(), 1)
-        elif msg.method != "INVITE":
+        elif msg.method not in ("INVITE", "PUBLISH"):
             raw = raw.replace(f"CSeq: {msg.cseq} {msg.method}".encode(), f"CSeq: {msg.cseq} PUBLISH".encode())
         else:
             return
