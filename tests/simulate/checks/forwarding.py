@@ -97,7 +97,9 @@ class Forwarding(Check):
             for plan in self.sim.plans[asked.plan - 1 :]:
                 for group in plan.groups:
                     wanted |= {self.aimed(asked.msg.ruri, group, m) for m in group.destinations if m.address == to}
-        if msg.ruri not in wanted:
+        if msg.ruri not in wanted and "@" not in msg.ruri and book.branch.number:
+            self.fail("16.6 item 2: the next branch has the number, too", msg.ruri, msg.call_id)
+        elif msg.ruri not in wanted:
             self.fail("16.6 item 2: the Request-URI", f"{msg.ruri}, not {sorted(wanted)}", msg.call_id)
 
     def aimed(self, ruri: str, group: Group, member: Destination) -> str:
