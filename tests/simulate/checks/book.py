@@ -184,7 +184,7 @@ class Book(Check):
         branch = asked.branches.get(msg.branch)
         if branch is not None and (branch.to != to or branch.request.raw != msg.raw):
             silent = branch.final() is None and now >= branch.sends[0] + branch.timeout  # and so is the caller by now
-            if not silent and not (self.has_shed(asked) and asked.finals):
+            if not silent and not (self.has_shed(asked) and asked.finals) and not self.is_without_state(asked):
                 rule = "17.2.2: a repeated request is absorbed, not sent on anew"
                 final = branch.final()
                 said = f"{final[1].status} had come" if final is not None else "nothing had come"
@@ -277,6 +277,10 @@ class Book(Check):
     def has_shed(self, asked: Asked) -> bool:
         """Under pressure the oldest lingering non-INVITE go first (core section 3): a repetition is new then."""
         return asked.msg.method != "INVITE" and self.sim.router.shed_before + self.sim.router.shed() > 0
+
+    def is_without_state(self, asked: Asked) -> bool:
+        """What belongs to a dialog goes on without state when the store is full (design section 8)."""
+        return bool(asked.msg.to_tag) and self.sim.router.full_before + self.sim.router.full() > 0
 
     def note_own(self, msg: Msg, to: Address, now: int) -> None:
         """CANCEL, ACK and probes are made here."""
