@@ -64,12 +64,20 @@ class Health(Check):
 
     def look_at_fall(self, address: Address, event) -> None:
         now = self.sim.now
-        unheard = [since for since in self.waiting.get(address, {}).values() if now - since >= self.world.t1]
-        if address not in self.failed and not unheard:
+        unheard = [branch for branch, since in self.waiting.get(address, {}).items() if self.is_late(branch, since)]
+        if self.failed.get(address, -1) < now and not unheard and not self.sim.book.recovering:
             self.fail("wire section 4: it goes down by failures of its own", f"{address}: {event}")
         if event.reason == "down":
             self.went_down[address] = now
             self.look_at_call(address)
+
+    def is_late(self, branch: str, since: int) -> bool:
+        """Has it waited as long as the shortest clock for such a request?"""
+        probes = [group.probe for plan in self.sim.plans for group in plan.groups if group.probe]
+        shortest = self.world.t1
+        if branch in self.sim.book.probes:
+            shortest = min(probe["timeout_ms"] for probe in probes)
+        return self.sim.now - since >= shortest
 
     def look_at_call(self, address: Address) -> None:
         """Of responses; which call a timer belonged to cannot be seen."""
