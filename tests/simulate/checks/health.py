@@ -19,6 +19,7 @@ class Health(Check):
         self.failed: dict[Address, int] = {}  # last sign against
         self.answered: dict[Address, int] = {}  # last sign of life
         self.waiting: dict[Address, dict[str, int]] = {}  # what it was asked and has not answered: branch -> since
+        self.popped: tuple[Address, str, int] | None = None  # what was answered last, and since when it had waited
         self.went_down: dict[Address, int] = {}
         self.marked: dict[int, int] = {}  # by the id of an Asked
 
@@ -36,9 +37,14 @@ class Health(Check):
         if msg.status >= 200:
             self.answered[source] = self.sim.now
             if msg.cseq_method != "CANCEL":
-                self.waiting.get(source, {}).pop(msg.branch, None)
+                self.popped = source, msg.branch, self.waiting.get(source, {}).pop(msg.branch, self.sim.now)
         if msg.status >= 300:
             self.failed[source] = self.sim.now
+
+    def lost(self, msg: Msg) -> None:
+        if msg.status >= 200 and self.popped is not None and self.popped[1] == msg.branch:
+            source, branch, since = self.popped
+            self.waiting.setdefault(source, {})[branch] = since
 
     def outgoing(self, msg: Msg, to: Address, listener: int) -> None:
         if not msg.status and msg.method not in ("ACK", "CANCEL"):
