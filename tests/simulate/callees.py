@@ -63,11 +63,20 @@ class Callees:
         if turn < 0.14:
             return  # rings for ever
         at += rng.choice((10, 200, 1_000, 4_000, sim.world.whole // 3))
-        if turn < 0.65:
+        if self.is_guarded(server) and rng.random() < 0.8:
+            status = rng.choice((401, 407))
+            sim.at(at, self.say, (server, status, self.trimmings(status)))
+        elif turn < 0.65:
             sim.at(at, self.accept, server)
         else:
             status = rng.choice(REFUSALS)
             sim.at(at, self.say, (server, status, self.trimmings(status)))
+
+    def is_guarded(self, server: Server) -> bool:
+        """For some calls all that are asked want credentials."""
+        names = server.msg.names
+        wanted = sum(map(ord, server.msg.call_id)) % 12 == 0
+        return wanted and "authorization" not in names and "proxy-authorization" not in names
 
     def trimmings(self, status: int) -> str:
         rng = self.sim.rng

@@ -148,7 +148,7 @@ class Branches(Check):
     def look_for_cancels(self, asked: Asked) -> None:
         """16.10, 16.7 item 10: once it is over - cancelled, answered, declined - nobody rings on."""
         ends = [at for at, final in asked.finals if 200 <= final.status < 300 and self.is_answer(asked, final)]
-        ends += asked.cancels if any(final.status == 487 for _, final in asked.finals) else []
+        ends += asked.cancels if self.was_cancelled(asked) else []
         ends += [final[0] for other in asked.branches.values() if self.is_decline(other) and (final := other.final())]
         if not ends:
             return
@@ -164,6 +164,13 @@ class Branches(Check):
             since = max(over, rang[0], self.sim.book.last_recovery if asked.deaths else 0)
             if not any(at <= since + soon for at in branch.cancels) and since + soon < over + self.world.c:
                 self.fail("16.10, 16.7 item 10: the others are cancelled", f"{branch.to}", asked.msg.call_id)
+
+    def was_cancelled(self, asked: Asked) -> bool:
+        """Has the caller heard that his CANCEL was taken?"""
+        return any(
+            other.msg.method == "CANCEL" and other.msg.branch == asked.msg.branch and other.finals
+            for other in self.sim.book.of_call[asked.msg.call_id]
+        )
 
     def is_answer(self, asked: Asked, final: Msg) -> bool:
         """Of a branch that nobody had given up."""
