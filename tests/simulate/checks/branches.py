@@ -130,7 +130,8 @@ class Branches(Check):
 
     def finish(self) -> None:
         for branch in self.sim.book.branches.values():
-            if branch.request.method == "INVITE" and not branch.disturbed:
+            without_state = self.sim.book.is_without_state(branch.asked)
+            if branch.request.method == "INVITE" and not branch.disturbed and not without_state:
                 self.look_for_ack(branch)
         for asked in self.sim.book.requests.values():
             if asked.msg.method == "INVITE" and asked.deaths < 3 and not self.world.spoil:

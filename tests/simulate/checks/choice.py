@@ -61,6 +61,9 @@ class Choice(Check):
     # ------------------------------------------------------------ is it the best?
 
     def heard(self, asked: Asked) -> list[int]:
+        return [final.status for final in self.heard_finals(asked)]
+
+    def heard_finals(self, asked: Asked) -> list[Msg]:
         """Failures that count, in the order in which they came."""
         found = []
         for branch in asked.branches.values():
@@ -75,8 +78,8 @@ class Choice(Check):
                 continue  # abandoned
             if status == 408 and branch.request.method != "INVITE":
                 continue  # RFC 4320
-            found.append((at, status))
-        return [status for _, status in sorted(found, key=lambda pair: pair[0])]
+            found.append((at, final[1]))
+        return [final for _, final in sorted(found, key=lambda pair: pair[0])]
 
     def look_at_status(self, asked: Asked, msg: Msg) -> None:
         status, call_id = msg.status, msg.call_id
@@ -99,8 +102,8 @@ class Choice(Check):
         return msg.values("www-authenticate") + msg.values("proxy-authenticate")
 
     def all_challenges(self, asked: Asked) -> list[str]:
-        finals = [final[1] for branch in asked.branches.values() if (final := branch.final()) and not branch.cancels]
-        return [text for final in finals if final.status in CHALLENGES for text in self.challenges(final)]
+        finals = [final for final in self.heard_finals(asked) if final.status in CHALLENGES]
+        return [text for final in finals for text in self.challenges(final)]
 
     def possible(self, asked: Asked, heard: list[int]) -> set[int]:
         found = set()

@@ -111,7 +111,8 @@ class Clocks(Check):
             if not state[3]:
                 self.look_for_missing(state, self.sim.now)
         for branch in self.sim.book.branches.values():
-            if not branch.disturbed and not branch.refused:
+            without_state = self.sim.book.is_without_state(branch.asked)
+            if not branch.disturbed and not branch.refused and not without_state:
                 self.look_at_silence(branch)
 
     def look_at_silence(self, branch: Branch) -> None:
