@@ -139,7 +139,7 @@ class Branches(Check):
 
     def look_for_ack(self, branch: Branch) -> None:
         final = branch.final()
-        if branch.replies and branch.replies[0][0] >= branch.sends[0] + self.world.whole:
+        if branch.refused or (branch.replies and branch.replies[0][0] >= branch.sends[0] + self.world.whole):
             return  # what comes later than 64 T1 finds no branch any more (wire section 3)
         if final is not None and final[1].status >= 300 and not branch.acks:
             late = branch.cancels and final[0] > branch.cancels[0] + CROSSING_MS
@@ -150,7 +150,8 @@ class Branches(Check):
         """16.10, 16.7 item 10: once it is over - cancelled, answered, declined - nobody rings on."""
         ends = [at for at, final in asked.finals if 200 <= final.status < 300 and self.is_answer(asked, final)]
         ends += asked.cancels if self.was_cancelled(asked) else []
-        ends += [final[0] for other in asked.branches.values() if self.is_decline(other) and (final := other.final())]
+        declined = [other for other in asked.branches.values() if self.is_decline(other) and not other.cancels]
+        ends += [final[0] for other in declined if (final := other.final())]
         if not ends:
             return
         over = min(ends)

@@ -82,8 +82,9 @@ class Health(Check):
         known = self.sim.book.branches.get(branch)
         if known is not None:
             end = min([since + known.timeout, *known.cancels[:1]])
-            if any(100 < reply.status < 200 and at < end for at, reply, _ in known.replies):
-                return False
+            rang = [at for at, reply, _ in known.replies if 100 < reply.status < 200 and at < end]
+            if rang:
+                return self.sim.now >= rang[-1] + self.world.c  # Timer C is a 408 (16.8)
         probes = [group.probe for plan in self.sim.plans for group in plan.groups if group.probe]
         shortest = self.world.t1
         if branch in self.sim.book.probes:
