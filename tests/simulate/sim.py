@@ -280,7 +280,7 @@ class Simulation:
         self.again(rate, self.spoil)
 
     def reload(self, rate: float) -> None:
-        if not self.router.down_until:
+        if not self.router.down_until and self.catch_up():
             self.reloads += 1
             self.world.plan = redraw(self.rng, self.world)
             self.plans.append(self.world.plan)

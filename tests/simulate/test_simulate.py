@@ -4,14 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulate.checks import Violation
 from tests.simulate.run import run_seed
 
 SEEDS = Path(__file__).with_name("seeds.txt")
 
 
-def listed() -> list[int]:
+def listed() -> list:
+    """A seed with "open" behind it shows a fault that is still there: it may fail until that is repaired."""
     lines = [line.split("#")[0].split() for line in SEEDS.read_text().splitlines()]
-    return [int(words[0]) for words in lines if words]
+    may_fail = pytest.mark.xfail(raises=Violation, strict=False)
+    return [pytest.param(int(words[0]), marks=may_fail if "open" in words else ()) for words in lines if words]
 
 
 @pytest.mark.parametrize("seed", listed())

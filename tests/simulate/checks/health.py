@@ -35,7 +35,8 @@ class Health(Check):
             return
         if msg.status >= 200:
             self.answered[source] = self.sim.now
-            self.waiting.get(source, {}).pop(msg.branch, None)
+            if msg.cseq_method != "CANCEL":
+                self.waiting.get(source, {}).pop(msg.branch, None)
         if msg.status >= 300:
             self.failed[source] = self.sim.now
 
