@@ -34,8 +34,8 @@ cdef struct hop_t:
 
 # Reads the branch's request back into core.stored; its length, or a code.
 cdef int read_request(core_t *core, uint32_t ref) noexcept nogil
-# core.stored, which read_request has filled from this branch, becomes the request as it was before the branch's
-# way out changed its headers: what another way out begins with.  OK or a code.
+# core.stored, which read_request has filled from this branch, becomes the request as it was before this branch
+# changed its Request-URI and its way out its headers: what another branch begins with.  OK or a code.
 cdef int undo_way_out(core_t *core, uint32_t ref) noexcept nogil
 
 # Makes branch `attempt` of the response context `parent` from a request: as

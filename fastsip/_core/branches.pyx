@@ -68,20 +68,24 @@ cdef int read_request(core_t *core, uint32_t ref) noexcept nogil:
 cdef int undo_way_out(core_t *core, uint32_t ref) noexcept nogil:
     cdef const slot_t *slot = slot_at(core.store, ref)
     cdef const message_t *m = &core.stored
+    cdef const char *rest = m.buf + sent_len(slot)      # what stands behind the message
     cdef uint32_t taken = slot.identity.client.taken_len
-    cdef uint32_t brought = slot.identity.client.brought
-    cdef uint32_t headers = m.headers_end - brought
+    cdef uint32_t ruri = slot.identity.client.ruri_len
+    cdef uint32_t ruri_end = m.ruri.off + m.ruri.len
+    cdef uint32_t headers = m.headers_end - slot.identity.client.brought
     cdef char *at
     cdef int n, code
-    if taken == 0 and brought == 0:
+    if taken == 0 and ruri == 0 and headers == m.headers_end:
         return OK
-    if brought > <uint32_t>m.headers_end - m.headers_off:
+    if slot.identity.client.brought > <uint32_t>m.headers_end - m.headers_off:
         return E_BAD
-    at = take_scratch(core, m.len + taken)
+    at = take_scratch(core, m.len + taken + ruri)
     if at == NULL:
         return E_ROOM
-    n = put(at, m.buf, headers)
-    n += put(at + n, m.buf + sent_len(slot), taken)
+    n = put(at, m.buf, m.ruri.off if ruri else ruri_end)
+    n += put(at + n, rest + taken, ruri)
+    n += put(at + n, m.buf + ruri_end, headers - ruri_end)
+    n += put(at + n, rest, taken)
     n += put(at + n, m.buf + m.headers_end, m.len - m.headers_end)
     code = parse_message(at, n, &core.stored)
     return parse_routing(&core.stored) if code == OK else code
@@ -321,27 +325,15 @@ cdef int forward_stateless(core_t *core, const message_t *m, const addr_t *sourc
     return send_edited(core, m, &hop.flow) if code == OK else code
 
 
-cdef void edit_ruri(core_t *core, const message_t *m, uint32_t origin, const hop_t *hop,
-                    text_t *original) noexcept nogil:
-    """The new Request-URI; `original` becomes what the caller asked for, if that differs."""
-    cdef slot_t *slot
-    cdef const block_t *block
+cdef void edit_ruri(core_t *core, const message_t *m, const hop_t *hop, text_t *original) noexcept nogil:
+    """The new Request-URI; `original` becomes the one that another branch begins with, if that differs."""
     original.len = 0
-    if origin != NO_SLOT and slot_at(core.store, origin).identity.client.ruri_len:
-        slot = slot_at(core.store, origin)
-        block = &record_of(slot).client.request
-        original.len = slot.identity.client.ruri_len
-        original.at = block_at(core.store, origin, block.unit) + block.len - original.len
-    if hop.ruri_for_good:
-        edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
-    elif hop.ruri.len:
-        if original.len == 0:
-            original.at = m.buf + m.ruri.off
-            original.len = m.ruri.len
-        edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
-    elif original.len:
-        edit_replace(&core.edits, m.ruri.off, m.ruri.len, original.at, original.len)
-        original.len = 0
+    if hop.ruri.len == 0:
+        return
+    if not hop.ruri_for_good:
+        original.at = m.buf + m.ruri.off
+        original.len = m.ruri.len
+    edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
 
 
 cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_t *trailer,
@@ -414,7 +406,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     clear_edits(&core.edits)
     edit_top(core, m, hop, identity.key, ref, word_generation(slot_at(core.store, ref).commit) + 1, ours)
     edit_routes(core, m, hop)
-    edit_ruri(core, m, origin, hop, &original)
+    edit_ruri(core, m, hop, &original)
     edit_breadth(core, m, hop)
     if source != NULL:
         edit_start_line(&core.edits, m)

@@ -221,7 +221,8 @@ cdef void decide(core_t *core, uint32_t parent, bint exhausted, const message_t 
 cdef bint take_back(core_t *core, uint32_t parent) noexcept nogil:
     """After a 482: two ways led to the same server, so the branch that was given up is the one to wait for.
 
-    It has until 64 T1 after its start to say something; the 482 itself is no answer to anybody.
+    It has until 64 T1 after its start to say something, and is cancelled only once it has (9.1); the 482 itself is
+    no answer to anybody.
     """
     cdef uint32_t ref = first_child_of(core.store, parent)
     cdef slot_t *branch
@@ -234,8 +235,9 @@ cdef bint take_back(core_t *core, uint32_t parent) noexcept nogil:
     record = record_of(branch)[0]
     record.client.flags &= ~<uint8_t>CLIENT_ABANDONED
     record.client.reason = 0
-    record.client.c_ms = core.now_ms + core.table.clocks.c_ms
-    commit(core.store, ref, KIND_CLIENT_INVITE, CLIENT_PROCEEDING, 0, &record)
+    if record.client.last_status:
+        record.client.c_ms = core.now_ms + core.table.clocks.c_ms
+    commit(core.store, ref, KIND_CLIENT_INVITE, CLIENT_PROCEEDING if record.client.last_status else CALLING, 0, &record)
     arm_slot(core, ref, KIND_CLIENT_INVITE, &record)
     return True
 

@@ -65,6 +65,7 @@ def make_table(
     algorithm=PRIORITY, cells=None, backup=0, when_all_down=0, record_route=True, ruri=0, retry_ms=30_000,
     trusted=(), listeners=1, in_dialog=None, token_keys=(b"tokens of a test",), conditions=(), hash_key=bytes(16),
     addresses=(EDGE, INSIDE), rule=None, tiers=True, backup_algorithm=PRIORITY, backup_limit=0, dialog_rule=False,
+    backup_ruri=None,
     max_message=65_535, branch_key=b"0123456789abcdef", other_branch_key=None, headers_in=None, headers_out=(),
     set_headers=None,
 ):  # fmt: skip
@@ -93,7 +94,8 @@ def make_table(
     number = 0
     for set_index, (count, how, most) in enumerate(sets):
         table.add_set(
-            set_index + 1, how, limit=most, when_all_down=when_all_down, ruri=ruri, retry_ms=retry_ms, tiers=tiers,
+            set_index + 1, how, limit=most, when_all_down=when_all_down, retry_ms=retry_ms, tiers=tiers,
+            ruri=backup_ruri if set_index and backup_ruri is not None else ruri,
             in_dialog=int(in_dialog is not None), dialog_policy=0 if in_dialog is None else 2, hash_key=hash_key,
             headers_out=set_headers if set_index == 0 else None,
         )  # fmt: skip
