@@ -80,8 +80,25 @@ class Callees:
 
     def say(self, what: tuple[Server, int, str]) -> None:
         server, status, extra = what
-        if server.agent.mode not in SILENT:
-            server.respond(status, extra)
+        if server.agent.mode in SILENT:
+            return
+        if self.sim.rng.random() < 0.01 and len(server.msg.vias) > 1:
+            self.forge(server, status)
+        server.respond(status, extra)
+
+    def forge(self, server: Server, status: int) -> None:
+        """Before its response comes one that only looks like it: of another branch, or of another method."""
+        agent, msg = server.agent, server.msg
+        raw = agent.response_text(msg, status, server.tag, "X-Forged: yes\r\n", "")
+        if self.sim.rng.random() < 0.5:
+            letter = "b" if msg.branch[10] == "a" else "a"
+            wrong = msg.branch[:10] + letter + msg.branch[11:]
+            raw = raw.replace(msg.branch.encode(), wrong.encode(), 1)
+        elif msg.method not in ("INVITE", "PUBLISH"):
+            raw = raw.replace(f"CSeq: {msg.cseq} {msg.method}".encode(), f"CSeq: {msg.cseq} PUBLISH".encode())
+        else:
+            return
+        self.sim.send(agent, raw)
 
     def accept(self, server: Server) -> None:
         if server.final or server.agent.mode in SILENT:

@@ -289,6 +289,7 @@ class Simulation:
             self.remark(f"plan {self.world.plan.version}")
             for check in self.checks:
                 check.reloaded()
+            self.after_batch(self.router.advance(self.now))  # a shard that was asleep looks at its table now
         self.again(rate, self.reload)
 
     def sicken(self, rate: float) -> None:

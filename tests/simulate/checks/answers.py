@@ -20,6 +20,27 @@ def place_for_answers(asked: Asked) -> Address:
 
 
 class Answers(Check):
+    def __init__(self, sim):
+        super().__init__(sim)
+        self.repeated: tuple[Asked, int] | None = None  # whose repetition came last, and when: answered at once
+
+    def incoming(self, msg: Msg, source: Address, listener: int) -> None:
+        self.look_at_repeated()
+        asked = self.sim.book.asked
+        if msg.method != "INVITE" or asked is None or len(asked.arrivals) < 2 or self.world.spoil:
+            return
+        if asked.branches and not asked.acks and not any(200 <= final.status < 300 for _, final in asked.finals):
+            self.repeated = asked, self.sim.now
+
+    def look_at_repeated(self) -> None:
+        """17.2.1: in Proceeding and Completed a repeated INVITE gets the last response again."""
+        if self.repeated is None:
+            return
+        asked, since = self.repeated
+        self.repeated = None
+        if not asked.lost and asked.replies[-1][0] < since and not asked.deaths:
+            self.fail("17.2.1: a repeated INVITE gets the last response", repr(asked.msg), asked.msg.call_id)
+
     def outgoing(self, msg: Msg, to: Address, listener: int) -> None:
         if not msg.status:
             return
@@ -39,10 +60,23 @@ class Answers(Check):
             self.fail("RFC 4320 4.2: no 408 to a non-INVITE", "", msg.call_id)
         if msg.status > 100 and not msg.to_tag and not self.was_tagless(asked, msg):
             self.fail("8.2.6.2: a response beyond 100 has a To tag", repr(msg), msg.call_id)
+        if not any(reply.status == msg.status for branch in asked.made for _, reply, _ in branch.replies):
+            self.look_at_own(asked, msg)
         if len(asked.replies) == 1:
             self.look_at_first(asked)
         if asked.branches:
             self.look_at_order(asked, msg)
+
+    def look_at_own(self, asked: Asked, msg: Msg) -> None:
+        """What the router says of itself."""
+        book, came = self.sim.book, asked.msg
+        if msg.status in (403, 404, 481, 482) and came.to_tag and book.is_proven(came):
+            self.fail("wire section 1: a verified token proves the dialog", repr(msg), msg.call_id)
+        if msg.status == 482 and not any(
+            other is not asked and (other.msg.ruri, other.msg.cseq) == (came.ruri, came.cseq)
+            for other in book.of_call[msg.call_id]
+        ):
+            self.fail("RFC 5393: a loop is the same request once more", repr(msg), msg.call_id)
 
     def was_tagless(self, asked: Asked, msg: Msg) -> bool:
         """What a callee said without a tag is sent on as it came."""

@@ -5,6 +5,7 @@ router sent on for it is a Branch (16.6 item 8).  The Book stands first among th
 noted a message before the others see it, and `asked` and `branch` are those of this message.
 """
 
+import itertools
 from types import SimpleNamespace
 
 from tests.simulate.checks import Check
@@ -61,7 +62,7 @@ class Asked:
     """A request as it came, and all that the router did about it."""
 
     __slots__ = (
-        "arrivals", "branches", "cancels", "deaths", "finals", "known", "listener", "lost", "made", "msg", "plan", "replies",
+        "acks", "arrivals", "branches", "cancels", "deaths", "finals", "known", "listener", "lost", "made", "msg", "plan", "replies",
         "source",
     )  # fmt: skip
 
@@ -73,6 +74,7 @@ class Asked:
         self.replies: list[tuple[int, Msg]] = []
         self.finals: list[tuple[int, Msg]] = []
         self.cancels: list[int] = []
+        self.acks = 0  # of its final response
         self.lost = False
         self.deaths = 0  # while it lived
         self.known = False  # who sent it
@@ -91,6 +93,7 @@ class Book(Check):
     def __init__(self, sim):
         super().__init__(sim)
         self.requests: dict[tuple, Asked] = {}
+        self.of_call: dict[str, list[Asked]] = {}
         self.branches: dict[str, Branch] = {}
         self.probes: dict[str, list] = {}  # branch -> [destination, times, answered]
         self.forwarded: dict[str, Msg] = {}  # without state: ACKs and CANCELs
@@ -116,6 +119,8 @@ class Book(Check):
         now = self.sim.now
         if msg.method == "ACK":
             self.asked = self.requests.get(key_of(msg.vias[0], msg, "INVITE"))
+            if self.asked is not None:
+                self.asked.acks += 1
             return
         if msg.method == "CANCEL":
             for method in ("INVITE",):
@@ -126,6 +131,7 @@ class Book(Check):
         asked = self.requests.get(key)
         if asked is None:
             asked = self.requests[key] = Asked(msg, source, listener)
+            self.of_call.setdefault(msg.call_id, []).append(asked)
             asked.plan = self.sim.router.plan.version
             asked.known = self.is_known(source)
         asked.arrivals.append(now)
@@ -166,7 +172,8 @@ class Book(Check):
             return
         asked = self.asked = self.requests.get(key_of(msg.vias[1], msg, msg.method))
         for value in msg.record_routes[:2]:
-            self.tokens.add((msg.call_id, user_of(uri_of(value))))
+            if user_of(uri_of(value)):
+                self.tokens.add((msg.call_id, user_of(uri_of(value))))
         if msg.method in ("ACK", "CANCEL"):
             self.forwarded[msg.branch] = msg
             return
@@ -229,8 +236,9 @@ class Book(Check):
 
     def is_proven(self, came: Msg) -> bool:
         """Does it bring a Record-Route value that we gave to this call?"""
-        uris = [came.ruri, *map(uri_of, came.routes)]
-        return any((came.call_id, user_of(uri)) in self.tokens for uri in uris if self.is_ours(uri))
+        leading = itertools.takewhile(self.is_ours, map(uri_of, came.routes))
+        uris = [came.ruri, *leading] if self.is_ours(came.ruri) else leading
+        return any((came.call_id, user_of(uri)) in self.tokens for uri in uris)
 
     def place_of_route(self, asked: Asked) -> Address | None:
         """Where the request itself says that it goes (16.5); None: the rules decide."""

@@ -1,8 +1,10 @@
 """When branches may begin, and what is sent along one: retransmissions, CANCEL, ACK (9.1, 16.6, 16.7, 16.10, 17.1)."""
 
+from tests.oracle.search_oracle import is_wanted
 from tests.simulate.checks import Check
-from tests.simulate.checks.book import Branch
+from tests.simulate.checks.book import Asked, Branch
 from tests.simulate.message import Address, Msg
+from tests.simulate.world import Group
 
 
 class Branches(Check):
@@ -32,6 +34,30 @@ class Branches(Check):
             self.fail("16.7 item 5: no new branch after a 6xx", repr(msg), msg.call_id)
         if any(other.to == branch.to for other in others) and not msg.to_tag:
             self.fail("16.6: each target is tried once", f"{branch.to}", msg.call_id)
+        group = self.sim.book.group_of(asked)
+        if group is not None and not asked.deaths:
+            self.look_at_limit(group, asked, msg)
+            self.look_at_reason(group, asked, msg)
+
+    def look_at_limit(self, group: Group, asked: Asked, msg: Msg) -> None:
+        """Of the sets as they are: a reload may have taken away who was tried before."""
+        for of_set in self.sim.router.plan.groups:
+            members = {member.address for member in of_set.destinations}
+            tried = sum(branch.to in members for branch in asked.branches.values())
+            if of_set.limit and tried > of_set.limit and len(self.sim.plans) == 1:
+                self.fail("config: limit, candidates at most", f"{tried} of set {of_set.id}", msg.call_id)
+
+    def look_at_reason(self, group: Group, asked: Asked, msg: Msg) -> None:
+        """A response starts the next branch only if `on` names it (wire section 3)."""
+        came = self.sim.cause
+        branch = self.sim.book.branches.get(came.branch) if came is not None and came.status >= 300 else None
+        if branch is None or branch.asked is not asked or came.cseq_method == "CANCEL" or branch.cancels:
+            return
+        if not is_wanted(came.status, group.policy["on"]):
+            self.fail("wire section 3: who fails over stands in `on`", f"{came.status}", msg.call_id)
+        progressed = any(100 < reply.status < 200 for _, reply in asked.replies)
+        if progressed and not group.policy["after_progress"]:
+            self.fail("wire section 3: after_progress", f"{came.status}", msg.call_id)
 
     def is_decline(self, branch: Branch) -> bool:
         """A late 3xx-6xx of a branch that was given up is ignored (wire section 3)."""

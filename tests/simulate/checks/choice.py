@@ -90,8 +90,17 @@ class Choice(Check):
             self.fail("16.9: a transport error is a 503, and goes upstream as 500", "408", call_id)
         elif asked.msg.method != "INVITE" and not heard and status not in possible:
             self.fail("17.2.2: a repeated request is absorbed, not sent on anew", f"{status} of nothing", call_id)
+        elif status in CHALLENGES and len(self.challenges(msg)) != len(self.all_challenges(asked)):
+            self.fail("16.7 item 7: all challenges are in the answer", f"{self.challenges(msg)}", call_id)
         elif status not in possible:
             self.fail("16.7 item 6: the best response", f"{status} of {heard}, possible: {sorted(possible)}", call_id)
+
+    def challenges(self, msg: Msg) -> list[str]:
+        return msg.values("www-authenticate") + msg.values("proxy-authenticate")
+
+    def all_challenges(self, asked: Asked) -> list[str]:
+        finals = [final[1] for branch in asked.branches.values() if (final := branch.final()) and not branch.cancels]
+        return [text for final in finals if final.status in CHALLENGES for text in self.challenges(final)]
 
     def possible(self, asked: Asked, heard: list[int]) -> set[int]:
         found = set()

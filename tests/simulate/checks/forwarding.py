@@ -34,9 +34,9 @@ class Forwarding(Check):
         hops = 70 if came.hops < 0 else came.hops - 1
         if msg.hops != hops:
             self.fail("16.6 item 3: Max-Forwards is one less, or 70", f"{came.hops} -> {msg.hops}", call_id)
-        self.look_at_routes(msg, came)
+        self.look_at_routes(msg, asked)
         self.look_at_ruri(msg, asked)
-        self.look_at_record_routes(msg, came)
+        self.look_at_record_routes(msg, asked, listener)
         self.look_at_rest(msg, came)
 
     def look_at_vias(self, msg: Msg, asked: Asked, listener: int) -> None:
@@ -64,11 +64,14 @@ class Forwarding(Check):
         host, port = place_of(uri_of(route))
         return f"{host}:{port}" in self.own or host == DOMAIN
 
-    def look_at_routes(self, msg: Msg, came: Msg) -> None:
+    def look_at_routes(self, msg: Msg, asked: Asked) -> None:
         """16.4, 16.6 item 6.  A stranger's Routes beyond our own are removed (wire section 1)."""
+        came = asked.msg
         left = self.onward(came)
         if left and ";lr" not in left[0]:  # 16.6 item 6: the next hop is a strict router
             left = [*left[1:], f"<{self.sim.book.undo_strict(came)[0]}>"]
+        if not came.to_tag and not asked.known and msg.routes:
+            self.fail("wire section 1: a stranger's Routes are removed", f"{msg.routes}", msg.call_id)
         if msg.routes == left or (not msg.routes and not came.to_tag):
             return
         if self.places_of(msg.routes) == self.places_of(left) and len(msg.routes) == len(left):
@@ -106,14 +109,15 @@ class Forwarding(Check):
         """User and parameters, without host and port."""
         return [(user_of(uri_of(route)), uri_of(route).partition(";")[2]) for route in routes]
 
-    def look_at_record_routes(self, msg: Msg, came: Msg) -> None:
+    def look_at_record_routes(self, msg: Msg, asked: Asked, listener: int) -> None:
+        came = asked.msg
         added = msg.record_routes[: len(msg.record_routes) - len(came.record_routes)]
         if msg.record_routes[len(added) :] != came.record_routes:
             self.fail("16.6 item 4: Record-Routes of others stay", f"{msg.record_routes}", msg.call_id)
         for value in added:
             if not self.is_ours(value) or ";lr" not in value:
                 self.fail("16.6 item 4: our Record-Route names us and has lr", value, msg.call_id)
-        if len(added) > self.world.listeners:
+        if added and len(added) != 1 + (listener != asked.listener):
             self.fail("RFC 5658: one Record-Route for each side", f"{added}", msg.call_id)
         if added and msg.method not in (*DIALOG_MAKERS, "NOTIFY"):
             self.fail("wire section 5: who is record-routed", msg.method, msg.call_id)
