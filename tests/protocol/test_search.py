@@ -563,7 +563,7 @@ def test_table_may_lose_the_destination_of_a_ringing_call(make_stage):
 
 
 def test_another_branch_begins_with_the_callers_request_uri(make_stage):
-    """The first destination's set replaces the whole URI, the next one's only the host: of what the caller asked for."""
+    """The first one's set replaces the whole URI, the next one's only the host: of what the caller asked for."""
     stage = make_stage(destinations=1, backup=1, ruri=2, policy={"on": [486]}, rule={"ruri": 255}, backup_ruri=1)
     stage.invite()
     first = stage.expect_request(BOB[0], "INVITE")

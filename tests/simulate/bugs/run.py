@@ -122,7 +122,8 @@ def main() -> int:
     for path in sorted(PATCHES.glob("*.patch")):
         if arguments.only in path.stem:
             results.append(try_bug(path, seeds))
-            print("{bug:<42} {result:<12} {worlds:>3}  {by}".format(**{"worlds": 0, "by": "", **results[-1]}), flush=True)
+            row = {"worlds": 0, "by": "", **results[-1]}
+            print("{bug:<42} {result:<12} {worlds:>3}  {by}".format(**row), flush=True)
             FOUND.write_text(json.dumps(results, indent=1))
     build()
     print(f"{sum(result['result'] == 'found' for result in results)} of {len(results)} found")
