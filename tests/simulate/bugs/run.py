@@ -39,9 +39,13 @@ def environment() -> dict:
 
 
 def copy_tree() -> None:
+    """With what is built already: times stay, so that only what a patch touches is built again."""
     TREE.mkdir(parents=True, exist_ok=True)
     listed = "git ls-files -z setup.py pyproject.toml README.md LICENSE fastsip tests"
-    subprocess.run(f"{listed} | xargs -0 cp -u --parents -t {TREE}", shell=True, check=True, cwd=ROOT)
+    copy = f"xargs -0 cp --update --preserve=timestamps --parents -t {TREE}"
+    subprocess.run(f"{listed} | {copy}", shell=True, check=True, cwd=ROOT)
+    built = "find fastsip/_core -name '*.c' -print0 -o -name '*.so' -print0"
+    subprocess.run(f"{built} | {copy}", shell=True, check=True, cwd=ROOT)
 
 
 def build() -> bool:
