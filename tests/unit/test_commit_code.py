@@ -71,7 +71,7 @@ def store_of(instruction: Instruction) -> Write | None:
         return None
     operands = instruction.operands.split("#")[0].strip()
     target = re.search(r"(-?0x[0-9a-f]+)?\((%\w+)[^()]*\)$", operands)
-    if not target or target[2] in ("%rip", "%rsp", "%rbp"):
+    if not target or target[2] in ("%rip", "%rsp"):
         return None
     assert instruction.name.startswith(("mov", "vmov")), f"an unknown way to write: {instruction}"
     source = operands[: target.start()].rstrip(",")
