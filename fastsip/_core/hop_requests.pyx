@@ -10,7 +10,7 @@ from libc.string cimport memcpy, strlen
 
 from fastsip._core.border cimport gather_changes
 from fastsip._core.branches cimport read_request, send_request
-from fastsip._core.core cimport find_destination, queue_message, take_scratch
+from fastsip._core.core cimport find_destination, find_set, queue_message, take_scratch
 from fastsip._core.headers cimport changes_t, takes_away
 from fastsip._core.lingering cimport take_block
 from fastsip._core.parser cimport first_of
@@ -69,11 +69,12 @@ cdef bint may_say_why(core_t *core, const slot_t *branch) noexcept nogil:
     """Of the caller's headers a CANCEL of ours carries nothing but his Reason, unless the way out takes it."""
     cdef int destination = find_destination(core.table, branch.identity.client.destination_id,
                                             branch.identity.client.destination_hint)
+    cdef int border = find_set(core.table, branch.identity.client.border_id) if branch.identity.client.border_id else -1
     cdef changes_t changes
     cdef text_t name
     name.at = b"Reason"
     name.len = 6
-    return (gather_changes(core.table, NULL, destination, 0, &branch.identity.client.target.remote,
+    return (gather_changes(core.table, NULL, destination, border + 1, &branch.identity.client.target.remote,
                            branch.identity.client.target.listener_id, &changes) == OK
             and not takes_away(&changes, &name))
 

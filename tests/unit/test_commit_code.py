@@ -64,14 +64,14 @@ def register_width(name: str) -> int:
     return 1 if name.endswith(("l", "h")) else 2
 
 
-def store_of(instruction: Instruction) -> Write | None:
+def store_of(instruction: Instruction, stack: tuple[str, ...] = ("%rsp", "%rbp")) -> Write | None:
     """What it stores to the mapping; None for a store to the stack or to a variable, or none at all."""
     if instruction.name.startswith(("lea", "cmp", "test", "nop", "j", "ret", "push", "pop", "call", "xchg")):
         assert not instruction.name.startswith("xchg") or "(" not in instruction.operands, instruction
         return None
     operands = instruction.operands.split("#")[0].strip()
     target = re.search(r"(-?0x[0-9a-f]+)?\((%\w+)[^()]*\)$", operands)
-    if not target or target[2] in ("%rip", "%rsp", "%rbp"):
+    if not target or target[2] in ("%rip", *stack):
         return None
     assert instruction.name.startswith(("mov", "vmov")), f"an unknown way to write: {instruction}"
     source = operands[: target.start()].rstrip(",")
@@ -83,6 +83,8 @@ def store_of(instruction: Instruction) -> Write | None:
 def ways_through(code: list[Instruction]) -> list[list[Write]]:
     """The stores of each way from the beginning to a return, in order; ways into _exit are left out."""
     place = {instruction.at: index for index, instruction in enumerate(code)}
+    has_frame = any(instruction.operands == "%rsp,%rbp" for instruction in code)
+    stack = ("%rsp", "%rbp") if has_frame else ("%rsp",)
     ended: list[list[Write]] = []
     open_ways: list[tuple[int, list[Write], frozenset[int]]] = [(0, [], frozenset())]
     for _ in range(MOST_WAYS):
@@ -96,12 +98,13 @@ def ways_through(code: list[Instruction]) -> list[list[Write]]:
             if instruction.name.startswith("ret"):
                 ended.append(writes)
                 break
-            if instruction.name.startswith("call"):
+            # the simulator's hook, which is asked in a register, comes back
+            if instruction.name.startswith("call") and not instruction.operands.startswith("*%"):
                 # gcc may put the one call of crash_point, _exit, apart
                 ends = "_exit" in instruction.operands or "crash_point.part" in instruction.operands
                 assert ends, f"the commit calls something: {instruction}"
                 break
-            write = store_of(instruction)
+            write = store_of(instruction, stack)
             writes = [*writes, write] if write else writes
             if instruction.name.startswith("j"):
                 target = place[int(instruction.operands.split()[0], 16)]
