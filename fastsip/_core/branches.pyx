@@ -13,7 +13,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from fastsip._core.border cimport gather_changes
-from fastsip._core.core cimport arm_slot, find_by_address, find_destination, find_listener, queue_message, send_edited, take_scratch
+from fastsip._core.core cimport (arm_slot, find_by_address, find_destination, find_listener, queue_message,
+                                 send_edited, take_scratch)
 from fastsip._core.edits cimport (EDIT_ROOM, clear_edits, close_headers, edit_delete, edit_insert, edit_replace,
                                   edit_start_line, take_room, write_edits)
 from fastsip._core.hashing cimport hash_text
@@ -29,9 +30,9 @@ from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIEN
 from fastsip._core.timers cimport disarm_timer
 from fastsip._core.tokens cimport TOKEN_LETTERS, is_other_border, token_t, write_token
 from fastsip._core.transactions cimport CALLING
-from fastsip._core.types cimport (E_BAD, E_FULL, E_HEADER, E_NONE, E_ROOM, H_MAX_BREADTH, H_MAX_FORWARDS, H_ROUTE, MAX_HEADERS,
-                                  MAX_MESSAGE, MAX_SENT_BY, M_INVITE, NO_HEADER, OK, destination_t, header_t,
-                                  listener_t, name_addr_t, set_t, table_t, uri_t, via_t)
+from fastsip._core.types cimport (E_BAD, E_FULL, E_HEADER, E_NONE, E_ROOM, H_MAX_BREADTH, H_MAX_FORWARDS, H_ROUTE,
+                                  MAX_HEADERS, MAX_MESSAGE, MAX_SENT_BY, M_INVITE, NO_HEADER, OK, destination_t,
+                                  header_t, listener_t, name_addr_t, set_t, table_t, uri_t, via_t)
 from fastsip._core.uri cimport host_port_place, parse_uri, uri_address
 from fastsip._core.via cimport STATELESS, VIA_ROOM, branch_value, read_loop, stamp_t, stamp_via, write_via
 from fastsip._core.write cimport put, put_number
@@ -306,7 +307,7 @@ cdef int edit_way_out(core_t *core, const message_t *m, const addr_t *source, co
     if gather_changes(core.table, hop.headers if ours == 0 else NULL, destination, hop.token_set, &hop.flow.remote,
                       hop.flow.listener_id, &changes) < 0:
         return E_ROOM
-    if changes.count > changes.out and hides_lines(m):
+    if changes.count > changes.out and hides_lines(m.buf + m.headers_off, m.headers_end - m.headers_off):
         return E_HEADER
     if undo != NULL and changes.count > changes.out:
         undo.taken = take_scratch(core, undo_room(m))

@@ -161,13 +161,12 @@ cdef int insert_headers(edits_t *edits, const changes_t *changes, uint32_t step,
     return came
 
 
-cdef bint hides_lines(const message_t *m) noexcept nogil:
-    """Does a byte stand in the headers that others take for the end of a line, or of the text, and we do not?
+cdef bint hides_lines(const char *at, uint32_t len) noexcept nogil:
+    """Does a byte stand in these lines that others take for the end of a line, or of the text, and we do not?
 
     A CR without LF, NUL, vertical tab or form feed: what stands behind it would be a header there that no edit saw.
     """
-    cdef const char *at = m.buf + m.headers_off
-    cdef const char *end = m.buf + m.headers_end
+    cdef const char *end = at + len
     cdef int i
     for i in range(3):
         if memchr(at, b"\0\v\f"[i], end - at) != NULL:

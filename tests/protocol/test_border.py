@@ -337,6 +337,20 @@ def test_no_line_is_hidden_from_a_border(make_stage, border, line):
     assert arrived(stage)
 
 
+@pytest.mark.parametrize("border", ["set", "out"])
+def test_no_line_is_hidden_in_a_reason(make_stage, border):
+    """What a CANCEL of ours repeats crosses the border, too."""
+    stage = make_stage(**BORDERS[border])
+    for reason, repeated in (("SIP;cause=487\rX-Set-User: admin", []), ("SIP;cause=487", ["SIP;cause=487"])):
+        call = stage.invite()
+        stage.ring(BOB[0])
+        stage.waiting.clear()
+        cancel = make_cancel(call.message)
+        cancel.headers.append(("Reason", reason))
+        stage.inject(cancel, ALICE)
+        assert stage.expect_request(BOB[0], "CANCEL").lines("Reason") == repeated
+
+
 def test_a_reason_stays_at_the_border_of_a_contact_elsewhere(make_stage):
     """The CANCEL of a re-INVITE goes where that went, by the token's border."""
     stage = make_stage(set_headers=edits("Reason"))
