@@ -13,11 +13,12 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from fastsip._core.border cimport gather_changes
-from fastsip._core.core cimport arm_slot, find_destination, find_listener, queue_message, send_edited, take_scratch
+from fastsip._core.core cimport (arm_slot, find_by_address, find_destination, find_listener, queue_message,
+                                 send_edited, take_scratch)
 from fastsip._core.edits cimport (EDIT_ROOM, clear_edits, close_headers, edit_delete, edit_insert, edit_replace,
                                   edit_start_line, take_room, write_edits)
 from fastsip._core.hashing cimport hash_text
-from fastsip._core.headers cimport changes_t, edit_headers, undo_room, undo_t
+from fastsip._core.headers cimport changes_t, edit_headers, hides_lines, undo_room, undo_t
 from fastsip._core.lingering cimport take_block, take_slot_of_call
 from fastsip._core.parser cimport first_of, parse_message, parse_name_addr, parse_routing, parse_second_via
 from fastsip._core.select cimport rank_next
@@ -27,11 +28,11 @@ from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIEN
                                   index_insert, index_remove, link_child, record_of, record_t, slot_at, slot_t,
                                   unlink_child, word_generation, word_kind, write_identity)
 from fastsip._core.timers cimport disarm_timer
-from fastsip._core.tokens cimport TOKEN_LETTERS, token_t, write_token
+from fastsip._core.tokens cimport TOKEN_LETTERS, is_other_border, token_t, write_token
 from fastsip._core.transactions cimport CALLING
-from fastsip._core.types cimport (E_BAD, E_FULL, E_NONE, E_ROOM, H_MAX_BREADTH, H_MAX_FORWARDS, H_ROUTE, MAX_HEADERS,
-                                  MAX_MESSAGE, MAX_SENT_BY, M_INVITE, NO_HEADER, OK, destination_t, header_t,
-                                  listener_t, name_addr_t, set_t, table_t, uri_t, via_t)
+from fastsip._core.types cimport (E_BAD, E_FULL, E_HEADER, E_NONE, E_ROOM, H_MAX_BREADTH, H_MAX_FORWARDS, H_ROUTE,
+                                  MAX_HEADERS, MAX_MESSAGE, MAX_SENT_BY, M_INVITE, NO_HEADER, OK, destination_t,
+                                  header_t, listener_t, name_addr_t, set_t, table_t, uri_t, via_t)
 from fastsip._core.uri cimport host_port_place, parse_uri, uri_address
 from fastsip._core.via cimport STATELESS, VIA_ROOM, branch_value, read_loop, stamp_t, stamp_via, write_via
 from fastsip._core.write cimport put, put_number
@@ -121,15 +122,19 @@ cdef void edit_received(core_t *core, const message_t *m, const addr_t *source) 
 cdef void fill_token(core_t *core, const message_t *m, const hop_t *hop, token_t *token) noexcept nogil:
     """The destination of this branch, or the one that the request came from, and who stands in for it.
 
-    Only members of shared sets stand in for each other; the one of the two that has such a set is named.
+    Only members of shared sets stand in for each other; the one of the two that has such a set is named.  Where
+    there is a border at the other end, too, that is told in place of a stand-in, whom the ranking finds as well.
     """
     cdef const table_t *table = core.table
     cdef const destination_t *d
     cdef const set_t *of_set
     cdef int index = find_destination(table, hop.destination_id, hop.destination)
+    cdef int other = hop.from_destination
     cdef int stand_in
-    if hop.from_destination >= 0 and (index < 0 or not table.sets[table.destinations[index].set_index].in_dialog):
-        index = hop.from_destination
+    if index < 0:
+        index = find_by_address(table, &hop.flow.remote)
+    if other >= 0 and (index < 0 or not table.sets[table.destinations[index].set_index].in_dialog):
+        index, other = other, index
         token.of_caller = True
     if index < 0:
         return
@@ -137,6 +142,9 @@ cdef void fill_token(core_t *core, const message_t *m, const hop_t *hop, token_t
     of_set = &table.sets[d.set_index]
     token.of_set = of_set.short_id
     token.destination = d.short_id
+    if other >= 0 and is_other_border(table, &table.destinations[other], token.of_set):
+        token.stand_in = table.destinations[other].short_id
+        return
     if not of_set.in_dialog:
         return
     stand_in = rank_next(table, d.set_index, hash_text(of_set.hash_key, m.buf + m.call_id.off, m.call_id.len),
@@ -291,7 +299,8 @@ cdef int edit_way_out(core_t *core, const message_t *m, const addr_t *source, co
     More headers than can be read back would be a call without CANCEL, ACK and failover: it is refused.
     """
     cdef const listener_t *came_by = find_listener(core.table, hop.came_by)
-    cdef int count = m.header_count + 1 + record_route_count(hop) - ours + (m.max_forwards < 0) + adds_breadth(m, hop)
+    cdef int count = (m.header_count + 1 + record_route_count(hop) - ours + (m.max_forwards < 0)
+                      + adds_breadth(m, hop) + (hop.route_last.len > 0))
     cdef int destination = find_destination(core.table, hop.destination_id, hop.destination)
     cdef changes_t changes
     cdef text_t tag
@@ -302,6 +311,8 @@ cdef int edit_way_out(core_t *core, const message_t *m, const addr_t *source, co
     if gather_changes(core.table, hop.headers if ours == 0 else NULL, destination, hop.token_set, &hop.flow.remote,
                       hop.flow.listener_id, &changes) < 0:
         return E_ROOM
+    if changes.count > changes.out and hides_lines(m.buf + m.headers_off, m.headers_end - m.headers_off):
+        return E_HEADER
     if undo != NULL and changes.count > changes.out:
         undo.taken = take_scratch(core, undo_room(m))
         if undo.taken == NULL:
@@ -393,6 +404,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     cdef text_t original
     cdef undo_t undo
     cdef int ours = 1 + slot_at(core.store, origin).record_routed if source == NULL else 0
+    cdef uint32_t scratch = core.scratch_used
     cdef int code
     if ref == NO_SLOT:
         return E_FULL
@@ -416,6 +428,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
         code = end_of_block(core, &undo, &original)
     if code == OK:
         code = write_block(core, ref, m, &original, &record.client.request)
+    core.scratch_used = scratch         # what stood there is in the block by now: a fork would fill all of it
     if code < 0:
         give_slot(core.store, ref)
         return code
@@ -432,6 +445,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     identity.identity.client.ruri_len = <uint16_t>(original.len - undo.taken_len)
     identity.identity.client.taken_len = <uint16_t>undo.taken_len
     identity.identity.client.brought = <uint16_t>undo.brought
+    identity.identity.client.border_id = core.table.sets[hop.token_set - 1].id if hop.token_set else 0
     first_clocks(core, kind, hop, &record)
     write_identity(core.store, ref, &identity)
     commit(core.store, ref, kind, CALLING, OWES_REQUEST, &record)

@@ -33,7 +33,7 @@ from fastsip._core.routing cimport ask_name
 from fastsip._core.scarcity cimport SCARCE_HELD, SCARCE_PARKED, runs_short
 from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, block_at, commit, end_block, record_of,
                                   slot_at, slot_t, word_generation, word_kind, word_owes, word_state)
-from fastsip._core.types cimport E_FULL, OK, policy_t
+from fastsip._core.types cimport E_BAD, E_FULL, OK, policy_t
 from fastsip._core.upstream cimport end_silently, send_reply, send_trying, set_trying_clock
 
 cdef enum:
@@ -121,6 +121,8 @@ cdef int read_parked(core_t *core, uint32_t ref, message_t *m, addr_t *source) n
     cdef const char *at = block_at(core.store, ref, block.unit)
     cdef parked_head_t head
     cdef int code
+    if block.len <= sizeof(head):       # of a damaged store
+        return E_BAD
     memcpy(&head, at, sizeof(head))
     source[0] = head.source
     code = parse_message(at + sizeof(head), block.len - <uint32_t>sizeof(head), m)

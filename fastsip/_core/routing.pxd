@@ -48,6 +48,7 @@ cdef bint is_known(core_t *core, const addr_t *addr) noexcept nogil
 # Index of the destination towards which a verified token leads, or E_NONE: it leads to the other end, or
 # the destination is gone.
 cdef int find_named(const table_t *table, const route_t *route) noexcept nogil
+cdef int find_other_end(const table_t *table, const token_t *token) noexcept nogil
 
 # Aims at that destination, for a request whose Request-URI is still ours (peers that keep sip:user@us).
 cdef int aim_by_token(core_t *core, const route_t *route, hop_t *hop) noexcept nogil

@@ -21,7 +21,7 @@ from fastsip._core.parser cimport first_of, find_header
 from fastsip._core.values cimport parse_name_addr
 from fastsip._core.quota cimport take_turn
 from fastsip._core.rules cimport is_own, is_trusted
-from fastsip._core.tokens cimport dialog_t, read_token, token_t
+from fastsip._core.tokens cimport dialog_t, is_other_border, read_token, token_t
 from fastsip._core.types cimport (A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_FORGED,
                                   E_HOME, E_NEXT_HOP, E_NONE, E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI, HOST_IPV6,
                                   H_AUTHORIZATION, H_FROM, H_JOIN, H_PROXY_AUTHORIZATION, H_REPLACES, H_ROUTE,
@@ -493,6 +493,17 @@ cdef int find_named(const table_t *table, const route_t *route) noexcept nogil:
     for i in range(first if first >= 0 else <int>table.destination_count, <int>table.destination_count):
         if (table.destinations[i].short_id == token.destination
                 and table.sets[table.destinations[i].set_index].short_id == token.of_set):
+            return i
+    return E_NONE
+
+
+cdef int find_other_end(const table_t *table, const token_t *token) noexcept nogil:
+    """Whom the token names beside its destination, if there is a border there."""
+    cdef int first = find_id(table, ID_NAMED, token.stand_in)
+    cdef int i
+    for i in range(first if first >= 0 else <int>table.destination_count, <int>table.destination_count):
+        if (table.destinations[i].short_id == token.stand_in
+                and is_other_border(table, &table.destinations[i], token.of_set)):
             return i
     return E_NONE
 

@@ -97,7 +97,9 @@ cdef struct client_identity_t:
     uint16_t ruri_len       # bytes at the block's end: the Request-URI before this branch changed it
     uint16_t taken_len      # before these: header lines that the way out took; another way starts with them
     uint16_t brought        # bytes of header lines, behind all others, that the way out brought
-    uint8_t reserve[138]
+    uint16_t reserve0
+    uint32_t border_id      # set whose border the token of a dialog named for a next hop elsewhere; 0 = none
+    uint8_t reserve[132]
 
 cdef union identity_t:
     server_identity_t server

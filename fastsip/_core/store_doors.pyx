@@ -235,8 +235,8 @@ cdef class Slots:
         ref = take_slot(self.store, partition, reserved)
         return None if ref == NO_SLOT else ref
 
-    def identify(self, uint32_t ref, uint64_t key, parent=None, int attempt=0):
-        """write_identity; `parent` is the reference of a live server slot."""
+    def identify(self, uint32_t ref, uint64_t key, parent=None, int attempt=0, *, int taken_len=0, int ruri_len=0):
+        """write_identity; `parent` is the reference of a live server slot, the lengths are a branch's."""
         cdef slot_t identity
         self.slot(ref)
         memset(&identity, 0, sizeof(identity))
@@ -246,6 +246,9 @@ cdef class Slots:
             identity.parent = parent
             identity.parent_generation = word_generation(self.slot(parent).commit)
         identity.attempt = attempt
+        if parent is not None:
+            identity.identity.client.taken_len = taken_len
+            identity.identity.client.ruri_len = ruri_len
         write_identity(self.store, ref, &identity)
 
     def tried(self, uint32_t ref, uint32_t attempt, uint32_t destination_id):

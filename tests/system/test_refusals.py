@@ -43,8 +43,14 @@ async def test_max_forwards_zero(router, free_port):
 
 
 @pytest.mark.parametrize("uri", ["foo:bar", "mailto:bob@example.net", "http://example.net/"])
-async def test_unknown_scheme(router, free_port, uri):
-    await refused(router, free_port, 416, lambda request, _: setattr(request, "uri", uri))
+async def test_unknown_scheme_inside_a_dialog(router, free_port, uri):
+    """There the Request-URI itself must lead the way; outside of one a rule may send it somewhere."""
+
+    def spoil(request, edge):
+        request.uri = uri
+        request.set("To", request.get("To") + ";tag=x").headers.append(("Route", f"<sip:{edge[0]}:{edge[1]};lr>"))
+
+    await refused(router, free_port, 416, spoil)
 
 
 async def test_proxy_require(router, free_port):
