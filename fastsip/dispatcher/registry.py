@@ -203,9 +203,9 @@ class Registry:
             while number in self._names or number in given:
                 number = number % LAST_ID + 1
             given[number] = kind, name
-        self._write(b"".join(write_record(number, *name) for number, name in given.items()))
-        for number, name in given.items():
-            self._take(number, *name)
+        self._write(b"".join(write_record(number, *pair) for number, pair in given.items()))
+        for number, pair in given.items():
+            self._take(number, *pair)
 
     def _write(self, records: bytes) -> None:
         """Appends all of it or nothing."""
