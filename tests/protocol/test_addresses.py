@@ -389,3 +389,15 @@ def test_a_branch_whose_timer_is_t1_goes_on_repeating(named):
     second = arrived(stage)
     stage.advance(3 * T1 + 2 * TICK)
     assert len(stage.take_requests(second.to, "INVITE")) == 2
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_what_has_waited_for_its_name_moves_on_as_well(make_stage, failure):
+    stage = make_stage(trusted=TRUSTED, rule={"action": FORWARD})
+    send(stage)
+    stage.expect_response(100)
+    stage.nothing_sent()
+    stage.know(NAME, *BOB[5:7])
+    first = arrived(stage)
+    fail(stage, first, failure)
+    assert {first.to, arrived(stage).to} == set(BOB[5:7])
