@@ -177,7 +177,7 @@ cdef int aim_as_invite(core_t *core, const message_t *m, uint32_t listener, cons
             or comes_round(core, m, hop) or is_clear_sips(core, m, &ruri)):
         return E_NONE
     if not goes_by_rules(core, m, &ruri, &route, listener, source):
-        return aim_in_dialog(core, m, &route, listener, source, hop)
+        return aim_in_dialog(core, m, &route, listener, source, hop) if not route.unreadable else E_NONE
     found = match_as_invite(core, m, &ruri, listener, source)
     if found < 0 or leave_route(core, m, &route, hop) < 0 or core.table.rules[found].action == ACT_REPLY:
         return E_NONE

@@ -457,17 +457,17 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
 
 # ---------------------------------------------------------------- sending
 
-cdef void send_request(core_t *core, uint32_t ref) noexcept nogil:
+cdef bint send_request(core_t *core, uint32_t ref) noexcept nogil:
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef const block_t *block = &record_of(slot).client.request
     cdef bint is_ack = (record_of(slot).client.flags & CLIENT_HAS_ACK) != 0
     cdef uint32_t len = block.len
     if len == 0:
-        return
+        return True
     if not is_ack:
         len = sent_len(slot)
-    queue_message(core, block_at(core.store, ref, block.unit), len, &slot.identity.client.target,
-                  NO_SLOT if is_ack else ref, OWES_REQUEST)
+    return queue_message(core, block_at(core.store, ref, block.unit), len, &slot.identity.client.target,
+                         NO_SLOT if is_ack else ref, OWES_REQUEST)
 
 
 cdef void end_branch(core_t *core, uint32_t ref) noexcept nogil:

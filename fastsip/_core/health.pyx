@@ -10,8 +10,8 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.core cimport EVENT_HEALTH, core_t, emit_event, find_destination
 from fastsip._core.parser cimport first_of
 from fastsip._core.policies cimport policy_mark
-from fastsip._core.select cimport (HEALTH_DOWN, HEALTH_UP, WENT_DOWN, cell_health, cell_t, count_usable, is_usable, mark_down,
-                                   mark_failed, mark_succeeded)
+from fastsip._core.select cimport (HEALTH_DOWN, HEALTH_UP, WENT_DOWN, cell_health, cell_t, count_usable, is_usable,
+                                   mark_down, mark_failed, mark_succeeded)
 from fastsip._core.slots cimport SERVER_MARKED, record_of, slot_at, slot_t
 from fastsip._core.types cimport (H_RETRY_AFTER, MARK_DOWN, MARK_NONE, NO_HEADER, POLICY_MARK_LAST, destination_t,
                                   message_t, policy_copy_t, set_t, span_t)
