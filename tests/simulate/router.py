@@ -43,7 +43,7 @@ class Router:
         self.down_until = 0  # 0 = it runs
         self.kills = 0  # deaths that are due: each hits the middle of a batch
         self.waiting: list[tuple[bytes, Address, int]] = []
-        self.shed_before = 0
+        self.shed_before = self.full_before = 0  # in earlier lives
 
     def open(self, now: int) -> None:
         count = self.world.shards
@@ -115,6 +115,7 @@ class Router:
         """What was sent is still to be fetched."""
         names = self.rigs[0].names if self.rng.random() < 0.5 else None
         self.shed_before += self.shed()
+        self.full_before += self.full()
         for rig in self.rigs:
             rig.die(self.table, now, names)
         self.kills = 0
@@ -143,6 +144,10 @@ class Router:
     def shed(self) -> int:
         """Lingering transactions given up for others in this life (core section 3)."""
         return sum(rig.counters()["shed"] for rig in self.rigs)
+
+    def full(self) -> int:
+        """Requests that found no room in this life."""
+        return sum(rig.counters()["store_full"] for rig in self.rigs)
 
     # ------------------------------------------------------------ the store
 

@@ -33,7 +33,8 @@ class Run:
         self.plans, self.told = [plan], {}
         cells = SimpleNamespace(assigned={1: 0, 2: 1}, read=lambda index: SimpleNamespace(health=3))
         self.router = SimpleNamespace(
-            plan=plan, cells=cells, rigs=[], complaints=list, live=list, shed_before=0, shed=int
+            plan=plan, cells=cells, rigs=[], complaints=list, live=list, shed_before=0, full_before=0, shed=int,
+            full=int,
         )
         self.checks = make_checks(self)
 

@@ -20,14 +20,21 @@ FOUND = ROOT / "build" / "bugs" / "found.json"
 JOBS = 2
 WORLDS = 80  # that the unbroken tree bears
 WORLD_S = 60
+# Faults that the unbroken tree still has, as the checks name them: see seeds.txt.
+OPEN = (
+    "anew: 4", "anew: 5", "anew: 3", "anew: 6", "by the socket", "taken back by a 482", "long after its CANCEL",
+    "503 with Retry-After", "has the number, too", "'X-Charge: 17' ->", "no failure follows a 2xx",
+    "no new branch after a 6xx",
+)  # fmt: skip
 JUDGE = """
 import sys
+from tests.simulate.bugs.run import OPEN
 from tests.simulate.checks import Violation
 from tests.simulate.run import run_seed
 for seed in map(int, sys.argv[1:]):
     try:
         print(seed, flush=True)
-        run_seed(seed)
+        run_seed(seed, False, OPEN)
     except Violation as violation:
         print("found", violation.rule, "|", violation.text[:100], flush=True)
         break
@@ -127,7 +134,7 @@ def main() -> int:
         if arguments.only in path.stem:
             results.append(try_bug(path, seeds))
             row = {"worlds": 0, "by": "", **results[-1]}
-            print("{bug:<42} {result:<12} {worlds:>3}  {by}".format(**row), flush=True)
+            print(f"{row['bug']:<42} {row['result']:<12} {row['worlds']:>3}  {row['by']}", flush=True)
             FOUND.write_text(json.dumps(results, indent=1))
     build()
     print(f"{sum(result['result'] == 'found' for result in results)} of {len(results)} found")

@@ -62,8 +62,8 @@ class Asked:
     """A request as it came, and all that the router did about it."""
 
     __slots__ = (
-        "acks", "arrivals", "branches", "cancels", "deaths", "finals", "known", "listener", "lost", "made", "msg",
-        "plan", "replies", "source",
+        "acks", "arrivals", "branches", "cancels", "deaths", "finals", "known", "listener", "lost", "made",
+        "msg", "plan", "replies", "source",
     )  # fmt: skip
 
     def __init__(self, msg: Msg, source: Address, listener: int):
@@ -101,6 +101,7 @@ class Book(Check):
         self.asked: Asked | None = None
         self.branch: Branch | None = None
         self.tokens: set[tuple[str, str]] = set()  # (Call-ID, user part) of our Record-Routes
+        self.last_recovery = 0
         self.is_new = False
         self.recovering = False  # what leaves now was owed, or decided, before a death
 
@@ -182,11 +183,15 @@ class Book(Check):
             return
         branch = asked.branches.get(msg.branch)
         if branch is not None and (branch.to != to or branch.request.raw != msg.raw):
-            if not (self.has_shed(asked) and asked.finals):
+            silent = branch.final() is None and now >= branch.sends[0] + branch.timeout  # and so is the caller by now
+            if not silent and not (self.has_shed(asked) and asked.finals) and not self.is_without_state(asked):
                 rule = "17.2.2: a repeated request is absorbed, not sent on anew"
-                self.fail(rule, f"{branch.to}, {to}", msg.call_id)
+                final = branch.final()
+                said = f"{final[1].status} had come" if final is not None else "nothing had come"
+                self.fail(rule, f"{said}; {branch.to}, {to}", msg.call_id)
             asked.finals.clear()
             asked.branches.clear()
+            asked.plan = self.sim.router.plan.version
             branch = None
         elif branch is None and self.branches.get(msg.branch, NOBODY).asked not in (None, asked):
             self.fail("16.6 item 8: the branch of a Via is unique", msg.branch, msg.call_id)
@@ -273,6 +278,10 @@ class Book(Check):
         """Under pressure the oldest lingering non-INVITE go first (core section 3): a repetition is new then."""
         return asked.msg.method != "INVITE" and self.sim.router.shed_before + self.sim.router.shed() > 0
 
+    def is_without_state(self, asked: Asked) -> bool:
+        """What belongs to a dialog goes on without state when the store is full (design section 8)."""
+        return bool(asked.msg.to_tag) and self.sim.router.full_before + self.sim.router.full() > 0
+
     def note_own(self, msg: Msg, to: Address, now: int) -> None:
         """CANCEL, ACK and probes are made here."""
         if msg.method not in ("CANCEL", "ACK"):
@@ -294,6 +303,7 @@ class Book(Check):
             self.asked.lost = True
 
     def recovered(self) -> None:
+        self.last_recovery = self.sim.now
         self.recovering = False
 
     def died(self) -> None:

@@ -6,6 +6,9 @@ from tests.simulate.checks.book import Asked, Branch
 from tests.simulate.message import Address, Msg
 from tests.simulate.world import Group
 
+CROSSING_MS = 1_000  # a failover waits so long for the final response of a branch that it cancelled
+STILL_MS = 6_000  # after a recovery timers are spread over five seconds (core section 5)
+
 
 class Branches(Check):
     def outgoing(self, msg: Msg, to: Address, listener: int) -> None:
@@ -94,7 +97,9 @@ class Branches(Check):
         if msg.to_line != branch.request.to_line:
             self.fail("9.1: CANCEL has the INVITE's To", msg.to_line, msg.call_id)
         if not any(reply.status < 200 for _, reply, _ in branch.replies):
-            self.fail("9.1: no CANCEL before a provisional response", repr(msg), msg.call_id)
+            finals = [final[1].status for other in branch.asked.made if (final := other.final())]
+            text = f"taken back by a 482: {msg!r}" if 482 in finals else repr(msg)
+            self.fail("9.1: no CANCEL before a provisional response", text, msg.call_id)
         final = branch.final()
         if final is not None and final[0] < self.sim.now and not branch.disturbed:
             self.fail("9.1: no CANCEL after a final response", repr(msg), msg.call_id)
@@ -108,9 +113,41 @@ class Branches(Check):
 
     def finish(self) -> None:
         for branch in self.sim.book.branches.values():
-            if branch.request.method != "INVITE" or branch.disturbed:
+            if branch.request.method == "INVITE" and not branch.disturbed:
+                self.look_for_ack(branch)
+        for asked in self.sim.book.requests.values():
+            if asked.msg.method == "INVITE" and asked.deaths < 3 and not self.world.spoil:
+                self.look_for_cancels(asked)
+
+    def look_for_ack(self, branch: Branch) -> None:
+        final = branch.final()
+        if final is not None and final[1].status >= 300 and not branch.acks:
+            late = branch.cancels and final[0] > branch.cancels[0] + CROSSING_MS
+            text = f"{'long after its CANCEL: ' if late else ''}{final[1]!r}"
+            self.fail("17.1.1.3: each failure of an INVITE is acknowledged", text, branch.request.call_id)
+
+    def look_for_cancels(self, asked: Asked) -> None:
+        """16.10, 16.7 item 10: once it is over - cancelled, answered, declined - nobody rings on."""
+        ends = [at for at, final in asked.finals if 200 <= final.status < 300 and self.is_answer(asked, final)]
+        ends += asked.cancels if any(final.status == 487 for _, final in asked.finals) else []
+        ends += [final[0] for other in asked.branches.values() if self.is_decline(other) and (final := other.final())]
+        if not ends:
+            return
+        over = min(ends)
+        for branch in asked.branches.values():
+            rang = [at for at, reply, _ in branch.replies if reply.status < 200]
+            final = branch.final()
+            if not rang or branch.refused or (final is not None and final[0] <= over + STILL_MS):
                 continue
-            finals = [reply for at, reply, _ in branch.replies if reply.status >= 200]
-            if finals and finals[0].status >= 300 and not branch.acks:
-                call_id = branch.request.call_id
-                self.fail("17.1.1.3: each failure of an INVITE is acknowledged", repr(finals[0]), call_id)
+            since = max(over, rang[0], self.sim.book.last_recovery if asked.deaths else 0)
+            if not any(at <= since + STILL_MS for at in branch.cancels) and since + STILL_MS < over + self.world.c:
+                self.fail("16.10, 16.7 item 10: the others are cancelled", f"{branch.to}", asked.msg.call_id)
+
+    def is_answer(self, asked: Asked, final: Msg) -> bool:
+        """Of a branch that nobody had given up."""
+        return any(
+            reply.to_tag == final.to_tag and not (branch.cancels and branch.cancels[0] < at)
+            for branch in asked.branches.values()
+            for at, reply, _ in branch.replies
+            if reply.status == final.status
+        )

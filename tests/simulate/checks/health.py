@@ -91,7 +91,9 @@ class Health(Check):
         healths = [cells.read(known[member.id]).health for member in group.destinations]
         careless = any(g.policy["mark_last"] for plan in self.sim.plans for g in plan.groups)
         if all(health == DOWN for health in healths) and not careless:
-            self.fail("wire section 4: a call never marks the last usable one of a set", f"{group.id}", msg.call_id)
+            why = "503 with Retry-After" if "retry-after" in msg.names else str(msg.status)
+            text = f"{why}, set {group.id}"
+            self.fail("wire section 4: a call never marks the last usable one of a set", text, msg.call_id)
 
     def look_at_rise(self, address: Address) -> None:
         since = self.went_down.pop(address, 0)
