@@ -66,7 +66,7 @@ class Client:
             self.heard = msg.status
         if msg.status >= 200:
             self.done = True
-            if self.method == "INVITE" and msg.status >= 300:
+            if self.method == "INVITE" and msg.status >= 300 and not self.owner.vanish:
                 self.agent.acknowledge(self, msg)
         self.owner.answered(self, msg, first)
 
@@ -114,6 +114,8 @@ class Server:
 
 class Dialog:
     """One end of a dialog (12)."""
+
+    vanish = False  # who vanishes acknowledges nothing (callers)
 
     __slots__ = (
         "acks",

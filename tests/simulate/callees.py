@@ -56,6 +56,10 @@ class Callees:
             at += rng.choice((5, 60, 400, 1_200))
             reliable = "Require: 100rel\r\nRSeq: 1\r\n" if rng.random() < 0.2 else ""
             sim.at(at, self.say, (server, rng.choice((180, 180, 183, 181)), reliable))
+        if turn < 0.09:  # says for long that it rings: each time Timer C begins anew
+            for _ in range(rng.randrange(2, 5)):
+                at += sim.world.c * 2 // 3
+                sim.at(at, self.say, (server, 180, ""))
         if turn < 0.14:
             return  # rings for ever
         at += rng.choice((10, 200, 1_000, 4_000, sim.world.whole // 3))

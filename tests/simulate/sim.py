@@ -44,7 +44,7 @@ class Simulation:
         self.ladder: list = []
         self.tracing = False
         self.cause: Msg | None = None  # what the router has just been given
-        self.spoiled_at = 0
+        self.kill_at = ""  # how a datagram begins in whose batch the process shall die; "" = any batch
         self.outcome = "sent"  # of what leaves just now
         self.passed_over: tuple[str, ...] = ()  # rules whose violations are counted only
         self.passed: dict[str, int] = {}
@@ -115,11 +115,8 @@ class Simulation:
         to = min(due, end, heap[0][0] if heap else end)
         if to > self.now:
             self.now = to
-        if due <= self.now and not router.down_until:
-            survived = router.advance(self.now)
-            self.after_batch(survived)
-        elif not router.down_until and not heap:
-            router.advance(self.now)
+        if (due <= self.now and not router.down_until) or (not router.down_until and not heap):
+            self.advance()
         while heap and heap[0][0] <= self.now:
             _, _, act, what = heapq.heappop(heap)
             act(what)
@@ -152,16 +149,31 @@ class Simulation:
         for check in self.on_in:
             check(msg, source, listener)
         self.cause = msg
+        kills = router.kills
+        if not msg.start.startswith(self.kill_at):
+            router.kills = 0  # not this batch
         survived = router.receive(raw, source, listener)
+        if survived:
+            router.kills = kills
         if not survived:
             for check in self.checks:
                 check.lost(msg)
         self.after_batch(survived)
 
+    def advance(self) -> None:
+        """All that is due by now, unless the process is to die of a datagram."""
+        kills = self.router.kills
+        if self.kill_at:
+            self.router.kills = 0
+        survived = self.router.advance(self.now)
+        if survived:
+            self.router.kills = kills
+        self.after_batch(survived)
+
     def catch_up(self) -> bool:
         """The router's clock is brought to the simulation's; False: it died of what was due."""
         if self.router.rigs[0].now_ms < self.now:
-            self.after_batch(self.router.advance(self.now))
+            self.advance()
         return not self.router.down_until
 
     def after_batch(self, survived: bool) -> None:
@@ -205,6 +217,7 @@ class Simulation:
             self.remark(f"ICMP: {what[1]} refuses")
             code = errno.ECONNREFUSED if self.rng.random() < 0.7 else errno.EHOSTUNREACH
             self.book.note_icmp(what[0], code == errno.ECONNREFUSED)
+            self.health.failed[what[1]] = self.now
             self.after_batch(router.take_error(*what, code))
 
     def note(self, way: str, msg: Msg, peer: Address, listener: int) -> None:
@@ -245,6 +258,7 @@ class Simulation:
                 self.die()
             else:
                 self.router.kills = 1
+                self.kill_at = self.rng.choice(("", "", "CANCEL ", "SIP/2.0 2", "SIP/2.0 4", "INVITE "))
         self.again(rate, self.kill)
 
     def die(self) -> None:
@@ -261,6 +275,9 @@ class Simulation:
     def recover(self, _) -> None:
         router = self.router
         lived = router.recover(self.now)
+        owing = [slot for slot in router.live() if slot["owes"]]
+        if owing and "refused" not in router.refusals.values():
+            self.fail("core section 5: recovery sends what is owed", f"{owing[0]}", "")
         self.remark(f"the router is back: {lived} transactions")
         self.after_batch(True)
         for check in self.checks:
@@ -276,7 +293,6 @@ class Simulation:
         n = self.rng.randrange(1, 20)
         self.router.rigs[0].fail_allocation(kind, n)
         self.remark(f"the {n}th {kind} fails")
-        self.spoiled_at = self.now
         self.again(rate, self.spoil)
 
     def reload(self, rate: float) -> None:

@@ -167,7 +167,10 @@ BROKEN = {
     "Timer A": lambda: asked().wait(T1 + 20).leaves(forwarded()),
     "Timer E": lambda: Run().comes(request("INFO")).leaves(forwarded(method="INFO")).wait(T1 - 1).leaves(
         forwarded(method="INFO")),
-    "a CANCEL that was answered": lambda: ring(asked()).leaves(own()).wait(5).comes(
+    "a branch is cancelled for a reason": lambda: ring(asked()).leaves(own()),
+    "the others are cancelled": lambda: ring(asked().leaves(forwarded("two"), CAROL)).comes(
+        answered(200, "two"), CAROL).leaves(response(200), ALICE).ends(),
+    "a CANCEL that was answered": lambda: ring(asked()).comes(request("CANCEL")).leaves(own()).wait(5).comes(
         answered(200, method="CANCEL"), BOB).wait(T1 - 5).leaves(own()),
     "17.2.1: Timer G": lambda: refused(asked()).wait(T1 + 50).leaves(response(404), ALICE),
     "Timer G stops": lambda: refused(asked()).wait(5).comes(request("ACK", to=";tag=2")).wait(T1 - 5).leaves(

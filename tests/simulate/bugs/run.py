@@ -8,6 +8,7 @@ and to standard output: found or not, after how many worlds, by which check.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -47,12 +48,17 @@ def environment() -> dict:
 
 def copy_tree() -> None:
     """With what is built already: times stay, so that only what a patch touches is built again."""
-    TREE.mkdir(parents=True, exist_ok=True)
-    listed = "git ls-files -z setup.py pyproject.toml README.md LICENSE fastsip tests"
-    copy = f"xargs -0 cp --update --preserve=timestamps --parents -t {TREE}"
-    subprocess.run(f"{listed} | {copy}", shell=True, check=True, cwd=ROOT)
-    built = "find fastsip/_core -name '*.c' -print0 -o -name '*.so' -print0"
-    subprocess.run(f"{built} | {copy}", shell=True, check=True, cwd=ROOT)
+    listed = subprocess.run(
+        ["git", "ls-files", "setup.py", "pyproject.toml", "README.md", "LICENSE", "fastsip", "tests"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    built = [str(path.relative_to(ROOT)) for end in ("c", "so") for path in ROOT.glob(f"fastsip/_core/*.{end}")]
+    for name in [*listed, *built]:
+        source, target = ROOT / name, TREE / name
+        if not source.is_file() or (target.exists() and source.stat().st_mtime == target.stat().st_mtime):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
 
 
 def build() -> bool:

@@ -67,9 +67,9 @@ def make_checks(sim) -> list[Check]:
         targets,
     )
 
-    sim.book, sim.border = book.Book(sim), border.Border(sim)
+    sim.book, sim.border, sim.health = book.Book(sim), border.Border(sim), health.Health(sim)
     kinds = (
         syntax.Syntax, targets.Targets, answers.Answers, forwarding.Forwarding, branches.Branches, clocks.Clocks,
-        choice.Choice, health.Health, quiet.Quiet,
+        choice.Choice, quiet.Quiet,
     )  # fmt: skip
-    return [sim.book, sim.border, *(kind(sim) for kind in kinds)]
+    return [sim.book, sim.border, sim.health, *(kind(sim) for kind in kinds)]

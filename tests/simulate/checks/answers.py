@@ -112,7 +112,7 @@ class Answers(Check):
 
     def finish(self) -> None:
         for asked in self.sim.book.requests.values():
-            if asked.lost or asked.finals:
+            if asked.lost or asked.finals or asked.passed_on:
                 continue
             method = asked.msg.method
             # wire section 3: a branch that timed out is abandoned, a late 3xx-6xx of it is ACKed and ignored

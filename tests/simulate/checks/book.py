@@ -63,7 +63,7 @@ class Asked:
 
     __slots__ = (
         "acks", "arrivals", "branches", "cancels", "deaths", "finals", "known", "listener", "lost", "made",
-        "msg", "plan", "replies", "source",
+        "msg", "passed_on", "plan", "replies", "source",
     )  # fmt: skip
 
     def __init__(self, msg: Msg, source: Address, listener: int):
@@ -78,6 +78,7 @@ class Asked:
         self.lost = False
         self.deaths = 0  # while it lived
         self.known = False  # who sent it
+        self.passed_on = False  # a CANCEL, without state
         self.plan = 0  # version of the plan when it came
 
 
@@ -96,7 +97,6 @@ class Book(Check):
         self.of_call: dict[str, list[Asked]] = {}
         self.branches: dict[str, Branch] = {}
         self.probes: dict[str, list] = {}  # branch -> [destination, times, answered]
-        self.forwarded: dict[str, Msg] = {}  # without state: ACKs and CANCELs
         self.places = {self.world.listener_address(n) for n in range(self.world.listeners)}
         self.asked: Asked | None = None
         self.branch: Branch | None = None
@@ -176,7 +176,8 @@ class Book(Check):
             if user_of(uri_of(value)):
                 self.tokens.add((msg.call_id, user_of(uri_of(value))))
         if msg.method in ("ACK", "CANCEL"):
-            self.forwarded[msg.branch] = msg
+            if asked is not None:
+                asked.passed_on = True
             return
         if asked is None:
             self.fail("16.6: what is sent on was received", repr(msg), msg.call_id)

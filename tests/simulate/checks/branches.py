@@ -7,6 +7,7 @@ from tests.simulate.message import Address, Msg
 from tests.simulate.world import Group
 
 CROSSING_MS = 1_000  # a failover waits so long for the final response of a branch that it cancelled
+TICK_MS = 8
 STILL_MS = 6_000  # after a recovery timers are spread over five seconds (core section 5)
 
 
@@ -103,6 +104,22 @@ class Branches(Check):
         final = branch.final()
         if final is not None and final[0] < self.sim.now and not branch.disturbed:
             self.fail("9.1: no CANCEL after a final response", repr(msg), msg.call_id)
+        if branch.replies and len(branch.cancels) == 1 and not branch.disturbed and not self.has_reason(branch):
+            self.fail("wire section 3: a branch is cancelled for a reason", repr(msg), msg.call_id)
+
+    def has_reason(self, branch: Branch) -> bool:
+        """The caller's wish, somebody's answer, a clock of the policy, or Timer C, which each 101-199 restarts."""
+        asked, now = branch.asked, self.sim.now
+        if asked.cancels or any(self.is_decline(other) for other in asked.made):
+            return True
+        if any(final.status < 300 for _, final in asked.finals) or now >= branch.sends[0] + branch.timeout:
+            return True
+        policy = group.policy if (group := self.sim.book.group_of(asked)) is not None else {}
+        rang = [at for at, reply, _ in branch.replies if reply.status > 100]
+        if not rang:
+            heard = branch.replies[0][0]
+            return now >= heard + min(policy.get("progress_ms", self.world.c), self.world.c)
+        return now >= rang[-1] + self.world.c or now >= rang[0] + policy.get("ring_ms", 1 << 40)
 
     def look_at_ack(self, msg: Msg, branch: Branch) -> None:
         finals = [reply for _, reply, _ in branch.replies if reply.status >= 300]
@@ -121,6 +138,8 @@ class Branches(Check):
 
     def look_for_ack(self, branch: Branch) -> None:
         final = branch.final()
+        if branch.replies and branch.replies[0][0] >= branch.sends[0] + self.world.whole:
+            return  # what comes later than 64 T1 finds no branch any more (wire section 3)
         if final is not None and final[1].status >= 300 and not branch.acks:
             late = branch.cancels and final[0] > branch.cancels[0] + CROSSING_MS
             text = f"{'long after its CANCEL: ' if late else ''}{final[1]!r}"
@@ -137,10 +156,13 @@ class Branches(Check):
         for branch in asked.branches.values():
             rang = [at for at, reply, _ in branch.replies if reply.status < 200]
             final = branch.final()
-            if not rang or branch.refused or (final is not None and final[0] <= over + STILL_MS):
+            soon = STILL_MS if asked.deaths else TICK_MS
+            if not rang or rang[0] >= branch.sends[0] + self.world.whole:
+                continue  # what comes later than 64 T1 finds no branch any more (wire section 3)
+            if branch.refused or (final is not None and final[0] <= max(over, rang[0]) + soon):
                 continue
             since = max(over, rang[0], self.sim.book.last_recovery if asked.deaths else 0)
-            if not any(at <= since + STILL_MS for at in branch.cancels) and since + STILL_MS < over + self.world.c:
+            if not any(at <= since + soon for at in branch.cancels) and since + soon < over + self.world.c:
                 self.fail("16.10, 16.7 item 10: the others are cancelled", f"{branch.to}", asked.msg.call_id)
 
     def is_answer(self, asked: Asked, final: Msg) -> bool:

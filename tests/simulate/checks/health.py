@@ -19,6 +19,7 @@ class Health(Check):
         self.failed: dict[Address, int] = {}  # last sign against
         self.answered: dict[Address, int] = {}  # last sign of life
         self.waiting: dict[Address, dict[str, int]] = {}  # what it was asked and has not answered: branch -> since
+        self.popped: tuple[Address, str, int] | None = None  # what was answered last, and since when it had waited
         self.went_down: dict[Address, int] = {}
         self.marked: dict[int, int] = {}  # by the id of an Asked
 
@@ -36,9 +37,14 @@ class Health(Check):
         if msg.status >= 200:
             self.answered[source] = self.sim.now
             if msg.cseq_method != "CANCEL":
-                self.waiting.get(source, {}).pop(msg.branch, None)
+                self.popped = source, msg.branch, self.waiting.get(source, {}).pop(msg.branch, self.sim.now)
         if msg.status >= 300:
             self.failed[source] = self.sim.now
+
+    def lost(self, msg: Msg) -> None:
+        if msg.status >= 200 and self.popped is not None and self.popped[1] == msg.branch:
+            source, branch, since = self.popped
+            self.waiting.setdefault(source, {})[branch] = since
 
     def outgoing(self, msg: Msg, to: Address, listener: int) -> None:
         if not msg.status and msg.method not in ("ACK", "CANCEL"):
@@ -64,12 +70,20 @@ class Health(Check):
 
     def look_at_fall(self, address: Address, event) -> None:
         now = self.sim.now
-        unheard = [since for since in self.waiting.get(address, {}).values() if now - since >= self.world.t1]
-        if address not in self.failed and not unheard:
+        unheard = [branch for branch, since in self.waiting.get(address, {}).items() if self.is_late(branch, since)]
+        if self.failed.get(address, -1) < now and not unheard and not self.sim.book.recovering:
             self.fail("wire section 4: it goes down by failures of its own", f"{address}: {event}")
         if event.reason == "down":
             self.went_down[address] = now
             self.look_at_call(address)
+
+    def is_late(self, branch: str, since: int) -> bool:
+        """Has it waited as long as the shortest clock for such a request?"""
+        probes = [group.probe for plan in self.sim.plans for group in plan.groups if group.probe]
+        shortest = self.world.t1
+        if branch in self.sim.book.probes:
+            shortest = min(probe["timeout_ms"] for probe in probes)
+        return self.sim.now - since >= shortest
 
     def look_at_call(self, address: Address) -> None:
         """Of responses; which call a timer belonged to cannot be seen."""
