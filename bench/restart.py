@@ -38,23 +38,34 @@ PING_S, WATCH_S, WAIT_S = 0.002, 2.0, 2.0
 
 
 class Pings(threading.Thread):
-    """OPTIONS for WATCH_S; then `longest_ms` and `unanswered` say how they fared."""
+    """OPTIONS for so long, or until they are ended; then `waited_ms` and `unanswered` say how they fared."""
 
-    def __init__(self, port: int):
+    def __init__(self, port: int, seconds: float = WATCH_S):
         super().__init__(daemon=True)
-        self.port = port
-        self.longest_ms, self.unanswered = 0.0, 0
+        self.port, self.seconds = port, seconds
+        self.waited_ms: list[float] = []
+        self.unanswered = 0
+        self.began = time.monotonic()
         self.start()
+
+    @property
+    def longest_ms(self) -> float:
+        return max(self.waited_ms, default=0.0)
+
+    def end(self) -> None:
+        """Waits for the last answers."""
+        self.seconds = time.monotonic() - self.began
+        self.join()
 
     def run(self) -> None:
         out: dict[bytes, float] = {}
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind(("127.0.0.1", 0))
             widen(sock)  # after a gap all answers come at once
-            own, began = sock.getsockname()[1], time.monotonic()
+            own, began = sock.getsockname()[1], self.began
             due, number = began, 0
-            while (t := time.monotonic()) < began + WATCH_S or (out and t < began + WATCH_S + WAIT_S):
-                if due <= t < began + WATCH_S:
+            while (t := time.monotonic()) < began + self.seconds or (out and t < began + self.seconds + WAIT_S):
+                if due <= t < began + self.seconds:
                     ping = request("OPTIONS", "ping", number, self.port, own).replace(b"sip:ping@", b"sip:")
                     out[b"ping-%d@" % number] = t
                     sock.sendto(ping, ("127.0.0.1", self.port))
@@ -71,7 +82,7 @@ class Pings(threading.Thread):
         at = answer.index(b"Call-ID: ") + 9
         sent = out.pop(answer[at : answer.index(b"@", at) + 1], None)
         if sent is not None:
-            self.longest_ms = max(self.longest_ms, (time.monotonic() - sent) * 1000)
+            self.waited_ms.append((time.monotonic() - sent) * 1000)
 
 
 class Site:

@@ -54,11 +54,11 @@ class Marks:
             os.close(fd)
 
     def page(self, number: int) -> memoryview:
-        """0 is the loop's, 1 the first shard's; 64-bit words, of which the first counts rounds."""
+        """0 is the loop's, 1 the first shard's; 64-bit words, of which the first counts beats."""
         return memoryview(self._mapping)[number * PAGE_BYTES : (number + 1) * PAGE_BYTES].cast("L")
 
-    def rounds(self, shards: int) -> list[int]:
-        """How often the loop and each shard have gone round."""
+    def beats(self, shards: int) -> list[int]:
+        """The heartbeats of the loop and of each shard."""
         return [HEAD.unpack_from(self._mapping, number * PAGE_BYTES)[0] for number in range(1 + shards)]
 
     def clear(self) -> None:

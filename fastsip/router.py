@@ -26,6 +26,7 @@ from fastsip._core.store import Store, StoreError
 from fastsip.config import Config
 from fastsip.dispatcher.registry import Registry
 from fastsip.launch import LINE_FD, end
+from fastsip.litter import uncollected
 from fastsip.log import log
 from fastsip.messages import Line, Message, received_config
 from fastsip.name_file import recall_answers
@@ -77,7 +78,8 @@ def serve(line: Line, stack: contextlib.ExitStack) -> int:
     message = line.receive()
     if message is None:
         return 0
-    router = Router(received_config(message), line, stack)
+    with uncollected():
+        router = Router(received_config(message), line, stack)
     line.send("warm")
     if not select.select([line], [], [], SOON_MS / 1000)[0]:
         load_steward()

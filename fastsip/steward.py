@@ -24,6 +24,7 @@ from fastsip._core.transactions import count_open
 from fastsip.answering import AnsweringMachines
 from fastsip.config import Config
 from fastsip.config.outlook import outlook
+from fastsip.litter import uncollected
 from fastsip.log import log
 from fastsip.messages import ForeignProtocol, Message, received_config
 from fastsip.name_file import Held, save_answers
@@ -240,6 +241,10 @@ class Steward:
 
     def build(self, order: Message) -> tuple[Config, Table]:
         """In a thread of its own, because it takes as long as the configuration is large; the shards use the table."""
+        with uncollected():
+            return self.build_uncollected(order)
+
+    def build_uncollected(self, order: Message) -> tuple[Config, Table]:
         router, fresh = self.router, received_config(order)
         if sum(len(group.destinations) for group in fresh.sets) > len(router.cells) // 2:
             raise NoRoom("more destinations than this router has room for")

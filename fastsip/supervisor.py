@@ -385,7 +385,7 @@ class Supervisor:
     async def look_after(self, router: Child, watch: Watch, due: bool) -> None:
         if due:
             before, self.seen_at = self.seen_at, {}
-            watch.look(self.marks.rounds(self.config.router.shards))
+            watch.look(self.marks.beats(self.config.router.shards))
             self.seen_at = {number: self.marks.at(number) for number in watch.idle_shards}
             if watch.hangs:
                 await self.dump(router, f"the router hangs: {watch.hangs}", stuck_at(before, self.seen_at))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 
 class Watch:
-    """`patience`: looks in a row at which a count of rounds may stand still before that is a hang.
+    """`patience`: looks in a row at which a count of beats may stand still before that is a hang.
 
     `for_the_loop`: the same of the loop while no shard hangs, `patience` when it is less.
     """
@@ -20,26 +20,26 @@ class Watch:
         self._seen: list[int] = []
         self._still: list[int] = []
 
-    def look(self, rounds: Sequence[int]) -> None:
-        """The loop's rounds and those of each shard, as they are now."""
-        if len(rounds) != len(self._seen):
-            self._still = [0] * len(rounds)
+    def look(self, beats: Sequence[int]) -> None:
+        """The loop's beats and those of each shard, as they are now."""
+        if len(beats) != len(self._seen):
+            self._still = [0] * len(beats)
         else:
-            pairs = zip(self._seen, rounds, self._still, strict=True)
+            pairs = zip(self._seen, beats, self._still, strict=True)
             self._still = [still + 1 if before == now else 0 for before, now, still in pairs]
-        self._seen = list(rounds)
+        self._seen = list(beats)
 
     def _stands(self) -> list[bool]:
         return [still >= self.patience for still in self._still]
 
     @property
     def all_beat(self) -> bool:
-        """Has every shard gone round since the look before the last, and does the loop not hang either?"""
+        """Has every shard beaten since the look before the last, and does the loop not hang either?"""
         return max(self._still[1:], default=0) < 2 and not self.hangs
 
     @property
     def idle_shards(self) -> list[int]:
-        """Those that have not gone round since the last look."""
+        """Those that have not beaten since the last look."""
         return [number for number, still in enumerate(self._still[1:]) if still]
 
     @property

@@ -16,8 +16,8 @@ from fastsip._core.indialog cimport aim_in_dialog
 from fastsip._core.loops cimport is_loop, loop_value
 from fastsip._core.parser cimport first_of
 from fastsip._core.recall cimport recall_challenge
-from fastsip._core.routing cimport (aim_by_route, cut_routes, find_named, is_known, leads_to_us, read_forward,
-                                    read_route, read_ruri, route_t, selection_key)
+from fastsip._core.routing cimport (aim_by_route, cut_routes, find_named, find_other_end, is_known, leads_to_us,
+                                    read_forward, read_route, read_ruri, route_t, selection_key)
 from fastsip._core.rules cimport is_own, match_rules
 from fastsip._core.select cimport is_usable
 from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_NONE, H_AUTHORIZATION, H_PROXY_AUTHORIZATION,
@@ -29,17 +29,22 @@ cdef enum:
 
 
 cdef uint32_t set_of_token(const table_t *table, const route_t *route) noexcept nogil:
-    """Whoever answered for a destination may want to be reached elsewhere: the set's border holds there, too.
+    """Whoever answered for a destination, or called from it, may want to be reached elsewhere: the set's border
+    holds there, too.
 
     Of a destination that is gone any set of this short name is taken.
     """
+    cdef bint away
     cdef int index
     cdef uint32_t i
-    if not table.edits_out or not route.verified or route.token.from_caller == route.token.of_caller:
+    if not table.edits_out or not route.verified:
         return 0
-    index = find_named(table, route)
+    away = route.token.from_caller == route.token.of_caller
+    index = find_other_end(table, &route.token) if away else find_named(table, route)
     if index >= 0:
         return table.destinations[index].set_index + 1
+    if away:
+        return 0
     for i in range(table.set_count):
         if table.sets[i].short_id == route.token.of_set:
             return i + 1
@@ -172,7 +177,7 @@ cdef int aim_as_invite(core_t *core, const message_t *m, uint32_t listener, cons
             or comes_round(core, m, hop) or is_clear_sips(core, m, &ruri)):
         return E_NONE
     if not goes_by_rules(core, m, &ruri, &route, listener, source):
-        return aim_in_dialog(core, m, &route, listener, source, hop)
+        return aim_in_dialog(core, m, &route, listener, source, hop) if not route.unreadable else E_NONE
     found = match_as_invite(core, m, &ruri, listener, source)
     if found < 0 or leave_route(core, m, &route, hop) < 0 or core.table.rules[found].action == ACT_REPLY:
         return E_NONE

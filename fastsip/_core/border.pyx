@@ -14,11 +14,11 @@ from libc.stdint cimport uint32_t
 
 from fastsip._core.core cimport find_by_address, find_listener, take_scratch
 from fastsip._core.edits cimport clear_edits, close_headers, edit_delete, write_edits
-from fastsip._core.headers cimport MAX_STEPS, edit_headers
+from fastsip._core.headers cimport MAX_STEPS, edit_headers, hides_lines
 from fastsip._core.parser cimport parse_message, parse_routing
 from fastsip._core.rules cimport is_own
-from fastsip._core.types cimport (E_FULL, E_ROOM, HOST_IPV6, MAX_MESSAGE, OK, T_NONE, T_UDP, destination_t, listener_t,
-                                  message_t)
+from fastsip._core.types cimport (E_FULL, E_HEADER, E_ROOM, HOST_IPV6, MAX_MESSAGE, OK, T_NONE, T_UDP, destination_t,
+                                  listener_t, message_t)
 from fastsip._core.uri cimport host_port_place, parse_uri
 
 cdef enum:
@@ -59,6 +59,9 @@ cdef int enter(core_t *core, uint32_t listener, const addr_t *source) noexcept n
     cdef changes_t changes
     if by.headers_in.count == 0:
         return OK
+    if hides_lines(core.incoming.buf + core.incoming.headers_off,
+                   core.incoming.headers_end - core.incoming.headers_off):
+        return E_HEADER
     changes.count = 1
     changes.out = 1
     changes.steps[0] = &by.headers_in

@@ -15,6 +15,9 @@ cdef struct hop_t:
     uint32_t destination        # its index in the table
     uint32_t timeout_ms         # 0 = Timer B or F
     text_t name                 # of the next hop, while its address is not known; len 0 = `flow` says it
+    const uint32_t *tried       # place_mark of addresses of a name that are wanted no more
+    uint16_t tried_count
+    uint8_t by_name             # `flow` leads to one of the addresses of a name
     text_t ruri                 # the new Request-URI, or len 0 = as it is
     uint32_t came_by            # id of the listener the request came in by
     uint64_t loop               # of the request as received (loops.loop_value)
@@ -34,8 +37,8 @@ cdef struct hop_t:
 
 # Reads the branch's request back into core.stored; its length, or a code.
 cdef int read_request(core_t *core, uint32_t ref) noexcept nogil
-# core.stored, which read_request has filled from this branch, becomes the request as it was before the branch's
-# way out changed its headers: what another way out begins with.  OK or a code.
+# core.stored, which read_request has filled from this branch, becomes the request as it was before this branch
+# changed its Request-URI and its way out its headers: what another branch begins with.  OK or a code.
 cdef int undo_way_out(core_t *core, uint32_t ref) noexcept nogil
 
 # Makes branch `attempt` of the response context `parent` from a request: as
@@ -44,8 +47,9 @@ cdef int undo_way_out(core_t *core, uint32_t ref) noexcept nogil
 cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
                          uint32_t origin, const hop_t *hop) noexcept nogil
 
-# Queues the branch's request block (the ACK, when it holds that).
-cdef void send_request(core_t *core, uint32_t ref) noexcept nogil
+# Queues the branch's request block (the ACK, when it holds that).  False: its listener is gone since the
+# branch began, so that nothing of it goes out any more.
+cdef bint send_request(core_t *core, uint32_t ref) noexcept nogil
 
 # Sends a request on without state, with the edits of 16.6 items 2-8 and of its way out; E_ROOM when these cannot be
 # made: it stays here then.

@@ -13,11 +13,12 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from fastsip._core.border cimport gather_changes
-from fastsip._core.core cimport arm_slot, find_destination, find_listener, queue_message, send_edited, take_scratch
+from fastsip._core.core cimport (arm_slot, find_by_address, find_destination, find_listener, queue_message,
+                                 send_edited, take_scratch)
 from fastsip._core.edits cimport (EDIT_ROOM, clear_edits, close_headers, edit_delete, edit_insert, edit_replace,
                                   edit_start_line, take_room, write_edits)
 from fastsip._core.hashing cimport hash_text
-from fastsip._core.headers cimport changes_t, edit_headers, undo_room, undo_t
+from fastsip._core.headers cimport changes_t, edit_headers, hides_lines, undo_room, undo_t
 from fastsip._core.lingering cimport take_block, take_slot_of_call
 from fastsip._core.parser cimport first_of, parse_message, parse_name_addr, parse_routing, parse_second_via
 from fastsip._core.select cimport rank_next
@@ -27,11 +28,11 @@ from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIEN
                                   index_insert, index_remove, link_child, record_of, record_t, slot_at, slot_t,
                                   unlink_child, word_generation, word_kind, write_identity)
 from fastsip._core.timers cimport disarm_timer
-from fastsip._core.tokens cimport TOKEN_LETTERS, token_t, write_token
+from fastsip._core.tokens cimport TOKEN_LETTERS, is_other_border, token_t, write_token
 from fastsip._core.transactions cimport CALLING
-from fastsip._core.types cimport (E_BAD, E_FULL, E_NONE, E_ROOM, H_MAX_BREADTH, H_MAX_FORWARDS, H_ROUTE, MAX_HEADERS,
-                                  MAX_MESSAGE, MAX_SENT_BY, M_INVITE, NO_HEADER, OK, destination_t, header_t,
-                                  listener_t, name_addr_t, set_t, table_t, uri_t, via_t)
+from fastsip._core.types cimport (E_BAD, E_FULL, E_HEADER, E_NONE, E_ROOM, H_MAX_BREADTH, H_MAX_FORWARDS, H_ROUTE,
+                                  MAX_HEADERS, MAX_MESSAGE, MAX_SENT_BY, M_INVITE, NO_HEADER, OK, destination_t,
+                                  header_t, listener_t, name_addr_t, set_t, table_t, uri_t, via_t)
 from fastsip._core.uri cimport host_port_place, parse_uri, uri_address
 from fastsip._core.via cimport STATELESS, VIA_ROOM, branch_value, read_loop, stamp_t, stamp_via, write_via
 from fastsip._core.write cimport put, put_number
@@ -68,20 +69,24 @@ cdef int read_request(core_t *core, uint32_t ref) noexcept nogil:
 cdef int undo_way_out(core_t *core, uint32_t ref) noexcept nogil:
     cdef const slot_t *slot = slot_at(core.store, ref)
     cdef const message_t *m = &core.stored
+    cdef const char *rest = m.buf + sent_len(slot)      # what stands behind the message
     cdef uint32_t taken = slot.identity.client.taken_len
-    cdef uint32_t brought = slot.identity.client.brought
-    cdef uint32_t headers = m.headers_end - brought
+    cdef uint32_t ruri = slot.identity.client.ruri_len
+    cdef uint32_t ruri_end = m.ruri.off + m.ruri.len
+    cdef uint32_t headers = m.headers_end - slot.identity.client.brought
     cdef char *at
     cdef int n, code
-    if taken == 0 and brought == 0:
+    if taken == 0 and ruri == 0 and headers == m.headers_end:
         return OK
-    if brought > <uint32_t>m.headers_end - m.headers_off:
+    if slot.identity.client.brought > <uint32_t>m.headers_end - m.headers_off:
         return E_BAD
-    at = take_scratch(core, m.len + taken)
+    at = take_scratch(core, m.len + taken + ruri)
     if at == NULL:
         return E_ROOM
-    n = put(at, m.buf, headers)
-    n += put(at + n, m.buf + sent_len(slot), taken)
+    n = put(at, m.buf, m.ruri.off if ruri else ruri_end)
+    n += put(at + n, rest + taken, ruri)
+    n += put(at + n, m.buf + ruri_end, headers - ruri_end)
+    n += put(at + n, rest, taken)
     n += put(at + n, m.buf + m.headers_end, m.len - m.headers_end)
     code = parse_message(at, n, &core.stored)
     return parse_routing(&core.stored) if code == OK else code
@@ -117,15 +122,19 @@ cdef void edit_received(core_t *core, const message_t *m, const addr_t *source) 
 cdef void fill_token(core_t *core, const message_t *m, const hop_t *hop, token_t *token) noexcept nogil:
     """The destination of this branch, or the one that the request came from, and who stands in for it.
 
-    Only members of shared sets stand in for each other; the one of the two that has such a set is named.
+    Only members of shared sets stand in for each other; the one of the two that has such a set is named.  Where
+    there is a border at the other end, too, that is told in place of a stand-in, whom the ranking finds as well.
     """
     cdef const table_t *table = core.table
     cdef const destination_t *d
     cdef const set_t *of_set
     cdef int index = find_destination(table, hop.destination_id, hop.destination)
+    cdef int other = hop.from_destination
     cdef int stand_in
-    if hop.from_destination >= 0 and (index < 0 or not table.sets[table.destinations[index].set_index].in_dialog):
-        index = hop.from_destination
+    if index < 0:
+        index = find_by_address(table, &hop.flow.remote)
+    if other >= 0 and (index < 0 or not table.sets[table.destinations[index].set_index].in_dialog):
+        index, other = other, index
         token.of_caller = True
     if index < 0:
         return
@@ -133,6 +142,9 @@ cdef void fill_token(core_t *core, const message_t *m, const hop_t *hop, token_t
     of_set = &table.sets[d.set_index]
     token.of_set = of_set.short_id
     token.destination = d.short_id
+    if other >= 0 and is_other_border(table, &table.destinations[other], token.of_set):
+        token.stand_in = table.destinations[other].short_id
+        return
     if not of_set.in_dialog:
         return
     stand_in = rank_next(table, d.set_index, hash_text(of_set.hash_key, m.buf + m.call_id.off, m.call_id.len),
@@ -287,7 +299,8 @@ cdef int edit_way_out(core_t *core, const message_t *m, const addr_t *source, co
     More headers than can be read back would be a call without CANCEL, ACK and failover: it is refused.
     """
     cdef const listener_t *came_by = find_listener(core.table, hop.came_by)
-    cdef int count = m.header_count + 1 + record_route_count(hop) - ours + (m.max_forwards < 0) + adds_breadth(m, hop)
+    cdef int count = (m.header_count + 1 + record_route_count(hop) - ours + (m.max_forwards < 0)
+                      + adds_breadth(m, hop) + (hop.route_last.len > 0))
     cdef int destination = find_destination(core.table, hop.destination_id, hop.destination)
     cdef changes_t changes
     cdef text_t tag
@@ -298,6 +311,8 @@ cdef int edit_way_out(core_t *core, const message_t *m, const addr_t *source, co
     if gather_changes(core.table, hop.headers if ours == 0 else NULL, destination, hop.token_set, &hop.flow.remote,
                       hop.flow.listener_id, &changes) < 0:
         return E_ROOM
+    if changes.count > changes.out and hides_lines(m.buf + m.headers_off, m.headers_end - m.headers_off):
+        return E_HEADER
     if undo != NULL and changes.count > changes.out:
         undo.taken = take_scratch(core, undo_room(m))
         if undo.taken == NULL:
@@ -321,27 +336,15 @@ cdef int forward_stateless(core_t *core, const message_t *m, const addr_t *sourc
     return send_edited(core, m, &hop.flow) if code == OK else code
 
 
-cdef void edit_ruri(core_t *core, const message_t *m, uint32_t origin, const hop_t *hop,
-                    text_t *original) noexcept nogil:
-    """The new Request-URI; `original` becomes what the caller asked for, if that differs."""
-    cdef slot_t *slot
-    cdef const block_t *block
+cdef void edit_ruri(core_t *core, const message_t *m, const hop_t *hop, text_t *original) noexcept nogil:
+    """The new Request-URI; `original` becomes the one that another branch begins with, if that differs."""
     original.len = 0
-    if origin != NO_SLOT and slot_at(core.store, origin).identity.client.ruri_len:
-        slot = slot_at(core.store, origin)
-        block = &record_of(slot).client.request
-        original.len = slot.identity.client.ruri_len
-        original.at = block_at(core.store, origin, block.unit) + block.len - original.len
-    if hop.ruri_for_good:
-        edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
-    elif hop.ruri.len:
-        if original.len == 0:
-            original.at = m.buf + m.ruri.off
-            original.len = m.ruri.len
-        edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
-    elif original.len:
-        edit_replace(&core.edits, m.ruri.off, m.ruri.len, original.at, original.len)
-        original.len = 0
+    if hop.ruri.len == 0:
+        return
+    if not hop.ruri_for_good:
+        original.at = m.buf + m.ruri.off
+        original.len = m.ruri.len
+    edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
 
 
 cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_t *trailer,
@@ -401,6 +404,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     cdef text_t original
     cdef undo_t undo
     cdef int ours = 1 + slot_at(core.store, origin).record_routed if source == NULL else 0
+    cdef uint32_t scratch = core.scratch_used
     cdef int code
     if ref == NO_SLOT:
         return E_FULL
@@ -414,7 +418,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     clear_edits(&core.edits)
     edit_top(core, m, hop, identity.key, ref, word_generation(slot_at(core.store, ref).commit) + 1, ours)
     edit_routes(core, m, hop)
-    edit_ruri(core, m, origin, hop, &original)
+    edit_ruri(core, m, hop, &original)
     edit_breadth(core, m, hop)
     if source != NULL:
         edit_start_line(&core.edits, m)
@@ -424,6 +428,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
         code = end_of_block(core, &undo, &original)
     if code == OK:
         code = write_block(core, ref, m, &original, &record.client.request)
+    core.scratch_used = scratch         # what stood there is in the block by now: a fork would fill all of it
     if code < 0:
         give_slot(core.store, ref)
         return code
@@ -440,6 +445,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     identity.identity.client.ruri_len = <uint16_t>(original.len - undo.taken_len)
     identity.identity.client.taken_len = <uint16_t>undo.taken_len
     identity.identity.client.brought = <uint16_t>undo.brought
+    identity.identity.client.border_id = core.table.sets[hop.token_set - 1].id if hop.token_set else 0
     first_clocks(core, kind, hop, &record)
     write_identity(core.store, ref, &identity)
     commit(core.store, ref, kind, CALLING, OWES_REQUEST, &record)
@@ -451,17 +457,17 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
 
 # ---------------------------------------------------------------- sending
 
-cdef void send_request(core_t *core, uint32_t ref) noexcept nogil:
+cdef bint send_request(core_t *core, uint32_t ref) noexcept nogil:
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef const block_t *block = &record_of(slot).client.request
     cdef bint is_ack = (record_of(slot).client.flags & CLIENT_HAS_ACK) != 0
     cdef uint32_t len = block.len
     if len == 0:
-        return
+        return True
     if not is_ack:
         len = sent_len(slot)
-    queue_message(core, block_at(core.store, ref, block.unit), len, &slot.identity.client.target,
-                  NO_SLOT if is_ack else ref, OWES_REQUEST)
+    return queue_message(core, block_at(core.store, ref, block.unit), len, &slot.identity.client.target,
+                         NO_SLOT if is_ack else ref, OWES_REQUEST)
 
 
 cdef void end_branch(core_t *core, uint32_t ref) noexcept nogil:

@@ -27,6 +27,7 @@ cdef enum:
     MOST_HELD = 64              # requests without transaction that do
     HELD_BYTES = 4096           # the largest of these
     ASKED_LATELY = 256          # questions that a shard remembers
+    MOST_LOST = 16              # questions that found no room
     SOURCES = 1024              # of whose questions it knows
     EVENT_TEXT = 256
 
@@ -135,6 +136,11 @@ cdef struct asked_t:
     uint64_t name
     uint64_t at_ms
 
+# A question that found no room in the ring of events.
+cdef struct lost_t:
+    uint32_t len                # 0 = none stands here
+    char name[256]
+
 # A search that waits for a name, in this life of its slot.
 cdef struct parked_t:
     uint64_t name
@@ -162,6 +168,7 @@ cdef struct waiting_t:
     uint32_t parked_count
     parked_t parked[4096]       # MOST_PARKED
     asked_t asked[256]          # ASKED_LATELY
+    lost_t lost[16]             # MOST_LOST
     held_t held[64]             # MOST_HELD
     source_t sources[1024]      # SOURCES
 
@@ -218,8 +225,9 @@ cdef bint needs_flush(const core_t *core) noexcept nogil
 cdef char *take_scratch(core_t *core, uint32_t len) noexcept nogil
 
 # Queues bytes that stay valid until the flush.  `owes` is cleared in the
-# owner's slot when they were sent; owner NO_SLOT = nobody owes them.
-cdef void queue_message(core_t *core, const char *at, uint32_t len, const flow_t *flow,
+# owner's slot when they were sent; owner NO_SLOT = nobody owes them.  False (and counted as lost): the
+# listener is gone; a full outbox is loss on the wire, which somebody repairs.
+cdef bint queue_message(core_t *core, const char *at, uint32_t len, const flow_t *flow,
                         uint32_t owner, int owes) noexcept nogil
 
 # Writes the edited message into scratch and queues it there.

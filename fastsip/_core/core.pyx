@@ -56,17 +56,17 @@ cdef char *take_scratch(core_t *core, uint32_t len) noexcept nogil:
     return at
 
 
-cdef void queue_message(core_t *core, const char *at, uint32_t len, const flow_t *flow,
+cdef bint queue_message(core_t *core, const char *at, uint32_t len, const flow_t *flow,
                         uint32_t owner, int owes) noexcept nogil:
     cdef outgoing_t *out
     cdef int listener = find_listener_index(core.table, flow.listener_id)
     if listener < 0:
         count(core, N_SENT_LOST)
-        return
+        return False
     out = take_outgoing(core.net)
     if out == NULL:
         count(core, N_NO_ROOM)
-        return
+        return True
     out.at = at
     out.len = len
     out.listener = listener
@@ -76,6 +76,7 @@ cdef void queue_message(core_t *core, const char *at, uint32_t len, const flow_t
     if owner != NO_SLOT:
         out.owner = (<uint64_t>owes << 32) | owner
         out.owner_generation = word_generation(slot_at(core.store, owner).commit)
+    return True
 
 
 cdef int send_edited(core_t *core, const message_t *m, const flow_t *flow) noexcept nogil:

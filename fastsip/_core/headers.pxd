@@ -23,6 +23,9 @@ cdef struct undo_t:
 
 cdef uint32_t undo_room(const message_t *m) noexcept nogil
 
+# May others see lines in these headers that we do not?
+cdef bint hides_lines(const char *at, uint32_t len) noexcept nogil
+
 # Adds the edits; `tag` is that of the listener the request came in by.  Returns how many headers more the request
 # has then; what finds no room makes the list void (see edits.pyx).  `undo` may be NULL.
 cdef int edit_headers(edits_t *edits, const changes_t *changes, const message_t *m, const addr_t *source,

@@ -10,11 +10,15 @@ section 7.3.3).
 The headers that the router itself lives by may not be named: its own edits of the
 same message would contradict these, and it reads them again from what it sent.
 
+A message whose lines others may divide otherwise (hides_lines) crosses no border that changes headers.
+
 Must never: touch a message that already carries the edits.  A later branch of another way out begins from what
 stood before the first one's (undo_t).  edit_headers is called by border, the rest by tables.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memchr
+
 from fastsip._core.arena cimport Arena
 from fastsip._core.edits cimport EDIT_ROOM, edit_delete, edit_insert, edits_t, take_room
 from fastsip._core.types cimport (E_ROOM, OK, PIECE_CALL_ID, PIECE_LISTENER, PIECE_SOURCE, PIECE_TEXT, addr_t,
@@ -155,6 +159,25 @@ cdef int insert_headers(edits_t *edits, const changes_t *changes, uint32_t step,
         if undo != NULL and step >= changes.out:
             undo.brought += line.len
     return came
+
+
+cdef bint hides_lines(const char *at, uint32_t len) noexcept nogil:
+    """Does a byte stand in these lines that others take for the end of a line, or of the text, and we do not?
+
+    A CR without LF, NUL, vertical tab or form feed: what stands behind it would be a header there that no edit saw.
+    """
+    cdef const char *end = at + len
+    cdef int i
+    for i in range(3):
+        if memchr(at, b"\0\v\f"[i], end - at) != NULL:
+            return True
+    at = <const char *>memchr(at, c'\r', end - at)
+    while at != NULL:
+        at += 1
+        if at == end or at[0] != c'\n':
+            return True
+        at = <const char *>memchr(at, c'\r', end - at)
+    return False
 
 
 cdef uint32_t undo_room(const message_t *m) noexcept nogil:

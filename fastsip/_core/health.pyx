@@ -10,8 +10,8 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.core cimport EVENT_HEALTH, core_t, emit_event, find_destination
 from fastsip._core.parser cimport first_of
 from fastsip._core.policies cimport policy_mark
-from fastsip._core.select cimport (HEALTH_UP, WENT_DOWN, cell_health, cell_t, count_usable, is_usable, mark_down,
-                                   mark_failed, mark_succeeded)
+from fastsip._core.select cimport (HEALTH_DOWN, HEALTH_UP, WENT_DOWN, cell_health, cell_t, count_usable, is_usable,
+                                   mark_down, mark_failed, mark_succeeded)
 from fastsip._core.slots cimport SERVER_MARKED, record_of, slot_at, slot_t
 from fastsip._core.types cimport (H_RETRY_AFTER, MARK_DOWN, MARK_NONE, NO_HEADER, POLICY_MARK_LAST, destination_t,
                                   message_t, policy_copy_t, set_t, span_t)
@@ -53,6 +53,14 @@ cdef void note_retry_after(core_t *core, cell_t *cell, const set_t *dispatch_set
         cell.retry_after_ms = core.now_ms + min(<uint64_t>seconds * 1000, dispatch_set.retry_after_max_ms)
 
 
+cdef bint is_last(core_t *core, uint32_t d, const destination_t *destination, const cell_t *cell) noexcept nogil:
+    """Nobody else in its set could be used now; whether it can, a Retry-After may say no, does not matter."""
+    cdef int others = count_usable(core.table, destination.set_index, core.cells, core.now_ms, 2)
+    if cell_health(cell) == HEALTH_DOWN:
+        return False
+    return others - is_usable(core.table, d, core.cells, core.now_ms) == 0
+
+
 cdef void note_failure(core_t *core, uint32_t parent, const slot_t *branch, int reason, int status,
                        const message_t *m) noexcept nogil:
     """One call takes at most one destination down, and never the last usable one of a set."""
@@ -73,8 +81,7 @@ cdef void note_failure(core_t *core, uint32_t parent, const slot_t *branch, int 
         note_retry_after(core, cell, &core.table.sets[destination.set_index], m)
     if mark == MARK_NONE or record_of(server).server.flags & SERVER_MARKED:
         return
-    if (not policy.flags & POLICY_MARK_LAST and is_usable(core.table, d, core.cells, core.now_ms)
-            and count_usable(core.table, destination.set_index, core.cells, core.now_ms, 2) <= 1):
+    if not policy.flags & POLICY_MARK_LAST and is_last(core, d, destination, cell):
         return
     if mark == MARK_DOWN:
         change = mark_down(cell, code, core.now_ms)

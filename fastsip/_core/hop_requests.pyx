@@ -10,8 +10,8 @@ from libc.string cimport memcpy, strlen
 
 from fastsip._core.border cimport gather_changes
 from fastsip._core.branches cimport read_request, send_request
-from fastsip._core.core cimport find_destination, queue_message, take_scratch
-from fastsip._core.headers cimport changes_t, takes_away
+from fastsip._core.core cimport find_destination, find_set, queue_message, take_scratch
+from fastsip._core.headers cimport changes_t, hides_lines, takes_away
 from fastsip._core.lingering cimport take_block
 from fastsip._core.parser cimport first_of
 from fastsip._core.slots cimport (CLIENT_HAS_ACK, NO_SLOT, OWES_CANCEL, SERVER_CANCELLED, block_at, block_t, commit,
@@ -65,17 +65,19 @@ cdef int write_hop_request(char *out, const char *method, uint32_t method_len, c
     return n + put(out + n, b"Content-Length: 0\r\n\r\n", 21)
 
 
-cdef bint may_say_why(core_t *core, const slot_t *branch) noexcept nogil:
+cdef bint may_say_why(core_t *core, const slot_t *branch, const text_t *reason) noexcept nogil:
     """Of the caller's headers a CANCEL of ours carries nothing but his Reason, unless the way out takes it."""
     cdef int destination = find_destination(core.table, branch.identity.client.destination_id,
                                             branch.identity.client.destination_hint)
+    cdef int border = find_set(core.table, branch.identity.client.border_id) if branch.identity.client.border_id else -1
     cdef changes_t changes
     cdef text_t name
     name.at = b"Reason"
     name.len = 6
-    return (gather_changes(core.table, NULL, destination, 0, &branch.identity.client.target.remote,
+    return (gather_changes(core.table, NULL, destination, border + 1, &branch.identity.client.target.remote,
                            branch.identity.client.target.listener_id, &changes) == OK
-            and not takes_away(&changes, &name))
+            and not takes_away(&changes, &name)
+            and (changes.count == 0 or not hides_lines(reason.at, reason.len)))
 
 
 cdef text_t cancel_reason(core_t *core, uint32_t parent) noexcept nogil:
@@ -99,7 +101,7 @@ cdef void send_cancel(core_t *core, uint32_t ref) noexcept nogil:
     if read_request(core, ref) < 0:
         return
     reason = cancel_reason(core, slot_at(core.store, ref).parent)
-    if reason.len and not may_say_why(core, slot_at(core.store, ref)):
+    if reason.len and not may_say_why(core, slot_at(core.store, ref), &reason):
         reason.len = 0
     at = take_scratch(core, hop_request_room(&core.stored, &core.stored) + reason.len)
     if at == NULL:

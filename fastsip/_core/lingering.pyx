@@ -17,7 +17,7 @@ from fastsip._core.slots cimport (KIND_SERVER_OTHER, NO_SLOT, SLOT_BITS, add_lin
                                   drop_block, first_child_of, give_block, give_slot, index_remove, leave_lingering,
                                   oldest_lingering, record_of, slot_at, slot_t, take_slot, word_kind, word_state)
 from fastsip._core.timers cimport disarm_timer
-from fastsip._core.transactions cimport SERVER_COMPLETED
+from fastsip._core.transactions cimport SERVER_COMPLETED, SERVER_ENDED
 
 cdef enum:
     LOOK_AT_MOST = 32       # at once, whatever the shortage: a flood pays for few
@@ -74,6 +74,11 @@ cdef uint64_t expiry_of(core_t *core, uint32_t ref) noexcept nogil:
     return record_of(slot_at(core.store, ref)).server.expire_ms
 
 
+cdef inline bint is_answered(int state) noexcept nogil:
+    """Or nobody will answer it: only repetitions come."""
+    return state == SERVER_COMPLETED or state == SERVER_ENDED
+
+
 cdef uint32_t next_to_shed(core_t *core, uint32_t partition, int *looks) noexcept nogil:
     """The oldest without a branch, or NO_SLOT after so many looks; one that has a branch goes behind the others."""
     cdef uint32_t ref = oldest_lingering(core.store, partition)
@@ -81,7 +86,7 @@ cdef uint32_t next_to_shed(core_t *core, uint32_t partition, int *looks) noexcep
     while ref != NO_SLOT and looks[0] < LOOK_AT_MOST:
         looks[0] += 1
         slot = slot_at(core.store, ref)
-        if first_child_of(core.store, ref) == NO_SLOT and word_state(slot.commit) == SERVER_COMPLETED:
+        if first_child_of(core.store, ref) == NO_SLOT and is_answered(word_state(slot.commit)):
             return ref
         leave_lingering(core.store, ref)
         add_lingering(core.store, ref)

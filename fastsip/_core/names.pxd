@@ -39,14 +39,25 @@ cdef struct name_table_t:
     name_entry_t any            # what stands for every name that is not in the table
     name_entry_t entries[4096]  # MOST_NAMES
 
+# What a request wants of a name.
+cdef struct wanted_t:
+    uint64_t key                # its Call-ID chooses among several addresses
+    uint32_t families           # bit 4 for IPv4, bit 6 for IPv6
+    uint16_t port               # what its URI says, 0 = nothing: that of the address, or 5060
+    uint16_t tried_count
+    const uint32_t *tried       # place_mark of those that are wanted no more
+
 # The hash by which questions and answers name a name; never 0.
 cdef uint64_t hash_name(const name_table_t *names, const char *name, uint32_t len) noexcept nogil
 
-# The address of a name of at most NAME_BYTES for the request of this key; `families` has bit
-# 4 for IPv4, bit 6 for IPv6.  addr.port is 0 when the table names none.  OK; E_UNRESOLVED:
-# it must be asked for; E_NONE: it has no such address.  *due: it can be used, and must be asked for.
-cdef int find_address(name_table_t *names, const char *name, uint32_t len, uint64_t key, uint32_t families,
-                      uint64_t now_ms, addr_t *addr, bint *due) noexcept nogil
+# An address and port in 32 bits, never 0: by these a search remembers where it has been.
+cdef uint32_t place_mark(const addr_t *addr) noexcept nogil
+
+# The address of a name of at most NAME_BYTES for a request; addr.port is 0 when the table names none.  OK;
+# E_UNRESOLVED: it must be asked for; E_NONE: it has no such address, or none left.  *due: it can be used, and must
+# be asked for.
+cdef int find_address(name_table_t *names, const char *name, uint32_t len, const wanted_t *wanted, uint64_t now_ms,
+                      addr_t *addr, bint *due) noexcept nogil
 
 # Replaces what is known of an entry's name; by one thread at a time.
 cdef void publish_answer(name_entry_t *entry, const name_answer_t *answer) noexcept nogil

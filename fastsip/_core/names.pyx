@@ -13,7 +13,8 @@ for each answer, and freed when every shard is past it.)
 Bounds: MOST_NAMES names, MOST_ADDRESSES of each.  When the table is full, a name goes
 that does not exist, else one of DNS that was not used lately; names of the configuration stay.
 Of several addresses the Call-ID chooses, by rendezvous: a repeated request goes
-the same way, whatever the order in which DNS gave them.
+the same way, whatever the order in which DNS gave them.  Whom it chooses next, once some were
+tried in vain, follows from the same order (RFC 3263 section 4.3).
 
 Must never: wait, forget an answer because its time has run out (the resolver
 may be away), or ask (routing does).  Read by routing; written by the resolver.
@@ -39,6 +40,8 @@ cdef enum:
     OTHER_NAME = 1          # the entry is not about this name
     MOST_TURNS = 64         # names that are looked at for one that may go
     USED_EVERY_MS = 1000    # shards share the line: they write it seldom
+    SIP_PORT = 5060
+    PLACE_KEY = 0x5106E573  # marks stand in the store: another process finds them again
 
 STATES = {NAME_STATIC: "static", NAME_KNOWN: "known", NAME_NEGATIVE: "negative"}
 
@@ -62,34 +65,51 @@ cdef inline uint64_t weight_of(const addr_t *addr, uint64_t key) noexcept nogil:
     return mix(mix(key, words[0]), words[1] ^ addr.port)
 
 
-cdef int choose_address(const name_answer_t *answer, uint64_t key, uint32_t families, addr_t *addr) noexcept nogil:
+cdef uint32_t place_mark(const addr_t *addr) noexcept nogil:
+    cdef uint64_t weight = weight_of(addr, PLACE_KEY)
+    return <uint32_t>(weight ^ weight >> 32) | 1
+
+
+cdef bint is_tried(const wanted_t *wanted, const addr_t *addr) noexcept nogil:
+    cdef uint32_t i
+    for i in range(wanted.tried_count):
+        if wanted.tried[i] == place_mark(addr):
+            return True
+    return False
+
+
+cdef int choose_address(const name_answer_t *answer, const wanted_t *wanted, addr_t *addr) noexcept nogil:
+    cdef addr_t place
     cdef uint32_t i
     cdef uint64_t weight
     cdef uint64_t most = 0
     cdef int found = E_NONE
     for i in range(min(answer.count, <uint32_t>MOST_ADDRESSES)):
-        if not families >> answer.addrs[i].family & 1:
+        place = answer.addrs[i]
+        if not wanted.families >> place.family & 1:
             continue
-        weight = weight_of(&answer.addrs[i], key)
-        if found < 0 or weight > most:
+        weight = weight_of(&place, wanted.key)
+        if wanted.port or place.port == 0:
+            place.port = wanted.port if wanted.port else SIP_PORT
+        if (found < 0 or weight > most) and not is_tried(wanted, &place):
             addr[0] = answer.addrs[i]
             most = weight
             found = OK
     return found
 
 
-cdef int judge(const name_answer_t *answer, uint64_t key, uint32_t families, uint64_t now_ms, addr_t *addr,
+cdef int judge(const name_answer_t *answer, const wanted_t *wanted, uint64_t now_ms, addr_t *addr,
                bint *due) noexcept nogil:
     cdef bint over = now_ms >= answer.until_ms
     if answer.state == NAME_STATIC:
-        return choose_address(answer, key, families, addr)
+        return choose_address(answer, wanted, addr)
     if answer.state == NAME_KNOWN:
         due[0] = over
-        return choose_address(answer, key, families, addr)
+        return choose_address(answer, wanted, addr)
     return E_NONE if answer.state == NAME_NEGATIVE and not over else E_UNRESOLVED
 
 
-cdef int look_at(name_entry_t *entry, const char *name, uint32_t len, uint64_t key, uint32_t families, uint64_t now_ms,
+cdef int look_at(name_entry_t *entry, const char *name, uint32_t len, const wanted_t *wanted, uint64_t now_ms,
                  addr_t *addr, bint *due) noexcept nogil:
     """As find_address, of one entry; OTHER_NAME when it is about another one.  `name` NULL = of any."""
     cdef const name_answer_t *answer
@@ -101,7 +121,7 @@ cdef int look_at(name_entry_t *entry, const char *name, uint32_t len, uint64_t k
         answer = &entry.answers[word & 1]
         due[0] = False
         if name == NULL or same_text(answer.name, answer.name_len, name, len):
-            result = judge(answer, key, families, now_ms, addr, due)
+            result = judge(answer, wanted, now_ms, addr, due)
         else:
             result = OTHER_NAME
         full_fence()
@@ -112,8 +132,8 @@ cdef int look_at(name_entry_t *entry, const char *name, uint32_t len, uint64_t k
     return E_UNRESOLVED
 
 
-cdef int find_address(name_table_t *names, const char *name, uint32_t len, uint64_t key, uint32_t families,
-                      uint64_t now_ms, addr_t *addr, bint *due) noexcept nogil:
+cdef int find_address(name_table_t *names, const char *name, uint32_t len, const wanted_t *wanted, uint64_t now_ms,
+                      addr_t *addr, bint *due) noexcept nogil:
     cdef uint32_t at = load_acquire32(&names.heads[hash_name(names, name, len) % NAME_BUCKETS])
     cdef int found
     cdef int _
@@ -121,11 +141,11 @@ cdef int find_address(name_table_t *names, const char *name, uint32_t len, uint6
     for _ in range(MOST_STEPS):
         if at == 0:
             break
-        found = look_at(&names.entries[at - 1], name, len, key, families, now_ms, addr, due)
+        found = look_at(&names.entries[at - 1], name, len, wanted, now_ms, addr, due)
         if found != OTHER_NAME:
             return found
         at = load_acquire32(&names.entries[at - 1].next)
-    return look_at(&names.any, NULL, 0, key, families, now_ms, addr, due)
+    return look_at(&names.any, NULL, 0, wanted, now_ms, addr, due)
 
 
 # ---------------------------------------------------------------- writing
@@ -372,14 +392,16 @@ cdef class Names:
     def find(self, str name, uint64_t now_ms, uint64_t key=0, families=(4, 6)):
         """As a shard sees it: ((host, port) | "unresolved" | "none", must it be asked for?)."""
         cdef bytes text = name.encode()
-        cdef uint32_t wanted = 0
+        cdef wanted_t wanted
         cdef addr_t addr
         cdef bint due = False
         cdef char room[48]
         cdef int code
+        memset(&wanted, 0, sizeof(wanted))
+        wanted.key = key
         for family in families:
-            wanted |= 1 << <uint32_t>family
-        code = find_address(self.table, text, <uint32_t>len(text), key, wanted, now_ms, &addr, &due)
+            wanted.families |= 1 << <uint32_t>family
+        code = find_address(self.table, text, <uint32_t>len(text), &wanted, now_ms, &addr, &due)
         if code == OK:
             return (room[:write_address(&addr, room, False)].decode(), addr.port), due
         return "unresolved" if code == E_UNRESOLVED else "none", due

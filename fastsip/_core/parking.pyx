@@ -29,15 +29,17 @@ from fastsip._core.parser cimport parse_message, parse_routing
 from fastsip._core.quota cimport holds_much, is_greedy, source_key
 from fastsip._core.refusals cimport refuse_unavailable
 from fastsip._core.replies cimport reply_of, reply_t
-from fastsip._core.routing cimport ask_name
+from fastsip._core.questions cimport ask_lost, ask_name, has_lost
 from fastsip._core.scarcity cimport SCARCE_HELD, SCARCE_PARKED, runs_short
 from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, block_at, commit, end_block, record_of,
                                   slot_at, slot_t, word_generation, word_kind, word_owes, word_state)
-from fastsip._core.types cimport E_FULL, OK, policy_t
+from fastsip._core.timers cimport arm_timer
+from fastsip._core.types cimport E_BAD, E_FULL, OK, policy_t
 from fastsip._core.upstream cimport end_silently, send_reply, send_trying, set_trying_clock
 
 cdef enum:
     NAME_WAIT_MS = 2000
+    LOST_WAIT_MS = 500      # until a question that found no room is asked again
 
 
 # ---------------------------------------------------------------- searches
@@ -77,6 +79,14 @@ cdef int keep_request(core_t *core, uint32_t ref, const message_t *m, uint32_t l
     return OK
 
 
+cdef void arm_parked(core_t *core, uint32_t ref) noexcept nogil:
+    """Its question may have found no room: the time to wait is long enough for another one."""
+    cdef const slot_t *slot = slot_at(core.store, ref)
+    arm_slot(core, ref, word_kind(slot.commit), record_of(slot))
+    if has_lost(core.waiting):
+        arm_timer(core.wheel, ref, min(core.now_ms + LOST_WAIT_MS, record_of(slot).server.expire_ms))
+
+
 cdef int park_search(core_t *core, uint32_t ref, int kind, int state, const message_t *m, uint32_t listener,
                      const addr_t *source, const hop_t *hop) noexcept nogil:
     cdef slot_t *slot = slot_at(core.store, ref)
@@ -94,8 +104,8 @@ cdef int park_search(core_t *core, uint32_t ref, int kind, int state, const mess
         record.server.expire_ms = core.now_ms + NAME_WAIT_MS
         set_trying_clock(core, slot, &record)
         commit(core.store, ref, kind, state, 0, &record)
-        arm_slot(core, ref, kind, &record)
         count(core, N_PARKED)
+    arm_parked(core, ref)
     core.resumed.waits = True
     parked = &core.waiting.parked[core.waiting.parked_count]
     core.waiting.parked_count += 1
@@ -121,6 +131,8 @@ cdef int read_parked(core_t *core, uint32_t ref, message_t *m, addr_t *source) n
     cdef const char *at = block_at(core.store, ref, block.unit)
     cdef parked_head_t head
     cdef int code
+    if block.len <= sizeof(head):       # of a damaged store
+        return E_BAD
     memcpy(&head, at, sizeof(head))
     source[0] = head.source
     code = parse_message(at + sizeof(head), block.len - <uint32_t>sizeof(head), m)
@@ -163,7 +175,8 @@ cdef void expire_parked(core_t *core, uint32_t ref) noexcept nogil:
             listener = read_parked(core, ref, &core.stored, &source)
             send_trying(core, ref, &core.stored if listener >= 0 else NULL, &source)
         else:
-            arm_slot(core, ref, word_kind(slot.commit), record)
+            ask_lost(core)
+            arm_parked(core, ref)
         return
     count(core, N_NAMES_FAILED)
     count(core, N_TRANSPORT_FAILURES)

@@ -32,13 +32,14 @@ from fastsip._core.routing cimport (aim_by_route, aim_by_token, is_known, leads_
                                     selection_key)
 from fastsip._core.rules cimport match_rules
 from fastsip._core.search cimport branch_input, cancel_search, refuse_search, start_branch, start_group
-from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_REQUEST, give_slot,
+from fastsip._core.slots cimport (BY_NEXT_HOP, BY_STRICT_ROUTER, KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT,
+                                  OWES_REQUEST, give_slot,
                                   index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
                                   word_kind, write_identity)
 from fastsip._core.transactions cimport GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING
 from fastsip._core.types cimport (E_BAD, E_EMPTY, E_FORGED, E_FULL, E_HOME, E_NEXT_HOP, E_NOT_SIP, E_ROOM, E_ROUTE,
                                   E_SCHEME, E_TOO_MANY_VIAS, E_UNRESOLVED, E_URI, H_PROXY_REQUIRE, M_ACK, M_CANCEL,
-                                  M_INVITE, M_NOTIFY, M_OPTIONS, M_OTHER, M_REFER, M_SUBSCRIBE, NO_HEADER, OK,
+                                  M_INVITE, M_NOTIFY, M_OPTIONS, M_OTHER, M_PRACK, M_REFER, M_SUBSCRIBE, NO_HEADER, OK,
                                   RURI_OF_SET, S_OTHER, S_SIPS, addr_t, message_t, policy_copy_t, policy_t, rule_t,
                                   uri_t)
 from fastsip._core.upstream cimport server_input
@@ -214,7 +215,10 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     elif is_clear_sips(core, m, &ruri):
         refuse_sips(core, m, listener, source)
     elif not goes_by_rules(core, m, &ruri, &route, listener, source):
-        follow_route(core, m, key, &route, listener, source, &hop)
+        if route.unreadable:
+            refuse_malformed(core, m, route.unreadable, listener, source)
+        else:
+            follow_route(core, m, key, &route, listener, source, &hop)
     elif leave_route(core, m, &route, &hop) < 0:
         refuse_malformed(core, m, E_ROUTE, listener, source)
     else:
@@ -367,6 +371,10 @@ cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule
     identity.identity.server.ruri = RURI_OF_SET
     identity.identity.server.stand_in_id = hop.next_stand_in
     identity.identity.server.breadth = <uint8_t>read_breadth(m)
+    if hop.by_name and m.method != M_PRACK:
+        identity.identity.server.by_name = BY_STRICT_ROUTER if hop.route_last.len else BY_NEXT_HOP
+    if hop.by_name and hop.token_set and set_id == 0:
+        identity.identity.server.set_id = core.table.sets[hop.token_set - 1].id
     if rule != NULL:
         identity.identity.server.rule_id = rule.id
         identity.identity.server.ruri = rule.ruri

@@ -23,7 +23,7 @@ from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_FREE, KIND_SERVER_OTHER, 
                                   OWES_RESPONSE, SLOT_BITS, block_at, is_server, record_of, record_t, slot_at, slot_t,
                                   word_generation, word_kind, word_owes, word_state)
 from fastsip._core.timers cimport arm_timer
-from fastsip._core.transactions cimport SERVER_COMPLETED
+from fastsip._core.transactions cimport SERVER_COMPLETED, SERVER_ENDED
 from fastsip._core.types cimport OK, PARTITIONS
 from fastsip._core.upstream cimport send_response
 from fastsip._core.workspace cimport flush
@@ -88,7 +88,8 @@ cdef int recover_partition(core_t *core, uint32_t partition, uint64_t *oldest) n
                 if 0 < overdue < oldest[0]:
                     oldest[0] = overdue
                 arm_slot(core, ref, word_kind(slot.commit), record_of(slot))
-                if word_kind(slot.commit) == KIND_SERVER_OTHER and word_state(slot.commit) == SERVER_COMPLETED:
+                if (word_kind(slot.commit) == KIND_SERVER_OTHER
+                        and word_state(slot.commit) in (SERVER_COMPLETED, SERVER_ENDED)):
                     begin_lingering(core, ref)
                 send_owed(core, ref)
             elif step == 1 and is_server(word_kind(slot.commit)):

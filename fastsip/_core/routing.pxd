@@ -12,6 +12,7 @@ cdef struct route_t:
     uint8_t verified        # by a token of this dialog
     uint8_t forged          # how many tokens were there that are none of this dialog's
     uint8_t onward          # a value follows that is not ours
+    int unreadable          # why that one cannot be read, a code; 0 = it can
     uri_t next              # that value, or the Request-URI
     int listener            # index of the one that our last value names, or E_NONE
     token_t token           # when verified
@@ -23,6 +24,9 @@ cdef int read_ruri(const message_t *m, uri_t *ruri) noexcept nogil
 # Reads Route (16.4, 16.5, 16.6 item 6); our own leading values become cuts of the hop, and
 # it gets the Request-URI that strict routers make necessary.  OK, E_URI, E_ROUTE, or E_FORGED: the rest is unread.
 cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil
+
+# The URI of the topmost Route value, ours or not; without a Route `uri` stays.  OK, E_ROUTE, or what parse_uri says.
+cdef int first_route(const message_t *m, uri_t *uri) noexcept nogil
 
 # All Route headers become cuts: the rules decide instead.
 cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil
@@ -48,6 +52,7 @@ cdef bint is_known(core_t *core, const addr_t *addr) noexcept nogil
 # Index of the destination towards which a verified token leads, or E_NONE: it leads to the other end, or
 # the destination is gone.
 cdef int find_named(const table_t *table, const route_t *route) noexcept nogil
+cdef int find_other_end(const table_t *table, const token_t *token) noexcept nogil
 
 # Aims at that destination, for a request whose Request-URI is still ours (peers that keep sip:user@us).
 cdef int aim_by_token(core_t *core, const route_t *route, hop_t *hop) noexcept nogil
@@ -55,9 +60,6 @@ cdef int aim_by_token(core_t *core, const route_t *route, hop_t *hop) noexcept n
 # Index of the listener to send from: the one that our own Route names, or the only one of the family, or
 # the one towards the place, or the one a request came in by (`came_by`); E_BAD: none is of that family.
 cdef int listener_for(core_t *core, const addr_t *to, int named, uint32_t came_by) noexcept nogil
-
-# Asks the control plane for a name's addresses, if that was not done a moment ago.
-cdef bint ask_name(core_t *core, const text_t *name, const addr_t *source) noexcept nogil
 
 # The value that the set's algorithm hashes, keyed.
 cdef uint64_t selection_key(const set_t *dispatch_set, const message_t *m, const uri_t *ruri) noexcept nogil

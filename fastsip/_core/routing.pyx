@@ -10,18 +10,17 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.string cimport memchr, memcmp, memset
 
 from fastsip._core.chars cimport C_ALPHA, C_HOST, is_class, scan_byte, scan_class
-from fastsip._core.core cimport (ASKED_LATELY, EVENT_QUESTION, N_NAMES_ASKED, N_NAMES_FAILED, N_NAMES_REFUSED,
-                                 asked_t, count, emit_event, find_by_address, same_place)
+from fastsip._core.core cimport N_NAMES_FAILED, count, find_by_address, same_place
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.index cimport ID_NAMED, find_id
 from fastsip._core.branches cimport MAX_CUTS
 from fastsip._core.local cimport local_address
-from fastsip._core.names cimport NAME_BYTES, find_address, hash_name
+from fastsip._core.names cimport NAME_BYTES, find_address, wanted_t
 from fastsip._core.parser cimport first_of, find_header
 from fastsip._core.values cimport parse_name_addr
-from fastsip._core.quota cimport take_turn
+from fastsip._core.questions cimport ask_name
 from fastsip._core.rules cimport is_own, is_trusted
-from fastsip._core.tokens cimport dialog_t, read_token, token_t
+from fastsip._core.tokens cimport dialog_t, is_other_border, read_token, token_t
 from fastsip._core.types cimport (A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_FORGED,
                                   E_HOME, E_NEXT_HOP, E_NONE, E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI, HOST_IPV6,
                                   H_AUTHORIZATION, H_FROM, H_JOIN, H_PROXY_AUTHORIZATION, H_REPLACES, H_ROUTE,
@@ -50,7 +49,6 @@ cdef int read_ruri(const message_t *m, uri_t *ruri) noexcept nogil:
 
 
 cdef enum:
-    ASK_AGAIN_MS = 1000     # a name
     FORGED_MOST = 2         # tokens: whoever brings so many is not read to the end
 
 
@@ -135,6 +133,17 @@ cdef int next_value(const message_t *m, place_t *place, name_addr_t *value) noex
 cdef void first_value(const message_t *m, place_t *place) noexcept nogil:
     place.header = first_of(m, H_ROUTE)
     place.off = m.headers[place.header].value_off if place.header != NO_HEADER else 0
+
+
+cdef int first_route(const message_t *m, uri_t *uri) noexcept nogil:
+    cdef place_t place
+    cdef name_addr_t value
+    cdef int code
+    first_value(m, &place)
+    code = next_value(m, &place, &value)
+    if code < 0:
+        return OK if code == E_NONE else code
+    return parse_uri(m.buf, value.uri.off, value.uri.len, uri)
 
 
 cdef int cut_through(const message_t *m, const name_addr_t *value, const place_t *place, hop_t *hop) noexcept nogil:
@@ -251,12 +260,16 @@ cdef int pop_leading(core_t *core, const message_t *m, uint32_t stop, route_t *r
         if code == OK:
             code = parse_uri(m.buf, value.uri.off, value.uri.len, &uri)
         if code < 0:
-            return code
+            route.unreadable = code
+            break
         route.onward = not is_ours(core, m, &uri, route)
         if route.forged == FORGED_MOST:
             return E_FORGED
         if not route.onward or not uri.lr:
             popped, popped_at = value, place
+    if route.unreadable:
+        route.onward = 1
+        return OK
     if route.onward and not uri.lr:
         leave_to_strict(m, &value, route, hop)
     if route.onward:
@@ -349,25 +362,6 @@ cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri,
     return parse_uri(m.buf, place.off, place.len, &route.next)
 
 
-cdef bint ask_name(core_t *core, const text_t *name, const addr_t *source) noexcept nogil:
-    """One question per name and ASK_AGAIN_MS: an answer takes a moment, and a lost question is asked again.
-
-    False: `source` has had too many asked.  NULL: the name is known, and asked for again for all who use it.
-    """
-    cdef uint64_t hash = hash_name(core.names, name.at, name.len)
-    cdef asked_t *asked = &core.waiting.asked[hash % ASKED_LATELY]
-    if asked.name == hash and core.now_ms < asked.at_ms + ASK_AGAIN_MS:
-        return True
-    if source != NULL and not take_turn(core, source):
-        count(core, N_NAMES_REFUSED)
-        return False
-    if emit_event(core, EVENT_QUESTION, 0, 0, 0, 0, name.at, name.len):
-        asked.name = hash
-        asked.at_ms = core.now_ms
-        count(core, N_NAMES_ASKED)
-    return True
-
-
 cdef uint32_t families_of(core_t *core) noexcept nogil:
     """Bits 4 and 6: those that can be sent to."""
     cdef uint32_t families = 0
@@ -391,31 +385,36 @@ cdef bint is_host_name(const text_t *name) noexcept nogil:
     return i < len and is_class(name.at[i], C_ALPHA)
 
 
-cdef int find_name(core_t *core, const message_t *m, const span_t *host, int named, addr_t *to,
+cdef int find_name(core_t *core, const message_t *m, const span_t *host, const route_t *route, addr_t *to,
                    hop_t *hop) noexcept nogil:
     """Wire section 7: rather of the family of the listener that our own Route names.
 
     An answer whose time is over is used, and asked for again meanwhile.
     """
     cdef text_t name
-    cdef uint32_t families = families_of(core)
-    cdef uint64_t key = hash_text(core.table.branch_key, m.buf + m.call_id.off, m.call_id.len)
+    cdef wanted_t wanted
     cdef bint due = False
     cdef int code = E_NONE
     name.at = m.buf + host.off
     name.len = host.len
     if not is_host_name(&name):
         return E_NONE
-    if named >= 0:
-        code = find_address(core.names, name.at, name.len, key, <uint32_t>1 << core.table.listeners[named].addr.family,
-                            core.now_ms, to, &due)
+    hop.by_name = 1
+    wanted.key = hash_text(core.table.branch_key, m.buf + m.call_id.off, m.call_id.len)
+    wanted.port = route.next.port
+    wanted.tried = hop.tried
+    wanted.tried_count = hop.tried_count
+    if route.listener >= 0:
+        wanted.families = <uint32_t>1 << core.table.listeners[route.listener].addr.family
+        code = find_address(core.names, name.at, name.len, &wanted, core.now_ms, to, &due)
     if code == E_NONE:
-        code = find_address(core.names, name.at, name.len, key, families, core.now_ms, to, &due)
+        wanted.families = families_of(core)
+        code = find_address(core.names, name.at, name.len, &wanted, core.now_ms, to, &due)
     if due:
         ask_name(core, &name, NULL)
     if code == E_UNRESOLVED:
         hop.name = name
-    elif code < 0:
+    elif code < 0 and hop.tried_count == 0:
         count(core, N_NAMES_FAILED)
     return code
 
@@ -428,7 +427,7 @@ cdef int find_host(core_t *core, const message_t *m, const route_t *route, addr_
         return OK
     if uri.host_kind == HOST_IPV6 and not uri.maddr.len:
         return E_NONE
-    return find_name(core, m, &host, route.listener, to, hop)
+    return find_name(core, m, &host, route, to, hop)
 
 
 cdef bint is_listener(const table_t *table, const addr_t *to) noexcept nogil:
@@ -461,6 +460,7 @@ cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, ui
     cdef addr_t *to = &hop.flow.remote
     cdef int known, index, code
     hop.name.len = 0
+    hop.by_name = 0
     if uri.scheme != S_SIP:
         return E_SCHEME
     if uri.transport not in (T_NONE, T_UDP):
@@ -493,6 +493,17 @@ cdef int find_named(const table_t *table, const route_t *route) noexcept nogil:
     for i in range(first if first >= 0 else <int>table.destination_count, <int>table.destination_count):
         if (table.destinations[i].short_id == token.destination
                 and table.sets[table.destinations[i].set_index].short_id == token.of_set):
+            return i
+    return E_NONE
+
+
+cdef int find_other_end(const table_t *table, const token_t *token) noexcept nogil:
+    """Whom the token names beside its destination, if there is a border there."""
+    cdef int first = find_id(table, ID_NAMED, token.stand_in)
+    cdef int i
+    for i in range(first if first >= 0 else <int>table.destination_count, <int>table.destination_count):
+        if (table.destinations[i].short_id == token.stand_in
+                and is_other_border(table, &table.destinations[i], token.of_set)):
             return i
     return E_NONE
 

@@ -23,11 +23,13 @@ who was not asked any more belongs to the next group.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastsip._core.branches cimport end_branch, make_branch, send_request, undo_way_out
+from fastsip._core.addresses cimport aim_at_next_address, begin_hop, has_next_address
+from fastsip._core.branches cimport end_branch, make_branch, send_request
 from fastsip._core.core cimport (EVENT_EXHAUSTED, EVENT_FAILOVER, N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS,
                                  N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES, arm_slot, count,
-                                 emit_event, find_by_address, find_policy)
+                                 emit_event, find_policy)
 from fastsip._core.candidates cimport aim_at, choose_next, share_of
+from fastsip._core.clocks cimport expiry_reason, set_clocks
 from fastsip._core.policies cimport policy_wants
 from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_MOVED_ON, KIND_CLIENT_INVITE, KIND_FREE,
                                   KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED,
@@ -35,27 +37,24 @@ from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_MOVED_ON, KIND_CLIENT
                                   block_t, commit, drop_block, end_block, first_child_of, is_server, next_child_of,
                                   record_of, record_t, slot_at, slot_t, word_kind, word_owes, word_state, write_tried)
 from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_IT, CANCEL_PENDING, CLIENT_ACCEPTED,
-                                         CLIENT_COMPLETED, CLIENT_ENDED, CLIENT_PROCEEDING, END, END_CLOCK, EXPIRE,
-                                         GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, PHASE_CLOCKS, RESEND,
-                                         RETRANSMIT, SEND_ACK, SEND_CANCEL, SEND_FAILED, SLOW, STOP, TIMER_F,
-                                         client_step, step_t)
+                                         CLIENT_COMPLETED, CLIENT_ENDED, CLIENT_PROCEEDING, END, EXPIRE,
+                                         GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, RESEND, RETRANSMIT,
+                                         SEND_ACK, SEND_CANCEL, SEND_FAILED, client_step, step_t)
 from fastsip._core.health cimport note_failure, note_success
 from fastsip._core.indialog cimport aim_at_stand_in, next_stand_in
 from fastsip._core.hop_requests cimport keep_ack, send_ack, send_cancel
 from fastsip._core.lingering cimport take_block
+from fastsip._core.names cimport place_mark
 from fastsip._core.parking cimport answer_parked, expire_parked, is_parked, leave_parking
 from fastsip._core.parser cimport first_of
 from fastsip._core.recall cimport remember_answer, remember_challenge
-from fastsip._core.types cimport (E_NONE, F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER,
+from fastsip._core.types cimport (E_NONE, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER,
                                   MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, addr_t, message_t,
                                   policy_copy_t)
 from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, keep_best, pass_final,
                                      pass_provisional, pass_success, read_any_request, send_best, send_own,
                                      set_server_flag, set_trying_clock)
 from fastsip._core.write cimport put
-
-cdef enum:
-    CROSSING_MS = 1000      # how long a failover waits for the final response of a cancelled branch
 
 
 # ---------------------------------------------------------------- branches start
@@ -77,7 +76,7 @@ cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const 
     ref = make_branch(core, parent, attempt, m, source, origin, hop)
     if ref < 0:
         return <int>ref
-    write_tried(core.store, parent, attempt, hop.destination_id)
+    write_tried(core.store, parent, attempt, place_mark(&hop.flow.remote) if hop.by_name else hop.destination_id)
     record.server.attempt_count += 1
     waited = leave_parking(&record)
     commit(core.store, parent, kind, state, 0 if first else word_owes(server.commit), &record)
@@ -143,44 +142,41 @@ cdef bint is_closing(const slot_t *server) noexcept nogil:
             or record_of(server).server.best_status >= 600)
 
 
-cdef int try_stand_in(core_t *core, uint32_t parent, hop_t *hop) noexcept nogil:
-    """Along a route set: somebody who shares the dialog (indialog)."""
+cdef int aim_at_one(core_t *core, uint32_t parent, uint32_t failed, int reason, int status,
+                    hop_t *hop) noexcept nogil:
+    """Another address of the name; along a route set, somebody who shares the dialog (indialog)."""
     cdef slot_t *server = slot_at(core.store, parent)
-    cdef int found = next_stand_in(core, server, record_of(server).server.attempt_count)
-    cdef uint32_t origin
-    if found < 0:
+    cdef int found
+    if aim_at_next_address(core, parent, failed, reason, status, hop) == OK:
+        return OK
+    if not server.in_dialog or server.identity.server.rule_id:
         return E_NONE
-    origin = read_any_request(core, parent)
-    if origin == NO_SLOT or undo_way_out(core, origin) < 0:
-        return E_NONE
-    hop.came_by = server.identity.server.source.listener_id
-    aim_at_stand_in(core, found, hop)
-    hop.timeout_ms = server.identity.server.policy.timeout_ms
-    return start_branch(core, parent, word_kind(server.commit), word_state(server.commit), &core.stored, NULL, origin,
-                        hop)
+    found = next_stand_in(core, server, record_of(server).server.attempt_count)
+    if found >= 0:
+        aim_at_stand_in(core, found, hop)
+    return OK if found >= 0 else E_NONE
 
 
-cdef int try_next(core_t *core, uint32_t parent) noexcept nogil:
-    """Starts the next group; E_NONE when there is no candidate or the budget is spent."""
+cdef int try_next(core_t *core, uint32_t parent, uint32_t failed, int reason, int status) noexcept nogil:
+    """Starts the next group, after this branch failed for this reason; E_NONE when nobody is left or no time."""
     cdef slot_t *server = slot_at(core.store, parent)
     cdef group_t group
     cdef hop_t hop
     cdef uint32_t origin
-    memset(&hop, 0, sizeof(hop))
     if server.budget_ms and core.now_ms >= server.budget_ms:
         return E_NONE
+    origin = begin_hop(core, parent, &hop)
+    if origin == NO_SLOT:
+        return E_NONE
+    if aim_at_one(core, parent, failed, reason, status, &hop) == OK:
+        return start_branch(core, parent, word_kind(server.commit), word_state(server.commit), &core.stored, NULL,
+                            origin, &hop)
     if server.in_dialog and server.identity.server.rule_id == 0:
-        return try_stand_in(core, parent, &hop)
+        return E_NONE
     if choose_next(core, server.identity.server.set_id, &server.identity.server.policy, server.call_key,
                    server.identity.server.tried, record_of(server).server.attempt_count,
                    server.identity.server.breadth, &group) < 0:
         return E_NONE
-    origin = read_any_request(core, parent)
-    if origin == NO_SLOT or undo_way_out(core, origin) < 0:
-        return E_NONE
-    hop.from_destination = find_by_address(core.table, &server.identity.server.source.remote)
-    hop.record_route = slot_at(core.store, origin).record_routed > 0
-    hop.came_by = server.identity.server.source.listener_id
     return OK if start_group(core, parent, &core.stored, NULL, origin, &group, 0, &hop) else E_NONE
 
 
@@ -221,7 +217,8 @@ cdef void decide(core_t *core, uint32_t parent, bint exhausted, const message_t 
 cdef bint take_back(core_t *core, uint32_t parent) noexcept nogil:
     """After a 482: two ways led to the same server, so the branch that was given up is the one to wait for.
 
-    It has until 64 T1 after its start to say something; the 482 itself is no answer to anybody.
+    It has until 64 T1 after its start to say something, and is cancelled only once it has (9.1); the 482 itself is
+    no answer to anybody.
     """
     cdef uint32_t ref = first_child_of(core.store, parent)
     cdef slot_t *branch
@@ -234,16 +231,24 @@ cdef bint take_back(core_t *core, uint32_t parent) noexcept nogil:
     record = record_of(branch)[0]
     record.client.flags &= ~<uint8_t>CLIENT_ABANDONED
     record.client.reason = 0
-    record.client.c_ms = core.now_ms + core.table.clocks.c_ms
-    commit(core.store, ref, KIND_CLIENT_INVITE, CLIENT_PROCEEDING, 0, &record)
+    if record.client.last_status:
+        record.client.c_ms = core.now_ms + core.table.clocks.c_ms
+    commit(core.store, ref, KIND_CLIENT_INVITE, CLIENT_PROCEEDING if record.client.last_status else CALLING, 0, &record)
     arm_slot(core, ref, KIND_CLIENT_INVITE, &record)
     return True
 
 
-cdef void judge(core_t *core, uint32_t parent, int reason, int status, int flag) noexcept nogil:
-    """Before a branch's failure is committed: does it end the search with this group?  `flag` is set as well."""
+cdef bint ends_search(core_t *core, uint32_t parent, uint32_t ref, int reason, int status,
+                      const message_t *m) noexcept nogil:
+    """Before a branch's failure is committed: is this group the last one?"""
+    return not (may_fail_over(core, slot_at(core.store, parent), reason, status, m)
+                or has_next_address(core, parent, ref, reason, status))
+
+
+cdef void judge(core_t *core, uint32_t parent, uint32_t ref, int reason, int status, int flag) noexcept nogil:
+    """Of a branch without a response of its own; `flag` is set as well."""
     cdef const slot_t *server = slot_at(core.store, parent)
-    if not is_closing(server) and not may_fail_over(core, server, reason, status, NULL):
+    if not is_closing(server) and ends_search(core, parent, ref, reason, status, NULL):
         flag |= SERVER_LAST_GROUP
     set_server_flag(core, parent, flag)
 
@@ -271,7 +276,7 @@ cdef void branch_failed(core_t *core, uint32_t parent, uint32_t ref, int reason,
     if count_open(core, parent):
         return
     more = may_go_on(server)
-    if more and try_next(core, parent) == OK:
+    if more and try_next(core, parent, ref, reason, status) == OK:
         count(core, N_FAILOVERS)
         tell(core, parent, EVENT_FAILOVER, failed_id, reason, status)
         return
@@ -333,74 +338,6 @@ cdef void cancel_search(core_t *core, uint32_t parent, const message_t *m) noexc
 
 # ---------------------------------------------------------------- what happens to a branch
 
-cdef void set_phase_clocks(core_t *core, const slot_t *server, record_t *record, int status) noexcept nogil:
-    """`progress` from the 100, `ring` from the first 101-199, Timer C restarted by each 101-199 (16.7 item 2)."""
-    cdef const policy_copy_t *policy = &server.identity.server.policy
-    if status > 100:
-        record.client.c_ms = core.now_ms + core.table.clocks.c_ms
-        if record.client.last_status <= 100:
-            record.client.expire_ms = core.now_ms + policy.ring_ms if policy.ring_ms else 0
-    elif record.client.last_status == 0:
-        record.client.c_ms = core.now_ms + core.table.clocks.c_ms
-        record.client.expire_ms = core.now_ms + policy.progress_ms if policy.progress_ms else 0
-
-
-cdef void set_cancel_clocks(core_t *core, const slot_t *server, record_t *record) noexcept nogil:
-    """The CANCEL is repeated by Timer E; a failover waits for the final response but briefly."""
-    cdef uint32_t t1 = core.table.clocks.t1_ms
-    record.client.c_ms = 0
-    record.client.interval_ms = <uint16_t>t1
-    record.client.retransmit_ms = core.now_ms + t1
-    record.client.expire_ms = core.now_ms + 64 * <uint64_t>t1
-    if record.client.reason and policy_wants(&server.identity.server.policy, record.client.reason, 0):
-        record.client.expire_ms = core.now_ms + CROSSING_MS
-
-
-cdef void repeat_later(core_t *core, record_t *record, bint doubling) noexcept nogil:
-    """Timer A doubles without end; E, and that of a CANCEL, up to T2."""
-    cdef uint32_t interval = 2 * <uint32_t>record.client.interval_ms
-    if not doubling and interval > core.table.clocks.t2_ms:
-        interval = core.table.clocks.t2_ms
-    record.client.interval_ms = <uint16_t>min(interval, 0xFFFF)
-    record.client.retransmit_ms = core.now_ms + record.client.interval_ms
-
-
-cdef void set_clocks(core_t *core, const slot_t *branch, const slot_t *server, int state, int event, step_t step,
-                     int status, record_t *record) noexcept nogil:
-    cdef uint64_t whole = 64 * <uint64_t>core.table.clocks.t1_ms
-    if step.actions & STOP:
-        record.client.retransmit_ms = 0
-    if step.actions & PHASE_CLOCKS:
-        set_phase_clocks(core, server, record, status)
-    if step.actions & SEND_CANCEL:
-        set_cancel_clocks(core, server, record)
-    if step.actions & END_CLOCK and state != step.next:
-        record.client.retransmit_ms = 0
-        record.client.c_ms = 0
-        record.client.expire_ms = core.now_ms + whole
-    if step.actions & GIVE_UP_CLOCK:
-        record.client.c_ms = 0
-        record.client.expire_ms = max(branch.created_ms + whole, core.now_ms + 1)
-    if step.actions & TIMER_F:
-        record.client.expire_ms = max(branch.created_ms + whole, core.now_ms + 1)
-    if step.actions & RESEND:
-        repeat_later(core, record, word_kind(branch.commit) == KIND_CLIENT_INVITE and state != CANCELLING)
-    if step.actions & SLOW:
-        record.client.interval_ms = <uint16_t>core.table.clocks.t2_ms
-        record.client.retransmit_ms = core.now_ms + core.table.clocks.t2_ms
-
-
-cdef int expiry_reason(core_t *core, int kind, int state, const record_t *record) noexcept nogil:
-    """Which clock has run out: the failure_reason, or 0 for Timer C, and for Timer F after a 1xx."""
-    if state == CALLING or state == CANCEL_PENDING:
-        return F_TIMEOUT
-    if kind != KIND_CLIENT_INVITE:
-        return 0
-    if record.client.expire_ms and core.now_ms >= record.client.expire_ms:
-        return F_RING if record.client.last_status > 100 else F_PROGRESS
-    return 0
-
-
 cdef int owed_by(step_t step, int state) noexcept nogil:
     if step.actions & SEND_CANCEL:
         return OWES_CANCEL
@@ -409,14 +346,14 @@ cdef int owed_by(step_t step, int state) noexcept nogil:
     return 0
 
 
-cdef void send_by(core_t *core, uint32_t ref, step_t step, int state) noexcept nogil:
+cdef bint send_by(core_t *core, uint32_t ref, step_t step, int state) noexcept nogil:
+    """False: the request has no way any more (send_request)."""
     cdef int owed = owed_by(step, state)
     if step.actions & RESEND:
         count(core, N_RETRANSMISSIONS_SENT)
     if owed == OWES_CANCEL:
         send_cancel(core, ref)
-    elif owed == OWES_REQUEST:
-        send_request(core, ref)
+    return owed != OWES_REQUEST or send_request(core, ref)
 
 
 cdef void note_answer(core_t *core, uint32_t parent, const slot_t *branch, const message_t *m) noexcept nogil:
@@ -446,13 +383,13 @@ cdef bint tell_before(core_t *core, uint32_t parent, uint32_t ref, const record_
     elif event == GOT_FINAL and state != CANCELLING:
         if m.status == 482 and not is_closing(server) and take_back(core, parent):
             return False
-        keep_best(core, parent, m, 0 if may_fail_over(core, server, 0, m.status, m) else SERVER_LAST_GROUP)
+        keep_best(core, parent, m, SERVER_LAST_GROUP if ends_search(core, parent, ref, 0, m.status, m) else 0)
     elif event == GOT_FINAL:            # what a CANCEL of ours brought is no answer
-        judge(core, parent, record.client.reason, m.status, 0)
+        judge(core, parent, ref, record.client.reason, m.status, 0)
     elif event == SEND_FAILED:
-        judge(core, parent, F_TRANSPORT, 503, SERVER_UNREACHED)
+        judge(core, parent, ref, F_TRANSPORT, 503, SERVER_UNREACHED)
     elif step.next == ABANDONED or state == CANCELLING:
-        judge(core, parent, record.client.reason, 408, 0)
+        judge(core, parent, ref, record.client.reason, 408, 0)
     return True
 
 
@@ -521,7 +458,7 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
         passed = tell_before(core, parent, ref, &record, kind, state, event, step, m)
     if step.actions & GIVE_UP_CLOCK:
         record.client.flags |= CLIENT_ABANDONED
-    set_clocks(core, branch, slot_at(core.store, parent), state, event, step, status, &record)
+    set_clocks(core, branch, slot_at(core.store, parent), state, step, status, &record)
     if status:
         record.client.last_status = max(record.client.last_status, <uint16_t>status)     # a late 100 undoes no 180
     if step.next == CLIENT_ACCEPTED:
@@ -530,7 +467,9 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
     commit(core.store, ref, kind, step.next, owed_by(step, state), &record)
     drop_block(&core.pending, ref, &spent)
     arm_slot(core, ref, kind, &record)
-    send_by(core, ref, step, state)
+    if not send_by(core, ref, step, state):
+        branch_input(core, ref, SEND_FAILED, NULL)
+        return
     if passed:
         tell_after(core, parent, ref, &record, state, event, m)
     if step.actions & SEND_ACK:
@@ -567,6 +506,19 @@ cdef void fire_timer(core_t *core, uint32_t ref) noexcept nogil:
         arm_slot(core, ref, kind, record)
 
 
+cdef int go_on(core_t *core, uint32_t parent) noexcept nogil:
+    """try_next, after the branch that started last: what it ended by stands in its record."""
+    cdef int attempts = record_of(slot_at(core.store, parent)).server.attempt_count
+    cdef uint32_t ref = first_child_of(core.store, parent)
+    cdef const record_t *record
+    while ref != NO_SLOT and slot_at(core.store, ref).attempt + 1 < attempts:
+        ref = next_child_of(core.store, ref)
+    if ref == NO_SLOT:
+        return try_next(core, parent, ref, 0, 0)
+    record = record_of(slot_at(core.store, ref))
+    return try_next(core, parent, ref, record.client.reason, record.client.last_status)
+
+
 cdef void resume_search(core_t *core, uint32_t parent) noexcept nogil:
     cdef slot_t *server = slot_at(core.store, parent)
     cdef bint more = may_go_on(server)
@@ -574,7 +526,7 @@ cdef void resume_search(core_t *core, uint32_t parent) noexcept nogil:
         cancel_open(core, parent)
     if record_of(server).server.flags & SERVER_DECIDED:
         end_server(core, parent)
-    elif count_open(core, parent) == 0 and (not more or try_next(core, parent) != OK):
+    elif count_open(core, parent) == 0 and (not more or go_on(core, parent) != OK):
         decide(core, parent, more, NULL)
 
 

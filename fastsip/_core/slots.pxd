@@ -40,6 +40,11 @@ cdef enum server_flag:
     SERVER_LAST_GROUP = 16  # a branch failed in a way that `on` does not name: no other group follows
     SERVER_UNREACHED = 32   # a branch failed by transport: a 503 that ranks behind every answer (16.9)
 
+# What the request as sent says of the name that its search followed; 0 = it followed none, or may not move on.
+cdef enum by_name:
+    BY_NEXT_HOP = 1         # the header that the rule names, else the first Route, else the Request-URI
+    BY_STRICT_ROUTER = 2    # the Request-URI, whatever Routes follow (16.6 item 6)
+
 cdef enum client_flag:
     CLIENT_ABANDONED = 1    # timed out: a late 2xx still wins, nothing else does
     CLIENT_HAS_ACK = 2      # the request block holds the ACK to repeat
@@ -82,11 +87,12 @@ cdef struct server_identity_t:
     flow_t source           # where responses go
     policy_copy_t policy
     uint32_t rule_id
-    uint32_t set_id
-    uint32_t tried[16]      # destination ids by attempt; MAX_ATTEMPTS
+    uint32_t set_id         # by name in a dialog: of the set that the token names, whose border is crossed
+    uint32_t tried[16]      # by attempt, MAX_ATTEMPTS: destination ids; of a name's addresses names.place_mark
     uint8_t ruri            # ruri_mode of the rule, or 255 = the set's
     uint8_t breadth         # what concurrent branches may share: Max-Breadth, 1..60 (RFC 5393)
-    uint8_t reserve0[2]
+    uint8_t by_name         # by_name: what the first hop was found by
+    uint8_t reserve0
     uint32_t stand_in_id    # in a dialog: the destination that is tried next; 0 = whoever ranks next
     uint8_t reserve[8]
 
@@ -97,7 +103,9 @@ cdef struct client_identity_t:
     uint16_t ruri_len       # bytes at the block's end: the Request-URI before this branch changed it
     uint16_t taken_len      # before these: header lines that the way out took; another way starts with them
     uint16_t brought        # bytes of header lines, behind all others, that the way out brought
-    uint8_t reserve[138]
+    uint16_t reserve0
+    uint32_t border_id      # set whose border the token of a dialog named for a next hop elsewhere; 0 = none
+    uint8_t reserve[132]
 
 cdef union identity_t:
     server_identity_t server

@@ -21,7 +21,7 @@ from fastsip._core.atomics cimport store_release64
 from fastsip._core.blocks cimport NO_UNIT, ORDERS, give_units, order_of, rebuild_buddy, take_units
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.scarcity cimport SCARCE_BLOCK, SCARCE_SLOT, runs_short
-from fastsip._core.types cimport PARTITIONS
+from fastsip._core.types cimport MAX_ATTEMPTS, PARTITIONS
 
 CRASH_STATUS = 77
 
@@ -319,16 +319,21 @@ cdef int mark_block(const partition_t *p, uint8_t *used, const block_t *block) n
 cdef int mark_slot_blocks(const partition_t *p, uint8_t *used, const slot_t *slot) noexcept nogil:
     cdef const record_t *record = record_of(slot)
     if is_server(word_kind(slot.commit)):
+        if record.server.attempt_count > MAX_ATTEMPTS:
+            return -1
         return (mark_block(p, used, &record.server.kept) | mark_block(p, used, &record.server.response)
                 | mark_block(p, used, &record.server.best))
+    if not record.client.flags & CLIENT_HAS_ACK and record.client.request.len and (
+            record.client.request.len <= <uint32_t>slot.identity.client.ruri_len + slot.identity.client.taken_len):
+        return -1
     return mark_block(p, used, &record.client.request)
 
 
 cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil:
     """Rebuilds all derived state of a partition; sweeps children that no commit published.
 
-    Returns how many slots live, or -1 when a block is named twice or lies
-    outside: the file is damaged.
+    Returns how many slots live, or -1 when a block is named twice, lies
+    outside, or has no room for what it holds, or branches are more than can be: the file is damaged.
     """
     cdef partition_t *p = &s.partitions[partition]
     cdef uint8_t *used = <uint8_t *>calloc(p.buddy.unit_count, 1)

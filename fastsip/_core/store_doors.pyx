@@ -17,7 +17,7 @@ from libc.string cimport memcpy, memset
 from fastsip._core import blocks, slots, timers
 from fastsip._core.blocks cimport (NO_UNIT, ORDERS, UNIT_BYTES, buddy_t, free_buddy, give_units, init_buddy, order_of,
                                    rebuild_buddy, take_units)
-from fastsip._core.names cimport MOST_ADDRESSES, Names, find_address, name_answer_t, publish_answer
+from fastsip._core.names cimport MOST_ADDRESSES, Names, find_address, name_answer_t, publish_answer, wanted_t
 from fastsip._core.slots cimport (HEADER_BYTES, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE,
                                   KIND_SERVER_OTHER, LAYOUT_MAJOR, LAYOUT_MINOR, NO_SLOT, PENDING_BLOCKS, SLOT_BITS,
                                   SLOT_MASK, begin_block, block_at, block_t, clear_owes, commit, drop_block, end_block,
@@ -81,14 +81,18 @@ def look_without_gil(Names names not None, str name, uint64_t looks) -> dict:
     cdef const char *at = text
     cdef uint32_t len_bytes = <uint32_t>len(text)
     cdef looks_t tally
+    cdef wanted_t wanted
     cdef addr_t addr
     cdef bint due = False
     cdef uint64_t i
     cdef int code
     memset(&tally, 0, sizeof(tally))
+    memset(&wanted, 0, sizeof(wanted))
+    wanted.families = 1 << 4
     with nogil:
         for i in range(looks):
-            code = find_address(names.table, at, len_bytes, i, 1 << 4, 0, &addr, &due)
+            wanted.key = i
+            code = find_address(names.table, at, len_bytes, &wanted, 0, &addr, &due)
             tally.found += code == OK
             tally.missed += code == E_UNRESOLVED
             tally.torn += code == OK and addr.ip[15] != (addr.port & 0xFF)
@@ -235,8 +239,8 @@ cdef class Slots:
         ref = take_slot(self.store, partition, reserved)
         return None if ref == NO_SLOT else ref
 
-    def identify(self, uint32_t ref, uint64_t key, parent=None, int attempt=0):
-        """write_identity; `parent` is the reference of a live server slot."""
+    def identify(self, uint32_t ref, uint64_t key, parent=None, int attempt=0, *, int taken_len=0, int ruri_len=0):
+        """write_identity; `parent` is the reference of a live server slot, the lengths are a branch's."""
         cdef slot_t identity
         self.slot(ref)
         memset(&identity, 0, sizeof(identity))
@@ -246,6 +250,9 @@ cdef class Slots:
             identity.parent = parent
             identity.parent_generation = word_generation(self.slot(parent).commit)
         identity.attempt = attempt
+        if parent is not None:
+            identity.identity.client.taken_len = taken_len
+            identity.identity.client.ruri_len = ruri_len
         write_identity(self.store, ref, &identity)
 
     def tried(self, uint32_t ref, uint32_t attempt, uint32_t destination_id):

@@ -15,7 +15,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.hashing cimport (hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, read_base32,
                                     siphash_t, write_base32)
-from fastsip._core.types cimport E_BAD, E_NONE, OK, message_t, span_t, table_t
+from fastsip._core.types cimport E_BAD, E_NONE, OK, destination_t, message_t, set_t, span_t, table_t
 
 cdef enum:
     VERSION = 0             # 2 bits
@@ -59,6 +59,11 @@ cdef void make_digests(const table_t *table, const message_t *m, dialog_t *dialo
         dialog.digests[key][0] = digest(table.token_keys[key], m, &m.from_tag)
         if m.to_tag.len:
             dialog.digests[key][1] = digest(table.token_keys[key], m, &m.to_tag)
+
+
+cdef bint is_other_border(const table_t *table, const destination_t *d, uint32_t of_set) noexcept nogil:
+    cdef const set_t *other = &table.sets[d.set_index]
+    return other.headers_out.count > 0 and (other.short_id != of_set or not other.in_dialog)
 
 
 cdef int write_token(const table_t *table, const message_t *m, const token_t *token, char *out) noexcept nogil:

@@ -124,6 +124,7 @@ INVITE_SERVER = {
     },
     SERVER_ENDED: {
         SEND_2XX: (SERVER_ACCEPTED, SEND_RESPONSE | LINGER),
+        SERVER_EXPIRE: (SERVER_ENDED, END),
     },
 }
 
@@ -143,6 +144,7 @@ OTHER_SERVER = {
     SERVER_ENDED: {
         # Ended without an answer, and a branch that nobody waited for any more has one.
         SEND_FINAL: (SERVER_COMPLETED, SEND_RESPONSE | COMPLETED_CLOCKS),
+        SERVER_EXPIRE: (SERVER_ENDED, END),
     },
 }
 

@@ -345,14 +345,21 @@ cdef void send_reply(core_t *core, uint32_t ref, const message_t *request, const
 
 
 cdef void end_silently(core_t *core, uint32_t ref) noexcept nogil:
-    """Repeated requests are absorbed until the last branch is gone; nobody is told anything."""
+    """Nobody is told anything.
+
+    A non-INVITE has no answer then (RFC 4320): repeated ones are absorbed as if it had (Timer J), and while a
+    branch lives.  An INVITE that comes again may try again.
+    """
     cdef record_t was = record_of(slot_at(core.store, ref))[0]
     cdef record_t record = was
     name_no_blocks(&record)
     record.server.flags |= SERVER_DECIDED
     record.server.retransmit_ms = 0
     record.server.expire_ms = 0
+    if word_kind(slot_at(core.store, ref).commit) == KIND_SERVER_OTHER:
+        record.server.expire_ms = core.now_ms + 64 * <uint64_t>core.table.clocks.t1_ms
     commit_server(core, ref, SERVER_ENDED, 0, &record)
+    begin_lingering(core, ref)
     drop_all(core, ref, &was)
     end_server(core, ref)
 
@@ -433,7 +440,10 @@ cdef void fire_server_timer(core_t *core, uint32_t ref) noexcept nogil:
 
 
 cdef void end_server(core_t *core, uint32_t ref) noexcept nogil:
-    if word_state(slot_at(core.store, ref).commit) == SERVER_ENDED and first_child_of(core.store, ref) == NO_SLOT:
+    """Once nobody waits for it, neither a branch nor whoever repeats his request."""
+    cdef const slot_t *slot = slot_at(core.store, ref)
+    if (word_state(slot.commit) == SERVER_ENDED and first_child_of(core.store, ref) == NO_SLOT
+            and record_of(slot).server.expire_ms == 0):
         free_server(core, ref)
 
 

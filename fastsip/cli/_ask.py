@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fastsip.cli._say import say
-from fastsip.config import ConfigError, load
+from fastsip.config import ConfigError, load_run_dir
 from fastsip.control import Answer, NotRunning, Refused, ask
 
 NOT_RUNNING = 3
@@ -24,8 +24,7 @@ def answers(config: str, command: str, **fields: Any) -> Iterator[Answer]:
     Ends the program when it is refused (exit 1), CONFIG is wrong (2) or no router runs (3).
     """
     try:
-        run_dir = load(config, make_secret=False).router.run_dir
-        with contextlib.closing(ask(run_dir, command, **fields)) as found:
+        with contextlib.closing(ask(load_run_dir(config), command, **fields)) as found:
             yield from found
     except ConfigError as error:
         _end(str(error), 2)

@@ -6,7 +6,7 @@ import click
 
 from fastsip import stats
 from fastsip.cli._say import failure, say, say_json
-from fastsip.config import ConfigError, load
+from fastsip.config import ConfigError, load_run_dir
 
 
 @click.command("stats")
@@ -16,7 +16,7 @@ from fastsip.config import ConfigError, load
 def command(config: str, with_zeros: bool, as_json: bool) -> None:
     """Show what the router that runs on CONFIG has counted (exit 1: none runs)."""
     try:
-        run_dir = load(config, make_secret=False).router.run_dir
+        run_dir = load_run_dir(config)
     except ConfigError as error:
         say(str(error), err=True)
         sys.exit(2)

@@ -7,7 +7,7 @@ import click
 
 from fastsip import inspection
 from fastsip.cli._say import failure, say, say_json
-from fastsip.config import ConfigError, load
+from fastsip.config import ConfigError, load_run_dir
 from fastsip.config.errors import Wrong
 from fastsip.config.values import duration
 
@@ -37,7 +37,7 @@ class _Duration(click.ParamType):
 def command(config, run_dir, state, method, call_id, destination, older, most, as_json) -> None:
     """Show the transactions in the store of CONFIG, without stopping anything (exit 1: there is none)."""
     try:
-        folder = run_dir or load(config, make_secret=False).router.run_dir
+        folder = run_dir or load_run_dir(config)
     except ConfigError as error:
         say(str(error), err=True)
         sys.exit(2)

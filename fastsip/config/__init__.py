@@ -1,6 +1,7 @@
 """The configuration: TOML -> frozen, validated objects; all errors at once, each with its line.
 
     load(path) -> Config, or ConfigError
+    load_run_dir(path) -> where its router is found
 
 Layout: language (the words), values (single values), reader (tables), sets, routes with patterns and
 headers, names, load (the whole), secrets (the key file), locate (lines), errors, model (the result), handed (the
@@ -9,7 +10,7 @@ Nothing here touches the network or a packet; outlook alone opens a socket, to a
 """
 
 from fastsip.config.errors import ConfigError, Problem
-from fastsip.config.load import load, load_text, read_text
+from fastsip.config.load import load, load_run_dir, load_text, read_text
 from fastsip.config.model import (
     Condition,
     Config,
@@ -45,6 +46,7 @@ __all__ = [
     "Rule",
     "Timers",
     "load",
+    "load_run_dir",
     "load_text",
     "read_text",
 ]

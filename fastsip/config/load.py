@@ -9,8 +9,9 @@ import os
 import re
 import socket
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,6 +24,9 @@ from fastsip.config.names import read_names
 from fastsip.config.reader import Enough, Report, Table
 from fastsip.config.routes import read_policies, read_rules
 from fastsip.config.sets import read_sets
+from fastsip.litter import uncollected
+
+T = TypeVar("T")
 
 HOUR_MS = 3_600_000
 MAX_CONTROL_PATH_BYTES = 90  # a UNIX socket's path has 107; run_dir gets what its file names leave
@@ -52,6 +56,32 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 def load_text(text: str, file: str, *, make_secret: bool = True) -> Config:
     """Like load, from text; relative paths in it count from the directory of `file`."""
+    with uncollected():
+        return _read(text, file, lambda loader: loader.config(make_secret))
+
+
+def load_run_dir(path: str | os.PathLike[str]) -> str:
+    """Where the router is found that runs on the file `path`: nobody else looks at the other tables for that.
+
+    Raises ConfigError, never OSError.
+    """
+    with uncollected():
+        return _read(_router_part(read_text(path)), os.fspath(path), _Loader.run_dir)
+
+
+def _router_part(text: str) -> str:
+    """The text up to the table behind [router], when that is understood and has run_dir: nothing behind changes it."""
+    start = re.search(r"^\[router\]", text, re.MULTILINE)
+    end = re.compile(r"^[ \t]*\[", re.MULTILINE).search(text, start.end()) if start else None
+    part = text[: end.start()].replace("\r\n", "\n") if end else text
+    try:
+        known = len(part) < len(text) // 2 and "run_dir" in tomllib.loads(part)["router"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        known = False
+    return part if known else text
+
+
+def _read(text: str, file: str, take: Callable[["_Loader"], T]) -> T:
     text = text.replace("\r\n", "\n")
     try:
         raw = tomllib.loads(text)
@@ -59,7 +89,7 @@ def load_text(text: str, file: str, *, make_secret: bool = True) -> Config:
         raise _syntax(file, text, str(error)) from None
     report = Report(file, text)
     try:
-        return _Loader(raw, file, report).config(make_secret)
+        return take(_Loader(raw, file, report))
     except Enough:
         report.raise_if_any()
         raise
@@ -150,12 +180,22 @@ class _Loader:
         router = msgspec.structs.replace(router, secret_keys=keys, secret_file=secret_file)
         return msgspec.structs.replace(config, router=router)
 
+    def run_dir(self) -> str:
+        """The one key of [router] by which others find it."""
+        found = self._run_dir_of(self.root.table("router", "router"))
+        if self.report.touches("router"):
+            self.report.raise_if_any()
+        return found
+
+    def _run_dir_of(self, table: Table) -> str:
+        return table.take("run_dir", self._run_dir, str(default_run_dir()))
+
     def _router(self, table: Table) -> Router:
         """[router] without its secret, which is read last."""
         return Router(
             name=table.take("name", values.name, _default_name()),
             shards=table.take("shards", _shards, _shards("auto")),
-            run_dir=table.take("run_dir", self._run_dir, str(default_run_dir())),
+            run_dir=self._run_dir_of(table),
             state_dir=table.take("state_dir", self._directory, str(default_state_dir())),
             domains=table.take_list("domains", values.host_port),
             trusted=table.take_list("trusted", values.network),

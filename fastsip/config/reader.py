@@ -95,7 +95,7 @@ class Table:
         self._unknown()
 
     def _later(self) -> None:
-        later = LATER_BY_TABLE.get(_pattern(self.path))
+        later = LATER_BY_TABLE.get(_pattern(self.path)) if self.raw else None
         if later is None:
             return
         for key, raw in self.raw.items():
@@ -221,11 +221,10 @@ def listed(names: Collection[str]) -> str:
 
 def _pattern(path: Path) -> str:
     """A path as LATER spells it: names of sets and policies, and list positions, become "*"."""
-    return ".".join("*" if _is_free(path, place) else str(part) for place, part in enumerate(path))
-
-
-def _is_free(path: Path, place: int) -> bool:
-    return isinstance(path[place], int) or (place == 1 and path[0] in ("set", "failure"))
+    parts = ["*" if isinstance(part, int) else part for part in path]
+    if len(parts) > 1 and parts[0] in ("set", "failure"):
+        parts[1] = "*"
+    return ".".join(parts)
 
 
 def _scheme(raw: object) -> str:

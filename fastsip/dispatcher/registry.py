@@ -23,6 +23,7 @@ import hashlib
 import json
 import os
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from fastsip._core.aside import keep_aside
@@ -106,12 +107,18 @@ class Registry:
         known = self._ids.get((kind, name))
         if known is not None:
             return known
+        self.learn([(kind, name)])
+        return self._ids[kind, name]
+
+    def learn(self, names: Iterable[tuple[str, str]]) -> None:
+        """Gives an id to each (kind, name) that has none: one look and one write for all of them."""
+        fresh = [name for name in dict.fromkeys(names) if name not in self._ids]
+        if not fresh:
+            return
         with self._locked():
             # Another process may have been faster.
             self._read_on()
-            if (kind, name) not in self._ids:
-                self._append(kind, name)
-        return self._ids[kind, name]
+            self._append([name for name in fresh if name not in self._ids])
 
     def find(self, kind: str, name: str) -> int | None:
         """The id of this name if it has one."""
@@ -188,24 +195,29 @@ class Registry:
         self._ids[kind, name] = number
         self._names[number] = (kind, name)
 
-    def _append(self, kind: str, name: str) -> None:
-        number = wanted_id(kind, name)
-        while number in self._names:
-            number = number % LAST_ID + 1
-        self._write(write_record(number, kind, name))
-        self._take(number, kind, name)
+    def _append(self, names: list[tuple[str, str]]) -> None:
+        """All of them, or none when there is no room."""
+        given: dict[int, tuple[str, str]] = {}
+        for kind, name in names:
+            number = wanted_id(kind, name)
+            while number in self._names or number in given:
+                number = number % LAST_ID + 1
+            given[number] = kind, name
+        self._write(b"".join(write_record(number, *pair) for number, pair in given.items()))
+        for number, pair in given.items():
+            self._take(number, *pair)
 
-    def _write(self, record: bytes) -> None:
+    def _write(self, records: bytes) -> None:
         """Appends all of it or nothing."""
         try:
-            written = os.write(self._fd, record)
+            written = os.write(self._fd, records)
         except OSError:
             written = 0
             raise
         finally:
-            if written != len(record):
+            if written != len(records):
                 os.ftruncate(self._fd, self._read_bytes)
-        if written != len(record):
+        if written != len(records):
             raise RegistryError(f"{self.path}: no room for another record")
         self._read_bytes += written
 

@@ -6,6 +6,7 @@ Called by router at the start and by steward at each reload.
 """
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 from fastsip._core.cells import Cells, CellsError
@@ -37,6 +38,7 @@ def purpose_key(secret: bytes, purpose: str) -> bytes:
 
 def compile_table(config: Config, registry: Registry, cells: Cells, version: int) -> Table:
     """A sealed table.  `config` is valid: what fails here is a defect, not the operator's."""
+    registry.learn(names_in(config))
     secret, *others = config.router.secret_keys
     timers = config.timers
     table = Table(
@@ -59,6 +61,18 @@ def compile_table(config: Config, registry: Registry, cells: Cells, version: int
     for rule in config.rules:
         table.add_rule(registry.id("rule", rule.name), **rule_fields(rule, registry, sets, policies))
     return table.seal()
+
+
+def names_in(config: Config) -> Iterator[tuple[str, str]]:
+    """What the table will ask the registry for: thousands that are new are written at once."""
+    for listener in config.listeners:
+        yield from (("listener", listener.uri), ("tag", listener.tag))
+    for group in config.sets:
+        yield "set", group.name
+        yield from (("destination", one.id) for one in group.destinations)
+    yield from (("policy", policy.name) for policy in config.policies)
+    yield "policy", IN_DIALOG
+    yield from (("rule", rule.name) for rule in config.rules)
 
 
 def compile_names(config: Config) -> dict[str, tuple[tuple[str, int], ...]]:

@@ -128,6 +128,7 @@ class Maker:
             "secret": f"env:{SECRET}", "name": self.name, "domains": lambda: self.some(self.host_port, 40),
             "trusted": lambda: ["10.1.0.0/17", "2001:db8::/32"], "shards": lambda: self.rng.choice((1, 64, "auto")),
             "stop_mode": lambda: self.rng.choice(("leave", "drain")), "hang": lambda: "2s",
+            "hang_loop": lambda: "60s",
         })  # fmt: skip
 
     def listeners(self) -> str:
@@ -138,14 +139,15 @@ class Maker:
             tag = self.name()
             tables.append(self.table("[[listen]]", {
                 "uri": f"udp:{host}:{self.rng.choice((1, 5060, 65535))}", "tag": tag, "advertise": self.host_port,
-                "rcvbuf": lambda: "4KiB",
+                "rcvbuf": lambda: "4KiB", "headers": lambda: {"in": self.header_edits(), "out": self.header_edits()},
             }))  # fmt: skip
             self.families.append(family)
             self.tags.append(tag)
         return "\n".join(tables)
 
     def timers(self) -> str:
-        limits = {"max_message": lambda: self.rng.choice((1300, 4096, 65535)), "max_transactions": lambda: 64}
+        limits = {"max_message": lambda: self.rng.choice((1300, 4096, 65535)), "max_transactions": lambda: 64,
+                  "names_per_source": lambda: self.rng.choice((1, 1_000_000)), "names_burst": lambda: 1}
         clocks = {"t1": lambda: self.rng.choice(("10ms", "500ms")), "t2": lambda: "500ms", "t4": lambda: "10ms",
                   "c": lambda: "181s"}
         return self.table("[limits]", limits) + self.table("[timers]", clocks) + self.names()
@@ -187,7 +189,8 @@ class Maker:
             keys = {"algorithm": algorithm, "destinations": self.some(self.destination, 16), "probe": self.probe}
             keys |= {"limit": lambda: self.size(16), "ruri": lambda: self.rng.choice(("keep", "host", "uri")),
                      "tiers": lambda: self.maybe(), "when_all_down": lambda: self.rng.choice(("fail", "try")),
-                     "retry": lambda: "1s", "retry_after_max": lambda: "1s"}
+                     "retry": lambda: "1s", "retry_after_max": lambda: "1s",
+                     "headers": lambda: {"out": self.header_edits()}}
             if len(self.sets) == 1:
                 keys["setid"] = self.rng.choice((0, 2**31 - 1))
             if len(set(self.families)) == 1:

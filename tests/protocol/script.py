@@ -65,12 +65,14 @@ def make_table(
     algorithm=PRIORITY, cells=None, backup=0, when_all_down=0, record_route=True, ruri=0, retry_ms=30_000,
     trusted=(), listeners=1, in_dialog=None, token_keys=(b"tokens of a test",), conditions=(), hash_key=bytes(16),
     addresses=(EDGE, INSIDE), rule=None, tiers=True, backup_algorithm=PRIORITY, backup_limit=0, dialog_rule=False,
+    backup_ruri=None,
     max_message=65_535, branch_key=b"0123456789abcdef", other_branch_key=None, headers_in=None, headers_out=(),
-    set_headers=None,
+    set_headers=None, pinned=(),
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
-    With listeners=2 destinations are reached from INSIDE.  `in_dialog` is the policy of a shared set.
+    With listeners=2 destinations are reached from INSIDE.  `in_dialog` is the policy of a shared set, which both
+    are then but those whose number stands in `pinned`.
     `rule` has more of what add_rule takes.
     headers_in is of the first listener, headers_out of each, set_headers (out) of the first set.
     `dialog_rule` adds a rule for what comes inside of dialogs, to the same set.
@@ -93,8 +95,10 @@ def make_table(
     number = 0
     for set_index, (count, how, most) in enumerate(sets):
         table.add_set(
-            set_index + 1, how, limit=most, when_all_down=when_all_down, ruri=ruri, retry_ms=retry_ms, tiers=tiers,
-            in_dialog=int(in_dialog is not None), dialog_policy=0 if in_dialog is None else 2, hash_key=hash_key,
+            set_index + 1, how, limit=most, when_all_down=when_all_down, retry_ms=retry_ms, tiers=tiers,
+            ruri=backup_ruri if set_index and backup_ruri is not None else ruri,
+            in_dialog=int(in_dialog is not None and set_index not in pinned),
+            dialog_policy=0 if in_dialog is None else 2, hash_key=hash_key,
             headers_out=set_headers if set_index == 0 else None,
         )  # fmt: skip
         for _ in range(count):

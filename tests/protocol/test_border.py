@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from fastsip.sip_text import make_cancel, uri_of
+from fastsip.sip_text import make_cancel, make_request, new_branch, uri_of
 from tests.protocol.dialogs import CAROL, Talk
-from tests.protocol.script import ALICE, BOB, EDGE, Stage
+from tests.protocol.script import ALICE, BOB, EDGE, PARALLEL, Stage
 
 STRANGER = ("203.0.113.66", 5060)
 US = f"{EDGE[0]}:{EDGE[1]}"
@@ -303,3 +303,96 @@ def test_what_cannot_be_edited_does_not_pass(make_stage, method, answers):
     stage.inject(plain.set("Content-Length", str(len(plain.body))), ALICE)
     assert [sent.status for sent in stage.waiting] == answers
     assert stage.counter("edits_refused") == 1
+
+
+HIDING = [b"Subject: a\rX-Set-User: admin", b"X-Set-User\0: admin", b"\x0bX-Set-User: admin", b"X-Set-User\x0c: admin",
+          b"X-Note: a\0", b"X-Note:\r", b"X-Note: a\r\r"]  # fmt: skip
+BORDERS = {
+    "in": {"headers_in": edits("X-Set-*")},
+    "set": {"set_headers": edits("X-Set-*")},
+    "out": {"headers_out": [edits("X-Set-*")]},
+}
+
+
+@pytest.mark.parametrize("line", HIDING)
+@pytest.mark.parametrize("border", BORDERS)
+def test_no_line_is_hidden_from_a_border(make_stage, border, line):
+    """A lone CR, NUL and the like end a line, or the text, for others: no edit sees what stands behind."""
+
+    def hide(message):
+        return message.to_bytes().replace(b"CSeq:", line + b"\r\nCSeq:", 1)
+
+    stage = make_stage(**BORDERS[border])
+    talk = Talk(stage)
+    stage.waiting.clear()
+    for method in ("INVITE", "MESSAGE"):
+        stage.inject(hide(stage.make(method)), ALICE)
+        stage.inject(hide(talk.request(method)), ALICE)
+    assert {sent.status for sent in stage.waiting} <= {100, 400}
+    assert len(stage.take(lambda sent: sent.status == 400)) == 4
+    stage.inject(hide(talk.request("ACK", cseq=1)), ALICE)
+    assert not [sent for sent in stage.waiting if sent.method]
+    stage = make_stage()
+    stage.inject(hide(stage.make("INVITE")), ALICE)
+    assert arrived(stage)
+
+
+@pytest.mark.parametrize("border", ["set", "out"])
+def test_no_line_is_hidden_in_a_reason(make_stage, border):
+    """What a CANCEL of ours repeats crosses the border, too."""
+    stage = make_stage(**BORDERS[border])
+    for reason, repeated in (("SIP;cause=487\rX-Set-User: admin", []), ("SIP;cause=487", ["SIP;cause=487"])):
+        call = stage.invite()
+        stage.ring(BOB[0])
+        stage.waiting.clear()
+        cancel = make_cancel(call.message)
+        cancel.headers.append(("Reason", reason))
+        stage.inject(cancel, ALICE)
+        assert stage.expect_request(BOB[0], "CANCEL").lines("Reason") == repeated
+
+
+def test_a_reason_stays_at_the_border_of_a_contact_elsewhere(make_stage):
+    """The CANCEL of a re-INVITE goes where that went, by the token's border."""
+    stage = make_stage(set_headers=edits("Reason"))
+    talk = Talk(stage)
+    stage.waiting.clear()
+    again = talk.request("INVITE")
+    stage.inject(forge(again), ALICE)
+    stage.inject(stage.response(stage.expect_request(CAROL, "INVITE"), 180), CAROL)
+    stage.inject(forge(make_cancel(again)), ALICE)
+    assert stage.expect_request(CAROL, "CANCEL").lines("Reason") == []
+
+
+@pytest.mark.parametrize("pinned", [(0,), (0, 1), ()])
+@pytest.mark.parametrize("called", [0, 1])
+def test_the_border_holds_at_the_end_that_no_token_names(make_stage, pinned, called):
+    """Of two destinations a token names one, with who stands in for it; the other's set may be the one with edits."""
+    stage = make_stage(destinations=1, backup=1, in_dialog={}, pinned=pinned, set_headers=edits("X-Set-*"),
+                       rule={"set_index": called})  # fmt: skip
+    caller, callee = BOB[1 - called], BOB[called]
+    call = stage.make("INVITE")
+    stage.inject(call, caller)
+    invite = stage.expect_request(callee, "INVITE")
+    answer = stage.response(invite, 200).set("Contact", f"<sip:carol@{CAROL[0]}:{CAROL[1]}>")
+    stage.inject(answer, callee)
+    ok = stage.expect_response(200, to=caller)
+    stage.waiting.clear()
+    inside = {"sender": call.get("From"), "recipient": ok.get("To"), "routes": reversed(ok.values("Record-Route"))}
+    if called:  # the one with the border called: requests to him come from the callee
+        inside = {"sender": ok.get("To"), "recipient": call.get("From"), "routes": invite.values("Record-Route")}
+    source = callee if called else caller
+    request = make_request(
+        "INFO", f"sip:peer@{CAROL[0]}:{CAROL[1]}", via=f"SIP/2.0/UDP {source[0]}:{source[1]};branch={new_branch()}",
+        sender=inside["sender"], recipient=inside["recipient"], call_id=call.call_id, cseq=7,
+        headers=[("Route", route) for route in inside["routes"]],
+    )  # fmt: skip
+    stage.inject(forge(request), source)
+    assert stage.expect_request(CAROL, "INFO").lines("X-Set-Secret") == []
+
+
+def test_a_fork_of_the_longest_requests_takes_no_more_room(make_stage):
+    """What one branch worked with is free for the next: sixteen at once find room for what the border took."""
+    stage = make_stage(destinations=16, algorithm=PARALLEL, set_headers=edits("X-Set-*"), max_transactions=17_000)
+    stage.invite(headers=[("X-Set-Long", "x" * 62_000)])
+    assert all(stage.take_requests(callee, "INVITE") for callee in BOB[:16])
+    assert stage.counter("no_room") == 0

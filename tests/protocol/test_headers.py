@@ -4,7 +4,7 @@ import pytest
 from fastsip._core.headers import PROTECTED
 from fastsip._core.parser import COMPACT_FORMS
 
-from tests.protocol.script import ALICE, BOB
+from tests.protocol.script import ALICE, BOB, EDGE
 
 FORWARD = 2  # action_id
 CAROL = ("10.0.7.7", 5070)
@@ -271,6 +271,21 @@ def test_number_of_headers(changing, added, remove, over):
     stage.expect_response(180)
     call.cancel()
     stage.expect_request(BOB[1], "CANCEL")
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_the_route_of_a_strict_router_is_a_header_more(make_stage, over):
+    """16.6 item 6: the Request-URI becomes a Route value, which has a line of its own."""
+    stage = make_stage(trusted=("10.0.0.0/24",))
+    route = [("Route", f"<sip:{EDGE[0]};lr>, <sip:10.0.7.7>")]
+    few = len(stage.make("INVITE", headers=route).headers) + 2 + 1  # Via, Record-Route, Content-Length
+    stage.send("INVITE", headers=route + [("X-Some", "1")] * (MAX_HEADERS - few + over))
+    stage.take_responses(100)
+    if over:
+        stage.expect_response(513)
+        stage.nothing_sent()
+    else:
+        assert len(stage.expect_request(("10.0.7.7", 5060), "INVITE").headers) == MAX_HEADERS
 
 
 def test_routes_that_go_make_room_for_headers(make_stage):

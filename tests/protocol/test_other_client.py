@@ -34,7 +34,7 @@ def test_timer_f_in_trying_ends_silently(stage):
     stage.take_requests(BOB[0], "MESSAGE")
     stage.expect_response(100, "MESSAGE")
     stage.nothing_sent()
-    assert stage.rig.live() == []
+    assert stage.states("client") == []
     assert stage.counter("timeouts") == 1
 
 
@@ -78,7 +78,7 @@ def test_1xx_in_proceeding_changes_nothing(stage):
         stage.reply(request, 182)
         stage.nothing_sent()
     stage.advance(WHOLE + 40)
-    assert stage.rig.live() == []
+    assert stage.states("client") == []
 
 
 def test_timer_f_in_proceeding_ends_silently(stage):
@@ -92,7 +92,7 @@ def test_timer_f_in_proceeding_ends_silently(stage):
     stage.take_requests(BOB[0], "MESSAGE")
     stage.expect_response(100, "MESSAGE")
     stage.nothing_sent()
-    assert stage.rig.live() == []
+    assert stage.states("client") == []
 
 
 @pytest.mark.parametrize("early", [False, True], ids=["trying", "proceeding"])

@@ -3,7 +3,7 @@
 import pytest
 
 from fastsip.sip_text import make_ack
-from tests.protocol.script import ALICE, BOB, TICK, TRYING_AFTER, WHOLE
+from tests.protocol.script import ALICE, ALL_CLOCKS, BOB, TICK, TRYING_AFTER, WHOLE
 
 
 @pytest.fixture
@@ -154,12 +154,15 @@ def test_transport_error_of_the_response(stage, asked):
     stage.finish()
 
 
-def test_request_that_ended_silently_is_absorbed_or_new(stage, asked):
-    """After Timer F nothing was answered (RFC 4320); a late repetition starts again, as with any proxy."""
+def test_request_that_ended_silently_is_absorbed_then_new(stage, asked):
+    """After Timer F nothing was answered (RFC 4320): repetitions are absorbed until Timer J, then it starts again."""
     stage.advance(WHOLE + 40)
     stage.take_requests(BOB[0], "MESSAGE")
     stage.expect_response(100, "MESSAGE")
     stage.nothing_sent()
+    asked[0].again()
+    stage.nothing_sent()
+    stage.advance(WHOLE + 40)
     asked[0].again()
     stage.expect_request(BOB[0], "MESSAGE")
     stage.nothing_sent()
@@ -182,3 +185,22 @@ def test_cancel_of_a_non_invite_cancels_nothing(stage, asked):
     assert stage.states("server") == ["trying"]
     stage.reply(asked[1], 200)
     stage.expect_response(200, "MESSAGE")
+
+
+@pytest.mark.parametrize("status", [408, 0])
+def test_what_nobody_answers_is_asked_once(stage, status):
+    """RFC 4320 4.2: a 408 is not passed on; the request that is repeated then is still the same one (17.2.2)."""
+    message = stage.send("MESSAGE")
+    request = stage.expect_request(BOB[0], "MESSAGE")
+    if status:
+        stage.reply(request, status)
+    else:
+        stage.advance(WHOLE)
+        stage.take(lambda sent: True)
+    for _ in range(3):
+        message.again()
+        stage.nothing_sent()
+        stage.advance(5_000)
+        stage.nothing_sent()
+    stage.advance(ALL_CLOCKS)
+    assert stage.rig.live() == []

@@ -480,7 +480,7 @@ def test_timer_f_after_a_1xx_is_no_timeout(make_stage):
     stage.reply(stage.expect_request(BOB[0], "MESSAGE"), 100)
     stage.advance(WHOLE + 100)
     assert not stage.take_requests(BOB[1], "MESSAGE")
-    assert (stage.counter("timeouts"), stage.health(0), stage.rig.live()) == (0, "unknown", [])
+    assert (stage.counter("timeouts"), stage.health(0), stage.slots("client")) == (0, "unknown", [])
 
 
 @pytest.mark.parametrize("order", [(100, 180), (180, 100), (180, 100, 183, 100)], ids=str)

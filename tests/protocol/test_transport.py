@@ -5,8 +5,9 @@ ICMP and what the socket says reach the search by the same event.
 
 import pytest
 
+from fastsip._core.chooser import Positions
 from tests.protocol.dialogs import CAROL, Talk
-from tests.protocol.script import BOB, PARALLEL, TICK, WHOLE
+from tests.protocol.script import ALICE, BOB, EDGE, PARALLEL, T1, TICK, WHOLE, make_table
 
 ON_ALL = {"on": ["timeout", "transport", "5xx"], "timeout_ms": 1_000}
 SHARED = {"on": ["timeout", "transport"], "timeout_ms": 1_000}
@@ -123,3 +124,78 @@ def test_the_repeated_request_gets_the_500_again(make_stage):
     request.again()
     assert stage.expect_response(500, "MESSAGE").to_bytes() == first.to_bytes()
     stage.quiet(WHOLE)
+
+
+# ---------------------------------------------------------------- a listener that is gone after a reload
+
+
+@pytest.fixture
+def reloaded(make_stage):
+    """A function that takes away the listener by which this stage's requests went out."""
+
+    def make(**parts):
+        stage = make_stage(listeners=2, **parts)
+
+        def reload() -> None:
+            table, _ = make_table(cells=stage.cells, **parts)
+            stage.table, stage.positions = table, Positions(table, 0)  # the rig borrows them
+            stage.rig.use(table, stage.positions)
+
+        return stage, reload
+
+    return make
+
+
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE"])
+def test_what_it_repeats_in_vain_is_a_transport_error(reloaded, method):
+    """Not silence until Timer B: the next destination is tried when the request would be repeated."""
+    stage, reload = reloaded(policy={"on": ["transport"]})
+    stage.send(method)
+    stage.expect_request(BOB[0], method)
+    stage.take_responses(100)
+    reload()
+    stage.advance(T1 + TICK)
+    second = stage.expect_request(BOB[1], method)
+    assert second.values("Via")[0].startswith(f"SIP/2.0/UDP {EDGE[0]}")
+    assert (stage.counter("transport_failures"), stage.counter("failovers")) == (1, 1)
+    stage.reply(second, 200)
+    stage.expect_response(200, method)
+    stage.finish()
+
+
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE"])
+def test_without_failover_it_is_500(reloaded, method):
+    stage, reload = reloaded()
+    stage.send(method)
+    stage.expect_request(BOB[0], method)
+    stage.take_responses(100)
+    reload()
+    stage.advance(T1 + TICK)
+    stage.expect_response(500, method)
+    stage.finish()
+
+
+def test_what_rings_rings_on(reloaded):
+    """Nothing is repeated any more, so nothing fails; the answer comes in somewhere else, and counts."""
+    stage, reload = reloaded(policy={"on": ["transport"]})
+    stage.invite()
+    invite = stage.ring(BOB[0])
+    reload()
+    stage.quiet(WHOLE)
+    stage.reply(invite, 200)
+    stage.expect_response(200)
+
+
+def test_a_response_whose_listener_is_gone_is_lost_and_counted(make_stage):
+    """Nobody can be told; what was to be told ends by its own clocks."""
+    stage = make_stage(listeners=2)
+    invite = stage.make("INVITE")
+    stage.inject(invite, ALICE, 1)
+    stage.expect_response(100)
+    at_bob = stage.expect_request(BOB[0], "INVITE")
+    table, _ = make_table(cells=stage.cells)
+    stage.rig.use(table, Positions(table, 0))
+    lost = stage.counter("sent_lost")
+    stage.reply(at_bob, 486)
+    assert not stage.take_responses(486) and stage.counter("sent_lost") > lost
+    stage.finish()

@@ -257,3 +257,25 @@ def test_each_refusal_has_its_counter(make_stage, counter, change):
     assert stage.counter(counter) == 1
     assert stage.counter("refused_requests") == 1
     assert stage.counter("malformed") == counter.startswith("bad_") * (counter != "bad_extensions")
+
+
+# ---------------------------------------------------------------- a Route that cannot be read
+
+UNREADABLE = ["<nil>", "<sip:>", "<sip:10.0.9.9", "nil", "<sip:10.0.9.9:99999;lr>"]
+
+
+@pytest.mark.parametrize("value", UNREADABLE)
+@pytest.mark.parametrize("ours", [f"<sip:{EDGE[0]}:{EDGE[1]};lr>, ", ""])
+def test_a_strangers_routes_go_before_they_are_judged(make_stage, ours, value):
+    stage = make_stage()
+    stage.invite(headers=[("Route", ours + value)])
+    assert not stage.expect_request(BOB[0], "INVITE").values("Route")
+    assert stage.counter("routes_removed") == 1
+
+
+@pytest.mark.parametrize("value", UNREADABLE)
+def test_somebody_known_is_told(make_stage, value):
+    stage = make_stage(trusted=["10.0.0.0/24"])
+    stage.send("INVITE", headers=[("Route", f"<sip:{EDGE[0]}:{EDGE[1]};lr>, {value}")])
+    stage.expect_response(400)
+    stage.nothing_sent()

@@ -218,3 +218,15 @@ async def test_an_ack_that_waits_goes_on_in_the_next_router(home, edge, monkeypa
         await bob.expect("ACK")
         assert len(life.records("router started")) == 2
         assert life.end(signal.SIGTERM) == 0
+
+
+async def test_the_next_address_of_a_name(router, edge, free_port):
+    """One of its ports is closed, which ICMP says: each of eight calls reaches the other one."""
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
+        names = f'[names]\n"{NAME}" = ["127.0.0.1:{free_port()}", "127.0.0.1:{bob.port}"]\n'
+        rule = '[[route]]\nforward = "request-uri"\nwhen = { domain = "gw.test" }\n'
+        router(named_config(edge, bob, names + rule))
+        for _ in range(8):
+            call = alice.invite(f"sip:80123@{NAME}", edge)
+            bob.answer(await expect_call(bob, call))
+            await call.established()

@@ -19,11 +19,11 @@ GARBAGE = [
 ]
 
 
-async def refused(router, free_port, status, spoil, method="INVITE"):
+async def refused(router, free_port, status, spoil, method="INVITE", rules=""):
     """A request that `spoil` made unacceptable gets `status` and reaches nobody; returns the response."""
     edge = ("127.0.0.1", free_port())
     async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
-        router(edge_config(edge, [bob.address]))
+        router(edge_config(edge, [bob.address], rules=rules))
         request = alice.make(method, NUMBER)
         spoil(request, edge)
         alice.send(request, edge)
@@ -42,9 +42,16 @@ async def test_max_forwards_zero(router, free_port):
     await refused(router, free_port, 483, lambda request, _: request.set("Max-Forwards", "0"))
 
 
+FORWARD = """
+[[route]]
+when = { source = ["127.0.0.0/8"] }
+forward = "request-uri"
+"""
+
+
 @pytest.mark.parametrize("uri", ["foo:bar", "mailto:bob@example.net", "http://example.net/"])
-async def test_unknown_scheme(router, free_port, uri):
-    await refused(router, free_port, 416, lambda request, _: setattr(request, "uri", uri))
+async def test_unknown_scheme_where_it_must_lead_the_way(router, free_port, uri):
+    await refused(router, free_port, 416, lambda request, _: setattr(request, "uri", uri), rules=FORWARD)
 
 
 async def test_proxy_require(router, free_port):

@@ -334,10 +334,15 @@ async def test_an_upgrade_to_a_wrong_configuration_is_refused(home, edge):
         home.write(f'[router]\nrun_dir = "{run_dir}"\nnonsense = 1\n')
         done = await asyncio.to_thread(command, "check", "--takeover", home.config)
         assert done.returncode == 2 and "nonsense" in done.stderr
-        # The command itself cannot read the file; the supervisor refuses it as well.
+        # The command itself cannot say where the router is; the supervisor refuses the file as well.
         assert command("upgrade", home.config).returncode == 2
+        home.write(f'[router]\nrun_dir = "{run_dir}"\n[set.x]\nnonsense = 1\n')
+        done = await asyncio.to_thread(command, "reload", home.config)
+        assert done.returncode == 1 and "nonsense" in done.stderr and "runs on" in done.stderr
+        done = await asyncio.to_thread(command, "upgrade", home.config)
+        assert done.returncode == 1 and "nonsense" in done.stderr
         life.process.send_signal(signal.SIGHUP)
-        await life.logged("reload refused")
+        await life.logged("reload refused", 2)
         await settle(alice, edge)
 
 

@@ -196,7 +196,7 @@ EXTENSIONS = [
                        "Require: ,,", "Content-Type:", "Retry-After: x", "Reason: ;cause=", "Authorization: \""])),
     Case("Routes of others, spread out", "wire 1", plain("routes", more=[
         "Route: <sip:a.example;lr>, <sip:b.example;lr>", "X: y", "Route: <sip:c.example>", "Route: <sip:d.example>"])),
-    Case("a Route that cannot be read", "16.4", plain("route", more=["Route: <sip:a.example;lr"]), 400, "OK"),
+    Case("a Route that cannot be read", "wire 1", plain("route", more=["Route: <sip:a.example;lr"])),
     Case("a Route of another scheme", "wire 1", plain("http", more=["Route: <http://a.example>"])),
     Case("a Route without a value", "7.3.1", plain("no route", more=["Route:", "Route: , ,"])),
     Case("commas too many in a Route", "7.3.1", plain("route commas", more=["Route: ,<sip:a.example;lr>,,"])),

@@ -71,7 +71,7 @@ def store_of(instruction: Instruction) -> Write | None:
         return None
     operands = instruction.operands.split("#")[0].strip()
     target = re.search(r"(-?0x[0-9a-f]+)?\((%\w+)[^()]*\)$", operands)
-    if not target or target[2] in ("%rip", "%rsp", "%rbp"):
+    if not target or target[2] in ("%rip", "%rsp"):
         return None
     assert instruction.name.startswith(("mov", "vmov")), f"an unknown way to write: {instruction}"
     source = operands[: target.start()].rstrip(",")
@@ -97,6 +97,9 @@ def ways_through(code: list[Instruction]) -> list[list[Write]]:
                 ended.append(writes)
                 break
             if instruction.name.startswith("call"):
+                if "*%" in instruction.operands:    # crash_point lets tests look at the mapping
+                    index += 1
+                    continue
                 # gcc may put the one call of crash_point, _exit, apart
                 ends = "_exit" in instruction.operands or "crash_point.part" in instruction.operands
                 assert ends, f"the commit calls something: {instruction}"

@@ -350,3 +350,15 @@ def test_names_arrive_as_they_were_written():
     names.set_static(compile_names(load_text(text, "test.toml", make_secret=False)))
     assert names.known("pbx.test") == ("static", [("192.0.2.9", 5080), ("192.0.2.10", 0)], 0)
     assert names.find("any.test", 0) == (("192.0.2.11", 0), False)
+
+
+def test_a_new_configuration_is_one_write_to_the_registry(tmp_path, monkeypatch):
+    monkeypatch.setenv("FASTSIP_TEST_SECRET", "x" * 32)
+    config = load_text(TEXT, str(tmp_path / "c.toml"))
+    with Registry(tmp_path) as registry:
+        appended, append = [], registry._append
+        monkeypatch.setattr(registry, "_append", lambda names: appended.append(names) or append(names))
+        compile_table(config, registry, Cells(16), 1)
+        assert len(appended) == 1 and len(appended[0]) == len(registry)
+        compile_table(config, registry, Cells(16), 2)
+        assert len(appended) == 1

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from fastsip.config import Condition, ConfigError, HeaderEdits, Reply, language, load, load_text
+from fastsip.config import Condition, ConfigError, HeaderEdits, Reply, language, load, load_run_dir, load_text
 from fastsip.config.headers import pieces
 from fastsip.config.secrets import derive_key
 from tests.unit.config_text import LISTEN, SET, SMALL, only_problem, read
@@ -377,6 +377,43 @@ def test_directories_of_root_and_of_a_plain_user(tmp_path, monkeypatch):
 def test_relative_directories_count_from_the_file(tmp_path):
     config = load_text(SMALL + '[router]\nrun_dir = "run"\n', str(tmp_path / "c.toml"), make_secret=False)
     assert config.router.run_dir == str(tmp_path / "run")
+
+
+ROUTER = '[router]\nrun_dir = "here"\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ROUTER + SMALL,
+        SMALL + ROUTER,
+        ROUTER + "[set.m]\nnonsense = 1\n",     # of other tables, nobody asks here
+        ROUTER + "[[listen]\n" + SMALL,
+        ROUTER + 'domains = [\n  "a.b",\n  "c.d",\n]\n' + SMALL,
+        ROUTER + "domains = [\n[\n]]\n" + SMALL,  # a line that looks like a table
+        '[names]\n"a.b" = """\n[router]\n""" # no header\n' + ROUTER + SMALL,
+        "router.run_dir = 'here'\n" + SMALL,
+        ROUTER.replace("\n", "\r\n") + SMALL,
+    ],
+)
+def test_where_a_router_is_found_is_read_alone(tmp_path, text):
+    file = tmp_path / "c.toml"
+    file.write_text(text, newline="")
+    assert load_run_dir(file) == str(tmp_path / "here")
+
+
+def test_where_a_router_is_found_by_default(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text(SMALL)
+    assert load_run_dir(file) == load(file, make_secret=False).router.run_dir
+
+
+@pytest.mark.parametrize("text", ["[router", "[router]\nrun_dir = 5\n", "router = 7\n", "[router]\nnonsense = 1\n"])
+def test_where_a_router_is_found_cannot_be_said(tmp_path, text):
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError):
+        load_run_dir(file)
 
 
 # ---------------------------------------------------------------- names

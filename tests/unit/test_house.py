@@ -22,10 +22,10 @@ LAYERS = (
     "names", "arena", "patterns", "conditions", "headers", "policies", "ranking", "tiers", "index", "rule_index",
     "tables", "rules", "select", "positions", "cells", "chooser", "marks", "blocks", "slots", "store", "timers",
     "transactions", "layout",
-    "ring", "lanes", "listen", "net_sys", "net", "local", "core", "quota", "events", "border",
+    "ring", "lanes", "listen", "net_sys", "net", "local", "core", "quota", "questions", "events", "border",
     "via", "tokens", "loops", "recall", "lingering", "replies", "refusals", "branches", "hop_requests", "routing",
-    "indialog", "upstream", "parking", "probes", "health", "candidates", "search", "responses", "icmp", "aiming",
-    "proxy", "workspace", "recovery", "commands", "shard",
+    "indialog", "upstream", "parking", "probes", "health", "candidates", "addresses", "clocks", "search", "responses",
+    "icmp", "aiming", "proxy", "workspace", "recovery", "commands", "shard",
     "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "image",
     "wire", "play", "rig",
 )  # fmt: skip

@@ -19,10 +19,10 @@ from fastsip.quarantine import (
 DATAGRAM, SLOT = 1, 2
 
 
-def write_mark(marks: Marks, shard: int, kind: int, *, content=b"", length=None, ref=0, generation=0, rounds=0):
+def write_mark(marks: Marks, shard: int, kind: int, *, content=b"", length=None, ref=0, generation=0, beats=0):
     """As a shard writes it."""
     page = marks.page(1 + shard).cast("B")
-    page[: HEAD.size] = HEAD.pack(rounds, kind, len(content) if length is None else length, ref, generation)
+    page[: HEAD.size] = HEAD.pack(beats, kind, len(content) if length is None else length, ref, generation)
     page[HEAD.size : HEAD.size + len(content)] = content
 
 
@@ -49,12 +49,12 @@ def test_the_file_is_allocated_and_private(tmp_path):
     assert found.st_mode & 0o777 == 0o640
 
 
-def test_rounds_are_those_of_the_loop_and_the_shards(tmp_path):
+def test_beats_are_those_of_the_loop_and_the_shards(tmp_path):
     marks = Marks(str(tmp_path))
     marks.page(0)[0] = 4
     for shard in range(3):
-        write_mark(marks, shard, 0, rounds=10 + shard)
-    assert marks.rounds(2) == [4, 10, 11]
+        write_mark(marks, shard, 0, beats=10 + shard)
+    assert marks.beats(2) == [4, 10, 11]
 
 
 def test_the_second_death_counts_and_the_third_is_no_news():

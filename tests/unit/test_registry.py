@@ -1,6 +1,7 @@
 """Names to ids: stable, never given twice, over restarts, damage and rivals."""
 
 import multiprocessing
+import os
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastsip.dispatcher import registry as module
-from fastsip.dispatcher.registry import FILE_NAME, KINDS, LAST_ID, Registry, parse_record, write_record
+from fastsip.dispatcher.registry import FILE_NAME, KINDS, LAST_ID, Registry, RegistryError, parse_record, write_record
 
 
 def test_ids_stay(tmp_path):
@@ -125,6 +126,41 @@ def test_names_that_want_one_id(tmp_path, monkeypatch):
         assert [registry.id("set", name) for name in "abc"] == [LAST_ID - 1, LAST_ID, 1]
     with Registry(tmp_path) as registry:
         assert [registry.id("set", name) for name in "cdba"] == [1, 2, LAST_ID, LAST_ID - 1]
+
+
+def test_many_names_are_written_at_once(tmp_path, monkeypatch):
+    names = [("set", str(number)) for number in range(1000)]
+    written = []
+    monkeypatch.setattr(module.os, "write", lambda fd, raw, write=os.write: written.append(raw) or write(fd, raw))
+    with Registry(tmp_path) as registry:
+        first = registry.id("set", "5")
+        registry.learn([*names, *names])
+        registry.learn(names)
+        ids = {name: registry.id(*name) for name in names}
+        assert len(written) == 3 and ids["set", "5"] == first  # the head, one, and all the rest
+    with Registry(tmp_path) as registry:
+        assert {name: registry.id(*name) for name in names} == ids
+
+
+def test_many_names_that_want_one_id_get_one_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "wanted_id", lambda kind, name: 7)
+    with Registry(tmp_path) as registry:
+        registry.learn([("set", name) for name in "abc"])
+        assert [registry.id("set", name) for name in "abc"] == [7, 8, 9]
+
+
+def test_all_of_many_names_or_none(tmp_path, monkeypatch):
+    """The disk is full in the middle of them."""
+    with Registry(tmp_path) as registry:
+        registry.id("set", "old")
+        whole = registry.path.read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(module.os, "write", lambda fd, raw, write=os.write: write(fd, raw[:60]))
+            with pytest.raises(RegistryError, match="no room"):
+                registry.learn([("set", name) for name in "abc"])
+        assert registry.path.read_bytes() == whole and len(registry) == 1
+        registry.learn([("set", name) for name in "abc"])
+        assert len(registry) == 4
 
 
 def test_closed(tmp_path):

@@ -62,8 +62,8 @@ class Asked:
     """A request as it came, and all that the router did about it."""
 
     __slots__ = (
-        "acks", "arrivals", "branches", "cancels", "deaths", "finals", "known", "listener", "lost", "made", "msg",
-        "passed_on", "plan", "replies", "source",
+        "acks", "arrivals", "branches", "cancels", "deaths", "finals", "known", "listener", "lost", "made",
+        "msg", "passed_on", "plan", "replies", "source",
     )  # fmt: skip
 
     def __init__(self, msg: Msg, source: Address, listener: int):
