@@ -31,9 +31,10 @@ class Branches(Check):
         asked = branch.asked
         if asked.finals and not asked.lost and not self.sim.book.has_shed(asked):
             self.fail("16.7: no branch begins after the final response", repr(msg), msg.call_id)
-        if asked.cancels and asked.cancels[0] < self.sim.now and not asked.deaths:
-            self.fail("16.10, wire section 3: no new branch after the CANCEL", repr(msg), msg.call_id)
         others = [other for other in asked.branches.values() if other is not branch]
+        begun = min([other.sends[0] for other in others], default=self.sim.now)
+        if any(begun <= at < self.sim.now for at in asked.cancels) and not asked.deaths:
+            self.fail("16.10, wire section 3: no new branch after the CANCEL", repr(msg), msg.call_id)
         if any(self.is_decline(other) for other in others):
             self.fail("16.7 item 5: no new branch after a 6xx", repr(msg), msg.call_id)
         if any(other.to == branch.to for other in others) and not msg.to_tag:

@@ -20,7 +20,7 @@ class Choice(Check):
         asked = self.sim.book.asked
         if msg.status < 300 or asked is None or not asked.branches or len(asked.finals) != 1:
             return
-        if asked.deaths or self.world.spoil:
+        if asked.deaths or self.world.spoil or self.sim.book.has_shed(asked):
             return  # a failure that found no block is not remembered
         self.look_at_open(asked, msg)
         if not any(self.is_on_edge(branch) for branch in asked.branches.values()):
