@@ -38,7 +38,8 @@ class Answers(Check):
             return
         asked, since = self.repeated
         self.repeated = None
-        if not asked.lost and asked.replies[-1][0] < since and not asked.deaths:
+        last = asked.replies[-1][0] if asked.replies else 0
+        if not asked.lost and last < since and not asked.deaths:
             self.fail("17.2.1: a repeated INVITE gets the last response", repr(asked.msg), asked.msg.call_id)
 
     def outgoing(self, msg: Msg, to: Address, listener: int) -> None:
@@ -95,7 +96,7 @@ class Answers(Check):
     def look_at_order(self, asked: Asked, msg: Msg) -> None:
         """A 2xx may follow a failure when a branch that nobody waited for any more answers (wire section 3)."""
         finals = asked.finals if msg.status < 200 else asked.finals[:-1]
-        if not finals or self.sim.book.has_shed(asked):
+        if not finals or self.sim.book.has_shed(asked) or self.sim.book.is_without_state(asked):
             return
         call_id = msg.call_id
         if msg.status < 200:

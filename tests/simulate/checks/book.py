@@ -184,8 +184,8 @@ class Book(Check):
             return
         branch = asked.branches.get(msg.branch)
         if branch is not None and (branch.to != to or branch.request.raw != msg.raw):
-            silent = branch.final() is None and now >= branch.sends[0] + branch.timeout  # and so is the caller by now
-            if not silent and not (self.has_shed(asked) and asked.finals) and not self.is_without_state(asked):
+            over = now >= asked.arrivals[0] + self.world.whole  # for its caller, too (Timer F)
+            if not over and not self.has_shed(asked) and not self.is_without_state(asked):
                 rule = "17.2.2: a repeated request is absorbed, not sent on anew"
                 final = branch.final()
                 said = f"{final[1].status} had come" if final is not None else "nothing had come"

@@ -142,7 +142,8 @@ class Branches(Check):
         final = branch.final()
         if branch.refused or (branch.replies and branch.replies[0][0] >= branch.sends[0] + self.world.whole):
             return  # what comes later than 64 T1 finds no branch any more (wire section 3)
-        if final is not None and final[1].status >= 300 and not branch.acks:
+        given_up = branch.cancels and final is not None and final[0] >= branch.cancels[0] + self.world.whole  # 9.1
+        if final is not None and final[1].status >= 300 and not branch.acks and not given_up:
             late = branch.cancels and final[0] > branch.cancels[0] + CROSSING_MS
             text = f"{'long after its CANCEL: ' if late else ''}{final[1]!r}"
             self.fail("17.1.1.3: each failure of an INVITE is acknowledged", text, branch.request.call_id)

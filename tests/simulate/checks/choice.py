@@ -71,6 +71,8 @@ class Choice(Check):
             if final is None or final[1].status < 300:
                 continue
             at, status = final[0], final[1].status
+            if branch.refused and branch.refused <= at:
+                continue  # a transport error has ended it (17.1.1.2)
             if branch.cancels and branch.cancels[0] <= at:
                 continue  # what a CANCEL of ours brought is no answer
             late = branch.sends[0] + branch.timeout
@@ -93,7 +95,7 @@ class Choice(Check):
             self.fail("16.9: a transport error is a 503, and goes upstream as 500", "408", call_id)
         elif asked.msg.method != "INVITE" and not heard and status not in possible:
             self.fail("17.2.2: a repeated request is absorbed, not sent on anew", f"{status} of nothing", call_id)
-        elif status in CHALLENGES and len(self.challenges(msg)) != len(self.all_challenges(asked)):
+        elif status in CHALLENGES and 482 not in heard and len(self.challenges(msg)) != len(self.all_challenges(asked)):
             self.fail("16.7 item 7: all challenges are in the answer", f"{self.challenges(msg)}", call_id)
         elif status not in possible:
             self.fail("16.7 item 6: the best response", f"{status} of {heard}, possible: {sorted(possible)}", call_id)
