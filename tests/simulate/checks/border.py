@@ -25,6 +25,11 @@ class Border(Check):
             found.add(PRIVATE.lower())
         return found
 
+    def may_remove(self, asked: Asked) -> set[str]:
+        """Inside of dialogs the set that the token names has a say, wherever its destination is by now."""
+        borders = any(group.border for plan in self.sim.plans for group in plan.groups)
+        return {PRIVATE.lower()} if borders and (asked.msg.to_tag or asked.known) else set()
+
     def is_kept_from(self, to: Address) -> bool:
         groups = self.sim.router.plan.groups
         return any(group.border and any(m.address == to for m in group.destinations) for group in groups)

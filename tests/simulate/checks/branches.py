@@ -167,7 +167,9 @@ class Branches(Check):
                 continue
             since = max(over, rang[0], self.sim.book.last_recovery if asked.deaths else 0)
             if not any(at <= since + soon for at in branch.cancels) and since + soon < over + self.world.c:
-                self.fail("16.10, 16.7 item 10: the others are cancelled", f"{branch.to}", asked.msg.call_id)
+                ended = any(other.refused and other.final() for other in asked.made)
+                text = f"{'one that a transport error had ended answered: ' if ended else ''}{branch.to}"
+                self.fail("16.10, 16.7 item 10: the others are cancelled", text, asked.msg.call_id)
 
     def was_cancelled(self, asked: Asked) -> bool:
         """Has the caller heard that his CANCEL was taken?"""

@@ -134,7 +134,8 @@ class Forwarding(Check):
         edited = any(name == STAMP.lower() for name in msg.names)
         if edited:
             skipped |= {STAMP.lower(), SECRET.lower()}
-        skipped |= self.sim.border.removed(self.sim.book.asked, self.sim.book.branch.to)
+        asked = self.sim.book.asked
+        skipped |= self.sim.border.removed(asked, self.sim.book.branch.to) | self.sim.border.may_remove(asked)
         before, after = (
             [(name, line) for line, name in zip(each.lines, each.names, strict=True) if name not in skipped]
             for each in (came, msg)
