@@ -56,7 +56,7 @@ class Callees:
             at += rng.choice((5, 60, 400, 1_200))
             reliable = "Require: 100rel\r\nRSeq: 1\r\n" if rng.random() < 0.2 else ""
             sim.at(at, self.say, (server, rng.choice((180, 180, 183, 181)), reliable))
-        if rng.random() < 0.05:
+        if rng.random() < (0.4 if turn < 0.14 else 0.05):
             sim.at(at + 3, self.say, (server, 100, ""))  # overtaken on the way by what was said later
         if turn < 0.09:  # says for long that it rings: each time Timer C begins anew
             for _ in range(rng.randrange(2, 5)):

@@ -22,7 +22,9 @@ JOBS = 2
 WORLDS = 80  # that the unbroken tree bears
 WORLD_S = 60
 # Faults that the unbroken tree still has, as the checks name them: see seeds.txt.
-OPEN = ("by the socket", "no new branch after a 6xx", "no failure follows a 2xx", "a transport error had ended answered")
+OPEN = (
+    "by the socket", "no new branch after a 6xx", "no failure follows a 2xx", "a transport error had ended answered",
+)  # fmt: skip
 JUDGE = """
 import sys
 from tests.simulate.bugs.run import OPEN
