@@ -14,11 +14,12 @@ from libc.string cimport memcpy, memset
 
 from fastsip._core.branches cimport undo_way_out
 from fastsip._core.core cimport find_by_address, find_listener_index, find_set
+from fastsip._core.index cimport ID_RULE, find_id
 from fastsip._core.names cimport MOST_ADDRESSES, place_mark
 from fastsip._core.routing cimport aim_by_route, first_route, is_known, listener_for, read_forward, read_ruri, route_t
 from fastsip._core.slots cimport BY_STRICT_ROUTER, NO_SLOT, record_of, slot_at, slot_t
 from fastsip._core.types cimport (E_BAD, E_HOME, E_NEXT_HOP, E_NONE, E_URI, F_TIMEOUT, F_TRANSPORT, MAX_ATTEMPTS, OK,
-                                  addr_t, flow_t, message_t, rule_t, uri_t)
+                                  addr_t, flow_t, message_t, uri_t)
 from fastsip._core.upstream cimport read_any_request
 
 cdef enum:
@@ -38,26 +39,18 @@ cdef uint32_t begin_hop(core_t *core, uint32_t parent, hop_t *hop) noexcept nogi
     return origin
 
 
-cdef const rule_t *find_rule(core_t *core, uint32_t rule_id) noexcept nogil:
-    cdef uint32_t i
-    for i in range(core.table.rule_count):
-        if core.table.rules[i].id == rule_id:
-            return &core.table.rules[i]
-    return NULL
-
-
 cdef int read_named(core_t *core, const slot_t *server, route_t *route) noexcept nogil:
     """The URI that the first hop followed, from core.stored.  Without its rule nobody knows which one that was."""
     cdef const message_t *m = &core.stored
-    cdef const rule_t *rule
     cdef uri_t ruri
+    cdef int rule
     memset(route, 0, sizeof(route_t))
     route.listener = E_NONE
     if read_ruri(m, &ruri) < 0:
         return E_URI
     if server.identity.server.rule_id:
-        rule = find_rule(core, server.identity.server.rule_id)
-        return read_forward(m, rule, &ruri, route) if rule != NULL else E_NONE
+        rule = find_id(core.table, ID_RULE, server.identity.server.rule_id)
+        return read_forward(m, &core.table.rules[rule], &ruri, route) if rule >= 0 else E_NONE
     route.next = ruri
     return OK if server.identity.server.by_name == BY_STRICT_ROUTER else first_route(m, &route.next)
 

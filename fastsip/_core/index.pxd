@@ -12,6 +12,7 @@ cdef enum id_kind:
     ID_DESTINATION
     ID_POLICY
     ID_NAMED                # the first destination of a short id
+    ID_RULE
 
 # What of a destination is looked for together with its address.
 cdef enum place_kind:

@@ -165,6 +165,8 @@ cdef void fill_indexes(table_t *table) noexcept nogil:
     cdef uint32_t i
     for i in range(table.set_count):
         put_key(&table.ids, id_key(ID_SET, table.sets[i].id), i)
+    for i in range(table.rule_count):
+        put_key(&table.ids, id_key(ID_RULE, table.rules[i].id), i)
     for i in range(table.policy_count):
         put_key(&table.ids, id_key(ID_POLICY, table.policies[i].copy.policy_id), i)
     for i in range(table.destination_count):
@@ -196,7 +198,8 @@ cdef int lay_out_indexes(table_t *table, Arena arena) except -1:
     cdef uint32_t i
     for i in range(table.set_count):
         shared += table.sets[i].count if table.sets[i].in_dialog else 0
-    make_index(&table.ids, arena, table.set_count + table.policy_count + 2 * table.destination_count + shared)
+    make_index(&table.ids, arena,
+               table.set_count + table.policy_count + table.rule_count + 2 * table.destination_count + shared)
     make_index(&table.places, arena, 2 * (table.destination_count + shared))
     with nogil:
         fill_indexes(table)

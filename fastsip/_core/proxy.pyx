@@ -260,7 +260,6 @@ cdef bint go_by_route(core_t *core, const message_t *m, const route_t *route, ui
                       hop_t *hop) noexcept nogil:
     """Aims at the next hop that the request names, or at its name; False: there is no way, and that was answered."""
     cdef int code = aim_by_route(core, m, route, listener, source, hop)
-    hop.from_destination = find_by_address(core.table, source)
     if code == OK or code == E_UNRESOLVED:
         return True
     if code == E_SCHEME and route.next.scheme == S_SIPS:

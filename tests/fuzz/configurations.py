@@ -9,13 +9,10 @@ write beyond its room (run it with the sanitizer build), and the store must stay
 with the command that plays its seed again.
 """
 
-import argparse
 import json
 import os
 import random
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 from fastsip._core.cells import Cells
@@ -26,7 +23,7 @@ from fastsip.config.language import HEADER_FIELDS, METHODS
 from fastsip.dispatcher.registry import Registry
 from fastsip.routing.compile import compile_table
 from fastsip.sip_text import NotSip, make_ack, make_cancel, make_response, read_message
-from tests.fuzz.findings import FOUND, note, open_current, save
+from tests.fuzz.findings import run_seeds
 from tests.fuzz.seeds import seeds
 
 SECRET = "FASTSIP_FUZZ_SECRET"
@@ -35,7 +32,6 @@ MESSAGES = 120      # through each configuration
 ALL_CLOCKS_MS = 400_000
 LONGEST_SEARCHES = 10   # of them after each other: 16 attempts, each with its own clocks
 PIECE_MS = 5_000
-SHARED_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 TOKEN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.!%*_+`'~"
 NAME = TOKEN[:62] + "_.-"
 USER = TOKEN[:62] + "-_.!~*'()&=+$,;?/%#"
@@ -356,33 +352,14 @@ class Round:
         return wrongs + list(rig.check()) + ([f"{len(left)} slots live on: {left[:3]}"] if left else [])
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--messages", type=int, default=MESSAGES, help="through each configuration")
-    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000_000), help="the first one")
-    parser.add_argument("--current", type=Path, help="a file that holds the command of the seed in work")
-    parser.add_argument("--findings", type=Path, default=Path("findings"), help="directory for what is found")
-    args = parser.parse_args()
-    current = open_current(args.current) if args.current else None
-    seed, end = args.seed, time.monotonic() + args.seconds
-    while seed == args.seed or time.monotonic() < end:
-        again = f"python -m tests.fuzz.configurations --seconds 0 --messages {args.messages} --seed {seed}\n".encode()
-        note(current, again)
-        with tempfile.TemporaryDirectory(dir=SHARED_MEMORY, prefix="fastsip-fuzz-") as run_dir:
-            try:
-                wrongs = Round(seed, run_dir).run(args.messages)
-            except ConfigError as error:
-                wrongs = ["the maker's own fault, the loader refuses:", str(error)]
-            except Exception as error:  # whatever a valid configuration raises
-                wrongs = [repr(error)]
-        if wrongs:
-            print(f"seed {seed}: " + "\n  ".join([*wrongs, str(save(args.findings, "configurations", seed, again))]))
-            return FOUND
-        seed += 1
-    print(f"configurations: {seed - args.seed} of {args.messages} messages each from {args.seed}, nothing found")
-    return 0
+def run(seed: int, run_dir: str, messages: int) -> list[str]:
+    try:
+        return Round(seed, run_dir).run(messages)
+    except ConfigError as error:
+        return ["the maker's own fault, the loader refuses:", str(error)]
+    except Exception as error:  # whatever a valid configuration raises
+        return [repr(error)]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_seeds("configurations", "messages", MESSAGES, run))

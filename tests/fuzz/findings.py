@@ -1,10 +1,17 @@
 """Where a fuzzer leaves what it found, and how a target says that it found something."""
 
+import argparse
 import mmap
+import os
+import random
 import struct
+import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 FOUND = 3  # exit code of a target; any other but 0 is a crash
+SHARED_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 ROOM = 70_004  # of the current input: its length and its bytes
 
 
@@ -32,3 +39,30 @@ def save(directory: Path, target: str, seed: int, text: bytes) -> Path:
     path = directory.resolve() / f"{target}-{seed}"
     path.write_bytes(text)
     return path
+
+
+def run_seeds(target: str, what: str, most: int, run: Callable[[int, str, int], list[str]]) -> int:
+    """The program of a target that goes by seeds: rounds until the time is over, or one finds something.
+
+    run(seed, run_dir, most) says what is wrong; `most` is how many of `what` a round has if nothing else is asked for.
+    """
+    parser = argparse.ArgumentParser(description=f"Random rounds of {target}.")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument(f"--{what}", type=int, default=most, dest="most", help="of each seed")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000_000), help="the first one")
+    parser.add_argument("--current", type=Path, help="a file that holds the command of the seed in work")
+    parser.add_argument("--findings", type=Path, default=Path("findings"), help="directory for what is found")
+    args = parser.parse_args()
+    current = open_current(args.current) if args.current else None
+    seed, end = args.seed, time.monotonic() + args.seconds
+    while seed == args.seed or time.monotonic() < end:
+        again = f"python -m tests.fuzz.{target} --seconds 0 --{what} {args.most} --seed {seed}\n".encode()
+        note(current, again)
+        with tempfile.TemporaryDirectory(dir=SHARED_MEMORY, prefix="fastsip-fuzz-") as run_dir:
+            wrongs = run(seed, run_dir, args.most)
+        if wrongs:
+            print(f"seed {seed}: " + "\n  ".join([*wrongs, str(save(args.findings, target, seed, again))]))
+            return FOUND
+        seed += 1
+    print(f"{target}: {seed - args.seed} seeds of {args.most} {what} from {args.seed}, nothing found")
+    return 0

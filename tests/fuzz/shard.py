@@ -9,18 +9,13 @@ its seed again; after a crash, too (see run.py).
 Run it with the sanitizer build to see reads and writes out of bounds.
 """
 
-import argparse
-import os
 import random
 import sys
-import tempfile
-import time
-from pathlib import Path
 
 from fastsip._core.damage import damaged
 from fastsip._core.rig import Rig
 from fastsip.sip_text import NotSip, make_ack, make_cancel, make_request, make_response, read_message
-from tests.fuzz.findings import FOUND, note, open_current, save
+from tests.fuzz.findings import run_seeds
 from tests.fuzz.seeds import seeds
 from tests.protocol.script import ALICE, BOB, NUMBER, PARALLEL, PRIORITY, make_table
 
@@ -33,7 +28,6 @@ SEEDS = seeds()
 ALGORITHMS = (PRIORITY, PARALLEL, 0, 1, 2, 3, 5)  # the numbers: Call-ID, From, To, Request-URI, user
 DAMAGED = 0.3           # of all messages
 ALL_CLOCKS_MS = 300_000
-SHARED_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
 class Round:
@@ -140,28 +134,9 @@ class Round:
         return wrongs + list(self.rig.check())
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--steps", type=int, default=300, help="of each seed")
-    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000_000), help="the first one")
-    parser.add_argument("--current", type=Path, help="a file that holds the command of the seed in work")
-    parser.add_argument("--findings", type=Path, default=Path("findings"), help="directory for what is found")
-    args = parser.parse_args()
-    current = open_current(args.current) if args.current else None
-    seed, end = args.seed, time.monotonic() + args.seconds
-    while seed == args.seed or time.monotonic() < end:
-        again = f"python -m tests.fuzz.shard --seconds 0 --steps {args.steps} --seed {seed}\n".encode()
-        note(current, again)
-        with tempfile.TemporaryDirectory(dir=SHARED_MEMORY, prefix="fastsip-fuzz-") as run_dir:
-            wrongs = Round(seed, run_dir).run(args.steps)
-        if wrongs:
-            print(f"seed {seed}: " + "\n  ".join([*wrongs, str(save(args.findings, "shard", seed, again))]))
-            return FOUND
-        seed += 1
-    print(f"shard: {seed - args.seed} seeds of {args.steps} steps from {args.seed}, nothing found")
-    return 0
+def run(seed: int, run_dir: str, steps: int) -> list[str]:
+    return Round(seed, run_dir).run(steps)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_seeds("shard", "steps", 300, run))
