@@ -2,9 +2,10 @@
 
     python -m bench.hostile [--only routes,vias] [--rounds 5]
 
-Each is given to a rig (the router's kernels without sockets) as a short datagram and as one of
-64 KB, by turns with an ordinary INVITE; times are of the thread's CPU, less what the way into
-the rig costs.  A datagram may cost at most 10 times the INVITE of its own run when it is
+Each is given to a rig (the router's kernels without sockets) as a short datagram, as one of
+64 KB, and as one of 64 KB whose head has just the length that is still read; by turns with an
+ordinary INVITE.  Times are of the thread's CPU, less what the way into the rig costs.
+A datagram may cost at most 10 times the INVITE of its own run when it is
 shorter than 2 KB, and 40 us whatever its length: what costs more is a way to stop a shard from
 outside.  Exit status 1 when one does, with a `!` line each.
 """
@@ -25,11 +26,15 @@ from fastsip._core.tables import Table
 from fastsip.config.patterns import compile_patterns
 
 SHORT, LONG = 1_900, 64_000     # bytes
+HEAD = "head"   # in place of a size: a head of HEAD_BYTES and a body up to LONG
+HEAD_BYTES = 8_000
 SHORT_BAR, LONG_BAR_US = 10, 40     # times an INVITE; microseconds
+Address = tuple[str, int]
 STRANGER, PEER = ("198.51.100.66", 5060), ("10.0.1.1", 5060)
 OURS = b"10.0.0.254:5060"
 RULES = 10_000
-BATCH = {SHORT: 50, LONG: 20}
+BATCH = {SHORT: 50, LONG: 20, HEAD: 20}
+FILL_LIMIT = 1_000      # hundreds of datagrams
 SETTLE_STEPS, STEP_MS = 120, 1_000
 KEEP_ALIVE = b"\r\n\r\n"
 
@@ -71,6 +76,13 @@ def response(n: int, *, branch: bytes, second: bytes, tag: bytes = b"", call_id:
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
+def with_body(message: bytes) -> bytes:
+    """As long as LONG, if it says that it has no body."""
+    head, empty, rest = message.partition(b"Content-Length: 0\r\n\r\n")
+    body = b"a=rtpmap:0 PCMU/8000\r\n" * ((LONG - len(head)) // 22)
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body if empty and not rest else message
+
+
 def filled(piece: bytes, room: int, between: bytes = b"") -> bytes:
     """As many of them as the room has place for, one at least."""
     return between.join([piece] * max(1, room // (len(piece) + len(between))))
@@ -96,8 +108,11 @@ class Case:
     name: str
     make: Callable[[int, int], bytes]
     rig: str = "plain"
-    source: tuple[str, int] = STRANGER
+    source: Address = STRANGER
     before: Callable[[int], bytes] | None = None
+
+    def datagram(self, n: int, size: int | str) -> bytes:
+        return with_body(self.make(n, HEAD_BYTES)) if isinstance(size, str) else self.make(n, size)
 
 
 def routes(n: int, size: int) -> bytes:
@@ -230,8 +245,9 @@ CASES = (
 
 # What is full before the first datagram is measured: the counter that says so, and what fills it.
 FILLED = {
-    "full": ("store_full", lambda n, _size: request(n), STRANGER),
-    "waiting": ("parked_dropped", named, PEER),
+    "full": ("store_full", lambda n, _size: request(n), lambda _hundred: STRANGER),
+    # An address of its own for each hundred: one alone may not ask for so many names.
+    "waiting": ("parked_dropped", named, lambda hundred: (f"10.2.{hundred // 250}.{1 + hundred % 250}", 5060)),
 }
 SLOTS = {"full": 20_000, "waiting": 20_000}
 
@@ -276,18 +292,19 @@ class Bench:
                 self.fill(self.rigs[kind], *FILLED[kind])
         return self.rigs[kind]
 
-    def fill(self, rig: Rig, counter: str, make: Callable[[int, int], bytes], source: tuple[str, int]) -> None:
+    def fill(self, rig: Rig, counter: str, make: Callable[[int, int], bytes], source: Callable[[int], Address]) -> None:
         """Until all of a hundred are refused, whatever their partition."""
-        refused, before = 0, 0
-        while refused < before + 100:
+        for hundred in range(FILL_LIMIT):
             before = rig.counters()[counter]
             for _ in range(100):
                 self.numbers += 1
-                rig.receive(make(self.numbers, 400), source)
+                rig.receive(make(self.numbers, 400), source(hundred))
             rig.sent()
-            refused = rig.counters()[counter]
+            if rig.counters()[counter] >= before + 100:
+                return
+        raise RuntimeError(f"{counter} did not count a hundred of a hundred")
 
-    def cost_us(self, case: Case, size: int) -> float:
+    def cost_us(self, case: Case, size: int | str) -> float:
         """Of one datagram, the way into the rig included."""
         rig, count = self.rig(case.rig), BATCH[size]
         numbers = range(self.numbers + 1, self.numbers + 1 + count)
@@ -295,7 +312,7 @@ class Bench:
         if case.before:
             for n in numbers:
                 rig.receive(case.before(n), case.source)
-        datagrams = [case.make(n, size) for n in numbers]
+        datagrams = [case.datagram(n, size) for n in numbers]
         rig.sent()
         start = time.thread_time_ns()
         for datagram in datagrams:
@@ -326,17 +343,18 @@ def measure(cases: Sequence[Case], rounds: int, place: Path) -> dict:
     bench = Bench(place)
     found: dict[str, dict] = {}
     for case in cases:
-        for size in (SHORT, LONG):
+        for size in (SHORT, LONG, HEAD):
             costs, ratios = [], []
             for _ in range(rounds + 1):
                 door = bench.cost_us(DOOR, SHORT)
                 plain = bench.cost_us(PLAIN, SHORT) - door
                 costs.append(bench.cost_us(case, size) - door)
                 ratios.append(costs[-1] / plain)
-            length = len(case.make(1, size))
+            length = len(case.datagram(1, size))
+            name = f"{case.name}, {size}" if size == HEAD else case.name
             # The first turn warms caches and pages.
             found[f"{case.name}/{size}"] = {
-                "case": case.name, "bytes": length, "us": statistics.median(costs[1:]),
+                "case": name, "bytes": length, "us": statistics.median(costs[1:]),
                 "x_invite": statistics.median(ratios[1:]),
             }
     return found

@@ -101,6 +101,24 @@ static inline uint32_t scan_byte(const char *buf, uint32_t off, uint32_t end, ch
     return off;
 }
 
+/* The first quote or backslash in [off, end), or end. */
+static inline uint32_t scan_quote(const char *buf, uint32_t off, uint32_t end)
+{
+#if defined(__SSE2__)
+    for (; off + 16 <= end; off += 16) {
+        __m128i block = _mm_loadu_si128((const __m128i *)(buf + off));
+        __m128i ends = _mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('"')),
+                                    _mm_cmpeq_epi8(block, _mm_set1_epi8('\\')));
+        uint32_t found = (uint32_t)_mm_movemask_epi8(ends);
+        if (found)
+            return off + (uint32_t)__builtin_ctz(found);
+    }
+#endif
+    while (off < end && buf[off] != '"' && buf[off] != '\\')
+        off++;
+    return off;
+}
+
 /* The first byte in [off, end) that is not C_VALUE, or end. */
 static inline uint32_t scan_value(const char *buf, uint32_t off, uint32_t end)
 {

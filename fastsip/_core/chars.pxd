@@ -28,6 +28,7 @@ cdef extern from "chars.h" nogil:
         C_TARGET
         C_STEADY
     uint32_t scan_byte(const char *buf, uint32_t off, uint32_t end, char wanted) noexcept
+    uint32_t scan_quote(const char *buf, uint32_t off, uint32_t end) noexcept
     uint32_t scan_value(const char *buf, uint32_t off, uint32_t end) noexcept
     uint32_t scan_header_line(const char *buf, uint32_t off, uint32_t end, uint32_t *colon) noexcept
 

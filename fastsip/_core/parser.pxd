@@ -11,11 +11,16 @@ from fastsip._core.values cimport find_param, parse_name_addr, parse_number, par
 # found before it, so that a 400 can still be built if the five headers stand.
 cdef int parse_message(const char *buf, uint32_t len, message_t *m) noexcept nogil
 
+# The same of what a sender made as long as he liked: E_LONG_HEAD where start line and headers, the empty line
+# with them, have more than max_head bytes, twice as many in a response.  What lies behind is not looked at.
+cdef int parse_datagram(const char *buf, uint32_t len, uint32_t max_head, message_t *m) noexcept nogil
+
 # The values a router needs of every message: topmost Via, tags, Call-ID, CSeq,
 # Max-Forwards.  Idempotent.
 cdef int parse_routing(message_t *m) noexcept nogil
 
-# Only the Call-ID's value, for handing a datagram over; does not judge.
+# Only the Call-ID's value, for handing a datagram over; does not judge.  Of one that is longer than its head may
+# be, give it the length that is read.
 cdef int scan_call_id(const char *buf, uint32_t len, span_t *call_id) noexcept nogil
 
 # The next Via after the topmost one (same header after a comma, or the next

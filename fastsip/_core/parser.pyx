@@ -17,8 +17,9 @@ takes both off), a response may lack the blank before an empty reason.  A line t
 is no header is indexed without a name, and so is a Route without a value.  A lone
 CR ends no line; it counts as white space.
 
-What a sender chooses and we keep or hash - Call-ID, tags, the branches that are
-read - has at most MAX_TOKEN bytes.
+How far the head of a datagram is read is the caller's to say (parse_datagram): what
+a sender can make long costs no more than that.  What he chooses and we keep or hash -
+Call-ID, tags, the branches that are read - has at most MAX_TOKEN bytes.
 
 Called by shard (scan_call_id), proxy, rules and, through parser_doors, tests.
 """
@@ -30,7 +31,7 @@ from fastsip._core.chars cimport (
     C_DIGIT, C_LWS, C_TARGET, C_TOKEN, C_WORD,
     find_word, is_class, learn_word, scan_byte, scan_class, scan_header_line, skip_empty, span, trim_end, words_t)
 from fastsip._core.types cimport (
-    E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_EMPTY, E_FROM, E_HEADER, E_MAX_FORWARDS,
+    E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_EMPTY, E_FROM, E_HEADER, E_LONG_HEAD, E_MAX_FORWARDS,
     E_NONE, E_NOT_SIP, E_START_LINE, E_TO, E_TOO_LARGE, E_TOO_MANY_HEADERS, E_TOO_MANY_VIAS, E_VERSION, E_VIA,
     H_AUTHORIZATION, H_CALL_ID, H_CONTACT, H_CONTENT_LENGTH, H_CONTENT_TYPE, H_CSEQ, H_EXPIRES, H_FROM, H_JOIN,
     H_MAX_BREADTH, H_MAX_FORWARDS, H_OTHER, H_PROXY_AUTHENTICATE, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE,
@@ -56,31 +57,39 @@ cdef enum:
 # ---------------------------------------------------------------- message
 
 cdef int parse_message(const char *buf, uint32_t len, message_t *m) noexcept nogil:
-    """Index one datagram; OK or the first error, the rest being indexed all the same."""
+    """Index one message; OK or the first error, the rest being indexed all the same."""
+    return parse_datagram(buf, len, MAX_MESSAGE, m)
+
+
+cdef int parse_datagram(const char *buf, uint32_t len, uint32_t max_head, message_t *m) noexcept nogil:
+    """A response may be longer by what the servers behind us have added to what we let pass."""
+    cdef uint32_t head = len if len < max_head else max_head
     cdef uint32_t at = 0
     cdef uint32_t line_end
     cdef int error, later
     begin_message(buf, len, m)
     if len > MAX_MESSAGE:
         return E_TOO_LARGE
-    while at < len and (buf[at] == c'\r' or buf[at] == c'\n'):      # 7.5
+    while at < head and (buf[at] == c'\r' or buf[at] == c'\n'):      # 7.5
         at += 1
-    if is_blank(buf, at, len):
+    if is_blank(buf, at, head):
         return E_EMPTY
-    line_end = scan_byte(buf, at, len, c'\n')
+    line_end = scan_byte(buf, at, head, c'\n')
     error = parse_start_line(m, at, line_end)
     if error == E_NOT_SIP:
         return error
-    if line_end == len:
-        m.headers_off = <uint16_t> len
-        return error if error != OK else E_HEADER
+    if line_end == head:
+        m.headers_off = <uint16_t> head
+        return error if error != OK else breaks_off(m, head)
+    if not m.is_request:
+        head = len if len < 2 * max_head else 2 * max_head
     at = line_end + 1
-    while at < len and (buf[at] == c' ' or buf[at] == c'\t'):
+    while at < head and (buf[at] == c' ' or buf[at] == c'\t'):
         # A folded start line.  Step over it: the headers behind it carry the 400.
         error = E_START_LINE if error == OK else error
-        at = scan_byte(buf, at, len, c'\n')
-        at += at < len
-    later = index_headers(m, at)
+        at = scan_byte(buf, at, head, c'\n')
+        at += at < head
+    later = index_headers(m, at, head)
     error = later if error == OK else error
     later = find_body(m)
     return later if error == OK else error
@@ -211,29 +220,36 @@ cdef int parse_status_line(message_t *m, uint32_t off, uint32_t end) noexcept no
 
 # ---------------------------------------------------------------- headers
 
-# Fills the index from `at` to the empty line; OK or the first error.
-cdef int index_headers(message_t *m, uint32_t at) noexcept nogil:
+# What it means that no line ends before `head`.
+cdef inline int breaks_off(const message_t *m, uint32_t head) noexcept nogil:
+    return E_LONG_HEAD if head < m.len else E_HEADER
+
+
+# Fills the index from `at` to the empty line, `head` at the latest; OK or the first error.
+cdef int index_headers(message_t *m, uint32_t at, uint32_t head) noexcept nogil:
     cdef const char *buf = m.buf
-    cdef uint32_t len = m.len
     cdef uint32_t end, colon
     cdef int error = OK
     m.headers_off = <uint16_t> at
-    while at < len:
-        if buf[at] == c'\n' or (buf[at] == c'\r' and at + 1 < len and buf[at + 1] == c'\n'):
+    while at < head:
+        if buf[at] == c'\n' or (buf[at] == c'\r' and at + 1 < head and buf[at + 1] == c'\n'):
             m.headers_end = <uint16_t> at
             m.body_off = <uint16_t> (at + 1 if buf[at] == c'\n' else at + 2)
             return error
-        end = scan_header_line(buf, at, len, &colon) + 1
-        while end < len and (buf[end] == c' ' or buf[end] == c'\t'):       # 7.3.1
-            end = scan_byte(buf, end, len, c'\n') + 1
-        if end > len:                       # the last line is not complete
-            return E_HEADER if error == OK else error
+        end = scan_header_line(buf, at, head, &colon) + 1
+        while end < head and (buf[end] == c' ' or buf[end] == c'\t'):       # 7.3.1
+            end = scan_byte(buf, end, head, c'\n') + 1
+        if end > head or end == head < m.len:   # the last line is not complete, or may go on in a fold
+            break
         if m.header_count == MAX_HEADERS:
             m.headers_end = <uint16_t> at
             return E_TOO_MANY_HEADERS if error == OK else error
         if not index_header(m, at, colon, end) and error == OK:
             error = E_HEADER
         at = end
+    if at < head or head < m.len:
+        m.headers_end = <uint16_t> at
+        return breaks_off(m, head) if error == OK else error
     # No empty line (7), but nothing that could be missing: what goes on gets one (close_headers).
     return error
 
@@ -308,8 +324,8 @@ cdef inline int find_body(message_t *m) noexcept nogil:
 
 
 cdef int scan_call_id(const char *buf, uint32_t len, span_t *call_id) noexcept nogil:
-    """Find the first Call-ID's value, as parse_message would; OK, E_NONE, E_TOO_LARGE, or E_CALL_ID for one that
-    is longer than it may be: whoever asks hashes it.
+    """Find the first Call-ID's value, as parse_message would of as many bytes; OK, E_NONE, E_TOO_LARGE, or
+    E_CALL_ID for one that is longer than it may be: whoever asks hashes it.
     """
     cdef uint32_t at = 0
     cdef uint32_t end, colon

@@ -11,8 +11,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 from fastsip._core.edits cimport clear_edits, edit_delete, edit_insert, edit_replace, edits_t, take_room, write_edits
 from fastsip._core.parser cimport (
-    count_vias, find_header, find_param, match_method, method_text, parse_message, parse_name_addr, parse_number,
-    parse_routing, parse_second_via, parse_via, scan_call_id)
+    count_vias, find_header, find_param, match_method, method_text, parse_datagram, parse_message, parse_name_addr,
+    parse_number, parse_routing, parse_second_via, parse_via, scan_call_id)
 from fastsip._core.types cimport (
     H_RECORD_ROUTE, H_ROUTE, HEADER_COUNT, MAX_MESSAGE, NO_HEADER, addr_t, message_t, name_addr_t, span_t, uri_t, via_t)
 from fastsip._core.uri cimport parse_address, parse_host_port, parse_uri, same_text, write_address
@@ -56,10 +56,10 @@ cdef dict message_fields(message_t *m, int code):
     }
 
 
-def parse(bytes text not None):
+def parse(bytes text not None, uint32_t max_head=MAX_MESSAGE):
     """The whole index of a message as a dict; spans are (off, len) pairs."""
     cdef message_t m
-    cdef int code = parse_message(text, <uint32_t> len(text), &m)
+    cdef int code = parse_datagram(text, <uint32_t> len(text), max_head, &m)
     return message_fields(&m, code)
 
 

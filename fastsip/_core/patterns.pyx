@@ -13,23 +13,22 @@ Must never: read outside the text or the tables.  match_pattern is called by rul
 from array import array
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.string cimport memcpy
 from fastsip._core.arena cimport Arena
 from fastsip._core.types cimport HOLDS, SETTLED, pattern_t
 
 cdef enum:
     BYTES = 256
-    MOST_STATES = 65536     # what 16 bits can name
+    MOST_STATES = 65536     # what 16 bits can name; 32 bits name each place in so many rows
 
 
 cdef bint match_pattern(const pattern_t *pattern, const char *text, uint32_t len) noexcept nogil:
     cdef uint32_t state = 0
     cdef uint32_t i
     for i in range(len):
-        if pattern.verdicts[state] & SETTLED:
+        if pattern.rows[state] & SETTLED:
             break
-        state = pattern.next[state * pattern.class_count + pattern.classes[<uint8_t>text[i]]]
-    return (pattern.verdicts[state] & HOLDS) != 0
+        state = pattern.rows[state + pattern.classes[<uint8_t>text[i]]]
+    return (pattern.rows[state] & HOLDS) != 0
 
 
 # ---------------------------------------------------------------- built by Python
@@ -56,16 +55,19 @@ def check_automaton(automaton):
 
 cdef pattern_t *fill_pattern(Arena arena, automaton) except NULL:
     cdef pattern_t *pattern = <pattern_t *>arena.take(1, sizeof(pattern_t))
-    cdef bytes classes, verdicts, following
-    classes, cells, verdicts = automaton
-    following = cells.tobytes()
-    memcpy(pattern.classes, <const char *>classes, BYTES)
-    pattern.class_count = max(classes) + 1
-    pattern.state_count = <uint32_t>len(verdicts)
-    pattern.next = <uint16_t *>arena.take(len(cells), sizeof(uint16_t))
-    memcpy(pattern.next, <const char *>following, len(following))
-    pattern.verdicts = <uint8_t *>arena.take(len(verdicts), 1)
-    memcpy(pattern.verdicts, <const char *>verdicts, len(verdicts))
+    cdef const uint8_t[::1] classes = automaton[0]
+    cdef const uint16_t[::1] following = automaton[1]
+    cdef const uint8_t[::1] verdicts = automaton[2]
+    cdef uint32_t class_count = max(automaton[0]) + 1
+    cdef uint32_t width = class_count + 1
+    cdef uint32_t state, each
+    for each in range(BYTES):
+        pattern.classes[each] = <uint16_t>(classes[each] + 1)
+    pattern.rows = <uint32_t *>arena.take(<size_t>verdicts.shape[0] * width, sizeof(uint32_t))
+    for state in range(<uint32_t>verdicts.shape[0]):
+        pattern.rows[state * width] = verdicts[state]
+        for each in range(class_count):
+            pattern.rows[state * width + 1 + each] = following[state * class_count + each] * width
     return pattern
 
 

@@ -23,7 +23,7 @@ from fastsip._core.core cimport (N_DATAGRAMS, N_DRAINED, N_EDITS_REFUSED, N_FORG
 from fastsip._core.indialog cimport join_shared, may_follow_route
 from fastsip._core.lingering cimport shed_lingering
 from fastsip._core.parking cimport begin_resumption, hold_request, park_search, read_parked, settle_parked
-from fastsip._core.parser cimport first_of, has_too_many_vias, parse_message, parse_routing
+from fastsip._core.parser cimport first_of, has_too_many_vias, parse_datagram, parse_routing
 from fastsip._core.refusals cimport (answer_options, count_malformed, refuse, refuse_malformed, refuse_overload,
                                      refuse_sips, refuse_unavailable)
 from fastsip._core.replies cimport answer, answer_as, reply_flow
@@ -51,7 +51,7 @@ ctypedef void (*action_t)(core_t *core, const message_t *m, uint64_t key, const 
 cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t listener,
                           const addr_t *source) noexcept nogil:
     cdef message_t *m = &core.incoming
-    cdef int code = parse_message(at, len, m)
+    cdef int code = parse_datagram(at, len, core.table.max_head, m)
     cdef int routing
     count(core, N_DATAGRAMS)
     if code == E_EMPTY:

@@ -12,7 +12,8 @@ from fastsip._core.core cimport (N_BAD, N_BAD_EXTENSIONS, N_MALFORMED, N_TOO_BRO
 from fastsip._core.hashing cimport mix
 from fastsip._core.replies cimport answer
 from fastsip._core.parser cimport first_of
-from fastsip._core.types cimport (E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_FROM, E_HEADER, E_MAX_BREADTH,
+from fastsip._core.types cimport (E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_FROM, E_HEADER, E_LONG_HEAD,
+                                  E_MAX_BREADTH,
                                   E_MAX_FORWARDS, E_ROUTE, E_SCHEME, E_START_LINE, E_TO, E_TOO_LARGE,
                                   E_TOO_MANY_HEADERS, E_TOO_MANY_VIAS, E_URI, E_VERSION, E_VIA, H_CALL_ID, H_CSEQ,
                                   H_FROM, H_PROXY_REQUIRE, H_REQUIRE, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t, message_t,
@@ -27,6 +28,7 @@ MEANINGS = {
     E_TOO_MANY_HEADERS: (400, b"Too Many Headers"),
     E_TOO_MANY_VIAS: (400, b"Too Many Vias"),
     E_TOO_LARGE: (513, b"Message Too Large"),
+    E_LONG_HEAD: (513, b"Headers Too Long"),
     E_VIA: (400, b"Bad Via"),
     E_FROM: (400, b"Bad From"),
     E_TO: (400, b"Bad To"),
@@ -129,6 +131,9 @@ cdef text_t unsupported(core_t *core, const message_t *m, int asking) noexcept n
 
 cdef void count_malformed(core_t *core, int code) noexcept nogil:
     """`code` is what the parser said: E_START_LINE or below."""
+    if code == E_LONG_HEAD:
+        count(core, N_TOO_LARGE)
+        return
     count(core, N_MALFORMED)
     if code == E_DUPLICATE or code == E_MAX_BREADTH:
         count(core, N_BAD + E_START_LINE - E_ROUTE + 1 + E_DUPLICATE - code)

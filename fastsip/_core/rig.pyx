@@ -190,7 +190,7 @@ cdef class Rig:
         """The shard whose call this belongs to; this one, if it has no Call-ID."""
         cdef core_t *core = self.core()
         cdef span_t call_id
-        if scan_call_id(datagram, <uint32_t>len(datagram), &call_id) < 0:
+        if scan_call_id(datagram, min(<uint32_t>len(datagram), core.table.max_head), &call_id) < 0:
             return core.shard
         return partition_of(core.store, <const char *>datagram + call_id.off, call_id.len) % core.shard_count
 

@@ -75,7 +75,7 @@ cdef uint64_t look(core_t *core, turns_t *turns) noexcept nogil:
 cdef uint32_t owner_of(core_t *core, const char *at, uint32_t len) noexcept nogil:
     """The shard of the datagram's call; ourselves when it has no Call-ID (it is refused here)."""
     cdef span_t call_id
-    if scan_call_id(at, len, &call_id) < 0:
+    if scan_call_id(at, min(len, core.table.max_head), &call_id) < 0:
         return core.shard
     return partition_of(core.store, at + call_id.off, call_id.len) % core.shard_count
 

@@ -23,6 +23,7 @@ cdef class Table:
     cdef tuple token_keys
     cdef tuple clocks
     cdef object max_message
+    cdef object max_head
     cdef object names_quota
     cdef readonly object version
 

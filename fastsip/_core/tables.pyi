@@ -12,6 +12,7 @@ class Table:
         version: int,
         clocks: tuple[int, int, int, int] = ...,
         max_message: int = ...,
+        max_head: int = ...,
         branch_key: bytes = ...,
         token_keys: tuple[bytes, ...] = ...,
         other_branch_key: bytes | None = ...,

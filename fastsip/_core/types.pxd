@@ -41,9 +41,11 @@ cdef enum result_code:
     E_FORGED = -27          # a second token that is none of this dialog's
     E_HOME = -28            # the way leads back to ourselves
     E_NEXT_HOP = -29        # nobody lives at such an address, or it is not for strangers
+    E_LONG_HEAD = -30       # start line and headers are longer than is read (513)
 
 cdef enum:
     MAX_MESSAGE = 65535     # bytes
+    MAX_HEAD = 8192         # bytes of start line and headers that are read of what comes in, unless configured
     MAX_HEADERS = 128
     MAX_VIAS = 64
     MAX_TOKEN = 512         # bytes of a Call-ID, a tag, a branch: what is hashed and kept of a sender's choice
@@ -454,13 +456,11 @@ cdef enum verdict_bit:
     HOLDS = 1               # the pattern is found if the text ends here
     SETTLED = 2             # nothing that follows changes that
 
-# Patterns as one deterministic automaton; state 0 is the first.
+# Patterns as one deterministic automaton.  A state is where its row begins, so that a step waits for one load
+# and one addition; 0 is the first.
 cdef struct pattern_t:
-    uint8_t classes[256]    # byte -> class; bytes of one class are never told apart
-    uint32_t class_count
-    uint32_t state_count
-    uint16_t *next          # [state * class_count + class] -> state
-    uint8_t *verdicts       # [state]: bits of verdict_bit
+    uint16_t classes[256]   # byte -> class, from 1; bytes of one class are never told apart
+    uint32_t *rows          # [state]: bits of verdict_bit; [state + class]: the state that follows
 
 # One key of a `when`.  Its items are ORed; `negate` turns the outcome.
 cdef struct condition_t:
@@ -521,6 +521,7 @@ cdef struct table_t:
     uint64_t version
     clocks_t clocks
     uint32_t max_message
+    uint32_t max_head       # of a message that comes in
     uint32_t names_per_source  # questions a second that one source may cause
     uint32_t names_burst    # and at once
     uint64_t branch_key[2]  # from `secret`: the same on every node

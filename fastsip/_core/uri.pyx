@@ -147,7 +147,9 @@ cdef inline bint has_whole_escapes(const char *buf, uint32_t off, uint32_t end) 
     while at < end:
         if end - at < 3 or not is_class(buf[at + 1], C_HEX) or not is_class(buf[at + 2], C_HEX):
             return False
-        at = scan_byte(buf, at + 3, end, c'%')
+        at += 3
+        if at < end and buf[at] != c'%':    # else an escape behind an escape: nothing to look for
+            at = scan_byte(buf, at, end, c'%')
     return True
 
 

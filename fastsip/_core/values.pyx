@@ -21,7 +21,8 @@ from libc.string cimport memcmp, memset
 
 from fastsip._core.chars cimport (
     C_DIGIT, C_LWS, C_PLAIN, C_TOKEN, C_WORD,
-    find_word, is_class, learn_word, scan_byte, scan_class, scan_value, skip_empty, span, trim_end, words_t)
+    find_word, is_class, learn_word, scan_byte, scan_class, scan_quote, scan_value, skip_empty, span, trim_end,
+    words_t)
 from fastsip._core.types cimport E_BAD, E_VIA, OK, name_addr_t, span_t, via_t
 from fastsip._core.uri cimport match_transport, parse_host, same_text
 
@@ -284,9 +285,9 @@ cdef inline int scan_param(const char *buf, uint32_t off, uint32_t end, param_t 
 
 # The offset behind the quoted string that begins at `off`, or E_BAD.
 cdef inline int scan_quoted(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
-    cdef uint32_t at = off + 1
-    while at < end and buf[at] != c'"':
-        at += 2 if buf[at] == c'\\' else 1
+    cdef uint32_t at = scan_quote(buf, off + 1, end)
+    while at < end and buf[at] == c'\\':
+        at = scan_quote(buf, at + 2, end)
     return <int> at + 1 if at < end else E_BAD
 
 

@@ -17,7 +17,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "listen": ("uri", "tag", "advertise", "rcvbuf", "headers"),
     "listen.headers": ("in", "out"),
     "timers": ("t1", "t2", "t4", "c"),
-    "limits": ("max_transactions", "max_message", "names_per_source", "names_burst"),
+    "limits": ("max_transactions", "max_message", "max_head", "names_per_source", "names_burst"),
     "set": (
         "destinations", "answering", "setid", "algorithm", "key", "limit", "ruri", "listen", "in_dialog",
         "in_dialog_failure", "probe", "tiers", "when_all_down", "retry", "retry_after_max", "headers",

@@ -300,6 +300,7 @@ class _Loader:
         return Limits(
             max_transactions=table.take("max_transactions", values.integer(64, 10_000_000), 20_000),
             max_message_bytes=table.take("max_message", values.size(1_300, 65_535), 65_535),
+            max_head_bytes=table.take("max_head", values.size(1_300, 65_535), 8_192),
             names_per_source=table.take("names_per_source", values.integer(1, 1_000_000), 20),
             names_burst=table.take("names_burst", values.integer(1, 1_000_000), 100),
         )

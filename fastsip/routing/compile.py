@@ -45,6 +45,7 @@ def compile_table(config: Config, registry: Registry, cells: Cells, version: int
         version,
         clocks=(timers.t1_ms, timers.t2_ms, timers.t4_ms, timers.c_ms),
         max_message=config.limits.max_message_bytes,
+        max_head=config.limits.max_head_bytes,
         names_per_source=config.limits.names_per_source,
         names_burst=config.limits.names_burst,
         branch_key=purpose_key(secret, "branch"),

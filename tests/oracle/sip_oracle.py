@@ -16,7 +16,7 @@ CODES = {
     "OK": 0, "NOT_SIP": -2, "EMPTY": -3, "START_LINE": -4, "VERSION": -5, "HEADER": -6,
     "TOO_MANY_HEADERS": -7, "TOO_MANY_VIAS": -8, "TOO_LARGE": -9, "VIA": -10, "FROM": -11, "TO": -12,
     "CALL_ID": -13, "CSEQ": -14, "MAX_FORWARDS": -15, "CONTENT_LENGTH": -16, "NONE": -22, "BAD": -23,
-    "DUPLICATE": -24, "URI": -17, "SCHEME": -18,
+    "DUPLICATE": -24, "URI": -17, "SCHEME": -18, "LONG_HEAD": -30,
 }
 
 # In the order of header_id.

@@ -65,8 +65,8 @@ def make_table(
     algorithm=PRIORITY, cells=None, backup=0, when_all_down=0, record_route=True, ruri=0, retry_ms=30_000,
     trusted=(), listeners=1, in_dialog=None, token_keys=(b"tokens of a test",), conditions=(), hash_key=bytes(16),
     addresses=(EDGE, INSIDE), rule=None, tiers=True, backup_algorithm=PRIORITY, backup_limit=0, dialog_rule=False,
-    backup_ruri=None,
-    max_message=65_535, branch_key=b"0123456789abcdef", other_branch_key=None, headers_in=None, headers_out=(),
+    backup_ruri=None, max_message=65_535, max_head=65_535,
+    branch_key=b"0123456789abcdef", other_branch_key=None, headers_in=None, headers_out=(),
     set_headers=None, pinned=(),
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
@@ -78,7 +78,7 @@ def make_table(
     `dialog_rule` adds a rule for what comes inside of dialogs, to the same set.
     """
     table = Table(
-        1, clocks=clocks, max_message=max_message, branch_key=branch_key, token_keys=token_keys,
+        1, clocks=clocks, max_message=max_message, max_head=max_head, branch_key=branch_key, token_keys=token_keys,
         other_branch_key=other_branch_key,
     )  # fmt: skip
     for number, (host, port) in enumerate(addresses[:listeners]):

@@ -98,6 +98,58 @@ def test_larger_than_configured(scratch, method):
     assert answers == ([] if method == "ACK" else [b"SIP/2.0 513 Message Too Large"])
 
 
+def head_of(length, method="INVITE", body=b""):
+    """A request whose start line and headers, the empty line with them, have `length` bytes."""
+    short = plain("long", method, to="<sip:bob@example.net>;tag=b", more=[f"Content-Length: {len(body)}", "X-Long: x"])
+    at = short.index(b"X-Long: x") + len(b"X-Long: x")
+    return short[:at] + b"x" * (length - len(short)) + short[at:] + body
+
+
+def first_lines(rig):
+    return [message.datagram.split(b"\r\n")[0] for message in rig.sent()]
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "INVITE", "CANCEL", "ACK"])
+@pytest.mark.parametrize("body", [b"", b"b" * 5000], ids=["bare", "body"])
+def test_a_head_longer_than_is_read(scratch, method, body):
+    """At `max_head` it passes whatever its body, one octet more is refused; an ACK is not."""
+    table, cells = make_table(max_head=1300, dialog_rule=True)
+    rig = Rig(scratch / "run", table, cells, 64)
+    rig.receive(head_of(1300, method, body), SOURCE)
+    assert any(message.to == BOB[0] and message.datagram.startswith(method.encode()) for message in rig.sent())
+    rig.receive(head_of(1301, method, body), SOURCE)
+    assert first_lines(rig) == ([] if method == "ACK" else [b"SIP/2.0 513 Headers Too Long"])
+    counters = rig.counters()
+    assert (counters["too_large"], counters["malformed"]) == (1, 0)
+
+
+def test_what_is_not_read_is_not_looked_for(scratch):
+    """Neither the end of a start line, nor what an answer needs."""
+    table, cells = make_table(max_head=1300)
+    rig = Rig(scratch / "run", table, cells, 64)
+    request = plain("far", "INVITE")
+    rig.receive(request.replace(b"INVITE sip:", b"INVITE sip:" + b"a" * 1300, 1), SOURCE)
+    rig.receive(request.replace(b"\r\n", b"\r\nX-Long: " + b"x" * 1300 + b"\r\n", 1), SOURCE)
+    assert rig.sent() == []
+    assert rig.live() == []
+
+
+def test_a_response_brings_more_than_the_request_had(scratch):
+    """Twice as much: what servers behind us add does not lose an answer to what we let pass."""
+    table, cells = make_table(max_head=1300, dialog_rule=True)
+    rig = Rig(scratch / "run", table, cells, 64)
+    rig.receive(head_of(1300), SOURCE)
+    sent = next(message.datagram for message in rig.sent() if message.datagram.startswith(b"INVITE"))
+    lines = [line for line in sent.split(b"\r\n") if line.startswith((b"Via:", b"From:", b"Call-ID:", b"CSeq:"))]
+    lines += [b"To: <sip:bob@example.net>;tag=b", b"Content-Length: 0", b"", b""]
+    short = b"\r\n".join([b"SIP/2.0 180 Ringing", *lines])
+    for length, said in ((2601, []), (2600, [b"SIP/2.0 180 Ringing"])):
+        padding = b"X: " + b"x" * (length - len(short) - 5) + b"\r\n"
+        rig.receive(short.replace(b"Content-Length", padding + b"Content-Length"), BOB[0])
+        assert first_lines(rig) == said
+    assert rig.counters()["too_large"] == 1
+
+
 def test_one_after_another(rig):
     """What one leaves behind does not change what becomes of the next; in the end nothing is left."""
     for case in REQUESTS:

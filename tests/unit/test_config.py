@@ -30,6 +30,7 @@ def test_the_smallest_file():
         181000,
     )
     assert (config.limits.max_transactions, config.limits.max_message_bytes) == (20000, 65535)
+    assert config.limits.max_head_bytes == 8192
     media = config.set_named("media")
     assert [(one.id, one.host, one.port, one.listener) for one in media.destinations] == [
         ("media/sip:192.0.2.21", "192.0.2.21", 5060, 0),

@@ -412,6 +412,7 @@ PLACES = [
     ("timers",),
     ("timers", "c"),
     ("limits", "max_message"),
+    ("limits", "max_head"),
     ("set",),
     ("set", "media"),
     ("set", "media", "destinations"),

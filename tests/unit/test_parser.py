@@ -326,6 +326,24 @@ def test_size_at_the_limit():
     assert doors.call_id(with_headers(body=b"b" * (room + 1)))[0] == C["TOO_LARGE"]
 
 
+@pytest.mark.parametrize("text", messages.ALL.values(), ids=messages.ALL)
+def test_head_at_the_limit(text):
+    """Whatever the limit: what lies before it is indexed as ever, and nothing behind it."""
+    text += b"b" * (2 * len(text))
+    whole = doors.parse(text)
+    head = whole["body"][0]
+    for limit in range(1, head + 1):
+        most = limit if whole["is_request"] else 2 * limit
+        found = doors.parse(text, limit)
+        if most >= head:
+            assert found == whole
+            continue
+        assert found["code"] in (C["LONG_HEAD"], C["NOT_SIP"], C["START_LINE"])
+        inside = [header[:4] for header in whole["headers"] if header[3] < most]
+        assert [header[:4] for header in found["headers"]] == inside
+        assert found["headers_end"] <= most or not inside
+
+
 # ---------------------------------------------------------------- guard page
 
 class GuardedPages:

@@ -103,6 +103,7 @@ def test_thousands_of_destinations():
     (lambda: Table(1, clocks=(500, 4000, 5000)), "zip"),
     (lambda: Table(1, clocks=(500, 4000, 0, 181000)), "t4"),
     (lambda: Table(1, max_message=65536), "max_message"),
+    (lambda: Table(1, max_head=511), "max_head"),
     (lambda: Table(1, branch_key=b"short"), "branch_key has 16"),
     (lambda: Table(1).add_listener(1, 1, "host.example.net", 5060, "x"), "address"),
     (lambda: Table(1).add_listener(1, 1, "192.0.2.1", 0, "x"), "port"),
