@@ -11,8 +11,8 @@ Must never: change anything.  Called by rig.
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.blocks cimport ORDERS, order_of
-from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SLOT_BITS, SLOT_MASK,
-                                  is_server, partition_t, record_of, record_t, slot_at, slot_t, word_generation,
+from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SHARES, SLOT_BITS,
+                                  SLOT_MASK, is_server, partition_t, record_of, record_t, slot_at, slot_t, word_generation,
                                   word_kind, word_owes, word_state)
 from fastsip._core.timers cimport NOT_ARMED
 
@@ -96,6 +96,23 @@ cdef list audit_blocks(const partition_t *p, list live, const core_t *core, uint
         found.append(f"partition {partition}: {p.buddy.used_units} units are in use by the allocator, "
                      f"{len(owner)} by slots, {waiting} wait")
     return found
+
+
+cdef list audit_held(const partition_t *p, list live, const core_t *core, uint32_t partition):
+    """What each share of calls holds, counted again."""
+    cdef uint32_t i
+    counted = {}
+    for slot in live:
+        share = p.slots[slot["ref"] & SLOT_MASK].share
+        held = counted.setdefault(share, [0, 0])
+        held[0] += 1
+        held[1] += sum(1 << order_of(length) for _, length in slot["blocks"].values())
+    for i in range(core.pending.count):
+        if core.pending.items[i].partition == partition:
+            counted.setdefault(core.pending.items[i].share, [0, 0])[1] += 1 << order_of(core.pending.items[i].len)
+    return [f"partition {partition}: share {i} holds {p.held[i].slots} slots and {p.held[i].units} units, "
+            f"counted {counted.get(i, [0, 0])}"
+            for i in range(SHARES) if [p.held[i].slots, p.held[i].units] != counted.get(i, [0, 0])]
 
 
 cdef list audit_free(const partition_t *p, list live, uint32_t partition):
@@ -210,6 +227,6 @@ cdef list audit_partition(core_t *core, uint32_t partition):
     cdef const partition_t *p = &core.store.partitions[partition]
     live = list_partition(core, partition)
     by_ref = {slot["ref"]: slot for slot in live}
-    return (audit_blocks(p, live, core, partition) + audit_free(p, live, partition) + audit_index(p, live, partition)
-            + audit_families(p, by_ref, partition) + audit_life(core, by_ref, partition)
-            + audit_lingering(p, live, partition))
+    return (audit_blocks(p, live, core, partition) + audit_held(p, live, core, partition)
+            + audit_free(p, live, partition) + audit_index(p, live, partition) + audit_families(p, by_ref, partition)
+            + audit_life(core, by_ref, partition) + audit_lingering(p, live, partition))

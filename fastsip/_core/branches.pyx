@@ -397,7 +397,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
                          uint32_t origin, const hop_t *hop) noexcept nogil:
     cdef slot_t *server = slot_at(core.store, parent)
     cdef int kind = KIND_CLIENT_INVITE if server.method == M_INVITE else KIND_CLIENT_OTHER
-    cdef uint32_t ref = take_slot_of_call(core, parent >> SLOT_BITS)
+    cdef uint32_t ref = take_slot_of_call(core, parent)
     cdef slot_t identity
     cdef record_t record
     cdef via_t via = m.via
@@ -477,7 +477,7 @@ cdef void end_branch(core_t *core, uint32_t ref) noexcept nogil:
     unlink_child(core.store, ref)
     index_remove(core.store, ref)
     give_slot(core.store, ref)
-    drop_block(&core.pending, ref, &block)
+    drop_block(core.store, &core.pending, ref, &block)
 
 
 # ---------------------------------------------------------------- at import

@@ -54,6 +54,7 @@ cdef enum counter_id:
     N_NO_RULE
     N_TOO_BROAD                 # Max-Breadth 0
     N_STORE_FULL
+    N_OVER_SHARE                # of these: because of one call that holds more than is left for all others
     N_SHED                      # lingering transactions that made room
     N_NO_ROOM
     N_TRANSACTIONS

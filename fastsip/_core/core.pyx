@@ -22,7 +22,7 @@ COUNTER_NAMES = (
     "datagrams", "requests", "responses", "invites", "handed_over", "handed_over_full",
     "retransmitted_requests", "retransmissions_sent", "timeouts", "failovers", "exhausted", "cancels",
     "not_sip", "keep_alives", "malformed", "stray_responses", "stray_acks", "refused_requests", "no_rule",
-    "too_broad", "store_full", "shed", "no_room", "transactions", "transactions_ended", "transport_failures",
+    "too_broad", "store_full", "over_share", "shed", "no_room", "transactions", "transactions_ended", "transport_failures",
     "abandoned", "late_answers", "probes", "probe_failures", "events_dropped", "receive_calls", "received",
     "send_calls",
     "sent", "sent_lost", "kernel_drops", "waits", "over_1300", "over_1472", "wakes",

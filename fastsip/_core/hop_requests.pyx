@@ -148,4 +148,4 @@ cdef void keep_ack(core_t *core, uint32_t ref, const message_t *response) noexce
     end_block()
     record.client.flags |= CLIENT_HAS_ACK
     commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
-    drop_block(&core.pending, ref, &old)
+    drop_block(core.store, &core.pending, ref, &old)

@@ -6,8 +6,8 @@ from fastsip._core.slots cimport block_t, record_t
 
 # A block of the slot's partition, as begin_block: if there is none, what only lingers makes room.
 cdef char *take_block(core_t *core, uint32_t ref, uint32_t len, block_t *block) noexcept nogil
-# A slot for what belongs to a call that has begun, in the same way; NO_SLOT = there is none.
-cdef uint32_t take_slot_of_call(core_t *core, uint32_t partition) noexcept nogil
+# A slot for what belongs to the call of another one, in the same way; NO_SLOT = there is none.
+cdef uint32_t take_slot_of_call(core_t *core, uint32_t of) noexcept nogil
 
 # Ends the oldest transactions of the partition that only absorb repeated non-INVITE
 # requests, to make room for new calls; how many.

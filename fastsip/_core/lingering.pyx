@@ -9,13 +9,14 @@ Must never: end what still has a branch, or reuse a block that waits to be sent.
 Used by the proxy files and parking, for every slot and block that a call needs.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastsip._core.blocks cimport ORDERS, order_of
 from fastsip._core.core cimport N_SHED, N_TRANSACTIONS_ENDED, count
 from fastsip._core.slots cimport (KIND_SERVER_OTHER, NO_SLOT, SLOT_BITS, add_lingering, begin_block, block_at,
                                   drop_block, first_child_of, give_block, give_slot, index_remove, leave_lingering,
-                                  oldest_lingering, record_of, slot_at, slot_t, take_slot, word_kind, word_state)
+                                  oldest_lingering, record_of, share_of, slot_at, slot_t, take_slot, word_kind,
+                                  word_state)
 from fastsip._core.timers cimport disarm_timer
 from fastsip._core.transactions cimport SERVER_COMPLETED, SERVER_ENDED
 
@@ -26,9 +27,9 @@ cdef enum:
 
 cdef void drop_all(core_t *core, uint32_t ref, const record_t *was) noexcept nogil:
     cdef record_t record = was[0]
-    drop_block(&core.pending, ref, &record.server.kept)
-    drop_block(&core.pending, ref, &record.server.response)
-    drop_block(&core.pending, ref, &record.server.best)
+    drop_block(core.store, &core.pending, ref, &record.server.kept)
+    drop_block(core.store, &core.pending, ref, &record.server.response)
+    drop_block(core.store, &core.pending, ref, &record.server.best)
 
 
 cdef void free_server(core_t *core, uint32_t ref) noexcept nogil:
@@ -63,7 +64,7 @@ cdef void end_lingering(core_t *core, uint32_t ref) noexcept nogil:
     index_remove(core.store, ref)
     give_slot(core.store, ref)
     if queued:
-        drop_block(&core.pending, ref, &response)
+        drop_block(core.store, &core.pending, ref, &response)
     else:
         give_block(core.store, ref, &response)
     count(core, N_SHED)
@@ -119,8 +120,10 @@ cdef char *take_block(core_t *core, uint32_t ref, uint32_t len, block_t *block) 
     return at
 
 
-cdef uint32_t take_slot_of_call(core_t *core, uint32_t partition) noexcept nogil:
-    cdef uint32_t ref = take_slot(core.store, partition, True)
+cdef uint32_t take_slot_of_call(core_t *core, uint32_t of) noexcept nogil:
+    cdef uint32_t partition = of >> SLOT_BITS
+    cdef uint8_t share = share_of(core.store, of)
+    cdef uint32_t ref = take_slot(core.store, partition, share, True)
     if ref == NO_SLOT and shed_lingering(core, partition):
-        ref = take_slot(core.store, partition, True)
+        ref = take_slot(core.store, partition, share, True)
     return ref

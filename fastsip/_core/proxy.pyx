@@ -18,7 +18,7 @@ from fastsip._core.branches cimport forward_stateless, hop_t, read_request
 from fastsip._core.candidates cimport group_t, read_breadth
 from fastsip._core.core cimport (N_DATAGRAMS, N_DRAINED, N_EDITS_REFUSED, N_FORGED_TOKENS, N_INVITES, N_KEEP_ALIVES,
                                  N_LOOPS, N_NEXT_HOPS_REFUSED, N_NOT_SIP, N_NO_RULE, N_RELAYS_REFUSED,
-                                 N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_STORE_FULL, N_STRAY_ACKS,
+                                 N_OVER_SHARE, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_STORE_FULL, N_STRAY_ACKS,
                                  N_TRANSACTIONS, N_UNKNOWN_DIALOGS, N_UNSUPPORTED, count, find_by_address)
 from fastsip._core.indialog cimport join_shared, may_follow_route
 from fastsip._core.lingering cimport shed_lingering
@@ -33,9 +33,9 @@ from fastsip._core.routing cimport (aim_by_route, aim_by_token, is_known, leads_
 from fastsip._core.rules cimport match_rules
 from fastsip._core.search cimport branch_input, cancel_search, refuse_search, start_branch, start_group
 from fastsip._core.slots cimport (BY_NEXT_HOP, BY_STRICT_ROUTER, KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT,
-                                  OWES_REQUEST, give_slot,
-                                  index_insert, is_server, partition_of, slot_at, slot_t, take_slot, word_generation,
-                                  word_kind, write_identity)
+                                  OWES_REQUEST, give_slot, hash_call, holds_too_much,
+                                  index_insert, is_server, partition_of_hash, share_of_hash, slot_at, slot_t, take_slot,
+                                  word_generation, word_kind, write_identity)
 from fastsip._core.transactions cimport GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING
 from fastsip._core.types cimport (E_BAD, E_EMPTY, E_FORGED, E_FULL, E_HOME, E_NEXT_HOP, E_NOT_SIP, E_ROOM, E_ROUTE,
                                   E_SCHEME, E_TOO_MANY_VIAS, E_UNRESOLVED, E_URI, H_PROXY_REQUIRE, M_ACK, M_CANCEL,
@@ -97,10 +97,6 @@ cdef void refuse_unedited(core_t *core, const message_t *m, int code, uint32_t l
         refuse(core, m, listener, source, 513)
     else:
         refuse_malformed(core, m, code, listener, source)
-
-
-cdef inline uint32_t partition_for(core_t *core, const message_t *m) noexcept nogil:
-    return partition_of(core.store, m.buf + m.call_id.off, m.call_id.len)
 
 
 cdef void process_request(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
@@ -380,16 +376,25 @@ cdef void fill_server(core_t *core, const message_t *m, uint64_t key, const rule
 
 
 cdef uint32_t take_server(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
-    """A free slot, or NO_SLOT when the partition is full of what must stay.
+    """A free slot, or NO_SLOT when the partition is full of what must stay, or of this one call.
 
-    The reserve is for dialogs that are proven, by a token or by who sends: a To tag is easily invented.
+    The reserve is for dialogs that are proven, by a token or by who sends: a To tag is easily invented.  What one
+    call may hold is bounded for all but those who send us calls by configuration: who chooses the Call-ID
+    chooses the partition.
     """
-    cdef uint32_t partition = partition_for(core, m)
-    cdef uint32_t ref = take_slot(core.store, partition, False)
+    cdef uint64_t hashed = hash_call(core.store, m.buf + m.call_id.off, m.call_id.len)
+    cdef uint32_t partition = partition_of_hash(hashed)
+    cdef uint8_t share = share_of_hash(hashed)
+    cdef uint32_t ref
+    if holds_too_much(core.store, partition, share) and not is_known(core, source):
+        if not shed_lingering(core, partition) or holds_too_much(core.store, partition, share):
+            count(core, N_OVER_SHARE)
+            return NO_SLOT
+    ref = take_slot(core.store, partition, share, False)
     if ref == NO_SLOT and hop.in_dialog and (hop.verified or is_known(core, source)):
-        ref = take_slot(core.store, partition, True)
+        ref = take_slot(core.store, partition, share, True)
     if ref == NO_SLOT and shed_lingering(core, partition):
-        ref = take_slot(core.store, partition, False)
+        ref = take_slot(core.store, partition, share, False)
     return ref
 
 

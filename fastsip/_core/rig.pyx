@@ -186,6 +186,9 @@ cdef class Rig:
         cdef int wait = next_probe_ms(core)
         return core.now_ms + (wait if timers < 0 else min(timers, wait))
 
+    def partition_of(self, bytes call_id not None) -> int:
+        return partition_of(self.core().store, call_id, <uint32_t>len(call_id))
+
     def owner_of(self, bytes datagram not None) -> int:
         """The shard whose call this belongs to; this one, if it has no Call-ID."""
         cdef core_t *core = self.core()

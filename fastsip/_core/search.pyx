@@ -81,7 +81,7 @@ cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const 
     waited = leave_parking(&record)
     commit(core.store, parent, kind, state, 0 if first else word_owes(server.commit), &record)
     if waited.len:
-        drop_block(&core.pending, parent, &waited)
+        drop_block(core.store, &core.pending, parent, &waited)
     if waited.len or record.server.retransmit_ms:
         arm_slot(core, parent, kind, &record)
     send_request(core, <uint32_t>ref)
@@ -465,7 +465,7 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
         spent = record.client.request       # nothing is sent again by this branch
         record.client.request.len = 0
     commit(core.store, ref, kind, step.next, owed_by(step, state), &record)
-    drop_block(&core.pending, ref, &spent)
+    drop_block(core.store, &core.pending, ref, &spent)
     arm_slot(core, ref, kind, &record)
     if not send_by(core, ref, step, state):
         branch_input(core, ref, SEND_FAILED, NULL)

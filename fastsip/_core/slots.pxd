@@ -1,7 +1,7 @@
 # The mapped store: slots and message blocks are the truth (R3).  See slots.pyx.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from fastsip._core.types cimport flow_t, policy_copy_t
+from fastsip._core.types cimport PARTITIONS, flow_t, policy_copy_t
 from fastsip._core.blocks cimport buddy_t
 
 cdef enum:
@@ -12,6 +12,7 @@ cdef enum:
     SLOT_BITS = 26          # a slot's reference is partition << SLOT_BITS | index
     SLOT_MASK = 0x3FFFFFF
     NO_SLOT = 0xFFFFFFFF
+    SHARES = 256            # that the calls of a partition fall into; 0 = of a store that did not know them
 
 cdef enum slot_kind:
     KIND_FREE = 0
@@ -112,6 +113,11 @@ cdef union identity_t:
     client_identity_t client
     uint8_t raw[192]
 
+# What the calls of one share hold of their partition.
+cdef struct held_t:
+    uint32_t slots
+    uint32_t units
+
 # Written before the first commit and never changed while the slot lives,
 # except server.tried[n] for n >= attempt_count, and the choices of a server
 # transaction (policy, set, rule, key of the call) until its first branch.
@@ -128,7 +134,8 @@ cdef struct slot_t:
     uint8_t attempt         # client: its number
     uint8_t in_dialog       # server: the request had a To tag
     uint8_t record_routed   # client: the request carries our Record-Route
-    uint64_t reserve0
+    uint8_t share           # of the partition: by Call-ID, as the partition itself
+    uint8_t reserve0[7]
     record_t records[2]
     identity_t identity
     uint8_t reserve[64]
@@ -172,10 +179,13 @@ cdef struct partition_t:
     uint32_t *first_child   # [slot] reference's index, NO_SLOT ends
     uint32_t *next_sibling
     uint32_t *newer         # [slot] a ring of those that only linger (lingering); NO_SLOT = not in it
+    uint8_t *share          # [slot]
+    held_t *held            # [share]
     uint32_t *older         # place slot_count of both is its head: behind the newest, before the oldest
 
 cdef struct pending_block_t:
-    uint32_t partition
+    uint16_t partition
+    uint16_t share
     uint32_t unit
     uint32_t len
 
@@ -216,10 +226,23 @@ cdef inline bint is_server(int kind) noexcept nogil:
 cdef inline char *block_at(store_t *s, uint32_t ref, uint32_t unit) noexcept nogil:
     return s.partitions[ref >> SLOT_BITS].blocks + <uint64_t>unit * 256
 
+cdef uint64_t hash_call(const store_t *s, const char *call_id, uint32_t len) noexcept nogil
 cdef uint32_t partition_of(const store_t *s, const char *call_id, uint32_t len) noexcept nogil
 
+cdef inline uint32_t partition_of_hash(uint64_t hashed) noexcept nogil:
+    return <uint32_t>(hashed % PARTITIONS)
+
+cdef inline uint8_t share_of_hash(uint64_t hashed) noexcept nogil:
+    return <uint8_t>(1 + hashed // PARTITIONS % (SHARES - 1))
+
+cdef inline uint8_t share_of(const store_t *s, uint32_t ref) noexcept nogil:
+    return s.partitions[ref >> SLOT_BITS].share[ref & SLOT_MASK]
+
+# More than is left for all others?
+cdef bint holds_too_much(const store_t *s, uint32_t partition, uint8_t share) noexcept nogil
+
 # ---- writing: every store to the mapping is one of these
-cdef uint32_t take_slot(store_t *s, uint32_t partition, bint reserved) noexcept nogil
+cdef uint32_t take_slot(store_t *s, uint32_t partition, uint8_t share, bint reserved) noexcept nogil
 cdef void write_identity(store_t *s, uint32_t ref, const slot_t *identity) noexcept nogil
 cdef void write_tried(store_t *s, uint32_t ref, uint32_t attempt, uint32_t destination_id) noexcept nogil
 cdef void commit(store_t *s, uint32_t ref, int kind, int state, int owes, const record_t *record) noexcept nogil
@@ -230,10 +253,10 @@ cdef void end_block() noexcept nogil
 cdef void write_clock_pair(store_t *s, uint32_t partition, uint64_t realtime_ms, uint64_t boottime_ms) noexcept nogil
 
 # ---- derived state
-cdef void drop_block(pending_t *pending, uint32_t ref, block_t *block) noexcept nogil
+cdef void drop_block(const store_t *s, pending_t *pending, uint32_t ref, const block_t *block) noexcept nogil
 cdef void give_pending(store_t *s, pending_t *pending) noexcept nogil
 # At once: nothing that waits to be sent points into it, and no commit names it.
-cdef void give_block(store_t *s, uint32_t ref, block_t *block) noexcept nogil
+cdef void give_block(store_t *s, uint32_t ref, const block_t *block) noexcept nogil
 # As the newest of those that only linger; a slot leaves them with its life.
 cdef void add_lingering(store_t *s, uint32_t ref) noexcept nogil
 cdef uint32_t oldest_lingering(const store_t *s, uint32_t partition) noexcept nogil

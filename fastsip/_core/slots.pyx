@@ -21,7 +21,7 @@ from fastsip._core.atomics cimport store_release64
 from fastsip._core.blocks cimport NO_UNIT, ORDERS, give_units, order_of, rebuild_buddy, take_units
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.scarcity cimport SCARCE_BLOCK, SCARCE_SLOT, runs_short
-from fastsip._core.types cimport MAX_ATTEMPTS, PARTITIONS
+from fastsip._core.types cimport MAX_ATTEMPTS
 
 CRASH_STATUS = 77
 
@@ -56,8 +56,22 @@ cdef void call_at_store(int64_t k, at_store_t call, void *what) noexcept nogil:
 
 # ---------------------------------------------------------------- reading
 
+cdef uint64_t hash_call(const store_t *s, const char *call_id, uint32_t len) noexcept nogil:
+    """What partition_of_hash and share_of_hash read."""
+    return hash_text(s.hash_key, call_id, len)
+
+
 cdef uint32_t partition_of(const store_t *s, const char *call_id, uint32_t len) noexcept nogil:
-    return <uint32_t>(hash_text(s.hash_key, call_id, len) & (PARTITIONS - 1))
+    return partition_of_hash(hash_call(s, call_id, len))
+
+
+cdef bint holds_too_much(const store_t *s, uint32_t partition, uint8_t share) noexcept nogil:
+    """Of a memory that many use, no one holds more than is free: n who take what they can leave a part in n + 1
+    (Choudhury and Hahne, Dynamic Queue Length Thresholds, 1998).
+    """
+    cdef const partition_t *p = &s.partitions[partition]
+    cdef const held_t *held = &p.held[share]
+    return share != 0 and (held.slots > p.free_count or held.units > p.buddy.unit_count - p.buddy.used_units)
 
 
 # ---------------------------------------------------------------- writing
@@ -67,7 +81,7 @@ cdef inline uint64_t make_word(uint32_t generation, int kind, int state, int owe
             | copy)
 
 
-cdef uint32_t take_slot(store_t *s, uint32_t partition, bint reserved) noexcept nogil:
+cdef uint32_t take_slot(store_t *s, uint32_t partition, uint8_t share, bint reserved) noexcept nogil:
     """A free slot's reference, or NO_SLOT.  Only `reserved` requests (in-dialog, CANCEL) may use the last tenth."""
     cdef partition_t *p = &s.partitions[partition]
     cdef uint32_t idx
@@ -80,6 +94,8 @@ cdef uint32_t take_slot(store_t *s, uint32_t partition, bint reserved) noexcept 
         p.header.high_water = idx + 1
     p.first_child[idx] = NO_SLOT
     p.next_sibling[idx] = NO_SLOT
+    p.share[idx] = share
+    p.held[share].slots += 1
     return (partition << SLOT_BITS) | idx
 
 
@@ -88,6 +104,7 @@ cdef void write_identity(store_t *s, uint32_t ref, const slot_t *identity) noexc
     cdef slot_t *slot = slot_at(s, ref)
     crash_point()
     memcpy(&slot.key, &identity.key, 56)
+    slot.share = share_of(s, ref)
     memcpy(&slot.identity, &identity.identity, sizeof(slot.identity))
     crash_point()
 
@@ -133,6 +150,7 @@ cdef void give_slot(store_t *s, uint32_t ref) noexcept nogil:
     leave_lingering(s, ref)
     p.free_slots[p.free_count] = ref & SLOT_MASK
     p.free_count += 1
+    p.held[share_of(s, ref)].slots -= 1
 
 
 cdef char *begin_block(store_t *s, uint32_t ref, uint32_t len, block_t *block) noexcept nogil:
@@ -146,6 +164,7 @@ cdef char *begin_block(store_t *s, uint32_t ref, uint32_t len, block_t *block) n
         return NULL
     block.unit = unit
     block.len = len
+    s.partitions[ref >> SLOT_BITS].held[share_of(s, ref)].units += units_of(len)
     crash_point()
     return block_at(s, ref, unit)
 
@@ -162,7 +181,17 @@ cdef void write_clock_pair(store_t *s, uint32_t partition, uint64_t realtime_ms,
 
 # ---------------------------------------------------------------- derived state
 
-cdef void drop_block(pending_t *pending, uint32_t ref, block_t *block) noexcept nogil:
+cdef inline uint32_t units_of(uint32_t len) noexcept nogil:
+    """That a block takes of its partition; none, if it has no bytes."""
+    return <uint32_t>1 << order_of(len) if len else 0
+
+
+cdef inline void give_back(partition_t *p, uint8_t share, uint32_t unit, uint32_t len) noexcept nogil:
+    give_units(&p.buddy, unit, order_of(len))
+    p.held[share].units -= units_of(len)
+
+
+cdef void drop_block(const store_t *s, pending_t *pending, uint32_t ref, const block_t *block) noexcept nogil:
     """Gives a block back after the batch is sent; no longer named by any commit.
 
     The caller keeps room in `pending` (see core.make_room); a block that found
@@ -172,23 +201,25 @@ cdef void drop_block(pending_t *pending, uint32_t ref, block_t *block) noexcept 
     if block.len == 0 or pending.count >= PENDING_BLOCKS:
         return
     item = &pending.items[pending.count]
-    item.partition = ref >> SLOT_BITS
+    item.partition = <uint16_t>(ref >> SLOT_BITS)
+    item.share = share_of(s, ref)
     item.unit = block.unit
     item.len = block.len
     pending.count += 1
 
 
 cdef void give_pending(store_t *s, pending_t *pending) noexcept nogil:
+    cdef const pending_block_t *item
     cdef uint32_t i
     for i in range(pending.count):
-        give_units(&s.partitions[pending.items[i].partition].buddy, pending.items[i].unit,
-                   order_of(pending.items[i].len))
+        item = &pending.items[i]
+        give_back(&s.partitions[item.partition], <uint8_t>item.share, item.unit, item.len)
     pending.count = 0
 
 
-cdef void give_block(store_t *s, uint32_t ref, block_t *block) noexcept nogil:
+cdef void give_block(store_t *s, uint32_t ref, const block_t *block) noexcept nogil:
     if block.len:
-        give_units(&s.partitions[ref >> SLOT_BITS].buddy, block.unit, order_of(block.len))
+        give_back(&s.partitions[ref >> SLOT_BITS], share_of(s, ref), block.unit, block.len)
 
 
 cdef void add_lingering(store_t *s, uint32_t ref) noexcept nogil:
@@ -329,6 +360,20 @@ cdef int mark_slot_blocks(const partition_t *p, uint8_t *used, const slot_t *slo
     return mark_block(p, used, &record.client.request)
 
 
+cdef void count_held(partition_t *p, uint32_t idx) noexcept nogil:
+    """What a slot that lives holds, by its share."""
+    cdef const slot_t *slot = &p.slots[idx]
+    cdef const record_t *record = record_of(slot)
+    cdef held_t *held = &p.held[slot.share]
+    p.share[idx] = slot.share
+    held.slots += 1
+    if is_server(word_kind(slot.commit)):
+        held.units += (units_of(record.server.kept.len) + units_of(record.server.response.len)
+                       + units_of(record.server.best.len))
+    else:
+        held.units += units_of(record.client.request.len)
+
+
 cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil:
     """Rebuilds all derived state of a partition; sweeps children that no commit published.
 
@@ -348,6 +393,7 @@ cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil:
     memset(p.next_sibling, 0xFF, <uint64_t>p.slot_count * 4)
     memset(p.newer, 0xFF, <uint64_t>p.slot_count * 4)
     p.newer[p.slot_count] = p.older[p.slot_count] = p.slot_count
+    memset(p.held, 0, SHARES * sizeof(held_t))
     p.free_count = 0
     for idx in range(p.header.high_water):
         slot = &p.slots[idx]
@@ -363,6 +409,7 @@ cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil:
             continue
         live += 1
         bad |= mark_slot_blocks(p, used, slot)
+        count_held(p, idx)
         index_insert(s, (partition << SLOT_BITS) | idx)
         if not is_server(word_kind(slot.commit)):
             link_child(s, (partition << SLOT_BITS) | idx)

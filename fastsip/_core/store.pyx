@@ -17,15 +17,15 @@ import struct
 from collections import Counter
 from pathlib import Path
 
-from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastsip._core.aside import MARK, keep_aside
 from fastsip._core.folder import look_into, make_folder, open_file
 from fastsip._core.blocks cimport UNIT_BYTES, free_buddy, init_buddy
-from fastsip._core.slots cimport (HEADER_BYTES, KIND_FREE, LAYOUT_MAJOR, LAYOUT_MINOR, SLOT_BITS, SLOT_MASK,
-                                  give_slot, index_entry_t, partition_header_t, partition_t, scan_partition, slot_at,
+from fastsip._core.slots cimport (HEADER_BYTES, KIND_FREE, LAYOUT_MAJOR, LAYOUT_MINOR, SHARES, SLOT_BITS, SLOT_MASK,
+                                  give_slot, held_t, index_entry_t, partition_header_t, partition_t, scan_partition, slot_at,
                                   slot_t, word_generation, word_kind)
 from fastsip._core.types cimport PARTITIONS
 
@@ -302,6 +302,8 @@ cdef class Store:
         free(p.index)
         free(p.first_child)
         free(p.next_sibling)
+        free(p.share)
+        free(p.held)
         free(p.newer)
         free(p.older)
         free_buddy(&p.buddy)
@@ -337,10 +339,12 @@ cdef class Store:
         p.free_slots = <uint32_t *>calloc(p.slot_count, 4)
         p.first_child = <uint32_t *>calloc(p.slot_count, 4)
         p.next_sibling = <uint32_t *>calloc(p.slot_count, 4)
+        p.share = <uint8_t *>calloc(p.slot_count, 1)
+        p.held = <held_t *>calloc(SHARES, sizeof(held_t))
         p.newer = <uint32_t *>calloc(p.slot_count + 1, 4)
         p.older = <uint32_t *>calloc(p.slot_count + 1, 4)
         if (p.index == NULL or p.free_slots == NULL or p.first_child == NULL or p.next_sibling == NULL
-                or p.newer == NULL or p.older == NULL or init_buddy(&p.buddy, p.header.unit_count) < 0):
+                or p.share == NULL or p.held == NULL or p.newer == NULL or p.older == NULL or init_buddy(&p.buddy, p.header.unit_count) < 0):
             raise MemoryError
         return scan_partition(self.store, number)
 

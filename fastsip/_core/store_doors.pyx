@@ -10,7 +10,7 @@ Called by tests/ and bench/.
 """
 
 cimport cython
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -233,10 +233,10 @@ cdef class Slots:
 
     # ---- slots
 
-    def take(self, uint32_t partition, bint reserved=False):
+    def take(self, uint32_t partition, bint reserved=False, uint8_t share=1):
         """A slot's reference, or None."""
         self.part(partition)
-        ref = take_slot(self.store, partition, reserved)
+        ref = take_slot(self.store, partition, share, reserved)
         return None if ref == NO_SLOT else ref
 
     def identify(self, uint32_t ref, uint64_t key, parent=None, int attempt=0, *, int taken_len=0, int ruri_len=0):
@@ -305,7 +305,7 @@ cdef class Slots:
         cdef block_t block
         self.slot(ref)
         block.unit, block.len = unit, length
-        drop_block(&self.pending, ref, &block)
+        drop_block(self.store, &self.pending, ref, &block)
 
     def give_pending(self) -> int:
         """How many blocks waited for it."""

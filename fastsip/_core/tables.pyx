@@ -29,9 +29,9 @@ from fastsip._core.index cimport lay_out_indexes, make_index, put_key
 from fastsip._core.rule_index cimport lay_out_rule_index, name_key
 from fastsip._core.tiers cimport lay_out_tiers
 from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, ACT_SET, A_SRV, C_HEADER, C_SOURCE, C_SOURCE_SET,
-                                  MAX_ATTEMPTS, MAX_HEAD, MAX_LISTENERS, MAX_MESSAGE, MAX_SENT_BY, RURI_KEEP, RURI_OF_SET,
-                                  RURI_URI, T_UDP, addr_t, condition_t, destination_t, listener_t, policy_copy_t,
-                                  policy_t, probe_t, rule_t, set_t, table_t, text_t)
+                                  MAX_ATTEMPTS, MAX_HEAD, MAX_LISTENERS, MAX_MESSAGE, MAX_SENT_BY, RURI_KEEP,
+                                  RURI_OF_SET, RURI_URI, T_UDP, addr_t, condition_t, destination_t, listener_t,
+                                  policy_copy_t, policy_t, probe_t, rule_t, set_t, table_t, text_t)
 
 from fastsip._core.conditions import as_host, as_token, plan_condition
 from fastsip._core.headers import plan_headers
@@ -147,7 +147,8 @@ cdef addr_t pack_addr(tuple parts) except *:
 
 @cython.final
 cdef class Table:
-    """Table(version, clocks=(t1, t2, t4, c) in ms, max_message and max_head in bytes, branch_key and token_keys of 16 bytes).
+    """Table(version, clocks=(t1, t2, t4, c) in ms, max_message and max_head in bytes, branch_key and token_keys of
+    16 bytes).
 
     Of one or two token_keys the first signs and both verify; so with branch_key and other_branch_key.
 
@@ -161,7 +162,8 @@ cdef class Table:
         self.table = <table_t *>self.arena.take(1, sizeof(table_t))
 
     def __init__(self, version, clocks=(500, 4000, 5000, 181000), max_message=MAX_MESSAGE, max_head=MAX_HEAD,
-                 branch_key=bytes(16), token_keys=(bytes(16),), other_branch_key=None, names_per_source=20, names_burst=100):
+                 branch_key=bytes(16), token_keys=(bytes(16),), other_branch_key=None, names_per_source=20,
+                 names_burst=100):
         self.version = number_in("version", version, 0, 2**64 - 1)
         self.clocks = tuple(number_in(name, value, 1, 2**32 - 1)
                             for name, value in zip(("t1", "t2", "t4", "c"), clocks, strict=True))

@@ -110,7 +110,7 @@ cdef void pass_provisional(core_t *core, uint32_t ref, const message_t *m) noexc
     record.server.last_status = m.status
     record.server.flags |= SERVER_PROGRESSED
     commit_server(core, ref, step.next, OWES_RESPONSE, &record)
-    drop_block(&core.pending, ref, &old)
+    drop_block(core.store, &core.pending, ref, &old)
     send_block(core, ref, &record.server.response, OWES_RESPONSE)
 
 
@@ -288,7 +288,7 @@ cdef void keep_best(core_t *core, uint32_t ref, const message_t *m, int flag) no
         if record.server.flags == record_of(slot).server.flags:
             return
     commit(core.store, ref, kind, word_state(slot.commit), word_owes(slot.commit), &record)
-    drop_block(&core.pending, ref, &old)
+    drop_block(core.store, &core.pending, ref, &old)
 
 
 cdef void send_best(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:

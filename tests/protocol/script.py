@@ -14,7 +14,8 @@ goes over the wire is missed: `nothing_sent` and `finish` fail on what is left.
 Every injected message and every advance is followed by the store's checker.
 """
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from fastsip._core.cells import Cells
@@ -212,6 +213,12 @@ class Stage:
     def states(self, kind: str) -> list[str]:
         """States of the slots of that kind, by attempt."""
         return [slot["state"] for slot in sorted(self.slots(kind), key=lambda slot: slot["attempt"])]
+
+    def beside(self, call_id: str) -> Iterator[str]:
+        """Other Call-IDs of its partition."""
+        partition = self.rig.partition_of(call_id.encode())
+        return (other for other in (f"beside-{n}@alice" for n in itertools.count())
+                if self.rig.partition_of(other.encode()) == partition)
 
     def counter(self, name: str) -> int:
         return self.rig.counters()[name]
