@@ -12,8 +12,8 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.blocks cimport ORDERS, order_of
 from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SHARES, SLOT_BITS,
-                                  SLOT_MASK, is_server, partition_t, record_of, record_t, slot_at, slot_t, word_generation,
-                                  word_kind, word_owes, word_state)
+                                  SLOT_MASK, is_server, partition_t, record_of, record_t, slot_at, slot_t,
+                                  word_generation, word_kind, word_owes, word_state)
 from fastsip._core.timers cimport NOT_ARMED
 
 
