@@ -7,8 +7,8 @@ sending anything; the answer is kept for a while, one place for each hash of the
 address.  Used by routing, and only where a family has several listeners.
 """
 
-from libc.stdint cimport uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset
 from posix.unistd cimport close
 
@@ -24,11 +24,34 @@ cdef enum:
     SOME_PORT = 5060        # the kernel routes by address; it wants a port all the same
 
 
+cdef int find_route(const local_t *local, const addr_t *to, addr_t *found) noexcept nogil:
+    cdef uint32_t i
+    for i in range(local.route_count):
+        if memcmp(&local.routes[i].to, to, sizeof(addr_t)) == 0:
+            found[0] = local.routes[i].local
+            return OK
+    return E_NONE
+
+
+cdef int add_route(local_t *local, const addr_t *to, const addr_t *ours) except -1:
+    cdef local_answer_t *routes = <local_answer_t *>realloc(
+        local.routes, (local.route_count + 1) * sizeof(local_answer_t))
+    if routes == NULL:
+        raise MemoryError("no memory for a route")
+    local.routes = routes
+    routes[local.route_count].to = to[0]
+    routes[local.route_count].local = ours[0]
+    local.route_count += 1
+    return 0
+
+
 cdef int ask_kernel(local_t *local, const addr_t *to, addr_t *found) noexcept nogil:
     cdef sockaddr_in6 name
     cdef addr_t there = to[0]
     cdef socklen_t len
     cdef int fd = local.fds[to.family == 6]
+    if local.routes != NULL:
+        return find_route(local, to, found)
     there.port = SOME_PORT
     len = write_target(&there, &name)
     if fd < 0 or connect(fd, <sockaddr *>&name, len) < 0:
@@ -75,4 +98,5 @@ cdef void close_local(local_t *local) noexcept:
     for i in range(2):
         if local.fds[i] >= 0:
             close(local.fds[i])
+    free(local.routes)
     free(local)

@@ -23,6 +23,7 @@ cdef struct camera_t:
 
 @cython.final
 cdef class Rig:
+    cdef list routes        # (host, our host)
     cdef wire_t *wire
     cdef camera_t camera
     cdef readonly Workspace workspace
@@ -30,5 +31,6 @@ cdef class Rig:
     cdef commands_t taken       # of them
 
     cdef core_t *core(self) noexcept
+    cdef int add_route(self, host, ours) except -1
     cdef begin(self, Store store, Cells cells, Table table, uint32_t shard, uint32_t shard_count, uint64_t now_ms,
                Names names)

@@ -23,6 +23,7 @@ from fastsip._core.commands cimport COMMAND_NAME, push_command, take_commands
 from fastsip._core.core cimport core_t
 from fastsip._core.icmp cimport shard_of_error, take_error
 from fastsip._core.image cimport forget_image, put_back, take_image
+from fastsip._core.local cimport add_route, open_local
 from fastsip._core.names cimport Names
 from fastsip._core.net cimport QUOTE_BYTES, net_error_t
 from fastsip._core.parser cimport scan_call_id
@@ -132,6 +133,7 @@ cdef class Rig:
                  uint32_t shard=0, uint32_t shard_count=1, uint64_t now_ms=START_MS):
         if not shard < shard_count <= PARTITIONS:
             raise ValueError(f"shard {shard} of {shard_count}: at most {PARTITIONS} are possible")
+        self.routes = []
         self.begin(Store(run_dir, max_transactions), cells, table, shard, shard_count, now_ms, None)
 
     cdef begin(self, Store store, Cells cells, Table table, uint32_t shard, uint32_t shard_count, uint64_t now_ms,
@@ -148,6 +150,8 @@ cdef class Rig:
         init_wheel(self.workspace.wheel, self.workspace.nodes, now_ms)
         self.camera.core = self.core()
         self.camera.wire = self.wire
+        for host, ours in self.routes:
+            self.add_route(host, ours)
         fail_allocation("any", 0)
 
     def __dealloc__(self):
@@ -171,6 +175,19 @@ cdef class Rig:
             raise ValueError(f"{len(datagram)} bytes are no datagram")
         receive_message(core, <const char *>datagram, <uint32_t>len(datagram), listener, &addr)
         flush(core)
+
+    def route(self, str host not None, str ours not None) -> None:
+        """A host that is reached from that address of ours; without any, no route is known (see local)."""
+        self.routes.append((host, ours))
+        self.add_route(host, ours)
+
+    cdef int add_route(self, host, ours) except -1:
+        cdef addr_t to = addr_of((host, 0))
+        cdef addr_t local = addr_of((ours, 0))
+        if self.core().local == NULL:
+            self.core().local = open_local()
+        to.transport = local.transport = 0
+        return add_route(self.core().local, &to, &local)
 
     def advance(self, uint64_t ms) -> None:
         """Moves the clock on; each timer and probe fires at its own time, and its batch is sent then."""

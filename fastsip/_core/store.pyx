@@ -25,8 +25,8 @@ from fastsip._core.aside import MARK, keep_aside
 from fastsip._core.folder import look_into, make_folder, open_file
 from fastsip._core.blocks cimport UNIT_BYTES, free_buddy, init_buddy
 from fastsip._core.slots cimport (HEADER_BYTES, KIND_FREE, LAYOUT_MAJOR, LAYOUT_MINOR, SHARES, SLOT_BITS, SLOT_MASK,
-                                  give_slot, held_t, index_entry_t, partition_header_t, partition_t, scan_partition, slot_at,
-                                  slot_t, word_generation, word_kind)
+                                  give_slot, held_t, index_entry_t, partition_header_t, partition_t, scan_partition,
+                                  slot_at, slot_t, word_generation, word_kind)
 from fastsip._core.types cimport PARTITIONS
 
 MAGIC = b"fastsip\x01"
@@ -344,7 +344,8 @@ cdef class Store:
         p.newer = <uint32_t *>calloc(p.slot_count + 1, 4)
         p.older = <uint32_t *>calloc(p.slot_count + 1, 4)
         if (p.index == NULL or p.free_slots == NULL or p.first_child == NULL or p.next_sibling == NULL
-                or p.share == NULL or p.held == NULL or p.newer == NULL or p.older == NULL or init_buddy(&p.buddy, p.header.unit_count) < 0):
+                or p.share == NULL or p.held == NULL or p.newer == NULL or p.older == NULL
+                or init_buddy(&p.buddy, p.header.unit_count) < 0):
             raise MemoryError
         return scan_partition(self.store, number)
 

@@ -39,6 +39,7 @@ class Router:
         self.rigs: list[Rig] = []
         self.positions: list[Positions] = []
         self.refusals: dict[Address, str] = {}
+        self.routes: dict[str, str] = {}
         self.open(START_MS)
         self.down_until = 0  # 0 = it runs
         self.kills = 0  # deaths that are due: each hits the middle of a batch
@@ -57,6 +58,14 @@ class Router:
             rig.use(self.table, positions)
             for address, how in self.refusals.items():
                 rig.refuse(address, how)
+            for host, ours in self.routes.items():
+                rig.route(host, ours)
+
+    def route(self, host: str, listener: int) -> None:
+        """That host is reached from this listener, as the kernel would know."""
+        self.routes[host] = self.world.listener_address(listener)[0]
+        for rig in self.rigs:
+            rig.route(host, self.routes[host])
 
     # ------------------------------------------------------------ batches
 

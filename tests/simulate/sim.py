@@ -71,6 +71,7 @@ class Simulation:
 
     def add(self, address: Address, listener: int, user: str, odd: float) -> Agent:
         agent = self.agents[address] = Agent(self, address, listener, user, odd)
+        self.router.route(address[0], listener)
         return agent
 
     def add_destinations(self) -> None:
