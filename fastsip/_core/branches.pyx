@@ -24,7 +24,7 @@ from fastsip._core.parser cimport first_of, parse_message, parse_name_addr, pars
 from fastsip._core.select cimport rank_next
 from fastsip._core.scarcity cimport SCARCE_EDIT, runs_short
 from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT,
-                                  OWES_REQUEST, SLOT_BITS, block_at, block_t, commit, drop_block, end_block, give_slot,
+                                  OWES_REQUEST, block_at, block_t, commit, drop_block, end_block, give_slot,
                                   index_insert, index_remove, link_child, record_of, record_t, slot_at, slot_t,
                                   unlink_child, word_generation, word_kind, write_identity)
 from fastsip._core.timers cimport disarm_timer

@@ -1,7 +1,7 @@
 """Taking up the calls that the store holds (core section 5).
 
 What was committed as owed is sent, whether or not it had left before the
-process died: SIP bears duplicates.  A decision that was committed but not
+process died: SIP bears duplicates, and its clocks begin then.  A decision that was committed but not
 carried out is carried out now; a request that waits for a name asks again.  Then every timer is armed by its absolute
 deadline; those that are overdue fire in the order of their deadlines, and spread: what ran out within minutes
 would otherwise reach the next destinations within milliseconds, and not fit into their sockets.
@@ -20,8 +20,8 @@ from fastsip._core.parking cimport is_parked, renew_parked
 from fastsip._core.proxy cimport route_again
 from fastsip._core.search cimport resume_branch, resume_search
 from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_FREE, KIND_SERVER_OTHER, OWES_CANCEL, OWES_REQUEST,
-                                  OWES_RESPONSE, SLOT_BITS, block_at, is_server, record_of, record_t, slot_at, slot_t,
-                                  word_generation, word_kind, word_owes, word_state)
+                                  OWES_RESPONSE, SLOT_BITS, block_at, commit, is_server, record_of, record_t,
+                                  slot_at, slot_t, word_generation, word_kind, word_owes, word_state)
 from fastsip._core.timers cimport arm_timer
 from fastsip._core.transactions cimport SERVER_COMPLETED, SERVER_ENDED
 from fastsip._core.types cimport OK, PARTITIONS
@@ -31,6 +31,22 @@ from fastsip._core.workspace cimport flush
 
 cdef enum:
     LONGEST_SPREAD_MS = 5000
+
+
+cdef void renew_unsent(core_t *core, uint32_t ref) noexcept nogil:
+    """What may never have left has its clocks from now on: that we were away is no failure of whom it is for.
+
+    Only while its sender may still wait.
+    """
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record = record_of(slot)[0]
+    cdef uint64_t away = core.now_ms - min(slot.created_ms, core.now_ms)
+    if not word_owes(slot.commit) & OWES_REQUEST or away == 0 or away > 64 * <uint64_t>core.table.clocks.t1_ms:
+        return
+    record.client.retransmit_ms += away if record.client.retransmit_ms else 0
+    record.client.expire_ms += away if record.client.expire_ms else 0
+    record.client.c_ms += away if record.client.c_ms else 0
+    commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
 
 
 cdef void send_owed(core_t *core, uint32_t ref) noexcept nogil:
@@ -84,6 +100,7 @@ cdef int recover_partition(core_t *core, uint32_t partition, uint64_t *oldest) n
             beat(core.mark)
             if step == 0:
                 live += 1
+                renew_unsent(core, ref)
                 overdue = overdue_since(core, slot)
                 if 0 < overdue < oldest[0]:
                     oldest[0] = overdue

@@ -31,6 +31,6 @@ cdef class Rig:
     cdef commands_t taken       # of them
 
     cdef core_t *core(self) noexcept
-    cdef int add_route(self, host, ours) except -1
+    cdef int know_route(self, host, ours) except -1
     cdef begin(self, Store store, Cells cells, Table table, uint32_t shard, uint32_t shard_count, uint64_t now_ms,
                Names names)

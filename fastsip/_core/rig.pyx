@@ -151,7 +151,7 @@ cdef class Rig:
         self.camera.core = self.core()
         self.camera.wire = self.wire
         for host, ours in self.routes:
-            self.add_route(host, ours)
+            self.know_route(host, ours)
         fail_allocation("any", 0)
 
     def __dealloc__(self):
@@ -179,9 +179,9 @@ cdef class Rig:
     def route(self, str host not None, str ours not None) -> None:
         """A host that is reached from that address of ours; without any, no route is known (see local)."""
         self.routes.append((host, ours))
-        self.add_route(host, ours)
+        self.know_route(host, ours)
 
-    cdef int add_route(self, host, ours) except -1:
+    cdef int know_route(self, host, ours) except -1:
         cdef addr_t to = addr_of((host, 0))
         cdef addr_t local = addr_of((ours, 0))
         if self.core().local == NULL:

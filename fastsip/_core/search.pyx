@@ -447,6 +447,8 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
     cdef block_t spent
     if not step.valid:
         return
+    if event == SEND_FAILED and record.client.interval_ms > core.table.clocks.t1_ms:
+        step = client_step(kind, state, EXPIRE)     # a repetition: the first one may have been heard
     spent.len = 0
     if event == EXPIRE and state != CANCELLING and step.actions & PASS_UP:
         record.client.reason = <uint8_t>expiry_reason(core, kind, state, &record)

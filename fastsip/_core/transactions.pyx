@@ -68,6 +68,8 @@ INVITE_CLIENT = {
     },
     CLIENT_COMPLETED: {
         GOT_FINAL: (CLIENT_COMPLETED, SEND_ACK),
+        # A proxy there passes on the 2xx of a branch of its own that comes behind its failure (16.7 item 5), as we do.
+        GOT_2XX: (CLIENT_ACCEPTED, END_CLOCK | PASS_UP),
         EXPIRE: (CLIENT_ENDED, END),
     },
     CLIENT_ACCEPTED: {

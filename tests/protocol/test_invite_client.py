@@ -187,6 +187,26 @@ def test_provisional_in_completed_is_absorbed(stage):
     stage.nothing_sent()
 
 
+def test_2xx_behind_a_failure_goes_up(make_stage):
+    """A proxy there had answered, and one of its branches has come late (16.7 item 5): it is answered all the same."""
+    stage = make_stage(destinations=2, policy={"on": ["5xx"]})
+    call = stage.invite()
+    first = stage.expect_request(BOB[0], "INVITE")
+    stage.refuse(first, 500)
+    second = stage.ring(BOB[1])
+    stage.reply(first, 200, tag="late")
+    success = stage.expect_response(200)
+    assert success.to_tag == "late"
+    stage.expect_request(BOB[1], "CANCEL")
+    stage.refuse(second, 487)
+    stage.reply(first, 200, tag="late")
+    stage.expect_response(200)
+    ack = call.in_dialog("ACK", success, 1)
+    assert stage.expect_request(BOB[0], "ACK").call_id == ack.message.call_id
+    assert stage.states("server") == ["accepted"]
+    stage.finish()
+
+
 def test_timer_d_ends_completed(stage):
     """Figure 5: Timer D, at least 32 s for unreliable transports."""
     call = stage.invite()

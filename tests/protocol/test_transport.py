@@ -106,6 +106,36 @@ def test_cancelled_is_487(make_stage):
     stage.expect_response(487)
 
 
+@pytest.mark.parametrize("late", ["ringing", "success"])
+def test_a_refused_repetition_may_have_been_heard(make_stage, late):
+    """The first copy had arrived: such a branch is given up as a silent one is, so nobody rings for nothing."""
+    stage = make_stage(destinations=2, policy={"on": ["transport"], "timeout_ms": 10_000})
+    stage.invite()
+    first = stage.expect_request(BOB[0], "INVITE")
+    stage.rig.refuse(BOB[0])
+    stage.advance(T1 + TICK)
+    second = stage.ring(BOB[1])
+    stage.rig.refuse(BOB[0], "sent")
+    if late == "ringing":
+        stage.reply(first, 180)
+        stage.expect_request(BOB[0], "CANCEL")
+        stage.reply(second, 200)
+        assert stage.expect_response(200).to_tag == "bob-2"
+    else:
+        stage.reply(first, 200)
+        assert stage.expect_response(200).to_tag == "bob-1"
+        stage.expect_request(BOB[1], "CANCEL")
+
+
+def test_a_refused_first_copy_was_heard_by_nobody(make_stage):
+    """Its transaction ends at once: a dead destination costs no room."""
+    stage = make_stage(destinations=2, policy=ON_ALL)
+    stage.rig.refuse(BOB[0])
+    stage.invite()
+    stage.expect_request(BOB[1], "INVITE")
+    assert stage.states("client") == ["calling"]
+
+
 def test_too_large_for_the_way_is_no_transport_error(make_stage):
     """EMSGSIZE says nothing of the destination: 513, no mark, no failover (core section 2)."""
     stage = make_stage(policy=ON_ALL)

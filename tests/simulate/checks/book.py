@@ -139,6 +139,12 @@ class Book(Check):
         asked.lost = False
         self.asked = asked
 
+    def note_obeyed(self, cancel: Asked) -> None:
+        """One that came before its INVITE waited for the name of its next hop until the INVITE was there."""
+        invite = self.requests.get(key_of(cancel.msg.vias[0], cancel.msg, "INVITE"))
+        if invite is not None and not invite.cancels:
+            invite.cancels.append(self.sim.now)
+
     def note_reply(self, msg: Msg, source: Address) -> None:
         probe = self.probes.get(msg.branch)
         if probe is not None and probe[0] == source and msg.status >= 200:
@@ -165,6 +171,8 @@ class Book(Check):
                 asked.replies.append((now, msg))
                 if msg.status >= 200:
                     asked.finals.append((now, msg))
+                if msg.cseq_method == "CANCEL" and msg.status == 200:
+                    self.note_obeyed(asked)
             return
         if via_place(msg.vias[0]) not in self.places:
             self.fail("16.6 item 8: our Via is the topmost", msg.vias[0], msg.call_id)

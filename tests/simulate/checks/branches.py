@@ -65,9 +65,11 @@ class Branches(Check):
             self.fail("wire section 3: after_progress", f"{came.status}", msg.call_id)
 
     def is_decline(self, branch: Branch) -> bool:
-        """A late 3xx-6xx of a branch that was given up is ignored (wire section 3)."""
+        """A late 3xx-6xx of a branch that was given up is ignored, also by a clock that cancels it (wire section 3)."""
         final = branch.final()
-        return final is not None and final[1].status >= 600 and final[0] < branch.sends[0] + branch.timeout
+        if final is None or final[1].status < 600 or (branch.cancels and branch.cancels[0] < final[0]):
+            return False
+        return final[0] < branch.sends[0] + branch.timeout
 
     def look_at_again(self, msg: Msg, branch: Branch) -> None:
         if msg.to_tag and branch.asked.arrivals[-1] == self.sim.now:
@@ -109,8 +111,13 @@ class Branches(Check):
             self.fail("wire section 3: a branch is cancelled for a reason", repr(msg), msg.call_id)
 
     def has_reason(self, branch: Branch) -> bool:
-        """The caller's wish, somebody's answer, a clock of the policy, or Timer C, which each 101-199 restarts."""
+        """The caller's wish, somebody's answer, a clock of the policy, or Timer C, which each 101-199 restarts.
+
+        And a repetition that was refused by the network: the first one was heard all the same.
+        """
         asked, now = branch.asked, self.sim.now
+        if branch.refused and len(branch.sends) > 1:
+            return True
         if asked.cancels or any(self.is_decline(other) for other in asked.made):
             return True
         if any(final.status < 300 for _, final in asked.finals) or now >= branch.sends[0] + branch.timeout:

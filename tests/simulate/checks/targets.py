@@ -28,11 +28,16 @@ class Targets(Check):
         place = book.place_of_route(asked)
         if place is not None and not asked.known and not book.is_proven(asked.msg):
             # Nobody relays through us by inventing a To tag or a Route (wire section 1).
-            return self.with_members(place, asked.msg) if book.is_destination(place) else set()
+            return self.with_members(place, asked.msg) if self.was_destination(place, asked.plan) else set()
         if place is not None:
             return self.with_members(place, asked.msg)
         user = user_of(asked.msg.ruri)
         return set() if user.startswith(REFUSED_PREFIX) else self.members_for(user, asked)
+
+    def was_destination(self, place: Address, since: int) -> bool:
+        """When the request came, or later: its search may go on after a reload."""
+        plans = [plan for plan in self.sim.plans if plan.version >= since]
+        return any(m.address == place for plan in plans for group in plan.groups for m in group.destinations)
 
     def with_members(self, place: Address, came: Msg) -> set[Address]:
         """That place, the addresses of that name; for a shared set its members."""

@@ -1,0 +1,54 @@
+"""What a router does not hold against others after it was away itself (core section 5)."""
+
+import pytest
+
+from tests.protocol.script import BOB, Stage, read_sent
+
+AWAY, TIMEOUT = 1_500, 2_000
+STORES = 40  # more than the first batch of a call makes
+
+
+def killed_before_sending(make_stage, k: int, method: str, away: int = AWAY) -> Stage | None:
+    """The process ends before the k-th store of a request's batch; None if the request was not owed then."""
+    stage = make_stage(destinations=2, policy={"on": ["timeout"], "timeout_ms": TIMEOUT})
+    stage.rig.image_at(k)
+    stage.send(method)
+    if not stage.rig.has_image:
+        stage.rig.image_at(-1)
+        return None
+    stage.rig.die(stage.table, stage.now + away)
+    stage.waiting = [read_sent(record) for record in stage.rig.sent()]
+    sent = stage.take_requests(BOB[0], method)
+    stage.rig.recover()
+    stage.collect()
+    owed = stage.take_requests(BOB[0], method)
+    return stage if owed and not sent else None
+
+
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE"])
+def test_what_may_never_have_left_has_its_whole_time(make_stage, method):
+    """Its destination has not been silent: we were."""
+    seen = 0
+    for k in range(STORES):
+        stage = killed_before_sending(make_stage, k, method)
+        if stage is None:
+            continue
+        seen += 1
+        back = stage.now
+        stage.advance(TIMEOUT - 100)
+        assert stage.take_requests(BOB[0], method), "it is repeated from Timer A or E on"
+        assert not stage.take_requests(BOB[1], method)
+        assert stage.health(0) != "down"
+        stage.advance(200)
+        moved_on = [message.at - back for message in stage.take_requests(BOB[1], method)]
+        assert moved_on == [pytest.approx(TIMEOUT, abs=20)]
+    assert seen
+
+
+def test_not_when_its_sender_has_gone(make_stage):
+    """Away for longer than anybody waits: it keeps its own time, which has run out."""
+    stages = [killed_before_sending(make_stage, k, "INVITE", 60_000) for k in range(STORES)]
+    assert any(stages)
+    for stage in filter(None, stages):
+        stage.advance(100)
+        assert stage.take_requests(BOB[1], "INVITE")
