@@ -403,8 +403,8 @@ cdef uint32_t open_search(core_t *core, const message_t *m, uint64_t key, const 
                           const hop_t *hop) noexcept nogil:
     """A server transaction with its first branch, or one that waits for the name of its next hop.
 
-    The 100 goes out at once (17.2.1).  A request that has waited comes here again with its transaction.
-    NO_SLOT: it was refused.
+    The 100 goes out in the same batch (17.2.1), once nothing can refuse the search any more: who has it repeats
+    no more.  A request that has waited comes here again with its transaction.  NO_SLOT: it was refused.
     """
     cdef bint invite = m.method == M_INVITE
     cdef bint again = core.resumed.ref != NO_SLOT
@@ -418,8 +418,6 @@ cdef uint32_t open_search(core_t *core, const message_t *m, uint64_t key, const 
         return NO_SLOT
     fill_server(core, m, key, rule, set_id, policy, call_key, listener, source, hop, &identity)
     write_identity(core.store, ref, &identity)
-    if invite and not again:
-        answer(core, m, core.table.listeners[listener].id, source, 100, NULL, NULL)
     if hop.name.len:
         code = park_search(core, ref, kind, state, m, listener, source, hop)
     else:
@@ -437,6 +435,8 @@ cdef uint32_t open_search(core_t *core, const message_t *m, uint64_t key, const 
     if not again:
         index_insert(core.store, ref)
         count(core, N_TRANSACTIONS)
+    if invite and not again:
+        answer(core, m, core.table.listeners[listener].id, source, 100, NULL, NULL)
     return ref
 
 

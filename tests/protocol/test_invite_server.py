@@ -28,10 +28,20 @@ def answered(stage):
 def test_invite_gets_a_100_at_once(stage):
     """Figure 7, entry: Proceeding.  The 100 is sent before any branch answers (17.2.1)."""
     call = stage.send("INVITE")
-    first = stage.waiting[0]
-    assert (first.status, first.to) == (100, ALICE)
-    assert first.get("To") == call.message.get("To")
+    assert stage.expect_response(100).get("To") == call.message.get("To")
     assert stage.states("server") == ["proceeding"]
+
+
+@pytest.mark.parametrize("to_tag", ["", "bob"])
+def test_what_finds_no_room_gets_no_100(stage, to_tag):
+    """Who has one repeats no more: a search that cannot begin is refused, or goes on without state, but is not taken."""
+    call = stage.make("INVITE", to_tag=to_tag, headers=[("Route", f"<sip:{BOB[0][0]};lr>")] if to_tag else [])
+    for kind, n in (("slot", 1), ("slot", 2), ("block", 1)):
+        stage.rig.fail_allocation(kind, n)
+        stage.inject(call)
+        assert not stage.take_responses(100)
+        assert stage.take_requests(BOB[0], "INVITE") if to_tag else stage.take_responses(503)
+        assert stage.rig.live() == []
 
 
 def test_repeated_invite_in_proceeding_gets_the_100(stage):
@@ -204,7 +214,7 @@ def test_invite_after_timer_l_is_a_new_one(stage):
 def test_response_goes_to_the_port_of_the_via(stage):
     """18.2.2: the source address, the port of the topmost Via."""
     stage.inject(stage.make("INVITE"), (ALICE[0], 40_000))
-    assert stage.waiting[0].to == ALICE
+    stage.expect_response(100, to=ALICE)
 
 
 def test_response_goes_to_the_source_port_with_rport(stage):
@@ -212,8 +222,7 @@ def test_response_goes_to_the_source_port_with_rport(stage):
     message = stage.make("INVITE")
     message.set("Via", message.via + ";rport")
     stage.inject(message, ("10.0.0.9", 40_000))
-    trying = stage.waiting[0]
-    assert trying.to == ("10.0.0.9", 40_000)
+    trying = stage.expect_response(100, to=("10.0.0.9", 40_000))
     assert "rport=40000" in trying.via and "received=10.0.0.9" in trying.via
 
 

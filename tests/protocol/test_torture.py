@@ -38,7 +38,7 @@ def reason_of(case) -> bytes:
 
 def check_forwarded(case, sent) -> None:
     if case.raw.lstrip().startswith(b"INVITE "):
-        trying = sent.pop(0)
+        trying = sent.pop()
         assert re.fullmatch(answered(case.raw, 100, b"Trying"), trying.datagram, re.S), trying.datagram
         assert trying.to == (SOURCE[0], case.port)
     assert [message.to for message in sent] == [BOB[0]]

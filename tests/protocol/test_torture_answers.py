@@ -19,7 +19,7 @@ class Call:
         table, cells = make_table()
         self.rig = Rig(scratch / "run", table, cells, 64)
         self.rig.receive(INVITE, source)
-        _, invite = self.rig.sent()
+        invite, _ = self.rig.sent()
         self.request = invite.datagram
 
     def answer(self, raw: bytes) -> tuple[list[bytes], list[bytes]]:
@@ -108,7 +108,7 @@ def test_without_state_our_own_host_is_answered_where_we_listen_there(scratch):
     table, cells = make_table(addresses=(("127.0.0.1", 5060),))
     rig = Rig(scratch / "old", table, cells, 64)
     rig.receive(INVITE, here)
-    request = rig.sent()[1].datagram
+    request = rig.sent()[0].datagram
     rig = Rig(scratch / "new", table, cells, 64)
     rig.receive(sound(request, "SIP/2.0 200 OK"), BOB[0])
     assert [sent.to for sent in rig.sent()] == [here]
