@@ -34,7 +34,7 @@ def test_invite_gets_a_100_at_once(stage):
 
 @pytest.mark.parametrize("to_tag", ["", "bob"])
 def test_what_finds_no_room_gets_no_100(stage, to_tag):
-    """Who has one repeats no more: a search that cannot begin is refused, or goes on without state, but is not taken."""
+    """Who has one repeats no more: a search that cannot begin is refused, or goes on without state."""
     call = stage.make("INVITE", to_tag=to_tag, headers=[("Route", f"<sip:{BOB[0][0]};lr>")] if to_tag else [])
     for kind, n in (("slot", 1), ("slot", 2), ("block", 1)):
         stage.rig.fail_allocation(kind, n)
