@@ -19,8 +19,12 @@ cdef int parse_datagram(const char *buf, uint32_t len, uint32_t max_head, messag
 # Max-Forwards.  Idempotent.
 cdef int parse_routing(message_t *m) noexcept nogil
 
-# Only the Call-ID's value, for handing a datagram over; does not judge.  Of one that is longer than its head may
-# be, give it the length that is read.
+# How much of a datagram parse_datagram reads for its head at the most.
+cdef inline uint32_t most_read(uint32_t len, uint32_t max_head) noexcept nogil:
+    return len if len < 2 * max_head else 2 * max_head
+
+# Only the Call-ID's value, for handing a datagram over; does not judge.  Who parses with a bound gives it most_read
+# bytes: it must find each Call-ID that is found then, or a shard would work on another one's calls.
 cdef int scan_call_id(const char *buf, uint32_t len, span_t *call_id) noexcept nogil
 
 # The next Via after the topmost one (same header after a comma, or the next

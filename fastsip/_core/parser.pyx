@@ -82,7 +82,7 @@ cdef int parse_datagram(const char *buf, uint32_t len, uint32_t max_head, messag
         m.headers_off = <uint16_t> head
         return error if error != OK else breaks_off(m, head)
     if not m.is_request:
-        head = len if len < 2 * max_head else 2 * max_head
+        head = most_read(len, max_head)
     at = line_end + 1
     while at < head and (buf[at] == c' ' or buf[at] == c'\t'):
         # A folded start line.  Step over it: the headers behind it carry the 400.

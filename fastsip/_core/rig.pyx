@@ -26,7 +26,7 @@ from fastsip._core.image cimport forget_image, put_back, take_image
 from fastsip._core.local cimport add_route, open_local
 from fastsip._core.names cimport Names
 from fastsip._core.net cimport QUOTE_BYTES, net_error_t
-from fastsip._core.parser cimport scan_call_id
+from fastsip._core.parser cimport most_read, scan_call_id
 from fastsip._core.play cimport play
 from fastsip._core.probes cimport next_probe_ms
 from fastsip._core.proxy cimport receive_message
@@ -210,7 +210,7 @@ cdef class Rig:
         """The shard whose call this belongs to; this one, if it has no Call-ID."""
         cdef core_t *core = self.core()
         cdef span_t call_id
-        if scan_call_id(datagram, min(<uint32_t>len(datagram), core.table.max_head), &call_id) < 0:
+        if scan_call_id(datagram, most_read(<uint32_t>len(datagram), core.table.max_head), &call_id) < 0:
             return core.shard
         return partition_of(core.store, <const char *>datagram + call_id.off, call_id.len) % core.shard_count
 

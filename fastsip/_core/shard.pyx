@@ -38,7 +38,7 @@ from fastsip._core.lanes cimport (Lane, is_crowded, lane_is_empty, lane_pop, lan
 from fastsip._core.marks cimport Quarantine, beat, is_quarantined, mark_datagram, mark_nothing, mark_t
 from fastsip._core.net cimport (RECEIVE_BATCH, clock_us, datagram_t, net_counters_t, net_error_t, receive_batch,
                                 wait_ready)
-from fastsip._core.parser cimport scan_call_id
+from fastsip._core.parser cimport most_read, scan_call_id
 from fastsip._core.probes cimport next_probe_ms
 from fastsip._core.proxy cimport receive_message
 from fastsip._core.recovery cimport recover_calls
@@ -75,7 +75,7 @@ cdef uint64_t look(core_t *core, turns_t *turns) noexcept nogil:
 cdef uint32_t owner_of(core_t *core, const char *at, uint32_t len) noexcept nogil:
     """The shard of the datagram's call; ourselves when it has no Call-ID (it is refused here)."""
     cdef span_t call_id
-    if scan_call_id(at, min(len, core.table.max_head), &call_id) < 0:
+    if scan_call_id(at, most_read(len, core.table.max_head), &call_id) < 0:
         return core.shard
     return partition_of(core.store, at + call_id.off, call_id.len) % core.shard_count
 
