@@ -218,12 +218,13 @@ cdef bint take_back(core_t *core, uint32_t parent) noexcept nogil:
     """After a 482: two ways led to the same server, so the branch that was given up is the one to wait for.
 
     It has until 64 T1 after its start to say something, and is cancelled only once it has (9.1); the 482 itself is
-    no answer to anybody.
+    no answer to anybody.  Not one that the network refuses: nobody waits there.
     """
     cdef uint32_t ref = first_child_of(core.store, parent)
     cdef slot_t *branch
     cdef record_t record
-    while ref != NO_SLOT and word_state(slot_at(core.store, ref).commit) != ABANDONED:
+    while ref != NO_SLOT and (word_state(slot_at(core.store, ref).commit) != ABANDONED
+                              or record_of(slot_at(core.store, ref)).client.reason == F_TRANSPORT):
         ref = next_child_of(core.store, ref)
     if ref == NO_SLOT or word_kind(slot_at(core.store, ref).commit) != KIND_CLIENT_INVITE:
         return False
