@@ -46,7 +46,7 @@ cdef void set_cancel_clocks(core_t *core, const slot_t *server, record_t *record
 
 cdef void repeat_later(core_t *core, record_t *record, bint doubling) noexcept nogil:
     """Timer A doubles without end; E, and that of a CANCEL, up to T2."""
-    cdef uint32_t interval = 2 * <uint32_t>record.client.interval_ms
+    cdef uint32_t interval = max(2 * <uint32_t>record.client.interval_ms, 1)
     if not doubling and interval > core.table.clocks.t2_ms:
         interval = core.table.clocks.t2_ms
     record.client.interval_ms = <uint16_t>min(interval, 0xFFFF)
@@ -56,6 +56,7 @@ cdef void repeat_later(core_t *core, record_t *record, bint doubling) noexcept n
 cdef void set_clocks(core_t *core, const slot_t *branch, const slot_t *server, int state, step_t step, int status,
                      record_t *record) noexcept nogil:
     cdef uint64_t whole = 64 * <uint64_t>core.table.clocks.t1_ms
+    cdef uint64_t started_ms = min(branch.created_ms, core.now_ms)
     if step.actions & STOP:
         record.client.retransmit_ms = 0
     if step.actions & PHASE_CLOCKS:
@@ -68,9 +69,9 @@ cdef void set_clocks(core_t *core, const slot_t *branch, const slot_t *server, i
         record.client.expire_ms = core.now_ms + whole
     if step.actions & GIVE_UP_CLOCK:
         record.client.c_ms = 0
-        record.client.expire_ms = max(branch.created_ms + whole, core.now_ms + 1)
+        record.client.expire_ms = max(started_ms + whole, core.now_ms + 1)
     if step.actions & TIMER_F:
-        record.client.expire_ms = max(branch.created_ms + whole, core.now_ms + 1)
+        record.client.expire_ms = max(started_ms + whole, core.now_ms + 1)
     if step.actions & RESEND:
         repeat_later(core, record, word_kind(branch.commit) == KIND_CLIENT_INVITE and state != CANCELLING)
     if step.actions & SLOW:

@@ -8,6 +8,7 @@ would otherwise reach the next destinations within milliseconds, and not fit int
 """
 
 from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcmp
 
 from fastsip._core.branches cimport send_request
 from fastsip._core.core cimport arm_slot, deadline_of, earlier, needs_flush
@@ -19,18 +20,83 @@ from fastsip._core.recall cimport remember_challenge
 from fastsip._core.parking cimport is_parked, renew_parked
 from fastsip._core.proxy cimport route_again
 from fastsip._core.search cimport resume_branch, resume_search
-from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_FREE, KIND_SERVER_OTHER, OWES_CANCEL, OWES_REQUEST,
-                                  OWES_RESPONSE, SLOT_BITS, block_at, commit, is_server, record_of, record_t,
+from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE,
+                                  KIND_SERVER_OTHER, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SLOT_BITS, block_at,
+                                  commit, drop_block, give_slot, is_server, record_of, record_t, scan_partition,
                                   slot_at, slot_t, word_generation, word_kind, word_owes, word_state)
 from fastsip._core.timers cimport arm_timer
-from fastsip._core.transactions cimport SERVER_COMPLETED, SERVER_ENDED
-from fastsip._core.types cimport OK, PARTITIONS
+from fastsip._core.transactions cimport (CLIENT_ENDED, RETRANSMIT, SEND_FINAL, SERVER_COMPLETED, SERVER_ENDED,
+                                         SERVER_EXPIRE, SERVER_RETRANSMIT, client_step, is_state, server_step)
+from fastsip._core.types cimport MAX_ATTEMPTS, M_INVITE, OK, PARTITIONS
 from fastsip._core.upstream cimport send_response
 from fastsip._core.workspace cimport flush
 
 
 cdef enum:
     LONGEST_SPREAD_MS = 5000
+    MOST_RECORD_ROUTES = 2      # of ours in one request (RFC 5658)
+    LONGEST_CLOCK_MS = 172_800_000  # two days: none that the configuration allows runs so long
+
+
+cdef bint is_sound(core_t *core, uint32_t ref) noexcept nogil:
+    """Can these kernels take it up?  Damage, and kinds and states of a later minor layout, cannot be."""
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef const record_t *record = record_of(slot)
+    cdef int kind = word_kind(slot.commit)
+    cdef bint invite = kind == KIND_SERVER_INVITE or kind == KIND_CLIENT_INVITE
+    if not is_state(kind, word_state(slot.commit)) or (slot.method == M_INVITE) != invite:
+        return False
+    if is_server(kind):
+        return record.server.attempt_count <= MAX_ATTEMPTS
+    return (slot.record_routed <= MOST_RECORD_ROUTES and slot.attempt < MAX_ATTEMPTS
+            and slot_at(core.store, slot.parent).method == slot.method
+            and (record.client.flags & CLIENT_HAS_ACK or record.client.request.len == 0
+                 or slot.identity.client.ruri_len < record.client.request.len))
+
+
+cdef void sweep_unsound(core_t *core, uint32_t partition) noexcept nogil:
+    """What cannot be taken up would stay for ever; its branches go with it."""
+    cdef uint32_t index, ref
+    cdef int swept = 0
+    for index in range(core.store.partitions[partition].header.high_water):
+        ref = partition << SLOT_BITS | index
+        if word_kind(slot_at(core.store, ref).commit) != KIND_FREE and not is_sound(core, ref):
+            give_slot(core.store, ref)
+            swept += 1
+    if swept:
+        scan_partition(core.store, partition)
+
+
+cdef void mend_clocks(core_t *core, uint32_t ref) noexcept nogil:
+    """Damage again: a clock that its state does not have stops, and one that it needs runs out some day."""
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record = record_of(slot)[0]
+    cdef int kind = word_kind(slot.commit)
+    cdef int state = word_state(slot.commit)
+    cdef uint64_t latest = core.now_ms + LONGEST_CLOCK_MS
+    cdef uint64_t soon = core.now_ms + 64 * <uint64_t>core.table.clocks.t1_ms
+    cdef bint ends
+    if is_server(kind):
+        if is_parked(&record) and not server_step(kind, state, SEND_FINAL).valid:
+            # It has its answer: it waits for no name.
+            drop_block(core.store, &core.pending, ref, &record.server.kept)
+            record.server.kept.len = 0
+        ends = server_step(kind, state, SERVER_EXPIRE).valid or is_parked(&record)
+        if not server_step(kind, state, SERVER_RETRANSMIT).valid or record.server.retransmit_ms > latest:
+            record.server.retransmit_ms = 0
+        if not ends:
+            record.server.expire_ms = 0
+        elif record.server.expire_ms == 0 or record.server.expire_ms > latest:
+            record.server.expire_ms = soon
+    elif state != CLIENT_ENDED:
+        if not client_step(kind, state, RETRANSMIT).valid or record.client.retransmit_ms > latest:
+            record.client.retransmit_ms = 0
+        if record.client.c_ms > latest:
+            record.client.c_ms = 0
+        if record.client.expire_ms > latest or (record.client.expire_ms == 0 and record.client.c_ms == 0):
+            record.client.expire_ms = soon
+    if memcmp(&record, record_of(slot), sizeof(record)) != 0:
+        commit(core.store, ref, kind, state, word_owes(slot.commit), &record)
 
 
 cdef void renew_unsent(core_t *core, uint32_t ref) noexcept nogil:
@@ -92,6 +158,7 @@ cdef int recover_partition(core_t *core, uint32_t partition, uint64_t *oldest) n
     cdef uint64_t overdue
     cdef int live = 0
     cdef int step
+    sweep_unsound(core, partition)
     for step in range(3):
         for index in range(core.store.partitions[partition].header.high_water):
             ref = partition << SLOT_BITS | index
@@ -106,6 +173,7 @@ cdef int recover_partition(core_t *core, uint32_t partition, uint64_t *oldest) n
                 overdue = overdue_since(core, slot)
                 if 0 < overdue < oldest[0]:
                     oldest[0] = overdue
+                mend_clocks(core, ref)
                 arm_slot(core, ref, word_kind(slot.commit), record_of(slot))
                 if (word_kind(slot.commit) == KIND_SERVER_OTHER
                         and word_state(slot.commit) in (SERVER_COMPLETED, SERVER_ENDED)):

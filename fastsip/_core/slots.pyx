@@ -321,7 +321,7 @@ cdef bint is_published(const partition_t *p, const slot_t *child) noexcept nogil
     """Does its parent live, in the life the child was made for, and count it?"""
     cdef const slot_t *parent
     cdef uint32_t idx = child.parent & SLOT_MASK
-    if child.parent == NO_SLOT or idx >= p.slot_count:
+    if child.parent == NO_SLOT or child.parent >> SLOT_BITS != p.header.partition or idx >= p.slot_count:
         return False
     parent = &p.slots[idx]
     return (is_server(word_kind(parent.commit)) and word_generation(parent.commit) == child.parent_generation

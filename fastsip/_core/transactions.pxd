@@ -65,5 +65,8 @@ cdef struct step_t:
     uint8_t valid
     uint16_t actions
 
+# Is this a state of these machines?  A later release may have left others.
+cdef bint is_state(int kind, int state) noexcept nogil
+
 cdef step_t client_step(int kind, int state, int event) noexcept nogil
 cdef step_t server_step(int kind, int state, int event) noexcept nogil

@@ -24,8 +24,8 @@ absorb is dropped as a reply without transaction, which is the same on the wire.
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.atomics cimport load_acquire64
-from fastsip._core.slots cimport (KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, is_server, partition_t, word_kind,
-                                  word_state)
+from fastsip._core.slots cimport (KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE, is_server,
+                                  partition_t, word_kind, word_state)
 from fastsip._core.store cimport Store
 from fastsip._core.types cimport PARTITIONS
 
@@ -150,6 +150,9 @@ OTHER_SERVER = {
     },
 }
 
+cdef enum:
+    STATES = 8              # rows of the arrays
+
 cdef step_t invite_client[8][7]
 cdef step_t other_client[8][7]
 cdef step_t invite_server[8][7]
@@ -169,6 +172,16 @@ load(invite_client, INVITE_CLIENT)
 load(other_client, OTHER_CLIENT)
 load(invite_server, INVITE_SERVER)
 load(other_server, OTHER_SERVER)
+
+
+cdef bint is_state(int kind, int state) noexcept nogil:
+    cdef int event
+    if not KIND_SERVER_INVITE <= kind <= KIND_CLIENT_OTHER or state >= STATES:
+        return False
+    for event in range(<int>SERVER_EVENTS):
+        if (server_step(kind, state, event) if is_server(kind) else client_step(kind, state, event)).valid:
+            return True
+    return state == (<int>SERVER_ENDED if is_server(kind) else <int>CLIENT_ENDED)
 
 
 cdef step_t client_step(int kind, int state, int event) noexcept nogil:

@@ -432,11 +432,12 @@ cdef void fire_server_timer(core_t *core, uint32_t ref) noexcept nogil:
         drop_all(core, ref, &was)
         end_server(core, ref)
         return
-    record.server.interval_ms = <uint16_t>min(2 * <uint32_t>record.server.interval_ms, core.table.clocks.t2_ms)
+    record.server.interval_ms = <uint16_t>min(max(2 * <uint32_t>record.server.interval_ms, 1),
+                                              core.table.clocks.t2_ms)
     record.server.retransmit_ms = core.now_ms + record.server.interval_ms
     commit_server(core, ref, step.next, OWES_RESPONSE, &record)
     count(core, N_RETRANSMISSIONS_SENT)
-    send_block(core, ref, &record.server.response, OWES_RESPONSE)
+    send_response(core, ref)
 
 
 cdef void end_server(core_t *core, uint32_t ref) noexcept nogil:

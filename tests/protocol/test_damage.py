@@ -1,0 +1,116 @@
+"""Damage to a slot costs that call at most: no crash, no hang, and nothing that waits for nothing.
+
+Every byte of the slots of a call is spoilt, one at a time, and the store is taken up by another router.
+"""
+
+import random
+import struct
+
+import pytest
+
+from fastsip._core.rig import Rig
+from tests.protocol.script import BOB, Stage
+
+HEADER_BYTES, SLOT_BYTES = 4096, 448
+DAYS_MS = 3 * 86_400_000
+
+
+def ringing(stage: Stage) -> None:
+    stage.invite()
+    stage.ring(BOB[0])
+
+
+def calling(stage: Stage) -> None:
+    stage.send("MESSAGE")
+
+
+def cancelling(stage: Stage) -> None:
+    call = stage.invite()
+    stage.ring(BOB[0])
+    call.cancel()
+
+
+def refused(stage: Stage) -> None:
+    stage.invite()
+    stage.reply(stage.expect_request(BOB[0], "INVITE"), 486)
+
+
+def answered(stage: Stage) -> None:
+    stage.send("MESSAGE")
+    stage.reply(stage.expect_request(BOB[0], "MESSAGE"), 200)
+
+
+def parked(stage: Stage) -> None:
+    stage.send("INVITE", headers=[("Route", "<sip:gw.example.net;lr>")])
+
+
+class Image:
+    """The partition that holds a call, and how to put a spoilt one in its place."""
+
+    def __init__(self, make_stage, scenario):
+        self.stage = make_stage(trusted=("10.0.0.0/24",), policy={"on": ["timeout", 500], "timeout_ms": 2_000})
+        scenario(self.stage)
+        self.now = self.stage.now
+        self.refs = [slot["ref"] for slot in self.stage.rig.live()]
+        name = f"{self.refs[0] >> 26:02d}.slots"
+        self.path = self.stage.run_dir / "transactions" / name
+        del self.stage.rig
+        self.whole = self.path.read_bytes()
+
+    def places(self) -> list[int]:
+        """Offsets of all bytes of the slots in use."""
+        starts = [HEADER_BYTES + (ref & 0x3FFFFFF) * SLOT_BYTES for ref in self.refs]
+        return [start + n for start in starts for n in range(SLOT_BYTES)]
+
+    def take_up(self, spoilt: bytes) -> None:
+        """Another router serves it until all its clocks have run out; what was there before is set back behind it."""
+        with self.path.open("r+b") as file:
+            file.write(spoilt)
+        rig = Rig(self.stage.run_dir, self.stage.table, self.stage.cells, 64, now_ms=self.now + 100)
+        rig.recover()
+        rig.advance(40_000)
+        rig.sent()
+        rig.advance(DAYS_MS)
+        left = rig.live()
+        assert left == []
+        del rig
+        for kept in self.path.parent.glob(f"{self.path.name}.*"):
+            kept.unlink()
+
+
+@pytest.mark.parametrize("scenario", [ringing, calling, cancelling, refused, answered, parked])
+def test_any_byte_of_a_slot_may_be_damaged(make_stage, scenario):
+    image = Image(make_stage, scenario)
+    wrongs = {}
+    for place in image.places():
+        value = (0xFF, 0x80, 0x01)[place % 3]
+        spoilt = bytearray(image.whole)
+        spoilt[place] ^= value
+        try:
+            image.take_up(bytes(spoilt))
+        except AssertionError as error:
+            wrongs[(place - HEADER_BYTES) % SLOT_BYTES, value] = str(error)[:300]
+    assert not wrongs
+
+
+@pytest.mark.parametrize("scenario", [ringing, refused, parked])
+def test_any_bytes_of_a_slot_may_be_damaged(make_stage, scenario):
+    image, chance = Image(make_stage, scenario), random.Random(4711)
+    places = image.places()
+    for _ in range(150):
+        spoilt = bytearray(image.whole)
+        for place in chance.sample(places, chance.randrange(2, 40)):
+            spoilt[place] = chance.randrange(256)
+        image.take_up(bytes(spoilt))
+
+
+@pytest.mark.parametrize("kind, state", [(1, 7), (1, 110), (2, 4), (3, 8), (4, 3), (4, 255), (5, 1), (200, 2)])
+def test_kinds_and_states_of_a_later_release_are_let_go(make_stage, kind, state):
+    """After a downgrade: what these kernels do not know cannot be taken up, and must not stay for ever."""
+    image = Image(make_stage, ringing)
+    for ref in image.refs:
+        spoilt = bytearray(image.whole)
+        at = HEADER_BYTES + (ref & 0x3FFFFFF) * SLOT_BYTES
+        word = struct.unpack_from("<Q", spoilt, at)[0]
+        struct.pack_into("<Q", spoilt, at, word & ~0xFFFF0000 | kind << 24 | state << 16)
+        image.take_up(bytes(spoilt))
