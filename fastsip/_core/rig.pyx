@@ -32,7 +32,7 @@ from fastsip._core.probes cimport next_probe_ms
 from fastsip._core.proxy cimport receive_message
 from fastsip._core.recovery cimport recover_calls
 from fastsip._core.ring cimport Ring
-from fastsip._core.slots cimport call_at_store, partition_of, scan_partition
+from fastsip._core.slots cimport call_at_store, partition_of, scan_partition, write_clock_pair
 from fastsip._core.store cimport Store
 from fastsip._core.tables cimport Table
 from fastsip._core.timers cimport init_wheel, wheel_wait_ms
@@ -192,8 +192,13 @@ cdef class Rig:
     def advance(self, uint64_t ms) -> None:
         """Moves the clock on; each timer and probe fires at its own time, and its batch is sent then."""
         cdef uint64_t target = self.core().now_ms + ms
+        cdef core_t *core = self.core()
+        cdef uint32_t partition
         with nogil:
-            step_clock(self.workspace.core, target)
+            step_clock(core, target)
+            for partition in range(<uint32_t>PARTITIONS):       # as a shard does every second
+                if partition % core.shard_count == core.shard:
+                    write_clock_pair(core.store, partition, 0, target)
 
     @property
     def next_ms(self) -> int:

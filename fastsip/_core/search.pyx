@@ -52,7 +52,7 @@ from fastsip._core.recall cimport remember_answer, remember_challenge
 from fastsip._core.types cimport (E_NONE, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER,
                                   MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, addr_t, message_t,
                                   policy_copy_t)
-from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, keep_best, pass_final,
+from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, is_stale, keep_best, pass_final,
                                      pass_provisional, pass_success, read_any_request, send_best, send_own,
                                      set_server_flag, set_trying_clock)
 from fastsip._core.write cimport put
@@ -537,6 +537,9 @@ cdef void resume_search(core_t *core, uint32_t parent) noexcept nogil:
         return
     if record_of(server).server.flags & SERVER_DECIDED or not is_searching(server):
         end_server(core, parent)
+    elif not is_closing(server) and is_stale(core, parent):
+        decide(core, parent, more, NULL)    # no ghost ringing (core section 5)
+        cancel_open(core, parent)
     elif count_open(core, parent) == 0 and (not more or go_on(core, parent) != OK):
         decide(core, parent, more, NULL)
 

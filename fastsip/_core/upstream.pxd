@@ -45,3 +45,6 @@ cdef void edit_response(core_t *core, const message_t *m) noexcept nogil
 
 # Queues the stored response, which the slot owes.
 cdef void send_response(core_t *core, uint32_t ref) noexcept nogil
+
+# After a restart: would nobody hear of it any more if this search went on?
+cdef bint is_stale(core_t *core, uint32_t parent) noexcept nogil

@@ -16,8 +16,9 @@ from fastsip._core.edits cimport clear_edits, edit_delete, edit_insert, edit_rep
 from fastsip._core.lingering cimport begin_lingering, drop_all, free_server, take_block
 from fastsip._core.replies cimport answer, reply_of, reply_room, reply_t, write_reply
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_RESPONSE, SERVER_DECIDED,
-                                  SERVER_PROGRESSED, block_at, block_t, commit, drop_block, end_block, first_child_of,
-                                  next_child_of, record_of, record_t, slot_at, slot_t, word_kind, word_owes, word_state)
+                                  SERVER_PROGRESSED, SLOT_BITS, block_at, block_t, commit, drop_block, end_block,
+                                  first_child_of, next_child_of, record_of, record_t, slot_at, slot_t, word_kind,
+                                  word_owes, word_state)
 from fastsip._core.transactions cimport (END, GOT_ACK, PASS_UP, REPEATED, RESEND_LAST, SEND_1XX, SEND_2XX, SEND_FINAL,
                                          SEND_TRYING, SERVER_ACCEPTED, SERVER_ENDED, SERVER_EXPIRE,
                                          SERVER_PROCEEDING, SERVER_RETRANSMIT, server_step, step_t)
@@ -452,3 +453,15 @@ cdef void send_response(core_t *core, uint32_t ref) noexcept nogil:
     cdef const record_t *record = record_of(slot_at(core.store, ref))
     if record.server.response.len:
         send_block(core, ref, &record.server.response, OWES_RESPONSE)
+
+
+cdef bint is_stale(core_t *core, uint32_t parent) noexcept nogil:
+    """Past its budget, and nobody was here for 64 T1: whatever CANCEL the caller sent is not repeated any more.
+
+    Of a shorter absence nothing was missed, and what rings may go on as it would have without one.
+    """
+    cdef const slot_t *server = slot_at(core.store, parent)
+    cdef uint64_t seen_ms = core.store.partitions[parent >> SLOT_BITS].header.boottime_ms
+    return (server.budget_ms and core.now_ms >= server.budget_ms
+            and core.now_ms > seen_ms + 64 * <uint64_t>core.table.clocks.t1_ms
+            and word_kind(server.commit) == KIND_SERVER_INVITE)
