@@ -23,7 +23,7 @@ from fastsip._core.parser cimport first_of, parse_message, parse_routing, parse_
 from fastsip._core.probes cimport take_probe_response
 from fastsip._core.replies cimport write_vias
 from fastsip._core.routing cimport listener_for
-from fastsip._core.search cimport branch_input
+from fastsip._core.search cimport branch_input, end_by_stray
 from fastsip._core.slots cimport (CLIENT_CANCEL_ANSWERED, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, NO_SLOT, commit,
                                   index_find, partition_of, record_of, record_t, slot_at, slot_t, word_generation,
                                   word_kind, word_state, SLOT_BITS, SLOT_MASK)
@@ -32,7 +32,7 @@ from fastsip._core.types cimport (E_BAD, E_NONE, E_ROOM, H_VIA, MAX_MESSAGE, M_C
                                   flow_t, message_t, table_t, via_t)
 from fastsip._core.upstream cimport edit_response
 from fastsip._core.uri cimport is_loopback, is_unicast
-from fastsip._core.via cimport PROBE, is_our_branch, read_branch, read_hint, via_address
+from fastsip._core.via cimport PROBE, find_asker, is_our_branch, read_branch, read_hint, via_address
 from fastsip._core.write cimport put
 
 
@@ -146,12 +146,16 @@ cdef int aim_at_via(core_t *core, const message_t *m, const via_t *via, flow_t *
 cdef void process_stray(core_t *core, const message_t *m, uint64_t value, uint32_t listener) noexcept nogil:
     cdef via_t second
     cdef flow_t flow
-    cdef uint32_t ref, generation
+    cdef uint32_t ref, generation, parent
     cdef bint same_store = read_hint(core, m.buf, &m.via.hint, &ref, &generation) == OK
     cdef bint passes = not same_store or (m.cseq_method == M_INVITE and 200 <= m.status < 300)
     count(core, N_STRAY_RESPONSES)
     if (not passes or parse_second_via(m, &second) < 0 or aim_at_via(core, m, &second, &flow, listener) < 0
             or not is_our_branch(core.table, m, &second, &flow.remote, value)):
+        return
+    parent = find_asker(core, m, &second) if m.cseq_method == M_INVITE and 200 <= m.status < 300 else NO_SLOT
+    if parent != NO_SLOT:
+        end_by_stray(core, parent, m)
         return
     edit_response(core, m)
     send_edited(core, m, &flow)

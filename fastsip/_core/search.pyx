@@ -485,6 +485,11 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
         end_server(core, parent)
 
 
+cdef void end_by_stray(core_t *core, uint32_t parent, const message_t *m) noexcept nogil:
+    pass_success(core, parent, m)
+    cancel_open(core, parent)
+
+
 cdef void refuse_search(core_t *core, uint32_t parent, int status) noexcept nogil:
     send_own(core, parent, status, NULL)
     cancel_open(core, parent)

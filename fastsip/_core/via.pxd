@@ -24,6 +24,8 @@ cdef struct stamp_t:
 cdef uint64_t server_key(const core_t *core, const message_t *m, bint as_invite) noexcept nogil
 # The server transaction of this kind that a request, or an ACK, belongs to, or NO_SLOT; and its key.
 cdef uint32_t find_server(core_t *core, const message_t *m, int kind, uint64_t *key) noexcept nogil
+# The server transaction of the INVITE that a response answers, by the Via below ours, or NO_SLOT.
+cdef uint32_t find_asker(core_t *core, const message_t *m, const via_t *below) noexcept nogil
 # The server transaction, of any method, that a CANCEL belongs to, or NO_SLOT (9.2).
 cdef uint32_t find_cancelled(core_t *core, const message_t *m) noexcept nogil
 

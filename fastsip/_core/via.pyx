@@ -34,19 +34,19 @@ cdef inline uint64_t call_hash(const core_t *core, const message_t *m) noexcept 
     return hash_text(core.store.hash_key, m.buf + m.call_id.off, m.call_id.len)
 
 
-cdef uint64_t request_hash(const core_t *core, const message_t *m, uint64_t call) noexcept nogil:
-    """`call` is the hash of the Call-ID that partitions go by.
+cdef uint64_t request_hash(const core_t *core, const message_t *m, const via_t *via, uint64_t call) noexcept nogil:
+    """`via` is the sender's, `call` the hash of the Call-ID that partitions go by.
 
     Peers repeat branches that should be unique, and share private sent-by addresses: Call-ID and CSeq number
     tell their requests apart, and repetitions, ACK of a failure and CANCEL carry the same (wire section 2).
     """
     cdef siphash_t h
     hash_begin(&h, core.store.hash_key)
-    if m.via.magic:
+    if via.magic:
         hash_add_number(&h, call)
-        hash_add_lower(&h, m.buf + m.via.branch.off, m.via.branch.len)
-        hash_add_number(&h, <uint64_t>m.via.host.len << 32 | <uint64_t>m.via.branch.len << 16 | m.via.port)
-        hash_add_lower(&h, m.buf + m.via.host.off, m.via.host.len)
+        hash_add_lower(&h, m.buf + via.branch.off, via.branch.len)
+        hash_add_number(&h, <uint64_t>via.host.len << 32 | <uint64_t>via.branch.len << 16 | via.port)
+        hash_add_lower(&h, m.buf + via.host.off, via.host.len)
         hash_add_number(&h, m.cseq)
         return hash_end(&h)
     # RFC 2543: no branch that could be trusted to be unique (17.2.3).  A CANCEL or
@@ -56,25 +56,34 @@ cdef uint64_t request_hash(const core_t *core, const message_t *m, uint64_t call
     hash_add_number(&h, <uint64_t>m.from_tag.len << 32 | m.call_id.len)
     hash_add(&h, m.buf + m.from_tag.off, m.from_tag.len)
     hash_add(&h, m.buf + m.call_id.off, m.call_id.len)
-    hash_add(&h, m.buf + m.via.off, m.via.len)
+    hash_add(&h, m.buf + via.off, via.len)
     return hash_end(&h)
 
 
 cdef uint64_t server_key(const core_t *core, const message_t *m, bint as_invite) noexcept nogil:
     """The method as well (17.2.3).  Unknown methods are one: a CSeq number has but one request (12.2.1.1)."""
-    return mix(request_hash(core, m, call_hash(core, m)), M_INVITE if as_invite or m.method == M_ACK else m.method)
+    cdef uint64_t hash = request_hash(core, m, &m.via, call_hash(core, m))
+    return mix(hash, M_INVITE if as_invite or m.method == M_ACK else m.method)
 
 
 cdef uint32_t find_server(core_t *core, const message_t *m, int kind, uint64_t *key) noexcept nogil:
     cdef uint64_t call = call_hash(core, m)
-    key[0] = mix(request_hash(core, m, call), M_INVITE if m.method == M_ACK else m.method)
+    key[0] = mix(request_hash(core, m, &m.via, call), M_INVITE if m.method == M_ACK else m.method)
     return index_find(core.store, <uint32_t>(call & (PARTITIONS - 1)), key[0], kind)
+
+
+cdef uint32_t find_asker(core_t *core, const message_t *m, const via_t *below) noexcept nogil:
+    cdef uint64_t call = call_hash(core, m)
+    if not below.magic:         # what RFC 2543 goes by stands in the request alone
+        return NO_SLOT
+    return index_find(core.store, <uint32_t>(call & (PARTITIONS - 1)),
+                      mix(request_hash(core, m, below, call), M_INVITE), KIND_SERVER_INVITE)
 
 
 cdef uint32_t find_cancelled(core_t *core, const message_t *m) noexcept nogil:
     """A CANCEL does not say what it cancels: an INVITE nearly always, else any method is looked for."""
     cdef uint64_t call = call_hash(core, m)
-    cdef uint64_t hash = request_hash(core, m, call)
+    cdef uint64_t hash = request_hash(core, m, &m.via, call)
     cdef uint32_t partition = <uint32_t>(call & (PARTITIONS - 1))
     cdef uint32_t ref = index_find(core.store, partition, mix(hash, M_INVITE), KIND_SERVER_INVITE)
     cdef int method

@@ -127,6 +127,25 @@ def test_a_refused_repetition_may_have_been_heard(make_stage, late):
         stage.expect_request(BOB[1], "CANCEL")
 
 
+def test_a_2xx_of_a_branch_that_has_ended_ends_the_search(make_stage):
+    """Its Timer B has run out, and the next one rings: not on, for a call that is answered (16.7 item 5)."""
+    stage = make_stage(destinations=2, policy={"on": ["timeout"]})
+    stage.invite()
+    first = stage.expect_request(BOB[0], "INVITE")
+    stage.advance(WHOLE + 20)
+    second = stage.ring(BOB[1])
+    stage.take_requests(BOB[0], "INVITE")
+    assert len(stage.slots("client")) == 1
+    for _ in range(2):
+        stage.reply(first, 200)
+        assert stage.expect_response(200).to_tag == "bob-1"
+    stage.expect_request(BOB[1], "CANCEL")
+    stage.refuse(second, 487)
+    stage.nothing_sent()
+    assert stage.states("server") == ["accepted"]
+    stage.finish()
+
+
 def test_a_refused_first_copy_was_heard_by_nobody(make_stage):
     """Its transaction ends at once: a dead destination costs no room."""
     stage = make_stage(destinations=2, policy=ON_ALL)

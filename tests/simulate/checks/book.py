@@ -133,8 +133,9 @@ class Book(Check):
         if asked is None:
             asked = self.requests[key] = Asked(msg, source, listener)
             self.of_call.setdefault(msg.call_id, []).append(asked)
-            asked.plan = self.sim.router.plan.version
             asked.known = self.is_known(source)
+        if not asked.branches:  # else its search has begun
+            asked.plan = self.sim.router.plan.version
         asked.arrivals.append(now)
         asked.lost = False
         self.asked = asked
