@@ -46,6 +46,8 @@ class Answers(Check):
         if not msg.status:
             return
         asked = self.sim.book.asked
+        if asked is None and "x-forged" in msg.names and self.sim.book.was_full():
+            return  # of a request that went on without state, whose method nobody knows any more (16.11)
         if asked is None:
             self.fail("8.2.6: a response answers a request that came", repr(msg), msg.call_id)
             return

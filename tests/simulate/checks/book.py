@@ -290,7 +290,10 @@ class Book(Check):
 
     def is_without_state(self, asked: Asked) -> bool:
         """What belongs to a dialog goes on without state when the store is full (design section 8)."""
-        return bool(asked.msg.to_tag) and self.sim.router.full_before + self.sim.router.full() > 0
+        return bool(asked.msg.to_tag) and self.was_full()
+
+    def was_full(self) -> bool:
+        return self.sim.router.full_before + self.sim.router.full() > 0
 
     def note_own(self, msg: Msg, to: Address, now: int) -> None:
         """CANCEL, ACK and probes are made here."""
