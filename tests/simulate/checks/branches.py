@@ -181,7 +181,10 @@ class Branches(Check):
     def was_cancelled(self, asked: Asked) -> bool:
         """Has the caller heard that his CANCEL was taken?"""
         return any(
-            other.msg.method == "CANCEL" and other.msg.branch == asked.msg.branch and other.finals
+            other.msg.method == "CANCEL"
+            and other.msg.branch == asked.msg.branch
+            and not other.passed_on  # before its INVITE: to whoever may know it
+            and other.finals
             for other in self.sim.book.of_call[asked.msg.call_id]
         )
 
