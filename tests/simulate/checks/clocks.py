@@ -67,7 +67,7 @@ class Clocks(Check):
     # ------------------------------------------------------------ Timer G
 
     def look_at_final(self, msg: Msg, asked: Asked) -> None:
-        if not asked.branches or asked.deaths:
+        if not asked.branches or asked.deaths or self.sim.book.is_without_state(asked):
             return
         now = self.sim.now
         state = self.repeats.get(id(asked))
