@@ -27,7 +27,7 @@ from fastsip._core.slots cimport (CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_FREE,
 from fastsip._core.timers cimport arm_timer
 from fastsip._core.transactions cimport (CLIENT_ENDED, RETRANSMIT, SEND_FINAL, SERVER_COMPLETED, SERVER_ENDED,
                                          SERVER_EXPIRE, SERVER_RETRANSMIT, client_step, is_state, server_step)
-from fastsip._core.types cimport MAX_ATTEMPTS, M_INVITE, OK, PARTITIONS
+from fastsip._core.types cimport M_INVITE, OK, PARTITIONS
 from fastsip._core.upstream cimport send_response
 from fastsip._core.workspace cimport flush
 
@@ -39,19 +39,16 @@ cdef enum:
 
 
 cdef bint is_sound(core_t *core, uint32_t ref) noexcept nogil:
-    """Can these kernels take it up?  Damage, and kinds and states of a later minor layout, cannot be."""
+    """Can these kernels take it up?  Damage that the scan does not see, and kinds and states of a later minor layout,
+    cannot be.
+    """
     cdef slot_t *slot = slot_at(core.store, ref)
-    cdef const record_t *record = record_of(slot)
     cdef int kind = word_kind(slot.commit)
     cdef bint invite = kind == KIND_SERVER_INVITE or kind == KIND_CLIENT_INVITE
     if not is_state(kind, word_state(slot.commit)) or (slot.method == M_INVITE) != invite:
         return False
-    if is_server(kind):
-        return record.server.attempt_count <= MAX_ATTEMPTS
-    return (slot.record_routed <= MOST_RECORD_ROUTES and slot.attempt < MAX_ATTEMPTS
-            and slot_at(core.store, slot.parent).method == slot.method
-            and (record.client.flags & CLIENT_HAS_ACK or record.client.request.len == 0
-                 or slot.identity.client.ruri_len < record.client.request.len))
+    return is_server(kind) or (slot.record_routed <= MOST_RECORD_ROUTES
+                               and slot_at(core.store, slot.parent).method == slot.method)
 
 
 cdef void sweep_unsound(core_t *core, uint32_t partition) noexcept nogil:

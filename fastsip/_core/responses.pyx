@@ -148,12 +148,13 @@ cdef void process_stray(core_t *core, const message_t *m, uint64_t value, uint32
     cdef flow_t flow
     cdef uint32_t ref, generation, parent
     cdef bint same_store = read_hint(core, m.buf, &m.via.hint, &ref, &generation) == OK
-    cdef bint passes = not same_store or (m.cseq_method == M_INVITE and 200 <= m.status < 300)
+    cdef bint wins = m.cseq_method == M_INVITE and 200 <= m.status < 300
     count(core, N_STRAY_RESPONSES)
-    if (not passes or parse_second_via(m, &second) < 0 or aim_at_via(core, m, &second, &flow, listener) < 0
+    if ((same_store and not wins) or parse_second_via(m, &second) < 0
+            or aim_at_via(core, m, &second, &flow, listener) < 0
             or not is_our_branch(core.table, m, &second, &flow.remote, value)):
         return
-    parent = find_asker(core, m, &second) if m.cseq_method == M_INVITE and 200 <= m.status < 300 else NO_SLOT
+    parent = find_asker(core, m, &second) if wins else NO_SLOT
     if parent != NO_SLOT:
         end_by_stray(core, parent, m)
         return

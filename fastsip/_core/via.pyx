@@ -12,9 +12,10 @@ case (7.3.1), hence base32.  Used by branches, replies and proxy.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from fastsip._core.hashing cimport (hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, hash_text, mix,
+from fastsip._core.hashing cimport (hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, mix,
                                     read_base32, siphash_t, write_base32)
-from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, SLOT_BITS, SLOT_MASK, index_find)
+from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, SLOT_BITS, SLOT_MASK, hash_call,
+                                  index_find, partition_of_hash)
 from fastsip._core.types cimport (E_BAD, HOST_IPV4, HOST_IPV6, MAX_ATTEMPTS, MAX_SENT_BY, METHOD_COUNT, M_ACK,
                                   M_INVITE, OK, PARTITIONS, T_UDP, addr_t, listener_t, message_t, span_t, table_t,
                                   via_t)
@@ -30,8 +31,7 @@ cdef enum:
 
 
 cdef inline uint64_t call_hash(const core_t *core, const message_t *m) noexcept nogil:
-    """Its low bits are the call's partition (see slots.partition_of)."""
-    return hash_text(core.store.hash_key, m.buf + m.call_id.off, m.call_id.len)
+    return hash_call(core.store, m.buf + m.call_id.off, m.call_id.len)
 
 
 cdef uint64_t request_hash(const core_t *core, const message_t *m, const via_t *via, uint64_t call) noexcept nogil:
@@ -69,14 +69,14 @@ cdef uint64_t server_key(const core_t *core, const message_t *m, bint as_invite)
 cdef uint32_t find_server(core_t *core, const message_t *m, int kind, uint64_t *key) noexcept nogil:
     cdef uint64_t call = call_hash(core, m)
     key[0] = mix(request_hash(core, m, &m.via, call), M_INVITE if m.method == M_ACK else m.method)
-    return index_find(core.store, <uint32_t>(call & (PARTITIONS - 1)), key[0], kind)
+    return index_find(core.store, partition_of_hash(call), key[0], kind)
 
 
 cdef uint32_t find_asker(core_t *core, const message_t *m, const via_t *below) noexcept nogil:
     cdef uint64_t call = call_hash(core, m)
     if not below.magic:         # what RFC 2543 goes by stands in the request alone
         return NO_SLOT
-    return index_find(core.store, <uint32_t>(call & (PARTITIONS - 1)),
+    return index_find(core.store, partition_of_hash(call),
                       mix(request_hash(core, m, below, call), M_INVITE), KIND_SERVER_INVITE)
 
 
@@ -84,7 +84,7 @@ cdef uint32_t find_cancelled(core_t *core, const message_t *m) noexcept nogil:
     """A CANCEL does not say what it cancels: an INVITE nearly always, else any method is looked for."""
     cdef uint64_t call = call_hash(core, m)
     cdef uint64_t hash = request_hash(core, m, &m.via, call)
-    cdef uint32_t partition = <uint32_t>(call & (PARTITIONS - 1))
+    cdef uint32_t partition = partition_of_hash(call)
     cdef uint32_t ref = index_find(core.store, partition, mix(hash, M_INVITE), KIND_SERVER_INVITE)
     cdef int method
     for method in range(METHOD_COUNT):

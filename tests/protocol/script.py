@@ -199,6 +199,12 @@ class Stage:
     def nothing_sent(self) -> None:
         assert not self.waiting, [f"{m} to {m.to}" for m in self.waiting]
 
+    def come_back(self, after_ms: int) -> None:
+        """The process dies, and so much later the next one takes up what the store holds."""
+        self.rig.die(self.table, self.now + after_ms)
+        self.rig.recover()
+        self.collect()
+
     def quiet(self, ms: int) -> None:
         """Nothing is sent for so long."""
         self.nothing_sent()

@@ -2,18 +2,9 @@
 
 import pytest
 
-from fastsip._core.rig import Rig
 from tests.protocol.script import BOB, WHOLE
 
 POLICY = {"on": ["timeout", 500], "budget_ms": 10_000}
-
-
-def come_back(stage, after_ms: int) -> None:
-    now = stage.now
-    del stage.rig
-    stage.rig = Rig(stage.run_dir, stage.table, stage.cells, 64, now_ms=now + after_ms)
-    stage.rig.recover()
-    stage.collect()
 
 
 @pytest.fixture
@@ -27,7 +18,7 @@ def ringing(make_stage):
 
 def test_after_a_long_absence_what_rings_is_cancelled(ringing):
     stage, invite = ringing
-    come_back(stage, WHOLE + 1_000)
+    stage.come_back(WHOLE + 1_000)
     stage.expect_response(408)
     stage.expect_request(BOB[0], "CANCEL")
     stage.reply(invite, 487)
@@ -39,7 +30,7 @@ def test_after_a_long_absence_what_rings_is_cancelled(ringing):
 def test_after_a_short_one_it_rings_on(ringing):
     """The caller's CANCEL would still be repeated; without the absence it would ring as well."""
     stage, invite = ringing
-    come_back(stage, 11_000)
+    stage.come_back(11_000)
     assert not stage.take_requests(BOB[0], "CANCEL")
     stage.reply(invite, 200)
     stage.expect_response(200)

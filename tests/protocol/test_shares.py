@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from fastsip._core.store import partition_sizes
-from tests.protocol.script import ALICE, BOB, Stage
+from tests.protocol.script import ALICE, BOB
 
 TRANSACTIONS = 4_096
 SLOTS, UNITS = partition_sizes(TRANSACTIONS)    # of one of 64; a unit has 256 bytes
@@ -55,12 +55,10 @@ def test_what_ends_may_come_again(stage):
 
 def test_it_is_counted_again_after_a_restart(stage):
     taken = flood(stage)
-    rest = Stage(stage.run_dir, max_transactions=TRANSACTIONS, destinations=1, now_ms=stage.now)
-    rest.rig.recover()
-    rest.collect()
-    rest.waiting.clear()
-    assert len(rest.slots()) == 2 * taken
-    assert flood(rest) == 0
+    stage.come_back(0)
+    stage.waiting.clear()
+    assert len(stage.slots()) == 2 * taken
+    assert flood(stage) == 0
 
 
 def test_large_requests_count_by_their_size(stage):
