@@ -3,7 +3,7 @@
  * What it is: one table that says what a byte may be part of (RFC 3261 section
  * 25.1), and the scans that look at 16 bytes at once where SSE2 exists.  Cython
  * can say neither a constant table nor SIMD.
- * What it must never do: read a byte outside [off, end).
+ * What it must never do: read a byte behind `end` or before the text itself, [0, end).
  * Who calls it: uri.pyx, values.pyx, parser.pyx and the inline functions of chars.pxd.
  */
 #ifndef FASTSIP_CHARS_H
@@ -84,18 +84,33 @@ static const uint16_t char_class[256] = {
     [128 ... 255] = C_USER | C_TEXT_,
 };
 
+/* A scan of [off, end) for the first byte that `ends`, 16 at a time; `end` when there is none.
+ * The last, shorter block is read from 16 bytes before `end`, when so many are there: what
+ * stands before `off` is shifted out.  So [0, end) must be readable. */
+#if defined(__SSE2__)
+#define SCAN_BLOCKS_(ends)                                                                  \
+    for (; off + 16 <= end; off += 16) {                                                    \
+        __m128i block = _mm_loadu_si128((const __m128i *)(buf + off));                      \
+        uint32_t found = (uint32_t)_mm_movemask_epi8(ends);                                 \
+        if (found)                                                                          \
+            return off + (uint32_t)__builtin_ctz(found);                                    \
+    }                                                                                       \
+    if (off < end && end >= 16) {                                                           \
+        __m128i block = _mm_loadu_si128((const __m128i *)(buf + end - 16));                 \
+        uint32_t found = (uint32_t)_mm_movemask_epi8(ends) >> (16 - (end - off));           \
+        return found ? off + (uint32_t)__builtin_ctz(found) : end;                          \
+    }
+#define IS_(letter) _mm_cmpeq_epi8(block, _mm_set1_epi8(letter))
+#define IS_UP_TO_(letter) _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(letter)), block)
+#define OR_ _mm_or_si128
+#else
+#define SCAN_BLOCKS_(ends)
+#endif
+
 /* The first `wanted` in [off, end), or end. */
 static inline uint32_t scan_byte(const char *buf, uint32_t off, uint32_t end, char wanted)
 {
-#if defined(__SSE2__)
-    const __m128i pattern = _mm_set1_epi8(wanted);
-    for (; off + 16 <= end; off += 16) {
-        __m128i block = _mm_loadu_si128((const __m128i *)(buf + off));
-        uint32_t found = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(block, pattern));
-        if (found)
-            return off + (uint32_t)__builtin_ctz(found);
-    }
-#endif
+    SCAN_BLOCKS_(IS_(wanted))
     while (off < end && buf[off] != wanted)
         off++;
     return off;
@@ -104,16 +119,7 @@ static inline uint32_t scan_byte(const char *buf, uint32_t off, uint32_t end, ch
 /* The first quote or backslash in [off, end), or end. */
 static inline uint32_t scan_quote(const char *buf, uint32_t off, uint32_t end)
 {
-#if defined(__SSE2__)
-    for (; off + 16 <= end; off += 16) {
-        __m128i block = _mm_loadu_si128((const __m128i *)(buf + off));
-        __m128i ends = _mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('"')),
-                                    _mm_cmpeq_epi8(block, _mm_set1_epi8('\\')));
-        uint32_t found = (uint32_t)_mm_movemask_epi8(ends);
-        if (found)
-            return off + (uint32_t)__builtin_ctz(found);
-    }
-#endif
+    SCAN_BLOCKS_(OR_(IS_('"'), IS_('\\')))
     while (off < end && buf[off] != '"' && buf[off] != '\\')
         off++;
     return off;
@@ -122,22 +128,27 @@ static inline uint32_t scan_quote(const char *buf, uint32_t off, uint32_t end)
 /* The first byte in [off, end) that is not C_VALUE, or end. */
 static inline uint32_t scan_value(const char *buf, uint32_t off, uint32_t end)
 {
-#if defined(__SSE2__)
-    for (; off + 16 <= end; off += 16) {
-        __m128i block = _mm_loadu_si128((const __m128i *)(buf + off));
-        __m128i ends = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(' ')), block); /* and all below */
-        ends = _mm_or_si128(ends, _mm_cmpeq_epi8(block, _mm_set1_epi8(';')));
-        ends = _mm_or_si128(ends, _mm_cmpeq_epi8(block, _mm_set1_epi8(',')));
-        ends = _mm_or_si128(ends, _mm_cmpeq_epi8(block, _mm_set1_epi8('"')));
-        ends = _mm_or_si128(ends, _mm_cmpeq_epi8(block, _mm_set1_epi8('<')));
-        ends = _mm_or_si128(ends, _mm_cmpeq_epi8(block, _mm_set1_epi8('>')));
-        ends = _mm_or_si128(ends, _mm_cmpeq_epi8(block, _mm_set1_epi8(127)));
-        uint32_t found = (uint32_t)_mm_movemask_epi8(ends);
-        if (found)
-            return off + (uint32_t)__builtin_ctz(found);
-    }
-#endif
+    SCAN_BLOCKS_(OR_(OR_(OR_(IS_UP_TO_(' '), IS_(127)), OR_(IS_(';'), IS_(','))),
+                     OR_(OR_(IS_('<'), IS_('>')), IS_('"'))))
     while (off < end && char_class[(uint8_t)buf[off]] & C_VALUE)
+        off++;
+    return off;
+}
+
+/* The first byte in [off, end) that is not C_WORD, or end. */
+static inline uint32_t scan_word(const char *buf, uint32_t off, uint32_t end)
+{
+    SCAN_BLOCKS_(OR_(IS_UP_TO_(' '), IS_(127)))
+    while (off < end && char_class[(uint8_t)buf[off]] & C_WORD)
+        off++;
+    return off;
+}
+
+/* The first byte in [off, end) that is not C_TARGET, or end. */
+static inline uint32_t scan_target(const char *buf, uint32_t off, uint32_t end)
+{
+    SCAN_BLOCKS_(OR_(OR_(IS_UP_TO_(' '), IS_(127)), OR_(IS_('<'), IS_('>'))))
+    while (off < end && char_class[(uint8_t)buf[off]] & C_TARGET)
         off++;
     return off;
 }

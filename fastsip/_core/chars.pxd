@@ -1,7 +1,7 @@
 # Character classes, scans and tables of known words; all inline, no state of
 # its own.  See chars.h for the classes.
 #
-# What it must never do: read outside the range it is given.
+# What it must never do: read behind the range it is given, or before offset 0.
 # Who calls it: uri.pyx, values.pyx, parser.pyx.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -23,13 +23,13 @@ cdef extern from "chars.h" nogil:
         C_QUERY
         C_SCHEME
         C_PHONE
-        C_WORD
         C_PLAIN
-        C_TARGET
         C_STEADY
     uint32_t scan_byte(const char *buf, uint32_t off, uint32_t end, char wanted) noexcept
     uint32_t scan_quote(const char *buf, uint32_t off, uint32_t end) noexcept
     uint32_t scan_value(const char *buf, uint32_t off, uint32_t end) noexcept
+    uint32_t scan_word(const char *buf, uint32_t off, uint32_t end) noexcept
+    uint32_t scan_target(const char *buf, uint32_t off, uint32_t end) noexcept
     uint32_t scan_header_line(const char *buf, uint32_t off, uint32_t end, uint32_t *colon) noexcept
 
 
@@ -56,6 +56,15 @@ cdef inline uint32_t trim_end(const char *buf, uint32_t off, uint32_t end) noexc
     while end > off and char_class[<uint8_t> buf[end - 1]] & C_LWS:
         end -= 1
     return end
+
+
+# Are these `len` bytes this word of lower-case letters, in any case?
+cdef inline bint is_letters(const char *text, const char *word, uint32_t len) noexcept nogil:
+    cdef uint32_t i
+    for i in range(len):
+        if text[i] | 0x20 != word[i]:
+            return False
+    return True
 
 
 # Where the next value of a list begins: blanks and commas alone are none.

@@ -28,8 +28,9 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memset, strlen
 
 from fastsip._core.chars cimport (
-    C_DIGIT, C_LWS, C_TARGET, C_TOKEN, C_WORD,
-    find_word, is_class, learn_word, scan_byte, scan_class, scan_header_line, skip_empty, span, trim_end, words_t)
+    C_DIGIT, C_LWS, C_TOKEN,
+    find_word, is_class, is_letters, learn_word, scan_byte, scan_class, scan_header_line, scan_target, scan_word,
+    skip_empty, span, trim_end, words_t)
 from fastsip._core.types cimport (
     E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_EMPTY, E_FROM, E_HEADER, E_LONG_HEAD, E_MAX_FORWARDS,
     E_NONE, E_NOT_SIP, E_START_LINE, E_TO, E_TOO_LARGE, E_TOO_MANY_HEADERS, E_TOO_MANY_VIAS, E_VERSION, E_VIA,
@@ -139,8 +140,7 @@ cdef inline int parse_start_line(message_t *m, uint32_t off, uint32_t end) noexc
 
 
 cdef inline bint is_sip_slash(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
-    return (end - off >= 4 and buf[off] | 0x20 == c's' and buf[off + 1] | 0x20 == c'i'
-            and buf[off + 2] | 0x20 == c'p' and buf[off + 3] == c'/')
+    return end - off >= 4 and is_letters(buf + off, b"sip", 3) and buf[off + 3] == c'/'
 
 
 # "SIP/2.0" fills [off, end): OK; another number: E_VERSION; else E_START_LINE.
@@ -180,14 +180,14 @@ cdef int parse_request_line(message_t *m, uint32_t off, uint32_t end) noexcept n
         return judged
     if method_end == off or uri_off == method_end or uri_end == uri_off:
         return E_START_LINE
-    return OK if scan_class(buf, uri_off, uri_end, C_TARGET) == uri_end else E_START_LINE
+    return OK if scan_target(buf, uri_off, uri_end) == uri_end else E_START_LINE
 
 
 # Where a Request-URI ends: before "?" in one of SIP (19.1.1).  In a user, which ends at "@", that is a letter.
 cdef inline uint32_t scan_ruri(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
     cdef uint32_t question = scan_byte(buf, off, end, c'?')
     cdef uint32_t mark
-    if question == end or end - off < 3 or not same_text(buf + off, 3, b"sip", 3):
+    if question == end or end - off < 3 or not is_letters(buf + off, b"sip", 3):
         return end
     mark = scan_byte(buf, off, end, c'@')
     return question if mark == end or mark < question else scan_byte(buf, mark, end, c'?')
@@ -263,13 +263,20 @@ cdef inline uint32_t find_colon(const char *buf, uint32_t at, uint32_t colon, ui
     return colon if colon < end and buf[colon] == c':' else end
 
 
+# Where the value of the line [at, end) ends: nearly always before its CR LF.
+cdef inline uint32_t trim_line(const char *buf, uint32_t at, uint32_t end) noexcept nogil:
+    if end - at > 2 and buf[end - 1] == c'\n' and buf[end - 2] == c'\r' and not is_class(buf[end - 3], C_LWS):
+        return end - 2
+    return trim_end(buf, at, end)
+
+
 # One line with its folds in [at, end), its name before `colon`.  False when nothing stands there but blanks,
 # which others may take for the empty line.
 cdef inline bint index_header(message_t *m, uint32_t at, uint32_t colon, uint32_t end) noexcept nogil:
     cdef const char *buf = m.buf
     cdef uint32_t index = m.header_count
     cdef header_t *header = &m.headers[index]
-    cdef uint32_t value_end = trim_end(buf, at, end)
+    cdef uint32_t value_end = trim_line(buf, at, end)
     cdef uint32_t name_end, value_off, id
     colon = find_colon(buf, at, colon, end)
     name_end = trim_end(buf, at, colon)
@@ -424,7 +431,7 @@ cdef inline int read_call_id(message_t *m) noexcept nogil:
     value = value_span(m, index)
     if value.len == 0 or value.len > MAX_TOKEN:
         return E_CALL_ID
-    if scan_class(m.buf, value.off, value.off + value.len, C_WORD) != value.off + value.len:
+    if scan_word(m.buf, value.off, value.off + value.len) != value.off + value.len:
         return E_CALL_ID
     m.call_id = value
     return judge_single(m, H_CALL_ID)

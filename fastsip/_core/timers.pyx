@@ -15,6 +15,9 @@ from libc.string cimport memset
 
 from fastsip._core.slots cimport SLOT_BITS, SLOT_MASK
 
+cdef extern from *:
+    int __builtin_ctzll(unsigned long long word) nogil
+
 cdef enum:
     TOP_SHIFT = 24          # WHEEL_BITS * (WHEEL_LEVELS - 1)
     LONGEST_WAIT_MS = 0x7FFFFFFF
@@ -101,10 +104,7 @@ cdef inline int next_full(const wheel_t *w, int level, int after) noexcept nogil
     while at < WHEEL_SIZE:
         word = w.full[level * 4 + (at >> 6)] >> (at & 63)
         if word:
-            while not word & 1:
-                word >>= 1
-                at += 1
-            return at
+            return at + __builtin_ctzll(word)
         at = (at | 63) + 1
     return -1
 

@@ -20,9 +20,9 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memset
 
 from fastsip._core.chars cimport (
-    C_DIGIT, C_LWS, C_PLAIN, C_TOKEN, C_WORD,
-    find_word, is_class, learn_word, scan_byte, scan_class, scan_quote, scan_value, skip_empty, span, trim_end,
-    words_t)
+    C_DIGIT, C_LWS, C_PLAIN, C_TOKEN,
+    find_word, is_class, is_letters, learn_word, scan_byte, scan_class, scan_quote, scan_value, scan_word, skip_empty,
+    span, trim_end, words_t)
 from fastsip._core.types cimport E_BAD, E_VIA, OK, name_addr_t, span_t, via_t
 from fastsip._core.uri cimport match_transport, parse_host, same_text
 
@@ -223,7 +223,7 @@ cdef inline int read_address(const char *buf, uint32_t off, uint32_t end, name_a
         if at == end or buf[at] != c'<':
             at = trim_end(buf, off, at)
             value.uri = span(off, at)
-            if at == off or scan_class(buf, off, at, C_WORD) != at:
+            if at == off or scan_word(buf, off, at) != at:
                 return E_BAD
             return <int> at
         value.display = span(off, trim_end(buf, off, at))
@@ -248,7 +248,7 @@ cdef inline int read_value_params(const char *buf, uint32_t off, uint32_t end, n
         if at < 0:
             return E_BAD
         off = <uint32_t> at
-        if tag.off == 0 and param.name.len == 3 and same_text(buf + param.name.off, 3, b"tag", 3):
+        if tag.off == 0 and param.name.len == 3 and is_letters(buf + param.name.off, b"tag", 3):
             tag[0] = param.value
     if off > begin:
         value.params = span(begin, trim_end(buf, begin, off))

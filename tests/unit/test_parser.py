@@ -386,6 +386,44 @@ def test_every_prefix_before_a_guard_page(text):
             assert doors.call_id_at(address, end) == doors.call_id(text[:end])
 
 
+# ---------------------------------------------------------------- scans of sixteen bytes
+
+SCANNED = {     # one place for each scan; %b stands where its text does
+    "call_id": b"Call-ID: %b\r\n",
+    "target": b"INVITE sip:%b SIP/2.0\r\n",
+    "value": b"Via: SIP/2.0/UDP a.example;branch=%b\r\n",
+    "quoted": b'From: "%b" <sip:a@b>;tag=1\r\n',
+    "bracketed": b"From: <sip:%b>;tag=1\r\n",
+    "line": b"X-%b: y\r\n",
+}
+
+
+def with_line(line: bytes) -> bytes:
+    """A request with this line in the place of its own, or behind all others."""
+    lines = [b"INVITE sip:a@b SIP/2.0\r\n", b"Via: SIP/2.0/UDP a.example;branch=z9hG4bK1\r\n",
+             b"From: <sip:a@b>;tag=1\r\n", b"To: <sip:a@b>\r\n", b"Call-ID: a\r\n", b"CSeq: 1 INVITE\r\n"]
+    name = line[:line.index(b" ")]
+    same = [i for i, other in enumerate(lines) if other.startswith(name)]
+    lines[same[0] if same else len(lines):same[0] + 1 if same else len(lines)] = [line]
+    return b"".join(lines) + b"\r\n"
+
+
+@pytest.mark.parametrize("form", SCANNED.values(), ids=SCANNED)
+def test_every_byte_ends_a_scan_where_the_oracle_says(form):
+    for byte in range(256):
+        for at in (0, 7, 15, 16, 19):
+            text = b"z9hG4bK" + b"x" * 13
+            compare(with_line(form % (text[:at] + bytes((byte,)) + text[at:])))
+
+
+@pytest.mark.parametrize("form", SCANNED.values(), ids=SCANNED)
+def test_a_scan_finds_its_end_at_every_distance_from_the_end_of_the_text(form):
+    for length in range(36):
+        for byte in b' ,;:<>"\\@?\x7f\xff\0':
+            for at in range(length + 1):
+                compare(with_line(form % (b"x" * at + bytes((byte,)) + b"x" * (length - at))))
+
+
 # ---------------------------------------------------------------- generated messages
 
 ODD = [b"\r\n", b"\n", b"\r", b" ", b"\t", b"\r\n ", b":", b";", b",", b"=", b'"', b"\\", b"<", b">", b"/",
