@@ -53,7 +53,7 @@ simulate: build $(VENV)/.ready-test
 
 # Built beside the tree, so that the kernels in use stay as they are: $(call beside,asan) in build/asan.
 beside = mkdir -p build/$(1) && \
-	git ls-files -z setup.py pyproject.toml README.md LICENSE fastsip tests | xargs -0 cp -u --parents -t build/$(1) && \
+	git ls-files -z setup.py pyproject.toml README.md LICENSE fastsip tests bench | xargs -0 cp -u --parents -t build/$(1) && \
 	cd build/$(1) && \
 	FASTSIP_BUILD=$(1) $(CURDIR)/$(BIN)/python -W ignore setup.py --quiet build_ext --inplace --parallel 2
 SANITIZERS = $$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsan.so)

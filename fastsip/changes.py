@@ -21,9 +21,13 @@ def check_change(old: Config, fresh: Config) -> None:
     """StartError: this cannot change while calls are kept."""
     if fresh.router.run_dir != old.router.run_dir:
         raise StartError("router.run_dir changes with a restart only: the calls in progress are there")
-    if fresh.limits.max_transactions != old.limits.max_transactions:
-        raise StartError("limits.max_transactions changes at a start at which no transaction is kept: "
-                         "fastsip drain --then stop, then start")
+    if fresh.router.state_dir != old.router.state_dir:
+        raise StartError("router.state_dir changes with a restart only: the secret that calls in progress are signed "
+                         "with is there; take it along")
+    now, wanted = old.limits.max_transactions, fresh.limits.max_transactions
+    if wanted != now:
+        raise StartError(f"limits.max_transactions: {wanted} in the file, {now} in use; it changes at a start at which "
+                         "no transaction is kept: fastsip drain --then stop, 32 s, then start")
 
 
 def needs_takeover(old: Config, fresh: Config) -> bool:
@@ -31,4 +35,4 @@ def needs_takeover(old: Config, fresh: Config) -> bool:
     def sockets(config: Config) -> tuple:
         return config.router.shards, [(place_of(one), one.rcvbuf_bytes) for one in config.listeners]
 
-    return sockets(old) != sockets(fresh) or old.router.state_dir != fresh.router.state_dir
+    return sockets(old) != sockets(fresh)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from fastsip._core.aside import keep_aside
 from fastsip._core.folder import read_file, replace_file
 from fastsip._core.names import Names
 from fastsip._core.store import boot_id
@@ -51,8 +52,16 @@ def save_answers(names: Names, run_dir: str, held: Sequence[Held] = ()) -> None:
     replace_file(Path(run_dir) / NAME, msgspec.json.encode(Content(boot_id().decode(), answers, held)))
 
 
+def put_aside(place: Path, error: Exception) -> str:
+    """So that not each next router says it again; the note for the log."""
+    try:
+        return f"{keep_aside(place, str(error))}: DNS is asked again"
+    except OSError:
+        return f"{place}: {error}: DNS is asked again"
+
+
 def recall_answers(names: Names, run_dir: str) -> list[Held]:
-    """Puts into `names` what the file says, and returns what was held; what cannot be read is left alone."""
+    """Puts into `names` what the file says, and returns what was held; a file that cannot be read stops nobody."""
     place, now = Path(run_dir) / NAME, now_ms()
     try:
         found = msgspec.json.decode(read_file(place), type=Content)
@@ -63,6 +72,6 @@ def recall_answers(names: Names, run_dir: str) -> list[Held]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
-        log.warning(f"{place}: {error}: DNS is asked again")
+        log.warning(put_aside(place, error))
         return []
     return [one for one in found.held if now < one.until_ms]

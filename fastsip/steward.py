@@ -20,7 +20,6 @@ from fastsip import log as logs
 from fastsip._core.events import Event, take_events
 from fastsip._core.ring import Ring
 from fastsip._core.tables import Table
-from fastsip._core.transactions import count_open
 from fastsip.answering import AnsweringMachines
 from fastsip.config import Config
 from fastsip.config.outlook import outlook
@@ -136,7 +135,7 @@ class Steward:
     def drain(self, order: Message) -> None:
         self.shards.set_draining(order.fields["on"])
         if order.fields["on"]:
-            self.answer(order, "draining", open=count_open(self.router.store))
+            self.answer(order, "draining", open=self.router.store.count_open())
 
     # ------------------------------------------------------------ what the shards report
 

@@ -21,8 +21,8 @@ Must never: route (proxy does).  Called by proxy, search, recovery, commands.
 from libc.string cimport memcpy, memmove, memset
 
 from fastsip._core.core cimport (HELD_BYTES, MOST_HELD, MOST_PARKED, N_NAMES_FAILED, N_PARKED, N_PARKED_DROPPED,
-                                 N_TRANSPORT_FAILURES, arm_slot, count, find_listener_index, find_policy, held_t,
-                                 parked_t, waiting_t)
+                                 N_STORE_FULL, N_TRANSPORT_FAILURES, arm_slot, count, find_listener_index,
+                                 find_policy, held_t, parked_t, waiting_t)
 from fastsip._core.lingering cimport take_block
 from fastsip._core.names cimport hash_name
 from fastsip._core.parser cimport parse_message, parse_routing
@@ -100,6 +100,7 @@ cdef int park_search(core_t *core, uint32_t ref, int kind, int state, const mess
     if word_kind(slot.commit) == KIND_FREE:
         memset(&record, 0, sizeof(record))
         if keep_request(core, ref, m, listener, source, &record.server.kept) < 0:
+            count(core, N_STORE_FULL)
             return E_FULL
         record.server.expire_ms = core.now_ms + NAME_WAIT_MS
         set_trying_clock(core, slot, &record)

@@ -395,6 +395,8 @@ cdef uint32_t take_server(core_t *core, const message_t *m, const addr_t *source
         ref = take_slot(core.store, partition, share, True)
     if ref == NO_SLOT and shed_lingering(core, partition):
         ref = take_slot(core.store, partition, share, False)
+    if ref == NO_SLOT:
+        count(core, N_STORE_FULL)
     return ref
 
 
@@ -414,7 +416,7 @@ cdef uint32_t open_search(core_t *core, const message_t *m, uint64_t key, const 
     cdef slot_t identity
     cdef int code
     if ref == NO_SLOT:
-        store_is_full(core, m, listener, source, hop)
+        go_without_state(core, m, listener, source, hop)
         return NO_SLOT
     fill_server(core, m, key, rule, set_id, policy, call_key, listener, source, hop, &identity)
     write_identity(core.store, ref, &identity)
@@ -422,11 +424,13 @@ cdef uint32_t open_search(core_t *core, const message_t *m, uint64_t key, const 
         code = park_search(core, ref, kind, state, m, listener, source, hop)
     else:
         code = start_branch(core, ref, kind, state, m, source, NO_SLOT, hop)
+        if code == E_FULL:
+            count(core, N_STORE_FULL)
     if code < 0:
         if not again:
             give_slot(core.store, ref)
         if code == E_FULL:
-            store_is_full(core, m, listener, source, hop)
+            go_without_state(core, m, listener, source, hop)
         elif code == E_ROOM:
             refuse(core, m, listener, source, 513)
         else:
@@ -440,10 +444,9 @@ cdef uint32_t open_search(core_t *core, const message_t *m, uint64_t key, const 
     return ref
 
 
-cdef void store_is_full(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
-                        const hop_t *hop) noexcept nogil:
+cdef void go_without_state(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+                           const hop_t *hop) noexcept nogil:
     """New calls are refused with Retry-After; what belongs to a call goes on without state, edited all the same."""
-    count(core, N_STORE_FULL)
     if not hop.in_dialog or hop.name.len or forward_stateless(core, m, source, hop) < 0:
         refuse_overload(core, m, listener, source)
 

@@ -14,6 +14,7 @@ import functools
 import os
 import secrets
 import struct
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -23,10 +24,12 @@ from libc.string cimport memcpy, memset
 
 from fastsip._core.aside import MARK, keep_aside
 from fastsip._core.folder import look_into, make_folder, open_file
+from fastsip._core.atomics cimport load_acquire64
 from fastsip._core.blocks cimport UNIT_BYTES, free_buddy, init_buddy
 from fastsip._core.slots cimport (HEADER_BYTES, KIND_FREE, LAYOUT_MAJOR, LAYOUT_MINOR, SHARES, SLOT_BITS, SLOT_MASK,
-                                  give_slot, held_t, index_entry_t, partition_header_t, partition_t, scan_partition,
-                                  slot_at, slot_t, word_generation, word_kind)
+                                  give_slot, held_t, index_entry_t, is_server, partition_header_t, partition_t,
+                                  record_of, scan_partition, slot_at, slot_t, word_generation, word_kind, word_state)
+from fastsip._core.transactions cimport CALLING, CANCELLING, SERVER_PROCEEDING, TRYING
 from fastsip._core.types cimport PARTITIONS
 
 MAGIC = b"fastsip\x01"
@@ -43,6 +46,22 @@ cdef extern from "<sys/mman.h>" nogil:
 
 class StoreError(Exception):
     """The store cannot be opened; the text says why and what would help."""
+
+
+# ---------------------------------------------------------------- what is kept
+
+cdef inline bint is_open(int kind, int state) noexcept nogil:
+    """Does it wait for more than its own end?"""
+    if is_server(kind):
+        return state == TRYING or state == SERVER_PROCEEDING
+    return CALLING <= state <= CANCELLING
+
+
+cdef inline bint is_over(const slot_t *slot, uint64_t now_ms) noexcept nogil:
+    """Has the time passed in which it absorbs repetitions?"""
+    if is_server(word_kind(slot.commit)):
+        return record_of(slot).server.expire_ms <= now_ms
+    return record_of(slot).client.expire_ms <= now_ms
 
 
 # ---------------------------------------------------------------- sizes
@@ -234,8 +253,10 @@ cdef class Store:
             self.map_partition(p)
 
     def resize(self, wanted):
-        if self.in_use()["slots"]:
-            self.notes.append("max_transactions changed: it takes effect at a start at which none is kept")
+        kept = self.count_kept(time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000)
+        if kept:
+            self.notes.append(f"limits.max_transactions was changed, but slots are kept ({kept}): "
+                              "the store is as large as before until a start at which none is")
             return
         self.unmap()
         self.create(wanted)
@@ -348,6 +369,34 @@ cdef class Store:
                 or init_buddy(&p.buddy, p.header.unit_count) < 0):
             raise MemoryError
         return scan_partition(self.store, number)
+
+    def count_open(self) -> int:
+        """Transactions and branches that wait for more than their own end; read while shards work, so a moment old."""
+        cdef partition_t *p
+        cdef uint64_t word
+        cdef uint32_t number, i
+        cdef int found = 0
+        with nogil:
+            for number in range(PARTITIONS):
+                p = &self.store.partitions[number]
+                for i in range(p.header.high_water):
+                    word = load_acquire64(&p.slots[i].commit)
+                    found += word_kind(word) != KIND_FREE and is_open(word_kind(word), word_state(word))
+        return found
+
+    def count_kept(self, uint64_t now_ms) -> int:
+        """Those and what still absorbs repetitions.  Before any shard has the store."""
+        cdef partition_t *p
+        cdef slot_t *slot
+        cdef uint32_t number, i
+        cdef int found = 0
+        for number in range(PARTITIONS):
+            p = &self.store.partitions[number]
+            for i in range(p.header.high_water):
+                slot = &p.slots[i]
+                if word_kind(slot.commit) != KIND_FREE:
+                    found += is_open(word_kind(slot.commit), word_state(slot.commit)) or not is_over(slot, now_ms)
+        return found
 
     def in_use(self) -> dict:
         """Slots and bytes of blocks in use, and bytes of the files; read while shards work, so a moment old."""

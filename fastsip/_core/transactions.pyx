@@ -21,13 +21,7 @@ A non-INVITE client frees its slot with the final response: what Timer K would
 absorb is dropped as a reply without transaction, which is the same on the wire.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
-
-from fastsip._core.atomics cimport load_acquire64
-from fastsip._core.slots cimport (KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE, is_server,
-                                  partition_t, word_kind, word_state)
-from fastsip._core.store cimport Store
-from fastsip._core.types cimport PARTITIONS
+from fastsip._core.slots cimport KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_SERVER_INVITE, is_server
 
 INVITE_CLIENT = {
     CALLING: {
@@ -191,25 +185,3 @@ cdef step_t client_step(int kind, int state, int event) noexcept nogil:
 
 cdef step_t server_step(int kind, int state, int event) noexcept nogil:
     return invite_server[state][event] if kind == KIND_SERVER_INVITE else other_server[state][event]
-
-
-def count_open(Store store not None):
-    """Transactions and branches that wait for more than their own end; read while shards work, so a moment old."""
-    cdef partition_t *p
-    cdef uint64_t word
-    cdef uint32_t number, i
-    cdef int kind, state
-    cdef int found = 0
-    with nogil:
-        for number in range(PARTITIONS):
-            p = &store.store.partitions[number]
-            for i in range(p.header.high_water):
-                word = load_acquire64(&p.slots[i].commit)
-                kind, state = word_kind(word), word_state(word)
-                if kind == KIND_FREE:
-                    continue
-                if is_server(kind):
-                    found += state == TRYING or state == SERVER_PROCEEDING
-                else:
-                    found += CALLING <= state <= CANCELLING
-    return found

@@ -24,7 +24,6 @@ import time
 from pathlib import Path
 
 from fastsip._core.events import take_events
-from fastsip._core.transactions import count_open
 
 from fastsip._core.cells import Cells
 from fastsip._core.lanes import Lane, stress_produce
@@ -125,7 +124,7 @@ class Router:
         self.cells.read(self.rng.randrange(MOST_DESTINATIONS))
         self.counted("datagrams")
         self.store.in_use()
-        count_open(self.store)
+        self.store.count_open()
         if self.rng.random() < 0.05:
             self.names.set_static({f"n{self.rng.randrange(NAMES)}.example": [(HOST, self.dead[1])]})
             self.shards.name_changed(0)

@@ -155,8 +155,9 @@ class Router:
         return sum(rig.counters()["shed"] for rig in self.rigs)
 
     def full(self) -> int:
-        """Requests that found no room in this life."""
-        return sum(rig.counters()["store_full"] for rig in self.rigs)
+        """Requests that found no room in this life, or were given none."""
+        reasons = ("store_full", "over_share", "names_refused", "parked_dropped")
+        return sum(rig.counters()[reason] for rig in self.rigs for reason in reasons)
 
     # ------------------------------------------------------------ the store
 

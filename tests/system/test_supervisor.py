@@ -453,16 +453,14 @@ async def test_more_destinations_than_there_is_room_for_come_with_a_new_router(h
         await call.refused(486)
 
 
-@pytest.mark.parametrize("change", ["max_transactions", "run_dir"])
+@pytest.mark.parametrize("change", ["max_transactions", "run_dir", "state_dir"])
 async def test_what_the_store_cannot_follow_is_refused(home, edge, change):
     async with UserAgent(name="alice") as alice:
         text = edge_config(edge, [("127.0.0.1", 9)])
         life = home.start(text).ready()
-        if change == "run_dir":
-            (home.place / "elsewhere").mkdir()
-            text = text.replace("@RUN_DIR@", str(home.place / "elsewhere"))
-        else:
-            text = text.replace("max_transactions = 2000", "max_transactions = 3000")
+        (home.place / "elsewhere").mkdir()
+        for old, new in ((f"@{change.upper()}@", home.place / "elsewhere"), (f"{change} = 2000", f"{change} = 3000")):
+            text = text.replace(old, str(new))
         home.write(text)
         life.process.send_signal(signal.SIGHUP)
         assert change in (await life.logged("reload refused"))["why"]

@@ -20,8 +20,8 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 LAYERS = (
     "types", "aside", "folder", "atomics", "scarcity", "write", "chars", "hashing", "uri", "values", "parser", "edits",
     "names", "arena", "patterns", "conditions", "headers", "policies", "ranking", "tiers", "index", "rule_index",
-    "tables", "rules", "select", "positions", "cells", "chooser", "marks", "blocks", "slots", "store", "timers",
-    "transactions", "layout",
+    "tables", "rules", "select", "positions", "cells", "chooser", "marks", "blocks", "slots", "transactions",
+    "store", "timers", "layout",
     "ring", "lanes", "listen", "net_sys", "net", "local", "core", "quota", "questions", "events", "border",
     "via", "tokens", "loops", "recall", "lingering", "replies", "refusals", "branches", "hop_requests", "routing",
     "indialog", "upstream", "parking", "probes", "health", "candidates", "addresses", "clocks", "search", "responses",

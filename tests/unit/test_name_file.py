@@ -97,7 +97,21 @@ def test_a_file_that_cannot_be_read_stops_nobody(tmp_path, caplog):
         caplog.clear()
         place.write_bytes(content)
         assert len(recalled(tmp_path)) == 0
-        assert f"{place}: " in caplog.text
+        assert f"{place} could not be read" in caplog.text
+        caplog.clear()
+        assert len(recalled(tmp_path)) == 0
+        assert caplog.text == "", "said once"
+    assert len(list(tmp_path.glob("names.damaged-*"))) == len(damaged(content))
+
+
+def test_a_damaged_file_that_cannot_be_put_aside_stops_nobody(tmp_path, caplog, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(name_file, "keep_aside", refuse)
+    (tmp_path / name_file.NAME).write_bytes(b"")
+    assert len(recalled(tmp_path)) == 0
+    assert "DNS is asked again" in caplog.text
 
 
 def test_a_full_table(tmp_path):

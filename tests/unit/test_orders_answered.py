@@ -49,7 +49,8 @@ def ends():
     ours, theirs = pair()
     router = types.SimpleNamespace(
         names=types.SimpleNamespace(set_static=lambda fixed: None), line=Line(theirs), shards=Shards(),
-        config=read(SMALL), cells=range(600), registry=None, version=1, store=None, table=None,
+        config=read(SMALL), cells=range(600), registry=None, version=1, table=None,
+        store=types.SimpleNamespace(count_open=lambda: 0),
     )  # fmt: skip
     theirs.setblocking(False)
     yield Line(ours), router
@@ -61,7 +62,6 @@ def ends():
 def compiling(monkeypatch):
     monkeypatch.setattr(steward, "compile_table", lambda *_: types.SimpleNamespace(version=2))
     monkeypatch.setattr(steward, "release_unnamed", lambda *_: None)
-    monkeypatch.setattr(steward, "count_open", lambda store: 0)
 
 
 async def talk(line: Line, one: Steward, what: str, **fields) -> Message:
