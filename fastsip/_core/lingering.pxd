@@ -1,6 +1,6 @@
 # Room in a full store: transactions that only absorb repetitions give way.  See lingering.pyx.
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 from fastsip._core.core cimport core_t
 from fastsip._core.slots cimport block_t, record_t
 
@@ -12,6 +12,8 @@ cdef uint32_t take_slot_of_call(core_t *core, uint32_t of) noexcept nogil
 # Ends the oldest transactions of the partition that only absorb repeated non-INVITE
 # requests, to make room for new calls; how many.
 cdef int shed_lingering(core_t *core, uint32_t partition) noexcept nogil
+# The same among those of one share of calls, for one that holds too much.
+cdef int shed_lingering_of(core_t *core, uint32_t partition, uint8_t share) noexcept nogil
 # A server transaction with a final response that only waits for its end from now on.
 cdef void begin_lingering(core_t *core, uint32_t ref) noexcept nogil
 

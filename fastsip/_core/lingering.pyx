@@ -15,7 +15,7 @@ from fastsip._core.blocks cimport ORDERS, order_of
 from fastsip._core.core cimport N_SHED, N_TRANSACTIONS_ENDED, count
 from fastsip._core.slots cimport (KIND_SERVER_OTHER, NO_SLOT, SLOT_BITS, add_lingering, begin_block, block_at,
                                   drop_block, first_child_of, give_block, give_slot, index_remove, leave_lingering,
-                                  oldest_lingering, record_of, share_of, slot_at, slot_t, take_slot, word_kind,
+                                  newer_lingering, oldest_lingering, record_of, share_of, slot_at, take_slot, word_kind,
                                   word_state)
 from fastsip._core.timers cimport disarm_timer
 from fastsip._core.transactions cimport SERVER_COMPLETED, SERVER_ENDED
@@ -80,14 +80,16 @@ cdef inline bint is_answered(int state) noexcept nogil:
     return state == SERVER_COMPLETED or state == SERVER_ENDED
 
 
+cdef inline bint may_give_way(core_t *core, uint32_t ref) noexcept nogil:
+    return first_child_of(core.store, ref) == NO_SLOT and is_answered(word_state(slot_at(core.store, ref).commit))
+
+
 cdef uint32_t next_to_shed(core_t *core, uint32_t partition, int *looks) noexcept nogil:
     """The oldest without a branch, or NO_SLOT after so many looks; one that has a branch goes behind the others."""
     cdef uint32_t ref = oldest_lingering(core.store, partition)
-    cdef const slot_t *slot
     while ref != NO_SLOT and looks[0] < LOOK_AT_MOST:
         looks[0] += 1
-        slot = slot_at(core.store, ref)
-        if first_child_of(core.store, ref) == NO_SLOT and is_answered(word_state(slot.commit)):
+        if may_give_way(core, ref):
             return ref
         leave_lingering(core.store, ref)
         add_lingering(core.store, ref)
@@ -104,6 +106,26 @@ cdef int shed_lingering(core_t *core, uint32_t partition) noexcept nogil:
         end_lingering(core, ref)
         shed += 1
         ref = next_to_shed(core, partition, &looks)
+    return shed
+
+
+cdef int shed_lingering_of(core_t *core, uint32_t partition, uint8_t share) noexcept nogil:
+    """Nobody else's transactions give way to one who holds too much; they keep their places."""
+    cdef uint32_t ref = oldest_lingering(core.store, partition)
+    cdef uint32_t newer
+    cdef uint64_t end = 0
+    cdef int shed = 0
+    cdef int _
+    for _ in range(<int>LOOK_AT_MOST):
+        if ref == NO_SLOT or (shed and expiry_of(core, ref) > end):
+            break
+        newer = newer_lingering(core.store, ref)
+        if share_of(core.store, ref) == share and may_give_way(core, ref):
+            if shed == 0:
+                end = expiry_of(core, ref) + SHED_SPAN_MS
+            end_lingering(core, ref)
+            shed += 1
+        ref = newer
     return shed
 
 

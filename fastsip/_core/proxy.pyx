@@ -21,7 +21,7 @@ from fastsip._core.core cimport (N_DATAGRAMS, N_DRAINED, N_EDITS_REFUSED, N_FORG
                                  N_OVER_SHARE, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_STORE_FULL, N_STRAY_ACKS,
                                  N_TRANSACTIONS, N_UNKNOWN_DIALOGS, N_UNSUPPORTED, count, find_by_address)
 from fastsip._core.indialog cimport join_shared, may_follow_route
-from fastsip._core.lingering cimport shed_lingering
+from fastsip._core.lingering cimport shed_lingering, shed_lingering_of
 from fastsip._core.parking cimport begin_resumption, hold_request, park_search, read_parked, settle_parked
 from fastsip._core.parser cimport first_of, has_too_many_vias, parse_datagram, parse_routing
 from fastsip._core.refusals cimport (answer_options, count_malformed, refuse, refuse_malformed, refuse_overload,
@@ -387,7 +387,7 @@ cdef uint32_t take_server(core_t *core, const message_t *m, const addr_t *source
     cdef uint8_t share = share_of_hash(hashed)
     cdef uint32_t ref
     if holds_too_much(core.store, partition, share) and not is_known(core, source):
-        if not shed_lingering(core, partition) or holds_too_much(core.store, partition, share):
+        if not shed_lingering_of(core, partition, share) or holds_too_much(core.store, partition, share):
             count(core, N_OVER_SHARE)
             return NO_SLOT
     ref = take_slot(core.store, partition, share, False)

@@ -32,7 +32,8 @@ from fastsip._core.probes cimport next_probe_ms
 from fastsip._core.proxy cimport receive_message
 from fastsip._core.recovery cimport recover_calls
 from fastsip._core.ring cimport Ring
-from fastsip._core.slots cimport call_at_store, partition_of, scan_partition, write_clock_pair
+from fastsip._core.slots cimport (call_at_store, hash_call, partition_of, scan_partition, share_of_hash,
+                                  write_clock_pair)
 from fastsip._core.store cimport Store
 from fastsip._core.tables cimport Table
 from fastsip._core.timers cimport init_wheel, wheel_wait_ms
@@ -210,6 +211,10 @@ cdef class Rig:
 
     def partition_of(self, bytes call_id not None) -> int:
         return partition_of(self.core().store, call_id, <uint32_t>len(call_id))
+
+    def share_of(self, bytes call_id not None) -> int:
+        """What a call is counted with in its partition: calls of another one do not matter to it."""
+        return share_of_hash(hash_call(self.core().store, call_id, <uint32_t>len(call_id)))
 
     def owner_of(self, bytes datagram not None) -> int:
         """The shard whose call this belongs to; this one, if it has no Call-ID."""

@@ -26,16 +26,17 @@ from libc.string cimport memset
 from fastsip._core.addresses cimport aim_at_next_address, begin_hop, has_next_address
 from fastsip._core.branches cimport end_branch, make_branch, send_request
 from fastsip._core.core cimport (EVENT_EXHAUSTED, EVENT_FAILOVER, N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS,
-                                 N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES, arm_slot, count,
-                                 emit_event, find_policy)
+                                 N_OVER_SHARE, N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES, arm_slot,
+                                 count, emit_event, find_policy)
 from fastsip._core.candidates cimport aim_at, choose_next, share_of
 from fastsip._core.clocks cimport expiry_reason, set_clocks
 from fastsip._core.policies cimport policy_wants
 from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_MOVED_ON, KIND_CLIENT_INVITE, KIND_FREE,
                                   KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED,
-                                  SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, SERVER_UNREACHED,
-                                  block_t, commit, drop_block, end_block, first_child_of, is_server, next_child_of,
-                                  record_of, record_t, slot_at, slot_t, word_kind, word_owes, word_state, write_tried)
+                                  SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, SERVER_UNREACHED, SLOT_BITS,
+                                  block_t, commit, drop_block, end_block, first_child_of, holds_too_much,
+                                  is_server, next_child_of, record_of, record_t, slot_at, slot_t, word_kind,
+                                  word_owes, word_state, write_tried)
 from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_IT, CANCEL_PENDING, CLIENT_ACCEPTED,
                                          CLIENT_COMPLETED, CLIENT_ENDED, CLIENT_PROCEEDING, END, EXPIRE,
                                          GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, RESEND, RETRANSMIT,
@@ -49,7 +50,8 @@ from fastsip._core.names cimport place_mark
 from fastsip._core.parking cimport answer_parked, expire_parked, is_parked, leave_parking
 from fastsip._core.parser cimport first_of
 from fastsip._core.recall cimport remember_answer, remember_challenge
-from fastsip._core.types cimport (E_NONE, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER,
+from fastsip._core.routing cimport is_known
+from fastsip._core.types cimport (E_FULL, E_NONE, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER,
                                   MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, addr_t, message_t,
                                   policy_copy_t)
 from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, is_stale, keep_best, pass_final,
@@ -59,6 +61,19 @@ from fastsip._core.write cimport put
 
 
 # ---------------------------------------------------------------- branches start
+
+cdef bint takes_too_much(core_t *core, uint32_t parent) noexcept nogil:
+    """What its call may hold was asked when the search began; what it wants beside its first branch is asked here.
+
+    Else the calls of one Call-ID, each small when it came, would fill their partition when all of them move on.
+    """
+    cdef const slot_t *server = slot_at(core.store, parent)
+    if (not holds_too_much(core.store, parent >> SLOT_BITS, server.share)
+            or is_known(core, &server.identity.server.source.remote)):
+        return False
+    count(core, N_OVER_SHARE)
+    return True
+
 
 cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const message_t *m, const addr_t *source,
                       uint32_t origin, const hop_t *hop) noexcept nogil:
@@ -74,6 +89,8 @@ cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const 
     else:
         state = word_state(server.commit)       # one that has waited may have had its 100 since
     attempt = record.server.attempt_count
+    if attempt and takes_too_much(core, parent):
+        return E_FULL
     ref = make_branch(core, parent, attempt, m, source, origin, hop)
     if ref < 0:
         return <int>ref
@@ -315,7 +332,7 @@ cdef void keep_reason(core_t *core, uint32_t parent, const message_t *m) noexcep
         len += m.headers[i].end_off - m.headers[i].name_off
         i = m.headers[i].next
     record.server.flags |= SERVER_CANCELLED
-    at = take_block(core, parent, len, &record.server.kept) if len else NULL
+    at = take_block(core, parent, len, &record.server.kept) if len and not takes_too_much(core, parent) else NULL
     i = first_of(m, H_REASON)
     while at != NULL and i != NO_HEADER:
         at += put(at, m.buf + m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)

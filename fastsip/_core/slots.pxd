@@ -260,6 +260,10 @@ cdef void give_block(store_t *s, uint32_t ref, const block_t *block) noexcept no
 # As the newest of those that only linger; a slot leaves them with its life.
 cdef void add_lingering(store_t *s, uint32_t ref) noexcept nogil
 cdef uint32_t oldest_lingering(const store_t *s, uint32_t partition) noexcept nogil
+cdef inline uint32_t newer_lingering(const store_t *s, uint32_t ref) noexcept nogil:
+    cdef const partition_t *p = &s.partitions[ref >> SLOT_BITS]
+    cdef uint32_t idx = p.newer[ref & SLOT_MASK]
+    return NO_SLOT if idx == p.slot_count else (ref & ~<uint32_t>SLOT_MASK) | idx
 cdef void leave_lingering(store_t *s, uint32_t ref) noexcept nogil
 cdef void index_insert(store_t *s, uint32_t ref) noexcept nogil
 cdef void index_remove(store_t *s, uint32_t ref) noexcept nogil

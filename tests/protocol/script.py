@@ -221,10 +221,10 @@ class Stage:
         return [slot["state"] for slot in sorted(self.slots(kind), key=lambda slot: slot["attempt"])]
 
     def beside(self, call_id: str) -> Iterator[str]:
-        """Other Call-IDs of its partition."""
-        partition = self.rig.partition_of(call_id.encode())
+        """Other Call-IDs of its partition, of other shares."""
+        partition, share = self.rig.partition_of(call_id.encode()), self.rig.share_of(call_id.encode())
         return (other for other in (f"beside-{n}@alice" for n in itertools.count())
-                if self.rig.partition_of(other.encode()) == partition)
+                if self.rig.partition_of(other.encode()) == partition and self.rig.share_of(other.encode()) != share)
 
     def counter(self, name: str) -> int:
         return self.rig.counters()[name]

@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from fastsip._core.store import partition_sizes
-from tests.protocol.script import ALICE, BOB
+from tests.protocol.script import ALICE, BOB, PARALLEL
 
 TRANSACTIONS = 4_096
 SLOTS, UNITS = partition_sizes(TRANSACTIONS)    # of one of 64; a unit has 256 bytes
@@ -92,6 +92,81 @@ def test_who_is_known_by_configuration_is_not_bounded(make_stage, source):
     assert stage.counter("over_share") == 0
     assert stage.counter("store_full") > 0
     assert free(stage) <= SLOTS // 10
+    stage.finish()
+
+
+def test_searches_that_move_on_are_bounded_as_well(make_stage):
+    """Each was small when it came; whoever may not have another branch has the best answer so far."""
+    stage = make_stage(
+        max_transactions=TRANSACTIONS, destinations=3, policy={"on": ["timeout", 500], "timeout_ms": 2_000}
+    )  # fmt: skip
+    flood(stage)
+    for _ in range(2):
+        stage.advance(2_100)
+        assert free(stage) >= SLOTS // 4
+        stage.waiting.clear()
+        for call_id in itertools.islice(stage.beside(CALL_ID), 5):
+            stage.invite(call_id=call_id)
+            stage.waiting.clear()
+    assert stage.counter("over_share") > 10
+    assert stage.counter("store_full") == 1
+    stage.finish()
+
+
+def test_who_is_known_by_configuration_moves_on(make_stage):
+    stage = make_stage(
+        max_transactions=TRANSACTIONS, destinations=2, policy={"on": ["timeout"], "timeout_ms": 2_000},
+        trusted=[f"{ALICE[0]}/32"],
+    )  # fmt: skip
+    for number in range(SLOTS // 3):
+        stage.send("INVITE", call_id=CALL_ID, from_tag=f"t{number}")
+    stage.advance(2_100)
+    assert len(stage.take_requests(BOB[1], "INVITE")) == SLOTS // 3
+    stage.finish()
+
+
+def test_a_fork_ends_at_the_share(make_stage):
+    stage = make_stage(max_transactions=TRANSACTIONS, destinations=12, algorithm=PARALLEL)
+    stage.send("INVITE", call_id=CALL_ID, headers=[("X-Long", "x" * 50_000)])       # 256 units for each branch
+    asked = [bob for bob in BOB[:12] if stage.take_requests(bob, "INVITE")]
+    assert len(asked) == 3
+    assert stage.counter("over_share") == 1
+    stage.invite(call_id=next(stage.beside(CALL_ID)))
+    stage.finish()
+
+
+def test_reasons_of_cancels_are_bounded_as_well(stage):
+    """What each CANCEL brings is kept until its search ends; beyond the share CANCELs go on without it."""
+    calls = [stage.send("INVITE", call_id=CALL_ID, from_tag=f"t{number}") for number in range(SLOTS // 5)]
+    ringing = stage.take_requests(BOB[0], "INVITE")
+    for invite in ringing:
+        stage.reply(invite, 180)
+    for call in calls:
+        call.cancel(Reason='SIP;cause=600;text="' + "x" * 7_900 + '"')      # 32 units each
+    cancels = stage.take_requests(BOB[0], "CANCEL")
+    assert len(cancels) == len(calls)
+    assert 0 < sum(bool(cancel.values("Reason")) for cancel in cancels) <= UNITS // 2 // 32 + 1
+    stage.waiting.clear()
+    stage.invite(call_id=next(stage.beside(CALL_ID)))
+    for invite in ringing:
+        stage.reply(invite, 487)
+    assert len(stage.take_responses(487)) == len(calls)
+    stage.finish()
+
+
+def test_nobody_else_gives_way_to_who_holds_too_much(stage):
+    """Their finished requests go on absorbing repetitions: a MESSAGE must not arrive twice."""
+    theirs = [stage.send("MESSAGE", call_id=call_id) for call_id in itertools.islice(stage.beside(CALL_ID), 10)]
+    for message in stage.take_requests(BOB[0], "MESSAGE"):
+        stage.reply(message, 200)
+    flood(stage)
+    assert stage.counter("over_share") == 1
+    stage.waiting.clear()
+    for request in theirs:
+        request.again()
+    assert len(stage.take_responses(200, "MESSAGE")) == 10
+    stage.nothing_sent()
+    assert stage.counter("shed") == 0
     stage.finish()
 
 
