@@ -99,15 +99,19 @@ cdef void mend_clocks(core_t *core, uint32_t ref) noexcept nogil:
 cdef void renew_unsent(core_t *core, uint32_t ref) noexcept nogil:
     """What may never have left has its clocks from now on: that we were away is no failure of whom it is for.
 
-    Only of a first copy, and while its sender may still wait.
+    Only of a first copy, and while its sender may still wait.  A recovery that was cut short may have moved them.
     """
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef record_t record = record_of(slot)[0]
-    cdef uint64_t away = core.now_ms - min(slot.created_ms, core.now_ms)
+    cdef uint64_t began = slot.created_ms
+    cdef uint64_t away
     if not word_owes(slot.commit) & OWES_REQUEST or record.client.interval_ms > core.table.clocks.t1_ms:
         return
-    if away > 64 * <uint64_t>core.table.clocks.t1_ms:
+    if core.now_ms > began + 64 * <uint64_t>core.table.clocks.t1_ms:
         return
+    if record.client.retransmit_ms > record.client.interval_ms:
+        began = max(began, record.client.retransmit_ms - record.client.interval_ms)
+    away = core.now_ms - min(began, core.now_ms)
     record.client.retransmit_ms += away if record.client.retransmit_ms else 0
     record.client.expire_ms += away if record.client.expire_ms else 0
     record.client.c_ms += away if record.client.c_ms else 0

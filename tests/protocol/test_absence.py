@@ -52,3 +52,30 @@ def test_not_when_its_sender_has_gone(make_stage):
     for stage in filter(None, stages):
         stage.advance(100)
         assert stage.take_requests(BOB[1], "INVITE")
+
+
+def test_a_recovery_that_dies_itself_moves_no_clock_twice(make_stage):
+    """Killed again and again before what is owed has left: the clocks begin with the last start, not with their sum."""
+    seen = 0
+    for k in range(STORES):
+        stage = make_stage(destinations=2, policy={"on": ["timeout"], "timeout_ms": TIMEOUT})
+        stage.rig.image_at(k)
+        stage.send("INVITE")
+        for _ in range(4):
+            stage.rig.die(stage.table, stage.now + AWAY)
+            if not any("request" in slot["owes"] for slot in stage.slots("client")):
+                break
+            stage.rig.image_at(3)       # before the sent request is told from one that is owed
+            stage.rig.recover()
+        else:
+            seen += 1
+            stage.rig.die(stage.table, stage.now + AWAY)
+            stage.waiting.clear()
+            stage.rig.sent()
+            stage.rig.recover()
+            back = stage.now
+            stage.advance(TIMEOUT + 100)
+            moved_on = [message.at - back for message in stage.take_requests(BOB[1], "INVITE")]
+            assert moved_on == [pytest.approx(TIMEOUT, abs=20)]
+        stage.rig.image_at(-1)
+    assert seen
