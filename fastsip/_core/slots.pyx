@@ -81,6 +81,10 @@ cdef inline uint64_t make_word(uint32_t generation, int kind, int state, int owe
             | copy)
 
 
+cdef inline void end_life(slot_t *slot) noexcept nogil:
+    store_release64(&slot.commit, make_word(word_generation(slot.commit), KIND_FREE, 0, 0, slot.commit & 1))
+
+
 cdef uint32_t take_slot(store_t *s, uint32_t partition, uint8_t share, bint reserved) noexcept nogil:
     """A free slot's reference, or NO_SLOT.  Only `reserved` requests (in-dialog, CANCEL) may use the last tenth."""
     cdef partition_t *p = &s.partitions[partition]
@@ -90,6 +94,8 @@ cdef uint32_t take_slot(store_t *s, uint32_t partition, uint8_t share, bint rese
     p.free_count -= 1
     idx = p.free_slots[p.free_count]
     if idx >= p.header.high_water:
+        if word_kind(p.slots[idx].commit) != KIND_FREE:     # damage: this mark was higher once
+            end_life(&p.slots[idx])
         crash_point()
         p.header.high_water = idx + 1
     p.first_child[idx] = NO_SLOT
@@ -143,9 +149,8 @@ cdef void clear_owes(store_t *s, uint32_t ref, uint32_t generation, int owes) no
 cdef void give_slot(store_t *s, uint32_t ref) noexcept nogil:
     """Ends the slot's life; its blocks must be dropped after this."""
     cdef partition_t *p = &s.partitions[ref >> SLOT_BITS]
-    cdef slot_t *slot = slot_at(s, ref)
     crash_point()
-    store_release64(&slot.commit, make_word(word_generation(slot.commit), KIND_FREE, 0, 0, slot.commit & 1))
+    end_life(slot_at(s, ref))
     crash_point()
     leave_lingering(s, ref)
     p.free_slots[p.free_count] = ref & SLOT_MASK
@@ -398,7 +403,7 @@ cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil:
     for idx in range(p.header.high_water):
         slot = &p.slots[idx]
         if word_kind(slot.commit) != KIND_FREE and not is_server(word_kind(slot.commit)) and not is_published(p, slot):
-            store_release64(&slot.commit, make_word(word_generation(slot.commit), KIND_FREE, 0, 0, slot.commit & 1))
+            end_life(slot)
     idx = p.slot_count
     while idx > 0:
         idx -= 1

@@ -9,9 +9,10 @@ import struct
 import pytest
 
 from fastsip._core.rig import Rig
-from tests.protocol.script import BOB, Stage
+from tests.protocol.script import BOB, WHOLE, Stage
 
 HEADER_BYTES, SLOT_BYTES = 4096, 448
+HIGH_WATER = 112  # where the header has it
 DAYS_MS = 3 * 86_400_000
 
 
@@ -114,3 +115,25 @@ def test_kinds_and_states_of_a_later_release_are_let_go(make_stage, kind, state)
         word = struct.unpack_from("<Q", spoilt, at)[0]
         struct.pack_into("<Q", spoilt, at, word & ~0xFFFF0000 | kind << 24 | state << 16)
         image.take_up(bytes(spoilt))
+
+
+@pytest.mark.parametrize("high_water", [0, 1])
+def test_a_spoilt_mark_of_use_costs_no_later_call(make_stage, high_water):
+    """Slots above it are free, whatever stands in them; whoever takes one begins a new life."""
+    image = Image(make_stage, cancelling)
+    spoilt = bytearray(image.whole)
+    assert struct.unpack_from("<I", spoilt, HIGH_WATER)[0] == len(image.refs)
+    struct.pack_into("<I", spoilt, HIGH_WATER, high_water)
+    image.path.write_bytes(spoilt)
+    stage = image.stage
+    stage.rig = Rig(stage.run_dir, stage.table, stage.cells, 64, now_ms=image.now + WHOLE)
+    stage.rig.recover()
+    stage.rig.sent()
+    partition = int(image.path.name.partition(".")[0])
+    beside = (name for name in map("{}@alice".format, range(10_000))
+              if stage.rig.partition_of(name.encode()) == partition)
+    calls = [stage.send("INVITE", call_id=next(beside)) for _ in range(2)]
+    for invite in stage.take_requests(BOB[0], "INVITE"):
+        stage.reply(invite, 486)
+    assert [message.call_id for message in stage.take_responses(486)] == [call.message.call_id for call in calls]
+    stage.finish()
