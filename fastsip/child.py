@@ -36,6 +36,7 @@ class Child:
         self.killed = False  # by us
         self.shows_stacks = False  # on SIGUSR2
         self._numbers = itertools.count(1)  # of orders
+        self._asked: set[int] = set()  # those that wait for their answer
         self._news = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_reader(self.line.fileno(), self._read)
@@ -62,14 +63,14 @@ class Child:
         self, what: str, *answers: str, limit_s: float, fds: Sequence[int] = (), **fields: object
     ) -> Message:
         """Says it, and hears the answer: one of these, FAILED or ENDED.  TimeoutError when none of them comes."""
-        number, wanted = next(self._numbers), {*answers, FAILED}
-        self.inbox = [message for message in self.inbox if message.what not in wanted]
+        number = next(self._numbers)
+        self._asked.add(number)
         self.send(what, fds, number=number, **fields)
-        async with asyncio.timeout(limit_s):
-            while True:
-                said = await self.hear(*wanted)
-                if said.fields.get("number", number) == number:
-                    return said
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self.hear(*answers, FAILED, number=number)
+        finally:
+            self._asked.discard(number)
 
     def go(self, sockets: Sequence[int], lock: int, **fields: object) -> None:
         """It takes over, now."""
@@ -90,18 +91,24 @@ class Child:
 
     # ------------------------------------------------------------ listening
 
-    async def hear(self, *wanted: str) -> Message:
-        """The next message of these kinds, or that it has ended, which stays for whoever asks again."""
+    async def hear(self, *wanted: str, number: int | None = None) -> Message:
+        """The next message of these kinds, or that it has ended, which stays for whoever asks again.
+
+        To the order of that number, if there is one: other answers are for others.
+        """
         while True:
             for place, message in enumerate(self.inbox):
                 if message.what == ENDED:
                     return message
-                if message.what in wanted:
+                if message.what in wanted and (number is None or message.fields.get("number", number) == number):
                     return self.inbox.pop(place)
             self._news.clear()
             await self._news.wait()
 
     def _take(self, message: Message) -> None:
+        number = message.fields.get("number")
+        if number is not None and number not in self._asked:
+            return  # too late
         self.inbox.append(message)
         self._news.set()
 

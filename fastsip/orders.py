@@ -57,7 +57,7 @@ class Orders:
         """`limit_s`, `then` = "stop" or nothing; `undo`: takes new calls again."""
         here = self.supervisor
         if asked.get("undo"):
-            here.undo_drain()
+            await here.undo_drain()
             yield {"done": "new calls are taken"}
             return
         left, limit_s = None, asked.get("limit_s", DRAIN_LIMIT_S)

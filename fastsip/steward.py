@@ -134,8 +134,7 @@ class Steward:
 
     def drain(self, order: Message) -> None:
         self.shards.set_draining(order.fields["on"])
-        if order.fields["on"]:
-            self.answer(order, "draining", open=self.router.store.count_open())
+        self.answer(order, "draining", open=self.router.store.count_open())
 
     # ------------------------------------------------------------ what the shards report
 

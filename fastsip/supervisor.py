@@ -433,37 +433,40 @@ class Supervisor:
         self.stopping = True
         self.wish.set()
 
-    def undo_drain(self) -> None:
+    async def undo_drain(self) -> None:
+        """Refused: the router has not said that it takes new calls again."""
         self.draining = False
-        if self.router:
-            self.router.send("drain", on=False)
         self.notifier.say(f"STATUS={self.status_text()}")
+        said = await self.order_draining(self.router, on=False) if self.router else None
+        if self.router and said is None:
+            raise Refused("the router does not say that it takes new calls again")
 
     async def drain(self, limit_s: float) -> AsyncIterator[Answer]:
         """No new calls; says how many transactions are still open until none is or the time is over."""
         self.draining = True
         self.notifier.say(f"STATUS={self.status_text()}")
         end = time.monotonic() + limit_s
-        while True:
+        while self.draining:
             router = self.router
             if router:
-                said = await self.ask_to_drain(router)
+                said = await self.order_draining(router, on=True)
                 if said and said.what == "draining":
                     yield {"open": said.fields["open"], "left_s": round(max(0.0, end - time.monotonic()))}
-                    if said.fields["open"] == 0 or not self.draining:
+                    if said.fields["open"] == 0:
                         return
             if time.monotonic() >= end:
                 return
             await asyncio.sleep(DRAIN_LOOK_S)
 
-    async def ask_to_drain(self, router: Child) -> Message | None:
-        """None: it has not answered; it is asked again."""
+    async def order_draining(self, router: Child, on: bool) -> Message | None:
+        """None: it has not answered."""
         try:
-            said = await router.order("drain", "draining", limit_s=DRAIN_LIMIT_S, on=True)
+            said = await router.order("drain", "draining", limit_s=DRAIN_LIMIT_S, on=on)
         except TimeoutError:
             said = None
         if said is None or said.what == FAILED:
             log.error("the router does not say what it drains", extra={"fields": said.fields if said else {}})
+            return None
         return said
 
     # ------------------------------------------------------------ another configuration

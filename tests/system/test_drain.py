@@ -161,3 +161,22 @@ def test_without_a_router(home, edge, name):
     home.write(edge_config(edge, [("127.0.0.1", 9)]))
     done = command(name, home.config)
     assert done.returncode == 3 and f"no router runs in {home.place / 'run'}" in done.stderr
+
+
+async def test_who_undoes_it_while_somebody_waits_for_its_end_has_the_last_word(home, edge):
+    """Whoever waits asks the router from time to time how much is open: that must not begin the draining anew."""
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
+        life = home.start(edge_config(edge, [bob.address], policy=PATIENT)).ready()
+        ringing = alice.invite(NUMBER, edge)
+        invite = await expect_call(bob, ringing)
+        bob.ring(invite)
+        await ringing.expect(180)
+        draining = drain(home, "--deadline", "20s")
+        await until_draining(alice, edge)
+        assert (await asyncio.to_thread(command, "drain", home.config, "--undo")).returncode == 0
+        await taken_anew(alice, bob, edge)      # what is answered has happened
+        assert (await draining).returncode == 1
+        await taken_anew(alice, bob, edge)
+        bob.reply(invite, 486)
+        await ringing.refused(486)
+        assert life.process.poll() is None

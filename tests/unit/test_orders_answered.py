@@ -122,7 +122,7 @@ def test_other_orders_are_answered_too(ends, compiling):
         router.shards.faults.append(Fault("of a shard"))
 
     first, second, third = orders(ends, (break_it, "drain", {"on": True}), (nothing, "dance", {}),
-                                  (nothing, "drain", {"on": True}))  # fmt: skip
+                                  (nothing, "drain", {"on": False}))  # fmt: skip
     assert (first.what, first.fields["why"]) == ("failed", "Fault: of a shard")
     assert second.what == "failed"
     assert (third.what, third.fields["open"]) == ("draining", 0)
@@ -159,7 +159,7 @@ class Pretender:
         self.line = Line(theirs)
         self.child = Child.__new__(Child)
         self.child.line, self.child.inbox, self.child.status = Line(ours), [], None
-        self.child._numbers, self.child._news = iter(range(1, 99)), asyncio.Event()
+        self.child._numbers, self.child._news, self.child._asked = iter(range(1, 99)), asyncio.Event(), set()
         asyncio.get_running_loop().add_reader(ours.fileno(), self.child._read)
 
 
@@ -177,6 +177,17 @@ async def test_a_late_answer_is_not_taken_for_the_next_one():
     other.line.send("reloaded", number=1)
     other.line.send("reload refused", number=2, why="no")
     assert (await asking).what == "reload refused"
+
+
+async def test_each_of_several_orders_gets_its_own_answer():
+    """Of one kind, in any order."""
+    other = Pretender()
+    asking = [asyncio.ensure_future(other.child.order("drain", "draining", limit_s=LIMIT_S)) for _ in range(3)]
+    await asyncio.sleep(0)
+    for number in (3, 1, 2):
+        other.line.send("draining", number=number, open=number)
+    assert [said.fields["open"] for said in await asyncio.gather(*asking)] == [1, 2, 3]
+    assert other.child.inbox == []
 
 
 async def test_a_router_of_another_release_answers_without_a_number():
