@@ -3,6 +3,8 @@
 Called by supervisor.
 """
 
+from pathlib import Path
+
 from fastsip.config import Config, load_text, read_text
 from fastsip.sockets import place_of
 
@@ -13,6 +15,8 @@ class StartError(Exception):
 
 def read_file(file: str) -> tuple[Config, str]:
     """What it says now, read and as it stands.  Takes as long as it is large."""
+    if Path(file).is_fifo():
+        raise StartError(f"{file} is a pipe: who waits for one may wait for ever")
     text = read_text(file)
     return load_text(text, file), text
 

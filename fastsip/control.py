@@ -95,7 +95,8 @@ class Server:
         return True
 
     async def _answers(self, client: Client, asked: Any) -> AsyncIterator[Answer]:
-        handler = self._handlers.get(asked.get("command", "")) if isinstance(asked, dict) else None
+        command = asked.get("command") if isinstance(asked, dict) else None
+        handler = self._handlers.get(command) if isinstance(command, str) else None
         if handler is None:
             yield {"error": f"a command is one of {', '.join(self._handlers)}"}
             return

@@ -103,7 +103,7 @@ def test_an_answer_that_never_ends_is_a_refusal(serve):
         serve(lambda run_dir: list(ask(run_dir, "break")))
 
 
-@pytest.mark.parametrize("line", [b'{"command":"nonsense"}\n', b"{}\n", b"[1]\n", b'"x"\n'])
+@pytest.mark.parametrize("line", [b'{"command":"nonsense"}\n', b"{}\n", b"[1]\n", b'"x"\n', b'{"command":[]}\n'])
 def test_an_unknown_command_is_told_the_known_ones(serve, line):
     assert json.loads(serve(lambda run_dir: talk(run_dir, line))) == {
         "error": "a command is one of count, refuse, break, fall"

@@ -1,10 +1,12 @@
 """fastsip.supervisor: what is held against whom when a router dies, without a process."""
 
+import os
 import signal
 import types
 
 import pytest
 
+from fastsip.changes import StartError, read_file
 from fastsip.quarantine import Deaths, Marks, read_quarantine
 from fastsip.supervisor import Supervisor
 from fastsip.watch import Watch
@@ -105,3 +107,10 @@ async def test_an_own_death_after_one_by_us_counts_for_itself(supervisor, tmp_pa
         supervisor.note_death(router)
     (found,) = (tmp_path / "quarantine").iterdir()
     assert found.read_bytes() == b"guilty"
+
+
+def test_a_reload_does_not_wait_for_a_pipe(tmp_path):
+    """Nor would all that come after it."""
+    os.mkfifo(tmp_path / "config.toml")
+    with pytest.raises(StartError, match="is a pipe"):
+        read_file(str(tmp_path / "config.toml"))
