@@ -81,8 +81,11 @@ class Server:
             writer.close()
             return
         heard = True
-        async for answer in self._answers(Client(writer), asked):
-            heard = heard and await self._say(writer, answer)
+        try:
+            async for answer in self._answers(Client(writer), asked):
+                heard = heard and await self._say(writer, answer)
+        except asyncio.CancelledError:  # all end, and this task with them
+            writer.write(orjson.dumps({"error": "the router leaves before this is done"}) + b"\n")
         writer.close()
 
     async def _say(self, writer: asyncio.StreamWriter, answer: Answer) -> bool:

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import stat
+import threading
 
 import pytest
 
@@ -101,6 +102,26 @@ def test_whatever_happens_who_asked_is_told_and_the_next_one_is_answered(serve):
 def test_an_answer_that_never_ends_is_a_refusal(serve):
     with pytest.raises(Refused, match="ended before"):
         serve(lambda run_dir: list(ask(run_dir, "break")))
+
+
+def test_who_waits_when_all_end_is_told(serve):
+    said, begun = [], threading.Event()
+
+    def wait(run_dir):
+        try:
+            for _ in ask(run_dir, "silent"):
+                begun.set()
+        except Refused as refused:
+            said.append(str(refused))
+
+    def begin(run_dir):
+        waiting = threading.Thread(target=wait, args=(run_dir,))
+        waiting.start()
+        assert begun.wait(10)
+        return waiting
+
+    serve(begin, silent=stay_silent).join(10)
+    assert said == ["the router leaves before this is done"]
 
 
 @pytest.mark.parametrize("line", [b'{"command":"nonsense"}\n', b"{}\n", b"[1]\n", b'"x"\n', b'{"command":[]}\n'])
