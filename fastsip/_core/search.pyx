@@ -63,7 +63,7 @@ from fastsip._core.write cimport put
 # ---------------------------------------------------------------- branches start
 
 cdef bint takes_too_much(core_t *core, uint32_t parent) noexcept nogil:
-    """What its call may hold was asked when the search began; what it wants beside its first branch is asked here.
+    """What its call may hold was asked when the search began; what it wants beside its first group is asked here.
 
     Else the calls of one Call-ID, each small when it came, would fill their partition when all of them move on.
     """
@@ -89,7 +89,7 @@ cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const 
     else:
         state = word_state(server.commit)       # one that has waited may have had its 100 since
     attempt = record.server.attempt_count
-    if attempt and takes_too_much(core, parent):
+    if attempt and source == NULL and takes_too_much(core, parent):
         return E_FULL
     ref = make_branch(core, parent, attempt, m, source, origin, hop)
     if ref < 0:

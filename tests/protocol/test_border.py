@@ -393,10 +393,7 @@ def test_the_border_holds_at_the_end_that_no_token_names(make_stage, pinned, cal
 
 def test_a_fork_of_the_longest_requests_takes_no_more_room(make_stage):
     """What one branch worked with is free for the next: sixteen at once find room for what the border took."""
-    stage = make_stage(
-        destinations=16, algorithm=PARALLEL, set_headers=edits("X-Set-*"), max_transactions=17_000,
-        trusted=[f"{ALICE[0]}/32"],     # a stranger's fork ends at his share of the blocks
-    )  # fmt: skip
+    stage = make_stage(destinations=16, algorithm=PARALLEL, set_headers=edits("X-Set-*"), max_transactions=17_000)
     stage.invite(headers=[("X-Set-Long", "x" * 62_000)])
     assert all(stage.take_requests(callee, "INVITE") for callee in BOB[:16])
     assert stage.counter("no_room") == 0

@@ -203,7 +203,7 @@ def test_then_may_be_parallel(make_stage):
 
 
 def test_then_shares_the_sixteen_attempts(make_fork):
-    stage = make_fork(destinations=14, backup=4, backup_algorithm=PARALLEL, policy={"on": [500]})
+    stage = make_fork(max_transactions=256, destinations=14, backup=4, backup_algorithm=PARALLEL, policy={"on": [500]})
     stage.invite()
     for invite in stage.expect_fork(range(14)):
         stage.refuse(invite, 500)

@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from fastsip._core.store import partition_sizes
-from tests.protocol.script import ALICE, BOB, PARALLEL
+from tests.protocol.script import ALICE, BOB
 
 TRANSACTIONS = 4_096
 SLOTS, UNITS = partition_sizes(TRANSACTIONS)    # of one of 64; a unit has 256 bytes
@@ -122,16 +122,6 @@ def test_who_is_known_by_configuration_moves_on(make_stage):
         stage.send("INVITE", call_id=CALL_ID, from_tag=f"t{number}")
     stage.advance(2_100)
     assert len(stage.take_requests(BOB[1], "INVITE")) == SLOTS // 3
-    stage.finish()
-
-
-def test_a_fork_ends_at_the_share(make_stage):
-    stage = make_stage(max_transactions=TRANSACTIONS, destinations=12, algorithm=PARALLEL)
-    stage.send("INVITE", call_id=CALL_ID, headers=[("X-Long", "x" * 50_000)])       # 256 units for each branch
-    asked = [bob for bob in BOB[:12] if stage.take_requests(bob, "INVITE")]
-    assert len(asked) == 3
-    assert stage.counter("over_share") == 1
-    stage.invite(call_id=next(stage.beside(CALL_ID)))
     stage.finish()
 
 
