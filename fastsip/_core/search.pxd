@@ -16,10 +16,10 @@ cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const 
 cdef int start_group(core_t *core, uint32_t parent, const message_t *m, const addr_t *source, uint32_t origin,
                      const group_t *group, uint32_t first, hop_t *hop) noexcept nogil
 
-# A client_event of a branch; `m` is the response, or NULL.
 # A 2xx of a branch that has ended already: this search is over all the same (16.7 item 5).
 cdef void end_by_stray(core_t *core, uint32_t parent, const message_t *m) noexcept nogil
 
+# A client_event of a branch; `m` is the response, or NULL.
 cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m) noexcept nogil
 # The caller has cancelled (16.10).
 cdef void cancel_search(core_t *core, uint32_t parent, const message_t *m) noexcept nogil
