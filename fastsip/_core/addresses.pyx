@@ -16,15 +16,12 @@ from fastsip._core.branches cimport undo_way_out
 from fastsip._core.core cimport find_by_address, find_listener_index, find_set
 from fastsip._core.index cimport ID_RULE, find_id
 from fastsip._core.names cimport MOST_ADDRESSES, place_mark
-from fastsip._core.routing cimport aim_by_route, first_route, is_known, listener_for, read_forward, read_ruri, route_t
+from fastsip._core.routing cimport (aim_by_route, first_route, is_known, listener_for, read_forward, read_ruri,
+                                    route_t)
 from fastsip._core.slots cimport BY_STRICT_ROUTER, NO_SLOT, record_of, slot_at, slot_t
-from fastsip._core.types cimport (E_BAD, E_HOME, E_NEXT_HOP, E_NONE, E_URI, F_TIMEOUT, F_TRANSPORT, MAX_ATTEMPTS, OK,
+from fastsip._core.types cimport (E_NONE, E_URI, F_TIMEOUT, F_TRANSPORT, MAX_ATTEMPTS, OK,
                                   addr_t, flow_t, message_t, uri_t)
 from fastsip._core.upstream cimport read_any_request
-
-cdef enum:
-    MOST_TRIED = MAX_ATTEMPTS + MOST_ADDRESSES
-
 
 cdef uint32_t begin_hop(core_t *core, uint32_t parent, hop_t *hop) noexcept nogil:
     cdef const slot_t *server = slot_at(core.store, parent)
@@ -68,12 +65,12 @@ cdef bint may_go_to(core_t *core, const addr_t *source, const addr_t *first, con
 
 
 cdef int aim_beyond(core_t *core, const slot_t *server, const flow_t *before, hop_t *hop) noexcept nogil:
-    """An address that nobody can be sent to counts as tried."""
+    """An address that this sender may not be led to counts as tried."""
     cdef const addr_t *source = &server.identity.server.source.remote
     cdef uint32_t tried[24]                 # MOST_TRIED
     cdef int came_by = find_listener_index(core.table, server.identity.server.source.listener_id)
     cdef route_t route
-    cdef int code, _
+    cdef int _
     if came_by < 0 or read_named(core, server, &route) < 0:
         return E_NONE
     route.listener = listener_before(core, before, came_by)
@@ -81,11 +78,10 @@ cdef int aim_beyond(core_t *core, const slot_t *server, const flow_t *before, ho
     hop.tried_count = record_of(server).server.attempt_count
     memcpy(tried, server.identity.server.tried, hop.tried_count * sizeof(uint32_t))
     for _ in range(MOST_ADDRESSES):
-        code = aim_by_route(core, &core.stored, &route, came_by, source, hop)
-        if code == OK and may_go_to(core, source, &before.remote, &hop.flow.remote):
-            return OK if hop.by_name else E_NONE
-        if code not in (OK, E_BAD, E_HOME, E_NEXT_HOP):
+        if aim_by_route(core, &core.stored, &route, came_by, source, hop) < 0:
             return E_NONE
+        if may_go_to(core, source, &before.remote, &hop.flow.remote):
+            return OK if hop.by_name else E_NONE
         tried[hop.tried_count] = place_mark(&hop.flow.remote)
         hop.tried_count += 1
     return E_NONE
@@ -120,6 +116,3 @@ cdef bint has_next_address(core_t *core, uint32_t parent, uint32_t failed, int r
     cdef hop_t hop
     return (is_of_address(core, parent, failed, reason, status) and begin_hop(core, parent, &hop) != NO_SLOT
             and aim_at_next_address(core, parent, failed, reason, status, &hop) == OK)
-
-
-assert MOST_TRIED == 24

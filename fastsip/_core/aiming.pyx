@@ -17,7 +17,8 @@ from fastsip._core.loops cimport is_loop, loop_value
 from fastsip._core.parser cimport first_of
 from fastsip._core.recall cimport recall_challenge
 from fastsip._core.routing cimport (aim_by_route, cut_routes, find_named, find_other_end, is_known, leads_to_us,
-                                    read_forward, read_route, read_ruri, route_t, selection_key)
+                                    read_forward, read_route, read_ruri, route_t)
+from fastsip._core.selection cimport selection_key
 from fastsip._core.rules cimport is_own, match_rules
 from fastsip._core.select cimport is_usable
 from fastsip._core.types cimport (ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_NONE, H_AUTHORIZATION, H_PROXY_AUTHORIZATION,

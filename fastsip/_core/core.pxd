@@ -162,7 +162,7 @@ cdef struct held_t:
 cdef struct source_t:
     uint64_t key                # 0 = free
     uint64_t at_ms
-    uint64_t milli
+    uint64_t credit
 
 # Who waits for names; private memory, bounded (parking).
 cdef struct waiting_t:

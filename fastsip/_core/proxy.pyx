@@ -28,8 +28,8 @@ from fastsip._core.refusals cimport (answer_options, count_malformed, refuse, re
                                      refuse_sips, refuse_unavailable)
 from fastsip._core.replies cimport answer, answer_as, reply_flow
 from fastsip._core.responses cimport process_response
-from fastsip._core.routing cimport (aim_by_route, aim_by_token, is_known, leads_to_us, read_forward, route_t,
-                                    selection_key)
+from fastsip._core.routing cimport (aim_by_route, aim_by_token, is_known, leads_to_us, read_forward, route_t)
+from fastsip._core.selection cimport selection_key
 from fastsip._core.rules cimport match_rules
 from fastsip._core.search cimport branch_input, cancel_search, refuse_search, start_branch, start_group
 from fastsip._core.slots cimport (BY_NEXT_HOP, BY_STRICT_ROUTER, KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT,
@@ -138,6 +138,8 @@ cdef bint send_on(core_t *core, const message_t *m, uint32_t listener, const add
         hold_request(core, m, listener, source, &hop)
         return True
     if code < 0:
+        if code == E_NEXT_HOP:
+            count(core, N_NEXT_HOPS_REFUSED)
         return False
     if forward_stateless(core, m, source, &hop) < 0:
         count(core, N_EDITS_REFUSED)

@@ -19,8 +19,8 @@ from fastsip._core.hashing cimport mix
 
 cdef enum:
     WAYS = 4                # sources in a row
-    PER_MILLE = 1000        # a bucket counts thousandths of questions: `rate` of them a millisecond
-    LONG_MS = 60000         # fills any bucket
+    PER_MILLE = 1000
+    LONG_MS = 60000         # time enough for any rate: a bucket holds at most what comes in it
 
 
 cdef uint64_t source_key(const core_t *core, const addr_t *source) noexcept nogil:
@@ -31,9 +31,14 @@ cdef uint64_t source_key(const core_t *core, const addr_t *source) noexcept nogi
     return mix(mix(core.names.key[0], words[0]), words[1] ^ source.family) | 1
 
 
-cdef inline uint32_t part(const core_t *core, uint32_t whole) noexcept nogil:
-    """Of a shard, never nothing."""
-    return (whole + core.shard_count - 1) // core.shard_count
+cdef inline uint64_t question_cost(const core_t *core) noexcept nogil:
+    """In what `names_per_source` brings all shards in a millisecond: a shard's part of it needs no rounding."""
+    return <uint64_t>core.shard_count * PER_MILLE
+
+
+cdef inline uint64_t bucket_size(const core_t *core) noexcept nogil:
+    """Of a shard: its part of names_burst, never less than one question."""
+    return <uint64_t>max(core.table.names_burst, core.shard_count) * PER_MILLE
 
 
 cdef source_t *find_source(core_t *core, uint64_t key) noexcept nogil:
@@ -47,19 +52,18 @@ cdef source_t *find_source(core_t *core, uint64_t key) noexcept nogil:
             oldest = &row[i]
     oldest.key = key
     oldest.at_ms = core.now_ms
-    oldest.milli = part(core, core.table.names_burst) * PER_MILLE
+    oldest.credit = bucket_size(core)
     return oldest
 
 
 cdef bint take_turn(core_t *core, const addr_t *source) noexcept nogil:
     cdef source_t *found = find_source(core, source_key(core, source))
-    cdef uint64_t most = <uint64_t>part(core, core.table.names_burst) * PER_MILLE
     cdef uint64_t passed = min(core.now_ms - found.at_ms, <uint64_t>LONG_MS)
-    found.milli = min(most, found.milli + passed * part(core, core.table.names_per_source))
+    found.credit = min(bucket_size(core), found.credit + passed * core.table.names_per_source)
     found.at_ms = core.now_ms
-    if found.milli < PER_MILLE:
+    if found.credit < question_cost(core):
         return False
-    found.milli -= PER_MILLE
+    found.credit -= question_cost(core)
     return True
 
 

@@ -149,8 +149,9 @@ cdef void process_stray(core_t *core, const message_t *m, uint64_t value, uint32
     cdef uint32_t ref, generation, parent
     cdef bint same_store = read_hint(core, m.buf, &m.via.hint, &ref, &generation) == OK
     cdef bint wins = m.cseq_method == M_INVITE and 200 <= m.status < 300
+    cdef bint of_use = m.cseq_method == M_INVITE or m.status >= 200     # RFC 4320 4.1
     count(core, N_STRAY_RESPONSES)
-    if ((same_store and not wins) or parse_second_via(m, &second) < 0
+    if ((same_store and not wins) or not of_use or parse_second_via(m, &second) < 0
             or aim_at_via(core, m, &second, &flow, listener) < 0
             or not is_our_branch(core.table, m, &second, &flow.remote, value)):
         return

@@ -1,4 +1,4 @@
-"""What the request itself says about its way: Route, Request-URI, and what is hashed of it.
+"""What the request itself says about its way: Route and Request-URI.
 
 RFC 3261 16.4 (our own Route values are removed, what strict routers do is undone),
 16.5 and 16.6 items 6 and 7 (the next hop is the topmost Route, else the
@@ -6,32 +6,26 @@ Request-URI).  Only reads; used by proxy and indialog.  A next hop that is a nam
 is looked up in the table of names (wire section 7).
 """
 
-from libc.stdint cimport uint32_t, uint64_t, uint8_t
-from libc.string cimport memchr, memcmp, memset
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memchr, memcmp, memcpy, memset
 
-from fastsip._core.chars cimport C_ALPHA, C_HOST, is_class, scan_byte, scan_class
+from fastsip._core.chars cimport C_ALPHA, C_HOST, is_class, scan_class
 from fastsip._core.core cimport N_NAMES_FAILED, count, find_by_address, same_place
 from fastsip._core.hashing cimport hash_text
 from fastsip._core.index cimport ID_NAMED, find_id
 from fastsip._core.branches cimport MAX_CUTS
 from fastsip._core.local cimport local_address
-from fastsip._core.names cimport NAME_BYTES, find_address, wanted_t
+from fastsip._core.names cimport NAME_BYTES, find_address, place_mark, wanted_t
 from fastsip._core.parser cimport first_of, find_header
 from fastsip._core.values cimport parse_name_addr
 from fastsip._core.questions cimport ask_name
 from fastsip._core.rules cimport is_own, is_trusted
 from fastsip._core.tokens cimport dialog_t, is_other_border, read_token, token_t
-from fastsip._core.types cimport (A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, E_BAD, E_FORGED,
-                                  E_HOME, E_NEXT_HOP, E_NONE, E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI, HOST_IPV6,
-                                  H_AUTHORIZATION, H_FROM, H_JOIN, H_PROXY_AUTHORIZATION, H_REPLACES, H_ROUTE,
-                                  H_TARGET_DIALOG, H_TO, NO_HEADER, OK, S_SIP, T_NONE, T_UDP, destination_t, header_t,
+from fastsip._core.types cimport (E_BAD, E_FORGED, E_HOME, E_NEXT_HOP, E_NONE, E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI,
+                                  HOST_IPV6, H_ROUTE, NO_HEADER, OK, S_SIP, T_NONE, T_UDP, destination_t, header_t,
                                   name_addr_t, rule_t, span_t, table_t, text_t)
-from fastsip._core.uri cimport (CANONICAL_URI_ROOM, canonical_uri, is_loopback, is_unicast, parse_uri, same_text,
-                                uri_address)
+from fastsip._core.uri cimport is_loopback, is_unicast, parse_uri, same_text, uri_address
 
-
-# RFC 3891, RFC 3911, RFC 4538.
-cdef int[3] ABOUT_A_CALL = [H_REPLACES, H_JOIN, H_TARGET_DIALOG]
 
 # Where in the Route headers the next value begins.
 cdef struct place_t:
@@ -453,19 +447,13 @@ cdef int check_next_hop(core_t *core, const addr_t *to, uint32_t listener, const
     return OK
 
 
-cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
-                      const addr_t *source, hop_t *hop) noexcept nogil:
+cdef int aim_at_host(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+                     const addr_t *source, hop_t *hop) noexcept nogil:
     """The port of the URI, else the one that `[names]` gives, else 5060."""
     cdef const uri_t *uri = &route.next
     cdef addr_t *to = &hop.flow.remote
-    cdef int known, index, code
-    hop.name.len = 0
-    hop.by_name = 0
-    if uri.scheme != S_SIP:
-        return E_SCHEME
-    if uri.transport not in (T_NONE, T_UDP):
-        return E_BAD
-    code = find_host(core, m, route, to, hop)
+    cdef int known, index
+    cdef int code = find_host(core, m, route, to, hop)
     if code < 0:
         return code
     if uri.port or to.port == 0:
@@ -482,6 +470,34 @@ cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, ui
         return E_BAD
     hop.flow.listener_id = core.table.listeners[index].id
     return OK
+
+
+cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+                      const addr_t *source, hop_t *hop) noexcept nogil:
+    """A name is a list (wire section 7): an address that nobody can be sent to counts as tried."""
+    cdef uint32_t tried[24]                 # MOST_TRIED
+    cdef const uint32_t *before = hop.tried
+    cdef uint16_t before_count = hop.tried_count
+    cdef int code, later
+    hop.name.len = 0
+    hop.by_name = 0
+    if route.next.scheme != S_SIP:
+        return E_SCHEME
+    if route.next.transport not in (T_NONE, T_UDP):
+        return E_BAD
+    code = aim_at_host(core, m, route, listener, source, hop)
+    later = code
+    if hop.by_name and later in (E_BAD, E_HOME, E_NEXT_HOP):
+        if before_count:
+            memcpy(tried, before, before_count * sizeof(uint32_t))
+        hop.tried = tried
+        while later in (E_BAD, E_HOME, E_NEXT_HOP) and hop.tried_count < MOST_TRIED:
+            tried[hop.tried_count] = place_mark(&hop.flow.remote)
+            hop.tried_count += 1
+            later = aim_at_host(core, m, route, listener, source, hop)
+        hop.tried = before
+        hop.tried_count = before_count
+    return code if later == E_NONE else later
 
 
 cdef int find_named(const table_t *table, const route_t *route) noexcept nogil:
@@ -519,67 +535,4 @@ cdef int aim_by_token(core_t *core, const route_t *route, hop_t *hop) noexcept n
     return OK
 
 
-cdef bint find_username(const message_t *m, span_t *value) noexcept nogil:
-    """The digest user name: of Proxy-Authorization if there is one, else of Authorization."""
-    cdef int i = first_of(m, H_PROXY_AUTHORIZATION)
-    cdef uint32_t at, end
-    if i == NO_HEADER:
-        i = first_of(m, H_AUTHORIZATION)
-    if i == NO_HEADER:
-        return False
-    at = m.headers[i].value_off
-    end = at + m.headers[i].value_len
-    while at + 11 <= end and not same_text(m.buf + at, 10, b'username="', 10):
-        at += 1
-    if at + 11 > end:
-        return False
-    at += 10
-    value.off = <unsigned short>at
-    while at < end and m.buf[at] != c'"':
-        at += 1
-    value.len = <unsigned short>(at - value.off)
-    return True
-
-
-cdef void find_other_call(const message_t *m, span_t *value) noexcept nogil:
-    """A request about another call goes where that call went: its Call-ID stands before the first semicolon."""
-    cdef int n, i
-    cdef uint32_t len
-    for n in range(3):
-        i = first_of(m, ABOUT_A_CALL[n])
-        if i != NO_HEADER:
-            value.off = m.headers[i].value_off
-            len = scan_byte(m.buf, value.off, value.off + m.headers[i].value_len, c";") - value.off
-            while len and m.buf[value.off + len - 1] in (c" ", c"\t", c"\r", c"\n"):
-                len -= 1
-            value.len = <unsigned short>len
-            return
-
-
-cdef uint64_t selection_key(const set_t *dispatch_set, const message_t *m, const uri_t *ruri) noexcept nogil:
-    """Call-ID for every algorithm that names nothing else (also where the named value is absent)."""
-    cdef span_t value = m.call_id
-    cdef char room[CANONICAL_URI_ROOM]
-    cdef name_addr_t name
-    cdef text_t text
-    cdef int i = NO_HEADER
-    if dispatch_set.algorithm == A_CALL_ID:
-        find_other_call(m, &value)
-    elif dispatch_set.algorithm == A_REQUEST_URI:
-        value = m.ruri
-    elif dispatch_set.algorithm == A_FROM_URI or dispatch_set.algorithm == A_TO_URI:
-        i = first_of(m, H_FROM if dispatch_set.algorithm == A_FROM_URI else H_TO)
-        if parse_name_addr(m.buf, m.headers[i].value_off, m.headers[i].value_off + m.headers[i].value_len, &name) >= 0:
-            value = name.uri
-    elif dispatch_set.algorithm == A_AUTH_USER:
-        find_username(m, &value)
-    elif dispatch_set.algorithm == A_KEY:
-        i = find_header(m, dispatch_set.key_header.at, dispatch_set.key_header.len)
-        if i != NO_HEADER:
-            value.off = m.headers[i].value_off
-            value.len = m.headers[i].value_len
-    text.at = m.buf + value.off
-    text.len = value.len
-    if dispatch_set.algorithm in (A_REQUEST_URI, A_FROM_URI, A_TO_URI):
-        text = canonical_uri(m.buf, value, room)
-    return hash_text(dispatch_set.hash_key, text.at, text.len)
+assert MOST_TRIED == 24

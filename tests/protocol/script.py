@@ -125,10 +125,10 @@ def make_table(
 class Stage:
     """A rig with one caller (ALICE) and up to eighteen callees (BOB[n])."""
 
-    def __init__(self, run_dir, *, max_transactions=64, now_ms=START_MS, **table):
+    def __init__(self, run_dir, *, max_transactions=64, now_ms=START_MS, shards=1, **table):
         self.run_dir = run_dir
         self.table, self.cells = make_table(**table)
-        self.rig = Rig(run_dir, self.table, self.cells, max_transactions, now_ms=now_ms)
+        self.rig = Rig(run_dir, self.table, self.cells, max_transactions, shard_count=shards, now_ms=now_ms)
         self.waiting: list[Sent] = []
 
     # ------------------------------------------------------------ clock and wire

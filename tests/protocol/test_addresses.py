@@ -305,6 +305,32 @@ def test_what_nobody_is_sent_to_is_passed_over(make_stage):
         stage.expect_request(BOB[6], "INVITE")
 
 
+@pytest.mark.parametrize("method", ["INVITE", "BYE", "ACK"])
+def test_it_is_passed_over_at_the_first_hop_too(make_stage, method):
+    """Whatever address of them the Call-ID chooses first; refused only when there is no other."""
+    stage = make_stage(trusted=TRUSTED, rule={"action": FORWARD})
+    useless = (EDGE, ("0.0.0.0", 5060), ("2001:db8::1", 5060))
+    in_dialog = {} if method == "INVITE" else {"to_tag": "bob"}
+    for number in range(12):
+        stage.know(NAME, *useless, BOB[5])
+        send(stage, method=method, call_id=f"{number}@alice", **in_dialog)
+        stage.expect_request(BOB[5], method)
+        stage.waiting.clear()
+    assert stage.counter("next_hops_refused") == 0
+    stage.know(NAME, *useless)
+    send(stage, method=method, call_id="none@alice", **in_dialog)
+    assert not stage.take_requests(BOB[5], method)
+    assert len(stage.take(lambda m: m.status >= 400)) == (method != "ACK")
+
+
+def test_a_refused_next_hop_of_an_ack_is_counted(make_stage):
+    """Wire section 1: refused and counted, though nobody answers an ACK."""
+    stage = make_stage(trusted=TRUSTED)
+    stage.send("ACK", "sip:x@224.0.0.1", to_tag="bob")
+    stage.nothing_sent()
+    assert stage.counter("next_hops_refused") == 1
+
+
 @pytest.mark.parametrize("known", [False, True])
 def test_who_was_let_through_to_a_destination_goes_nowhere_else(make_stage, known):
     """A stranger without a token, whose name led to a destination (wire section 1)."""

@@ -1,5 +1,7 @@
 """Each source has its share of questions about names, and of the room for what waits (wire section 7)."""
 
+import itertools
+
 import pytest
 
 from tests.protocol.script import BOB
@@ -34,6 +36,44 @@ def test_questions_are_limited_per_source(stage):
     for number in range(150, 200):
         message_to(stage, f"n{number}.dead.example", source(0), call_id=f"{number}@alice")
     assert len([name for name in stage.questions() if name.endswith("dead.example")]) == 20
+
+
+def calls_of(stage, shards):
+    """Call-IDs that the first of so many shards has."""
+    names = (f"{number}@alice" for number in itertools.count())
+    return (name for name in names if stage.rig.partition_of(name.encode()) % shards == 0)
+
+
+@pytest.mark.parametrize(("shards", "at_once", "in_a_minute"), [(1, 100, 100), (4, 25, 25), (64, 1, 1)])
+def test_the_share_of_a_source_is_divided_among_the_shards(make_stage, shards, at_once, in_a_minute):
+    """All of them together let no more pass than one would, as long as each has one question."""
+    stage = make_stage(max_transactions=10_000, shards=shards, **TRUSTED)
+    calls = calls_of(stage, shards)
+
+    def ask(times):
+        for call_id in itertools.islice(calls, times):
+            message_to(stage, f"n{call_id[:-6]}.dead.example", source(0), call_id=call_id)
+        return len(stage.questions())
+
+    assert ask(120) == at_once
+    stage.advance(60_000)
+    assert ask(120) == in_a_minute, "what is saved up is no more than the burst"
+
+
+@pytest.mark.parametrize("shards", [1, 3, 64])
+def test_questions_of_a_second_are_divided_likewise(make_stage, shards):
+    """Asked for ever so often, a shard of many gives its part of 20 a second, to the question."""
+    stage = make_stage(max_transactions=10_000, shards=shards, **TRUSTED)
+    calls = calls_of(stage, shards)
+    for call_id in itertools.islice(calls, 100):
+        message_to(stage, f"n{call_id[:-6]}.dead.example", source(0), call_id=call_id)
+    stage.questions()
+    passed = 0
+    for tick in range(640):
+        stage.rig.advance(100)
+        message_to(stage, f"t{tick}.dead.example", source(0), call_id=next(calls))
+        passed += len([name for name in stage.questions() if name.startswith("t")])
+    assert passed - min(640, 20 * 64 // shards) in (0, 1), "what the burst left of a question counts"
 
 
 def test_one_source_does_not_take_all_room_to_wait(make_stage):

@@ -194,6 +194,18 @@ def test_response_to_a_lost_store_goes_on(scratch, status):
     after.nothing_sent()
 
 
+@pytest.mark.parametrize("status", [100, 180, 183])
+def test_no_provisional_of_a_non_invite_goes_on_without_state_either(scratch, status):
+    """Wire section 3, RFC 4320 section 4.1."""
+    before, after = Stage(scratch / "before"), Stage(scratch / "after")
+    before.send("MESSAGE")
+    request = before.expect_request(BOB[0], "MESSAGE")
+    after.reply(request, status)
+    after.nothing_sent()
+    after.reply(request, 200)
+    after.expect_response(200, "MESSAGE")
+
+
 def test_response_follows_received_and_rport_of_the_via_below(scratch):
     """18.2.2 and RFC 3581, also without state."""
     before, after = Stage(scratch / "before"), Stage(scratch / "after")

@@ -18,16 +18,15 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 
 # Each file imports only from those above it.
 LAYERS = (
-    "types", "aside", "folder", "atomics", "scarcity", "write", "chars", "hashing", "uri", "values", "parser", "edits",
-    "names", "arena", "patterns", "conditions", "headers", "policies", "ranking", "tiers", "index", "rule_index",
-    "tables", "rules", "select", "positions", "cells", "chooser", "marks", "blocks", "slots", "transactions",
-    "store", "timers", "layout",
-    "ring", "lanes", "listen", "net_sys", "net", "local", "core", "quota", "questions", "events", "border",
-    "via", "tokens", "loops", "recall", "lingering", "replies", "refusals", "branches", "hop_requests", "routing",
-    "indialog", "upstream", "parking", "probes", "health", "candidates", "addresses", "clocks", "search", "responses",
-    "icmp", "aiming", "proxy", "workspace", "recovery", "commands", "shard",
-    "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "image",
-    "wire", "play", "rig",
+    "types", "aside", "folder", "atomics", "scarcity", "write", "chars", "hashing", "uri", "values", "parser",
+    "edits", "names", "arena", "patterns", "conditions", "headers", "policies", "ranking", "tiers", "index",
+    "rule_index", "tables", "rules", "select", "positions", "cells", "chooser", "marks", "blocks", "slots",
+    "transactions", "store", "timers", "layout", "ring", "lanes", "listen", "net_sys", "net", "local", "core",
+    "quota", "questions", "events", "border", "via", "tokens", "loops", "recall", "lingering", "replies", "refusals",
+    "branches", "hop_requests", "selection", "routing", "indialog", "upstream", "parking", "probes", "health",
+    "candidates", "addresses", "clocks", "search", "responses", "icmp", "aiming", "proxy", "workspace", "recovery",
+    "commands", "shard", "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit",
+    "image", "wire", "play", "rig",
 )  # fmt: skip
 # For tests and benchmarks: nothing that ships with the router imports them.
 DOORS = (
