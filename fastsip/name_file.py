@@ -18,6 +18,7 @@ from fastsip._core.names import Names
 from fastsip._core.store import boot_id
 from fastsip.boot import now_ms
 from fastsip.log import log
+from fastsip.plain import reason
 
 NAME = "names"
 
@@ -63,6 +64,6 @@ def recall_answers(names: Names, run_dir: str) -> list[Held]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
-        log.warning(f"{place}: {error}: DNS is asked again")
+        log.warning(f"{place}: {reason(error)}: DNS is asked again")
         return []
     return [one for one in found.held if now < one.until_ms]
