@@ -22,10 +22,11 @@ absorb is dropped as a reply without transaction, which is the same on the wire.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memset
 
 from fastsip._core.atomics cimport load_acquire64
-from fastsip._core.slots cimport (KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE, is_server,
-                                  partition_t, word_kind, word_state)
+from fastsip._core.slots cimport (KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE, SLOT_MASK,
+                                  is_server, partition_t, word_kind, word_state)
 from fastsip._core.store cimport Store
 from fastsip._core.types cimport PARTITIONS
 
@@ -194,22 +195,31 @@ cdef step_t server_step(int kind, int state, int event) noexcept nogil:
 
 
 def count_open(Store store not None):
-    """Transactions and branches that wait for more than their own end; read while shards work, so a moment old."""
+    """Transactions that wait for more than their own end, themselves or in a branch; read while shards work, so a
+    moment old."""
     cdef partition_t *p
     cdef uint64_t word
-    cdef uint32_t number, i
+    cdef uint32_t number, i, count, server
     cdef int kind, state
     cdef int found = 0
+    memory = bytearray(store.store.slot_count)
+    cdef char *waits = memory    # [slot of a partition] 1 = counted
     with nogil:
         for number in range(PARTITIONS):
             p = &store.store.partitions[number]
-            for i in range(p.header.high_water):
+            count = p.header.high_water
+            memset(waits, 0, count)
+            for i in range(count):
                 word = load_acquire64(&p.slots[i].commit)
                 kind, state = word_kind(word), word_state(word)
                 if kind == KIND_FREE:
                     continue
-                if is_server(kind):
-                    found += state == TRYING or state == SERVER_PROCEEDING
-                else:
-                    found += CALLING <= state <= CANCELLING
+                if not (state == TRYING or state == SERVER_PROCEEDING if is_server(kind) else
+                        CALLING <= state <= CANCELLING):
+                    continue
+                server = i if is_server(kind) else p.slots[i].parent & SLOT_MASK
+                if server >= count:
+                    server = i      # a branch of nobody
+                found += not waits[server]
+                waits[server] = 1
     return found
