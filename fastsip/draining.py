@@ -14,6 +14,7 @@ from fastsip.child import FAILED, Child
 from fastsip.control import Answer, Refused
 from fastsip.log import log
 from fastsip.messages import Message
+from fastsip.plain import counted
 
 if TYPE_CHECKING:
     from fastsip.supervisor import Supervisor
@@ -29,18 +30,17 @@ async def drain(here: "Supervisor", limit_s: float) -> AsyncIterator[Answer]:
     log.info("draining", extra={"fields": {"limit_s": limit_s}})
     here.notifier.say(f"STATUS={here.status_text()}")
     end, still_open = time.monotonic() + limit_s, None
-    while here.draining and still_open != 0:
+    while True:
         said = await _ask(here.router) if here.router else None
         if said and said.what == "draining":
             still_open = said.fields["open"]
             yield {"open": still_open, "left_s": round(max(0.0, end - time.monotonic()))}
-        if still_open != 0 and time.monotonic() >= end:
+        if still_open == 0 or not here.draining or time.monotonic() >= end:
             break
-        if still_open != 0:
-            await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(LOOK_S)
     if here.draining:
-        fields = {"open": still_open}
-        log.info("drained" if still_open == 0 else "the time to drain is over", extra={"fields": fields})
+        words = "drained" if still_open == 0 else "the time to drain is over"
+        log.info(words, extra={"fields": {"open": still_open}})
 
 
 async def _ask(router: Child) -> Message | None:
@@ -66,5 +66,5 @@ async def drain_away(here: "Supervisor") -> None:
     """And then leave."""
     with contextlib.suppress(Refused):
         async for answer in drain(here, PATIENCE_S):
-            here.notifier.wait_longer(PATIENCE_S, f"draining, {answer['open']} transactions")
+            here.notifier.wait_longer(PATIENCE_S, f"draining, {counted(answer['open'], 'transaction')}")
     here.stop()

@@ -56,7 +56,7 @@ async def objection(file: str) -> str:
         if check.returncode is None:
             check.kill()
             await check.wait()
-    words = said.decode(errors="replace").strip()
+    words = said.decode(errors="replace").strip().removeprefix("fastsip: ")
     return (words or f"the new code ended with {check.returncode}") if check.returncode else ""
 
 

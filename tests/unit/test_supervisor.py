@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sys
 import types
 
 import pytest
@@ -185,3 +186,11 @@ async def test_a_client_from_before_an_upgrade_hears_of_the_end(upgradable, monk
     task.cancel()
     await asyncio.wait([task])
     assert json.loads(asker.heard()) == {"error": STOPPED}
+
+
+async def test_what_the_new_code_objects_to_has_its_prefix_once(monkeypatch, tmp_path):
+    """The client puts its own before it."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    (tmp_path / "python").write_text("#!/bin/sh\necho 'fastsip: a kernel is not built' >&2; exit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    assert await upgrade.objection("c.toml") == "a kernel is not built"
