@@ -21,6 +21,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from fastsip.plain import reason
 from fastsip.sdp_text import answer_sdp, offer_sdp
 from fastsip.sip_text import (
     COOKIE,
@@ -169,13 +170,9 @@ class Machine(asyncio.DatagramProtocol):
     async def open(self, address: Address) -> None:
         """Binds both sockets; OSError when the address cannot be had."""
         loop = asyncio.get_running_loop()
-        # The host is numeric; naming the family keeps asyncio from asking a resolver.
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, address, family=family)
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=bound(address))
         self.address = self._transport.get_extra_info("sockname")[:2]
-        self._echo, _ = await loop.create_datagram_endpoint(
-            lambda: Echo(self.counts), (address[0], 0), family=family
-        )
+        self._echo, _ = await loop.create_datagram_endpoint(lambda: Echo(self.counts), sock=bound((address[0], 0)))
         self.echo_address = self._echo.get_extra_info("sockname")[:2]
 
     def close(self) -> None:
@@ -470,8 +467,7 @@ class AnsweringMachines:
             except OSError as error:
                 await self.close()
                 place = f"{host_text(address[0])}:{address[1]}"
-                reason = error.strerror or str(error)
-                raise OSError(error.errno, f"answering machine at {place}: {reason}") from error
+                raise OSError(error.errno, f"answering machine at {place}: {reason(error)}") from error
 
     async def close(self) -> None:
         """Closes what is open; may be called more than once."""
@@ -484,6 +480,18 @@ class AnsweringMachines:
     def addresses(self) -> list[Address]:
         """Where the machines listen, with the ports they were given."""
         return [machine.address for machine in self.machines]
+
+
+def bound(address: Address) -> socket.socket:
+    """A socket at a numeric address; OSError says why there is none, which that of uvloop's endpoints does not."""
+    sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def is_sendable(address: Address, own: Address) -> bool:

@@ -19,12 +19,17 @@ from typing import Any
 import orjson
 
 from fastsip.log import log
+from fastsip.plain import reason
 
 LONGEST_LINE = 1 << 16
 READ_LIMIT_S = 5.0
 CONNECT_LIMIT_S = 5.0
+CLOSE_LIMIT_S = 1.0       # for what is said to those who still wait for an answer at the end
 ANSWER_LIMIT_S = {"status": 5.0, "stop": 5.0}  # these are answered from what is known
+NOBODY_THERE = (FileNotFoundError, NotADirectoryError, ConnectionRefusedError)
 LONGEST_SILENCE_S = 120.0  # a new router may take 30 s to prepare itself, and 30 s to start
+
+STOPPED = "the router was stopped meanwhile"
 
 Answer = dict[str, Any]
 Handler = Callable[["Client", dict[str, Any]], AsyncIterator[Answer]]
@@ -56,6 +61,7 @@ class Server:
         self._path = Path(run_dir) / "control.sock"
         self._handlers = handlers
         self._server: asyncio.Server | None = None
+        self._open: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Whoever holds run_dir's lock may take the place of a socket that was left behind."""
@@ -64,34 +70,52 @@ class Server:
         before = os.umask(0o117)
         try:
             sock.bind(str(self._path))
+        except OSError as error:
+            sock.close()
+            raise OSError(f"{self._path} cannot be made: {reason(error)}") from None
         finally:
             os.umask(before)
-        self._server = await asyncio.start_unix_server(self._serve, sock=sock, limit=LONGEST_LINE)
+        self._server = await asyncio.start_unix_server(self._begin, sock=sock, limit=LONGEST_LINE)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Nobody may ask any more, and whoever still waits hears why he waits in vain."""
         if self._server:
             self._server.close()
         self._path.unlink(missing_ok=True)
+        for task in self._open:
+            task.cancel()
+        if self._open:
+            await asyncio.wait(self._open, timeout=CLOSE_LIMIT_S)
+
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A task of ours: those that asyncio makes complain when they are cancelled."""
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Who does not read what he gets loses the connection; what he has ordered goes on to its end."""
+        """Who does not read what he gets loses the connection; what he has ordered goes on to its end, or to ours."""
+        waits = True  # for an answer, and can hear it
         try:
-            asked = orjson.loads(await asyncio.wait_for(reader.readline(), READ_LIMIT_S))
-        except (OSError, TimeoutError, ValueError):
-            writer.close()
-            return
-        heard = True
-        try:
+            async with asyncio.timeout(READ_LIMIT_S):
+                asked = orjson.loads(await reader.readline())
+            heard = True
             async for answer in self._answers(Client(writer), asked):
+                waits = heard and not answer.keys() & {"done", "error"}
                 heard = heard and await self._say(writer, answer)
-        except asyncio.CancelledError:  # all end, and this task with them
-            writer.write(orjson.dumps({"error": "the router leaves before this is done"}) + b"\n")
-        writer.close()
+        except (OSError, TimeoutError, ValueError):
+            pass  # no order
+        except asyncio.CancelledError:
+            if waits:
+                await self._say(writer, {"error": STOPPED})
+        finally:
+            writer.close()
 
     async def _say(self, writer: asyncio.StreamWriter, answer: Answer) -> bool:
         try:
             writer.write(orjson.dumps(answer) + b"\n")
-            await asyncio.wait_for(writer.drain(), READ_LIMIT_S)
+            async with asyncio.timeout(READ_LIMIT_S):
+                await writer.drain()
         except (OSError, TimeoutError):
             writer.transport.abort()
             return False
@@ -130,8 +154,12 @@ def ask(run_dir: str, command: str, **fields: Any) -> Generator[Answer, None, No
         try:
             sock.connect(str(Path(run_dir) / "control.sock"))
             sock.sendall(orjson.dumps({"command": command, **fields}) + b"\n")
+        except NOBODY_THERE:
+            raise NotRunning(f"no router runs in {run_dir}") from None
+        except PermissionError:
+            raise Refused(f"only the user and the group of the router in {run_dir} may give it orders") from None
         except OSError as error:
-            raise NotRunning(f"no router runs in {run_dir}: {error.strerror or error}") from None
+            raise Refused(f"the router in {run_dir} takes no orders: {reason(error)}") from None
         limit_s = ANSWER_LIMIT_S.get(command, LONGEST_SILENCE_S)
         sock.settimeout(limit_s)
         with sock.makefile("rb") as lines:
@@ -145,10 +173,23 @@ def ask(run_dir: str, command: str, **fields: Any) -> Generator[Answer, None, No
     raise Refused("the connection ended before the answer came")
 
 
+def is_running(run_dir: str) -> bool:
+    """Does anybody listen there?  Yes for whoever may not ask."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(CONNECT_LIMIT_S)
+        try:
+            sock.connect(str(Path(run_dir) / "control.sock"))
+        except NOBODY_THERE:
+            return False
+        except OSError:
+            return True
+    return True
+
+
 def read_answer(lines: BufferedReader, limit_s: float) -> bytes:
     try:
         return lines.readline()
     except TimeoutError:
         raise Refused(f"the supervisor has not answered for {limit_s:.0f} s; calls go on without it") from None
-    except ConnectionError as error:
-        raise Refused(f"the connection broke: {error.strerror}") from None
+    except ConnectionError:
+        return b""

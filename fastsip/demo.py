@@ -346,7 +346,8 @@ class RouterChild:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), STOP_LIMIT_S)
+                async with asyncio.timeout(STOP_LIMIT_S):
+                    await self._process.wait()
         with contextlib.suppress(ProcessLookupError):  # children that outlived it
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()

@@ -23,6 +23,7 @@ from fastsip._core.store import block_offset, boot_id, read_header
 from fastsip.boot import now_ms
 from fastsip.config.language import METHODS
 from fastsip.dispatcher.registry import read_names
+from fastsip.plain import reason
 
 PARTITIONS = 64
 UNIT_BYTES = 256
@@ -108,7 +109,7 @@ class Partition:
     def __init__(self, path: Path):
         header = read_header(path)
         if not header:
-            raise NoStore(f"{path}: no partition of a transaction store of this version")
+            raise NoStore("missing" if header is None else "damaged, or of another version")
         self.header: dict = header
         with open(look_into(path), "rb") as file:
             self.mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -159,15 +160,26 @@ def left(deadline_ms: int, now_ms: int) -> int | None:
 
 
 class Reader:
-    """Reader(run_dir): walks over the partitions; `torn` counts slots that were never at rest."""
+    """Reader(run_dir): walks over the partitions; `torn` counts slots that were never at rest, `damaged` says which
+    files cannot be read, and why."""
 
     def __init__(self, run_dir: str | Path):
         self.folder = Path(run_dir) / "transactions"
         if not self.folder.is_dir():
             raise NoStore(f"{self.folder}: there is no transaction store")
-        registry = Path(run_dir) / "registry"
-        self.names = read_names(registry) if registry.exists() else {}
         self.torn = 0
+        self.damaged: dict[Path, str] = {}
+        self.names = self._names(Path(run_dir) / "registry")
+
+    def _names(self, registry: Path) -> dict[int, tuple[str, str]]:
+        """Those of destinations; without them they are shown by their numbers."""
+        try:
+            return read_names(registry)
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            self.damaged[registry] = reason(error)
+            return {}
 
     def now_ms(self, header: dict) -> int:
         """Of the store's clock; of another boot's, the last time that was written."""
@@ -176,11 +188,20 @@ class Reader:
         return header["boottime_ms"]
 
     def transactions(self, wanted: Filter = EVERYTHING) -> Iterator[Transaction]:
-        """In the order of the files; those that the filter wants."""
+        """In the order of the files; those that the filter wants.  NoStore when no file can be read."""
+        read = 0
         for number in range(PARTITIONS):
-            partition = Partition(self.folder / f"{number:02}.slots")
+            path = self.folder / f"{number:02}.slots"
+            try:
+                partition = Partition(path)
+            except (NoStore, OSError, ValueError) as error:
+                self.damaged[path] = reason(error)
+                continue
+            read += 1
             self.torn += int(partition.torn.sum())
             yield from filter(wanted.wants, self._of_partition(partition, number, wanted))
+        if not read:
+            raise NoStore(f"{self.folder}: no file there is of a transaction store of this version")
 
     def _of_partition(self, partition: Partition, number: int, wanted: Filter) -> Iterator[Transaction]:
         rows, now_ms = partition.slots, self.now_ms(partition.header)

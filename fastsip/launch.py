@@ -5,6 +5,7 @@ a restart keeps callers waiting for less time.  Called by cli/run.py, child and 
 """
 
 import contextlib
+import importlib.machinery
 import logging
 import os
 import signal
@@ -13,6 +14,7 @@ import sys
 from typing import NamedTuple, NoReturn
 
 PROGRAM = (sys.executable, "-m", "fastsip.router")
+CORE = os.path.join(os.path.dirname(__file__), "_core")
 LINE_FD = 3  # of the router's end, in the router
 # Not the router's: the supervisor acts on them, whoever else in the process group gets them.
 OF_THE_SUPERVISOR = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP}
@@ -23,6 +25,15 @@ class Newborn(NamedTuple):
 
     pid: int
     line: socket.socket
+
+
+def need_kernels() -> None:
+    """ModuleNotFoundError for one whose source is here and that is not built: in time, and in one place."""
+    there = set(os.listdir(CORE))
+    for name in sorted(there):
+        stem = name.removesuffix(".pyx")
+        if stem != name and not any(stem + end in there for end in importlib.machinery.EXTENSION_SUFFIXES):
+            raise ModuleNotFoundError(f"{stem} is not built", name=f"fastsip._core.{stem}")
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -51,6 +62,7 @@ def launch(program: tuple[str, ...] = PROGRAM) -> Newborn:
 def end(code: int) -> NoReturn:
     """Ends this process without taking Python apart, which would take longer than all else in a restart."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # a full disk is no reason for another exit code
+            stream.flush()
     os._exit(code)

@@ -19,6 +19,7 @@ from fastsip._core.names import Names
 from fastsip._core.store import boot_id
 from fastsip.boot import now_ms
 from fastsip.log import log
+from fastsip.plain import reason
 
 NAME = "names"
 
@@ -55,9 +56,9 @@ def save_answers(names: Names, run_dir: str, held: Sequence[Held] = ()) -> None:
 def put_aside(place: Path, error: Exception) -> str:
     """So that not each next router says it again; the note for the log."""
     try:
-        return f"{keep_aside(place, str(error))}: DNS is asked again"
+        return f"{keep_aside(place, reason(error))}: DNS is asked again"
     except OSError:
-        return f"{place}: {error}: DNS is asked again"
+        return f"{place}: {reason(error)}: DNS is asked again"
 
 
 def recall_answers(names: Names, run_dir: str) -> list[Held]:

@@ -8,14 +8,14 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from fastsip import __version__, upgrade
+from fastsip import __version__, draining, upgrade
 from fastsip.control import Answer, Client, Handler, Refused
 from fastsip.log import log
+from fastsip.plain import reason
 
 if TYPE_CHECKING:
     from fastsip.supervisor import Supervisor
 
-DRAIN_LIMIT_S = 60.0    # when nobody says another
 LONGEST_DRAIN_S = 86_400
 
 
@@ -57,13 +57,13 @@ class Orders:
         """`limit_s`, `then` = "stop" or nothing; `undo`: takes new calls again."""
         here = self.supervisor
         if asked.get("undo"):
-            await here.undo_drain()
+            await draining.undo(here)
             yield {"done": "new calls are taken"}
             return
-        left, limit_s = None, asked.get("limit_s", DRAIN_LIMIT_S)
+        left, limit_s = None, asked.get("limit_s", draining.PATIENCE_S)
         if not isinstance(limit_s, int | float) or not 0 <= limit_s <= LONGEST_DRAIN_S:
             raise Refused(f"limit_s is a number of seconds from 0 to {LONGEST_DRAIN_S}")
-        async for answer in here.drain(float(limit_s)):
+        async for answer in draining.drain(here, float(limit_s)):
             left = answer["open"]
             yield answer
         if not here.draining:
@@ -83,5 +83,5 @@ class Orders:
             try:
                 await here.replace(client.keep())
             except OSError as error:
-                raise Refused(f"{error}\nthe old code runs on") from None
+                raise Refused(f"{reason(error)}\nthe old code runs on") from None
         yield {"done": "nothing"}

@@ -1,7 +1,7 @@
 """Text that came from the wire, or from a file that others may write, before a terminal or a log sees it.
 
 A Call-ID may hold any bytes: CSI and OSC as one letter each (C1), marks that turn the direction of a line round.
-What is not printable becomes an escape of its own number.  Called by: log, cli, supervisor.
+What is not printable becomes an escape of its own number.  Called by whoever tells people something.
 """
 
 import json
@@ -45,3 +45,14 @@ def plain_json(text: str) -> str:
     if text.replace("\n", "").isprintable():
         return text
     return "".join(letter if letter == "\n" or letter.isprintable() else in_json(letter) for letter in text)
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def reason(error: BaseException) -> str:
+    """Why, in words for people: of an OSError without its number, and with the file that it is about."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if isinstance(error.filename, str) else error.strerror

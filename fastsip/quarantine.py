@@ -20,6 +20,7 @@ from fastsip._core.folder import make_folder, open_file, read_file, replace_file
 from fastsip._core.marks import HEAD, KINDS, MOST, PAGE_BYTES, ROOM_BYTES, Quarantine
 from fastsip.config.language import MAX_SHARDS
 from fastsip.log import log
+from fastsip.plain import reason
 
 POISON_AT = 2           # deaths with the same mark
 REMEMBERED = 1000       # marks of deaths
@@ -107,7 +108,7 @@ def _keep(state_dir: str, name: str, content: bytes) -> Path | None:
         make_folder(folder)
         replace_file(place, content)
     except OSError as error:
-        log.error(f"not kept in quarantine: {error}")
+        log.error(f"not kept in quarantine: {reason(error)}")
         return None
     return place
 
@@ -131,5 +132,5 @@ def read_quarantine(state_dir: str) -> Quarantine:
         try:
             quarantine.add(read_file(place), int(place.stem.partition("-")[2]))
         except (OSError, ValueError, OverflowError) as error:
-            log.warning(f"{place} is not refused: {error}")
+            log.warning(f"{place} is not refused: {reason(error)}")
     return quarantine

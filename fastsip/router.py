@@ -30,6 +30,7 @@ from fastsip.litter import uncollected
 from fastsip.log import log
 from fastsip.messages import Line, Message, received_config
 from fastsip.name_file import recall_answers
+from fastsip.plain import reason
 from fastsip.quarantine import Mark, Marks, keep_slot, read_quarantine
 from fastsip.routing.compile import COMPILE_ERRORS, compile_names, compile_table
 from fastsip.shards import Shards
@@ -56,7 +57,7 @@ def main() -> int:
     except (BrokenPipeError, ConnectionResetError):
         return 1  # nobody is there to be told
     except START_ERRORS as error:
-        return refuse(line, str(error))
+        return refuse(line, reason(error))
     except Exception as error:
         log.exception("a router cannot start, by a fault of its own")
         return refuse(line, f"{type(error).__name__}: {error}; this is a fault of fastsip, the log has its traceback")

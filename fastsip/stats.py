@@ -11,12 +11,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import orjson
+
 from fastsip._core.core import COUNTER_NAMES
 from fastsip._core.folder import look_at, open_fresh
 
 HEAD_BYTES = 4096
 GAUGES = ("slots", "slot_bytes", "block_bytes", "store_bytes")
 COLUMNS = 128
+ROW_BYTES = COLUMNS * 8
 assert len(COUNTER_NAMES) <= COLUMNS
 
 
@@ -38,6 +41,10 @@ class StatsFile:
         self.gauges, *self.shards = split_rows(memoryview(self.mapping))
 
 
+class Damaged(Exception):
+    """A file of counters that cannot be read; the text says which."""
+
+
 def split_rows(content: memoryview) -> list[memoryview]:
     """The file's rows of COLUMNS unsigned 64-bit numbers, behind its head."""
     numbers = content[HEAD_BYTES:].cast("L")
@@ -45,9 +52,19 @@ def split_rows(content: memoryview) -> list[memoryview]:
 
 
 def read_rows(run_dir: str | Path) -> tuple[dict, list[memoryview]]:
-    """The head, and all rows: gauges first, then one per shard; OSError when there is no router's file."""
-    raw = look_at(Path(run_dir) / "stats")
-    return json.loads(raw[:HEAD_BYTES]), split_rows(memoryview(raw))
+    """The head, and all rows: gauges first, then one per shard; OSError when there is no router's file, or Damaged."""
+    path = Path(run_dir) / "stats"
+    raw = look_at(path)
+    try:
+        head = orjson.loads(raw[:HEAD_BYTES])
+        rows = [] if len(raw) % ROW_BYTES else split_rows(memoryview(raw))
+        names_fit = all(type(name) is str for key in ("gauges", "counters") for name in head[key][:COLUMNS + 1])
+        fits = names_fit and len(rows) == 1 + head["shards"]
+    except (ValueError, LookupError, TypeError):
+        fits = False
+    if not fits:
+        raise Damaged(f"{path} is damaged, or of another version")
+    return head, rows
 
 
 def named(names: list[str], row: Sequence[int]) -> dict[str, int]:

@@ -27,6 +27,7 @@ from fastsip.litter import uncollected
 from fastsip.log import log
 from fastsip.messages import ForeignProtocol, Message, received_config
 from fastsip.name_file import Held, save_answers
+from fastsip.plain import reason
 from fastsip.resolver import Resolver
 from fastsip.routing.compile import COMPILE_ERRORS, compile_names, compile_table, release_unnamed
 
@@ -194,7 +195,7 @@ class Steward:
         try:
             save_answers(self.router.names, self.router.config.router.run_dir, held)
         except OSError as error:
-            self.limited["names"].info("answers of DNS not saved", {"why": str(error)})
+            self.limited["names"].info("answers of DNS not saved", {"why": reason(error)})
 
     async def keep_gauges(self) -> None:
         """Each turn is a heartbeat of the loop, too."""
@@ -223,7 +224,7 @@ class Steward:
         except NoRoom as error:
             self.answer(order, "reload refused", why=str(error), larger=True)
         except COMPILE_ERRORS as error:
-            self.answer(order, "reload refused", why=str(error), larger=False)
+            self.answer(order, "reload refused", why=reason(error), larger=False)
         except Exception as error:
             log.exception("reload failed, by a fault of fastsip")
             self.answer(order, "reload refused", why=f"{type(error).__name__}: {error}", larger=False)

@@ -16,22 +16,22 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import NamedTuple
 
-from fastsip import __version__, orders, upgrade
+from fastsip import __version__, draining, orders, upgrade
 from fastsip import log as logs
 from fastsip._core import folder
 from fastsip.changes import StartError, check_change, needs_takeover, read_file
 from fastsip.child import ENDED, FAILED, Child, handed
 from fastsip.config import Config, ConfigError, load_text, read_text
-from fastsip.control import Answer, Refused, Server, answer_kept
+from fastsip.control import STOPPED, Answer, Refused, Server, answer_kept
 from fastsip.launch import PROGRAM, Newborn
 from fastsip.log import log
-from fastsip.messages import Line, Message
+from fastsip.messages import Line
 from fastsip.notify import Notifier, passed_on
-from fastsip.plain import printable
+from fastsip.plain import printable, reason
 from fastsip.quarantine import Deaths, Mark, Marks, keep_datagram
 from fastsip.sockets import Sockets, place_of
 from fastsip.watch import Watch
@@ -41,14 +41,12 @@ LEAVE_LIMIT_S = 1.0
 WARM_LIMIT_S = 30.0
 START_LIMIT_S = 30.0
 RELOAD_LIMIT_S = 30.0
-DRAIN_LIMIT_S = 5.0     # for the answer, not for the draining
 STILLBORN = 3           # routers that end while they prepare themselves, before the first one routes
 CORE_LIMIT_S = 2.0      # for the stacks of a router that hangs, and its core
 SHORT_LIFE_S = 1.0
 SHORT_LIVES = 3         # in a row, before any pause
 LONGEST_PAUSE_S = 30.0
 BEAT_S = 1.0
-DRAIN_LOOK_S = 0.5
 OLD_RUNS_ON = "the old configuration runs on"
 # What a router does to itself, not what somebody did to it.
 FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT)
@@ -82,7 +80,7 @@ def run(file: str, program: tuple[str, ...] = PROGRAM, born: Newborn | None = No
         with contextlib.ExitStack() as stack:
             return asyncio.run(Supervisor(config, text, program, born, state, stack).serve())
     except (StartError, OSError) as error:
-        print(printable(f"fastsip: {error}"), file=sys.stderr)
+        print(printable(f"fastsip: {reason(error)}"), file=sys.stderr)
         return 2
 
 
@@ -169,6 +167,18 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, lambda: self.start_task(self.hang_up()))
         server = Server(self.config.router.run_dir, orders.handlers(self))
         await server.start()
+        try:
+            await self.reign_on()
+        finally:
+            await server.close()
+        for child in (self.spare, self.change.spare if self.change else None):
+            if child:
+                child.kill()
+                await child.hear()
+        return 0
+
+    async def reign_on(self) -> None:
+        """One router after the other, until the end."""
         if self.state:
             self.router = Child(self.state.router_pid, Line(socket.socket(fileno=self.state.router_line)))
             self.start_task(self.finish_upgrade(self.state.client))
@@ -181,12 +191,6 @@ class Supervisor:
                 if not self.lives:
                     raise
                 await self.go_on(error)
-        server.close()
-        for child in (self.spare, self.change.spare if self.change else None):
-            if child:
-                child.kill()
-                await child.hear()
-        return 0
 
     async def go_on(self, error: Exception) -> None:
         """After a fault of ours: whoever waits for a change hears of it, and the router that routes goes on routing."""
@@ -233,7 +237,8 @@ class Supervisor:
                   first=not self.lives, draining=self.draining, drop=self.drop)
         self.router, self.spare = router, None
         try:
-            said = await asyncio.wait_for(router.hear("started", "refused"), START_LIMIT_S)
+            async with asyncio.timeout(START_LIMIT_S):
+                said = await router.hear("started", "refused")
         except TimeoutError:
             await self.dump(router, "the router does not start", self.marks.set())
             said = await router.hear()
@@ -257,7 +262,8 @@ class Supervisor:
         while not self.stopping:
             spare = self.spare = self.spare or self.new_spare()
             try:
-                said = await asyncio.wait_for(spare.hear("warm", "refused"), WARM_LIMIT_S)
+                async with asyncio.timeout(WARM_LIMIT_S):
+                    said = await spare.hear("warm", "refused")
             except TimeoutError:
                 spare.kill()
                 said = await spare.hear()
@@ -277,7 +283,8 @@ class Supervisor:
         seconds = min(2.0**turn, LONGEST_PAUSE_S)
         log.error(f"{why}: a pause", extra={"fields": {"seconds": seconds}})
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.wish.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.wish.wait()
 
     def new_spare(self) -> Child:
         born, self.born = self.born, None
@@ -318,7 +325,8 @@ class Supervisor:
         router.send("leave", keep=[config.router.shards if place_of(listener) in kept else 0
                                    for listener in self.config.listeners])
         try:
-            said = await asyncio.wait_for(router.hear("released"), LEAVE_LIMIT_S)
+            async with asyncio.timeout(LEAVE_LIMIT_S):
+                said = await router.hear("released")
         except TimeoutError:
             said = None
             log.error("the router does not leave: it is killed", extra={"fields": {"pid": router.pid}})
@@ -330,7 +338,8 @@ class Supervisor:
     async def bury(self, router: Child, patience_s: float) -> None:
         """It ends by itself, or is killed."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(router.hear(), patience_s)
+            async with asyncio.timeout(patience_s):
+                await router.hear()
         router.kill()
         await router.hear()
 
@@ -418,56 +427,14 @@ class Supervisor:
     def terminate(self) -> None:
         """SIGTERM: at once, or when it is empty if so configured; a second one is not patient."""
         if self.config.router.stop_mode == "drain" and not self.draining:
-            self.start_task(self.drain_away())
+            self.start_task(draining.drain_away(self))
         else:
             self.stop()
-
-    async def drain_away(self) -> None:
-        with contextlib.suppress(Refused):
-            async for answer in self.drain(orders.DRAIN_LIMIT_S):
-                self.notifier.wait_longer(orders.DRAIN_LIMIT_S, f"draining, {answer['open']} transactions")
-        self.stop()
 
     def stop(self) -> None:
         self.notifier.stopping("leaving")
         self.stopping = True
         self.wish.set()
-
-    async def undo_drain(self) -> None:
-        """Refused: the router has not said that it takes new calls again."""
-        self.draining = False
-        self.notifier.say(f"STATUS={self.status_text()}")
-        said = await self.order_draining(self.router, on=False) if self.router else None
-        if self.router and said is None:
-            raise Refused("the router does not say that it takes new calls again")
-
-    async def drain(self, limit_s: float) -> AsyncIterator[Answer]:
-        """No new calls; says how many transactions are still open until none is or the time is over."""
-        self.draining = True
-        self.notifier.say(f"STATUS={self.status_text()}")
-        end = time.monotonic() + limit_s
-        while self.draining:
-            router = self.router
-            if router:
-                said = await self.order_draining(router, on=True)
-                if said and said.what == "draining":
-                    yield {"open": said.fields["open"], "left_s": round(max(0.0, end - time.monotonic()))}
-                    if said.fields["open"] == 0:
-                        return
-            if time.monotonic() >= end:
-                return
-            await asyncio.sleep(DRAIN_LOOK_S)
-
-    async def order_draining(self, router: Child, on: bool) -> Message | None:
-        """None: it has not answered."""
-        try:
-            said = await router.order("drain", "draining", limit_s=DRAIN_LIMIT_S, on=on)
-        except TimeoutError:
-            said = None
-        if said is None or said.what == FAILED:
-            log.error("the router does not say what it drains", extra={"fields": said.fields if said else {}})
-            return None
-        return said
 
     # ------------------------------------------------------------ another configuration
 
@@ -482,8 +449,8 @@ class Supervisor:
             try:
                 await self.apply(*await asyncio.to_thread(read_file, self.config.file))
             except (ConfigError, StartError, OSError) as error:
-                log.error(f"reload refused, {OLD_RUNS_ON}", extra={"fields": {"why": str(error)}})
-                raise Refused(f"{error}\n{OLD_RUNS_ON}") from None
+                log.error(f"reload refused, {OLD_RUNS_ON}", extra={"fields": {"why": reason(error)}})
+                raise Refused(f"{reason(error)}\n{OLD_RUNS_ON}") from None
             except Exception as error:
                 log.exception(f"reload failed, {OLD_RUNS_ON}")
                 raise Refused(f"{type(error).__name__}: {error}\n{OLD_RUNS_ON}") from None
@@ -525,7 +492,8 @@ class Supervisor:
         """Another router routes with this configuration when this returns; StartError: nothing has changed."""
         spare = Child.start(config, text, self.program)
         try:
-            said = await asyncio.wait_for(spare.hear("warm", "refused"), WARM_LIMIT_S)
+            async with asyncio.timeout(WARM_LIMIT_S):
+                said = await spare.hear("warm", "refused")
             if said.what != "warm":
                 raise StartError(str(said.fields.get("why", f"the new router ended with {spare.status}")))
             self.open_sockets(config)
@@ -550,33 +518,41 @@ class Supervisor:
                 await spare.hear()
             if self.router is None:
                 raise OSError(errno.EAGAIN, "a router is just starting; ask again")
+            if self.stopping:
+                raise Refused(STOPPED)  # the new code would know nothing of that order
             upgrade.replace(upgrade.State(
                 file=self.config.file, text=self.text, lock=self.lock,
                 groups=[(host, port, fds) for (host, port), fds in self.sockets.groups.items()],
                 router_pid=self.router.pid, router_line=self.router.line.fileno(), client=client,
                 version=self.version, draining=self.draining,
             ))  # fmt: skip
-        except OSError:
+        except (OSError, Refused):
             os.close(client)
-            if self.router:
+            if self.router and not self.stopping:
                 self.spare = self.new_spare()
             raise
 
     async def finish_upgrade(self, client: int) -> None:
         """The supervisor's code is new; now the router's, on what the file says."""
-        async with self.busy:
-            try:
-                await self.take_over(*await asyncio.to_thread(read_file, self.config.file))
-                answer = {"done": "upgraded", "version": __version__}
-                log.info("upgraded", extra={"fields": {"version": __version__}})
-            except Exception as error:
-                planned = isinstance(error, ConfigError | StartError | OSError)
-                words = str(error) if planned else f"{type(error).__name__}: {error}"
-                answer = {"error": f"{words}\n{OLD_RUNS_ON} under the new supervisor"}
-                log.error("the router was not upgraded", exc_info=None if planned else error,
-                          extra={"fields": {"why": words}})
-        if client >= 0:
-            answer_kept(client, answer)
+        answer = {"error": STOPPED}
+        try:
+            async with self.busy:
+                answer = await self.upgrade_router()
+        finally:  # also when it is cancelled, at the end of all
+            if client >= 0:
+                answer_kept(client, answer)
+
+    async def upgrade_router(self) -> Answer:
+        try:
+            await self.take_over(*await asyncio.to_thread(read_file, self.config.file))
+        except Exception as error:
+            planned = isinstance(error, ConfigError | StartError | OSError)
+            words = reason(error) if planned else f"{type(error).__name__}: {error}"
+            log.error("the router was not upgraded", exc_info=None if planned else error,
+                      extra={"fields": {"why": words}})
+            return {"error": f"{words}\n{OLD_RUNS_ON} under the new supervisor"}
+        log.info("upgraded", extra={"fields": {"version": __version__}})
+        return {"done": "upgraded", "version": __version__}
 
 
 def patience_of(config: Config) -> tuple[float, float]:

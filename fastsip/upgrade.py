@@ -49,11 +49,15 @@ async def objection(file: str) -> str:
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        _, said = await asyncio.wait_for(check.communicate(), CHECK_LIMIT_S)
+        async with asyncio.timeout(CHECK_LIMIT_S):
+            _, said = await check.communicate()
     except TimeoutError:
-        check.kill()
         return f"the new code did not answer within {CHECK_LIMIT_S:.0f} s"
-    words = said.decode(errors="replace").strip()
+    finally:
+        if check.returncode is None:
+            check.kill()
+            await check.wait()
+    words = said.decode(errors="replace").strip().removeprefix("fastsip: ")
     return (words or f"the new code ended with {check.returncode}") if check.returncode else ""
 
 

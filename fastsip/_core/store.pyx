@@ -371,17 +371,28 @@ cdef class Store:
         return scan_partition(self.store, number)
 
     def count_open(self) -> int:
-        """Transactions and branches that wait for more than their own end; read while shards work, so a moment old."""
+        """Transactions that wait for more than their own end, themselves or in a branch; read while shards work,
+        so a moment old."""
         cdef partition_t *p
         cdef uint64_t word
-        cdef uint32_t number, i
+        cdef uint32_t number, i, count, server
         cdef int found = 0
+        memory = bytearray(self.store.slot_count)
+        cdef char *counted = memory     # [slot of a partition]
         with nogil:
             for number in range(PARTITIONS):
                 p = &self.store.partitions[number]
-                for i in range(p.header.high_water):
+                count = p.header.high_water
+                memset(counted, 0, count)
+                for i in range(count):
                     word = load_acquire64(&p.slots[i].commit)
-                    found += word_kind(word) != KIND_FREE and is_open(word_kind(word), word_state(word))
+                    if word_kind(word) == KIND_FREE or not is_open(word_kind(word), word_state(word)):
+                        continue
+                    server = i if is_server(word_kind(word)) else p.slots[i].parent & SLOT_MASK
+                    if server >= count:
+                        server = i      # a branch of nobody
+                    found += not counted[server]
+                    counted[server] = 1
         return found
 
     def count_kept(self, uint64_t now_ms) -> int:

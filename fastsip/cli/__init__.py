@@ -4,17 +4,21 @@ To add one: write fastsip/cli/NAME.py and put NAME into COMMANDS.  A command's m
 that command runs or help is shown, so that every command starts fast.  No logic lives here.
 """
 
+import sys
 from importlib import import_module
+from typing import Any, NoReturn
 
 import click
 
 from fastsip import __version__
+from fastsip.cli._say import fail, give_up_output, say
+from fastsip.plain import reason
 
 COMMANDS = ("run", "check", "status", "reload", "drain", "upgrade", "stop", "stats", "transactions", "demo", "unit")
 
 
 class _Commands(click.Group):
-    """Finds a command's module by its name."""
+    """Finds a command's module by its name, and says what went wrong in it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -25,14 +29,26 @@ class _Commands(click.Group):
         command: click.Command = import_module(f"fastsip.cli.{cmd_name}").command
         return command
 
-    def invoke(self, ctx: click.Context) -> object:
-        """Runs the command; kernels that are not there are a matter of set-up, not a traceback."""
+    def main(self, *args: Any, **more: Any) -> NoReturn:
+        """Runs the command and ends the program.  No traceback for what is a matter of set-up or of the machine."""
         try:
-            return super().invoke(ctx)
+            code = super().main(*args, **{**more, "standalone_mode": False})
+        except click.UsageError as error:
+            if error.ctx:
+                say(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n", err=True)
+            fail(error.format_message(), error.exit_code)
+        except click.ClickException as error:
+            fail(error.format_message(), error.exit_code)
+        except click.Abort:
+            fail("interrupted", 1)
+        except OSError as error:
+            give_up_output()
+            fail(reason(error), 1)
         except ModuleNotFoundError as error:
             if not (error.name or "").startswith("fastsip._core."):
                 raise
-            raise click.ClickException(f"{error.name} is not built; run: make build") from None
+            fail(f"{error.name} is not built; run: make build", 1)
+        sys.exit(code if isinstance(code, int) else 0)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

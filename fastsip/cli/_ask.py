@@ -1,21 +1,28 @@
 """What the commands share that talk to a running router."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
 
-from fastsip.cli._say import say
+from fastsip.cli._say import NOT_RUNNING, REFUSED, WRONG, fail
 from fastsip.config import ConfigError, load_run_dir
 from fastsip.control import Answer, NotRunning, Refused, ask
 
-NOT_RUNNING = 3
+EXITS = "Exit codes: 0 it is done, 1 it is refused or failed, 2 CONFIG is wrong, 3 no router runs on it."
 
 
 def config_argument(command: Callable[..., None]) -> Callable[..., None]:
     return click.argument("config", type=click.Path())(command)
+
+
+def run_dir_of(config: str) -> str:
+    """Ends the program (2) when CONFIG is wrong."""
+    try:
+        return load_run_dir(config)
+    except ConfigError as error:
+        fail(str(error), WRONG)
 
 
 def answers(config: str, command: str, **fields: Any) -> Iterator[Answer]:
@@ -24,19 +31,12 @@ def answers(config: str, command: str, **fields: Any) -> Iterator[Answer]:
     Ends the program when it is refused (exit 1), CONFIG is wrong (2) or no router runs (3).
     """
     try:
-        with contextlib.closing(ask(load_run_dir(config), command, **fields)) as found:
+        with contextlib.closing(ask(run_dir_of(config), command, **fields)) as found:
             yield from found
-    except ConfigError as error:
-        _end(str(error), 2)
     except Refused as error:
-        _end(str(error), 1)
+        fail(str(error), REFUSED)
     except NotRunning as error:
-        _end(str(error), NOT_RUNNING)
-
-
-def _end(words: str, code: int) -> None:
-    say(f"fastsip: {words}", err=True)
-    sys.exit(code)
+        fail(str(error), NOT_RUNNING)
 
 
 def last_answer(config: str, command: str, **fields: Any) -> Answer:

@@ -1,20 +1,56 @@
-"""How commands print: nothing that came from the wire, a file or a router does anything to the terminal."""
+"""How commands print: nothing that came from the wire, a file or a router does anything to the terminal.
 
-from typing import Any
+What a command has to say about itself is on stderr behind "fastsip: ".  Whoever does not take that does not
+change how the command ends; what does not take its output is an OSError that says so.
+"""
+
+import contextlib
+import errno
+import os
+import sys
+from typing import Any, NoReturn
 
 import click
 
 from fastsip.plain import json_text, printable
 
+REFUSED, WRONG, NOT_RUNNING = 1, 2, 3  # exit codes
+
 
 def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    click.echo(printable(text), err=err, nl=nl)
+    try:
+        click.echo(printable(text), err=err, nl=nl)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise  # who reads it has seen enough
+        if not err:
+            raise OSError(error.errno, f"standard output: {error.strerror}") from None
 
 
 def say_json(value: Any) -> None:
     """One object on one line."""
-    click.echo(json_text(value))
+    say(json_text(value))
 
 
-def failure(text: str) -> click.ClickException:
-    return click.ClickException(printable(text))
+def say_over(text: str) -> None:
+    """On stderr; on a terminal in the place of the line before."""
+    if not sys.stderr.isatty():
+        say(text, err=True)
+        return
+    with contextlib.suppress(OSError):
+        click.echo(f"\r\033[K{printable(text)}", err=True, nl=False)
+
+
+def fail(words: str, code: int) -> NoReturn:
+    say(f"fastsip: {words}", err=True)
+    sys.exit(code)
+
+
+def give_up_output() -> None:
+    """What a stream did not take is dropped: the interpreter would try it once more at its end, and complain."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -6,20 +6,22 @@ from typing import Any
 import click
 import msgspec
 
-from fastsip.cli._say import say
+from fastsip.cli._say import WRONG, say
 from fastsip.config import ConfigError, load
 from fastsip.config.outlook import DestinationOutlook, ListenerOutlook, NameOutlook, Outlook, SetOutlook, outlook
-from fastsip.plain import plain_json, printable
+from fastsip.launch import need_kernels
+from fastsip.plain import counted, plain_json, printable
 
 MIB = 1 << 20
 
 
-@click.command("check")
+@click.command("check", short_help="Check CONFIG and show what it will do.")
 @click.argument("config", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option("--takeover", is_flag=True, help="Can this code take up the calls that are kept?  Says nothing if so.")
 def command(config: str, as_json: bool, takeover: bool) -> None:
     """Check CONFIG and show what it will do; nothing is started or written (exit 2: CONFIG is wrong)."""
+    need_kernels()
     if takeover:
         _check_takeover(config)
         return
@@ -27,13 +29,12 @@ def command(config: str, as_json: bool, takeover: bool) -> None:
         facts = outlook(load(config, make_secret=False))
     except ConfigError as error:
         if as_json:
-            click.echo(_json({"ok": False, "errors": error.problems}))
+            say(_json({"ok": False, "errors": error.problems}))
         say(str(error), err=True)
-        count = len(error.problems)
-        say(f"{config}: {count} error{'s' if count > 1 else ''}", err=True)
-        sys.exit(2)
+        say(f"{config}: {counted(len(error.problems), 'error')}", err=True)
+        sys.exit(WRONG)
     if as_json:
-        click.echo(_json({"ok": True, **msgspec.to_builtins(facts)}))
+        say(_json({"ok": True, **msgspec.to_builtins(facts)}))
     elif sys.stdout.isatty():
         _print_rich(msgspec.convert(_printable(msgspec.to_builtins(facts)), Outlook))
     else:
@@ -43,6 +44,7 @@ def command(config: str, as_json: bool, takeover: bool) -> None:
 def _check_takeover(config: str) -> None:
     """Everything that a router imports is there, CONFIG is right, and what run_dir holds can be read."""
     import fastsip.router
+    import fastsip.steward
     import fastsip.supervisor  # noqa: F401
     from fastsip._core.store import unreadable
 
@@ -52,7 +54,7 @@ def _check_takeover(config: str) -> None:
         words = str(error)
     if words:
         say(words, err=True)
-        sys.exit(2)
+        sys.exit(WRONG)
 
 
 def _json(found: dict[str, Any]) -> str:

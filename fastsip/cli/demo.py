@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from fastsip.cli._say import failure, say
+from fastsip.cli._say import REFUSED, fail, say
 from fastsip.demo import DemoFailed, Tally, run_demo
 
 PLAIN_EVERY_S = 1.0
 
 
-@click.command("demo")
+@click.command("demo", short_help="Watch a router at work, without a configuration.")
 @click.option(
     "--rate", type=click.FloatRange(0.1, 100), default=2.0, show_default=True, help="Calls per second."
 )
@@ -38,7 +38,7 @@ def command(rate: float, duration: float | None) -> None:
         with screen() as show:
             tally = asyncio.run(run_demo(rate, duration, show))
     except DemoFailed as error:
-        raise failure(str(error)) from None
+        fail(str(error), REFUSED)
     say(summary(tally))
 
 

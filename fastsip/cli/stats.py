@@ -1,33 +1,39 @@
 """`fastsip stats CONFIG`: counters and gauges of the router that runs on CONFIG."""
 
-import sys
-
 import click
 
 from fastsip import stats
-from fastsip.cli._say import failure, say, say_json
-from fastsip.config import ConfigError, load_run_dir
+from fastsip.cli._ask import config_argument, run_dir_of
+from fastsip.cli._say import NOT_RUNNING, REFUSED, fail, say, say_json
+from fastsip.control import is_running
+from fastsip.plain import reason
 
 
-@click.command("stats")
-@click.argument("config", type=click.Path())
+@click.command("stats", short_help="Show what the router has counted.")
+@config_argument
 @click.option("--all", "with_zeros", is_flag=True, help="Those that are zero, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, with all of them.")
 def command(config: str, with_zeros: bool, as_json: bool) -> None:
-    """Show what the router that runs on CONFIG has counted (exit 1: none runs)."""
-    try:
-        run_dir = load_run_dir(config)
-    except ConfigError as error:
-        say(str(error), err=True)
-        sys.exit(2)
+    """Show what the router that runs on CONFIG has counted (exit 3: none runs; the last numbers are shown)."""
+    run_dir = run_dir_of(config)
     try:
         found = stats.read(run_dir)
-    except OSError as error:
-        raise failure(f"no router has run in {run_dir}: {error.strerror}") from None
+    except FileNotFoundError:
+        if is_running(run_dir):
+            fail(f"the router in {run_dir} has not counted anything yet", REFUSED)
+        fail(f"no router runs in {run_dir}, and none has left its numbers there", NOT_RUNNING)
+    except (stats.Damaged, OSError) as error:
+        fail(reason(error), REFUSED)
     if as_json:
         say_json(found)
-        return
-    width = max(map(len, found))
+    else:
+        _print(found, with_zeros)
+    if not is_running(run_dir):
+        fail(f"no router runs in {run_dir}: these are the last numbers of the one that did", NOT_RUNNING)
+
+
+def _print(found: dict[str, int], with_zeros: bool) -> None:
+    width = max(map(len, found), default=0)
     for name, value in found.items():
         if value or with_zeros:
             say(f"{name:<{width}} {value:>15,}")

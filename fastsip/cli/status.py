@@ -6,7 +6,7 @@ from fastsip.cli._ask import config_argument, last_answer
 from fastsip.cli._say import say, say_json
 
 
-@click.command("status")
+@click.command("status", short_help="Show what runs on CONFIG.")
 @config_argument
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def command(config: str, as_json: bool) -> None:

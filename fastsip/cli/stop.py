@@ -2,11 +2,11 @@
 
 import click
 
-from fastsip.cli._ask import config_argument, last_answer
+from fastsip.cli._ask import EXITS, config_argument, last_answer
 from fastsip.cli._say import say
 
 
-@click.command("stop")
+@click.command("stop", short_help="Leave at once; the next start takes up the calls.", epilog=EXITS)
 @config_argument
 def command(config: str) -> None:
     """Make the router that runs on CONFIG leave at once; the next start takes up the calls in set-up."""

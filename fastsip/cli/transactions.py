@@ -6,42 +6,42 @@ import sys
 import click
 
 from fastsip import inspection
-from fastsip.cli._say import failure, say, say_json
-from fastsip.config import ConfigError, load_run_dir
-from fastsip.config.errors import Wrong
-from fastsip.config.values import duration
+from fastsip._core.layout import SERVER_STATES
+from fastsip.cli._ask import run_dir_of
+from fastsip.cli._say import REFUSED, fail, say, say_json
+from fastsip.cli._values import DAY_MS, Duration
+from fastsip.plain import counted
 
-DAY_MS = 86_400_000
-
-
-class _Duration(click.ParamType):
-    name = "duration"
-
-    def convert(self, value, param, ctx) -> int:
-        try:
-            return value if isinstance(value, int) else duration(0, 365 * DAY_MS)(value)
-        except Wrong as wrong:
-            self.fail(str(wrong), param, ctx)
+STATES = click.Choice([*SERVER_STATES.values()])
 
 
-@click.command("transactions")
+class _Method(click.Choice):
+    """One of those that have a name here, in letters of any case."""
+
+    def convert(self, value, param, ctx) -> str:
+        return super().convert(value if value in self.choices else value.upper(), param, ctx)
+
+
+@click.command("transactions", short_help="Show what is ringing, searching, lingering.")
 @click.argument("config", type=click.Path())
 @click.option("--run-dir", type=click.Path(), help="Another router's run_dir, or a copy of one.")
-@click.option("--state", default="", help="trying, proceeding, completed, confirmed, accepted or ended.")
-@click.option("--method", default="", help="INVITE, BYE, ...")
+@click.option("--state", type=STATES, help="Those in this state.")
+@click.option("--method", type=_Method(inspection.METHOD_NAMES), metavar="METHOD",
+              help="INVITE, BYE, ...; other = one that has no name here.")
 @click.option("--call-id", default="", help="A part of it.")
 @click.option("--destination", default="", help="One that it was sent to, by id.")
-@click.option("--older", type=_Duration(), default=0, help='At least so old, such as "30s".')
+@click.option("--older", type=Duration(0, 365 * DAY_MS), default=0, help='At least so old, such as "30s".')
 @click.option("--most", type=click.IntRange(1), default=50, show_default=True, help="Rows to show.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each line, all of them.")
 def command(config, run_dir, state, method, call_id, destination, older, most, as_json) -> None:
-    """Show the transactions in the store of CONFIG, without stopping anything (exit 1: there is none)."""
-    try:
-        folder = run_dir or load_run_dir(config)
-    except ConfigError as error:
-        say(str(error), err=True)
-        sys.exit(2)
-    wanted = inspection.Filter(state, method.upper(), call_id, destination, older)
+    """Show the transactions in the store of CONFIG, without stopping anything (exit 1: there is none, or a part of it
+    is damaged).
+
+    An INVITE that was answered with 2xx is "accepted" for a while and only absorbs repetitions: of its messages none is
+    kept, so it has no Call-ID any more.
+    """
+    folder = run_dir or run_dir_of(config)
+    wanted = inspection.Filter(state or "", method or "", call_id, destination, older)
     try:
         reader = inspection.Reader(folder)
         found = reader.transactions(wanted)
@@ -50,10 +50,13 @@ def command(config, run_dir, state, method, call_id, destination, older, most, a
                 say_json(inspection.as_dict(one))
         else:
             _print(list(found), most)
-    except (inspection.NoStore, OSError) as error:
-        raise failure(str(error)) from None
+    except inspection.NoStore as error:
+        fail(str(error), REFUSED)
     if reader.torn:
         say(f"{reader.torn} more were in the middle of a change each time they were looked at", err=True)
+    for path, why in reader.damaged.items():
+        say(f"fastsip: {path} is not shown: {why}", err=True)
+    sys.exit(REFUSED if reader.damaged else 0)
 
 
 def _seconds(ms: int | None) -> str:
@@ -75,4 +78,4 @@ def _print(found: list[inspection.Transaction], most: int) -> None:
             )
     counts = ", ".join(f"{count:,} {state}" for state, count in inspection.summary(found).items())
     hidden = f"; {len(found) - most:,} not shown (--most)" if len(found) > most else ""
-    say(f"{len(found):,} transactions{': ' + counts if counts else ''}{hidden}")
+    say(f"{counted(len(found), 'transaction')}{': ' + counts if counts else ''}{hidden}")

@@ -2,11 +2,11 @@
 
 import click
 
-from fastsip.cli._ask import config_argument, last_answer
+from fastsip.cli._ask import EXITS, config_argument, last_answer
 from fastsip.cli._say import say
 
 
-@click.command("upgrade")
+@click.command("upgrade", short_help="Go on with the code that is installed now.", epilog=EXITS)
 @config_argument
 def command(config: str) -> None:
     """Replace the running router by the code that is installed now; refused when that cannot take over (exit 1)."""

@@ -97,4 +97,6 @@ async def killed_and_back(life: Life, home: Home) -> Life:
 def command(*words: object) -> subprocess.CompletedProcess[str]:
     """One run of the command line to its end."""
     argv = [sys.executable, "-m", "fastsip", *map(str, words)]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert "Traceback" not in done.stderr and "[Errno" not in done.stderr, done.stderr  # words for people, always
+    return done

@@ -2,9 +2,12 @@
 
 import asyncio
 import signal
+from itertools import pairwise
 
 import pytest
 from ua import UserAgent
+
+from tests.conftest import READY_LINE
 
 from .edge import NUMBER, connect, edge_config, expect_call, sip_uri
 from .lives import Life, command
@@ -68,16 +71,19 @@ async def test_new_calls_are_refused_and_those_in_progress_come_to_their_end(hom
             bob.reply(invite, status)
             await call.refused(status)
         done = await draining
-        assert (done.returncode, done.stdout) == (0, "drained\n")
+        assert (done.returncode, done.stdout) == (0, "drained; new calls get 503 until `fastsip drain --undo`\n")
         assert done.stderr.splitlines()[-1].startswith("0 transactions open")
-        assert any(line.startswith("4 transactions open") for line in done.stderr.splitlines())
+        assert any(line.startswith("2 transactions open") for line in done.stderr.splitlines())
+        assert all(one != other for one, other in pairwise(done.stderr.splitlines()))
+        assert [len(life.records(event)) for event in ("draining", "drained", "new calls are taken")] == [1, 1, 0]
         # The router is still there: it takes the BYE, and on demand new calls.
         await refused_anew(alice, edge)
         alice_leg.bye()
         bob.reply(await bob_leg.expect("BYE"), 200)
         await alice_leg.expect(200)
         undone = await asyncio.to_thread(command, "drain", home.config, "--undo")
-        assert undone.returncode == 0
+        assert (undone.returncode, undone.stdout) == (0, "new calls are taken\n")
+        await life.logged("new calls are taken")
         await taken_anew(alice, bob, edge)
         assert life.process.poll() is None
 
@@ -90,9 +96,13 @@ async def test_the_deadline_ends_the_patience(home, edge):
         bob.ring(invite)
         await call.expect(180)
         done = await drain(home, "--deadline", "1s")
-        assert (done.returncode, done.stdout) == (1, "the time is over\n")
+        assert (done.returncode, done.stdout) == (
+            1, "the time is over, 1 transaction open; new calls get 503 until `fastsip drain --undo`\n"
+        )  # fmt: skip
+        assert life.records("the time to drain is over")[0]["open"] == 1
         done = await drain(home, "--deadline", "1s", "--then", "stop")
         assert done.returncode == 1
+        assert "the router leaves all the same, the next start takes up what is open" in done.stdout
         assert await asyncio.to_thread(life.ended) == 0
         # What rang is not lost, only late.
         again = home.start()
@@ -110,7 +120,8 @@ async def test_then_stop(home, edge):
         await until_draining(alice, edge)
         bob.reply(invite, 486)
         await call.refused(486)
-        assert (await draining).returncode == 0
+        done = await draining
+        assert (done.returncode, done.stdout) == (0, "drained; the router leaves\n")
         assert await asyncio.to_thread(life.ended) == 0
 
 
@@ -127,13 +138,34 @@ async def test_a_router_that_drains_on_sigterm(home, edge, patient):
         life.process.send_signal(signal.SIGTERM)
         await until_draining(alice, edge)
         await refused_anew(alice, edge)
-        assert life.process.poll() is None
+        assert life.process.poll() is None and len(life.records("draining")) == 1
         if patient:
             bob.reply(invite, 486)
             await call.refused(486)
         else:
             life.process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(life.ended) == 0
+        assert len(life.records("drained")) == int(patient)
+
+
+@pytest.mark.parametrize("how", ["stop", "SIGTERM"])
+async def test_whoever_drains_hears_that_it_was_stopped_meanwhile(home, edge, how):
+    """The end of the process answers every order that is open, and leaves no traceback."""
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
+        life = home.start(edge_config(edge, [bob.address], policy=PATIENT)).ready()
+        call = alice.invite(NUMBER, edge)
+        bob.ring(await expect_call(bob, call))
+        await call.expect(180)
+        draining = [drain(home), drain(home, "--then", "stop")]
+        await life.logged("draining", 2)
+        if how == "stop":
+            assert (await asyncio.to_thread(command, "stop", home.config)).returncode == 0
+        else:
+            life.process.send_signal(signal.SIGTERM)
+        for done in await asyncio.gather(*draining):
+            assert done.returncode == 1 and done.stderr.endswith("fastsip: the router was stopped meanwhile\n")
+        assert await asyncio.to_thread(life.ended) == 0
+        assert all(line.startswith("{") or line == READY_LINE for line in life.lines)
 
 
 async def test_draining_outlives_the_router_and_an_upgrade(home, edge):
@@ -160,7 +192,7 @@ def test_a_wrong_deadline(home, edge, deadline):
 def test_without_a_router(home, edge, name):
     home.write(edge_config(edge, [("127.0.0.1", 9)]))
     done = command(name, home.config)
-    assert done.returncode == 3 and f"no router runs in {home.place / 'run'}" in done.stderr
+    assert (done.returncode, done.stderr) == (3, f"fastsip: no router runs in {home.place / 'run'}\n")
 
 
 async def test_who_undoes_it_while_somebody_waits_for_its_end_has_the_last_word(home, edge):

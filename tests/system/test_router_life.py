@@ -303,7 +303,7 @@ async def test_health_outlives_kill(home, edge):
 
 async def test_stats_show_what_was_counted(home, edge):
     async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
-        home.start(edge_config(edge, [bob.address], shards=2)).ready()
+        life = home.start(edge_config(edge, [bob.address], shards=2)).ready()
         for _ in range(3):
             await refuse(bob, alice.invite(NUMBER, edge))
         await settle(alice, edge)
@@ -316,11 +316,16 @@ async def test_stats_show_what_was_counted(home, edge):
         plain = await asyncio.to_thread(command, "stats", "--all", home.config)
         rows = dict(line.split() for line in plain.stdout.splitlines())
         assert rows.keys() == counted.keys() and rows["invites"] == "3"
+        assert (await asyncio.to_thread(command, "stop", home.config)).returncode == 0
+        assert await asyncio.to_thread(life.ended) == 0
+        gone = await asyncio.to_thread(command, "stats", home.config, "--json")
+        assert gone.returncode == 3 and json.loads(gone.stdout)["invites"] == 3
+        assert gone.stderr.startswith("fastsip: no router runs in ") and gone.stderr.count("\n") == 1
 
 
 def test_stats_without_a_router(home, edge, free_port):
     config = home.write(edge_config(edge, [("127.0.0.1", free_port())]))
     shown = command("stats", config)
-    assert shown.returncode == 1 and f"no router has run in {home.place / 'run'}" in shown.stderr
+    assert shown.returncode == 3 and f"no router runs in {home.place / 'run'}" in shown.stderr
     config.write_text("[router")
     assert command("stats", config, "--json").returncode == 2

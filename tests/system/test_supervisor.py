@@ -327,6 +327,27 @@ async def test_an_upgrade_that_cannot_take_over_is_refused(home, edge):
         await call.refused(486)
 
 
+async def test_a_stop_answers_an_upgrade_that_is_under_way(home, edge):
+    """The new code is still being asked: its process goes, too."""
+    text = edge_config(edge, [("127.0.0.1", 9)])
+    life = home.start(text).ready()
+    same = home.config.rename(home.place / "same.toml")
+    os.mkfifo(home.config)  # whoever reads it waits
+    upgrading = asyncio.create_task(asyncio.to_thread(command, "upgrade", same))
+    writer = None
+    while writer is None:
+        with contextlib.suppress(OSError):
+            writer = os.open(home.config, os.O_WRONLY | os.O_NONBLOCK)
+        await asyncio.sleep(0.01)
+    assert (await asyncio.to_thread(command, "stop", same)).returncode == 0
+    done = await upgrading
+    assert (done.returncode, done.stderr) == (1, "fastsip: the router was stopped meanwhile\n")
+    assert await asyncio.to_thread(life.ended) == 0
+    with pytest.raises(BrokenPipeError):
+        os.write(writer, b"x")  # nobody reads any more
+    os.close(writer)
+
+
 async def test_an_upgrade_to_a_wrong_configuration_is_refused(home, edge):
     async with UserAgent(name="alice") as alice:
         life = home.start(edge_config(edge, [("127.0.0.1", 9)])).ready()

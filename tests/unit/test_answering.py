@@ -270,7 +270,7 @@ async def test_rubbish_is_ignored_and_counted():
 async def test_a_taken_port_is_named_and_nothing_stays_open():
     async with UserAgent() as taken:
         machines = AnsweringMachines([("127.0.0.1", 0), taken.address])
-        with pytest.raises(OSError, match=f"127.0.0.1:{taken.port}"):
+        with pytest.raises(OSError, match=f"answering machine at 127.0.0.1:{taken.port}: Address already in use"):
             await machines.start()
         assert machines.machines == []
 

@@ -114,7 +114,7 @@ def test_kernels_that_are_not_built_are_said_in_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "fastsip._core.store", None)
     result = invoke("check", EXAMPLE)
     assert result.exit_code == 1
-    assert result.stderr == "Error: fastsip._core.store is not built; run: make build\n"
+    assert result.stderr == "fastsip: fastsip._core.store is not built; run: make build\n"
 
 
 def test_check_writes_nothing(kernels, tmp_path):

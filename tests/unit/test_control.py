@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from fastsip import control
-from fastsip.control import NotRunning, Refused, Server, answer_kept, ask
+from fastsip.control import STOPPED, NotRunning, Refused, Server, answer_kept, ask, is_running
 
 
 async def count(client, asked):
@@ -33,6 +33,21 @@ async def stay_silent(client, asked):
     await asyncio.Event().wait()
 
 
+async def stay_busy(client, asked):
+    while True:
+        yield {"number": 1}
+        await asyncio.sleep(0.01)
+
+
+async def stay_for_ever(client, asked):
+    """Whoever is cancelled may have something to put in order first."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0)
+    yield {}
+
+
 async def fall_over(client, asked):
     yield {"number": 1}
     raise ZeroDivisionError("nobody thought of this")
@@ -50,7 +65,7 @@ def serve(tmp_path):
             try:
                 return await asyncio.to_thread(blocking, str(tmp_path))
             finally:
-                server.close()
+                await server.close()
 
         return asyncio.run(asyncio.wait_for(main(), 20))
 
@@ -77,6 +92,68 @@ def test_nobody_waits_for_ever(serve, monkeypatch):
             next(answers)
 
     serve(ask_twice, status=stay_silent)
+
+
+@pytest.mark.parametrize("handler", [stay_silent, stay_busy, stay_for_ever])
+def test_whoever_waits_at_the_end_is_answered(tmp_path, caplog, capfd, handler):
+    """And nobody else hears of it: no traceback in the log."""
+    asked = threading.Semaphore(0)
+
+    async def wait(client, order):
+        asked.release()
+        async for answer in handler(client, order):
+            yield answer
+
+    def order(run_dir: str) -> None:
+        with pytest.raises(Refused, match=STOPPED):
+            list(ask(run_dir, "wait"))
+
+    async def main():
+        server = Server(str(tmp_path), {"wait": wait})
+        await server.start()
+        orders = [asyncio.create_task(asyncio.to_thread(order, str(tmp_path))) for _ in range(3)]
+        for _ in orders:
+            assert await asyncio.to_thread(asked.acquire, timeout=10)
+        await server.close()
+        await asyncio.gather(*orders)
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+    assert caplog.records == [] and capfd.readouterr().err == ""
+
+
+def test_whoever_has_his_answer_hears_nothing_more(tmp_path):
+    """The order that ends us is answered once."""
+    async def main():
+        ended = asyncio.Event()
+
+        async def stop(client, order):
+            yield {"done": "leaving"}
+            ended.set()
+            await asyncio.Event().wait()
+
+        server = Server(str(tmp_path), {"stop": stop})
+        await server.start()
+        talking = asyncio.create_task(asyncio.to_thread(talk, str(tmp_path), b'{"command":"stop"}\n'))
+        await ended.wait()
+        await server.close()
+        return await talking
+
+    assert asyncio.run(asyncio.wait_for(main(), 20)) == b'{"done":"leaving"}\n'
+
+
+def test_who_listens_is_running(serve, tmp_path):
+    assert serve(is_running) is True
+    assert is_running(str(tmp_path)) is False and is_running(str(tmp_path / "nowhere")) is False
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "control.sock"))
+    assert is_running(str(tmp_path)) is False
+
+
+def test_a_socket_that_cannot_be_made_is_said_in_words(tmp_path):
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    with pytest.raises(OSError, match=r"control\.sock cannot be made: AF_UNIX path too long"):
+        asyncio.run(Server(str(deep), {}).start())
 
 
 def test_answers_come_one_by_one(serve):
@@ -121,7 +198,7 @@ def test_who_waits_when_all_end_is_told(serve):
         return waiting
 
     serve(begin, silent=stay_silent).join(10)
-    assert said == ["the router leaves before this is done"]
+    assert said == [STOPPED]
 
 
 @pytest.mark.parametrize("line", [b'{"command":"nonsense"}\n', b"{}\n", b"[1]\n", b'"x"\n', b'{"command":[]}\n'])
@@ -168,7 +245,7 @@ def test_a_socket_that_was_left_behind_is_replaced(serve, tmp_path):
 
 
 def test_where_nobody_listens(tmp_path):
-    with pytest.raises(NotRunning, match=f"no router runs in {tmp_path}"):
+    with pytest.raises(NotRunning, match=f"^no router runs in {tmp_path}$"):
         list(ask(str(tmp_path), "count"))
 
 

@@ -1,12 +1,14 @@
 """`fastsip transactions`: the store as readers outside see it, beside what the kernels know."""
 
 import json
+import random
 import shutil
 
 import pytest
 from click.testing import CliRunner
 
 from fastsip import inspection
+from fastsip._core.store import Store
 from fastsip.cli.transactions import command
 from fastsip.dispatcher.registry import FILE_NAME, write_record
 from fastsip.inspection import Filter, NoStore, Reader, Transaction
@@ -87,18 +89,21 @@ def test_a_copy_of_the_files_is_enough(stage, scratch):
     assert [one.call_id for one in Reader(scratch / "copy").transactions()] == ["one@alice"]
 
 
-@pytest.mark.parametrize("damage", ["missing folder", "missing file", "other file"])
+@pytest.mark.parametrize("damage", ["missing folder", "missing files", "other files"])
 def test_no_store(stage, scratch, damage):
     folder = scratch / "copy"
     shutil.copytree(stage.run_dir, folder)
     if damage == "missing folder":
         shutil.rmtree(folder / "transactions")
-    elif damage == "missing file":
-        (folder / "transactions" / "07.slots").unlink()
-    else:
-        (folder / "transactions" / "07.slots").write_bytes(b"not a partition" * 400)
+        with pytest.raises(NoStore, match="there is no transaction store"):
+            Reader(folder)
+        return
+    for path in (folder / "transactions").iterdir():
+        path.unlink() if damage == "missing files" else path.write_bytes(b"not a partition" * 400)
+    reader = Reader(folder)
     with pytest.raises(NoStore, match="transaction"):
-        list(Reader(folder).transactions())
+        list(reader.transactions())
+    assert len(reader.damaged) == 64
 
 
 def test_a_slot_in_motion_is_copied_again_or_counted(stage):
@@ -140,6 +145,81 @@ def test_the_command(stage):
     found = CliRunner().invoke(command, ["x", "--run-dir", str(stage.run_dir), "--json", "--call-id", "two"])
     (one,) = [json.loads(line) for line in found.output.splitlines()]
     assert (one["call_id"], one["branches"][0]["destination"]) == ("two@alice", "ms1")
+
+
+NOISE = {"missing": None, "empty": b"", "short": b"x" * 100, "another": b"not a partition" * 400, "folder": "folder"}
+
+
+@pytest.mark.parametrize("damage", NOISE)
+@pytest.mark.parametrize("which", ["partition", "registry"])
+def test_one_damaged_file_hides_no_other(stage, damage, which):
+    """What can be read is shown, the rest is named: before the next start nothing else says what was going on."""
+    ring(stage, "one@alice")
+    place = next(path for path in sorted((stage.run_dir / "transactions").iterdir())
+                 if not inspection.Partition(path).header["high_water"])  # fmt: skip
+    if which == "registry":
+        place = stage.run_dir / FILE_NAME
+    place.unlink()
+    if NOISE[damage] == "folder":
+        place.mkdir()
+    elif NOISE[damage] is not None:
+        place.write_bytes(NOISE[damage])
+    shown = CliRunner().invoke(command, ["x", "--run-dir", str(stage.run_dir)])
+    assert "one@alice" in shown.stdout and shown.stdout.endswith("\n1 transaction: 1 proceeding\n")
+    if which == "partition" or damage == "folder":
+        assert shown.exit_code == 1 and shown.stderr.startswith(f"fastsip: {place} is not shown: ")
+        assert shown.stderr.count("\n") == 1
+    else:  # its names are numbers now
+        assert (shown.exit_code, shown.stderr) == (0, "")
+
+
+def test_a_partition_full_of_noise_is_no_end(stage, scratch):
+    """Whatever its slots say, the command comes to its end."""
+    ring(stage, "one@alice")
+    whole = next(path for path in sorted((stage.run_dir / "transactions").iterdir())
+                 if inspection.Partition(path).header["high_water"]).read_bytes()  # fmt: skip
+    folder = scratch / "noise" / "transactions"
+    folder.mkdir(parents=True)
+    dice = random.Random(1)
+    for turn in range(60):
+        content = bytearray(whole)
+        first = 0 if turn < 10 else inspection.layout.SLOTS_OFFSET
+        for _ in range(40):
+            content[dice.randrange(first, first + 2 * inspection.SLOT.itemsize)] = dice.randrange(256)
+        (folder / "00.slots").write_bytes(content)
+        shown = CliRunner().invoke(command, ["x", "--run-dir", str(folder.parent), *["--json"][: turn % 2]])
+        assert shown.exit_code == 1 and isinstance(shown.exception, SystemExit), shown.exception
+
+
+def test_drain_counts_what_is_shown(stage, scratch):
+    """One unit: a transaction is open that still searches, or of which a branch does, however many they are."""
+    for name in ("one@alice", "two@alice"):
+        ring(stage, name)
+    stage.send("MESSAGE", call_id="three@alice")
+    stage.invite(call_id="four@alice")
+    stage.reply(stage.expect_request(BOB[1], "INVITE"), 200)  # of the first call, whose other branch is cancelled
+    shown = read(stage)
+    still = {"calling", "proceeding", "cancel pending", "cancelling"}
+    expected = [one for one in shown
+                if one.state in ("trying", "proceeding") or still & {each.state for each in one.branches}]  # fmt: skip
+    shutil.copytree(stage.run_dir, scratch / "copy")
+    assert Store(scratch / "copy", 20_000).count_open() == len(expected) == len(shown) == 4
+    assert sum(len(one.branches) for one in shown) > 4
+
+
+@pytest.mark.parametrize("words", [["--state", "bogus"], ["--method", "PONG"], ["--most", "0"], ["--older", "x"]])
+def test_a_word_that_nothing_can_have_is_refused(stage, words):
+    shown = CliRunner().invoke(command, ["x", "--run-dir", str(stage.run_dir), *words])
+    assert shown.exit_code == 2 and words[0] in shown.stderr
+    if words[0] in ("--state", "--method"):
+        assert "'proceeding'" in shown.stderr or "'SUBSCRIBE'" in shown.stderr
+
+
+@pytest.mark.parametrize("word", ["INVITE", "invite"])
+def test_a_method_as_one_likes(stage, word):
+    ring(stage, "one@alice")
+    shown = CliRunner().invoke(command, ["x", "--run-dir", str(stage.run_dir), "--method", word])
+    assert shown.exit_code == 0 and "one@alice" in shown.stdout
 
 
 def test_the_command_says_what_is_wrong(scratch):

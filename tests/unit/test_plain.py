@@ -1,5 +1,6 @@
 """What callers wrote does nothing to a terminal or a log, and a reader of JSON still finds it."""
 
+import errno
 import json
 import logging
 import re
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastsip.log import MOST_LETTERS, JsonFormatter, TextFormatter
-from fastsip.plain import json_text, plain_json, printable
+from fastsip.plain import counted, json_text, plain_json, printable, reason
 
 CLI = Path(__file__).parents[2] / "fastsip" / "cli"
 EVIL = "a\x9b2J\x9d0;title\x9c\x1b[31m\u202egpj.exe\u2066\u200f\x7f\u2028\r\U000e0041"
@@ -56,3 +57,32 @@ def test_commands_print_by_one_way():
         and not re.search(r"printable\(|_json\(|is not built", line)
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("error, words", [
+    (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+    (FileNotFoundError(errno.ENOENT, "No such file or directory", "/x/y"), "/x/y: No such file or directory"),
+    (BlockingIOError(errno.EAGAIN, "ask again"), "ask again"),
+    (OSError(None, "machine at x: in use"), "machine at x: in use"),
+    (OSError("in one word"), "in one word"),
+    (ValueError("no number"), "no number"),
+])  # fmt: skip
+def test_people_are_told_no_numbers(error, words):
+    assert reason(error) == words
+
+
+def test_no_text_is_made_of_an_error_with_its_number():
+    """Where an OSError may come, its words are those of `reason`."""
+    found = []
+    for path in sorted(CLI.parent.rglob("*.py")):
+        lines = path.read_text().splitlines()
+        for at, line in enumerate(line.replace("{type(error).__name__}: {error}", "") for line in lines):
+            caught = next((before for before in reversed(lines[:at]) if re.match(r" *except .* as error:", before)), "")
+            if "OSError" in caught and re.search(r"str\(error\)|\{error\}", line):
+                found.append(f"{path.name}:{at + 1}: {line.strip()}")
+    assert found == []
+
+
+@pytest.mark.parametrize("number, words", [(0, "0 calls"), (1, "1 call"), (2, "2 calls"), (1_000, "1,000 calls")])
+def test_one_is_not_many(number, words):
+    assert counted(number, "call") == words

@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -78,6 +79,34 @@ def test_a_file_of_another_version_gives_the_names_it_has(scratch):
 def test_no_file_is_an_os_error(scratch):
     with pytest.raises(FileNotFoundError):
         stats.read(str(scratch))
+
+
+def damaged_files(whole: bytes) -> Iterator[bytes]:
+    """Each byte of the head another one, and each length; of the numbers a few."""
+    head = len(whole[: stats.HEAD_BYTES].rstrip())
+    for place in [*range(head + 2), stats.HEAD_BYTES - 1, stats.HEAD_BYTES, len(whole) - 1]:
+        for byte in (0, 0x22, 0x2C, 0x39, 0x5B, 0x80, 0xFF, whole[place] ^ 1):
+            yield whole[:place] + bytes([byte]) + whole[place + 1 :]
+    for length in (*range(head + 2), *range(stats.HEAD_BYTES - 2, len(whole), 509), len(whole) - 1):
+        yield whole[:length]
+    yield from (whole + b"x", whole + whole, b"[" * len(whole))
+    yield from (head.ljust(len(whole)) for head in (b"{}", b'{"gauges":{}}', b"[]", b"1"))
+
+
+def test_a_damaged_file_is_read_or_refused_as_such(scratch):
+    stats.StatsFile(str(scratch), 2)
+    place, refused = scratch / "stats", 0
+    for content in damaged_files(place.read_bytes()):
+        place.write_bytes(content)
+        for read in (stats.read, stats.read_shards):
+            try:
+                found = read(str(scratch))
+            except stats.Damaged as error:
+                assert str(error) == f"{place} is damaged, or of another version"
+                refused += 1
+            else:
+                json.dumps(found)
+    assert refused > 1_000
 
 
 def test_each_shard_by_itself(scratch):

@@ -1,12 +1,19 @@
 """fastsip.supervisor: what is held against whom when a router dies, without a process."""
 
+import asyncio
+import json
 import os
 import signal
+import socket
+import sys
 import types
 
 import pytest
 
+from fastsip import upgrade
 from fastsip.changes import StartError, read_file
+from fastsip.control import STOPPED, Refused
+from fastsip.orders import Orders
 from fastsip.quarantine import Deaths, Marks, read_quarantine
 from fastsip.supervisor import Supervisor
 from fastsip.watch import Watch
@@ -114,3 +121,84 @@ def test_a_reload_does_not_wait_for_a_pipe(tmp_path):
     os.mkfifo(tmp_path / "config.toml")
     with pytest.raises(StartError, match="is a pipe"):
         read_file(str(tmp_path / "config.toml"))
+
+
+# ---------------------------------------------------------------- orders at the end of all
+
+
+class Asker:
+    """A client of which a descriptor is kept; `heard` is what was said over it."""
+
+    def __init__(self):
+        self.ours, self.theirs = socket.socketpair()
+
+    def keep(self) -> int:
+        return os.dup(self.theirs.fileno())
+
+    def heard(self) -> bytes:
+        self.theirs.close()
+        with self.ours:
+            return self.ours.makefile("rb").read()
+
+
+async def refused(supervisor, asker) -> str:
+    with pytest.raises(Refused) as found:
+        async for _ in Orders(supervisor).upgrade(asker, {}):
+            pass
+    return str(found.value)
+
+
+@pytest.fixture
+def upgradable(supervisor, monkeypatch):
+    async def nothing(file):
+        return ""
+
+    monkeypatch.setattr(upgrade, "objection", nothing)
+    monkeypatch.setattr(upgrade, "replace", lambda state: pytest.fail("another program goes on"))
+    supervisor.config.file, supervisor.busy = "c.toml", asyncio.Lock()
+    supervisor.spare = supervisor.router = None
+    supervisor.stopping = supervisor.draining = False
+    return supervisor
+
+
+async def test_an_upgrade_between_two_routers_is_refused_in_words(upgradable):
+    asker = Asker()
+    assert await refused(upgradable, asker) == "a router is just starting; ask again\nthe old code runs on"
+    assert asker.heard() == b""
+
+
+async def test_who_was_told_to_stop_does_not_go_on_as_another_program(upgradable):
+    """It would know nothing of that order."""
+    asker = Asker()
+    upgradable.router, upgradable.stopping = Router(), True
+    assert await refused(upgradable, asker) == STOPPED
+    assert asker.heard() == b""
+
+
+@pytest.mark.parametrize("where", ["busy", "taking over"])
+async def test_a_client_from_before_an_upgrade_hears_of_the_end(upgradable, monkeypatch, where):
+    reached, asker = asyncio.Event(), Asker()
+
+    async def take_over(config, text):
+        reached.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("fastsip.supervisor.read_file", lambda file: (None, ""))
+    upgradable.take_over = take_over
+    if where == "busy":
+        await upgradable.busy.acquire()
+        reached.set()
+    task = asyncio.create_task(upgradable.finish_upgrade(asker.keep()))
+    await asyncio.wait_for(reached.wait(), 10)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert json.loads(asker.heard()) == {"error": STOPPED}
+
+
+async def test_what_the_new_code_objects_to_has_its_prefix_once(monkeypatch, tmp_path):
+    """The client puts its own before it."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    (tmp_path / "python").write_text("#!/bin/sh\necho 'fastsip: a kernel is not built' >&2; exit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    assert await upgrade.objection("c.toml") == "a kernel is not built"

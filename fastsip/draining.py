@@ -1,0 +1,72 @@
+"""No new calls, until none is in set-up any more or the time is over: by `fastsip drain`, or by SIGTERM.
+
+The router refuses and counts what is open (steward); the supervisor remembers it for the next router.
+Called by supervisor and orders.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from fastsip.child import FAILED, Child
+from fastsip.control import Answer, Refused
+from fastsip.log import log
+from fastsip.messages import Message
+from fastsip.plain import counted
+
+if TYPE_CHECKING:
+    from fastsip.supervisor import Supervisor
+
+PATIENCE_S = 60.0       # when nobody says another
+ANSWER_LIMIT_S = 5.0
+LOOK_S = 0.5
+
+
+async def drain(here: "Supervisor", limit_s: float) -> AsyncIterator[Answer]:
+    """No new calls; says how many transactions are still open until none is or the time is over."""
+    here.draining = True
+    log.info("draining", extra={"fields": {"limit_s": limit_s}})
+    here.notifier.say(f"STATUS={here.status_text()}")
+    end, still_open = time.monotonic() + limit_s, None
+    while here.draining:  # else somebody has undone it, and it must not begin anew
+        said = await _order(here.router, on=True) if here.router else None
+        if said:
+            still_open = said.fields["open"]
+            yield {"open": still_open, "left_s": round(max(0.0, end - time.monotonic()))}
+        if still_open == 0 or time.monotonic() >= end:
+            break
+        await asyncio.sleep(LOOK_S)
+    if here.draining:
+        words = "drained" if still_open == 0 else "the time to drain is over"
+        log.info(words, extra={"fields": {"open": still_open}})
+
+
+async def _order(router: Child, on: bool) -> Message | None:
+    """None: it has not answered."""
+    try:
+        said = await router.order("drain", "draining", limit_s=ANSWER_LIMIT_S, on=on)
+    except TimeoutError:
+        said = None
+    if said is None or said.what == FAILED:
+        log.error("the router does not say what it drains", extra={"fields": said.fields if said else {}})
+    return said if said and said.what == "draining" else None
+
+
+async def undo(here: "Supervisor") -> None:
+    """Refused: the router has not said that it takes new calls again."""
+    here.draining = False
+    here.notifier.say(f"STATUS={here.status_text()}")
+    if here.router and not await _order(here.router, on=False):
+        raise Refused("the router does not say that it takes new calls again")
+    log.info("new calls are taken")
+
+
+async def drain_away(here: "Supervisor") -> None:
+    """And then leave, unless somebody has undone it."""
+    with contextlib.suppress(Refused):
+        async for answer in drain(here, PATIENCE_S):
+            here.notifier.wait_longer(PATIENCE_S, f"draining, {counted(answer['open'], 'transaction')}")
+    if here.draining:
+        here.stop()
