@@ -25,7 +25,8 @@ from fastsip import log as logs
 from fastsip._core import folder
 from fastsip.changes import StartError, check_change, needs_takeover, read_file
 from fastsip.child import ENDED, FAILED, Child, handed
-from fastsip.config import Config, ConfigError, load_text, read_text
+from fastsip.config import Config, ConfigError, load_text, read_text, secrets
+from fastsip.config.errors import Wrong
 from fastsip.control import STOPPED, Answer, Refused, Server, answer_kept
 from fastsip.launch import PROGRAM, Newborn
 from fastsip.log import log
@@ -84,6 +85,15 @@ def run(file: str, program: tuple[str, ...] = PROGRAM, born: Newborn | None = No
         return 2
 
 
+def pin_placement(config: Config) -> None:
+    """Where it cannot be written, the secret goes on to place calls, as long as it stays."""
+    place = Path(config.router.state_dir) / secrets.PLACEMENT
+    try:
+        secrets.pin_placement(place, config.router.placement_key)
+    except Wrong as wrong:
+        log.warning(wrong.allowed)
+
+
 def make_folder(path: str, key: str) -> None:
     try:
         folder.make_folder(path)
@@ -124,6 +134,7 @@ class Supervisor:
         self.born = born  # taken by the first spare
         make_folder(config.router.run_dir, "run_dir")
         make_folder(config.router.state_dir, "state_dir")
+        pin_placement(config)
         self.notifier = Notifier()
         self.lock = state.lock if state else lock_folder(config.router.run_dir)
         stack.callback(os.close, self.lock)

@@ -387,7 +387,8 @@ cdef int end_of_block(core_t *core, const undo_t *undo, text_t *original) noexce
     if at == NULL or undo.taken_len > MAX_MESSAGE:
         return E_ROOM
     put(at, undo.taken, undo.taken_len)
-    put(at + undo.taken_len, original.at, original.len)
+    if original.len:        # else it may be NULL
+        put(at + undo.taken_len, original.at, original.len)
     original.at = at
     original.len += undo.taken_len
     return OK

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from fastsip._core.folder import look_at, read_file
 from fastsip.config import secrets, values
 from fastsip.config.errors import ConfigError, Problem, Wrong
 from fastsip.config.headers import read_ways
@@ -177,7 +178,9 @@ class _Loader:
         )
         keys, secret_file = self._secret(table, Path(router.state_dir), make_secret)
         self.report.raise_if_any()
-        router = msgspec.structs.replace(router, secret_keys=keys, secret_file=secret_file)
+        placement = self._placement(table, Path(router.state_dir), keys, make_secret)
+        self.report.raise_if_any()
+        router = msgspec.structs.replace(router, secret_keys=keys, secret_file=secret_file, placement_key=placement)
         return msgspec.structs.replace(config, router=router)
 
     def run_dir(self) -> str:
@@ -201,6 +204,7 @@ class _Loader:
             trusted=table.take_list("trusted", values.network),
             secret_keys=(),
             secret_file="",
+            placement_key=b"",
             stop_mode=table.take("stop_mode", values.one_of("leave", "drain"), "leave"),
             hang_ms=table.take("hang", values.duration(2_000, 60_000), 5_000),
             hang_loop_ms=table.take("hang_loop", values.duration(2_000, 600_000), 60_000),
@@ -233,6 +237,14 @@ class _Loader:
             hint = 'or name a secret: secret = "file:PATH"'
             self.report.add((*router.path, "state_dir"), "", wrong.allowed, hint)
             return (), ""
+
+    def _placement(self, router: Table, state_dir: Path, keys: tuple[bytes, ...], make: bool) -> bytes:
+        read = read_file if make else look_at
+        try:
+            return secrets.placement_key(state_dir / secrets.PLACEMENT, keys[0], read) if keys else b""
+        except Wrong as wrong:
+            self.report.add((*router.path, "state_dir"), "", wrong.allowed)
+            return b""
 
     def _listeners(self) -> tuple[Listener, ...]:
         listeners: list[Listener] = []

@@ -14,7 +14,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class Router(Part, frozen=True, kw_only=True):
     """[router].  `secret_keys`: 16 bytes each, the first signs, all verify; empty only when load() was
-    asked not to make a missing key file.  `secret_file` is that file, "" when the config names a secret."""
+    asked not to make a missing key file.  `secret_file` is that file, "" when the config names a secret.
+    `placement_key`: 16 bytes that calls are placed by, b"" when there is no secret yet."""
 
     name: str
     shards: int  # 1..64; "auto" is already resolved to the usable CPUs
@@ -24,6 +25,7 @@ class Router(Part, frozen=True, kw_only=True):
     trusted: tuple[str, ...]  # networks, as "10.0.0.0/8"
     secret_keys: tuple[bytes, ...]
     secret_file: str
+    placement_key: bytes
     stop_mode: str  # leave | drain: what SIGTERM means
     hang_ms: int  # without a sign of life, until a router is replaced
     hang_loop_ms: int  # the same of its own thread, while all shards route

@@ -1,4 +1,5 @@
-"""The secret that signs tokens and branches: read from where the config says, or made once.
+"""The secret that signs tokens and branches: read from where the config says, or made once; and what calls
+are placed by, which is made of it once and stays when it changes.
 
 A secret is text; what the router works with is a 16-byte key derived from it by BLAKE2b (RFC 7693).
 The text itself never leaves this file and is never shown in a message.  Called by: load.py.
@@ -16,6 +17,7 @@ from fastsip._core.folder import look_at, make_folder, open_file, read_file
 from fastsip.config.errors import Wrong
 
 KEY_BYTES = 16
+PLACEMENT = "placement"  # its file in state_dir
 _PERSON = b"fastsip-secret"
 _MIN_CHARS = 16
 
@@ -24,6 +26,17 @@ _HEAD = """\
 # All nodes must share this file, and it must be backed up: without it, requests inside running calls are
 # no longer recognised.  Keep it readable by the router alone.
 """
+
+
+_PLACEMENT_HEAD = """\
+# What this fastsip cluster hashes to place calls, made of its first secret.  It signs nothing.  It stays as it is
+# while the secret changes, or every call would go to another destination than before: all nodes must share it.
+"""
+
+
+def purpose_key(secret: bytes, purpose: str) -> bytes:
+    """16 bytes for one purpose, the same on each node that has the secret."""
+    return hashlib.blake2b(purpose.encode(), key=secret, digest_size=KEY_BYTES).digest()
 
 
 def derive_key(text: str) -> bytes:
@@ -69,8 +82,32 @@ def read_or_make(path: Path, make: bool) -> tuple[bytes, ...]:
     if not os.path.lexists(path):
         if not make:
             return ()
-        _make_file(path)
+        _make_file(path, _HEAD + secrets.token_hex(32))
     return (_read_file(path, read_file if make else look_at),)
+
+
+def placement_key(path: Path, secret: bytes, read: Callable[[Path], bytes]) -> bytes:
+    """What calls are placed by (wire section 7): as the file says, else made of the secret."""
+    try:
+        text = read(path).decode("ascii", errors="replace")
+    except FileNotFoundError:
+        return purpose_key(secret, "placement")
+    except OSError as error:
+        raise Wrong(f"{path} cannot be read: {error.strerror}") from None
+    words = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    try:
+        (key,) = map(bytes.fromhex, words)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise Wrong(f"{path} is damaged: {2 * KEY_BYTES} hexadecimal digits, as of other nodes; or remove it")
+    return key
+
+
+def pin_placement(path: Path, key: bytes) -> None:
+    """From the first start on the file says it, whatever becomes of the secret.  Wrong when it cannot be made."""
+    if not os.path.lexists(path):
+        _make_file(path, _PLACEMENT_HEAD + key.hex())
 
 
 def _given(path: Path) -> bytes:
@@ -84,13 +121,13 @@ def _given(path: Path) -> bytes:
         return file.read()
 
 
-def _make_file(path: Path) -> None:
+def _make_file(path: Path, text: str) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         make_folder(path.parent)
         descriptor = open_file(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(_HEAD + secrets.token_hex(32) + "\n")
+            file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):  # another process was first: its file counts

@@ -5,7 +5,6 @@ table: what was learned of a destination stays with its id over any reload.
 Called by router at the start and by steward at each reload.
 """
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from fastsip._core.tables import Table
 from fastsip.config import Condition, Config, ConfigError, Destination, HeaderEdits, Policy, Probe, Rule
 from fastsip.config.headers import pieces
 from fastsip.config.patterns import compile_patterns
+from fastsip.config.secrets import purpose_key
 from fastsip.dispatcher.registry import Registry, RegistryError
 
 # Why there is no table: what its text, its cells or its registry have against it.
@@ -29,11 +29,6 @@ SIP_PORT, ANY_PORT = 5060, 0
 # name is one that nobody can give in a file.
 IN_DIALOG = "in dialog"
 DEFAULT_IN_DIALOG: dict[str, Any] = {"on": ["timeout", "transport"], "timeout_ms": 2_000}
-
-
-def purpose_key(secret: bytes, purpose: str) -> bytes:
-    """16 bytes for one purpose, the same on each node that has the secret."""
-    return hashlib.blake2b(purpose.encode(), key=secret, digest_size=16).digest()
 
 
 def compile_table(config: Config, registry: Registry, cells: Cells, version: int) -> Table:
@@ -55,7 +50,7 @@ def compile_table(config: Config, registry: Registry, cells: Cells, version: int
     add_listeners(table, config, registry)
     # Sets and policies name each other; policies get their places in this order.
     policies = {name: place for place, name in enumerate(["", *(policy.name for policy in config.policies), IN_DIALOG])}
-    sets = add_sets(table, config, registry, cells, secret, policies)
+    sets = add_sets(table, config, registry, cells, policies)
     for policy in config.policies:
         table.add_policy(registry.id("policy", policy.name), **policy_fields(policy, sets))
     table.add_policy(registry.id("policy", IN_DIALOG), **DEFAULT_IN_DIALOG)
@@ -122,7 +117,7 @@ def add_listeners(table: Table, config: Config, registry: Registry) -> None:
 
 
 def add_sets(
-    table: Table, config: Config, registry: Registry, cells: Cells, secret: bytes, policies: dict[str, int]
+    table: Table, config: Config, registry: Registry, cells: Cells, policies: dict[str, int]
 ) -> dict[str, int]:
     """Index by name; `policies` are the indexes that policies will have."""
     indexes = {}
@@ -137,7 +132,7 @@ def add_sets(
             limit=group.limit,
             retry_ms=group.retry_ms,
             retry_after_max_ms=group.retry_after_max_ms,
-            hash_key=purpose_key(secret, f"set {group.name}"),
+            hash_key=purpose_key(config.router.placement_key, f"set {group.name}"),
             key_header=group.key,
             dialog_policy=policies[group.in_dialog_failure or IN_DIALOG],
             name=group.name,

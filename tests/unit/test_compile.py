@@ -1,5 +1,7 @@
 """fastsip.routing.compile: a configuration as the table that the kernels see, through their own doors."""
 
+import itertools
+
 import pytest
 
 from fastsip._core import policies, rules
@@ -8,6 +10,7 @@ from fastsip._core.chooser import Chooser
 from fastsip._core.names import Names
 from fastsip._core.rig import Rig
 from fastsip.config import load_text
+from fastsip.config.secrets import PLACEMENT, pin_placement, purpose_key
 from fastsip.dispatcher.registry import Registry
 from fastsip.routing import compile as compiling
 from fastsip.routing.compile import (
@@ -15,7 +18,6 @@ from fastsip.routing.compile import (
     compile_table,
     header_fields,
     policy_fields,
-    purpose_key,
     release_unnamed,
     rule_fields,
     split_host,
@@ -341,6 +343,46 @@ def test_while_secrets_change_the_branches_of_both_are_known(registry, scratch, 
     for rig, passes in ((both, True), (new, False)):
         rig.receive(ringing, forwarded.to)
         assert len(rig.sent()) == passes
+
+
+PLACED = """
+[router]
+state_dir = "{state_dir}"
+secret = {secret}
+
+[[listen]]
+uri = "udp:192.0.2.1:5060"
+
+[set.media]
+destinations = [{destinations}]
+
+[[route]]
+to = "media"
+"""
+
+
+def test_no_call_moves_while_the_secret_changes(registry, scratch, monkeypatch):
+    """Wire section 7: dispatch hashing is keyed by the placement key."""
+    for name in ("OLD", "NEW"):
+        monkeypatch.setenv(f"FASTSIP_{name}", f"the {name} secret of some length")
+    destinations = ", ".join(f'"sip:192.0.2.{n}"' for n in range(21, 37))
+    lives = itertools.count()
+
+    def places(*names):
+        secret = "[" + ", ".join(f'"env:FASTSIP_{name}"' for name in names) + "]"
+        config = read(PLACED.format(state_dir=scratch, secret=secret, destinations=destinations))
+        cells, life = Cells(32), next(lives)
+        rig = Rig(scratch / str(life), compile_table(config, registry, cells, life), cells, 1000)
+        for n in range(40):
+            rig.receive(request().replace(b"1@a", b"%d@a" % n), ("192.0.2.9", 5060))
+        sent = [one for one in rig.sent() if one.datagram.startswith(b"INVITE")]
+        return [one.to for one in sent], config.router.placement_key
+
+    first, key = places("OLD")
+    assert len(first) == 40 and len(set(first)) > 8
+    assert places("NEW", "OLD")[0] != first, "without the file the first secret places"
+    pin_placement(scratch / PLACEMENT, key)
+    assert places("NEW", "OLD")[0] == places("NEW")[0] == first
 
 
 def test_names_arrive_as_they_were_written():

@@ -1,11 +1,22 @@
 """The configuration language: what is accepted, what it becomes, and what is said about the rest."""
 
+import json
 import os
 import stat
 
 import pytest
 
-from fastsip.config import Condition, ConfigError, HeaderEdits, Reply, language, load, load_run_dir, load_text
+from fastsip.config import (
+    Condition,
+    ConfigError,
+    HeaderEdits,
+    Reply,
+    language,
+    load,
+    load_run_dir,
+    load_text,
+    secrets,
+)
 from fastsip.config.headers import pieces
 from fastsip.config.secrets import derive_key
 from tests.unit.config_text import LISTEN, SET, SMALL, only_problem, read
@@ -438,3 +449,44 @@ def test_as_many_names_and_addresses_as_there_may_be():
     full = f'"{longest}." = {[f"192.0.2.{number}" for number in range(language.MAX_ADDRESSES)]}\n'
     found = read(SMALL + "[names]\n" + many + full).names
     assert (len(found), found[-1].name, len(found[-1].addresses)) == (1_000, longest, 8)
+
+
+# ---------------------------------------------------------------- placement
+
+
+def placed(tmp_path, *secret: str, **more) -> bytes:
+    lines = [f'state_dir = "{tmp_path}"', f"secret = {json.dumps(['env:' + name for name in secret])}"]
+    return load_text(SMALL + "[router]\n" + "\n".join(lines) + "\n", "test.toml", **more).router.placement_key
+
+
+@pytest.fixture
+def two_secrets(monkeypatch):
+    for name in ("OLD", "NEW"):
+        monkeypatch.setenv(f"FASTSIP_{name}", f"the {name} secret of some length")
+    return "FASTSIP_OLD", "FASTSIP_NEW"
+
+
+def test_placement_is_made_of_the_first_secret_and_stays_when_it_changes(tmp_path, two_secrets):
+    """Wire section 7: the same on each node and after each wipe, not rotated with the secret."""
+    old, new = two_secrets
+    first = placed(tmp_path, old)
+    assert first == placed(tmp_path, old, new) != placed(tmp_path, new)
+    secrets.pin_placement(tmp_path / "placement", first)
+    assert stat.S_IMODE((tmp_path / "placement").stat().st_mode) == 0o600
+    assert [placed(tmp_path, *names) for names in ((new, old), (new,), (old,))] == [first] * 3
+    assert placed(tmp_path, new, make_secret=False) == first
+    secrets.pin_placement(tmp_path / "placement", b"x" * 16)
+    assert placed(tmp_path, old) == first, "once"
+    (tmp_path / "placement").unlink()
+    assert placed(tmp_path, old) == first
+    assert derive_key("the OLD secret of some length") != first, "who reads it cannot sign"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"# a comment\n", b"ab" * 15, b"ab" * 17, b"ab" * 16 + b"\n" + b"ab" * 16, b"\xff" * 32, b"xy" * 16],
+)
+def test_a_damaged_placement_is_a_problem_and_no_other_placement(tmp_path, two_secrets, content):
+    (tmp_path / "placement").write_bytes(content)
+    with pytest.raises(ConfigError, match="placement is damaged"):
+        placed(tmp_path, two_secrets[0])

@@ -104,7 +104,7 @@ def test_commented_values_of_the_set_are_the_defaults(tmp_path):
 
 # Fields that no key stands for: made from others while loading.
 DERIVED = {
-    "Router": {"secret_keys", "secret_file"},
+    "Router": {"secret_keys", "secret_file", "placement_key"},
     "Listener": {"transport", "host", "port", "family", "sent_by"},
     "DestinationSet": {"name", "algorithm_number"},
     "Destination": {"host", "port", "family", "listener"},
