@@ -24,6 +24,7 @@ from fastsip._core.tables import Table
 from fastsip.sip_text import (
     Address,
     Message,
+    host_text,
     make_ack,
     make_cancel,
     make_request,
@@ -68,14 +69,14 @@ def make_table(
     addresses=(EDGE, INSIDE), rule=None, tiers=True, backup_algorithm=PRIORITY, backup_limit=0, dialog_rule=False,
     backup_ruri=None, max_message=65_535, max_head=65_535,
     branch_key=b"0123456789abcdef", other_branch_key=None, headers_in=None, headers_out=(),
-    set_headers=None, pinned=(),
+    set_headers=None, backup_headers=None, pinned=(),
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
-    With listeners=2 destinations are reached from INSIDE.  `in_dialog` is the policy of a shared set, which both
-    are then but those whose number stands in `pinned`.
+    Destinations are reached from the last listener over IPv4: with listeners=2 from INSIDE.
+    `in_dialog` is the policy of a shared set, which both are then but those whose number stands in `pinned`.
     `rule` has more of what add_rule takes.
-    headers_in is of the first listener, headers_out of each, set_headers (out) of the first set.
+    headers_in is of the first listener, headers_out of each, set_headers and backup_headers (out) of the sets.
     `dialog_rule` adds a rule for what comes inside of dialogs, to the same set.
     """
     table = Table(
@@ -84,11 +85,12 @@ def make_table(
     )  # fmt: skip
     for number, (host, port) in enumerate(addresses[:listeners]):
         table.add_listener(
-            number + 1, 0, host, port, f"{host}:{port}", ("public", "inside")[number],
+            number + 1, 0, host, port, f"{host_text(host)}:{port}", ("public", "inside")[number],
             headers_in=headers_in if number == 0 else None,
             headers_out=headers_out[number] if number < len(headers_out) else None,
         )  # fmt: skip
         table.add_own(host, port)
+    way_out = max(number for number, (host, _) in enumerate(addresses[:listeners]) if ":" not in host)
     for network in trusted:
         table.add_trusted(network)
     cells = cells or Cells(32)
@@ -100,12 +102,12 @@ def make_table(
             ruri=backup_ruri if set_index and backup_ruri is not None else ruri,
             in_dialog=int(in_dialog is not None and set_index not in pinned),
             dialog_policy=0 if in_dialog is None else 2, hash_key=hash_key,
-            headers_out=set_headers if set_index == 0 else None,
+            headers_out=(set_headers, backup_headers)[set_index],
         )  # fmt: skip
         for _ in range(count):
             host, port = BOB[number]
             table.add_destination(
-                set_index, number + 1, cells.assign(number + 1), host, port, listeners - 1, f"sip:{host}:{port}",
+                set_index, number + 1, cells.assign(number + 1), host, port, way_out, f"sip:{host}:{port}",
                 f"{host}:{port}", priority=priorities[number] if priorities else 0, probe=probe,
             )  # fmt: skip
             number += 1

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
+from fastsip._core.chooser import Positions
+from fastsip._core.tables import Table
 from fastsip.sip_text import make_cancel, make_request, new_branch, uri_of
 from tests.protocol.dialogs import CAROL, Talk
 from tests.protocol.script import ALICE, BOB, EDGE, PARALLEL, Stage
@@ -304,6 +306,85 @@ def test_what_cannot_be_edited_does_not_pass(make_stage, method, answers):
     stage.inject(plain.set("Content-Length", str(len(plain.body))), ALICE)
     assert [sent.status for sent in stage.waiting] == answers
     assert stage.counter("edits_refused") == 1
+
+
+LONG = {"remove": [], "set": [(b"X-Long", [("text", b"y" * 2_000)])]}
+WAYS_OUT = {"set": {"set_headers": LONG}, "listener": {"headers_out": [None, LONG]}}
+
+
+def filled(message, room: int = 1_000):
+    """So long that what LONG adds has no room any more."""
+    message.body = b"b" * (65_535 - room - len(message.to_bytes()))
+    return message.set("Content-Length", str(len(message.body)))
+
+
+@pytest.mark.parametrize("way_out", WAYS_OUT)
+@pytest.mark.parametrize("method, answers", [("INVITE", [513]), ("MESSAGE", [513]), ("ACK", []), ("CANCEL", [481])])
+@pytest.mark.parametrize("within", [True, False], ids=["dialog", "rule"])
+def test_what_cannot_be_edited_on_the_way_out_does_not_pass(make_stage, within, method, answers, way_out):
+    """An ACK outside of dialogs has no way at all."""
+    stage = make_stage(listeners=2, **WAYS_OUT[way_out])
+    talk = Talk(stage, listener=1)
+    for room, passes in ((1_000, False), (4_000, within or method != "ACK")):
+        stage.waiting.clear()
+        request = talk.request(method, cseq=1 if method == "ACK" else 0) if within else stage.make(method)
+        stage.inject(filled(request, room), ALICE)
+        assert [sent.lines("X-Long") for sent in arrived(stage)] == [["y" * 2_000]] * passes
+        if room == 1_000:
+            assert [sent.status for sent in stage.waiting] == answers
+
+
+@pytest.mark.parametrize("room, passes", [(1_000, False), (4_000, True)])
+def test_a_later_branch_that_cannot_be_edited_is_not_tried(make_stage, room, passes):
+    """The caller has the best answer so far."""
+    stage = make_stage(destinations=1, backup=1, policy={"on": [500]}, backup_headers=LONG)
+    stage.inject(filled(stage.make("INVITE"), room), ALICE)
+    stage.expect_response(100)
+    first = stage.expect_request(BOB[0], "INVITE")
+    assert not first.lines("X-Long")
+    stage.refuse(first, 500)
+    if passes:
+        assert stage.expect_request(BOB[1], "INVITE").lines("X-Long")
+    else:
+        stage.expect_response(500)
+    stage.nothing_sent()
+
+
+MOST_STEPS = 20  # for one request: of a rule, of sets at one address, of a listener
+
+
+def use_sets(stage: Stage, count: int, headers_out=None) -> None:
+    """From now on so many sets have BOB[0], and each takes a header of its own off."""
+    table = Table(2, token_keys=(b"tokens of a test",), branch_key=b"0123456789abcdef")
+    table.add_listener(1, 0, *EDGE, US, "public", headers_out=headers_out)
+    table.add_own(*EDGE)
+    for index in range(count):
+        table.add_set(index + 1, 8, headers_out=edits(f"X-Secret-{index}"))
+        cell = stage.cells.assign(index + 1)
+        table.add_destination(index, index + 1, cell, *BOB[0], 0, f"sip:{BOB[0][0]}", BOB[0][0])
+    table.add_policy(1)
+    table.add_rule(1, 0, policy_index=0)
+    positions = Positions(table.seal(), 0)
+    stage.rig.use(table, positions)
+
+
+@pytest.mark.parametrize(
+    "sets, headers_out, passes",
+    [(MOST_STEPS, None, True), (MOST_STEPS - 1, edits("X-Out"), True), (MOST_STEPS + 1, None, False),
+     (MOST_STEPS, edits("X-Out"), False)],
+)  # fmt: skip
+@pytest.mark.parametrize("method, answers", [("INVITE", [513]), ("BYE", [513]), ("ACK", []), ("CANCEL", [481])])
+def test_more_borders_than_can_be_crossed_are_not_crossed(stage, method, answers, sets, headers_out, passes):
+    """An address that more sets have than one request may be changed for: no edit is left out silently."""
+    use_sets(stage, sets, headers_out)
+    secrets = [(f"X-Secret-{index}", "1") for index in range(sets)] + [("X-Out", "1"), ("X-Kept", "1")]
+    stage.send(method, f"sip:x@{BOB[0][0]}", to_tag="invented", headers=secrets)
+    if passes:
+        request = stage.expect_request(BOB[0], method)
+        kept = ["X-Kept"] if headers_out else ["X-Out", "X-Kept"]
+        assert [name for name, _ in request.headers if name.startswith("X-")] == kept
+    else:
+        assert [sent.status for sent in stage.take(lambda sent: True)] == answers
 
 
 HIDING = [b"Subject: a\rX-Set-User: admin", b"X-Set-User\0: admin", b"\x0bX-Set-User: admin", b"X-Set-User\x0c: admin",

@@ -2,13 +2,14 @@
 
 import pytest
 
-from fastsip.sip_text import make_request, new_branch
+from fastsip.sip_text import host_text, make_request, new_branch
 from tests.protocol.dialogs import CAROL, Talk
 from tests.protocol.script import ALICE, BOB, EDGE, Stage
 
 US = f"{EDGE[0]}:{EDGE[1]}"
 STRANGER = ("203.0.113.66", 5060)
 VICTIM = ("198.51.100.9", 5060)
+V6 = ("2001:db8::1", 5060)  # a listener of ours
 
 
 def without_tag(message):
@@ -187,32 +188,69 @@ def test_options_of_a_strict_router_are_routed(make_stage):
 # ---------------------------------------------------------------- next hops that are none
 
 
-@pytest.mark.parametrize(
-    "host", ["0.0.0.0", "224.0.0.251", "239.255.255.250", "255.255.255.255", "127.0.0.1", "[::1]", "[ff02::1]", "[::]"]
-)
-@pytest.mark.parametrize("way", ["Request-URI", "Route"])
-def test_a_tokens_holder_may_not_send_anywhere(stage, host, way):
+NO_HOSTS = ["0.0.0.0", "224.0.0.251", "239.255.255.250", "255.255.255.255", "127.0.0.1", "::", "::1", "ff02::1",
+            "ffff::1", "::ffff:127.0.0.1", "::ffff:224.0.0.251", "::ffff:0.0.0.0"]  # fmt: skip
+ONWARD = {
+    "Request-URI": lambda host: {"uri": f"sip:x@{host}:5353"},
+    "maddr": lambda host: {"uri": f"sip:x@{CAROL[0]}:5353;maddr={host}"},
+    "name": lambda host: {"uri": "sip:x@host.example.net:5353"},
+    "Route": lambda host: {"after": [f"<sip:{host}:5353;lr>"]},
+}
+
+
+def both_families(make_stage, **parts) -> Stage:
+    """A stage that sends over IPv6, too: what it refuses there it refuses for what the address is."""
+    return make_stage(listeners=2, addresses=(EDGE, V6), **parts)
+
+
+def go_on(stage: Stage, method: str, way: str, host: str) -> None:
+    """A request of a dialog with this next hop."""
     talk = Talk(stage)
-    if way == "Route":
-        talk.send("MESSAGE", routes=[*talk.routes, f"<sip:{host}:5353;lr>"])
-    else:
-        talk.send("MESSAGE", uri=f"sip:x@{host}:5353")
-    assert [sent.status for sent in stage.waiting] in ([403], [500])
-    if "." in host:
-        assert stage.counter("next_hops_refused") == 1
+    stage.know("host.example.net", (host, 5353))
+    onward = ONWARD[way](host_text(host))
+    routes = talk.routes + onward.pop("after", [])
+    talk.send(method, routes=routes, cseq=1 if method == "ACK" else 0, **onward)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "224.0.0.251", "255.255.255.255"])
+@pytest.mark.parametrize("host", NO_HOSTS)
+@pytest.mark.parametrize("way", ONWARD)
+def test_a_tokens_holder_may_not_send_anywhere(make_stage, host, way):
+    stage = both_families(make_stage)
+    go_on(stage, "MESSAGE", way, host)
+    assert [sent.status for sent in stage.waiting] == [403]
+    assert stage.counter("next_hops_refused") == 1
+
+
+@pytest.mark.parametrize("host", NO_HOSTS)
+@pytest.mark.parametrize("way", ONWARD)
+def test_an_ack_of_his_may_not_either(make_stage, host, way):
+    stage = both_families(make_stage)
+    go_on(stage, "ACK", way, host)
+    stage.nothing_sent()
+
+
+@pytest.mark.parametrize("host", ["198.51.100.9", "128.0.0.1", "2001:db8::7", "::2", "fe80::1"])
+@pytest.mark.parametrize("way", ONWARD)
+@pytest.mark.parametrize("method", ["MESSAGE", "ACK"])
+def test_along_his_dialog_he_may(make_stage, method, host, way):
+    stage = both_families(make_stage)
+    go_on(stage, method, way, host)
+    stage.expect_request((host, 5353), method)
+    stage.nothing_sent()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "224.0.0.251", "255.255.255.255", "[::]", "[ff02::1]"])
 def test_nobody_may(make_stage, host):
-    stage = make_stage(trusted=(ALICE[0],))
+    stage = both_families(make_stage, trusted=(ALICE[0],))
     stage.send("MESSAGE", f"sip:x@{host}", to_tag="x")
     stage.expect_response(403, "MESSAGE")
 
 
-def test_the_loopback_is_for_whom_we_know(make_stage):
-    stage = make_stage(trusted=(ALICE[0],))
-    stage.send("MESSAGE", "sip:x@127.0.0.1:5090", to_tag="x")
-    stage.expect_request(("127.0.0.1", 5090), "MESSAGE")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_the_loopback_is_for_whom_we_know(make_stage, host):
+    stage = both_families(make_stage, trusted=(ALICE[0],))
+    stage.send("MESSAGE", f"sip:x@{host_text(host)}:5090", to_tag="x")
+    stage.expect_request((host, 5090), "MESSAGE")
 
 
 @pytest.mark.parametrize("trusted", [(), (ALICE[0],)])

@@ -18,11 +18,11 @@ def back_again(sent: Sent, **changes: str) -> Message:
     return message
 
 
-def go_round(stage: Stage, **changes: str) -> Sent:
-    """A call that BOB[0] sends back to us, and we to him; what he has then."""
+def go_round(stage: Stage, listener: int = 0, **changes: str) -> Sent:
+    """A call that BOB[0] sends back to us by this listener, and we to him; what he has then."""
     stage.invite(headers=[("X-Leg", "a")])
     first = stage.expect_request(BOB[0], "INVITE")
-    stage.inject(back_again(first, **changes), BOB[0])
+    stage.inject(back_again(first, **changes), BOB[0], listener)
     stage.expect_response(100, to=BOB[0])
     return stage.expect_request(BOB[0], "INVITE")
 
@@ -70,6 +70,34 @@ def test_changed_in_what_routing_looks_at_it_is_a_spiral(stage, changes):
     stage.expect_response(100, to=BOB[0])
     stage.expect_request(BOB[0], "INVITE")
     assert stage.counter("loops") == 0
+
+
+TO_BOB = f"sip:bob@{BOB[0][0]}"
+IN_DIALOG = {"uri": TO_BOB, "To": f"<{TO_BOB}>;tag=one"}
+BY_BOB = {"Route": f"<sip:{BOB[0][0]};lr;leg=one>"}
+
+
+@pytest.mark.parametrize("header, before", [("To", IN_DIALOG), ("Route", BY_BOB), ("Route", IN_DIALOG | BY_BOB)])
+@pytest.mark.parametrize("leg, is_loop", [("one", True), ("two", False)])
+def test_another_to_tag_or_route_makes_a_spiral(stage, header, before, leg, is_loop):
+    """As it was it is a loop; the way is the same, only what is asked differs, and not in its length."""
+    again = back_again(go_round(stage, **before))
+    again.set(header, again.get(header).replace("=one", f"={leg}"))
+    stage.inject(again, BOB[0])
+    stage.expect_response(482 if is_loop else 100, to=BOB[0])
+    assert len(stage.take_requests(BOB[0], "INVITE")) == (not is_loop)
+    assert stage.counter("loops") == is_loop
+
+
+@pytest.mark.parametrize("listener, is_loop", [(1, True), (0, False)])
+def test_by_another_listener_it_is_a_spiral(make_stage, listener, is_loop):
+    """Rules may ask where a request came in."""
+    stage = make_stage(listeners=2)
+    second = go_round(stage, listener=1)
+    stage.inject(back_again(second), BOB[0], listener)
+    stage.expect_response(482 if is_loop else 100, to=BOB[0])
+    assert len(stage.take_requests(BOB[0], "INVITE")) == (not is_loop)
+    assert stage.counter("loops") == is_loop
 
 
 @pytest.mark.parametrize("leg, is_loop", [("a", True), ("b", False)])

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from tests.protocol.script import BOB
+from tests.protocol.script import BOB, EDGE
 from tests.protocol.test_names import NAME, TRUSTED, ack_from, source
 
 
@@ -86,9 +86,43 @@ def test_one_source_does_not_take_all_room_to_wait(make_stage):
     assert stage.counter("parked") == 2_049
 
 
-def test_one_source_does_not_hold_all_acks(stage):
+V6 = {"listeners": 2, "addresses": (("2001:db8::1", 5060), EDGE), "trusted": ["2001:db8::/32"]}
+
+
+def v6_source(number: int, network: int = 7):
+    """One of the many addresses that a host has of its /64."""
+    return f"2001:db8:0:{network:x}:{number:x}::{number:x}", 5060
+
+
+def test_over_ipv6_a_source_is_its_network(make_stage):
+    """Whoever has one address of a /64 has all of it; the next network has a share of its own."""
+    stage = make_stage(max_transactions=10_000, **V6)
+    for number in range(150):
+        message_to(stage, f"n{number}.dead.example", v6_source(number), call_id=f"{number}@alice")
+    assert len(stage.questions()) == 100
+    assert stage.counter("names_refused") == 50
+    for network in (6, 8, 1 << 15):
+        message_to(stage, f"n{network}.good.example", v6_source(1, network), call_id=f"good-{network}@alice")
+    assert len(stage.questions()) == 3
+
+
+def test_over_ipv6_a_network_does_not_take_all_room_to_wait(make_stage):
+    stage = make_stage(max_transactions=10_000, **V6)
+    for number in range(2_100):
+        message_to(stage, NAME, v6_source(number), call_id=f"{number}@alice")
+    assert (stage.counter("parked"), stage.counter("parked_dropped")) == (2_048, 52)
+    message_to(stage, NAME, v6_source(1, 8), call_id="other@alice")
+    assert stage.counter("parked") == 2_049
+
+
+@pytest.mark.parametrize("table, of_one, other", [
+    (TRUSTED, lambda number: source(0), source(1)),
+    (V6, v6_source, v6_source(1, 8)),
+])  # fmt: skip
+def test_one_source_does_not_hold_all_acks(make_stage, table, of_one, other):
+    stage = make_stage(**table)
     for number in range(64):
-        ack_from(stage, source(0), f"sip:x@{NAME}", call_id=f"{number}@alice")
+        ack_from(stage, of_one(number), f"sip:x@{NAME}", call_id=f"{number}@alice")
     assert stage.counter("parked") == 32
-    ack_from(stage, source(1), f"sip:x@{NAME}", call_id="other@alice")
+    ack_from(stage, other, f"sip:x@{NAME}", call_id="other@alice")
     assert stage.counter("parked") == 33

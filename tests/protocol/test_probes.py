@@ -254,6 +254,21 @@ def test_answer_from_another_port_counts(probing):
     assert stage.health(0) == "up"
 
 
+REFUSED, UNREACHABLE = 111, 113  # errno
+
+
+@pytest.mark.parametrize("code", [REFUSED, UNREACHABLE])
+@pytest.mark.parametrize("about", [("192.0.2.66", 5060), BOB[1], (BOB[0][0], 50_000), EDGE, ("2001:db8::1", 5060)])
+def test_an_icmp_error_counts_only_about_where_the_probe_was_sent(make_stage, about, code):
+    """Whoever has read a probe can quote it, about another."""
+    stage = make_stage(destinations=2, probe={**PROBE, "fall": 1})
+    probe = next_probe(stage)
+    stage.rig.take_error(probe.to_bytes(), about, code)
+    assert (stage.health(0), stage.health(1), stage.counter("probe_failures")) == ("unknown", "unknown", 0)
+    stage.rig.take_error(probe.to_bytes(), probe.to, code)
+    assert (stage.health(0), stage.health(1), stage.counter("probe_failures")) == ("down", "unknown", 1)
+
+
 # ---------------------------------------------------------------- many of them
 
 

@@ -284,6 +284,37 @@ def test_a_response_without_state_goes_nowhere_else(renewed, status, hint, old, 
     assert after.counter("stray_responses") == 1
 
 
+HERE = {
+    "sent-by": ("127.0.0.1:5060", ("127.0.0.1", 5060)),
+    "received": ("192.168.1.7:5060;rport", ("127.0.0.1", 40_000)),
+    "another of its network": ("192.168.1.7:5060;rport", ("127.9.9.9", 40_000)),
+    "IPv6": ("[2001:db8::7]:5060;rport", ("::1", 40_000)),
+}
+OUTSIDE = (EDGE, ("2001:db8::1", 5060))
+
+
+@pytest.mark.parametrize("status", [180, 200, 404])
+@pytest.mark.parametrize("case", HERE)
+def test_a_response_without_state_goes_to_no_loopback_that_cannot_have_called(scratch, case, status):
+    """However it came to such a source: nobody behind it can have sent to a listener that is reached from outside."""
+    sent_by, source = HERE[case]
+    before, after = (Stage(scratch / name, listeners=2, addresses=OUTSIDE) for name in ("before", "after"))
+    invite = sent_on(before, f"SIP/2.0/UDP {sent_by};branch=z9hG4bKhere", source)
+    after.reply(invite, status)
+    after.nothing_sent()
+    assert after.counter("stray_responses") == 1
+
+
+@pytest.mark.parametrize("case", HERE)
+@pytest.mark.parametrize("addresses", [(("127.0.0.1", 5060), OUTSIDE[1]), (EDGE, ("::1", 5060))], ids=["4", "6"])
+def test_where_we_listen_there_it_may_have_called(scratch, case, addresses):
+    sent_by, source = HERE[case]
+    before, after = (Stage(scratch / name, listeners=2, addresses=addresses) for name in ("before", "after"))
+    invite = sent_on(before, f"SIP/2.0/UDP {sent_by};branch=z9hG4bKhere", source)
+    after.reply(invite, 200)
+    after.expect_response(200, to=source)
+
+
 def test_what_a_peer_drops_without_harm_may_be_dropped(renewed):
     """received and rport that say what the sent-by says."""
     before, after = renewed

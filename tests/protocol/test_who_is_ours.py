@@ -190,6 +190,41 @@ def test_without_a_token_who_is_known_may(stage, known):
     stage.expect_request(ALICE if known == "source" else BOB[1], "BYE")
 
 
+TOWARDS = {
+    "Request-URI": lambda host, port: (f"sip:x@{host}:{port}", []),
+    "maddr": lambda host, port: (f"sip:x@elsewhere.example:{port};maddr={host}", []),
+    "name": lambda host, port: ("sip:x@host.example.org", []),
+    "Route": lambda host, port: (f"sip:x@{CAROL[0]}", [f"<sip:{host}:{port};lr>"]),
+    "Route behind ours": lambda host, port: (f"sip:x@{CAROL[0]}", [f"<sip:{US};lr>", f"<sip:{host}:{port};lr>"]),
+}
+
+
+@pytest.mark.parametrize(
+    "place, passes",
+    [
+        (BOB[1], True),
+        ((BOB[1][0], 8080), False),
+        ((BOB[17][0], 5060), False),
+        (("10.0.9.9", 8080), False),
+        (("10.0.9.9", 5060), False),
+    ],
+)
+@pytest.mark.parametrize("way", TOWARDS)
+@pytest.mark.parametrize("method", ["BYE", "NOTIFY", "INVITE", "ACK"])
+def test_a_next_hop_is_the_exact_address_of_a_destination(make_stage, method, way, place, passes):
+    """Not any host and port of a trusted network: that one may send, and is no place to send to."""
+    stage = make_stage(trusted=("10.0.9.0/24", "10.0.1.0/24"))
+    stage.know("host.example.org", place)
+    uri, routes = TOWARDS[way](*place)
+    request = stage.make(method, uri, to_tag="invented", headers=[("Route", route) for route in routes])
+    stage.inject(request, STRANGER)
+    if passes:
+        stage.expect_request(place, method)
+        return
+    assert [sent.status for sent in stage.take(lambda sent: True)] == ([] if method == "ACK" else [403])
+    assert stage.counter("stray_acks" if method == "ACK" else "relays_refused") == 1
+
+
 def test_a_forged_token_is_counted(stage):
     talk = Talk(stage)
     talk.send("BYE", routes=[f"<sip:{'a' * 30}@{US};lr>"])
