@@ -31,7 +31,7 @@ SEEDS = seeds()
 MESSAGES = 120      # through each configuration
 ALL_CLOCKS_MS = 400_000
 LONGEST_SEARCHES = 10   # of them after each other: 16 attempts, each with its own clocks
-PIECE_MS = 5_000
+PIECE_MS = 1_000
 TOKEN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.!%*_+`'~"
 NAME = TOKEN[:62] + "_.-"
 USER = TOKEN[:62] + "-_.!~*'()&=+$,;?/%#"
