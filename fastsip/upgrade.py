@@ -51,8 +51,11 @@ async def objection(file: str) -> str:
     try:
         _, said = await asyncio.wait_for(check.communicate(), CHECK_LIMIT_S)
     except TimeoutError:
-        check.kill()
         return f"the new code did not answer within {CHECK_LIMIT_S:.0f} s"
+    finally:
+        if check.returncode is None:
+            check.kill()
+            await check.wait()
     words = said.decode(errors="replace").strip()
     return (words or f"the new code ended with {check.returncode}") if check.returncode else ""
 
