@@ -48,8 +48,12 @@ class Child:
         pid, line = born or launch(program)
         child = cls(pid, Line(line))
         child.shows_stacks = True
-        with handed(config, text) as fds:
-            child.send("prepare", fds, file=config.file)
+        try:
+            with handed(config, text) as fds:
+                child.send("prepare", fds, file=config.file)
+        except BaseException:
+            child.kill()  # nobody else knows it
+            raise
         return child
 
     # ------------------------------------------------------------ saying

@@ -5,7 +5,6 @@ Called by supervisor and orders.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -65,8 +64,11 @@ async def undo(here: "Supervisor") -> None:
 
 async def drain_away(here: "Supervisor") -> None:
     """And then leave, unless somebody has undone it."""
-    with contextlib.suppress(Refused):
+    undone = False
+    try:
         async for answer in drain(here, PATIENCE_S):
             here.notifier.wait_longer(PATIENCE_S, f"draining, {counted(answer['open'], 'transaction')}")
-    if here.draining:
-        here.stop()
+        undone = not here.draining
+    finally:  # whatever happens: SIGTERM was the order
+        if not undone:
+            here.stop()

@@ -82,6 +82,11 @@ class Marks:
         return [mark for shard in range(MAX_SHARDS) if (mark := self.at(shard))]
 
 
+def stuck_at(before: dict[int, Mark | None], now: dict[int, Mark | None]) -> list[Mark]:
+    """What shards that stand still were at a second ago and are at now: others are only busy, whatever passes by."""
+    return [mark for number, mark in now.items() if mark and before.get(number) == mark]
+
+
 class Deaths:
     """Counts what routers died at."""
 

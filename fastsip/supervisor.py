@@ -33,9 +33,9 @@ from fastsip.log import log
 from fastsip.messages import Line
 from fastsip.notify import Notifier, passed_on
 from fastsip.plain import printable, reason
-from fastsip.quarantine import Deaths, Mark, Marks, keep_datagram
+from fastsip.quarantine import Deaths, Mark, Marks, keep_datagram, stuck_at
 from fastsip.sockets import Sockets, place_of
-from fastsip.watch import Watch
+from fastsip.watch import BEAT_S, Watch, patience_of
 
 LOCK_PATIENCE_S = 1.0   # a router whose supervisor was killed takes a moment to die
 LEAVE_LIMIT_S = 1.0
@@ -47,7 +47,6 @@ CORE_LIMIT_S = 2.0      # for the stacks of a router that hangs, and its core
 SHORT_LIFE_S = 1.0
 SHORT_LIVES = 3         # in a row, before any pause
 LONGEST_PAUSE_S = 30.0
-BEAT_S = 1.0
 OLD_RUNS_ON = "the old configuration runs on"
 # What a router does to itself, not what somebody did to it.
 FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT)
@@ -182,10 +181,11 @@ class Supervisor:
             await self.reign_on()
         finally:
             await server.close()
-        for child in (self.spare, self.change.spare if self.change else None):
-            if child:
-                child.kill()
-                await child.hear()
+        left = [child for child in (self.router, self.spare, self.change.spare if self.change else None) if child]
+        for child in left:
+            child.kill()
+        for child in left:
+            await child.hear()
         return 0
 
     async def reign_on(self) -> None:
@@ -195,23 +195,36 @@ class Supervisor:
             self.start_task(self.finish_upgrade(self.state.client))
         upgrade.signals_may_come()
         self.start_task(self.beat())
+        failed = False
         while not self.stopping:
             try:
+                if failed:
+                    await self.pause("the supervisor failed", 0)
+                failed = False
                 await self.reign()
             except Exception as error:
                 if not self.lives:
                     raise
-                await self.go_on(error)
+                failed = True
+                self.go_on(error)
 
-    async def go_on(self, error: Exception) -> None:
-        """After a fault of ours: whoever waits for a change hears of it, and the router that routes goes on routing."""
+    def go_on(self, error: Exception) -> None:
+        """After a fault of ours: whoever waits for a change hears of it, and the router that routes goes on routing.
+
+        One that nobody has heard to route, and any spare, is as good as dead: another one takes its place.
+        """
         log.error("the supervisor failed", exc_info=error)
-        waiting, self.awaited = [self.awaited, self.change.done if self.change else None], None
-        self.change = None
-        for done in waiting:
+        change, awaited = self.change, self.awaited
+        self.change = self.awaited = None
+        for child in (self.spare, change and change.spare, awaited and self.router):
+            if child:
+                child.kill()
+        self.spare = None
+        for done in (awaited, change and change.done):
             if done and not done.done():
                 done.set_exception(StartError(f"{type(error).__name__}: {error}"))
-        await self.pause("the supervisor failed", 0)
+        if awaited:
+            self.go_back()
 
     def start_task(self, work: Coroutine) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -227,7 +240,7 @@ class Supervisor:
         """The life of one router, from "go" until nothing of it reads or writes any more."""
         if self.router is None:
             await self.let_go()
-        router, self.watch = self.router, watch_of(self.config)
+        router, self.watch = self.router, Watch(*patience_of(self.config))
         if router is None:
             return
         if self.spare is None:
@@ -317,14 +330,16 @@ class Supervisor:
     async def until_over(self, router: Child) -> None:
         """Until it has died and is reaped, or has said that it left."""
         ended, wish = (asyncio.ensure_future(work) for work in (router.hear(), self.wish.wait()))
-        await asyncio.wait((ended, wish), return_when=asyncio.FIRST_COMPLETED)
-        wish.cancel()
-        self.wish.clear()
-        if not ended.done():
-            await self.dismiss(router)
-        elif not self.stopping:
-            self.note_death(router)
-        ended.cancel()
+        try:
+            await asyncio.wait((ended, wish), return_when=asyncio.FIRST_COMPLETED)
+            self.wish.clear()
+            if not ended.done():
+                await self.dismiss(router)
+            elif not self.stopping:
+                self.note_death(router)
+        finally:
+            wish.cancel()
+            ended.cancel()
 
     async def dismiss(self, router: Child) -> None:
         """Tells it to leave; one that does not is killed."""
@@ -348,10 +363,12 @@ class Supervisor:
 
     async def bury(self, router: Child, patience_s: float) -> None:
         """It ends by itself, or is killed."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
-                await router.hear()
-        router.kill()
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await router.hear()
+        finally:
+            router.kill()
         await router.hear()
 
     def take_change(self) -> None:
@@ -501,27 +518,28 @@ class Supervisor:
 
     async def take_over(self, config: Config, text: str) -> None:
         """Another router routes with this configuration when this returns; StartError: nothing has changed."""
-        spare = Child.start(config, text, self.program)
+        spare, change = Child.start(config, text, self.program), None
         try:
             async with asyncio.timeout(WARM_LIMIT_S):
                 said = await spare.hear("warm", "refused")
             if said.what != "warm":
                 raise StartError(str(said.fields.get("why", f"the new router ended with {spare.status}")))
             self.open_sockets(config)
-        except TimeoutError:
-            spare.kill()
-            raise StartError(f"the new router was not ready within {WARM_LIMIT_S:.0f} s") from None
-        except StartError:
-            spare.kill()
+            spare.inbox.insert(0, said)
+            done = asyncio.get_running_loop().create_future()
+            change = self.change = Change(spare, config, text, done)
+            self.wish.set()
+            await done
+        except BaseException as error:
+            if spare not in (self.spare, self.router):  # it takes over, whoever does not wait for it
+                self.change = None if self.change is change else self.change
+                spare.kill()
+            if isinstance(error, TimeoutError):
+                raise StartError(f"the new router was not ready within {WARM_LIMIT_S:.0f} s") from None
             raise
-        spare.inbox.insert(0, said)
-        done = asyncio.get_running_loop().create_future()
-        self.change = Change(spare, config, text, done)
-        self.wish.set()
-        await done
 
     async def replace(self, client: int) -> None:
-        """The installed code goes on in this process and answers the client; OSError: nothing has changed."""
+        """The installed code goes on in this process and answers the client; an exception: nothing has changed."""
         try:
             if self.spare:
                 spare, self.spare = self.spare, None
@@ -537,9 +555,9 @@ class Supervisor:
                 router_pid=self.router.pid, router_line=self.router.line.fileno(), client=client,
                 version=self.version, draining=self.draining,
             ))  # fmt: skip
-        except (OSError, Refused):
+        except BaseException:
             os.close(client)
-            if self.router and not self.stopping:
+            if self.router and not self.spare and not self.stopping:
                 self.spare = self.new_spare()
             raise
 
@@ -564,17 +582,3 @@ class Supervisor:
             return {"error": f"{words}\n{OLD_RUNS_ON} under the new supervisor"}
         log.info("upgraded", extra={"fields": {"version": __version__}})
         return {"done": "upgraded", "version": __version__}
-
-
-def patience_of(config: Config) -> tuple[float, float]:
-    """Looks until a router hangs: anybody of it, and its loop alone."""
-    return config.router.hang_ms / 1000 / BEAT_S, config.router.hang_loop_ms / 1000 / BEAT_S
-
-
-def watch_of(config: Config) -> Watch:
-    return Watch(*patience_of(config))
-
-
-def stuck_at(before: dict[int, Mark | None], now: dict[int, Mark | None]) -> list[Mark]:
-    """What shards that stand still were at a second ago and are at now: others are only busy, whatever passes by."""
-    return [mark for number, mark in now.items() if mark and before.get(number) == mark]

@@ -8,6 +8,10 @@ Called by supervisor.
 
 from collections.abc import Sequence
 
+from fastsip.config import Config
+
+BEAT_S = 1.0  # from look to look
+
 
 class Watch:
     """`patience`: looks in a row at which a count of beats may stand still before that is a hang.
@@ -55,3 +59,8 @@ class Watch:
             return ""
         names = ["the loop", *(f"shard {i}" for i in range(len(shards)))]
         return ", ".join(name for name, stands in zip(names, (loop, *shards), strict=True) if stands)
+
+
+def patience_of(config: Config) -> tuple[float, float]:
+    """Looks until a router hangs: anybody of it, and its loop alone."""
+    return config.router.hang_ms / 1000 / BEAT_S, config.router.hang_loop_ms / 1000 / BEAT_S

@@ -1,7 +1,10 @@
 """Files that others may touch: each file of run_dir and state_dir meets a link, a fifo, another owner, an open mode."""
 
+import asyncio
+import hashlib
 import os
 import re
+import stat
 from pathlib import Path
 
 import pytest
@@ -14,15 +17,17 @@ from fastsip._core.store import Store, partition_name
 from fastsip.changes import StartError
 from fastsip.config import secrets
 from fastsip.config.errors import Wrong
+from fastsip.control import Server
 from fastsip.dispatcher.registry import Registry
 from fastsip.name_file import save_answers
-from fastsip.quarantine import Mark, Marks, keep_datagram
+from fastsip.quarantine import Mark, Marks, keep_datagram, read_quarantine
 from fastsip.stats import StatsFile
 from fastsip.supervisor import lock_folder, make_folder
 
 ROOT = Path(__file__).parents[2]
 OTHER_UID = 2001
 PRECIOUS = b"precious\n" * 1_000
+QUARANTINED = "quarantine/" + hashlib.blake2b(b"x", digest_size=8).hexdigest() + "-1.datagram"
 FATAL = (UnsafeError, Wrong)
 
 # What is opened and written on: refused when it is not ours.
@@ -39,6 +44,7 @@ REPLACED = {
     "stats": lambda place: StatsFile(str(place), 1),
     "names.new": lambda place: save_answers(Names(), str(place)),
     "names": lambda place: save_answers(Names(), str(place)),
+    QUARANTINED: lambda place: keep_datagram(str(place), Mark("datagram", b"x", 1)),
 }
 
 
@@ -91,6 +97,7 @@ def test_a_file_that_is_not_ours_alone_is_refused(place, victim, name, how):
 @pytest.mark.parametrize("how", ["link", "hard link", "fifo", "open to all", "another's"])
 @pytest.mark.parametrize("name", REPLACED)
 def test_a_file_that_is_made_anew_replaces_whatever_is_there(place, victim, name, how):
+    (place / name).parent.mkdir(exist_ok=True)
     spoil(place / name, how, victim)
     REPLACED[name](place)
     made = place / name.removesuffix(".new")
@@ -99,19 +106,59 @@ def test_a_file_that_is_made_anew_replaces_whatever_is_there(place, victim, name
 
 
 @pytest.mark.parametrize("how", ["link", "hard link", "fifo", "open to all", "another's"])
+def test_the_control_socket_replaces_whatever_is_there(place, victim, how):
+    """It is bound, and bind makes what it binds or fails: whatever had the name is gone."""
+    spoil(place / "control.sock", how, victim)
+    asyncio.run(_control(place))
+    assert victim.read_bytes() == PRECIOUS and not os.path.lexists(place / "control.sock")
+
+
+@pytest.mark.parametrize("how", [*HOWS, "two names"])
 def test_a_partition_is_no_strangers(place, victim, how):
+    """Refused, and as it was; a foreign file that holds no partition is put aside, and one of ours takes its place."""
     Store(place, 64)
     partition = place / "transactions" / partition_name(7)
-    if how not in ("open to all", "another's"):
+    if how == "two names":
+        (place / "another").hardlink_to(partition)
+    elif how in ("open to all", "another's"):
+        partition.chmod(0o666) if how == "open to all" else give_away(partition)
+    else:
         partition.unlink()
         spoil(partition, how, victim)
-    else:
-        partition.chmod(0o666) if how == "open to all" else give_away(partition)
-    try:
+    before = partition.lstat()
+    if how == "hard link":
         Store(place, 64)
-    except UnsafeError as error:
-        assert str(partition) in str(error)
+        assert partition.lstat().st_nlink == 1 and partition.lstat().st_ino != before.st_ino
+    else:
+        with pytest.raises(UnsafeError) as refused:
+            Store(place, 64)
+        after = partition.lstat()
+        assert str(partition) in str(refused.value)
+        assert (after.st_ino, after.st_mode, after.st_uid) == (before.st_ino, before.st_mode, before.st_uid)
     assert victim.read_bytes() == PRECIOUS
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_what_is_kept_in_quarantine_is_read_only_when_it_is_ours(place, victim, how, caplog):
+    """A stranger must not decide which datagrams are refused; those beside it still are."""
+    for content in (b"first", b"other"):
+        assert keep_datagram(str(place), Mark("datagram", content, len(content)))
+    first, other = sorted((place / "quarantine").iterdir(), key=lambda file: file.read_bytes() != b"first")
+    if how in ("open to all", "another's"):
+        first.chmod(0o666) if how == "open to all" else give_away(first)
+    else:
+        first.unlink()
+        spoil(first, how, victim)
+    assert len(read_quarantine(str(place))) == 1
+    assert str(first) in caplog.text and str(other) not in caplog.text and victim.read_bytes() == PRECIOUS
+
+
+async def _control(place: Path) -> None:
+    server = Server(str(place), {})
+    await server.start()
+    made = (place / "control.sock").lstat()
+    await server.close()
+    assert stat.S_ISSOCK(made.st_mode) and made.st_uid == os.geteuid() and not made.st_mode & 0o007
 
 
 def test_the_quarantine_is_a_folder_of_ours(place, tmp_path, caplog):

@@ -1,7 +1,9 @@
 """fastsip._core.shard: tables that come and go under a shard, heartbeats, sockets that take turns."""
 
+import itertools
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -11,16 +13,22 @@ import pytest
 from fastsip._core.shard import Shard
 from fastsip._core.workspace import Workspace
 
+from fastsip._core.cells import Cells
 from fastsip._core.chooser import Positions
+from fastsip._core.hashing import partition_of_call
+from fastsip._core.lanes import Allowance, Lane
 from fastsip._core.listen import open_listener
 from fastsip._core.marks import PAGE_BYTES, Quarantine
 from fastsip._core.net import Net
 from fastsip._core.ring import Sleeper
-from fastsip._core.store import Store
-from tests.conftest import ROOT
+from fastsip._core.store import Store, partition_name, read_header
+from fastsip._core.tables import Table
+from tests.conftest import ROOT, wait_until
 from tests.protocol.script import make_table
 
 HOST, LIMIT_S, BATCH = "127.0.0.1", 20.0, 64
+TIMERS, ASKED, TIMERS_AT_ONCE, COMMANDS_AT_ONCE = 6_000, 3_000, 16, 16
+SOURCE = struct.pack("=10x2s4sHBBI", b"\xff\xff", bytes((127, 0, 0, 1)), 5070, 4, 1, 0)  # as Shard.held says it
 OPTIONS = (
     "OPTIONS sip:{host}:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{own};branch=z9hG4bK{n}\r\nMax-Forwards: 70\r\n"
     "From: <sip:a@example.net>;tag=a\r\nTo: <sip:b@example.net>\r\nCall-ID: {n}\r\nCSeq: 1 OPTIONS\r\n"
@@ -28,23 +36,37 @@ OPTIONS = (
 )
 
 
+def table_to(bob: tuple[str, int], ports):
+    """All goes to one destination."""
+    table, cells = Table(1, branch_key=b"0123456789abcdef", token_keys=(b"tokens of a test",)), Cells(8)
+    for number, port in enumerate(ports):
+        table.add_listener(number + 1, 0, HOST, port, f"{HOST}:{port}")
+        table.add_own(HOST, port)
+    table.add_trusted("127.0.0.0/8")
+    table.add_set(1, 0)
+    table.add_destination(0, 1, cells.assign(1), *bob, 0, "sip:{}:{}".format(*bob), "{}:{}".format(*bob))
+    table.add_rule(1, 0)
+    return table.seal(), cells
+
+
 class Place:
     """One shard on two sockets, and somebody who asks it."""
 
-    def __init__(self, run_dir, ports):
+    def __init__(self, run_dir, ports, shard_count=1, max_transactions=64, to_asker=False):
         self.ports = ports
-        self.opened = [open_listener(HOST, port, 1) for port in ports]
+        self.opened = [open_listener(HOST, port, 1, 4 << 20) for port in ports]
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.table, cells = make_table(listeners=2, addresses=tuple((HOST, port) for port in ports))
-        workspace = Workspace(Store(run_dir, 64), cells, self.table, Positions(self.table, 0))
-        net = Net([(opened.fds[0], 4) for opened in self.opened], self.wake_fd)
-        self.shard = Shard(net, workspace, Sleeper(self.wake_fd))
-        self.page = memoryview(bytearray(PAGE_BYTES)).cast("L")
-        self.shard.mark_into(self.page, Quarantine())
         self.asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.asker.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.asker.bind((HOST, 0))
         self.asker.settimeout(LIMIT_S)
+        self.table, cells = table_to(self.asker.getsockname(), ports) if to_asker else self.make_table()
+        store, positions = Store(run_dir, max_transactions), Positions(self.table, 0)
+        workspace = Workspace(store, cells, self.table, positions, 0, shard_count)
+        net = Net([(opened.fds[0], 4) for opened in self.opened], self.wake_fd)
+        self.shard = Shard(net, workspace, Sleeper(self.wake_fd))
+        self.page = memoryview(bytearray(PAGE_BYTES)).cast("L")
+        self.shard.mark_into(self.page, Quarantine())
         self.thread = threading.Thread(target=self.shard.run)
 
     @property
@@ -56,8 +78,11 @@ class Place:
         text = OPTIONS.format(host=HOST, port=port, own=own, n=number)
         self.asker.sendto(text.encode(), (HOST, port))
 
+    def make_table(self):
+        return make_table(listeners=2, addresses=tuple((HOST, port) for port in self.ports))
+
     def another(self):
-        return make_table(listeners=2, addresses=tuple((HOST, port) for port in self.ports))[0]
+        return self.make_table()[0]
 
     def switch(self, table) -> None:
         self.shard.switch_to(table, Positions(table, 0, self.shard.positions()))
@@ -158,6 +183,62 @@ def test_a_socket_that_is_never_empty_leaves_the_other_its_turn(place):
     place.thread.start()
     answers = [place.asker.recv(4096) for _ in range(asked + 1)]
     assert next(at for at, text in enumerate(answers) if f"Call-ID: {asked}\r".encode() in text) < asked // 2
+
+
+def test_timers_that_are_due_at_once_are_fired_in_steps(scratch, free_port):
+    """The shard was away for longer than Timer E: it beats all the way, and who asks meanwhile has his turn."""
+    place = Place(scratch, (free_port(), free_port()), max_transactions=4 * TIMERS, to_asker=True)
+    try:
+        for number in range(TIMERS):
+            text = OPTIONS.format(host="example.net", port=5060, own=5070, n=number)
+            place.shard.receive(SOURCE, 1, text.encode())
+            assert place.asker.recv(4096).startswith(b"OPTIONS")
+        due = time.monotonic() + 1
+        wait_until(lambda: time.monotonic() > due)
+        for number in range(ASKED):
+            place.ask(TIMERS + number, 0)
+        before = place.beats
+        place.thread.start()
+        came = [place.asker.recv(4096)[:7] for _ in range(TIMERS + ASKED)]
+        assert place.beats - before >= TIMERS // TIMERS_AT_ONCE
+        assert came.count(b"OPTIONS") >= TIMERS
+        assert sum(kind == b"OPTIONS" for kind, _ in itertools.groupby(came)) > 1
+    finally:
+        place.close()
+
+
+def test_commands_are_taken_in_steps(place):
+    """A ring full of them, about names that nobody waits for."""
+    pushed = 0
+    while place.shard.name_changed(pushed):
+        pushed += 1
+    assert pushed > 100 * COMMANDS_AT_ONCE
+    place.thread.start()
+    wait_until(lambda: place.beats >= pushed // COMMANDS_AT_ONCE, 5)
+
+
+def test_a_flooded_listener_leaves_the_other_its_lane_and_half_of_its_own(scratch, free_port):
+    """The other shard does not get round to reading."""
+    place = Place(scratch, (free_port(), free_port()), shard_count=2)
+    try:
+        allowance, sleeper = Allowance(32 << 10), Sleeper(place.wake_fd)  # kept: the shard has pointers to it
+        there, back = ([Lane(4096, allowance) for _ in range(2)] for _ in range(2))
+        place.shard.meet(1, back, there, sleeper)
+        key = read_header(scratch / "transactions" / partition_name(0))["key"]
+        theirs = [n for n in range(1000) if partition_of_call(key, b"%d" % n) % 2]
+        for number in theirs[:2 * BATCH]:
+            place.ask(number, 0)
+        place.ask(theirs[-1], 1)
+        place.thread.start()
+        wait_until(lambda: place.shard.counters()["received"] == 2 * BATCH + 1)
+        place.shard.stop()
+        place.thread.join(LIMIT_S)
+        counted = place.shard.counters()
+        assert counted["handed_over_full"] > 0 and counted["handed_over"] > BATCH // 2
+        assert b"Call-ID: %d\r" % theirs[-1] in there[1].pop() and there[1].pop() is None
+        assert there[0].push(b"x" * 400), "the half is kept free"
+    finally:
+        place.close()
 
 
 def test_tables_come_and_go_under_calls_that_fail():

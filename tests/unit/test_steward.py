@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from fastsip import steward
+from fastsip import log, steward
 from fastsip.steward import EVENTS_PER_TURN, Steward
 
 TURNS = 50
@@ -110,3 +110,29 @@ def test_the_collector_does_not_walk_over_what_a_reload_makes(monkeypatch):
     finally:
         gc.callbacks.remove(note)
         gc.unfreeze()
+
+
+@pytest.mark.parametrize("kind", ["health", "failover", "exhausted"])
+def test_an_outage_is_a_few_lines_a_second_of_each_kind(monkeypatch, kind):
+    """However many destinations go down, and calls with them; what was left out is said with the next line."""
+    monkeypatch.setattr(log.time, "monotonic", lambda: 1000.0)
+    lines = []
+    monkeypatch.setattr(log.log, "info", lambda event, extra: lines.append((event, extra["fields"])))
+    router = types.SimpleNamespace(
+        line=None, shards=None, names=None, config=types.SimpleNamespace(listeners=[]),
+        registry=types.SimpleNamespace(name=lambda number: ("set", f"sip:{number}")),
+    )  # fmt: skip
+    one = Steward(router)
+    try:
+        for number in range(5_000):
+            one.report(types.SimpleNamespace(kind=kind, destination_id=number, reason="down", status=503,
+                                             call_id=f"{number}@a", after_ms=1))  # fmt: skip
+        assert 0 < len(lines) <= 20 and {fields["destination"] for _, fields in lines} == {
+            f"sip:{number}" for number in range(len(lines))
+        }
+        monkeypatch.setattr(log.time, "monotonic", lambda: 1001.0)
+        one.report(types.SimpleNamespace(kind=kind, destination_id=1, reason="up", status=200, call_id="z@a",
+                                         after_ms=1))  # fmt: skip
+        assert lines[-1][1]["left_out"] == 5_001 - len(lines)
+    finally:
+        one.beside.shutdown()
