@@ -209,7 +209,8 @@ class Supervisor:
             if done and not done.done():
                 done.set_exception(StartError(f"{type(error).__name__}: {error}"))
         if awaited:
-            self.go_back()
+            with contextlib.suppress(StartError):  # a socket that cannot be opened again ends nobody else's service
+                self.go_back()
 
     def start_task(self, work: Coroutine) -> None:
         task = asyncio.get_running_loop().create_task(work)
