@@ -224,7 +224,8 @@ class Supervisor:
             if done and not done.done():
                 done.set_exception(StartError(f"{type(error).__name__}: {error}"))
         if awaited:
-            self.go_back()
+            with contextlib.suppress(StartError):  # a socket that cannot be opened again ends nobody else's service
+                self.go_back()
 
     def start_task(self, work: Coroutine) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -565,15 +566,15 @@ class Supervisor:
         """The supervisor's code is new; now the router's, on what the file says."""
         answer = {"error": STOPPED}
         try:
-            async with self.busy:
-                answer = await self.upgrade_router()
+            answer = await self.upgrade_router()
         finally:  # also when it is cancelled, at the end of all
             if client >= 0:
                 answer_kept(client, answer)
 
     async def upgrade_router(self) -> Answer:
         try:
-            await self.take_over(*await asyncio.to_thread(read_file, self.config.file))
+            async with self.busy:
+                await self.take_over(*await asyncio.to_thread(read_file, self.config.file))
         except Exception as error:
             planned = isinstance(error, ConfigError | StartError | OSError)
             words = reason(error) if planned else f"{type(error).__name__}: {error}"
