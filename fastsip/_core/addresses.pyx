@@ -23,6 +23,7 @@ from fastsip._core.types cimport (E_NONE, E_URI, F_TIMEOUT, F_TRANSPORT, MAX_ATT
                                   addr_t, flow_t, message_t, uri_t)
 from fastsip._core.upstream cimport read_any_request
 
+
 cdef uint32_t begin_hop(core_t *core, uint32_t parent, hop_t *hop) noexcept nogil:
     cdef const slot_t *server = slot_at(core.store, parent)
     cdef uint32_t origin = read_any_request(core, parent)

@@ -40,8 +40,7 @@ from fastsip._core.slots cimport (CLIENT_ABANDONED, CLIENT_MOVED_ON, KIND_CLIENT
 from fastsip._core.transactions cimport (ABANDONED, CALLING, CANCELLING, CANCEL_IT, CANCEL_PENDING, CLIENT_ACCEPTED,
                                          CLIENT_COMPLETED, CLIENT_ENDED, CLIENT_PROCEEDING, END, EXPIRE,
                                          GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, RESEND, RETRANSMIT,
-                                         SEND_ACK, SEND_CANCEL, SEND_FAILED, SERVER_PROCEEDING, TRYING, client_step,
-                                         step_t)
+                                         SEND_ACK, SEND_CANCEL, SEND_FAILED, client_step, is_searching, step_t)
 from fastsip._core.health cimport note_failure, note_success
 from fastsip._core.indialog cimport aim_at_stand_in, next_stand_in
 from fastsip._core.hop_requests cimport keep_ack, send_ack, send_cancel
@@ -545,19 +544,15 @@ cdef int go_on(core_t *core, uint32_t parent) noexcept nogil:
     return try_next(core, parent, ref, record.client.reason, record.client.last_status)
 
 
-cdef inline bint is_searching(const slot_t *server) noexcept nogil:
-    return word_state(server.commit) == TRYING or word_state(server.commit) == SERVER_PROCEEDING
-
-
 cdef void resume_search(core_t *core, uint32_t parent) noexcept nogil:
     cdef slot_t *server = slot_at(core.store, parent)
     cdef bint more = may_go_on(server)
     if is_closing(server):
         cancel_open(core, parent)
-    if record_of(server).server.flags & SERVER_DECIDED and is_searching(server):
+    if record_of(server).server.flags & SERVER_DECIDED and is_searching(word_state(server.commit)):
         end_silently(core, parent)          # damage: whatever decides leaves these states
         return
-    if record_of(server).server.flags & SERVER_DECIDED or not is_searching(server):
+    if record_of(server).server.flags & SERVER_DECIDED or not is_searching(word_state(server.commit)):
         end_server(core, parent)
     elif not is_closing(server) and is_stale(core, parent):
         decide(core, parent, more, NULL)    # no ghost ringing (core section 5)

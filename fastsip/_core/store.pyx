@@ -29,7 +29,7 @@ from fastsip._core.blocks cimport UNIT_BYTES, free_buddy, init_buddy
 from fastsip._core.slots cimport (HEADER_BYTES, KIND_FREE, LAYOUT_MAJOR, LAYOUT_MINOR, SHARES, SLOT_BITS, SLOT_MASK,
                                   give_slot, held_t, index_entry_t, is_server, partition_header_t, partition_t,
                                   record_of, scan_partition, slot_at, slot_t, word_generation, word_kind, word_state)
-from fastsip._core.transactions cimport CALLING, CANCELLING, SERVER_PROCEEDING, TRYING
+from fastsip._core.transactions cimport CALLING, CANCELLING, is_searching
 from fastsip._core.types cimport PARTITIONS
 
 MAGIC = b"fastsip\x01"
@@ -53,7 +53,7 @@ class StoreError(Exception):
 cdef inline bint is_open(int kind, int state) noexcept nogil:
     """Does it wait for more than its own end?"""
     if is_server(kind):
-        return state == TRYING or state == SERVER_PROCEEDING
+        return is_searching(state)
     return CALLING <= state <= CANCELLING
 
 

@@ -65,6 +65,10 @@ cdef struct step_t:
     uint8_t valid
     uint16_t actions
 
+# Has a server transaction no final response yet?
+cdef inline bint is_searching(int state) noexcept nogil:
+    return state == TRYING or state == SERVER_PROCEEDING
+
 # Is this a state of these machines?  A later release may have left others.
 cdef bint is_state(int kind, int state) noexcept nogil
 

@@ -102,3 +102,12 @@ def finals(ua: UserAgent, call: OutgoingCall) -> list[int]:
         for m in ua.inbox
         if m.status >= 200 and m.call_id == call.call_id and m.cseq_method == "INVITE"
     ]
+
+
+async def ringing(alice: UserAgent, bob: UserAgent, edge):
+    """A call that rings at bob, and its INVITE there."""
+    call = alice.invite(NUMBER, edge)
+    invite = await expect_call(bob, call)
+    bob.ring(invite)
+    await call.expect(180)
+    return call, invite

@@ -9,7 +9,7 @@ from ua import UserAgent
 
 from tests.conftest import READY_LINE
 
-from .edge import NUMBER, connect, edge_config, expect_call, sip_uri
+from .edge import NUMBER, connect, edge_config, expect_call, ringing, sip_uri
 from .lives import Life, command
 
 PATIENT = 'on = [500, "timeout", "transport"]\ntimeout = "20s"'
@@ -51,9 +51,9 @@ async def test_new_calls_are_refused_and_those_in_progress_come_to_their_end(hom
     async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
         life = home.start(edge_config(edge, [bob.address], policy=PATIENT, shards=2)).ready()
         alice_leg, bob_leg = await connect(alice, bob, edge)
-        ringing, cancelled = alice.invite(NUMBER, edge), alice.invite(NUMBER, edge)
-        invites = [await expect_call(bob, call) for call in (cancelled, ringing)]
-        for call, invite in zip((cancelled, ringing), invites, strict=True):
+        left, cancelled = alice.invite(NUMBER, edge), alice.invite(NUMBER, edge)
+        invites = [await expect_call(bob, call) for call in (cancelled, left)]
+        for call, invite in zip((cancelled, left), invites, strict=True):
             bob.ring(invite)
             await call.expect(180)
         draining = drain(home)
@@ -66,7 +66,7 @@ async def test_new_calls_are_refused_and_those_in_progress_come_to_their_end(hom
         cancelled.cancel()
         cancel = await bob.expect("CANCEL")
         bob.reply(cancel, 200)
-        for call, invite, status in zip((cancelled, ringing), invites, (487, 486), strict=True):
+        for call, invite, status in zip((cancelled, left), invites, (487, 486), strict=True):
             assert not draining.done()
             bob.reply(invite, status)
             await call.refused(status)
@@ -91,10 +91,7 @@ async def test_new_calls_are_refused_and_those_in_progress_come_to_their_end(hom
 async def test_the_deadline_ends_the_patience(home, edge):
     async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
         life = home.start(edge_config(edge, [bob.address], policy=PATIENT)).ready()
-        call = alice.invite(NUMBER, edge)
-        invite = await expect_call(bob, call)
-        bob.ring(invite)
-        await call.expect(180)
+        call, invite = await ringing(alice, bob, edge)
         done = await drain(home, "--deadline", "1s")
         assert (done.returncode, done.stdout) == (
             1, "the time is over, 1 transaction open; new calls get 503 until `fastsip drain --undo`\n"
@@ -131,10 +128,7 @@ async def test_a_router_that_drains_on_sigterm(home, edge, patient):
     async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
         text = edge_config(edge, [bob.address], policy=PATIENT)
         life = home.start(text.replace("[router]", '[router]\nstop_mode = "drain"')).ready()
-        call = alice.invite(NUMBER, edge)
-        invite = await expect_call(bob, call)
-        bob.ring(invite)
-        await call.expect(180)
+        call, invite = await ringing(alice, bob, edge)
         life.process.send_signal(signal.SIGTERM)
         await until_draining(alice, edge)
         await refused_anew(alice, edge)
@@ -153,9 +147,7 @@ async def test_whoever_drains_hears_that_it_was_stopped_meanwhile(home, edge, ho
     """The end of the process answers every order that is open, and leaves no traceback."""
     async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
         life = home.start(edge_config(edge, [bob.address], policy=PATIENT)).ready()
-        call = alice.invite(NUMBER, edge)
-        bob.ring(await expect_call(bob, call))
-        await call.expect(180)
+        await ringing(alice, bob, edge)
         draining = [drain(home), drain(home, "--then", "stop")]
         await life.logged("draining", 2)
         if how == "stop":
@@ -199,10 +191,7 @@ async def test_who_undoes_it_while_somebody_waits_for_its_end_has_the_last_word(
     """Whoever waits asks the router from time to time how much is open: that must not begin the draining anew."""
     async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
         life = home.start(edge_config(edge, [bob.address], policy=PATIENT)).ready()
-        ringing = alice.invite(NUMBER, edge)
-        invite = await expect_call(bob, ringing)
-        bob.ring(invite)
-        await ringing.expect(180)
+        call, invite = await ringing(alice, bob, edge)
         draining = drain(home, "--deadline", "20s")
         await until_draining(alice, edge)
         assert (await asyncio.to_thread(command, "drain", home.config, "--undo")).returncode == 0
@@ -210,5 +199,5 @@ async def test_who_undoes_it_while_somebody_waits_for_its_end_has_the_last_word(
         assert (await draining).returncode == 1
         await taken_anew(alice, bob, edge)
         bob.reply(invite, 486)
-        await ringing.refused(486)
+        await call.refused(486)
         assert life.process.poll() is None

@@ -16,7 +16,7 @@ from ua import UserAgent
 from fastsip import stats
 from tests.conftest import READY_LINE
 
-from .edge import NUMBER, connect, edge_config, expect_call, settle
+from .edge import NUMBER, connect, edge_config, expect_call, ringing, settle
 from .lives import Home, Life, command
 from .test_gil import HeldRouter
 
@@ -53,14 +53,6 @@ async def warm_spare(home: Home, other_than: int) -> int:
     while (found := (await asyncio.to_thread(status, home))["spare"]) in (None, other_than):
         pass
     return found
-
-
-async def ringing(alice: UserAgent, bob: UserAgent, edge):
-    call = alice.invite(NUMBER, edge)
-    invite = await expect_call(bob, call)
-    bob.ring(invite)
-    await call.expect(180)
-    return call, invite
 
 
 # ---------------------------------------------------------------- processes

@@ -10,16 +10,6 @@ from fastsip._core.store_doors import LAYOUT, Slots
 from .test_slots import BOOT_AT, CLIENT, MAJOR_AT, SERVER, SMALL, files_of, live_client, live_server, patch
 
 
-@pytest.fixture
-def store(scratch):
-    return Store(scratch, SMALL)
-
-
-@pytest.fixture
-def slots(store):
-    return Slots(store)
-
-
 def test_a_dropped_slot_takes_its_branches_along(store, slots, scratch):
     poison, other = live_server(slots, 5, 1, attempts=1), live_server(slots, 5, 2)
     live_client(slots, poison, 0, key=3)

@@ -15,7 +15,8 @@ from fastsip._core.slots import die_at_store
 from fastsip._core.store import Store, partition_sizes, store_bytes
 from fastsip._core.store_doors import BLOCKS, KINDS, LAYOUT, Slots
 
-SMALL = 64  # max_transactions of most tests
+from .conftest import SMALL
+
 CRASH_STATUS = 77
 ROOT = Path(__file__).parents[2]
 SERVER, CLIENT = KINDS["server-invite"], KINDS["client-invite"]
@@ -39,16 +40,6 @@ def client_record(*, request=NO_BLOCK, status=0):
 def shared(tmp_path_factory):
     """A store for tests that leave nothing behind in it."""
     return Store(tmp_path_factory.mktemp("shared"), SMALL)
-
-
-@pytest.fixture
-def store(scratch):
-    return Store(scratch, SMALL)
-
-
-@pytest.fixture
-def slots(store):
-    return Slots(store)
 
 
 def files_of(run_dir: Path) -> list[Path]:

@@ -12,21 +12,10 @@ import pytest
 
 from fastsip._core.layout import CLIENT_STATES, SERVER_KINDS, SERVER_STATES
 from fastsip._core.store import Store, StoreError, store_bytes
-from fastsip._core.store_doors import Slots
 from fastsip.boot import now_ms
 from tests.conftest import ROOT
 
 from .test_slots import CLIENT, NO_BLOCK, SERVER, SMALL, files_of, live_client, live_server, server_record
-
-
-@pytest.fixture
-def store(scratch):
-    return Store(scratch, SMALL)
-
-
-@pytest.fixture
-def slots(store):
-    return Slots(store)
 
 
 def test_no_space_is_said_with_sizes_and_leaves_no_files(scratch, monkeypatch):
