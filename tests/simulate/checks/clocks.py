@@ -67,10 +67,13 @@ class Clocks(Check):
     # ------------------------------------------------------------ Timer G
 
     def look_at_final(self, msg: Msg, asked: Asked) -> None:
-        if not asked.branches or asked.deaths or self.sim.book.is_without_state(asked):
-            return
         now = self.sim.now
         state = self.repeats.get(id(asked))
+        has_state = state is not None and not state[3]  # the store may fill up later: it stays until its ACK
+        if not asked.branches or asked.deaths:
+            return
+        if not has_state and self.sim.book.is_without_state(asked):
+            return
         if state is None:
             self.repeats[id(asked)] = [asked, now, self.world.t1, 0]
             return
