@@ -16,12 +16,18 @@ cdef struct ranked_t:
     rank_t last             # what it gave last
     uint32_t head           # place in the run of the next one, or NO_HEAD: not looked for yet
 
+cdef enum:
+    REMEMBERED = 8
+
 # The order of a run for one key, as far as it was asked for.  `blocks` has room for each block of any run and is
 # the owner's; a run stays as it is as long as the owner keeps the ranking.
 cdef struct ranking_t:
     const run_t *run
     uint64_t key
     ranked_t *blocks
+    uint32_t given                  # how many of the order the blocks have given
+    uint32_t at                     # how many were asked for since it began last
+    uint32_t first[REMEMBERED]      # places of the first ones
 
 # From the first; cheap when it is the run and the key of before.
 cdef void begin_ranking(ranking_t *ranking, const run_t *run, uint64_t key) noexcept nogil

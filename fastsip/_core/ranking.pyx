@@ -11,7 +11,8 @@ its greatest weight say how low a score in it can be; only blocks whose bound is
 found are looked into.  Equal hashes of equal weights are told apart by 64 bits.
 
 next_ranked gives one after the other; what was given by a block is known by its last rank, so nothing
-is marked and nothing sorted.
+is marked and nothing sorted.  The first few are remembered: whoever asks again with the same key, for a
+stand-in after the choice, has them at once, and goes on from there.
 
 Must never: know what is usable.  Called by select.
 """
@@ -75,11 +76,14 @@ cdef bint ranks_before(const rank_t *a, const rank_t *b) noexcept nogil:
 
 
 cdef void begin_ranking(ranking_t *ranking, const run_t *run, uint64_t key) noexcept nogil:
-    if ranking.run == run and ranking.key == key:
-        rewind(ranking)
-    else:
+    if ranking.run != run or ranking.key != key:
         ranking.run, ranking.key = run, key
         find_bounds(ranking)
+        ranking.given = 0
+    elif ranking.given > REMEMBERED:
+        rewind(ranking)
+        ranking.given = 0
+    ranking.at = 0
 
 
 cdef void rewind(ranking_t *ranking) noexcept nogil:
@@ -140,6 +144,20 @@ cdef void find_head(ranking_t *ranking, uint32_t block) noexcept nogil:
 
 
 cdef int next_ranked(ranking_t *ranking) noexcept nogil:
+    cdef uint32_t at = ranking.at
+    cdef int place
+    if at < ranking.given:
+        ranking.at += 1
+        return <int>ranking.first[at]
+    place = next_of_blocks(ranking)
+    if place >= 0:
+        if at < REMEMBERED:
+            ranking.first[at] = <uint32_t>place
+        ranking.given = ranking.at = at + 1
+    return place
+
+
+cdef int next_of_blocks(ranking_t *ranking) noexcept nogil:
     cdef ranked_t *blocks = ranking.blocks
     cdef uint32_t i, block, given
     cdef double least
