@@ -82,7 +82,8 @@ class Health(Check):
         known = self.sim.book.branches.get(branch)
         if known is not None:
             end = min([since + known.timeout, *known.cancels[:1]])
-            rang = [at for at, reply, _ in known.replies if 100 < reply.status < 200 and at < end]
+            kept = [(at, reply) for at, reply, _ in known.replies if reply not in known.maybe]
+            rang = [at for at, reply in kept if 100 < reply.status < 200 and at < end]
             if rang:
                 return self.sim.now >= rang[-1] + self.world.c  # Timer C is a 408 (16.8)
         probes = [group.probe for plan in self.sim.plans for group in plan.groups if group.probe]
