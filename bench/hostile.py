@@ -20,6 +20,7 @@ from pathlib import Path
 
 from bench.load import write_report
 from bench.processes import scratch
+from fastsip._core.audit import live_slots
 from fastsip._core.cells import Cells
 from fastsip._core.rig import Rig
 from fastsip._core.tables import Table
@@ -327,7 +328,7 @@ class Bench:
 def settle(rig: Rig) -> None:
     """Whatever was begun ends."""
     for _ in range(SETTLE_STEPS):
-        if not rig.live():
+        if not live_slots(rig):
             return
         rig.advance(STEP_MS)
         rig.sent()

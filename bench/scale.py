@@ -2,7 +2,7 @@
 
     python -m bench.scale [--sizes 10,1000,10000] [--calls 3000] [--rounds 5] [--only call-id,source_set]
 
-Whole calls are played on the test rig (rig.play_calls): a set of N members for each algorithm, N rules for
+Whole calls are played on the test rig (play.play_calls): a set of N members for each algorithm, N rules for
 each kind of condition, N sets.  The sizes take turns, and the median of the rounds counts: the figure is the
 growth inside one run.  Requests meet the last of the rules.  Other commands measure what sockets and
 processes cost.
@@ -128,8 +128,10 @@ class Played:
         self.costs: list[float] = []
 
     def play(self, calls: int) -> None:
+        from fastsip._core.play import play_calls
+
         start = time.perf_counter()
-        self.rig.play_calls(calls)
+        play_calls(self.rig, calls)
         self.costs.append((time.perf_counter() - start) / calls * 1e6)
 
 
@@ -137,7 +139,7 @@ def measure(name: str, args: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory(prefix="fastsip-scale-") as folder:
         played = [Played(Path(folder) / str(size), name, size) for size in args.sizes]
         for one in played:
-            one.rig.play_calls(args.calls // 4 + 1)
+            one.play(args.calls // 4 + 1)
         for _ in range(args.rounds):
             for one in played:
                 one.play(args.calls)

@@ -6,7 +6,7 @@ Larger things (a configuration) travel as files in memory.
 
 to the router   prepare  descriptors: the text of the configuration, and what was read of it; `file` is its name
                 sockets  descriptors: some of the listeners' sockets, in order
-                go       take over: `counts` of sockets by listener, `drop`, `draining`; descriptor: run_dir's lock
+                go       take over: `first`, `drop`, `draining`; descriptor: run_dir's lock
                 reload   descriptors as of prepare
                 drain    `on`
                 leave    finish and say "released"; `keep`: sockets by listener that somebody will read after us

@@ -27,7 +27,7 @@ from pycares import AAAARecordData, ARecordData
 
 from fastsip import log as logs
 from fastsip._core.names import Names
-from fastsip.boot import now_ms
+from fastsip._core.clock import now_ms
 
 TYPES = {4: "A", 6: "AAAA"}
 MOST_ADDRESSES = 8  # of a name: the table's bound

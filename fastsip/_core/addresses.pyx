@@ -61,7 +61,7 @@ cdef int listener_before(core_t *core, const flow_t *flow, uint32_t came_by) noe
 
 cdef bint may_go_to(core_t *core, const addr_t *source, const addr_t *first, const addr_t *to) noexcept nogil:
     """Who may go on only because the name led to a destination goes to destinations."""
-    return (is_known(core, source) or find_by_address(core.table, first) < 0
+    return (is_known(core.table, source) or find_by_address(core.table, first) < 0
             or find_by_address(core.table, to) >= 0)
 
 

@@ -142,7 +142,7 @@ cdef bint goes_by_rules(core_t *core, const message_t *m, const uri_t *ruri, con
 
     An ACK without a tag has no dialog, and outside of one no way.
     """
-    if route.verified or (route.onward and is_known(core, source)):
+    if route.verified or (route.onward and is_known(core.table, source)):
         return False
     if m.to_tag.len:
         return match_as_invite(core, m, ruri, listener, source) >= 0
@@ -161,7 +161,7 @@ cdef int leave_route(core_t *core, const message_t *m, const route_t *route, hop
 
 cdef bint may_forward(core_t *core, const rule_t *rule, const addr_t *source) noexcept nogil:
     """Nobody relays through us but whom the configuration knows, or names as a source of this very rule."""
-    return rule.names_sources or is_known(core, source)
+    return rule.names_sources or is_known(core.table, source)
 
 
 cdef int aim_as_invite(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,

@@ -5,17 +5,19 @@ owned once, every branch belongs to a living search that counts it, free lists,
 index, lists of children and timers equal a recount, and nothing that lives
 waits for nothing.  Only for a store that no shard is working on right now.
 
-Must never: change anything.  Called by rig.
+Must never: change anything.  Called by tests and benches, of a rig.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.blocks cimport ORDERS, order_of
+from fastsip._core.core cimport core_t
+from fastsip._core.rig cimport Rig
 from fastsip._core.slots cimport (KIND_FREE, NO_SLOT, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SHARES, SLOT_BITS,
                                   SLOT_MASK, is_server, partition_t, record_of, record_t, slot_at, slot_t,
                                   word_generation, word_kind, word_owes, word_state)
 from fastsip._core.timers cimport NOT_ARMED
-
+from fastsip._core.types cimport PARTITIONS
 
 from fastsip._core.layout import CLIENT_FLAGS, CLIENT_STATES, KINDS, SERVER_FLAGS, SERVER_STATES
 
@@ -230,3 +232,25 @@ cdef list audit_partition(core_t *core, uint32_t partition):
     return (audit_blocks(p, live, core, partition) + audit_held(p, live, core, partition)
             + audit_free(p, live, partition) + audit_index(p, live, partition) + audit_families(p, by_ref, partition)
             + audit_life(core, by_ref, partition) + audit_lingering(p, live, partition))
+
+
+# ---------------------------------------------------------------- of a rig
+
+def live_slots(Rig rig not None) -> list:
+    """All slots in use, as dicts: ref, kind, state, method, attempt, parent, owes, flags, deadlines, blocks."""
+    cdef core_t *core = rig.core()
+    cdef uint32_t partition
+    found = []
+    for partition in range(core.shard, PARTITIONS, core.shard_count):
+        found += list_partition(core, partition)
+    return found
+
+
+def complaints(Rig rig not None) -> list:
+    """What is wrong with the store and with what is derived from it; empty when nothing is (core section 7)."""
+    cdef core_t *core = rig.core()
+    cdef uint32_t partition
+    found = []
+    for partition in range(core.shard, PARTITIONS, core.shard_count):
+        found += audit_partition(core, partition)
+    return found

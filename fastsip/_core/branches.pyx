@@ -201,7 +201,7 @@ cdef void edit_top(core_t *core, const message_t *m, const hop_t *hop, uint64_t 
         return
     if ours and read_loop(m.buf, &m.via, &loop) < 0:
         loop = 0
-    n = write_via(core, top, listener, branch, loop, ref, generation)
+    n = write_via(core.store, top, listener, branch, loop, ref, generation)
     n += write_record_routes(core, m, hop, listener, top + n)
     if ours:
         cut = m.headers[ours - 1].end_off - m.headers_off
@@ -367,12 +367,12 @@ cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_
     return OK
 
 
-cdef void first_clocks(core_t *core, int kind, const hop_t *hop, record_t *record) noexcept nogil:
-    """Timers A and B, or E and F; the policy's `timeout` shortens B or F."""
+cdef void first_clocks(core_t *core, uint32_t timeout_ms, record_t *record) noexcept nogil:
+    """Timers A and B, or E and F; the policy's `timeout`, when it has one, shortens B or F."""
     cdef uint32_t t1 = core.table.clocks.t1_ms
     cdef uint32_t timeout = 64 * t1
-    if hop.timeout_ms and hop.timeout_ms < timeout:
-        timeout = hop.timeout_ms
+    if timeout_ms and timeout_ms < timeout:
+        timeout = timeout_ms
     record.client.interval_ms = <uint16_t>t1
     record.client.retransmit_ms = core.now_ms + t1
     record.client.expire_ms = core.now_ms + timeout
@@ -447,7 +447,7 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     identity.identity.client.taken_len = <uint16_t>undo.taken_len
     identity.identity.client.brought = <uint16_t>undo.brought
     identity.identity.client.border_id = core.table.sets[hop.token_set - 1].id if hop.token_set else 0
-    first_clocks(core, kind, hop, &record)
+    first_clocks(core, hop.timeout_ms, &record)
     write_identity(core.store, ref, &identity)
     commit(core.store, ref, kind, CALLING, OWES_REQUEST, &record)
     index_insert(core.store, ref)

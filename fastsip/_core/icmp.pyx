@@ -62,7 +62,7 @@ cdef int read_quote(const core_t *core, const net_error_t *error, quoted_t *quot
         return E_BAD
     if read_branch(error.quote, &branch, &quoted.branch) < 0:
         return E_BAD
-    return read_hint(core, error.quote, &hint, &quoted.ref, &quoted.generation)
+    return read_hint(core.store, error.quote, &hint, &quoted.ref, &quoted.generation)
 
 
 cdef int shard_of_error(const core_t *core, const net_error_t *error) noexcept nogil:

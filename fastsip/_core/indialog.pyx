@@ -35,7 +35,7 @@ cdef bint may_follow_route(core_t *core, const message_t *m, const route_t *rout
     cdef hop_t hop
     if route.forged:
         count(core, N_FORGED_TOKENS)
-    if route.verified or is_known(core, source):
+    if route.verified or is_known(core.table, source):
         return True
     memset(&hop, 0, sizeof(hop))
     return (aim_by_route(core, m, route, 0, source, &hop) == OK

@@ -313,7 +313,7 @@ cdef bint hint_is_stable(const core_t *core, const char *buf, const span_t *text
     """Any text of sixteen letters, but what it says is our own epoch, a slot of ours and nothing else."""
     cdef char again[16]
     cdef uint32_t ref, generation, index
-    if read_hint(core, buf, text, &ref, &generation) < 0:
+    if read_hint(core.store, buf, text, &ref, &generation) < 0:
         return True
     index = ref & SLOT_MASK
     write_base32(<uint64_t>generation << 8 | index & 0xFF, 40, again)

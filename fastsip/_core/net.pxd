@@ -104,10 +104,6 @@ cdef void clear_outbox(net_t *net) noexcept nogil
 cdef void read_source(const sockaddr_in6 *source, uint8_t family, addr_t *addr) noexcept nogil
 cdef socklen_t write_target(const addr_t *addr, sockaddr_in6 *target) noexcept nogil
 
-# CLOCK_BOOTTIME in microseconds and in ms.
-cdef uint64_t clock_us() noexcept nogil
-cdef uint64_t clock_ms() noexcept nogil
-
 # Reads the socket's error queue, a bounded part of it at once; returns the entries read.
 cdef int drain_errors(net_t *net, uint32_t listener) noexcept nogil
 

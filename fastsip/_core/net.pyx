@@ -27,14 +27,13 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from posix.mman cimport (MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE,
                          mmap, munmap)
-from posix.time cimport clock_gettime, timespec
 from posix.unistd cimport close, read
 
 from fastsip._core.scarcity cimport SCARCE_OUTBOX, runs_short
 from fastsip._core.types cimport MAX_LISTENERS, MAX_MESSAGE, T_UDP, addr_t
 
 from fastsip._core.net_sys cimport (
-    AF_INET, AF_INET6, CLOCK_BOOTTIME, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLERR, EPOLLHUP, EPOLLIN,
+    AF_INET, AF_INET6, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLERR, EPOLLHUP, EPOLLIN,
     MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_TRUNC, NET_CONTROL_BYTES, SO_ERROR, SOL_SOCKET,
     epoll_create1, epoll_ctl, epoll_event, epoll_wait, getsockopt, htons, iovec, mmsghdr, msghdr,
     net_drop_counter, net_icmp_errno, ntohs, recvmmsg, recvmsg, sendmmsg, sockaddr_in, sockaddr_in6, socklen_t)
@@ -171,16 +170,6 @@ cdef int wait_ready(net_t *net, int timeout_ms) noexcept nogil:
             net.ready[listener] = 1
             ready += 1
     return ready
-
-
-cdef uint64_t clock_us() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_BOOTTIME, &now)
-    return <uint64_t>now.tv_sec * 1000000 + <uint64_t>now.tv_nsec // 1000
-
-
-cdef uint64_t clock_ms() noexcept nogil:
-    return clock_us() // 1000
 
 
 # ---------------------------------------------------------------- receiving

@@ -64,9 +64,6 @@ cdef extern from "sys/epoll.h" nogil:
     int epoll_ctl(int epoll_fd, int operation, int fd, epoll_event *event)
     int epoll_wait(int epoll_fd, epoll_event *events, int room, int timeout_ms)
 
-cdef extern from "time.h" nogil:
-    clockid_t CLOCK_BOOTTIME
-
 cdef extern from "net_sys.h" nogil:
     int NET_CONTROL_BYTES
     uint32_t net_drop_counter(msghdr *message)

@@ -12,6 +12,7 @@ Must never: read outside the text or the tables.  match_pattern is called by rul
 
 from array import array
 
+from cpython cimport array as c_array
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from fastsip._core.arena cimport Arena
 from fastsip._core.types cimport HOLDS, SETTLED, pattern_t
@@ -55,16 +56,17 @@ def check_automaton(automaton):
 
 cdef pattern_t *fill_pattern(Arena arena, automaton) except NULL:
     cdef pattern_t *pattern = <pattern_t *>arena.take(1, sizeof(pattern_t))
-    cdef const uint8_t[::1] classes = automaton[0]
-    cdef const uint16_t[::1] following = automaton[1]
-    cdef const uint8_t[::1] verdicts = automaton[2]
+    cdef const uint8_t *classes = <bytes?>automaton[0]
+    cdef const uint16_t *following = (<c_array.array?>automaton[1]).data.as_ushorts
+    cdef const uint8_t *verdicts = <bytes?>automaton[2]
+    cdef uint32_t state_count = <uint32_t>len(automaton[2])
     cdef uint32_t class_count = max(automaton[0]) + 1
     cdef uint32_t width = class_count + 1
     cdef uint32_t state, each
     for each in range(BYTES):
         pattern.classes[each] = <uint16_t>(classes[each] + 1)
-    pattern.rows = <uint32_t *>arena.take(<size_t>verdicts.shape[0] * width, sizeof(uint32_t))
-    for state in range(<uint32_t>verdicts.shape[0]):
+    pattern.rows = <uint32_t *>arena.take(<size_t>state_count * width, sizeof(uint32_t))
+    for state in range(state_count):
         pattern.rows[state * width] = verdicts[state]
         for each in range(class_count):
             pattern.rows[state * width + 1 + each] = following[state * class_count + each] * width

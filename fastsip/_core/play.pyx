@@ -6,14 +6,16 @@ stops the play.  Call-ID, branch and tags differ from call to call.
 
 Shows what a call costs in the kernels alone, and that it takes no Python
 object.  Must never: check more than that each message came through.
-Called by rig.
+Called by tests and benches.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
+from fastsip._core.core cimport core_t
 from fastsip._core.hashing cimport mix, write_base32
 from fastsip._core.proxy cimport receive_message
+from fastsip._core.rig cimport Rig
 from fastsip._core.types cimport T_UDP, addr_t, text_t
 from fastsip._core.uri cimport write_address
 from fastsip._core.wire cimport record_room, step_clock, wire_record_t, wire_t
@@ -194,3 +196,19 @@ cdef int64_t play(core_t *core, wire_t *wire, uint64_t calls, uint32_t step_ms) 
         step_clock(core, core.now_ms + step_ms)
         wire.used = 0
     return -1
+
+
+def play_calls(Rig rig not None, uint64_t calls, uint32_t step_ms=50) -> int:
+    """Plays whole calls without Python: INVITE, 180, 200, ACK, BYE, 200; the clock moves on by step_ms after each.
+
+    Returns the messages sent.  One shard only; what the table's rules do must lead to a destination.
+    """
+    cdef uint64_t before = rig.wire.count
+    cdef int64_t failed
+    if rig.core().shard_count != 1:
+        raise ValueError("calls are played with one shard only")
+    with nogil:
+        failed = play(rig.workspace.core, rig.wire, calls, step_ms)
+    if failed >= 0:
+        raise RuntimeError(f"call {failed} of {calls} was not forwarded as expected")
+    return rig.wire.count - before

@@ -91,7 +91,7 @@ cdef int write_probe(core_t *core, const destination_t *d, const probe_state_t *
     n += put(out + n, b" ", 1)
     n += put(out + n, d.uri.at, d.uri.len)
     n += put(out + n, b" SIP/2.0\r\n", 10)
-    n += write_via(core, out + n, listener, state.branch, 0,
+    n += write_via(core.store, out + n, listener, state.branch, 0,
                    partition_of(core.store, call_id, ID_LETTERS) << SLOT_BITS | PROBE, d.cell)
     n += put(out + n, b"Max-Forwards: 70\r\nFrom: <", 25)
     n += put(out + n, d.probe.from_uri.at, d.probe.from_uri.len)
@@ -267,7 +267,7 @@ cdef void fail_probe(core_t *core, uint32_t cell, uint64_t value, const addr_t *
 cdef bint take_probe_response(core_t *core, const message_t *m, uint64_t value, const addr_t *source) noexcept nogil:
     cdef uint32_t ref, cell
     cdef const destination_t *d
-    if read_hint(core, m.buf, &m.via.hint, &ref, &cell) != OK or ref & SLOT_MASK != PROBE:
+    if read_hint(core.store, m.buf, &m.via.hint, &ref, &cell) != OK or ref & SLOT_MASK != PROBE:
         return False
     d = waiting_for(core, cell, value)
     if d == NULL or memcmp(source.ip, d.addr.ip, 16) != 0:

@@ -102,7 +102,7 @@ cdef void refuse_unedited(core_t *core, const message_t *m, int code, uint32_t l
 cdef void process_request(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     cdef int kind = KIND_SERVER_INVITE if m.method == M_INVITE else KIND_SERVER_OTHER
     cdef uint64_t key
-    cdef uint32_t ref = find_server(core, m, kind, &key)
+    cdef uint32_t ref = find_server(core.store, m, kind, &key)
     if ref != NO_SLOT:
         server_input(core, ref, REPEATED, m, source)
         return
@@ -118,7 +118,7 @@ cdef void process_cancel(core_t *core, const message_t *m, uint32_t listener, co
 
     To anything but an INVITE it has no effect.
     """
-    cdef uint32_t ref = find_cancelled(core, m)
+    cdef uint32_t ref = find_cancelled(core.store, m)
     cdef slot_t *slot
     if ref == NO_SLOT:      # its request is not known here: 16.11, with attempt 0's branch
         if not send_on(core, m, listener, source):
@@ -150,7 +150,7 @@ cdef bint send_on(core_t *core, const message_t *m, uint32_t listener, const add
 cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """The ACK of a final response ends here; that of a 2xx goes on by its route set, without state."""
     cdef uint64_t key
-    cdef uint32_t ref = find_server(core, m, KIND_SERVER_INVITE, &key)
+    cdef uint32_t ref = find_server(core.store, m, KIND_SERVER_INVITE, &key)
     if ref != NO_SLOT and server_input(core, ref, GOT_ACK, m, source) == 0:
         return
     # of an answer that we made without state it has our tag
@@ -388,12 +388,12 @@ cdef uint32_t take_server(core_t *core, const message_t *m, const addr_t *source
     cdef uint32_t partition = partition_of_hash(hashed)
     cdef uint8_t share = share_of_hash(hashed)
     cdef uint32_t ref
-    if holds_too_much(core.store, partition, share) and not is_known(core, source):
+    if holds_too_much(core.store, partition, share) and not is_known(core.table, source):
         if not shed_lingering_of(core, partition, share) or holds_too_much(core.store, partition, share):
             count(core, N_OVER_SHARE)
             return NO_SLOT
     ref = take_slot(core.store, partition, share, False)
-    if ref == NO_SLOT and hop.in_dialog and (hop.verified or is_known(core, source)):
+    if ref == NO_SLOT and hop.in_dialog and (hop.verified or is_known(core.table, source)):
         ref = take_slot(core.store, partition, share, True)
     if ref == NO_SLOT and shed_lingering(core, partition):
         ref = take_slot(core.store, partition, share, False)

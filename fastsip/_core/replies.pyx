@@ -149,8 +149,8 @@ cdef void reply_flow(const message_t *m, const addr_t *source, uint32_t listener
 cdef void answer(core_t *core, const message_t *m, uint32_t listener_id, const addr_t *source, int status,
                  const text_t *reason, const text_t *headers) noexcept nogil:
     """A CANCEL gets the To tag that its INVITE gets, known here or not (9.2)."""
-    answer_as(core, m, 0 if status == 100 else server_key(core, m, m.method == M_CANCEL), listener_id, source, status,
-              reason, headers)
+    answer_as(core, m, 0 if status == 100 else server_key(core.store, m, m.method == M_CANCEL), listener_id, source,
+              status, reason, headers)
 
 
 cdef void answer_as(core_t *core, const message_t *m, uint64_t key, uint32_t listener_id, const addr_t *source,

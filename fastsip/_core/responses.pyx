@@ -41,7 +41,7 @@ cdef uint32_t find_branch(core_t *core, const message_t *m, uint64_t value) noex
     cdef int kind = KIND_CLIENT_INVITE if m.cseq_method == M_INVITE or m.cseq_method == M_CANCEL else KIND_CLIENT_OTHER
     cdef uint32_t ref, generation
     cdef slot_t *slot
-    if (read_hint(core, m.buf, &m.via.hint, &ref, &generation) == OK and ref & SLOT_MASK != PROBE
+    if (read_hint(core.store, m.buf, &m.via.hint, &ref, &generation) == OK and ref & SLOT_MASK != PROBE
             and (ref >> SLOT_BITS) % core.shard_count == core.shard):
         slot = slot_at(core.store, ref)
         if word_generation(slot.commit) == generation and slot.key == value and word_kind(slot.commit) == kind:
@@ -147,7 +147,7 @@ cdef void process_stray(core_t *core, const message_t *m, uint64_t value, uint32
     cdef via_t second
     cdef flow_t flow
     cdef uint32_t ref, generation, parent
-    cdef bint same_store = read_hint(core, m.buf, &m.via.hint, &ref, &generation) == OK
+    cdef bint same_store = read_hint(core.store, m.buf, &m.via.hint, &ref, &generation) == OK
     cdef bint wins = m.cseq_method == M_INVITE and 200 <= m.status < 300
     cdef bint of_use = m.cseq_method == M_INVITE or m.status >= 200     # RFC 4320 4.1
     count(core, N_STRAY_RESPONSES)
@@ -155,7 +155,7 @@ cdef void process_stray(core_t *core, const message_t *m, uint64_t value, uint32
             or aim_at_via(core, m, &second, &flow, listener) < 0
             or not is_our_branch(core.table, m, &second, &flow.remote, value)):
         return
-    parent = find_asker(core, m, &second) if wins else NO_SLOT
+    parent = find_asker(core.store, m, &second) if wins else NO_SLOT
     if parent != NO_SLOT:
         end_by_stray(core, parent, m)
         return

@@ -16,7 +16,6 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from fastsip._core.audit cimport audit_partition, list_partition
 from fastsip._core.cells cimport Cells
 from fastsip._core.chooser cimport Positions
 from fastsip._core.commands cimport COMMAND_NAME, push_command, take_commands
@@ -27,7 +26,6 @@ from fastsip._core.local cimport add_route, open_local
 from fastsip._core.names cimport Names
 from fastsip._core.net cimport QUOTE_BYTES, net_error_t
 from fastsip._core.parser cimport most_read, scan_call_id
-from fastsip._core.play cimport play
 from fastsip._core.probes cimport next_probe_ms
 from fastsip._core.proxy cimport receive_message
 from fastsip._core.recovery cimport recover_calls
@@ -37,7 +35,7 @@ from fastsip._core.slots cimport (call_at_store, hash_call, partition_of, scan_p
 from fastsip._core.store cimport Store
 from fastsip._core.tables cimport Table
 from fastsip._core.timers cimport init_wheel, wheel_wait_ms
-from fastsip._core.types cimport MAX_MESSAGE, PARTITIONS, T_UDP, addr_t, span_t
+from fastsip._core.types cimport MAX_MESSAGE, T_UDP, addr_t, span_t
 from fastsip._core.wire cimport RULES, WIRE_BYTES, record_room, step_clock, wire_record_t, wire_t
 from fastsip._core.workspace cimport Workspace, flush
 
@@ -361,38 +359,3 @@ cdef class Rig:
     def events(self) -> list:
         """Events (see events.pyx) since the last call."""
         return take_events(self.workspace.events)
-
-    def live(self) -> list:
-        """All slots in use, as dicts: ref, kind, state, method, attempt, parent, owes, flags, deadlines, blocks."""
-        cdef core_t *core = self.core()
-        cdef uint32_t partition
-        found = []
-        for partition in range(core.shard, PARTITIONS, core.shard_count):
-            found += list_partition(core, partition)
-        return found
-
-    def check(self) -> list:
-        """What is wrong with the store and with what is derived from it; empty when nothing is (core section 7)."""
-        cdef core_t *core = self.core()
-        cdef uint32_t partition
-        found = []
-        for partition in range(core.shard, PARTITIONS, core.shard_count):
-            found += audit_partition(core, partition)
-        return found
-
-    # ------------------------------------------------------------ throughput
-
-    def play_calls(self, uint64_t calls, uint32_t step_ms=50) -> int:
-        """Plays whole calls without Python: INVITE, 180, 200, ACK, BYE, 200; the clock moves on by
-        step_ms after each.  Returns the messages sent.  One shard only; what the table's rules
-        do must lead to a destination.
-        """
-        cdef uint64_t before = self.wire.count
-        cdef int64_t failed
-        if self.core().shard_count != 1:
-            raise ValueError("calls are played with one shard only")
-        with nogil:
-            failed = play(self.workspace.core, self.wire, calls, step_ms)
-        if failed >= 0:
-            raise RuntimeError(f"call {failed} of {calls} was not forwarded as expected")
-        return self.wire.count - before

@@ -51,7 +51,7 @@ cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, ui
                       const addr_t *source, hop_t *hop) noexcept nogil
 
 # Is it the address of a destination, or in a trusted network?
-cdef bint is_known(core_t *core, const addr_t *addr) noexcept nogil
+cdef bint is_known(const table_t *table, const addr_t *addr) noexcept nogil
 
 # Index of the destination towards which a verified token leads, or E_NONE: it leads to the other end, or
 # the destination is gone.

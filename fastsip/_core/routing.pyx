@@ -432,8 +432,8 @@ cdef bint is_listener(const table_t *table, const addr_t *to) noexcept nogil:
     return False
 
 
-cdef bint is_known(core_t *core, const addr_t *addr) noexcept nogil:
-    return find_by_address(core.table, addr) >= 0 or is_trusted(core.table, addr)
+cdef bint is_known(const table_t *table, const addr_t *addr) noexcept nogil:
+    return find_by_address(table, addr) >= 0 or is_trusted(table, addr)
 
 
 cdef int check_next_hop(core_t *core, const addr_t *to, uint32_t listener, const addr_t *source) noexcept nogil:
@@ -442,7 +442,7 @@ cdef int check_next_hop(core_t *core, const addr_t *to, uint32_t listener, const
         return E_NEXT_HOP
     if is_listener(core.table, to):
         return E_HOME
-    if is_loopback(to) and not is_loopback(&core.table.listeners[listener].addr) and not is_known(core, source):
+    if is_loopback(to) and not is_loopback(&core.table.listeners[listener].addr) and not is_known(core.table, source):
         return E_NEXT_HOP
     return OK
 

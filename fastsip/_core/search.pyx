@@ -68,7 +68,7 @@ cdef bint takes_too_much(core_t *core, uint32_t parent) noexcept nogil:
     """
     cdef const slot_t *server = slot_at(core.store, parent)
     if (not holds_too_much(core.store, parent >> SLOT_BITS, server.share)
-            or is_known(core, &server.identity.server.source.remote)):
+            or is_known(core.table, &server.identity.server.source.remote)):
         return False
     count(core, N_OVER_SHARE)
     return True

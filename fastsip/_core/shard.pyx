@@ -27,6 +27,7 @@ from posix.unistd cimport usleep
 from fastsip._core.atomics cimport (full_fence, load_acquire32, load_acquire64, load_relaxed32, store_relaxed32,
                                     store_release32, store_release64)
 from fastsip._core.chooser cimport Positions
+from fastsip._core.clock cimport clock_us
 from fastsip._core.commands cimport COMMAND_NAME, has_commands, push_command, take_commands
 from fastsip._core.core cimport (COUNTER_COUNT, MOST_HELD, N_HANDED_OVER, N_HANDED_OVER_FULL, N_KERNEL_DROPS,
                                  N_OVER_1300, N_OVER_1472, N_QUARANTINED, N_RECEIVED, N_RECEIVE_CALLS, N_SEND_CALLS,
@@ -36,8 +37,7 @@ from fastsip._core.icmp cimport shard_of_error, take_error
 from fastsip._core.lanes cimport (Lane, is_crowded, lane_is_empty, lane_pop, lane_popped, lane_push, lane_pushed,
                                   lane_t, shrink_lane)
 from fastsip._core.marks cimport Quarantine, beat, is_quarantined, mark_datagram, mark_nothing, mark_t
-from fastsip._core.net cimport (RECEIVE_BATCH, clock_us, datagram_t, net_counters_t, net_error_t, receive_batch,
-                                wait_ready)
+from fastsip._core.net cimport (RECEIVE_BATCH, datagram_t, net_counters_t, net_error_t, receive_batch, wait_ready)
 from fastsip._core.parser cimport most_read, scan_call_id
 from fastsip._core.probes cimport next_probe_ms
 from fastsip._core.proxy cimport receive_message
@@ -433,13 +433,13 @@ cdef class Shard:
         """Before run(): counters live in this array (a mapping that others read) from now on."""
         if where.shape[0] < COUNTER_COUNT:
             raise ValueError(f"{COUNTER_COUNT} counters need more room than {where.shape[0]}")
-        self.workspace.count_into(where)
+        self.workspace.count_into(&where[0], where)
 
     def mark_into(self, uint64_t[::1] page not None, Quarantine quarantine not None):
         """Before recover(): marks go into this page of a mapping, and these datagrams are refused."""
         if page.nbytes < <Py_ssize_t>sizeof(mark_t):
             raise ValueError(f"a page of marks has {sizeof(mark_t)} bytes, not {page.nbytes}")
-        self.workspace.mark_into(page, quarantine)
+        self.workspace.mark_into(<mark_t *>&page[0], page, quarantine)
 
     def set_draining(self, bint on):
         """From the control plane: no new calls, or again."""

@@ -199,7 +199,7 @@ cdef inline void give_back(partition_t *p, uint8_t share, uint32_t unit, uint32_
 cdef void drop_block(const store_t *s, pending_t *pending, uint32_t ref, const block_t *block) noexcept nogil:
     """Gives a block back after the batch is sent; no longer named by any commit.
 
-    The caller keeps room in `pending` (see core.make_room); a block that found
+    The caller keeps room in `pending` (see core.needs_flush); a block that found
     none would be lost until the next scan.
     """
     cdef pending_block_t *item

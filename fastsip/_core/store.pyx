@@ -14,7 +14,6 @@ import functools
 import os
 import secrets
 import struct
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from fastsip._core.aside import MARK, keep_aside
 from fastsip._core.folder import look_into, make_folder, open_file
 from fastsip._core.atomics cimport load_acquire64
 from fastsip._core.blocks cimport UNIT_BYTES, free_buddy, init_buddy
+from fastsip._core.clock cimport clock_ms
 from fastsip._core.slots cimport (HEADER_BYTES, KIND_FREE, LAYOUT_MAJOR, LAYOUT_MINOR, SHARES, SLOT_BITS, SLOT_MASK,
                                   give_slot, held_t, index_entry_t, is_server, partition_header_t, partition_t,
                                   record_of, scan_partition, slot_at, slot_t, word_generation, word_kind, word_state)
@@ -253,7 +253,7 @@ cdef class Store:
             self.map_partition(p)
 
     def resize(self, wanted):
-        kept = self.count_kept(time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000)
+        kept = self.count_kept(clock_ms())
         if kept:
             self.notes.append(f"limits.max_transactions was changed, but slots are kept ({kept}): "
                               "the store is as large as before until a start at which none is")

@@ -1,7 +1,7 @@
 # What we write into Via and Record-Route, and how it is read again.  See via.pyx.
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
-from fastsip._core.core cimport core_t
+from fastsip._core.slots cimport store_t
 from fastsip._core.types cimport addr_t, listener_t, message_t, span_t, table_t, via_t
 
 cdef enum:
@@ -21,13 +21,13 @@ cdef struct stamp_t:
 
 # The matching key of a server transaction (17.2.3, and Call-ID and CSeq number); ACK matches
 # its INVITE, and with `as_invite` so does a CANCEL.
-cdef uint64_t server_key(const core_t *core, const message_t *m, bint as_invite) noexcept nogil
+cdef uint64_t server_key(const store_t *store, const message_t *m, bint as_invite) noexcept nogil
 # The server transaction of this kind that a request, or an ACK, belongs to, or NO_SLOT; and its key.
-cdef uint32_t find_server(core_t *core, const message_t *m, int kind, uint64_t *key) noexcept nogil
+cdef uint32_t find_server(const store_t *store, const message_t *m, int kind, uint64_t *key) noexcept nogil
 # The server transaction of the INVITE that a response answers, by the Via below ours, or NO_SLOT.
-cdef uint32_t find_asker(core_t *core, const message_t *m, const via_t *below) noexcept nogil
+cdef uint32_t find_asker(const store_t *store, const message_t *m, const via_t *below) noexcept nogil
 # The server transaction, of any method, that a CANCEL belongs to, or NO_SLOT (9.2).
-cdef uint32_t find_cancelled(core_t *core, const message_t *m) noexcept nogil
+cdef uint32_t find_cancelled(const store_t *store, const message_t *m) noexcept nogil
 
 # Our branch for this attempt: recomputable from the request as we received it
 # (`via` is the Via above which ours goes).  `source` is where the request came from;
@@ -40,7 +40,7 @@ cdef bint is_our_branch(const table_t *table, const message_t *m, const via_t *v
                         uint64_t value) noexcept nogil
 
 # `loop` is what the request is known by when it comes round (loops.loop_value).
-cdef int write_via(const core_t *core, char *out, const listener_t *listener, uint64_t branch, uint64_t loop,
+cdef int write_via(const store_t *store, char *out, const listener_t *listener, uint64_t branch, uint64_t loop,
                    uint32_t ref, uint32_t generation) noexcept nogil
 # The loop value of a Via that we made; E_BAD for any other.
 cdef int read_loop(const char *buf, const via_t *via, uint64_t *loop) noexcept nogil
@@ -49,7 +49,7 @@ cdef int read_loop(const char *buf, const via_t *via, uint64_t *loop) noexcept n
 cdef int read_branch(const char *buf, const span_t *branch, uint64_t *value) noexcept nogil
 # The slot that our hint leads to (unverified), or the index PROBE; E_BAD for
 # another store's and for what was sent without a slot.
-cdef int read_hint(const core_t *core, const char *buf, const span_t *hint, uint32_t *ref,
+cdef int read_hint(const store_t *store, const char *buf, const span_t *hint, uint32_t *ref,
                    uint32_t *generation) noexcept nogil
 
 # What the topmost Via gets: received and rport (18.2.1, RFC 3581), in order of their offsets; how many, 0 to 2.

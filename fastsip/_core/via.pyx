@@ -15,7 +15,7 @@ from libc.string cimport memcmp
 from fastsip._core.hashing cimport (hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, mix,
                                     read_base32, siphash_t, write_base32)
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, SLOT_BITS, SLOT_MASK, hash_call,
-                                  index_find, partition_of_hash)
+                                  index_find, partition_of_hash, store_t)
 from fastsip._core.types cimport (E_BAD, HOST_IPV4, HOST_IPV6, MAX_ATTEMPTS, MAX_SENT_BY, METHOD_COUNT, M_ACK,
                                   M_INVITE, OK, PARTITIONS, T_UDP, addr_t, listener_t, message_t, span_t, table_t,
                                   via_t)
@@ -30,18 +30,18 @@ cdef enum:
     LOOP_BITS = 30
 
 
-cdef inline uint64_t call_hash(const core_t *core, const message_t *m) noexcept nogil:
-    return hash_call(core.store, m.buf + m.call_id.off, m.call_id.len)
+cdef inline uint64_t call_hash(const store_t *store, const message_t *m) noexcept nogil:
+    return hash_call(store, m.buf + m.call_id.off, m.call_id.len)
 
 
-cdef uint64_t request_hash(const core_t *core, const message_t *m, const via_t *via, uint64_t call) noexcept nogil:
+cdef uint64_t request_hash(const store_t *store, const message_t *m, const via_t *via, uint64_t call) noexcept nogil:
     """`via` is the sender's, `call` the hash of the Call-ID that partitions go by.
 
     Peers repeat branches that should be unique, and share private sent-by addresses: Call-ID and CSeq number
     tell their requests apart, and repetitions, ACK of a failure and CANCEL carry the same (wire section 2).
     """
     cdef siphash_t h
-    hash_begin(&h, core.store.hash_key)
+    hash_begin(&h, store.hash_key)
     if via.magic:
         hash_add_number(&h, call)
         hash_add_lower(&h, m.buf + via.branch.off, via.branch.len)
@@ -60,37 +60,37 @@ cdef uint64_t request_hash(const core_t *core, const message_t *m, const via_t *
     return hash_end(&h)
 
 
-cdef uint64_t server_key(const core_t *core, const message_t *m, bint as_invite) noexcept nogil:
+cdef uint64_t server_key(const store_t *store, const message_t *m, bint as_invite) noexcept nogil:
     """The method as well (17.2.3).  Unknown methods are one: a CSeq number has but one request (12.2.1.1)."""
-    cdef uint64_t hash = request_hash(core, m, &m.via, call_hash(core, m))
+    cdef uint64_t hash = request_hash(store, m, &m.via, call_hash(store, m))
     return mix(hash, M_INVITE if as_invite or m.method == M_ACK else m.method)
 
 
-cdef uint32_t find_server(core_t *core, const message_t *m, int kind, uint64_t *key) noexcept nogil:
-    cdef uint64_t call = call_hash(core, m)
-    key[0] = mix(request_hash(core, m, &m.via, call), M_INVITE if m.method == M_ACK else m.method)
-    return index_find(core.store, partition_of_hash(call), key[0], kind)
+cdef uint32_t find_server(const store_t *store, const message_t *m, int kind, uint64_t *key) noexcept nogil:
+    cdef uint64_t call = call_hash(store, m)
+    key[0] = mix(request_hash(store, m, &m.via, call), M_INVITE if m.method == M_ACK else m.method)
+    return index_find(store, partition_of_hash(call), key[0], kind)
 
 
-cdef uint32_t find_asker(core_t *core, const message_t *m, const via_t *below) noexcept nogil:
-    cdef uint64_t call = call_hash(core, m)
+cdef uint32_t find_asker(const store_t *store, const message_t *m, const via_t *below) noexcept nogil:
+    cdef uint64_t call = call_hash(store, m)
     if not below.magic:         # what RFC 2543 goes by stands in the request alone
         return NO_SLOT
-    return index_find(core.store, partition_of_hash(call),
-                      mix(request_hash(core, m, below, call), M_INVITE), KIND_SERVER_INVITE)
+    return index_find(store, partition_of_hash(call),
+                      mix(request_hash(store, m, below, call), M_INVITE), KIND_SERVER_INVITE)
 
 
-cdef uint32_t find_cancelled(core_t *core, const message_t *m) noexcept nogil:
+cdef uint32_t find_cancelled(const store_t *store, const message_t *m) noexcept nogil:
     """A CANCEL does not say what it cancels: an INVITE nearly always, else any method is looked for."""
-    cdef uint64_t call = call_hash(core, m)
-    cdef uint64_t hash = request_hash(core, m, &m.via, call)
+    cdef uint64_t call = call_hash(store, m)
+    cdef uint64_t hash = request_hash(store, m, &m.via, call)
     cdef uint32_t partition = partition_of_hash(call)
-    cdef uint32_t ref = index_find(core.store, partition, mix(hash, M_INVITE), KIND_SERVER_INVITE)
+    cdef uint32_t ref = index_find(store, partition, mix(hash, M_INVITE), KIND_SERVER_INVITE)
     cdef int method
     for method in range(METHOD_COUNT):
         if ref != NO_SLOT:
             break
-        ref = index_find(core.store, partition, mix(hash, method), KIND_SERVER_OTHER)
+        ref = index_find(store, partition, mix(hash, method), KIND_SERVER_OTHER)
     return ref
 
 
@@ -159,7 +159,7 @@ cdef bint is_our_branch(const table_t *table, const message_t *m, const via_t *v
             or (table.two_branch_keys and is_made_with(table.other_branch_key, m, via, place, value)))
 
 
-cdef int write_via(const core_t *core, char *out, const listener_t *listener, uint64_t branch, uint64_t loop,
+cdef int write_via(const store_t *store, char *out, const listener_t *listener, uint64_t branch, uint64_t loop,
                    uint32_t ref, uint32_t generation) noexcept nogil:
     """A whole Via line with its line end; at most VIA_ROOM bytes."""
     cdef int n = put(out, b"Via: SIP/2.0/UDP ", 17)
@@ -171,7 +171,7 @@ cdef int write_via(const core_t *core, char *out, const listener_t *listener, ui
     n += write_base32(loop >> LOOP_BITS, LOOP_BITS, out + n)
     n += put(out + n, b";fs=", 4)
     n += write_base32(<uint64_t>generation << 8 | index & 0xFF, 40, out + n)
-    n += write_base32(<uint64_t>(index >> 8) << 22 | <uint64_t>(ref >> SLOT_BITS) << 16 | core.store.epoch & 0xFFFF,
+    n += write_base32(<uint64_t>(index >> 8) << 22 | <uint64_t>(ref >> SLOT_BITS) << 16 | store.epoch & 0xFFFF,
                       40, out + n)
     n += write_base32(loop, LOOP_BITS, out + n)
     n += put(out + n, b"\r\n", 2)
@@ -195,7 +195,7 @@ cdef int read_branch(const char *buf, const span_t *branch, uint64_t *value) noe
     return read_base32(buf + branch.off + MAGIC_LEN, BRANCH_LETTERS, 64, value)
 
 
-cdef int read_hint(const core_t *core, const char *buf, const span_t *hint, uint32_t *ref,
+cdef int read_hint(const store_t *store, const char *buf, const span_t *hint, uint32_t *ref,
                    uint32_t *generation) noexcept nogil:
     cdef uint64_t first, second
     cdef uint32_t index, partition
@@ -203,11 +203,11 @@ cdef int read_hint(const core_t *core, const char *buf, const span_t *hint, uint
         return E_BAD
     if read_base32(buf + hint.off, 8, 40, &first) < 0 or read_base32(buf + hint.off + 8, 8, 40, &second) < 0:
         return E_BAD
-    if second & 0xFFFF != core.store.epoch & 0xFFFF:
+    if second & 0xFFFF != store.epoch & 0xFFFF:
         return E_BAD
     index = <uint32_t>(second >> 22) << 8 | <uint32_t>(first & 0xFF)
     partition = <uint32_t>(second >> 16) & (PARTITIONS - 1)
-    if index >= core.store.slot_count and index != PROBE:
+    if index >= store.slot_count and index != PROBE:
         return E_BAD
     ref[0] = partition << SLOT_BITS | index
     generation[0] = <uint32_t>(first >> 8)

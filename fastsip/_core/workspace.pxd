@@ -27,13 +27,13 @@ cdef class Workspace:
     cdef readonly Names names
 
     cdef uint64_t *own_counters
-    cdef object counter_view
+    cdef object counter_owner
     cdef mark_t own_mark        # when nobody outside wants to know
-    cdef object mark_view
+    cdef object mark_owner
     cdef Quarantine quarantine
 
-    cdef int count_into(self, uint64_t[::1] where) except -1
-    cdef int mark_into(self, uint64_t[::1] page, Quarantine quarantine) except -1
+    cdef void count_into(self, uint64_t *where, object owner) noexcept
+    cdef void mark_into(self, mark_t *page, object owner, Quarantine quarantine) noexcept
     cdef int attach(self, net_t *net) except -1
 
 # Sets the outcome of all that stands in the outbox.

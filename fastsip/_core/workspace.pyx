@@ -9,12 +9,12 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
-
+from fastsip._core.clock cimport clock_ms
 from fastsip._core.core cimport (COUNTER_COUNT, RECALL_PLACES, SCRATCH_BYTES, needs_flush, probe_state_t, recalled_t,
                                  waiting_t)
 from fastsip._core.local cimport close_local, open_local
 from fastsip._core.marks cimport Quarantine, mark_slot, mark_t
-from fastsip._core.net cimport LOST, SENT, TOO_BIG, clear_outbox, clock_ms, flush_outbox, outgoing_t
+from fastsip._core.net cimport LOST, SENT, TOO_BIG, clear_outbox, flush_outbox, outgoing_t
 from fastsip._core.probes cimport run_next_probe
 from fastsip._core.proxy cimport message_failed
 from fastsip._core.search cimport fire_timer
@@ -204,21 +204,19 @@ cdef class Workspace:
         init_wheel(self.wheel, self.nodes, self.core.now_ms)
         return 0
 
-    cdef int count_into(self, uint64_t[::1] where) except -1:
-        """Counters live in the caller's array from now on, which this keeps alive."""
+    cdef void count_into(self, uint64_t *where, object owner) noexcept:
+        """Counters live there from now on: in memory of `owner`, which this keeps alive."""
         free(self.own_counters)
         self.own_counters = NULL
-        self.counter_view = where
-        self.core.counters = &where[0]
-        return 0
+        self.counter_owner = owner
+        self.core.counters = where
 
-    cdef int mark_into(self, uint64_t[::1] page, Quarantine quarantine) except -1:
-        """What this shard is at stands in the caller's page, which this keeps alive."""
-        self.mark_view = page
-        self.core.mark = <mark_t *>&page[0]
+    cdef void mark_into(self, mark_t *page, object owner, Quarantine quarantine) noexcept:
+        """What this shard is at stands there: in memory of `owner`, which this keeps alive."""
+        self.mark_owner = owner
+        self.core.mark = page
         self.quarantine = quarantine
         self.core.quarantine = quarantine.quarantine
-        return 0
 
     def __dealloc__(self):
         cdef uint32_t partition

@@ -22,10 +22,11 @@ from pathlib import Path
 
 import msgspec
 
+from fastsip._core.audit import complaints
 from fastsip._core.cells import Cells
 from fastsip._core.rig import Rig
 from fastsip.answering import AnsweringMachines
-from fastsip.boot import now_ms
+from fastsip._core.clock import now_ms
 from fastsip.config import load
 from fastsip.demo import Caller
 from fastsip.dispatcher.registry import Registry
@@ -128,7 +129,7 @@ class Soak:
             rig = Rig(copy, compile_table(config, registry, cells, 1), cells, MAX_TRANSACTIONS,
                       now_ms=now_ms())
             rig.recover()
-            self.complaints += rig.check()
+            self.complaints += complaints(rig)
         shutil.rmtree(copy)
 
 

@@ -14,6 +14,7 @@ import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 
+from fastsip._core.audit import complaints, live_slots
 from fastsip._core.rig import START_MS, Rig, read_wire
 from fastsip._core.slots import die_at_store
 from fastsip.sip_text import (
@@ -105,7 +106,7 @@ def serve(conn: Connection, wire: int, rig: Rig, die_at: int) -> None:
     def receive(datagram: bytes, source) -> list[str]:
         rig.receive(datagram, source)
         rig.sent()
-        return rig.check()
+        return complaints(rig)
 
     def questions() -> list[str]:
         return [event.name for event in rig.events() if event.kind == "question"]
@@ -114,14 +115,14 @@ def serve(conn: Connection, wire: int, rig: Rig, die_at: int) -> None:
         rig.names.put(name, places, 3_600_000, rig.now_ms)
         rig.name_changed(name)
         rig.sent()
-        return rig.check()
+        return complaints(rig)
 
     def take_up() -> list[str]:
         """What was owed is sent by the recovery itself, not only when a timer comes up."""
-        owing = sum(len(slot["owes"]) for slot in rig.live())
+        owing = sum(len(slot["owes"]) for slot in live_slots(rig))
         rig.recover()
-        found = rig.check()
-        found += [f"still owes: {slot}" for slot in rig.live() if slot["owes"]]
+        found = complaints(rig)
+        found += [f"still owes: {slot}" for slot in live_slots(rig) if slot["owes"]]
         if len(rig.sent()) < owing:
             found.append(f"{owing} messages were owed, fewer were sent")
         return found

@@ -33,7 +33,7 @@ from fastsip._core.names import Names
 from fastsip._core.ring import Sleeper
 from fastsip._core.store import Store
 from fastsip._core.tables import Table
-from fastsip.boot import now_ms
+from fastsip._core.clock import now_ms
 from fastsip.quarantine import Marks
 from fastsip.shards import Shards
 from fastsip.stats import StatsFile

@@ -15,6 +15,7 @@ import random
 import sys
 from pathlib import Path
 
+from fastsip._core.audit import complaints, live_slots
 from fastsip._core.cells import Cells
 from fastsip._core.damage import damaged
 from fastsip._core.rig import Rig
@@ -344,13 +345,13 @@ class Round:
         for _ in range(messages):
             self.send(rig, len(config.listeners))
             self.wait(rig, self.rng.choice((0, 0, 0, 10, 500, 3_000, 40_000)))
-        wrongs = list(rig.check())
+        wrongs = list(complaints(rig))
         for _ in range(LONGEST_SEARCHES):
             self.wait(rig, ALL_CLOCKS_MS)
-            left = rig.live()
+            left = live_slots(rig)
             if not left:
                 break
-        return wrongs + list(rig.check()) + ([f"{len(left)} slots live on: {left[:3]}"] if left else [])
+        return wrongs + list(complaints(rig)) + ([f"{len(left)} slots live on: {left[:3]}"] if left else [])
 
 
 def run(seed: int, run_dir: str, messages: int) -> list[str]:

@@ -12,6 +12,7 @@ Run it with the sanitizer build to see reads and writes out of bounds.
 import random
 import sys
 
+from fastsip._core.audit import complaints, live_slots
 from fastsip._core.damage import damaged
 from fastsip._core.rig import Rig
 from fastsip.sip_text import NotSip, make_ack, make_cancel, make_request, make_response, read_message
@@ -125,13 +126,13 @@ class Round:
         """What is wrong in the end."""
         for _ in range(steps):
             self.step()
-        wrongs = list(self.rig.check())
+        wrongs = list(complaints(self.rig))
         self.rig.advance(ALL_CLOCKS_MS)
         self.rig.sent()
-        left = self.rig.live()
+        left = live_slots(self.rig)
         if left:
             wrongs.append(f"{len(left)} slots live on: {left[:3]}")
-        return wrongs + list(self.rig.check())
+        return wrongs + list(complaints(self.rig))
 
 
 def run(seed: int, run_dir: str, steps: int) -> list[str]:

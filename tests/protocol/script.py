@@ -18,6 +18,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from fastsip._core.audit import complaints, live_slots
 from fastsip._core.cells import Cells
 from fastsip._core.rig import START_MS, Rig
 from fastsip._core.tables import Table
@@ -141,7 +142,7 @@ class Stage:
 
     def collect(self) -> None:
         self.waiting += [read_sent(record) for record in self.rig.sent()]
-        complaints = self.rig.check()
+        complaints = complaints(self.rig)
         assert not complaints, complaints
 
     def advance(self, ms: int) -> None:
@@ -216,7 +217,7 @@ class Stage:
     # ------------------------------------------------------------ the store
 
     def slots(self, kind: str = "") -> list[dict]:
-        return [slot for slot in self.rig.live() if slot["kind"].startswith(kind)]
+        return [slot for slot in live_slots(self.rig) if slot["kind"].startswith(kind)]
 
     def states(self, kind: str) -> list[str]:
         """States of the slots of that kind, by attempt."""
@@ -238,7 +239,7 @@ class Stage:
         """All clocks run out: what was not expected may have been repetitions, but no slot remains."""
         self.advance(ALL_CLOCKS)
         self.waiting.clear()
-        assert self.rig.live() == []
+        assert live_slots(self.rig) == []
 
     # ------------------------------------------------------------ the caller
 

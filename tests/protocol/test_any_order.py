@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fastsip._core.audit import live_slots
 from tests.protocol.script import ALICE, BOB, PARALLEL, WHOLE, Request, Stage
 
 NAME = "gw.example.net"
@@ -175,7 +176,7 @@ class Walk:
     def end(self) -> None:
         self.stage.advance(400_000)
         self.collect()
-        assert self.stage.rig.live() == []
+        assert live_slots(self.stage.rig) == []
         self.check_answers()
         self.check_branches()
         for call in self.calls:

@@ -1,5 +1,6 @@
 """Max-Breadth: how many branches may follow from one request at the same time (RFC 5393 5.3, wire section 2)."""
 
+from fastsip._core.audit import live_slots
 import pytest
 
 from tests.protocol.script import BOB
@@ -148,7 +149,7 @@ def test_breadth_of_none_is_440(make_fork):
     assert stage.expect_response(440).reason == "Max-Breadth Exceeded"
     stage.nothing_sent()
     assert stage.counter("too_broad") == 1
-    assert stage.rig.live() == []
+    assert live_slots(stage.rig) == []
 
 
 @pytest.mark.parametrize("value", ["", "many", "-1", "1, 2", "6 0", "9" * 19])

@@ -6,6 +6,7 @@ Every byte of the slots of a call is spoilt, one at a time, and the store is tak
 import random
 import struct
 
+from fastsip._core.audit import live_slots
 import pytest
 
 from fastsip._core.rig import Rig
@@ -52,7 +53,7 @@ class Image:
         self.stage = make_stage(trusted=("10.0.0.0/24",), policy={"on": ["timeout", 500], "timeout_ms": 2_000})
         scenario(self.stage)
         self.now = self.stage.now
-        self.refs = [slot["ref"] for slot in self.stage.rig.live()]
+        self.refs = [slot["ref"] for slot in live_slots(self.stage.rig)]
         name = f"{self.refs[0] >> 26:02d}.slots"
         self.path = self.stage.run_dir / "transactions" / name
         del self.stage.rig
@@ -72,7 +73,7 @@ class Image:
         rig.advance(40_000)
         rig.sent()
         rig.advance(DAYS_MS)
-        left = rig.live()
+        left = live_slots(rig)
         assert left == []
         del rig
         for kept in self.path.parent.glob(f"{self.path.name}.*"):

@@ -2,6 +2,7 @@
 
 import re
 
+from fastsip._core.audit import live_slots
 import pytest
 
 from fastsip.sip_text import make_ack
@@ -33,7 +34,7 @@ def refused(stage, status, uri=CAROLS_URI, source=ALICE, **parts):
     stage.nothing_sent()
     stage.inject(make_ack(request, final), source)
     stage.nothing_sent()
-    assert stage.rig.live() == []
+    assert live_slots(stage.rig) == []
     return final
 
 

@@ -3,6 +3,7 @@
 Each arrow of the figures is a test.  Our own states (cancelled, abandoned) are in test_search.py.
 """
 
+from fastsip._core.audit import live_slots
 import pytest
 
 from fastsip.sip_text import param
@@ -132,7 +133,7 @@ def test_timer_m_ends_accepted(stage):
     stage.inject(ok, BOB[0])
     assert stage.states("client") == ["accepted"]
     stage.advance(20)
-    assert stage.rig.live() == []
+    assert live_slots(stage.rig) == []
 
 
 @pytest.mark.parametrize("ringing", [False, True], ids=["calling", "proceeding"])
@@ -218,7 +219,7 @@ def test_timer_d_ends_completed(stage):
     stage.inject(busy, BOB[0])
     stage.expect_request(BOB[0], "ACK")
     stage.advance(20)
-    assert stage.rig.live() == []
+    assert live_slots(stage.rig) == []
     stage.inject(busy, BOB[0])
     stage.nothing_sent()
 

@@ -1,5 +1,6 @@
 """The INVITE server transaction: RFC 3261 figure 7 and section 17.2.1 with RFC 6026 (figure 5 there)."""
 
+from fastsip._core.audit import live_slots
 import pytest
 
 from fastsip.sip_text import make_ack
@@ -41,7 +42,7 @@ def test_what_finds_no_room_gets_no_100(stage, to_tag):
         stage.inject(call)
         assert not stage.take_responses(100)
         assert stage.take_requests(BOB[0], "INVITE") if to_tag else stage.take_responses(503)
-        assert stage.rig.live() == []
+        assert live_slots(stage.rig) == []
 
 
 def test_repeated_invite_in_proceeding_gets_the_100(stage):
@@ -109,7 +110,7 @@ def test_timer_h_ends_completed(stage):
     stage.advance(WHOLE - 1)
     assert "completed" in stage.states("server")
     stage.advance(40)
-    assert stage.rig.live() == []
+    assert live_slots(stage.rig) == []
     stage.take_responses(486)
     stage.quiet(WHOLE)
 
@@ -199,7 +200,7 @@ def test_timer_l_ends_accepted(stage):
     call.again()
     stage.nothing_sent()
     stage.advance(20)
-    assert stage.rig.live() == []
+    assert live_slots(stage.rig) == []
 
 
 def test_invite_after_timer_l_is_a_new_one(stage):

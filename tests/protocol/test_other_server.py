@@ -1,5 +1,6 @@
 """The non-INVITE server transaction: RFC 3261 figure 8 and section 17.2.2, with RFC 4320."""
 
+from fastsip._core.audit import live_slots
 import pytest
 
 from fastsip.sip_text import make_ack
@@ -140,7 +141,7 @@ def test_timer_j_ends_completed(stage, asked):
     asked[0].again()
     stage.expect_response(200, "MESSAGE")
     stage.advance(20)
-    assert stage.rig.live() == []
+    assert live_slots(stage.rig) == []
 
 
 def test_transport_error_of_the_response(stage, asked):
@@ -203,4 +204,4 @@ def test_what_nobody_answers_is_asked_once(stage, status):
         stage.advance(5_000)
         stage.nothing_sent()
     stage.advance(ALL_CLOCKS)
-    assert stage.rig.live() == []
+    assert live_slots(stage.rig) == []

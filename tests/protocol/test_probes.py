@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import pairwise
 
+from fastsip._core.audit import live_slots
 import pytest
 
 from fastsip._core.cells import Cells
@@ -105,7 +106,7 @@ def test_answer_makes_it_up(probing):
     stage.reply(next_probe(stage), 200)
     assert stage.health(0) == "up"
     assert stage.cells.read(0).probes_sent == 1
-    assert stage.rig.live() == []
+    assert live_slots(stage.rig) == []
 
 
 def test_round_trip_time_is_kept(probing):

@@ -2,6 +2,7 @@
 
 import re
 
+from fastsip._core.audit import complaints, live_slots
 import pytest
 
 from fastsip._core import refusals
@@ -61,8 +62,8 @@ def test_what_leaves(rig, case):
         assert sent == []
     else:
         check_refused(case, sent)
-    assert rig.check() == []
-    assert bool(rig.live()) == (case.outcome == FORWARD)
+    assert complaints(rig) == []
+    assert bool(live_slots(rig)) == (case.outcome == FORWARD)
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.id)
@@ -131,7 +132,7 @@ def test_what_is_not_read_is_not_looked_for(scratch):
     rig.receive(request.replace(b"INVITE sip:", b"INVITE sip:" + b"a" * 1300, 1), SOURCE)
     rig.receive(request.replace(b"\r\n", b"\r\nX-Long: " + b"x" * 1300 + b"\r\n", 1), SOURCE)
     assert rig.sent() == []
-    assert rig.live() == []
+    assert live_slots(rig) == []
 
 
 def test_a_response_brings_more_than_the_request_had(scratch):
@@ -157,10 +158,10 @@ def test_one_after_another(rig):
         rig.sent()
         rig.advance(40_000)
         rig.sent()
-        assert rig.check() == []
+        assert complaints(rig) == []
     rig.advance(ALL_CLOCKS)
     rig.sent()
-    assert rig.live() == []
+    assert live_slots(rig) == []
     counters = rig.counters()
     assert counters["datagrams"] == len(REQUESTS)
     assert counters["no_room"] == 0
@@ -173,7 +174,7 @@ def test_all_at_once(scratch):
     for case in REQUESTS:
         rig.receive(case.raw, SOURCE)
     rig.sent()
-    assert rig.check() == []
+    assert complaints(rig) == []
     rig.advance(ALL_CLOCKS)
     rig.sent()
-    assert rig.live() == []
+    assert live_slots(rig) == []

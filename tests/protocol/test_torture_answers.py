@@ -1,5 +1,6 @@
 """Torture messages as answers to an INVITE that was sent on: what the caller gets, octet by octet."""
 
+from fastsip._core.audit import complaints, live_slots
 import pytest
 
 from fastsip._core.rig import Rig
@@ -26,14 +27,14 @@ class Call:
         """What went up, and what went down."""
         self.rig.receive(raw, BOB[0])
         sent = self.rig.sent()
-        assert self.rig.check() == []
+        assert complaints(self.rig) == []
         assert {message.to for message in sent} <= {SOURCE, BOB[0]}
         return [m.datagram for m in sent if m.to == SOURCE], [m.datagram for m in sent if m.to == BOB[0]]
 
     def finish(self) -> None:
         self.rig.advance(ALL_CLOCKS)
         self.rig.sent()
-        assert self.rig.live() == []
+        assert live_slots(self.rig) == []
 
 
 @pytest.fixture

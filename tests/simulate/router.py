@@ -8,6 +8,7 @@ sockets, which the supervisor keeps, or overflows.  Told by the simulation what 
 import os
 from pathlib import Path
 
+from fastsip._core.audit import complaints, live_slots
 from fastsip._core.cells import Cells
 from fastsip._core.chooser import Positions
 from fastsip._core.rig import START_MS, Rig
@@ -162,10 +163,10 @@ class Router:
     # ------------------------------------------------------------ the store
 
     def complaints(self) -> list[str]:
-        return [text for rig in self.rigs for text in rig.check()]
+        return [text for rig in self.rigs for text in complaints(rig)]
 
     def live(self) -> list[dict]:
-        return [slot for rig in self.rigs for slot in rig.live()]
+        return [slot for rig in self.rigs for slot in live_slots(rig)]
 
     def refuse(self, address: Address, how: str) -> None:
         self.refusals[address] = how

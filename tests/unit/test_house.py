@@ -18,20 +18,20 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 
 # Each file imports only from those above it.
 LAYERS = (
-    "types", "aside", "folder", "atomics", "scarcity", "write", "chars", "hashing", "uri", "values", "parser",
+    "types", "aside", "folder", "atomics", "scarcity", "clock", "write", "chars", "hashing", "uri", "values", "parser",
     "edits", "names", "arena", "patterns", "conditions", "headers", "policies", "ranking", "tiers", "index",
     "rule_index", "tables", "rules", "select", "positions", "cells", "chooser", "marks", "blocks", "slots",
     "transactions", "store", "timers", "layout", "ring", "lanes", "listen", "net_sys", "net", "local", "core",
     "quota", "questions", "events", "border", "via", "tokens", "loops", "recall", "lingering", "replies", "refusals",
     "branches", "hop_requests", "selection", "routing", "indialog", "upstream", "parking", "probes", "health",
     "candidates", "addresses", "clocks", "search", "responses", "icmp", "aiming", "proxy", "workspace", "recovery",
-    "commands", "shard", "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit",
-    "image", "wire", "play", "rig",
+    "commands", "shard", "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors",
+    "image", "wire", "rig", "audit", "play",
 )  # fmt: skip
 # For tests and benchmarks: nothing that ships with the router imports them.
 DOORS = (
-    "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "audit", "image",
-    "wire", "play", "rig",
+    "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "image",
+    "wire", "rig", "audit", "play",
 )  # fmt: skip
 
 # Sockets and their options; mapped files and shared memory; clocks and the scheduler.
@@ -39,7 +39,7 @@ DOORS = (
 # was sent into a pipe of the tests, rig reads numeric addresses, slots can end the process at a store,
 # arena makes what was freed untouchable in debug builds.
 SYSTEM_CALLS = {
-    "aside", "folder", "arena", "net_sys", "net", "local", "listen", "ring", "lanes", "slots", "store", "cells",
+    "aside", "folder", "clock", "arena", "net_sys", "net", "local", "listen", "ring", "lanes", "slots", "store", "cells",
     "shard", "tables", "wire", "rig",
 }  # fmt: skip
 SYSTEM_MODULES = {"os", "socket", "mmap", "fcntl", "select", "selectors", "subprocess", "time", "signal"}

@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 
+from fastsip._core.audit import live_slots
 import pytest
 from click.testing import CliRunner
 
@@ -51,7 +52,7 @@ def test_each_state_by_itself(stage):
     stage.send("BYE", to_tag="x", call_id="three@alice", headers=[("Route", f"<sip:{BOB[0][0]};lr>")])
     stage.invite(call_id="four@alice")
     stage.reply(stage.expect_request(BOB[1], "INVITE"), 200)  # of the first call
-    known = {slot["ref"]: slot for slot in stage.rig.live()}
+    known = {slot["ref"]: slot for slot in live_slots(stage.rig)}
     servers = [slot for slot in known.values() if slot["kind"].startswith("server")]
     assert sorted(one.state for one in read(stage)) == sorted(slot["state"] for slot in servers)
     assert sum(len(one.branches) for one in read(stage)) == len(known) - len(servers)

@@ -1,0 +1,3 @@
+"""The shards' clock, for Python."""
+
+def now_ms() -> int: ...

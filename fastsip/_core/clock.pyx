@@ -1,0 +1,26 @@
+"""The one clock of shards, store and files: it runs on while the machine sleeps, and no step of the wall clock
+moves it.
+
+Must never: be read once a message; a shard reads it once a round and keeps the time.
+"""
+
+from libc.stdint cimport uint64_t
+from posix.time cimport clock_gettime, clockid_t, timespec
+
+cdef extern from "<time.h>" nogil:
+    clockid_t CLOCK_BOOTTIME        # Linux alone has it, and Cython's posix.time does not know it
+
+
+cdef uint64_t clock_us() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_BOOTTIME, &now)
+    return <uint64_t>now.tv_sec * 1000000 + <uint64_t>now.tv_nsec // 1000
+
+
+cdef uint64_t clock_ms() noexcept nogil:
+    return clock_us() // 1000
+
+
+def now_ms() -> int:
+    """CLOCK_BOOTTIME, of which the store keeps its times."""
+    return clock_ms()
