@@ -80,7 +80,7 @@ class Choice(Check):
                 continue  # abandoned
             if status == 408 and branch.request.method != "INVITE":
                 continue  # RFC 4320
-            found.append((at, final[1]))
+            found.append((branch.final_order, final[1]))
         return [final for _, final in sorted(found, key=lambda pair: pair[0])]
 
     def look_at_status(self, asked: Asked, msg: Msg) -> None:
