@@ -23,7 +23,6 @@ class Branch:
         "cancels",
         "disturbed",
         "final_order",
-
         "id",
         "listener",
         "maybe",
