@@ -119,6 +119,7 @@ class Choice(Check):
                 late = [final[1].status for branch in asked.branches.values() if (final := branch.final())]
                 found |= {status for status in late if status >= 300}
             found |= {reduce(better, rest)} if rest else {408}
+            found |= {500} if refused and not rest else set()
         if refused and not heard:
             found = {500}  # 16.9: as if a 503 had come; it ranks behind every real answer
             if any(not branch.refused for branch in asked.branches.values()):
