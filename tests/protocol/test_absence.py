@@ -83,7 +83,7 @@ def test_a_recovery_that_dies_itself_moves_no_clock_twice(make_stage):
 
 @pytest.mark.parametrize("status", [200, 603])
 def test_whoever_rings_on_after_a_decision_is_cancelled(make_stage, status):
-    """16.7 item 10, before whichever store of the decision's batch the process ends: the callee repeats what he said."""
+    """16.7 item 10, before whichever store of that batch the process ends; the callee repeats what he said."""
     deaths = 0
     for k in range(STORES):
         stage = make_stage(algorithm=PARALLEL, destinations=3)
