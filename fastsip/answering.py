@@ -15,10 +15,11 @@ Called by the router process and by `fastsip demo`.
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
 from fastsip.plain import reason
@@ -148,6 +149,7 @@ class Machine(asyncio.DatagramProtocol):
     def __init__(self, ring_ms: int, t1_ms: int, t2_ms: int):
         self.counts = Counts()
         self.address: Address = ("", 0)
+        self.wanted: Address = ("", 0)  # as it was asked for: port 0 takes any
         self.echo_address: Address = ("", 0)
         self._ring_s, self._t1_s, self._t2_s = ring_ms / 1000, t1_ms / 1000, t2_ms / 1000
         self._transport: asyncio.DatagramTransport | None = None
@@ -459,21 +461,45 @@ class AnsweringMachines:
 
     async def start(self) -> None:
         """Opens every machine, or none: OSError names the address that cannot be had."""
-        for address in self._wanted:
-            machine = Machine(*self._times)
-            self.machines.append(machine)
-            try:
-                await machine.open(address)
-            except OSError as error:
-                await self.close()
-                place = f"{host_text(address[0])}:{address[1]}"
-                raise OSError(error.errno, f"answering machine at {place}: {reason(error)}") from error
+        async with self.moving_to(self._wanted):
+            pass
+
+    @contextlib.asynccontextmanager
+    async def moving_to(self, addresses: Iterable[Address]) -> AsyncIterator[None]:
+        """Machines are at these addresses from the end of the block on, and at those of before if it raises.
+
+        What is missing is opened before the block; OSError names the address that cannot be had.
+        """
+        wanted = list(addresses)
+        before = list(self.machines)
+        missing = [address for address in wanted if address not in [machine.wanted for machine in before]]
+        try:
+            for address in missing:
+                await self._open(address)
+            yield
+        except BaseException:
+            await self._close(self.machines[len(before) :])
+            raise
+        await self._close([machine for machine in before if machine.wanted not in wanted])
+
+    async def _open(self, address: Address) -> None:
+        machine = Machine(*self._times)
+        machine.wanted = address
+        self.machines.append(machine)
+        try:
+            await machine.open(address)
+        except OSError as error:
+            place = f"{host_text(address[0])}:{address[1]}"
+            raise OSError(error.errno, f"answering machine at {place}: {reason(error)}") from error
 
     async def close(self) -> None:
         """Closes what is open; may be called more than once."""
-        for machine in self.machines:
+        await self._close(list(self.machines))
+
+    async def _close(self, machines: list[Machine]) -> None:
+        for machine in machines:
             machine.close()
-        self.machines.clear()
+            self.machines.remove(machine)
         await asyncio.sleep(0)  # transports close in the loop's next turn
 
     @property

@@ -43,6 +43,12 @@ class NoRoom(Exception):
     """A configuration for which this router is too small."""
 
 
+def answered_here(config: Config) -> list[tuple[str, int]]:
+    """Destinations that fastsip itself answers for."""
+    places = ((d.host, d.port) for group in config.sets if group.answering for d in group.destinations)
+    return list(dict.fromkeys(places))
+
+
 def run(router: "Router", first: bool) -> int:
     """From the first packet to "leave"; the exit code.  first: no router of this supervisor routed before."""
     return uvloop.run(Steward(router).serve(first))
@@ -60,6 +66,7 @@ class Steward:
         self.beside = ThreadPoolExecutor(1, "reload")  # one after the other, and the loop goes round meanwhile
         self.reloads: set[asyncio.Task[None]] = set()
         self.one_reload = asyncio.Lock()
+        self.machines = AnsweringMachines(())
 
     # ------------------------------------------------------------ life
 
@@ -71,8 +78,7 @@ class Steward:
         loop.add_reader(self.line.fileno(), self.listen)
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), CONTROL_NICE)
         self.say_started(first)
-        self.machines = AnsweringMachines([(d.host, d.port) for group in router.config.sets if group.answering
-                                           for d in group.destinations])
+        self.machines = AnsweringMachines(answered_here(router.config))
         await self.machines.start()
         release_unnamed(router.cells, router.registry, router.config)
         self.take_events()
@@ -233,25 +239,33 @@ class Steward:
 
     async def take_configuration(self, order: Message) -> None:
         loop, router = asyncio.get_running_loop(), self.router
-        fresh, table = await loop.run_in_executor(self.beside, self.build, order)
+        fresh = await loop.run_in_executor(self.beside, self.read, order)
+        async with self.machines.moving_to(answered_here(fresh)):
+            table = await loop.run_in_executor(self.beside, self.build, fresh)
         router.version, router.table, router.config = table.version, table, fresh
         router.names.set_static(compile_names(fresh))
         self.tell_name(0)
 
-    def build(self, order: Message) -> tuple[Config, Table]:
-        """In a thread of its own, because it takes as long as the configuration is large; the shards use the table."""
-        with uncollected():
-            return self.build_uncollected(order)
+    # In a thread of its own, because it takes as long as the configuration is large.
 
-    def build_uncollected(self, order: Message) -> tuple[Config, Table]:
-        router, fresh = self.router, received_config(order)
+    def read(self, order: Message) -> Config:
+        with uncollected():
+            return received_config(order)
+
+    def build(self, fresh: Config) -> Table:
+        """The shards use the table when this returns."""
+        with uncollected():
+            return self.build_uncollected(fresh)
+
+    def build_uncollected(self, fresh: Config) -> Table:
+        router = self.router
         if sum(len(group.destinations) for group in fresh.sets) > len(router.cells) // 2:
             raise NoRoom("more destinations than this router has room for")
         # What the running table names must keep its line until each shard has moved on.
         release_unnamed(router.cells, router.registry, router.config, fresh)
         table = compile_table(fresh, router.registry, router.cells, router.version + 1)
         self.shards.switch_to(table)
-        return fresh, table
+        return table
 
     ORDERS: ClassVar[dict[str, Callable[["Steward", Message], None]]] = {
         "leave": lambda self, order: self.told.set_result(order),

@@ -333,7 +333,7 @@ cdef int forward_stateless(core_t *core, const message_t *m, const addr_t *sourc
     edit_start_line(&core.edits, m)
     edit_received(core, m, source)
     code = edit_way_out(core, m, source, hop, 0, NULL)
-    return send_edited(core, m, &hop.flow) if code == OK else code
+    return send_edited(core, m, &hop.flow, NO_SLOT, 0) if code == OK else code
 
 
 cdef void edit_ruri(core_t *core, const message_t *m, const hop_t *hop, text_t *original) noexcept nogil:

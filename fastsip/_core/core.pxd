@@ -232,7 +232,7 @@ cdef bint queue_message(core_t *core, const char *at, uint32_t len, const flow_t
                         uint32_t owner, int owes) noexcept nogil
 
 # Writes the edited message into scratch and queues it there.
-cdef int send_edited(core_t *core, const message_t *m, const flow_t *flow) noexcept nogil
+cdef int send_edited(core_t *core, const message_t *m, const flow_t *flow, uint32_t owner, int owes) noexcept nogil
 
 cdef const listener_t *find_listener(const table_t *table, uint32_t listener_id) noexcept nogil
 cdef int find_listener_index(const table_t *table, uint32_t listener_id) noexcept nogil

@@ -79,7 +79,7 @@ cdef bint queue_message(core_t *core, const char *at, uint32_t len, const flow_t
     return True
 
 
-cdef int send_edited(core_t *core, const message_t *m, const flow_t *flow) noexcept nogil:
+cdef int send_edited(core_t *core, const message_t *m, const flow_t *flow, uint32_t owner, int owes) noexcept nogil:
     """The length sent, or E_ROOM."""
     cdef uint32_t room
     cdef char *at
@@ -93,7 +93,7 @@ cdef int send_edited(core_t *core, const message_t *m, const flow_t *flow) noexc
         return E_ROOM
     len = write_edits(&core.edits, m.buf, m.len, at, room)
     if len > 0:
-        queue_message(core, at, len, flow, NO_SLOT, 0)
+        queue_message(core, at, len, flow, owner, owes)
     return len
 
 

@@ -160,4 +160,4 @@ cdef void process_stray(core_t *core, const message_t *m, uint64_t value, uint32
         end_by_stray(core, parent, m)
         return
     edit_response(core, m)
-    send_edited(core, m, &flow)
+    send_edited(core, m, &flow, NO_SLOT, 0)

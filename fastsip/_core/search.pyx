@@ -53,8 +53,8 @@ from fastsip._core.routing cimport is_known
 from fastsip._core.types cimport (E_FULL, E_NONE, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER,
                                   MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS, addr_t, message_t,
                                   policy_copy_t)
-from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, is_stale, keep_best, pass_final,
-                                     pass_provisional, pass_success, read_any_request, send_best, send_own,
+from fastsip._core.upstream cimport (end_server, end_silently, fire_server_timer, is_stale, is_unkept, keep_best,
+                                     pass_final, pass_provisional, pass_success, read_any_request, send_best, send_own,
                                      set_server_flag, set_trying_clock)
 from fastsip._core.write cimport put
 
@@ -493,7 +493,7 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
     if passed:
         tell_after(core, parent, ref, &record, state, event, m)
     if step.actions & SEND_ACK:
-        if state != CLIENT_COMPLETED:
+        if state != CLIENT_COMPLETED and not is_unkept(core, parent):
             keep_ack(core, ref, m)
         send_ack(core, ref, m)
     if step.actions & END:

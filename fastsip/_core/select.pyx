@@ -14,8 +14,8 @@ State is read where it may decide, and only there: a picker draws whom the algor
 and asks whether that one is a candidate.  Only when MANY in a row are not it looks
 at all members, once.  So a choice among ten thousand costs what one among ten does.
 
-A key of 0 says that the request has no such value (no credentials for auth-user):
-round robin then.
+A key of 0 is no key: round robin then.  A request without the value that a set hashes has one all the same,
+made of its Call-ID (selection).
 
 Must never: touch Python, allocate, or write a cell except through atomics.
 Called by the proxy core per attempt, by the prober, by chooser for tests.

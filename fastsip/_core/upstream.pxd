@@ -43,6 +43,8 @@ cdef void set_server_flag(core_t *core, uint32_t ref, int flag) noexcept nogil
 # Removes our Via, the topmost.
 cdef void edit_response(core_t *core, const message_t *m) noexcept nogil
 
+# Is it answered by a failure that stands in no block?  It is made anew from a branch's request, which stays then.
+cdef bint is_unkept(core_t *core, uint32_t ref) noexcept nogil
 # Queues the stored response, which the slot owes.
 cdef void send_response(core_t *core, uint32_t ref) noexcept nogil
 

@@ -16,11 +16,11 @@ from fastsip._core.edits cimport clear_edits, edit_delete, edit_insert, edit_rep
 from fastsip._core.lingering cimport begin_lingering, drop_all, free_server, take_block
 from fastsip._core.replies cimport answer, reply_of, reply_room, reply_t, write_reply
 from fastsip._core.slots cimport (KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_RESPONSE, SERVER_DECIDED,
-                                  SERVER_PROGRESSED, SLOT_BITS, block_at, block_t, commit, drop_block, end_block,
-                                  first_child_of, next_child_of, record_of, record_t, slot_at, slot_t, word_kind,
-                                  word_owes, word_state)
+                                  SERVER_PROGRESSED, SLOT_BITS, block_at, block_t, clear_owes, commit, drop_block,
+                                  end_block, first_child_of, next_child_of, record_of, record_t, slot_at, slot_t,
+                                  word_generation, word_kind, word_owes, word_state)
 from fastsip._core.transactions cimport (END, GOT_ACK, PASS_UP, REPEATED, RESEND_LAST, SEND_1XX, SEND_2XX, SEND_FINAL,
-                                         SEND_TRYING, SERVER_ACCEPTED, SERVER_ENDED, SERVER_EXPIRE,
+                                         SEND_TRYING, SERVER_ACCEPTED, SERVER_COMPLETED, SERVER_ENDED, SERVER_EXPIRE,
                                          SERVER_PROCEEDING, SERVER_RETRANSMIT, server_step, step_t)
 from fastsip._core.parser cimport first_of, parse_message
 from fastsip._core.types cimport (E_FULL, E_NONE, E_ROOM, H_PROXY_AUTHENTICATE, H_VIA, H_WWW_AUTHENTICATE, MAX_HEADERS,
@@ -105,7 +105,7 @@ cdef void pass_provisional(core_t *core, uint32_t ref, const message_t *m) noexc
     record = record_of(slot)[0]
     old = record.server.response
     if write_block(core, ref, m, NULL, &record.server.response) < 0:
-        send_edited(core, m, &slot.identity.server.source)
+        send_edited(core, m, &slot.identity.server.source, NO_SLOT, 0)
         set_server_flag(core, ref, SERVER_PROGRESSED)
         return
     record.server.last_status = m.status
@@ -140,18 +140,20 @@ cdef void pass_success(core_t *core, uint32_t ref, const message_t *m) noexcept 
         commit_server(core, ref, step.next, 0, &record)
         drop_all(core, ref, &was)
     edit_response(core, m)
-    send_edited(core, m, &slot.identity.server.source)
+    send_edited(core, m, &slot.identity.server.source, NO_SLOT, 0)
 
 
 cdef void send_final(core_t *core, uint32_t ref, const record_t *was, const block_t *response,
                      int status) noexcept nogil:
     """Commits the final response that stands in `response` and sends it.
 
-    NULL: it found no block and was sent as it was.  The transaction still absorbs repetitions, and ends.
+    NULL: it found no block, and who calls this sends it as it is.  A failure is owed all the same, and its clocks
+    run: where it is due again it is made anew.  A success is not, for more than its status counts: it is absorbed.
     """
     cdef record_t record = was[0]
     cdef record_t rest = was[0]
     cdef step_t step = step_of(slot_at(core.store, ref), SEND_FINAL)
+    cdef bint due = response != NULL or status >= 300
     name_no_blocks(&record)
     record.server.last_status = <uint16_t>status
     record.server.flags |= SERVER_DECIDED
@@ -160,9 +162,9 @@ cdef void send_final(core_t *core, uint32_t ref, const record_t *was, const bloc
         record.server.response = response[0]
         if rest.server.best.unit == response.unit:
             rest.server.best.len = 0
-    else:
+    elif not due:
         record.server.retransmit_ms = 0
-    commit_server(core, ref, step.next, OWES_RESPONSE if response != NULL else 0, &record)
+    commit_server(core, ref, step.next, OWES_RESPONSE if due else 0, &record)
     begin_lingering(core, ref)
     drop_all(core, ref, &rest)
     if response != NULL:
@@ -176,7 +178,7 @@ cdef void send_unkept(core_t *core, uint32_t ref, const message_t *m) noexcept n
     edit_response(core, m)
     if m.status == 503:
         edit_status_500(core, m)
-    send_edited(core, m, &slot.identity.server.source)
+    send_edited(core, m, &slot.identity.server.source, ref, OWES_RESPONSE)
     send_final(core, ref, &record, NULL, 500 if m.status == 503 else m.status)
 
 
@@ -337,12 +339,38 @@ cdef void send_reply(core_t *core, uint32_t ref, const message_t *request, const
     len = write_reply(request, first_via_of(request, source), source, reply, text)
     at = take_block(core, ref, len, &block)
     if at == NULL:
-        queue_message(core, text, len, &slot.identity.server.source, NO_SLOT, 0)
+        queue_message(core, text, len, &slot.identity.server.source, ref, OWES_RESPONSE)
         send_final(core, ref, &record, NULL, reply.status)
         return
     memcpy(at, text, len)
     end_block()
     send_final(core, ref, &record, &block, reply.status)
+
+
+cdef bint is_unkept(core_t *core, uint32_t ref) noexcept nogil:
+    """Is it answered by a failure that stands in no block?  Then a branch must keep its request: see answer_anew."""
+    cdef const slot_t *slot = slot_at(core.store, ref)
+    cdef const record_t *record = record_of(slot)
+    return (word_state(slot.commit) == SERVER_COMPLETED and record.server.response.len == 0
+            and record.server.last_status >= 300)
+
+
+cdef void answer_anew(core_t *core, uint32_t ref) noexcept nogil:
+    """The failure that stands in no block, from its status and the request of a branch.
+
+    It is poorer than what came, but ends the call: a caller who never gets a final response waits for ever.
+    """
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef reply_t reply = reply_of(record_of(slot).server.last_status, NULL, NULL)
+    cdef char *text
+    if read_any_request(core, ref) == NO_SLOT:
+        clear_owes(core.store, ref, word_generation(slot.commit), OWES_RESPONSE)
+        return
+    reply.tag_key = slot.key
+    text = take_scratch(core, reply_room(&core.stored, &reply))
+    if text != NULL:
+        queue_message(core, text, write_reply(&core.stored, first_via_of(&core.stored, NULL), NULL, &reply, text),
+                      &slot.identity.server.source, ref, OWES_RESPONSE)
 
 
 cdef void end_silently(core_t *core, uint32_t ref) noexcept nogil:
@@ -394,6 +422,8 @@ cdef void resend_last(core_t *core, uint32_t ref, const record_t *record, const 
     cdef const slot_t *slot = slot_at(core.store, ref)
     if record.server.response.len:
         send_block(core, ref, &record.server.response, 0)
+    elif is_unkept(core, ref):
+        answer(core, m, slot.identity.server.source.listener_id, source, record.server.last_status, NULL, NULL)
     elif word_state(slot.commit) == SERVER_PROCEEDING:
         answer(core, m, slot.identity.server.source.listener_id, source, 100, NULL, NULL)
 
@@ -453,6 +483,8 @@ cdef void send_response(core_t *core, uint32_t ref) noexcept nogil:
     cdef const record_t *record = record_of(slot_at(core.store, ref))
     if record.server.response.len:
         send_block(core, ref, &record.server.response, OWES_RESPONSE)
+    elif is_unkept(core, ref):
+        answer_anew(core, ref)
 
 
 cdef bint is_stale(core_t *core, uint32_t parent) noexcept nogil:

@@ -323,9 +323,9 @@ def _rule_warnings(config: Config) -> list[str]:
     found += [
         f"set {group.name} is not used by any rule" for group in config.sets if group.name not in reached
     ]
-    used = {rule.failure for rule in config.rules}
+    used = {rule.failure for rule in config.rules} | {group.in_dialog_failure for group in config.sets}
     found += [
-        f"failure policy {one.name} is not used by any rule"
+        f"failure policy {one.name} is not used by any rule or set"
         for one in config.policies
         if one.name not in used
     ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.protocol.script import BOB, Stage, read_sent
+from tests.protocol.script import BOB, PARALLEL, Stage, read_sent
 
 AWAY, TIMEOUT = 1_500, 2_000
 STORES = 40  # more than the first batch of a call makes
@@ -79,3 +79,33 @@ def test_a_recovery_that_dies_itself_moves_no_clock_twice(make_stage):
             assert moved_on == [pytest.approx(TIMEOUT, abs=20)]
         stage.rig.image_at(-1)
     assert seen
+
+
+@pytest.mark.parametrize("status", [200, 603])
+def test_whoever_rings_on_after_a_decision_is_cancelled(make_stage, status):
+    """16.7 item 10, before whichever store of that batch the process ends; the callee repeats what he said."""
+    deaths = 0
+    for k in range(STORES):
+        stage = make_stage(algorithm=PARALLEL, destinations=3)
+        stage.invite()
+        first, *others = stage.expect_fork(range(3))
+        for invite in (first, *others):
+            stage.ring_back(invite)
+        stage.rig.image_at(k)
+        said = stage.reply(first, status)
+        if not stage.rig.has_image:
+            stage.rig.image_at(-1)
+            break
+        deaths += 1
+        stage.rig.die(stage.table, stage.now)
+        stage.waiting = [read_sent(record) for record in stage.rig.sent()]
+        stage.rig.recover()
+        stage.collect()
+        stage.inject(said)
+        for invite in others:
+            assert stage.take_requests(invite.to, "CANCEL"), f"dead before store {k}: {invite.to} rings on"
+            stage.reply(invite, 487)
+        assert stage.take_responses(status), f"dead before store {k}"
+        stage.waiting.clear()
+        stage.finish()
+    assert deaths > 5

@@ -169,6 +169,50 @@ def test_a_failure_that_finds_no_block_is_sent_as_it_is(make_stage, method, stat
     stage.finish()
 
 
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE"])
+def test_a_failure_that_finds_no_block_outlives_a_death(make_stage, method):
+    """It is owed as any other is: before whichever store the process dies, the caller hears of it."""
+    deaths = 0
+    for k in range(MOST):
+        stage = make_stage()
+        request = stage.send(method)
+        arrived = stage.expect_request(BOB[0], method)
+        stage.rig.fail_allocation("block", 1, -1)
+        stage.rig.image_at(k)
+        failure = stage.reply(arrived, 486)
+        if not stage.rig.has_image:
+            stage.rig.image_at(-1)
+            break
+        deaths += 1
+        stage.waiting.clear()
+        stage.rig.fail_allocation("any", 0)
+        stage.come_back(0)
+        stage.inject(failure)               # the callee repeats it until its ACK
+        if method != "INVITE":
+            request.again()
+        assert stage.take_responses(486, method), f"dead before store {k}"
+        stage.finish()
+    assert deaths > 3
+
+
+def test_a_failure_that_finds_no_block_is_repeated(make_stage):
+    """17.2.1: by Timer G, and to a repeated INVITE; until its ACK."""
+    stage = make_stage()
+    request = stage.send("INVITE")
+    arrived = stage.expect_request(BOB[0], "INVITE")
+    stage.rig.fail_allocation("block", 1, -1)
+    stage.reply(arrived, 486)
+    first = stage.expect_response(486)
+    stage.advance(500 + TICK)
+    assert stage.expect_response(486).to_tag
+    request.again()
+    stage.expect_response(486)
+    request.ack(first)
+    stage.waiting.clear()
+    stage.quiet(4000)
+    stage.finish()
+
+
 def test_a_failure_that_finds_no_block_is_known_by_its_status(make_stage):
     """Another branch is the last one to fail: the better status goes upstream all the same."""
     stage = make_stage(algorithm=PARALLEL, destinations=2)

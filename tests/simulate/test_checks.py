@@ -29,7 +29,7 @@ class Run:
                    "plan": plan, "border": False}  # fmt: skip
         for name, value in {**settled, **changes}.items():
             setattr(self.world, name, value)
-        self.now, self.outcome, self.cause, self.seed = 0, "sent", None, 1
+        self.now, self.messages, self.outcome, self.cause, self.seed = 0, 0, "sent", None, 1
         self.plans, self.told = [plan], {}
         cells = SimpleNamespace(assigned={1: 0, 2: 1}, read=lambda index: SimpleNamespace(health=3))
         self.router = SimpleNamespace(
@@ -47,6 +47,7 @@ class Run:
 
     def comes(self, raw: bytes, source=ALICE) -> "Run":
         msg = self.cause = Msg(raw)
+        self.messages += 1
         for check in self.checks:
             check.incoming(msg, source, 0)
         return self

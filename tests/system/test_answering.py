@@ -1,8 +1,12 @@
 """A set with `answering = true` needs nobody else: the router's own machines take the calls."""
 
+import asyncio
+import signal
+
 from ua import UserAgent
 
 from .edge import NUMBER, edge_config, sip_uri
+from .lives import command
 
 
 async def test_the_set_answers_itself(router, free_port):
@@ -21,3 +25,30 @@ async def test_the_set_answers_itself(router, free_port):
             assert (await leg.expect(200)).cseq_method == "BYE"
         assert len(answered_by) == 2
         assert all(sip_uri(machine).removeprefix("sip:") in " ".join(answered_by) for machine in machines)
+
+
+async def test_a_reload_moves_the_machines(home, free_port):
+    """Somebody else can have the place of one that is gone; one whose place is taken refuses the reload."""
+    edge = ("127.0.0.1", free_port())
+    old, new = (("127.0.0.1", free_port()) for _ in range(2))
+    text = edge_config(edge, [old], set_keys="answering = true")
+    moved = edge_config(edge, [new], set_keys="answering = true")
+    life = home.start(text).ready()
+    async with UserAgent(name="alice") as alice:
+        home.write(moved)
+        async with UserAgent(*new):
+            done = await asyncio.to_thread(command, "reload", home.config)
+            assert done.returncode != 0 and f"answering machine at {new[0]}:{new[1]}" in done.stderr
+        assert (await answered(alice, edge)).endswith(f":{old[1]}>")
+        assert (await asyncio.to_thread(command, "reload", home.config)).returncode == 0
+        async with UserAgent(*old):
+            assert (await answered(alice, edge)).endswith(f":{new[1]}>")
+    assert life.end(signal.SIGTERM) == 0
+
+
+async def answered(alice: UserAgent, edge) -> str:
+    """The Contact of who takes a call."""
+    leg = await alice.invite(NUMBER, edge).established()
+    leg.bye()
+    await leg.expect(200)
+    return leg.ok.get("Contact")

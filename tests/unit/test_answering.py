@@ -275,6 +275,26 @@ async def test_a_taken_port_is_named_and_nothing_stays_open():
         assert machines.machines == []
 
 
+async def test_machines_move_or_stay_where_they_were():
+    """What a reload asks for: all of it, or nothing when an address cannot be had or the block fails."""
+    async with UserAgent() as taken, UserAgent() as free:
+        place = free.address
+        free.close()
+        machines = AnsweringMachines([("127.0.0.1", 0)])
+        await machines.start()
+        first = machines.machines[0]
+        for wanted, error in (([place, taken.address], OSError), ([place], KeyError)):
+            with pytest.raises(error):
+                async with machines.moving_to([("127.0.0.1", 0), *wanted]):
+                    assert place in machines.addresses
+                    raise KeyError
+            assert machines.machines == [first]
+        async with machines.moving_to([place]):
+            assert machines.machines[0] is first and place in machines.addresses
+        assert machines.addresses == [place]
+        await machines.close()
+
+
 @pytest.mark.parametrize(
     ("offer", "codec"),
     [

@@ -219,7 +219,7 @@ def test_warnings_name_what_never_happens(kernels, tmp_path):
     warnings = facts(tmp_path).warnings
     assert "route-1 takes everything; never reached: route-2" in warnings
     assert "set b is not used by any rule" in warnings
-    assert "failure policy unused is not used by any rule" in warnings
+    assert "failure policy unused is not used by any rule or set" in warnings
 
 
 def test_a_small_buffer_is_a_warning_that_says_what_to_change(kernels, tmp_path):

@@ -19,7 +19,7 @@ PATCHES = Path(__file__).parent
 TREE = ROOT / "build" / "bugs" / "tree"
 FOUND = ROOT / "build" / "bugs" / "found.json"
 JOBS = 2
-WORLDS = 80  # that the unbroken tree bears
+WORLDS = 200  # that the unbroken tree bears
 WORLD_S = 60
 JUDGE = """
 import sys

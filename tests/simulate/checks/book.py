@@ -22,7 +22,7 @@ class Branch:
         "cancel_answers",
         "cancels",
         "disturbed",
-
+        "final_order",
         "id",
         "listener",
         "maybe",
@@ -45,6 +45,7 @@ class Branch:
         self.cancels: list[int] = []
         self.cancel_answers: list[int] = []
         self.acks: list[int] = []
+        self.final_order = 0  # which of all messages its first final response was
         self.maybe: list[Msg] = []  # replies that the process had in its hands when it died
         self.disturbed = False  # the process died while it lived
         self.refused = 0  # when its request could not be sent, or ICMP said that nobody is there
@@ -157,6 +158,8 @@ class Book(Check):
             if msg.status >= 200 and branch.cancels:
                 branch.cancel_answers.append(self.sim.now)
         elif msg.cseq_method == branch.request.method:
+            if msg.status >= 200 and branch.final() is None:
+                branch.final_order = self.sim.messages
             branch.replies.append((self.sim.now, msg, source))
             self.branch, self.asked = branch, branch.asked
 

@@ -80,7 +80,7 @@ class Choice(Check):
                 continue  # abandoned
             if status == 408 and branch.request.method != "INVITE":
                 continue  # RFC 4320
-            found.append((at, final[1]))
+            found.append((branch.final_order, final[1]))
         return [final for _, final in sorted(found, key=lambda pair: pair[0])]
 
     def look_at_status(self, asked: Asked, msg: Msg) -> None:
@@ -119,6 +119,7 @@ class Choice(Check):
                 late = [final[1].status for branch in asked.branches.values() if (final := branch.final())]
                 found |= {status for status in late if status >= 300}
             found |= {reduce(better, rest)} if rest else {408}
+            found |= {500} if refused and not rest else set()
         if refused and not heard:
             found = {500}  # 16.9: as if a 503 had come; it ranks behind every real answer
             if any(not branch.refused for branch in asked.branches.values()):

@@ -36,6 +36,10 @@ class Health(Check):
             return
         if msg.status >= 200:
             self.answered[source] = self.sim.now
+            # Who has several addresses answers from any: the branch says whose answer it is.  After a transaction gave
+            # way its request has the same branch again, maybe elsewhere, and what is still on its way finds that one.
+            if (branch := self.sim.book.branches.get(msg.branch)) is not None:
+                self.answered[branch.to] = self.sim.now
             if msg.cseq_method != "CANCEL":
                 self.popped = source, msg.branch, self.waiting.get(source, {}).pop(msg.branch, self.sim.now)
         if msg.status >= 300:
