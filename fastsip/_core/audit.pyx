@@ -1,4 +1,4 @@
-"""Is the store sound, and does what is derived from it agree with it (core section 7)?
+"""Is the store sound, and does what is derived from it agree with it (docs/core.md#the-checker)?
 
 Reads a partition slowly and by other means than the kernels: every block is
 owned once, every branch belongs to a living search that counts it, free lists,

@@ -372,7 +372,7 @@ cdef class Rig:
         return found
 
     def check(self) -> list:
-        """What is wrong with the store and with what is derived from it; empty when nothing is (core section 7)."""
+        """What contradicts itself in the store and its derived state (docs/core.md#the-checker); empty: nothing."""
         cdef core_t *core = self.core()
         cdef uint32_t partition
         found = []
