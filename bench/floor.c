@@ -3,7 +3,7 @@
  * It does what no router can avoid - wake, read, look for the direction, write -
  * and nothing else: no index of the message, no state, no edits, no timers.  So
  * its CPU per call is what the machine and the kernel take in this run, and every
- * other figure is quoted as a multiple of it (design section 9, core section 7).
+ * other figure is quoted as a multiple of it (docs/core.md#what-a-call-costs).
  *
  * A request goes to one of two destinations by a hash of its Call-ID, a response
  * to the address in its topmost Via, which is the caller's since no Via is added.

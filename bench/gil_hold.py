@@ -2,7 +2,7 @@
 
     python -m bench.gil_hold [--rate 1500] [--seconds 5] [--shards 1]
 
-Rule R1 (the packet path runs without Python) holds when no call fails, nothing is
+R1 (the packet path runs without Python, docs/design.md#shape) holds when no call fails, nothing is
 repeated or dropped, and the calls of those two seconds end like the others.
 """
 

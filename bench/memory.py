@@ -109,7 +109,7 @@ def print_result(name: str, result: dict) -> None:
 
 
 def over_budget(result: dict) -> list[str]:
-    """fastsip's promises (core.md section 3) that the figures break."""
+    """fastsip's promises (docs/core.md#sizes) that the figures break."""
     found = []
     if result["ringing"]["bytes_per_call"] > BUDGET_RINGING:
         found.append(f"a ringing call takes more than {BUDGET_RINGING} bytes")

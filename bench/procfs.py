@@ -1,8 +1,8 @@
 """What the kernel says of a process and its descendants: CPU, wake-ups, drops, memory.
 
 CPU comes from schedstat, in nanoseconds of the scheduler's own clock; the user and
-system times of /proc/PID/stat are sampled by the tick and useless here (core.md
-section 7).  Reads only; called by the runners of this directory.
+system times of /proc/PID/stat are sampled by the tick and useless here
+(docs/core.md#what-a-call-costs).  Reads only; called by the runners of this directory.
 """
 
 import os

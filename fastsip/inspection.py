@@ -1,7 +1,7 @@
 """The transactions of a store, read from its files while shards write them, or when nobody does any more.
 
 Nothing is locked, asked or stopped. A slot is copied together with its commit word before and after;
-where the two differ a shard was at it, and it is copied again (core section 3). Message blocks are
+where the two differ a shard was at it, and it is copied again (docs/core.md#readers-outside). Message blocks are
 read the same way: what was freed meanwhile shows as a slot that has changed.
 
 A transaction is the server's side of one request; `branches` are its attempts.

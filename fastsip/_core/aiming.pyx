@@ -85,7 +85,7 @@ cdef bint is_clear_sips(core_t *core, const message_t *m, const uri_t *ruri) noe
 
 
 cdef int who_asked(core_t *core, const message_t *m, const set_t *to, group_t *group) noexcept nogil:
-    """A request with credentials goes to the destination that asked for them, if usable (wire section 3).
+    """Credentials go to the destination that asked for them, if usable (docs/wire.md#same-server-as-before).
 
     What forks asks all of them again: the challenges of all went to the caller.
     """

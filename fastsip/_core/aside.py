@@ -1,4 +1,4 @@
-"""Files that cannot be read are renamed and kept, for whoever looks for the fault (design section 8).
+"""Files that cannot be read are renamed and kept, for a look at the fault (docs/design.md#bad-input-and-bounds).
 
 Must never: remove anything.  Called by store, cells and the registry of names.
 """

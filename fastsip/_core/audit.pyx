@@ -1,4 +1,4 @@
-"""Is the store sound, and does what is derived from it agree with it (core section 7)?
+"""Is the store sound, and does what is derived from it agree with it (docs/core.md#the-checker)?
 
 Reads a partition slowly and by other means than the kernels: every block is
 owned once, every branch belongs to a living search that counts it, free lists,
@@ -247,7 +247,7 @@ def live_slots(Rig rig not None) -> list:
 
 
 def complaints(Rig rig not None) -> list:
-    """What is wrong with the store and with what is derived from it; empty when nothing is (core section 7)."""
+    """What contradicts itself in the store and its derived state (docs/core.md#the-checker); empty: nothing."""
     cdef core_t *core = rig.core()
     cdef uint32_t partition
     found = []

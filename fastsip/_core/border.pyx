@@ -1,7 +1,7 @@
 """The borders that a request crosses: the listener it comes in by, the set it goes to, the listener it leaves by.
 
 What these say about headers holds for every request on that way, whichever rule matched and whether any did:
-outside and inside of dialogs, ACK and CANCEL, with a transaction and without (wire section 1).  What a listener
+outside and inside of dialogs, ACK and CANCEL, with a transaction and without (docs/wire.md#borders).  What a listener
 takes off on the way in nothing behind it sees, rules included: the request is rewritten before it is looked at.
 An edit that cannot be made refuses the request; nothing goes on unedited.
 

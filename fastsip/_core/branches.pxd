@@ -25,7 +25,7 @@ cdef struct hop_t:
     text_t route_last           # what becomes the last Route value, or len 0 (strict routers, 16.6 item 6)
     uint32_t next_stand_in      # id of who is tried after this one in a dialog, 0 = whoever ranks next
     uint8_t ruri_for_good       # `ruri` holds for all branches: a strict router had put ours there (16.4)
-    uint8_t stand_in            # leading Route values that name somebody else now name this hop (wire section 6)
+    uint8_t stand_in            # the leading Routes name this hop now (docs/wire.md#renamed-routes)
     uint8_t record_route        # 1 = stay on the way of the dialog
     uint8_t breadth             # Max-Breadth of the branch (RFC 5393); 0 = it says what the request says
     uint8_t cut_count

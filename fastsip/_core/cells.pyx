@@ -4,7 +4,7 @@
 Anonymous (tests, one process), or a file in run_dir that outlives the router:
 a successor, or another number of shards, finds health, load and counters by
 destination id.  The file is allocated in full when it is made: a hole on a full tmpfs
-would be a SIGBUS on the packet path (core section 3).
+would be a SIGBUS on the packet path (docs/core.md#fully-allocated-files).
 
 Layout: a page of header, then the lines.  The magic number is written last, so
 that a file cut short by a crash while it was made counts as empty.  Lines of another boot

@@ -75,7 +75,7 @@ cdef inline uint32_t skip_empty(const char *buf, uint32_t off, uint32_t end) noe
 
 
 # ---------------------------------------------------------------- words
-# A table of known words is filled at import (R1: only read afterwards) and
+# A table of known words is filled at import (docs/design.md#shape, R1: only read afterwards) and
 # found by length, first and last letter, which must differ within one table:
 # one look, one comparison by whole machine words.
 

@@ -7,7 +7,7 @@ from fastsip._core.ring cimport ring_t
 cdef enum command_kind:
     COMMAND_NAME = 1        # there is an answer about a name: number = its hash, 0 = about any
 
-# A record of the command ring (core section 6).
+# A record of the command ring (docs/core.md#events-and-commands).
 cdef struct command_t:
     uint32_t kind           # command_kind
     uint32_t reserve

@@ -1,4 +1,4 @@
-"""Commands of the control plane to a shard (core section 6): fixed-size records in a ring.
+"""Commands of the control plane to a shard (docs/core.md#events-and-commands): fixed-size records in a ring.
 
 One ring per shard; the control plane pushes and wakes, the shard reads in its
 loop.  The first command: there is an answer about a name, so who waits for it

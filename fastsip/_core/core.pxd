@@ -99,7 +99,7 @@ cdef enum counter_id:
     N_BAD                       # of N_MALFORMED, by result code: E_START_LINE to E_ROUTE, E_DUPLICATE, E_MAX_BREADTH
     COUNTER_COUNT = N_BAD + 18
 
-# A record of the event ring to the control plane (core section 6: a hint).
+# A record of the event ring to the control plane (a hint, docs/core.md#events-and-commands).
 cdef enum event_kind:
     EVENT_HEALTH = 1            # reason = health_event
     EVENT_FAILOVER = 2          # reason = failure_reason or 0, status

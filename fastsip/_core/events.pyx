@@ -1,4 +1,4 @@
-"""Events of the shards, for the control plane (core section 6: hints, never truth).
+"""Events of the shards, for the control plane (hints, never truth: docs/core.md#events-and-commands).
 
 Called by router's loop; the records are written by core.emit_event.
 """

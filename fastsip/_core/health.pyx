@@ -1,4 +1,4 @@
-"""Health by calls: what the end of a branch says of its destination (wire section 4).
+"""Health by calls: what the end of a branch says of its destination (docs/wire.md#health-by-calls).
 
 Probes say more and come first: a call that is answered proves nothing where
 they run.  One call takes at most one destination down, and never the last
@@ -38,7 +38,7 @@ cdef void note_success(core_t *core, const slot_t *branch, uint32_t status) noex
 
 
 cdef void note_retry_after(core_t *core, cell_t *cell, const set_t *dispatch_set, const message_t *m) noexcept nogil:
-    """A 503 with Retry-After: no new calls until then (wire section 3)."""
+    """A 503 with Retry-After: no new calls until then (docs/wire.md#retry-after)."""
     cdef long long seconds
     cdef span_t value
     cdef int i = first_of(m, H_RETRY_AFTER)

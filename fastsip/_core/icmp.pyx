@@ -1,4 +1,4 @@
-"""What ICMP says of requests that we sent (core section 2).
+"""What ICMP says of requests that we sent (docs/core.md#icmp).
 
 An entry of the error queue fails a branch only if the datagram it quotes
 carries a Via of ours whose branch is the slot's, if it was to go where the

@@ -1,4 +1,4 @@
-"""Requests of dialogs (wire sections 1 and 6).
+"""Requests of dialogs (docs/wire.md#requests-of-dialogs and docs/wire.md#stand-ins).
 
 The next hop follows from route set and Request-URI alone.  Only where it is the
 address of a destination of a set that is `shared` somebody else may take its

@@ -1,4 +1,4 @@
-"""Room in a full store: what only absorbs repeated requests gives way (core section 3, "under pressure").
+"""Room in a full store: what only absorbs repeated requests gives way (docs/core.md#a-full-store).
 
 A non-INVITE transaction that has its final response waits 64 T1 for repetitions.  Those
 that do stand in a ring of their partition, oldest first, so that making room costs the

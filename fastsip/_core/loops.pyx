@@ -1,4 +1,4 @@
-"""Loops and spirals (RFC 5393 section 4, wire section 2).
+"""Loops and spirals (RFC 5393 section 4, docs/wire.md#loops-and-spirals).
 
 A request that comes back as it was would be routed as it was: a loop, 482.  One
 that comes back with something changed that routing looks at is a spiral and

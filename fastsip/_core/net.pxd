@@ -1,5 +1,5 @@
 # Sockets of one shard: receive in batches, send in batches, errno rules of
-# core section 2.  See net.pyx.
+# docs/core.md#errors-of-sockets.  See net.pyx.
 
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t

@@ -2,8 +2,8 @@
 """Failure policies: which failures move a search on, and what they say about a destination.
 
 A policy is packed into 60 bytes that are copied into each transaction, so that a
-call fails over by the policy it started with (core section 3).  Meaning of the words: wire
-sections 3 and 4.
+call fails over by the policy it started with (docs/core.md#ids-instead-of-indexes).  Meaning of the words:
+docs/wire.md#what-fails-over, docs/wire.md#clocks-of-a-search and docs/wire.md#marks.
 
 `mark` is packed as two bits (a mark_id) for each reason and for each of 4xx, 5xx,
 500, 503; flags say which codes were given at all.  The nearest word wins:

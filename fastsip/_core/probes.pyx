@@ -1,4 +1,4 @@
-"""Probes: is the destination there (design section 5, core section 6, wire section 4).
+"""Probes: is the destination there (docs/wire.md#probes, docs/core.md#probes-by-shards).
 
 Each destination is probed by one shard, from the listener that calls use, so
 that peers see the port they know.  No slot: the branch is kept beside the

@@ -1,9 +1,9 @@
-"""The way in: sanity, matching, routing (design section 6, RFC 3261 16.3 to 16.6).
+"""The way in: sanity, matching, routing (docs/design.md#routing, RFC 3261 16.3 to 16.6).
 
 Order for every request: sanity → CANCEL, ACK and retransmissions → in-dialog by
 route → the rules, in order, first match wins; inside a dialog only those that
 ask for a To tag.  Responses go to their branch by
-our hint, else by the index, else statelessly where wire section 2 allows it.
+our hint, else by the index, else statelessly (docs/wire.md#stray-responses).
 Never answers an ACK.  Called by shard with datagrams of calls that it owns.
 """
 
@@ -293,7 +293,7 @@ cdef void follow_rules(core_t *core, const message_t *m, uint64_t key, const uri
 
 
 cdef bint makes_dialogs(int method) noexcept nogil:
-    """Wire section 5: INVITE, SUBSCRIBE, REFER and what we do not know; NOTIFY again each time (RFC 6665 4.3)."""
+    """Those of docs/wire.md#who-is-record-routed; NOTIFY again each time (RFC 6665 4.3)."""
     return (method == M_INVITE or method == M_SUBSCRIBE or method == M_REFER or method == M_NOTIFY
             or method == M_OTHER)
 

@@ -1,8 +1,8 @@
 """What a shard remembers of calls beyond their transactions, for 64 T1 at most.
 
 Two things follow a transaction and shall find the same server: a request with
-credentials the one that asked for them (wire section 3), the ACK of a 2xx the
-one that gave it (wire section 6).  Kept in private memory, one place for each hash:
+credentials the one that asked for them (docs/wire.md#same-server-as-before), the ACK of a 2xx the
+one that gave it (docs/wire.md#the-ack-follows-its-2xx).  Kept in private memory, one place for each hash:
 a newer call takes the place of an older one.  What is forgotten so, or by a
 restart, is routed by the rules or by health, as it would be without this.  A restart
 recalls the challenges whose transactions still linger (recovery).

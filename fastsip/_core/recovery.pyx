@@ -1,4 +1,4 @@
-"""Taking up the calls that the store holds (core section 5).
+"""Taking up the calls that the store holds (docs/core.md#recovery).
 
 What was committed as owed is sent, whether or not it had left before the
 process died: SIP bears duplicates, and its clocks begin then.  A decision that was committed but not

@@ -13,7 +13,7 @@ cdef void count_malformed(core_t *core, int code) noexcept nogil
 # Counts and answers it, if the message can be answered at all.
 cdef void refuse_malformed(core_t *core, const message_t *m, int code, uint32_t listener,
                            const addr_t *source) noexcept nogil
-# 503 with Retry-After: the router itself is full (wire section 3).
+# 503 with Retry-After: the router itself is full (docs/wire.md#our-own-503).
 cdef void refuse_overload(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil
 # No destination could be tried.
 cdef void refuse_unavailable(core_t *core, const message_t *m, const policy_t *policy, uint32_t listener,

@@ -1,4 +1,4 @@
-"""Answers to what is not routed (design section 8, RFC 3261 16.3, 21.4).
+"""Answers to what is not routed (docs/design.md#bad-input-and-bounds, RFC 3261 16.3, 21.4).
 
 All of them are made without state: the same request gets the same answer, To
 tag included, and the ACK of it is dropped.  An ACK is never answered.

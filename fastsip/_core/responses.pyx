@@ -1,7 +1,7 @@
 """Responses: to the branch that our hint names, else by the index (16.7 items 1 and 2).
 
-A response without a branch is checked before anything is done with it (wire
-section 2): its topmost Via must carry the branch that its own second Via and
+A response without a branch is checked before anything is done with it
+(docs/wire.md#stray-responses): its topmost Via must carry the branch that its own second Via and
 dialog values lead to.  That branch covers the place which the second Via names: the
 response goes where the request came from and nowhere else.  A peer that takes received or rport out
 of a Via names another place, and its response, which would not have reached the
@@ -97,7 +97,10 @@ cdef int restore_vias(core_t *core, uint32_t ref, const message_t *m, message_t 
 
 
 cdef void process_bare_response(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
-    """Wire section 2.  One that cannot be completed any more is a repeated 2xx, or has no other effect than its ACK."""
+    """docs/wire.md#responses-with-our-via-alone.
+
+    One that cannot be completed any more is a repeated 2xx, or has no other effect than its ACK.
+    """
     cdef message_t whole
     if m.status >= 300 and word_state(slot_at(core.store, ref).commit) == CLIENT_COMPLETED:
         branch_input(core, ref, GOT_FINAL, m)

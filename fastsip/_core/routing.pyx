@@ -3,7 +3,7 @@
 RFC 3261 16.4 (our own Route values are removed, what strict routers do is undone),
 16.5 and 16.6 items 6 and 7 (the next hop is the topmost Route, else the
 Request-URI).  Only reads; used by proxy and indialog.  A next hop that is a name
-is looked up in the table of names (wire section 7).
+is looked up in the table of names (docs/wire.md#names-of-next-hops).
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
@@ -381,7 +381,7 @@ cdef bint is_host_name(const text_t *name) noexcept nogil:
 
 cdef int find_name(core_t *core, const message_t *m, const span_t *host, const route_t *route, addr_t *to,
                    hop_t *hop) noexcept nogil:
-    """Wire section 7: rather of the family of the listener that our own Route names.
+    """Rather of the family of the listener that our own Route names (docs/wire.md#names-of-next-hops).
 
     An answer whose time is over is used, and asked for again meanwhile.
     """
@@ -474,7 +474,7 @@ cdef int aim_at_host(core_t *core, const message_t *m, const route_t *route, uin
 
 cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
                       const addr_t *source, hop_t *hop) noexcept nogil:
-    """A name is a list (wire section 7): an address that nobody can be sent to counts as tried."""
+    """A name is a list (docs/wire.md#a-name-is-a-list): an address that nobody can be sent to counts as tried."""
     cdef uint32_t tried[24]                 # MOST_TRIED
     cdef const uint32_t *before = hop.tried
     cdef uint16_t before_count = hop.tried_count

@@ -1,4 +1,4 @@
-# Which rule of the route table a request meets (config.md, "Rules").  See rules.pyx.
+# Which rule of the route table a request meets (docs/config.md).  See rules.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.types cimport addr_t, message_t, table_t, uri_t

@@ -3,10 +3,10 @@
 Takes what happens to branches, asks the tables of transactions what a branch
 does then, and decides for the call: pass on, try the next destination, answer.
 A decision is committed in the server transaction before it is carried out in
-the branches, so that a recovery can carry it out again (core section 3).
+the branches, so that a recovery can carry it out again (docs/core.md#commit-before-send).
 
-Wire section 3: a branch that times out is abandoned, not forgotten; `progress`
-and `ring` cancel and wait for the final response, one second at most; after
+A branch that times out is abandoned, not forgotten (docs/wire.md#abandoned-branches); `progress`
+and `ring` cancel and wait for the final response, one second at most (docs/wire.md#clocks-of-a-search); after
 the caller's CANCEL no branch starts.
 
 Branches start in groups (candidates): a group of one is the next step of a
@@ -204,7 +204,10 @@ cdef void tell(core_t *core, uint32_t parent, int kind, uint32_t destination_id,
 
 
 cdef void decide(core_t *core, uint32_t parent, bint exhausted, const message_t *m) noexcept nogil:
-    """No branch is open any more: the final response (16.7 item 6, wire section 3).  `m` came last, or NULL."""
+    """No branch is open any more: the final response (16.7 item 6, docs/wire.md#the-answer-to-the-caller).
+
+    `m` came last, or NULL.
+    """
     cdef slot_t *server = slot_at(core.store, parent)
     cdef const record_t *record = record_of(server)
     cdef const policy_copy_t *policy = &server.identity.server.policy
@@ -555,7 +558,7 @@ cdef void resume_search(core_t *core, uint32_t parent) noexcept nogil:
     if record_of(server).server.flags & SERVER_DECIDED or not is_searching(word_state(server.commit)):
         end_server(core, parent)
     elif not is_closing(server) and is_stale(core, parent):
-        decide(core, parent, more, NULL)    # no ghost ringing (core section 5)
+        decide(core, parent, more, NULL)    # no ghost ringing (docs/core.md#after-an-absence)
         cancel_open(core, parent)
     elif count_open(core, parent) == 0 and (not more or go_on(core, parent) != OK):
         decide(core, parent, more, NULL)

@@ -1,5 +1,5 @@
-# The choice of a destination and what is known of each (design section 5,
-# core section 6, wire section 4).  See select.pyx.
+# The choice of a destination and what is known of each (docs/design.md#dispatcher,
+# docs/core.md#cells, docs/wire.md#usable-destinations).  See select.pyx.
 
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 from fastsip._core.ranking cimport ranking_t

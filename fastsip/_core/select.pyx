@@ -1,7 +1,7 @@
 """The choice of a destination, and what calls and probes teach about each.
 
-Implements the table of algorithms of design section 5, the meaning of "usable" of wire
-section 4, tiers and weights of wire section 7, RFC 2782 for `srv`.
+Implements the table of algorithms of docs/design.md#dispatcher, the meaning of "usable" of
+docs/wire.md#usable-destinations, docs/wire.md#tiers-and-weights, RFC 2782 for `srv`.
 
 A set's destinations stand together, highest priority first.  choose() walks the
 tiers from the top; in each a picker (a table, [algorithm]) returns the winner.  A

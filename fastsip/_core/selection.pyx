@@ -1,4 +1,4 @@
-"""What of a request the algorithm of its set hashes (design section 4): the Call-ID, a URI, a user name, a header.
+"""What of a request the algorithm of its set hashes (docs/design.md#dispatcher): Call-ID, URI, user name, header.
 
 Only reads.  Must never: refuse a request that lacks the value; its Call-ID stands in.  Used by aiming and proxy.
 """

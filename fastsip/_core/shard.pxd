@@ -21,7 +21,7 @@ cdef struct handover_t:
     uint32_t listener           # its index, or OF_ICMP: the bytes are a net_error_t
     uint32_t len
 
-# What a shard looks at when it next wakes: one pointer, swapped by the control plane (R4).
+# What a shard looks at when it next wakes: one pointer, swapped by the control plane (docs/core.md#swapping-a-table).
 cdef struct outlook_t:
     const table_t *table
     positions_t *positions

@@ -2,7 +2,7 @@
 
 The loop: wait, read the sockets, hand over what belongs to others, take what
 others handed over, fire timers, send.  It runs without the GIL from start to
-stop (R1); nothing in it locks.
+stop (R1, docs/design.md#shape); nothing in it locks.
 
 Everything in a round is bounded by time, and what is left over stays where it is until the
 next one: in the socket, the lane, the wheel.  Each socket has TURN_US of a round; one whose

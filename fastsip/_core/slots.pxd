@@ -1,4 +1,4 @@
-# The mapped store: slots and message blocks are the truth (R3).  See slots.pyx.
+# The mapped store: slots and message blocks are the truth (R3, docs/design.md#shape).  See slots.pyx.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastsip._core.types cimport PARTITIONS, flow_t, policy_copy_t

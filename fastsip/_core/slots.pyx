@@ -1,6 +1,6 @@
 """The transaction store's slots and message blocks, in 64 mapped partitions (store opens the files).
 
-Slots and blocks are the truth (R3); free lists, the hash index and the lists
+Slots and blocks are the truth (R3, docs/design.md#shape); free lists, the hash index and the lists
 of children live in private memory and are rebuilt by one scan.  A slot's
 changing part is one 64-byte record held twice: the idle copy is written, then
 one release store of the commit word makes it the current one.  Blocks are

@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=True
-"""The immutable routing table: what Python decided, laid out for the kernels (rule R4).
+"""The immutable routing table: what Python decided, laid out for the kernels (R4, docs/design.md#shape).
 
 Python adds listeners, sets, destinations, policies and rules, then seals; after
 that the table is only read, by any number of shards, until the last of them has moved on
@@ -44,7 +44,7 @@ PROBE_NONE = 3
 # Bits of what a token calls them (see tokens).
 LISTENER_BITS, SET_BITS, DESTINATION_BITS = 10, 10, 30
 
-# Wire section 4: any final response shows life, except those that say overload or death.
+# Any final response shows life, except those that say overload or death (docs/wire.md#probes).
 REFUSED_CODES = frozenset((408, 500, 503, 504))
 DEFAULT_ACCEPT = tuple(code for code in range(200, 700) if code not in REFUSED_CODES)
 PROBE_DEFAULTS = {

@@ -1,4 +1,4 @@
-# One hierarchical timing wheel per shard (core section 4).  See timers.pyx.
+# One hierarchical timing wheel per shard (docs/core.md#clocks-and-timers).  See timers.pyx.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 

@@ -1,4 +1,4 @@
-# The token in our Record-Route: what in-dialog requests bring back (rule R5).  See tokens.pyx.
+# The token in our Record-Route: what in-dialog requests bring back (R5, docs/design.md#shape).  See tokens.pyx.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from fastsip._core.types cimport destination_t, message_t, span_t, table_t

@@ -1,4 +1,4 @@
-"""Tokens: what our Record-Route remembers for us (rule R5, wire section 5).
+"""Tokens: what our Record-Route remembers for us (docs/wire.md#record-route-token).
 
 Thirty letters of base32 in the user part, where peers keep what they do not
 understand: 5 for version, listener and set, 12 for destination and stand-in, 13

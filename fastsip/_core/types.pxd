@@ -238,7 +238,7 @@ cdef struct name_addr_t:
     uint8_t last            # nothing follows it in this header
 
 # ---------------------------------------------------------------- tables
-# Compiled by Python, immutable, swapped by one pointer (R4).  Text lives in
+# Compiled by Python, immutable, swapped by one pointer (R4, docs/design.md#shape).  Text lives in
 # the table's own arena; ids come from the registry and are never reused.
 
 cdef struct text_t:

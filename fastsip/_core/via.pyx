@@ -1,4 +1,4 @@
-"""Branches, hints and Via values (wire section 2).
+"""Branches, hints and Via values (docs/wire.md#our-branch).
 
 The branch is a keyed hash of what the request brings, so that a node without
 its store, or another node with the same secret, can make it again.  It covers the place
@@ -38,7 +38,7 @@ cdef uint64_t request_hash(const store_t *store, const message_t *m, const via_t
     """`via` is the sender's, `call` the hash of the Call-ID that partitions go by.
 
     Peers repeat branches that should be unique, and share private sent-by addresses: Call-ID and CSeq number
-    tell their requests apart, and repetitions, ACK of a failure and CANCEL carry the same (wire section 2).
+    tell their requests apart (docs/wire.md#matching-a-request); repetitions, ACK of a failure and CANCEL have the same.
     """
     cdef siphash_t h
     hash_begin(&h, store.hash_key)

@@ -138,7 +138,9 @@ class Reply(Part, frozen=True, kw_only=True):
 
 
 class Policy(Part, frozen=True, kw_only=True):
-    """One [failure.NAME] (wire section 3, 4).  A time of 0: that clock is off, of timeout_ms:
+    """One [failure.NAME] (docs/wire.md#clocks-of-a-search, docs/wire.md#marks).
+
+    A time of 0: that clock is off, of timeout_ms:
     Timer B or F."""
 
     name: str

@@ -87,7 +87,7 @@ def read_or_make(path: Path, make: bool) -> tuple[bytes, ...]:
 
 
 def placement_key(path: Path, secret: bytes, read: Callable[[Path], bytes]) -> bytes:
-    """What calls are placed by (wire section 7): as the file says, else made of the secret."""
+    """What calls are placed by (docs/wire.md#placement-key): as the file says, else made of the secret."""
     try:
         text = read(path).decode("ascii", errors="replace")
     except FileNotFoundError:

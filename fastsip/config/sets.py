@@ -1,7 +1,8 @@
 """The tables [set.NAME]: destinations, how they are chosen and probed, which listener they are reached from.
 
 Learned state is bound to a destination's id: given, or made of set and URI, so that reordering a file
-forgets nothing.  Wire section 4 (health), 7 (choice); design section 5.  Called by: load.py.
+forgets nothing.  See docs/design.md#dispatcher, docs/wire.md#usable-destinations and
+docs/wire.md#tiers-and-weights.  Called by: load.py.
 """
 
 import ipaddress
@@ -15,7 +16,7 @@ from fastsip.config.language import ALGORITHMS, MAX_ATTEMPTS
 from fastsip.config.model import Destination, DestinationSet, Listener, Probe
 from fastsip.config.reader import Report, Table
 
-# Wire section 4: many gateways answer OPTIONS with 403, 405 or 501 and are well.
+# Many gateways answer OPTIONS with 403, 405 or 501 and are well (docs/wire.md#probes).
 DEFAULT_ACCEPT = tuple(code for code in range(200, 700) if code not in (408, 500, 503, 504))
 PROBE_MODES = ("all", "only-failed", "marked", "none")
 DAY_MS = 86_400_000

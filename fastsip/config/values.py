@@ -193,7 +193,7 @@ def _numeric(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def listen_address(raw: object) -> Address:
-    """udp:ADDRESS:PORT with one address (core section 1 says why no wildcard)."""
+    """udp:ADDRESS:PORT with one address (why no wildcard: docs/core.md#one-address-per-listener)."""
     allowed = 'allowed: "udp:ADDRESS:PORT" with one numeric address, IPv6 in brackets'
     if not isinstance(raw, str):
         raise Wrong(allowed)

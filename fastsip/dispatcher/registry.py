@@ -1,7 +1,7 @@
 """Names to numbers that stay: what stored state calls a listener, a set, a destination, a rule.
 
 Tables are rebuilt at each reload and their indexes mean nothing a moment later; a call
-in set-up names what it uses by a 32-bit id from here (core section 3).  An id is
+in set-up names what it uses by a 32-bit id from here (docs/core.md#ids-instead-of-indexes).  An id is
 given once, and never to another name, also not after its name went.  It is a hash of
 the name, or the next free number behind that: should records be lost, names find their ids again.
 

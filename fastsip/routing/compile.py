@@ -1,4 +1,4 @@
-"""The configuration as the kernels' immutable table (R4: Python decides, kernels do).
+"""The configuration as the kernels' immutable table (R4, docs/design.md#shape: Python decides, kernels do).
 
 Names become ids by the registry and lines of the cells, which both outlive the
 table: what was learned of a destination stays with its id over any reload.

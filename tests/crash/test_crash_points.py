@@ -1,4 +1,4 @@
-"""The router dies between any two stores to its mapping, and no call is the worse for it (core section 7).
+"""The router dies between any two stores to its mapping, and no call is the worse for it (docs/core.md#crash-points).
 
 Each scenario is run with "die at the k-th store" for k = 0, 1, 2, ... until it
 survives; another process recovers each image.  After that

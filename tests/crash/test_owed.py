@@ -1,4 +1,4 @@
-"""Commit before send (core section 3): a slot says what it owes until that has left.
+"""Commit before send (docs/core.md#commit-before-send): a slot says what it owes until that has left.
 
 An address that refuses what is sent to it keeps the debt visible: it is cleared
 only for what left.  A recovery pays all debts at once.

@@ -1,6 +1,6 @@
 """Slow and obvious: what the caller gets of branches that all fail, group by group.
 
-RFC 3261 16.7 items 5 to 7, wire section 3.
+RFC 3261 16.7 items 5 to 7, docs/wire.md#the-answer-to-the-caller.
 """
 
 HELPFUL = (401, 407, 415, 420, 484)

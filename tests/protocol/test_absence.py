@@ -1,4 +1,4 @@
-"""What a router does not hold against others after it was away itself (core section 5)."""
+"""What a router does not hold against others after it was away itself (docs/core.md#after-an-absence)."""
 
 import pytest
 

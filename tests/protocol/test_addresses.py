@@ -1,4 +1,4 @@
-"""A name is a list (wire section 7, RFC 3263 section 4.3): the next address after silence, a transport error, a 503.
+"""docs/wire.md#a-name-is-a-list: the next address after silence, a transport error, a 503 (RFC 3263 section 4.3).
 
 For Route, Request-URI and the rules that forward; in the order that the Call-ID gives.
 """
@@ -324,7 +324,7 @@ def test_it_is_passed_over_at_the_first_hop_too(make_stage, method):
 
 
 def test_a_refused_next_hop_of_an_ack_is_counted(make_stage):
-    """Wire section 1: refused and counted, though nobody answers an ACK."""
+    """Refused and counted, though nobody answers an ACK (docs/wire.md#refused-next-hops)."""
     stage = make_stage(trusted=TRUSTED)
     stage.send("ACK", "sip:x@224.0.0.1", to_tag="bob")
     stage.nothing_sent()
@@ -333,7 +333,7 @@ def test_a_refused_next_hop_of_an_ack_is_counted(make_stage):
 
 @pytest.mark.parametrize("known", [False, True])
 def test_who_was_let_through_to_a_destination_goes_nowhere_else(make_stage, known):
-    """A stranger without a token, whose name led to a destination (wire section 1)."""
+    """A stranger without a token, whose name led to a destination (docs/wire.md#requests-of-dialogs)."""
     stage = make_stage(trusted=TRUSTED if known else ())
     stage.know(NAME, BOB[0])
     stage.send("BYE", f"sip:x@{NAME}", to_tag="bob")

@@ -1,4 +1,4 @@
-"""Which final response the caller gets: RFC 3261 16.7 item 6, RFC 4320, wire section 3."""
+"""Which final response the caller gets: RFC 3261 16.7 item 6, RFC 4320, docs/wire.md#the-answer-to-the-caller."""
 
 import itertools
 
@@ -152,7 +152,7 @@ def test_unavailable_as_configured(make_stage):
 
 
 def test_503_of_our_own_has_retry_after(make_stage):
-    """Wire section 3: 2 to 8 seconds at random."""
+    """2 to 8 seconds at random (docs/wire.md#our-own-503)."""
     stage = make_stage(policy={"unavailable": (503, "Full")}, destinations=1)
     stage.cells.set_admin(0, 2)
     seen = set()
@@ -163,7 +163,7 @@ def test_503_of_our_own_has_retry_after(make_stage):
 
 
 def test_full_store_refuses_new_calls_without_state(make_stage):
-    """Core section 3: 503 with Retry-After, and its ACK is dropped; what lives goes on."""
+    """503 with Retry-After, and its ACK is dropped; what lives goes on (docs/core.md#a-full-store)."""
     stage = make_stage(max_transactions=1)
     call_id = "same-partition@alice"
     refused = None
@@ -190,7 +190,7 @@ def test_full_store_refuses_new_calls_without_state(make_stage):
 
 
 def test_what_only_absorbs_repetitions_makes_room(make_stage):
-    """Core section 3: under pressure the oldest lingering non-INVITE go first, and no others."""
+    """The oldest lingering non-INVITE go first, and no others (docs/core.md#a-full-store)."""
     stage = make_stage(max_transactions=1)
     call_id = "same-partition@alice"
     stage.invite(call_id=call_id)
@@ -287,14 +287,14 @@ def test_in_dialog_timeout(dialog):
 
 
 def test_in_dialog_request_of_a_dialog_that_ended_here(stage):
-    """To tag, no Route, Request-URI ours: 481 (wire section 1)."""
+    """To tag, no Route, Request-URI ours: 481 (docs/wire.md#requests-of-dialogs)."""
     stage.send("BYE", "sip:alice@10.0.0.254", to_tag="x")
     stage.expect_response(481, "BYE")
     stage.nothing_sent()
 
 
 def test_nobody_relays_by_inventing_a_to_tag(stage):
-    """To tag, a Route to anywhere, from anywhere: 403; an ACK is dropped (wire section 1)."""
+    """To tag, a Route to anywhere, from anywhere: 403; an ACK is dropped (docs/wire.md#requests-of-dialogs)."""
     stage.send(
         "BYE",
         NUMBER.replace("example.net", "192.0.2.9"),
@@ -311,7 +311,7 @@ PRELOADED = [("Route", f"<sip:{BOB[4][0]}:{BOB[4][1]};lr>")]
 
 @pytest.mark.parametrize("network, goes_to", [("10.0.0.0/24", BOB[4]), ("10.0.9.0/24", BOB[0])])
 def test_a_preloaded_route_counts_from_trusted_networks_only(make_stage, network, goes_to):
-    """From others it is removed, and the rules decide (wire section 1)."""
+    """From others it is removed, and the rules decide (docs/wire.md#routes-of-strangers)."""
     stage = make_stage(trusted=[network])
     stage.send("MESSAGE", headers=PRELOADED)
     request = stage.expect_request(goes_to, "MESSAGE")

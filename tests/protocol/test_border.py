@@ -1,4 +1,4 @@
-"""What a border takes off comes in on no way (wire section 1): each way is tried with headers that must not pass.
+"""What a border takes off comes in on no way (docs/wire.md#borders): each way is tried with headers that must not pass.
 
 The stage has the listener `public` outside and `inside`, behind which the destinations are.  What comes in at
 `public` loses X-Auth-*, Reason and Subject and gets X-From; what goes to the set loses X-Set-*, what leaves at

@@ -1,4 +1,4 @@
-"""Max-Breadth: how many branches may follow from one request at the same time (RFC 5393 5.3, wire section 2)."""
+"""Max-Breadth: how many branches may follow from one request at once (RFC 5393 5.3, docs/wire.md#max-breadth)."""
 
 from fastsip._core.audit import live_slots
 import pytest

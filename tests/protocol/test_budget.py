@@ -1,4 +1,4 @@
-"""`budget` after the router was away (core section 5): no branch starts, and nobody rings for nobody."""
+"""`budget` after the router was away (docs/core.md#after-an-absence): no branch starts, and nobody rings for nobody."""
 
 import pytest
 

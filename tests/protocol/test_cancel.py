@@ -1,4 +1,4 @@
-"""The caller's CANCEL: RFC 3261 section 9 and 16.10, wire section 3."""
+"""The caller's CANCEL: RFC 3261 section 9 and 16.10, docs/wire.md#cancel."""
 
 from fastsip._core.audit import live_slots
 import pytest
@@ -32,7 +32,7 @@ def test_cancel_is_answered_and_passed_on(ringing):
 
 
 def test_cancel_has_what_the_branch_had(make_stage):
-    """9.1, wire section 3: that branch's Request-URI, Via, Route and destination."""
+    """9.1, docs/wire.md#cancel: that branch's Request-URI, Via, Route and destination."""
     stage = make_stage(ruri=1)
     call = stage.invite()
     invite = stage.ring(BOB[0])
@@ -199,14 +199,14 @@ def test_exhausted_does_not_replace_487(make_stage):
 
 
 def test_reason_of_the_caller_is_copied(ringing):
-    """Wire section 3, RFC 3326."""
+    """RFC 3326, docs/wire.md#cancel."""
     stage, call, _ = ringing
     call.cancel(Reason='SIP;cause=487;text="gone"')
     assert stage.expect_request(BOB[0], "CANCEL").get("Reason") == 'SIP;cause=487;text="gone"'
 
 
 def test_forks_cancelled_by_an_answer_say_so(make_stage):
-    """Wire section 3, RFC 3326: the other phone shall not show a missed call."""
+    """RFC 3326, docs/wire.md#cancel: the other phone shall not show a missed call."""
     stage = make_stage(policy={"on": ["timeout"], "timeout_ms": 2_000})
     stage.invite()
     first = stage.expect_request(BOB[0], "INVITE")
@@ -219,7 +219,7 @@ def test_forks_cancelled_by_an_answer_say_so(make_stage):
 
 
 def test_cancel_without_state_is_forwarded(stage):
-    """16.10, 16.11 and wire section 2: with attempt 0's branch, which the next hop matches."""
+    """With attempt 0's branch, which the next hop matches (16.11, docs/wire.md#cancel-without-a-transaction)."""
     call = stage.invite()
     invite = stage.expect_request(BOB[0], "INVITE")
     stage.advance(2 * WHOLE)
@@ -339,7 +339,7 @@ def turns(stage, strays: int) -> list[tuple[str, int]]:
     "algorithm", [0, ROUND_ROBIN, RANDOM, PRIORITY, WEIGHT, CALL_LOAD, RELATIVE, ORDERED, SRV]
 )
 def test_cancel_of_an_unknown_call_takes_nobodys_turn(make_stage, algorithm):
-    """Wire section 2: it looks where the choice would fall and moves nothing."""
+    """It looks where the choice would fall and moves nothing (docs/wire.md#cancel-without-a-transaction)."""
     parts = {"algorithm": algorithm, "priorities": (1, 1, 1), "dialog_rule": True}
     quiet, loud = (make_stage(**parts) for _ in range(2))
     assert turns(loud, 3) == turns(quiet, 0)

@@ -84,7 +84,7 @@ def test_one_without_a_challenge_adds_nothing(make_fork):
 
 
 def test_abandoned_ones_have_no_say(make_fork):
-    """Wire section 3: a late failure is acknowledged and ignored."""
+    """A late failure is acknowledged and ignored (docs/wire.md#abandoned-branches)."""
     stage = make_fork(destinations=2, policy={"on": ["timeout"], "timeout_ms": 2_000})
     stage.invite()
     first, second = stage.expect_fork(range(2))

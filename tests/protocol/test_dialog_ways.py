@@ -1,4 +1,4 @@
-"""Requests of dialogs, and what proves that they are some (wire section 1): by token, by Route, by what is ours."""
+"""What proves that a request is of a dialog (docs/wire.md#requests-of-dialogs): token, Route, what is ours."""
 
 import pytest
 

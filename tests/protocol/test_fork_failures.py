@@ -1,6 +1,6 @@
 """Branches of a fork that fail, each by its own clocks, and what comes of the group.
 
-RFC 3261 16.7 item 6, 16.8, 16.10, wire sections 3 and 4.  How a fork starts and who answers it is in
+RFC 3261 16.7 item 6, 16.8, 16.10, docs/wire.md#parallel-forking.  How a fork starts and who answers it is in
 test_forking.py, which challenges the caller gets in test_challenges.py.
 """
 
@@ -248,7 +248,7 @@ def test_cancel_reaches_all(make_fork):
 
 
 def test_cancel_without_state_follows_the_first_branch(make_fork):
-    """16.11, wire section 2: attempt 0's branch."""
+    """16.11, docs/wire.md#cancel-without-a-transaction: attempt 0's branch."""
     stage = make_fork()
     call = stage.invite()
     first, *_ = stage.expect_fork(range(3))
@@ -263,7 +263,7 @@ def test_cancel_without_state_follows_the_first_branch(make_fork):
 
 
 def test_mark_acts_on_each_branch(make_fork):
-    """Wire section 3: by its own reason."""
+    """By its own reason (docs/wire.md#parallel-forking)."""
     mark = {"default": "none", "timeout": "suspect", "500": "suspect"}
     stage = make_fork(destinations=4, policy={"on": ["timeout", 500], "timeout_ms": 2_000, "mark": mark})
     stage.invite()
@@ -276,7 +276,7 @@ def test_mark_acts_on_each_branch(make_fork):
 
 
 def test_one_fork_takes_at_most_one_down(make_fork):
-    """Wire section 4: else one poisonous call that every server answers with 500 takes the set down."""
+    """Else one poisonous call that every server answers with 500 takes the set down (docs/wire.md#marks)."""
     stage = make_fork(policy={"on": [500], "mark": "down"})
     stage.invite()
     for invite in stage.expect_fork(range(3)):
@@ -311,7 +311,7 @@ def test_next_group_at_once_when_all_are_unreachable(make_fork):
 
 
 def test_too_large_for_one_ends_all(make_fork):
-    """Core section 2: no fault of a destination's; whoever got the request shall not ring for it."""
+    """No fault of a destination's; who got the request shall not ring for it (docs/core.md#large-datagrams)."""
     stage = make_fork()
     stage.rig.refuse(BOB[1], "too_big")
     stage.invite()

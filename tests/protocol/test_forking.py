@@ -1,6 +1,6 @@
 """Parallel forking: a group of branches starts at once, and one answer comes of it.
 
-RFC 3261 16.7 items 4, 5 and 10, RFC 6026, wire section 3.  When branches fail is in
+RFC 3261 16.7 items 4, 5 and 10, RFC 6026, docs/wire.md#parallel-forking.  When branches fail is in
 test_fork_failures.py, how far a fork may spread in test_breadth.py.
 """
 
@@ -16,7 +16,7 @@ ALL = ["3xx", "4xx", "5xx"]
 
 
 def test_all_are_asked_at_once(make_fork):
-    """16.6: the same request to each, in branches of their own, with a token of its own (wire section 3)."""
+    """16.6: the same request to each, each branch with its own token (docs/wire.md#parallel-forking)."""
     stage = make_fork()
     stage.invite()
     first, second, third = stage.expect_fork(range(3))
@@ -215,7 +215,7 @@ def test_then_shares_the_sixteen_attempts(make_fork):
 
 
 def test_the_running_fork_keeps_its_policy(make_fork):
-    """Core section 3; the groups are those of today's table."""
+    """docs/core.md#ids-instead-of-indexes; the groups are those of today's table."""
     stage = make_fork(priorities=(1, 1, 0), policy={"on": [500]})
     stage.invite()
     pair = stage.expect_fork(range(2))

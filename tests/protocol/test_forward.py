@@ -1,4 +1,4 @@
-"""forward = "request-uri" | "header:NAME": the request itself names its next hop (wire sections 1 and 7)."""
+"""forward = "request-uri" | "header:NAME": the request itself names its next hop (docs/wire.md#rules-that-forward)."""
 
 import re
 

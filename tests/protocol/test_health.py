@@ -1,4 +1,4 @@
-"""What calls teach about destinations: marks, trials, Retry-After (wire section 4)."""
+"""What calls teach about destinations: marks, trials, Retry-After (docs/wire.md#health-by-calls)."""
 
 import pytest
 
@@ -117,7 +117,7 @@ def test_ring_never_marks(make_stage):
 
 
 def test_caller_who_gives_up_marks_nobody(make_stage):
-    """Wire section 3: after the CANCEL nothing counts against the branch."""
+    """After the CANCEL nothing counts against the branch (docs/wire.md#cancel)."""
     stage = make_stage(policy={"on": ["timeout"], "timeout_ms": 2_000, "mark": "down"})
     call = stage.invite()
     call.cancel()
@@ -143,7 +143,7 @@ def test_trial_call_after_retry(make_stage):
 
 
 def test_retry_after_of_a_503_counts_for_new_calls(make_stage):
-    """Wire section 3: until then, at most retry_after_max (60 s)."""
+    """Until then, at most retry_after_max, 60 s (docs/wire.md#retry-after)."""
     stage = make_stage(policy={"on": [503], "mark": "none"})
     stage.invite()
     stage.reply(stage.expect_request(BOB[0], "INVITE"), 503, headers=[("Retry-After", "5")])
@@ -164,7 +164,7 @@ def test_retry_after_of_a_503_counts_for_new_calls(make_stage):
 
 
 def test_health_events(make_stage):
-    """Core section 6: the control plane hears of each change."""
+    """The control plane hears of each change (docs/core.md#events-and-commands)."""
     stage = make_stage(policy={"on": [500], "mark": "down"})
     fail(stage, BOB[0])
     changes = [

@@ -240,7 +240,7 @@ def test_transport_error_of_the_ack_changes_nothing(stage):
 
 
 def test_too_big_is_513_and_no_failure_of_the_destination(make_stage):
-    """Core section 2: EMSGSIZE is the message's fault; no failover, no mark."""
+    """EMSGSIZE is the message's fault; no failover, no mark (docs/core.md#large-datagrams)."""
     stage = make_stage(policy={"on": ["transport"]})
     stage.rig.refuse(BOB[0], "too_big")
     stage.invite()

@@ -187,7 +187,7 @@ def test_ack_in_accepted_goes_on_to_the_tu(stage):
 
 
 def test_ack_that_matches_the_accepted_transaction_is_passed_on_or_dropped(stage):
-    """An ACK with the INVITE's branch and no Route of ours leads nowhere: never answered (wire section 1)."""
+    """An ACK with the INVITE's branch and no Route of ours leads nowhere (docs/wire.md#no-answer-to-an-ack)."""
     call, _, ok = answered(stage)
     stage.inject(make_ack(call.message, ok))
     stage.nothing_sent()
@@ -228,7 +228,7 @@ def test_response_goes_to_the_source_port_with_rport(stage):
 
 
 def test_ack_without_transaction_is_never_answered(stage):
-    """Wire section 1, RFC 3261 17.1.1.3."""
+    """docs/wire.md#no-answer-to-an-ack, RFC 3261 17.1.1.3."""
     stage.send("ACK")
     stage.nothing_sent()
     assert stage.counter("stray_acks") == 1

@@ -1,4 +1,4 @@
-"""Loops and spirals (RFC 5393 section 4, wire section 2)."""
+"""Loops and spirals (RFC 5393 section 4, docs/wire.md#loops-and-spirals)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A question that found no room in the ring of events is asked again while its request waits (wire section 7)."""
+"""A question that found no room among the events is asked again (docs/wire.md#waiting-for-a-name)."""
 
 import pytest
 

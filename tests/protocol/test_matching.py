@@ -1,4 +1,4 @@
-"""Which request belongs to which server transaction (17.2.3, wire section 2), where peers repeat branches."""
+"""Whose request it is where peers repeat branches (17.2.3, docs/wire.md#matching-a-request)."""
 
 import pytest
 

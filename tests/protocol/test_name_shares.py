@@ -1,4 +1,4 @@
-"""Each source has its share of questions about names, and of the room for what waits (wire section 7)."""
+"""Each source's share of questions about names and of room to wait (docs/wire.md#shares-of-questions)."""
 
 import itertools
 

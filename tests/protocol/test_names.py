@@ -1,4 +1,4 @@
-"""Next hops that are names (wire section 7): look-up, waiting, what ends the wait.
+"""Next hops that are names (docs/wire.md#names-of-next-hops): look-up, waiting, what ends the wait.
 
 A preloaded Route of a trusted caller brings requests to names; so does the
 Request-URI inside a dialog.
@@ -163,7 +163,7 @@ def test_the_longest_name_is_asked_for(stage):
 
 
 def test_a_stranger_cannot_make_us_ask(make_stage):
-    """No Record-Route of ours, nobody that we know: 403 without a question (wire section 1)."""
+    """No Record-Route of ours, nobody that we know: 403 without a question (docs/wire.md#requests-of-dialogs)."""
     stage = make_stage()
     stage.send("BYE", f"sip:x@{NAME}", to_tag="bob")
     stage.expect_response(403, "BYE")

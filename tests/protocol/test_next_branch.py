@@ -32,7 +32,7 @@ def test_a_branch_that_was_taken_back_is_not_cancelled_unheard(make_stage):
 
 @pytest.mark.parametrize("destinations", [1, 2])
 def test_a_retry_after_marks_the_last_one_no_more_than_anything_else(make_stage, destinations):
-    """Wire section 4: the last usable one of a set is never marked by a call, whatever it says of later ones."""
+    """The last usable one of a set is never marked by a call, whatever it says of later ones (docs/wire.md#marks)."""
     stage = make_stage(destinations=destinations, policy={"on": [503], "mark": {"default": "down"}})
     stage.invite()
     for number in range(destinations):
@@ -42,7 +42,7 @@ def test_a_retry_after_marks_the_last_one_no_more_than_anything_else(make_stage,
 
 
 def test_a_branch_that_was_given_up_stays_to_acknowledge(make_stage):
-    """Wire section 3: it lives until 64 T1, and its late final response is ACKed, not only within a second."""
+    """Until 64 T1 its late final response is ACKed, not only within a second (docs/wire.md#abandoned-branches)."""
     stage = make_stage(policy={"on": ["timeout"], "timeout_ms": 1_000})
     stage.invite()
     first = stage.expect_request(BOB[0], "INVITE")

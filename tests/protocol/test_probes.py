@@ -1,4 +1,4 @@
-"""OPTIONS probes on the virtual clock: rounds, jitter, repetitions, what counts as life (wire section 4)."""
+"""OPTIONS probes on the virtual clock: rounds, jitter, repetitions, what counts as life (docs/wire.md#probes)."""
 
 from collections import Counter
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Responses without a branch, and hints that lie: RFC 3261 16.7 items 1 and 2, wire section 2."""
+"""Responses without a branch, and hints that lie: RFC 3261 16.7 items 1 and 2, docs/wire.md#stray-responses."""
 
 from fastsip._core.audit import complaints, live_slots
 import pytest
@@ -161,7 +161,7 @@ def test_2xx_to_invite_after_the_end_goes_on(stage, ended):
 
 @pytest.mark.parametrize("status", [100, 180, 302, 404, 500, 603])
 def test_other_responses_after_the_end_are_dropped(stage, ended, status):
-    """Wire section 2: the transaction ended here, so these are no news."""
+    """The transaction ended here, so these are no news (docs/wire.md#stray-responses)."""
     stage.reply(ended, status)
     stage.nothing_sent()
 
@@ -185,7 +185,7 @@ def test_invented_2xx_is_dropped(stage, ended):
 
 @pytest.mark.parametrize("status", [180, 200, 404])
 def test_response_to_a_lost_store_goes_on(scratch, status):
-    """Wire section 2: the branch is ours and the store that held it is gone; forwarded without state."""
+    """The branch is ours, its store is gone: forwarded (docs/wire.md#stray-responses)."""
     before = Stage(scratch / "before")
     before.invite()
     invite = before.expect_request(BOB[0], "INVITE")
@@ -197,7 +197,7 @@ def test_response_to_a_lost_store_goes_on(scratch, status):
 
 @pytest.mark.parametrize("status", [100, 180, 183])
 def test_no_provisional_of_a_non_invite_goes_on_without_state_either(scratch, status):
-    """Wire section 3, RFC 4320 section 4.1."""
+    """RFC 4320 section 4.1, docs/wire.md#non-invite-requests."""
     before, after = Stage(scratch / "before"), Stage(scratch / "after")
     before.send("MESSAGE")
     request = before.expect_request(BOB[0], "MESSAGE")
@@ -249,7 +249,7 @@ PLACES = {
 
 @pytest.mark.parametrize("case", PLACES)
 def test_a_response_without_state_finds_its_caller(scratch, case):
-    """Wire section 2: the branch covers where answers go, however the sender's Via says it."""
+    """The branch covers where answers go, however the sender's Via says it (docs/wire.md#our-branch)."""
     sent_by, source, place = PLACES[case]
     both = (EDGE, INSIDE) if "IPv6" not in case else (("2001:db8::1", 5060), EDGE)
     before, after = (Stage(scratch / name, listeners=2, addresses=both) for name in ("before", "after"))
@@ -359,7 +359,7 @@ FIRST, SECOND, THIRD = (bytes([n]) * 16 for n in range(3))
     [((FIRST, None), True), ((SECOND, FIRST), True), ((FIRST, SECOND), True), ((SECOND, THIRD), False)],
 )
 def test_while_secrets_change_branches_of_both_are_known(scratch, known, passes):
-    """Wire section 2: the branch is made again by each listed secret."""
+    """The branch is made again by each listed secret (docs/wire.md#stray-responses)."""
     before = Stage(scratch / "before", branch_key=FIRST)
     before.invite()
     invite = before.expect_request(BOB[0], "INVITE")
@@ -397,7 +397,7 @@ def test_a_response_with_one_via_and_no_branch_is_dropped(stage, ended):
 
 
 def test_a_487_made_from_the_cancel_ends_its_branch(stage):
-    """Wire section 2: it is acknowledged, and the caller gets his 487 with his own Vias."""
+    """It is acknowledged, and the caller gets his 487 (docs/wire.md#responses-with-our-via-alone)."""
     message = stage.make("INVITE")
     message.headers.insert(1, ("Via", "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKbelow"))
     call = Request(stage, message)

@@ -1,4 +1,4 @@
-"""Requests that shall find the server of an earlier one (wire section 3)."""
+"""Requests that shall find the server of an earlier one (docs/wire.md#same-server-as-before)."""
 
 import pytest
 

@@ -527,7 +527,7 @@ def test_budget_bounds_the_search(make_stage):
 
 
 def test_policy_is_the_one_the_call_started_with(make_stage):
-    """Core section 3: what a running call needs of its policy is copied when it is routed."""
+    """What a running call needs of its policy is copied when it is routed (docs/core.md#ids-instead-of-indexes)."""
     from fastsip._core.chooser import Positions
     from tests.protocol.script import make_table
 

@@ -1,5 +1,6 @@
-"""Other spellings of the same: wire section 1, "Rules, hashing and `not` compare canonical users" and what we need not
-understand.  What is sent on stays as it came.
+"""Other spellings of the same (docs/wire.md#canonical-users), and docs/wire.md#what-need-not-be-understood.
+
+What is sent on stays as it came.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""In-dialog requests where destinations share their dialogs (wire section 6)."""
+"""In-dialog requests where destinations share their dialogs (docs/wire.md#stand-ins)."""
 
 import pytest
 

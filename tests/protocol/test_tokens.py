@@ -1,4 +1,4 @@
-"""The token in our Record-Route (wire section 5) and what peers make of it."""
+"""The token in our Record-Route (docs/wire.md#record-route-token) and what peers make of it."""
 
 import re
 
@@ -35,7 +35,7 @@ def echoes(value: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize("back", [False, True], ids=["from the caller", "from the callee"])
 @pytest.mark.parametrize("how", sorted(echoes("<sip:x@h;lr>")))
 def test_a_bye_arrives_whatever_the_peer_does_to_the_value(stage, how, back):
-    """Wire section 5: matched without case; lr, parameters and brackets are nothing it hangs on."""
+    """Matched without case, with lr, parameters and brackets or without (docs/wire.md#record-route-token)."""
     talk = Talk(stage)
     talk.send("BYE", back=back, routes=echoes(talk.ok.get("Record-Route"))[how])
     bye = stage.expect_request(ALICE if back else CAROL, "BYE")

@@ -68,7 +68,7 @@ def test_what_leaves(rig, case):
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.id)
 def test_an_ack_with_the_same_fault_is_met_with_silence(rig, case):
-    """Wire section 1: an ACK is never answered."""
+    """An ACK is never answered (docs/wire.md#no-answer-to-an-ack)."""
     method = case.raw.split(None, 1)[0]
     acknowledged = re.sub(rb"(?m)\A%s|(?<= )%s(?=\r\n)" % ((re.escape(method),) * 2), b"ACK", case.raw)
     assert acknowledged.startswith(b"ACK ")

@@ -1,4 +1,4 @@
-"""A transport error is a 503 of its branch (16.9): behind every real answer, upstream as 500 (wire section 3).
+"""A transport error is a 503 of its branch (16.9, docs/wire.md#transport-errors): behind every real answer, then 500.
 
 ICMP and what the socket says reach the search by the same event.
 """
@@ -156,7 +156,7 @@ def test_a_refused_first_copy_was_heard_by_nobody(make_stage):
 
 
 def test_too_large_for_the_way_is_no_transport_error(make_stage):
-    """EMSGSIZE says nothing of the destination: 513, no mark, no failover (core section 2)."""
+    """EMSGSIZE says nothing of the destination: 513, no mark, no failover (docs/core.md#large-datagrams)."""
     stage = make_stage(policy=ON_ALL)
     stage.rig.refuse(BOB[0], "too_big")
     stage.invite()

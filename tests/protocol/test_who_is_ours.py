@@ -1,4 +1,4 @@
-"""Nobody relays through us by inventing a To tag or a Route (wire section 1)."""
+"""Nobody relays through us by inventing a To tag or a Route (docs/wire.md#requests-of-dialogs)."""
 
 import dataclasses
 from collections.abc import Callable
@@ -160,7 +160,7 @@ def test_the_same_is_relayed_for_those_we_know(make_stage, name):
 
 @pytest.mark.parametrize("second", [VICTIM, STRANGER, ALICE])
 def test_a_reply_that_belongs_to_nothing_goes_nowhere(stage, second):
-    """Wire section 2: the branch is recomputed from the second Via, and it is wrong."""
+    """The branch is made again from the second Via, and differs (docs/wire.md#stray-responses)."""
     talk = Talk(stage)
     stage.finish()
     for branch in ("z9hG4bKabcdefghijklm", talk.invite.branch):

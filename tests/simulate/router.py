@@ -152,7 +152,7 @@ class Router:
             rig.use(self.table, self.positions[shard])
 
     def shed(self) -> int:
-        """Lingering transactions given up for others in this life (core section 3)."""
+        """Lingering transactions given up for others in this life (docs/core.md#a-full-store)."""
         return sum(rig.counters()["shed"] for rig in self.rigs)
 
     def full(self) -> int:

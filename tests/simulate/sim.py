@@ -278,7 +278,7 @@ class Simulation:
         lived = router.recover(self.now)
         owing = [slot for slot in router.live() if slot["owes"]]
         if owing and "refused" not in router.refusals.values():
-            self.fail("core section 5: recovery sends what is owed", f"{owing[0]}", "")
+            self.fail("docs/core.md#recovery: recovery sends what is owed", f"{owing[0]}", "")
         self.remark(f"the router is back: {lived} transactions")
         self.after_batch(True)
         for check in self.checks:
@@ -370,7 +370,7 @@ class Simulation:
             return
         complaints = self.router.complaints()
         if complaints:
-            self.fail("core section 7: the store agrees with itself", "; ".join(complaints[:5]), "")
+            self.fail("docs/core.md#the-checker: the store agrees with itself", "; ".join(complaints[:5]), "")
 
     def fail(self, rule: str, text: str, call_id: str) -> None:
         if any(known in f"{rule}: {text}" for known in self.passed_over):

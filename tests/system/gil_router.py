@@ -2,7 +2,7 @@
 
     [FASTSIP_TEST_HOLD_S=2] python tests/system/gil_router.py CONFIG
 
-Rule R1 says that calls then go on as if nothing were.  usleep called through PyDLL
+R1 (docs/design.md#shape) says that calls then go on as if nothing were.  usleep called through PyDLL
 keeps the GIL, as a hook in a tight loop of some C library would.  What is said on
 stderr: "gil: held", with the longest pause that another Python thread saw.
 

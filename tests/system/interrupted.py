@@ -291,7 +291,7 @@ async def a_bye_is_answered_later(c: Cast):
 
 @scenario()
 async def a_talk_goes_on(c: Cast):
-    """Dialogs are on the wire (R5): both sides find each other."""
+    """Dialogs are on the wire (R5, docs/design.md#shape): both sides find each other."""
     alice_leg, bob_leg = await c.talking()
     yield
     bob_leg.send("INFO")

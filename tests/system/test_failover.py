@@ -1,4 +1,4 @@
-"""The search for a destination that takes the call (wire.md section 3 is the law here)."""
+"""The search for a destination that takes the call (docs/wire.md#what-fails-over is the law here)."""
 
 import pytest
 from ua import UserAgent

@@ -1,4 +1,4 @@
-"""Rule R1: the packet path runs without Python.  A thread holds the GIL for two seconds; no call notices."""
+"""R1, docs/design.md#shape: a thread holds the GIL for two seconds, and no call notices."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""An edge before real loose routers that share their dialogs, one of them killed (wire section 6).
+"""An edge before real loose routers that share their dialogs, one of them killed (docs/wire.md#stand-ins).
 
 alice ─► edge (outside) ─► Kamailio, one of two ─► edge (inside) ─► bob
 

@@ -1,4 +1,4 @@
-"""User agents that give our Record-Route and Via back in their own spelling (wire section 5)."""
+"""User agents that give our Record-Route and Via back in their own spelling (docs/wire.md#record-route-token)."""
 
 import pytest
 from ua import Leg, UserAgent

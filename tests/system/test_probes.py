@@ -98,7 +98,7 @@ async def test_down_after_fall_and_back(router, free_port):
 
 
 async def test_any_answer_but_a_few_is_health(router, free_port):
-    """Many gateways refuse OPTIONS: 405 means alive, 503 does not (wire.md section 4)."""
+    """Many gateways refuse OPTIONS: 405 means alive, 503 does not (docs/wire.md#probes)."""
     edge = ("127.0.0.1", free_port())
     async with (
         UserAgent(name="alice") as alice,

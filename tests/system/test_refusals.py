@@ -1,4 +1,4 @@
-"""What the router refuses, what it ignores, and that no ACK is ever answered (design section 8)."""
+"""What the router refuses, what it ignores, and that no ACK is ever answered (docs/design.md#bad-input-and-bounds)."""
 
 import pytest
 from ua import UserAgent
@@ -80,7 +80,7 @@ async def test_a_broken_non_invite(router, free_port):
 
 
 async def test_nobody_relays_by_an_invented_to_tag(router, free_port):
-    """Neither the token nor source and next hop vouch for it: 403 (wire.md section 1)."""
+    """Neither the token nor source and next hop vouch for it: 403 (docs/wire.md#requests-of-dialogs)."""
     await refused(
         router, free_port, 403, lambda request, _: request.set("To", f"<{NUMBER}>;tag=invented"), "BYE"
     )

@@ -1,4 +1,4 @@
-"""R1 in figures: forwarding allocates no Python object (core section 7)."""
+"""R1 in figures: forwarding allocates no Python object (docs/core.md#python-stands-still)."""
 
 import gc
 import sys

@@ -362,7 +362,7 @@ to = "media"
 
 
 def test_no_call_moves_while_the_secret_changes(registry, scratch, monkeypatch):
-    """Wire section 7: dispatch hashing is keyed by the placement key."""
+    """Dispatch hashing is keyed by the placement key (docs/wire.md#placement-key)."""
     for name in ("OLD", "NEW"):
         monkeypatch.setenv(f"FASTSIP_{name}", f"the {name} secret of some length")
     destinations = ", ".join(f'"sip:192.0.2.{n}"' for n in range(21, 37))

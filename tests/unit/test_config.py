@@ -467,7 +467,7 @@ def two_secrets(monkeypatch):
 
 
 def test_placement_is_made_of_the_first_secret_and_stays_when_it_changes(tmp_path, two_secrets):
-    """Wire section 7: the same on each node and after each wipe, not rotated with the secret."""
+    """The same on each node and after each wipe, not rotated with the secret (docs/wire.md#placement-key)."""
     old, new = two_secrets
     first = placed(tmp_path, old)
     assert first == placed(tmp_path, old, new) != placed(tmp_path, new)

@@ -118,7 +118,7 @@ BARRED = [
     {"kind": "user", "items": [*map(str, range(20)), "%30900123"]},
 ])
 def test_no_spelling_of_a_user_is_a_way_round(ruri, condition):
-    """Wire section 1: escapes (19.1.4) and visual separators (RFC 3966 section 5) make no other user."""
+    """Escapes (19.1.4), visual separators (RFC 3966 section 5): one user (docs/wire.md#canonical-users)."""
     assert holds(condition, request(ruri))
 
 

@@ -1,7 +1,7 @@
-"""What must hold on the wire, whatever happens: the RFCs and the decisions of wire.md, and nothing of the code.
+"""What must hold on the wire, whatever happens: the RFCs and the decisions of docs/wire.md, and nothing of the code.
 
 Each file is one concern; each Check sees every datagram of both sides in order.  A deviation that
-wire.md decides stands in the check with that sentence.
+docs/wire.md decides stands in the check with that sentence.
 """
 
 from tests.simulate.message import Address, Msg
@@ -34,7 +34,7 @@ class Check:
         """It has left."""
 
     def lost(self, msg: Msg) -> None:
-        """The process died while it had this in its hands (core section 5: lost like on the wire)."""
+        """The process died while it had this in its hands (lost like on the wire, docs/core.md#recovery)."""
 
     def died(self) -> None: ...
 

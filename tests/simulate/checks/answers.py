@@ -1,6 +1,6 @@
 """What callers get: one final answer each, soon a 100, and from nobody else (16.7, 17.2, RFC 4320, RFC 6026).
 
-A refusal that the router makes without state is made anew for each repetition (design section 8):
+A refusal that the router makes without state is made anew for each repetition (docs/design.md#bad-input-and-bounds):
 while nothing was sent on, one repetition may be answered otherwise than the one before.
 """
 
@@ -74,7 +74,9 @@ class Answers(Check):
         """What the router says of itself."""
         book, came = self.sim.book, asked.msg
         if msg.status in (403, 404, 481, 482) and came.to_tag and book.is_proven(came):
-            self.fail("wire section 1: a verified token proves the dialog", repr(msg), msg.call_id)
+            self.fail(
+                "docs/wire.md#requests-of-dialogs: a verified token proves the dialog", repr(msg), msg.call_id
+            )
         if msg.status == 482 and not any(
             other is not asked and (other.msg.ruri, other.msg.cseq) == (came.ruri, came.cseq)
             for other in book.of_call[msg.call_id]
@@ -96,7 +98,7 @@ class Answers(Check):
             self.fail("17.2.1: 100 within 200 ms", f"{late} ms", asked.msg.call_id)
 
     def look_at_order(self, asked: Asked, msg: Msg) -> None:
-        """A 2xx may follow a failure when a branch that nobody waited for any more answers (wire section 3)."""
+        """A 2xx may follow a failure: that of an abandoned branch (docs/wire.md#abandoned-branches)."""
         finals = asked.finals if msg.status < 200 else asked.finals[:-1]
         if not finals or self.sim.book.has_shed(asked) or self.sim.book.is_without_state(asked):
             return
@@ -127,7 +129,7 @@ class Answers(Check):
             if asked.lost or asked.finals or asked.passed_on:
                 continue
             method = asked.msg.method
-            # wire section 3: a branch that timed out is abandoned, a late 3xx-6xx of it is ACKed and ignored
+            # a late 3xx-6xx of an abandoned branch is ACKed and ignored (docs/wire.md#abandoned-branches)
             answered = [
                 reply.status
                 for branch in asked.branches.values()

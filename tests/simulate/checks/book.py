@@ -212,7 +212,7 @@ class Book(Check):
             branch.sends.append(now)
         else:
             if not asked.branches:
-                asked.finals.clear()  # refused without state, and taken when it was repeated (design section 8)
+                asked.finals.clear()  # refused without state, taken when repeated: docs/design.md#bad-input-and-bounds
             branch = asked.branches[msg.branch] = self.branches[msg.branch] = Branch(asked, msg, to, listener, now)
             asked.made.append(branch)
             branch.timeout = self.timeout_of(asked, to)
@@ -223,7 +223,7 @@ class Book(Check):
             branch.refused = branch.refused or now
 
     def note_icmp(self, raw: bytes, port: bool) -> None:
-        """Core section 2: a refused port counts at once, a host that cannot be reached the second time."""
+        """A refused port counts at once, a host that cannot be reached the second time (docs/core.md#icmp)."""
         msg = Msg(raw)
         branch = self.branches.get(msg.branch)
         waits = branch is not None and not branch.replies and self.sim.now < branch.sends[0] + branch.timeout
@@ -277,7 +277,7 @@ class Book(Check):
         return plan.group_for(user_of(asked.msg.ruri))
 
     def timeout_of(self, asked: Asked, to: Address) -> int:
-        """Ms without any answer after which a branch of this request is given up (wire section 3)."""
+        """Ms without any answer after which a branch of this request is given up (docs/wire.md#clocks-of-a-search)."""
         group = self.group_of(asked)
         if group is not None:
             return group.policy.get("timeout_ms", self.world.whole)
@@ -288,11 +288,11 @@ class Book(Check):
         return min([g.dialog_policy.get("timeout_ms", self.world.whole) for g in shared], default=self.world.whole)
 
     def has_shed(self, asked: Asked) -> bool:
-        """Under pressure the oldest lingering non-INVITE go first (core section 3): a repetition is new then."""
+        """The oldest lingering non-INVITE go first (docs/core.md#a-full-store): a repetition is new then."""
         return asked.msg.method != "INVITE" and self.sim.router.shed_before + self.sim.router.shed() > 0
 
     def is_without_state(self, asked: Asked) -> bool:
-        """What belongs to a dialog goes on without state when the store is full (design section 8)."""
+        """What belongs to a dialog goes on without state when the store is full (docs/core.md#a-full-store)."""
         return bool(asked.msg.to_tag) and self.was_full()
 
     def was_full(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a border removes does not come through, on whatever way (wire section 1).
+"""What a border removes does not come through, on whatever way (docs/wire.md#borders).
 
 Headers of a listener (on the way in) and of a set (on the way out) hold for every request that goes
 that way: outside and inside of dialogs, CANCEL and ACK, with state or without.  A rule's own
@@ -44,11 +44,11 @@ class Border(Check):
         names = set(msg.names)
         by = self.came.get((msg.call_id, msg.cseq, msg.method))
         if self.world.border and by == 0 and SECRET.lower() in names:
-            self.fail("wire section 1: what the listener removes does not come in", repr(msg), msg.call_id)
+            self.fail("docs/wire.md#borders: what the listener removes does not come in", repr(msg), msg.call_id)
         book = self.sim.book
         is_repetition = book.branch is not None and not book.is_new
         if PRIVATE.lower() in names and not is_repetition and self.is_kept_from(to):
-            self.fail("wire section 1: what the set removes does not go out", repr(msg), msg.call_id)
+            self.fail("docs/wire.md#borders: what the set removes does not go out", repr(msg), msg.call_id)
         group = book.group_of(book.asked) if book.is_new and not msg.to_tag else None
         if group is not None and group.headers and (STAMP.lower() not in names or SECRET.lower() in names):
             self.fail("config: a rule's headers are edited in what it routes", repr(msg), msg.call_id)

@@ -8,7 +8,7 @@ from tests.simulate.world import Group
 
 CROSSING_MS = 1_000  # a failover waits so long for the final response of a branch that it cancelled
 TICK_MS = 8
-STILL_MS = 6_000  # after a recovery timers are spread over five seconds (core section 5)
+STILL_MS = 6_000  # after a recovery timers are spread over five seconds (docs/core.md#recovery)
 
 
 class Branches(Check):
@@ -34,7 +34,7 @@ class Branches(Check):
         others = [other for other in asked.branches.values() if other is not branch]
         begun = min([other.sends[0] for other in others], default=self.sim.now)
         if any(begun <= at < self.sim.now for at in asked.cancels) and not asked.deaths:
-            self.fail("16.10, wire section 3: no new branch after the CANCEL", repr(msg), msg.call_id)
+            self.fail("16.10, docs/wire.md#cancel: no new branch after the CANCEL", repr(msg), msg.call_id)
         if any(self.has_declined(other) for other in others):
             self.fail("16.7 item 5: no new branch after a 6xx", repr(msg), msg.call_id)
         if any(other.to == branch.to for other in others) and not msg.to_tag:
@@ -53,19 +53,19 @@ class Branches(Check):
                 self.fail("config: limit, candidates at most", f"{tried} of set {of_set.id}", msg.call_id)
 
     def look_at_reason(self, group: Group, asked: Asked, msg: Msg) -> None:
-        """A response starts the next branch only if `on` names it (wire section 3)."""
+        """A response starts the next branch only if `on` names it (docs/wire.md#what-fails-over)."""
         came = self.sim.cause
         branch = self.sim.book.branches.get(came.branch) if came is not None and came.status >= 300 else None
         if branch is None or branch.asked is not asked or came.cseq_method == "CANCEL" or branch.cancels:
             return
         if not is_wanted(came.status, group.policy["on"]):
-            self.fail("wire section 3: who fails over stands in `on`", f"{came.status}", msg.call_id)
+            self.fail("docs/wire.md#what-fails-over: who fails over stands in `on`", f"{came.status}", msg.call_id)
         progressed = any(100 < reply.status < 200 for _, reply in asked.replies)
         if progressed and not group.policy["after_progress"]:
-            self.fail("wire section 3: after_progress", f"{came.status}", msg.call_id)
+            self.fail("docs/wire.md#what-fails-over: after_progress", f"{came.status}", msg.call_id)
 
     def is_decline(self, branch: Branch) -> bool:
-        """A late 3xx-6xx of a branch that was given up is ignored, also by a clock that cancels it (wire section 3)."""
+        """Given up, also by a clock that cancels: a late 3xx-6xx is ignored (docs/wire.md#abandoned-branches)."""
         final = branch.final()
         if final is None or final[1].status < 600 or (branch.cancels and branch.cancels[0] < final[0]):
             return False
@@ -78,7 +78,7 @@ class Branches(Check):
 
     def look_at_again(self, msg: Msg, branch: Branch) -> None:
         if msg.to_tag and branch.asked.arrivals[-1] == self.sim.now:
-            return  # without state, when the store is full (design section 8): each repetition is sent on
+            return  # without state, when the store is full (docs/core.md#a-full-store): each repetition is sent on
         final = branch.final()
         if final is not None and final[0] < self.sim.now and not branch.disturbed:
             self.fail("17.1: nothing is retransmitted after a final response", repr(msg), msg.call_id)
@@ -113,7 +113,7 @@ class Branches(Check):
         if final is not None and final[0] < self.sim.now and not branch.disturbed:
             self.fail("9.1: no CANCEL after a final response", repr(msg), msg.call_id)
         if branch.replies and len(branch.cancels) == 1 and not branch.disturbed and not self.has_reason(branch):
-            self.fail("wire section 3: a branch is cancelled for a reason", repr(msg), msg.call_id)
+            self.fail("docs/wire.md#clocks-of-a-search: a branch is cancelled for a reason", repr(msg), msg.call_id)
 
     def has_reason(self, branch: Branch) -> bool:
         """The caller's wish, somebody's answer, a clock of the policy, or Timer C, which each 101-199 restarts.
@@ -153,7 +153,7 @@ class Branches(Check):
     def look_for_ack(self, branch: Branch) -> None:
         final = branch.final()
         if branch.refused or (branch.replies and branch.replies[0][0] >= branch.sends[0] + self.world.whole):
-            return  # what comes later than 64 T1 finds no branch any more (wire section 3)
+            return  # what comes later than 64 T1 finds no branch any more (docs/wire.md#abandoned-branches)
         given_up = branch.cancels and final is not None and final[0] >= branch.cancels[0] + self.world.whole  # 9.1
         if final is not None and final[1].status >= 300 and not branch.acks and not given_up:
             late = branch.cancels and final[0] > branch.cancels[0] + CROSSING_MS
@@ -174,7 +174,7 @@ class Branches(Check):
             final = branch.final()
             soon = STILL_MS if asked.deaths else TICK_MS
             if not rang or rang[0] >= branch.sends[0] + self.world.whole:
-                continue  # what comes later than 64 T1 finds no branch any more (wire section 3)
+                continue  # what comes later than 64 T1 finds no branch any more (docs/wire.md#abandoned-branches)
             if branch.refused or (final is not None and final[0] <= max(over, rang[0]) + soon):
                 continue
             since = max(over, rang[0], self.sim.book.last_recovery if asked.deaths else 0)

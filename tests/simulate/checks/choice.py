@@ -1,4 +1,4 @@
-"""Which failure the caller gets, and when (16.7 items 5 to 7, 16.10; wire section 3).
+"""Which failure the caller gets, and when (16.7 items 5 to 7, 16.10; docs/wire.md#the-answer-to-the-caller).
 
 The best response is chosen by the oracle of tests/oracle, which shares nothing with the kernels.
 """
@@ -39,7 +39,7 @@ class Choice(Check):
                 self.fail("16.7 item 5: no failure while a branch is open", f"{branch.to}: {msg!r}", msg.call_id)
 
     def is_open(self, branch: Branch) -> bool:
-        """A branch that timed out is abandoned; what was cancelled is waited for a second at most (wire section 3)."""
+        """What timed out is abandoned; what was cancelled has a second at most (docs/wire.md#clocks-of-a-search)."""
         now = self.sim.now
         if branch.final() is not None or branch.refused or self.is_on_edge(branch):
             return False
@@ -87,7 +87,7 @@ class Choice(Check):
         status, call_id = msg.status, msg.call_id
         if asked.cancels and asked.msg.method == "INVITE":
             if status != 487:
-                self.fail("16.10, wire section 3: cancelled is 487", str(status), call_id)
+                self.fail("16.10, docs/wire.md#cancel: cancelled is 487", str(status), call_id)
             return
         heard = self.heard(asked)
         possible = self.possible(asked, heard)
@@ -113,7 +113,7 @@ class Choice(Check):
         if heard:
             found.add(reduce(better, heard))
         if not heard or (482 in heard and len(asked.branches) > 1):
-            # The 482 of two ways that led to one server is no answer (wire section 3).
+            # The 482 of two ways that led to one server is no answer (docs/wire.md#abandoned-branches).
             rest = [status for status in heard if status != 482]
             if heard:  # and a branch that was given up is waited for again
                 late = [final[1].status for branch in asked.branches.values() if (final := branch.final())]

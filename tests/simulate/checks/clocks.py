@@ -1,7 +1,7 @@
 """Repetitions: when they leave, how often, and that they stop (17.1.1.2, 17.1.2.2, 17.2.1, 9.1, RFC 6026).
 
 Timers never fire early and at most one tick late.  A branch or transaction that a death of the
-process has touched is not looked at here: recovery sends what is owed once more (core section 5).
+process has touched is not looked at here: recovery sends what is owed once more (docs/core.md#recovery).
 """
 
 from tests.simulate.checks import Check
@@ -34,7 +34,7 @@ class Clocks(Check):
             if any(at < self.sim.now for at in branch.cancel_answers):
                 self.fail("17.1.2.2: a CANCEL that was answered is not repeated", repr(msg), msg.call_id)
         elif msg.to_tag and book.asked.arrivals[-1] == self.sim.now:
-            return  # without state, when the store is full (design section 8): each repetition is sent on
+            return  # without state, when the store is full (docs/core.md#a-full-store): each repetition is sent on
         elif msg.method != "ACK" and not book.is_new:
             self.look_at_request(branch, msg)
 

@@ -65,17 +65,17 @@ class Forwarding(Check):
         return f"{host}:{port}" in self.own or host == DOMAIN
 
     def look_at_routes(self, msg: Msg, asked: Asked) -> None:
-        """16.4, 16.6 item 6.  A stranger's Routes beyond our own are removed (wire section 1)."""
+        """16.4, 16.6 item 6.  A stranger's Routes beyond our own are removed (docs/wire.md#routes-of-strangers)."""
         came = asked.msg
         left = self.onward(came)
         if left and ";lr" not in left[0]:  # 16.6 item 6: the next hop is a strict router
             left = [*left[1:], f"<{self.sim.book.undo_strict(came)[0]}>"]
         if not came.to_tag and not asked.known and msg.routes:
-            self.fail("wire section 1: a stranger's Routes are removed", f"{msg.routes}", msg.call_id)
+            self.fail("docs/wire.md#routes-of-strangers: a stranger's Routes are removed", f"{msg.routes}", msg.call_id)
         if msg.routes == left or (not msg.routes and not came.to_tag):
             return
         if self.places_of(msg.routes) == self.places_of(left) and len(msg.routes) == len(left):
-            return  # a stand-in's host and port (wire section 6)
+            return  # a stand-in's host and port (docs/wire.md#renamed-routes)
         self.fail("16.4, 16.6 item 6: Route", f"{came.routes} -> {msg.routes}", msg.call_id)
 
     def onward(self, came: Msg) -> list[str]:
@@ -86,7 +86,7 @@ class Forwarding(Check):
         return left
 
     def look_at_ruri(self, msg: Msg, asked: Asked) -> None:
-        """16.6 items 2 and 6; `ruri` of the set (wire section 7)."""
+        """16.6 items 2 and 6; `ruri` of the set (docs/wire.md#request-uri-of-a-destination)."""
         book = self.sim.book
         wanted = {book.undo_strict(asked.msg)[0]}
         left = self.onward(asked.msg)
@@ -122,7 +122,7 @@ class Forwarding(Check):
         if added and len(added) != 1 + (listener != asked.listener):
             self.fail("RFC 5658: one Record-Route for each side", f"{added}", msg.call_id)
         if added and msg.method not in (*DIALOG_MAKERS, "NOTIFY"):
-            self.fail("wire section 5: who is record-routed", msg.method, msg.call_id)
+            self.fail("docs/wire.md#who-is-record-routed: who is record-routed", msg.method, msg.call_id)
 
     def look_at_rest(self, msg: Msg, came: Msg) -> None:
         """Line by line, in order; what may differ is looked at above.

@@ -1,4 +1,6 @@
-"""Health moves by evidence only (wire section 4): a destination goes down or is doubted after failures of its own, and
+"""Health moves by evidence only (docs/wire.md#health-by-calls).
+
+A destination goes down or is doubted after failures of its own, and
 comes up when it has answered.
 
 Evidence against: a request that nobody answered for the shortest timeout there is, a refusal by the
@@ -65,7 +67,7 @@ class Health(Check):
             return
         address = self.address_of(event.destination_id)
         if address is None:
-            self.fail("wire section 4: health is a destination's", f"{event}")
+            self.fail("docs/wire.md#health-by-calls: health is a destination's", f"{event}")
             return
         if event.reason in WORSE:
             self.look_at_fall(address, event)
@@ -76,7 +78,7 @@ class Health(Check):
         now = self.sim.now
         unheard = [branch for branch, since in self.waiting.get(address, {}).items() if self.is_late(branch, since)]
         if self.failed.get(address, -1) < now and not unheard and not self.sim.book.recovering:
-            self.fail("wire section 4: it goes down by failures of its own", f"{address}: {event}")
+            self.fail("docs/wire.md#health-by-calls: it goes down by failures of its own", f"{address}: {event}")
         if event.reason == "down":
             self.went_down[address] = now
             self.look_at_call(address)
@@ -106,7 +108,7 @@ class Health(Check):
         self.marked[key] = self.marked.get(key, 0) + 1
         anew = branch is not None and self.sim.book.has_shed(branch.asked)  # the same request is another call
         if self.marked[key] > 1 and not anew:
-            self.fail("wire section 4: one call marks at most one destination down", f"{address}", msg.call_id)
+            self.fail("docs/wire.md#marks: one call marks at most one destination down", f"{address}", msg.call_id)
         for group in self.sim.router.plan.groups:
             if any(member.address == address for member in group.destinations):
                 self.look_at_last(group, msg)
@@ -119,9 +121,11 @@ class Health(Check):
         if all(health == DOWN for health in healths) and not careless:
             why = "503 with Retry-After" if "retry-after" in msg.names else str(msg.status)
             text = f"{why}, set {group.id}"
-            self.fail("wire section 4: a call never marks the last usable one of a set", text, msg.call_id)
+            self.fail("docs/wire.md#marks: a call never marks the last usable one of a set", text, msg.call_id)
 
     def look_at_rise(self, address: Address) -> None:
         since = self.went_down.pop(address, 0)
         if self.answered.get(address, -1) < since:
-            self.fail("wire section 4: it comes up when it has answered", f"{address}, down since {since}")
+            self.fail(
+                "docs/wire.md#health-by-calls: it comes up when it has answered", f"{address}, down since {since}"
+            )

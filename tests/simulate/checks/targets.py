@@ -1,4 +1,4 @@
-"""Nothing goes to somebody who was not asked (16.5, 16.6; wire sections 1 and 6).
+"""Nothing goes to somebody who was not asked (16.5, 16.6; docs/wire.md#requests-of-dialogs, docs/wire.md#stand-ins).
 
 A request outside of dialogs goes to a destination of the set that its number leads to, or of the
 one behind it; one with a route set goes where that leads, or to who shares the dialog.
@@ -27,7 +27,7 @@ class Targets(Check):
         book = self.sim.book
         place = book.place_of_route(asked)
         if place is not None and not asked.known and not book.is_proven(asked.msg):
-            # Nobody relays through us by inventing a To tag or a Route (wire section 1).
+            # Nobody relays through us by inventing a To tag or a Route (docs/wire.md#requests-of-dialogs).
             return self.with_members(place, asked.msg) if self.was_destination(place, asked.plan) else set()
         if place is not None:
             return self.with_members(place, asked.msg)
