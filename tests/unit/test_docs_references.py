@@ -1,0 +1,50 @@
+"""What the pages of docs/ point at is there: tests, files of the repository, pages and their headings."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+FUNCTIONS = {path: set(re.findall(r"def (test_\w+)", path.read_text())) for path in (ROOT / "tests").rglob("test_*.py")}
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as GitHub links to them."""
+    heads = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def cited(text: str) -> list[tuple[str, str]]:
+    """(file, function) of each test that is named; `::name` is one of the file before it, of a file alone ""."""
+    found, file = [], ""
+    for stem, function in re.findall(r"`(test_\w+)?(?:::(test_\w+))?`", text):
+        file = stem or file
+        if stem or function:
+            found.append((file, function))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_test_is_there(page):
+    for stem, function in cited(page.read_text()):
+        files = [path for path in FUNCTIONS if path.stem == stem]
+        assert files, stem
+        assert not function or any(function in FUNCTIONS[path] for path in files), f"{stem}::{function}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_is_there(page):
+    for name in re.findall(r"`((?:fastsip|tests|bench)/[\w/.-]+)`", page.read_text()):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"`bench\.(\w+)", page.read_text()):
+        assert (ROOT / "bench" / f"{name}.py").exists(), name
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
+        there = (page.parent / target).resolve() if target else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), f"{target}#{anchor}"
