@@ -142,6 +142,13 @@ def test_every_notify_is_record_routed(make_stage, listeners):
     stage.expect_request(CAROL, "SUBSCRIBE")
 
 
+def test_a_notify_of_a_dialog_that_is_not_ours_is_not_record_routed(stage):
+    """RFC 6665 4.3: its SUBSCRIBE left without our Record-Route, as no Route of it shows."""
+    stage.send("NOTIFY", f"sip:bob@{BOB[0][0]}", to_tag="bob")
+    assert not stage.expect_request(BOB[0], "NOTIFY").values("Record-Route")
+    stage.nothing_sent()
+
+
 # ---------------------------------------------------------------- what is ours: one question
 
 

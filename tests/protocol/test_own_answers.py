@@ -36,21 +36,23 @@ def test_a_to_with_a_tag_goes_back_as_it_came(stage, method):
 
 
 def test_a_cancel_is_not_asked_for_extensions(stage):
-    """8.2.2.3: Require and Proxy-Require are nothing in a CANCEL."""
-    call = stage.invite()
+    """8.2.2.3: Require and Proxy-Require are nothing in a CANCEL, neither in the caller's nor in ours."""
+    call = stage.invite(headers=[("Require", "100rel")])
     stage.ring(BOB[0])
     cancel = make_cancel(call.message)
     cancel.headers += WANTS
     stage.inject(cancel)
     stage.expect_response(200, "CANCEL")
-    stage.expect_request(BOB[0], "CANCEL")
+    ours = stage.expect_request(BOB[0], "CANCEL")
+    assert not ours.lines("Require") and not ours.lines("Proxy-Require")
     stage.nothing_sent()
 
 
 def test_an_ack_is_not_asked_for_extensions(stage):
     """8.2.2.3: nor in the ACK of a failure."""
-    call = stage.invite()
-    stage.refuse(stage.expect_request(BOB[0], "INVITE"), 486)
+    call = stage.invite(headers=[("Require", "100rel")])
+    stage.reply(stage.expect_request(BOB[0], "INVITE"), 486)
+    assert not stage.expect_request(BOB[0], "ACK").lines("Require")
     ack = make_ack(call.message, stage.expect_response(486))
     ack.headers += WANTS
     stage.inject(ack)
