@@ -6,6 +6,7 @@
 # make reload-soak   tables swapped under calls that fail, what was freed cannot be touched    RELOADS=10000
 # make fuzz    damaged datagrams against sanitized kernels    SECONDS=60 WHAT=all (parser, shard, configurations)
 # make tsan    several shards under ThreadSanitizer    SECONDS=60
+# make rfc     sentences of RFCs, what implements them and what tests them    ARGS="--rfc 3261-16", ARGS=--sums
 # make build lint clean
 # make bench   CPU per call, kernels, parsing: minutes on a quiet machine   ARGS="--rounds 1" goes to bench.load
 # make bench-all   every other measurement, about half an hour; both say where their JSON went
@@ -29,7 +30,7 @@ SECONDS ?= 60
 WHAT ?= all
 RELOADS ?= 10000
 
-.PHONY: run test crash kill-soak simulate reload-soak fuzz tsan build lint bench bench-all clean peers
+.PHONY: run test crash kill-soak simulate reload-soak fuzz tsan rfc build lint bench bench-all clean peers
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -71,6 +72,9 @@ fuzz: $(VENV)/.ready-test
 tsan: $(VENV)/.ready-test
 	@$(call beside,tsan)
 	@cd build/tsan && $(CURDIR)/$(BIN)/python -m tests.tsan.run --seconds $(SECONDS)
+
+rfc: $(VENV)/.ready
+	@$(BIN)/python -m tests.rfc_matrix $(ARGS)
 
 lint: $(VENV)/.ready-lint
 	@$(BIN)/ruff check .

@@ -272,6 +272,15 @@ def test_in_dialog_failure_is_passed_on(dialog):
     stage.nothing_sent()
 
 
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_in_dialog_responses_keep_their_to(dialog, status):
+    """16.7 item 6: no tag is touched, whatever the class."""
+    stage, call, ok = dialog
+    request = call.in_dialog("INFO", ok, 2).message
+    stage.reply(stage.expect_request(BOB[0], "INFO"), status)
+    assert stage.expect_response(status, "INFO").get("To") == request.get("To")
+
+
 def test_in_dialog_timeout(dialog):
     """408 to INVITE, nothing to others (RFC 4320)."""
     stage, call, ok = dialog

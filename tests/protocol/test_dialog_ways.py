@@ -4,7 +4,7 @@ import pytest
 
 from fastsip.sip_text import host_text, make_request, new_branch
 from tests.protocol.dialogs import CAROL, Talk
-from tests.protocol.script import ALICE, BOB, EDGE, Stage
+from tests.protocol.script import ALICE, BOB, EDGE, INSIDE, Stage
 
 US = f"{EDGE[0]}:{EDGE[1]}"
 STRANGER = ("203.0.113.66", 5060)
@@ -142,6 +142,13 @@ def test_every_notify_is_record_routed(make_stage, listeners):
     stage.expect_request(CAROL, "SUBSCRIBE")
 
 
+def test_a_notify_of_a_dialog_that_is_not_ours_is_not_record_routed(stage):
+    """RFC 6665 4.3: its SUBSCRIBE left without our Record-Route, as no Route of it shows."""
+    stage.send("NOTIFY", f"sip:bob@{BOB[0][0]}", to_tag="bob")
+    assert not stage.expect_request(BOB[0], "NOTIFY").values("Record-Route")
+    stage.nothing_sent()
+
+
 # ---------------------------------------------------------------- what is ours: one question
 
 
@@ -159,6 +166,14 @@ def test_a_contact_with_our_maddr(stage, method, place):
 def test_outside_of_a_dialog_too(stage):
     stage.invite(uri=f"sip:80@example.net;maddr={EDGE[0]};x=y")
     assert stage.expect_request(BOB[0], "INVITE").uri == "sip:80@example.net;x=y"
+
+
+def test_a_maddr_goes_with_its_port(make_stage):
+    """16.4: that port was the maddr's; transport=udp is the default and stays."""
+    stage = make_stage(listeners=2)
+    uri = f"sip:80@example.net:{INSIDE[1]};maddr={INSIDE[0]};transport=udp"
+    stage.inject(stage.make("INVITE", uri), ALICE, 1)
+    assert stage.expect_request(BOB[0], "INVITE").uri == "sip:80@example.net;transport=udp"
 
 
 def test_a_maddr_of_others_stays(stage):

@@ -7,7 +7,7 @@ from fastsip._core.audit import live_slots
 import pytest
 
 from fastsip.sip_text import param
-from tests.protocol.script import ALICE, BOB, T1, WHOLE, assert_times
+from tests.protocol.script import ALICE, BOB, EDGE, T1, WHOLE, assert_times
 
 A_TIMES = [500, 1_500, 3_500, 7_500, 15_500, 31_500]
 
@@ -161,6 +161,17 @@ def test_ack_has_what_the_invite_had(stage):
     assert param(ack.get("To"), "tag") == "of-bob"
     assert ack.cseq_method == "ACK"
     assert not ack.get("Subject") and not ack.body
+
+
+def test_ack_has_the_routes_of_the_invite(make_stage):
+    """17.1.1.3: those that it had when it left here."""
+    stage = make_stage(trusted=[ALICE[0]])
+    routes = [f"<sip:{EDGE[0]};lr>, <sip:{BOB[0][0]};lr>", "<sip:far.example.net;lr>"]
+    stage.invite(headers=[("Route", line) for line in routes])
+    invite = stage.expect_request(BOB[0], "INVITE")
+    assert invite.values("Route") == [f"<sip:{BOB[0][0]};lr>", "<sip:far.example.net;lr>"]
+    stage.reply(invite, 404)
+    assert stage.expect_request(BOB[0], "ACK").values("Route") == invite.values("Route")
 
 
 def test_300_to_699_in_completed_is_acked_again(stage):

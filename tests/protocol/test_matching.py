@@ -59,6 +59,16 @@ def test_ack_and_cancel_find_their_invite_by_the_same(make_stage, branch):
     assert sorted(stage.states("server")) == ["confirmed", *["proceeding"] * len(others)]
 
 
+@pytest.mark.parametrize("method", ["INVITE", "MESSAGE"])
+def test_merged_requests_are_no_error(stage, method):
+    """16.3: one request that came by two ways, in branches of somebody else, goes on twice; 482 is for the server."""
+    for branch in ("z9hG4bKone", "z9hG4bKtwo"):
+        stage.send(method, call_id="merged", branch=branch)
+    assert len({request.branch for request in stage.take_requests(BOB[0], method)}) == 2
+    stage.take_responses(100)
+    stage.nothing_sent()
+
+
 def test_methods_are_told_apart(stage):
     """17.2.3 item 3; a CSeq number with two methods is a peer's mistake, which shall not cost a request."""
     for method in ("MESSAGE", "INFO", "OPTIONS"):

@@ -155,6 +155,24 @@ def test_a_refused_first_copy_was_heard_by_nobody(make_stage):
     assert stage.states("client") == ["calling"]
 
 
+REFUSED, HOST_UNREACHABLE, NET_UNREACHABLE, PROTOCOL = 111, 113, 101, 71  # errno of ICMP entries
+
+
+@pytest.mark.parametrize(
+    "code, words", [(REFUSED, 1), (HOST_UNREACHABLE, 2), (NET_UNREACHABLE, 2), (PROTOCOL, 0)], ids=str
+)
+def test_what_icmp_says_of_a_request(make_stage, code, words):
+    """18.4: a refused port ends the branch at once, an unreachable host or network at the second word."""
+    stage = make_stage(destinations=2, policy={"on": ["transport"]})
+    stage.invite()
+    first = stage.expect_request(BOB[0], "INVITE")
+    for word in range(1, 4):
+        stage.rig.take_error(first.to_bytes(), first.to, code)
+        stage.collect()
+        assert bool(stage.take_requests(BOB[1], "INVITE")) == (word == words)
+    assert stage.counter("transport_failures") == (words > 0)
+
+
 def test_too_large_for_the_way_is_no_transport_error(make_stage):
     """EMSGSIZE says nothing of the destination: 513, no mark, no failover (docs/core.md#large-datagrams)."""
     stage = make_stage(policy=ON_ALL)
