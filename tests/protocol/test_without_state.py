@@ -2,6 +2,7 @@
 
 import pytest
 
+from fastsip._core.audit import live_slots
 from tests.protocol.dialogs import Talk
 from tests.protocol.script import ALICE, BOB, EDGE
 
@@ -18,7 +19,7 @@ def test_a_repeated_request_leaves_as_it_did(stage, method):
         stage.inject(request)
         copies.append(stage.expect_request(BOB[0], method))
         stage.nothing_sent()
-        assert stage.rig.live() == []
+        assert live_slots(stage.rig) == []
         stage.advance(500)
     assert len({copy.to_bytes() for copy in copies}) == 1
     assert copies[0].get("Max-Forwards") == "69" and copies[0].values("Route") == [f"<sip:{BOB[0][0]};lr>"]
