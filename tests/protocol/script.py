@@ -142,8 +142,7 @@ class Stage:
 
     def collect(self) -> None:
         self.waiting += [read_sent(record) for record in self.rig.sent()]
-        complaints = complaints(self.rig)
-        assert not complaints, complaints
+        assert not (found := complaints(self.rig)), found
 
     def advance(self, ms: int) -> None:
         self.rig.advance(ms)
