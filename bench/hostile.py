@@ -18,9 +18,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fastsip._core.audit import live_slots
+
 from bench.load import write_report
 from bench.processes import scratch
-from fastsip._core.audit import live_slots
 from fastsip._core.cells import Cells
 from fastsip._core.rig import Rig
 from fastsip._core.tables import Table

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from fastsip._core import layout
+from fastsip._core.clock import now_ms
 from fastsip._core.folder import look_into
 from fastsip._core.store import block_offset, boot_id, read_header
-from fastsip._core.clock import now_ms
 from fastsip.config.language import METHODS
 from fastsip.dispatcher.registry import read_names
 from fastsip.plain import reason

@@ -1,7 +1,7 @@
 """Types of the kernels' test bench; meanings and units stand in rig.pyx."""
 
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fastsip._core.cells import Cells
 from fastsip._core.chooser import Positions

@@ -21,12 +21,12 @@ from collections import Counter
 from pathlib import Path
 
 import msgspec
-
 from fastsip._core.audit import complaints
+
 from fastsip._core.cells import Cells
+from fastsip._core.clock import now_ms
 from fastsip._core.rig import Rig
 from fastsip.answering import AnsweringMachines
-from fastsip._core.clock import now_ms
 from fastsip.config import load
 from fastsip.demo import Caller
 from fastsip.dispatcher.registry import Registry

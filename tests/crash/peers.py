@@ -15,6 +15,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 
 from fastsip._core.audit import complaints, live_slots
+
 from fastsip._core.rig import START_MS, Rig, read_wire
 from fastsip._core.slots import die_at_store
 from fastsip.sip_text import (

@@ -26,6 +26,7 @@ from pathlib import Path
 from fastsip._core.events import take_events
 
 from fastsip._core.cells import Cells
+from fastsip._core.clock import now_ms
 from fastsip._core.lanes import Lane, stress_produce
 from fastsip._core.listen import open_listener
 from fastsip._core.marks import Quarantine
@@ -33,7 +34,6 @@ from fastsip._core.names import Names
 from fastsip._core.ring import Sleeper
 from fastsip._core.store import Store
 from fastsip._core.tables import Table
-from fastsip._core.clock import now_ms
 from fastsip.quarantine import Marks
 from fastsip.shards import Shards
 from fastsip.stats import StatsFile

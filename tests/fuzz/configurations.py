@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from fastsip._core.audit import complaints, live_slots
+
 from fastsip._core.cells import Cells
 from fastsip._core.damage import damaged
 from fastsip._core.rig import Rig

@@ -13,6 +13,7 @@ import random
 import sys
 
 from fastsip._core.audit import complaints, live_slots
+
 from fastsip._core.damage import damaged
 from fastsip._core.rig import Rig
 from fastsip.sip_text import NotSip, make_ack, make_cancel, make_request, make_response, read_message

@@ -2,8 +2,8 @@
 
 import sys
 
-from fastsip._core.audit import complaints, live_slots
 import pytest
+from fastsip._core.audit import complaints, live_slots
 
 from fastsip._core import fuzz_doors
 from fastsip._core.damage import damaged

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from fastsip._core.audit import complaints, live_slots
+
 from fastsip._core.cells import Cells
 from fastsip._core.rig import START_MS, Rig
 from fastsip._core.tables import Table

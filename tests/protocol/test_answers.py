@@ -2,8 +2,8 @@
 
 import itertools
 
-from fastsip._core.audit import complaints, live_slots
 import pytest
+from fastsip._core.audit import complaints, live_slots
 
 from fastsip._core.policies import pack_policy
 from tests.protocol.script import ALICE, BOB, NUMBER, WHOLE

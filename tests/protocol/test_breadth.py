@@ -1,7 +1,7 @@
 """Max-Breadth: how many branches may follow from one request at once (RFC 5393 5.3, docs/wire.md#max-breadth)."""
 
-from fastsip._core.audit import live_slots
 import pytest
+from fastsip._core.audit import live_slots
 
 from tests.protocol.script import BOB
 

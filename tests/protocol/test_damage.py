@@ -6,8 +6,8 @@ Every byte of the slots of a call is spoilt, one at a time, and the store is tak
 import random
 import struct
 
-from fastsip._core.audit import live_slots
 import pytest
+from fastsip._core.audit import live_slots
 
 from fastsip._core.rig import Rig
 from tests.protocol.script import BOB, WHOLE, Stage

@@ -2,8 +2,8 @@
 
 import re
 
-from fastsip._core.audit import live_slots
 import pytest
+from fastsip._core.audit import live_slots
 
 from fastsip.sip_text import make_ack
 from tests.protocol.script import ALICE, BOB, EDGE, T1, WHOLE, assert_times

@@ -1,7 +1,7 @@
 """headers = { remove, set } beside `to` and `forward`: what is sent on is changed once, and only as said."""
 
-from fastsip._core.audit import live_slots
 import pytest
+from fastsip._core.audit import live_slots
 from fastsip._core.headers import PROTECTED
 from fastsip._core.parser import COMPACT_FORMS
 

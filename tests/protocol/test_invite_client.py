@@ -3,8 +3,8 @@
 Each arrow of the figures is a test.  Our own states (cancelled, abandoned) are in test_search.py.
 """
 
-from fastsip._core.audit import live_slots
 import pytest
+from fastsip._core.audit import live_slots
 
 from fastsip.sip_text import param
 from tests.protocol.script import ALICE, BOB, EDGE, T1, WHOLE, assert_times

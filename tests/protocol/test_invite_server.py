@@ -1,7 +1,7 @@
 """The INVITE server transaction: RFC 3261 figure 7 and section 17.2.1 with RFC 6026 (figure 5 there)."""
 
-from fastsip._core.audit import live_slots
 import pytest
+from fastsip._core.audit import live_slots
 
 from fastsip.sip_text import make_ack
 from tests.protocol.script import ALICE, BOB, T1, T4, WHOLE, assert_times

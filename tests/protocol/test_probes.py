@@ -3,8 +3,8 @@
 from collections import Counter
 from itertools import pairwise
 
-from fastsip._core.audit import live_slots
 import pytest
+from fastsip._core.audit import live_slots
 
 from fastsip._core.cells import Cells
 from fastsip._core.chooser import Positions

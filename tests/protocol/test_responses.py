@@ -1,7 +1,7 @@
 """Responses without a branch, and hints that lie: RFC 3261 16.7 items 1 and 2, docs/wire.md#stray-responses."""
 
-from fastsip._core.audit import complaints, live_slots
 import pytest
+from fastsip._core.audit import complaints, live_slots
 
 from fastsip._core.hashing import base32, partition_of_call, unbase32
 from fastsip._core.rig import Rig

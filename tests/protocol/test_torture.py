@@ -2,8 +2,8 @@
 
 import re
 
-from fastsip._core.audit import complaints, live_slots
 import pytest
+from fastsip._core.audit import complaints, live_slots
 
 from fastsip._core import refusals
 from fastsip._core.rig import Rig

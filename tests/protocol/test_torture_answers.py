@@ -1,7 +1,7 @@
 """Torture messages as answers to an INVITE that was sent on: what the caller gets, octet by octet."""
 
-from fastsip._core.audit import complaints, live_slots
 import pytest
+from fastsip._core.audit import complaints, live_slots
 
 from fastsip._core.rig import Rig
 from tests.protocol.script import ALL_CLOCKS, BOB, make_table

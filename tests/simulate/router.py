@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from fastsip._core.audit import complaints, live_slots
+
 from fastsip._core.cells import Cells
 from fastsip._core.chooser import Positions
 from fastsip._core.rig import START_MS, Rig

@@ -3,9 +3,9 @@
 import gc
 import sys
 
+import pytest
 from fastsip._core.audit import complaints, live_slots
 from fastsip._core.play import play_calls
-import pytest
 
 from fastsip._core.rig import Rig
 from tests.protocol.script import make_table

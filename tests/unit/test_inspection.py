@@ -4,9 +4,9 @@ import json
 import random
 import shutil
 
-from fastsip._core.audit import live_slots
 import pytest
 from click.testing import CliRunner
+from fastsip._core.audit import live_slots
 
 from fastsip import inspection
 from fastsip._core.store import Store

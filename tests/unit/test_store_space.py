@@ -10,9 +10,9 @@ import sys
 
 import pytest
 
+from fastsip._core.clock import now_ms
 from fastsip._core.layout import CLIENT_STATES, SERVER_KINDS, SERVER_STATES
 from fastsip._core.store import Store, StoreError, store_bytes
-from fastsip._core.clock import now_ms
 from tests.conftest import ROOT
 
 from .test_slots import CLIENT, NO_BLOCK, SERVER, SMALL, files_of, live_client, live_server, server_record
