@@ -30,33 +30,39 @@ SECONDS ?= 60
 WHAT ?= all
 RELOADS ?= 10000
 
-.PHONY: run test crash kill-soak simulate reload-soak fuzz tsan rfc build lint bench bench-all clean peers
+.PHONY: run build-all test crash kill-soak simulate reload-soak fuzz tsan rfc build lint bench bench-all clean peers
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
 run: build
 	@exec $(BIN)/fastsip run $(CONFIG)
 
-build: $(VENV)/.ready
-	@$(BIN)/python -W ignore setup.py --quiet build_ext --inplace --parallel 2
+BUILD = -W ignore setup.py --quiet build_ext --inplace --parallel 2
 
-test: build $(VENV)/.ready-test peers
+build: $(VENV)/.ready
+	@$(BIN)/python $(BUILD)
+
+# The kernels of tests and benches, too.
+build-all: $(VENV)/.ready
+	@FASTSIP_TESTS=1 $(BIN)/python $(BUILD)
+
+test: build-all $(VENV)/.ready-test peers
 	@$(BIN)/python -m pytest $(ARGS)
 
-crash: build $(VENV)/.ready-test
+crash: build-all $(VENV)/.ready-test
 	@FASTSIP_CRASH=all $(BIN)/python -m pytest tests/crash $(ARGS)
 
-kill-soak: build $(VENV)/.ready-test
+kill-soak: build-all $(VENV)/.ready-test
 	@timeout --kill-after=10 $$(( $(SECONDS) + 180 )) $(BIN)/python -m tests.crash.kill_soak --seconds $(SECONDS) $(ARGS)
 
-simulate: build $(VENV)/.ready-test
+simulate: build-all $(VENV)/.ready-test
 	@$(BIN)/python -m tests.simulate.run --seconds $(SECONDS) $(ARGS)
 
 # Built beside the tree, so that the kernels in use stay as they are: $(call beside,asan) in build/asan.
 beside = mkdir -p build/$(1) && \
 	git ls-files -z setup.py pyproject.toml README.md LICENSE fastsip tests bench | xargs -0 cp -u --parents -t build/$(1) && \
 	cd build/$(1) && \
-	FASTSIP_BUILD=$(1) $(CURDIR)/$(BIN)/python -W ignore setup.py --quiet build_ext --inplace --parallel 2
+	FASTSIP_TESTS=1 FASTSIP_BUILD=$(1) $(CURDIR)/$(BIN)/python $(BUILD)
 SANITIZERS = $$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsan.so)
 
 reload-soak: $(VENV)/.ready-test
@@ -78,13 +84,13 @@ rfc: $(VENV)/.ready
 
 lint: $(VENV)/.ready-lint
 	@$(BIN)/ruff check .
-	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastsip
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastsip tests/kernels bench/kernels
 	@$(BIN)/mypy --ignore-missing-imports --follow-imports=silent fastsip
 
-bench: build $(VENV)/.ready-bench
+bench: build-all $(VENV)/.ready-bench
 	@worst=0; $(call measure,load $(ARGS)) $(call measure,micro --quiet) $(call measure,parse_vs_sofia) exit $$worst
 
-bench-all: build $(VENV)/.ready-bench
+bench-all: build-all $(VENV)/.ready-bench
 	@worst=0; $(call measure,consistency) $(call measure,instructions) $(call measure,order) $(call measure,memory) \
 	$(call measure,shards) $(call measure,capacity) $(call measure,growth) $(call measure,scale) $(call measure,gil_hold) \
 	$(call measure,rounds) $(call measure,recovery) $(call measure,restart) $(call measure,reload) \
@@ -94,7 +100,7 @@ bench-all: build $(VENV)/.ready-bench
 clean:
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	@find fastsip bench tests -depth \( -name '*.so' -o -name '__pycache__' \) -exec rm -rf {} + 2>/dev/null || true
-	@rm -f fastsip/_core/*.c
+	@rm -f $$(git ls-files --others --ignored --exclude-standard -- '*.c')
 
 # The packages first, then fastsip itself as a link to this directory: with no kernel
 # named, its own step compiles nothing, so that the kernels are compiled once, by `build`.

@@ -1,4 +1,4 @@
-"""Builds the kernels of fastsip/_core.
+"""Builds the kernels: all .pyx below fastsip/_core, and with FASTSIP_TESTS those of tests and benches.
 
 Environment switches:
 
@@ -6,6 +6,7 @@ FASTSIP_BUILD   release (default), debug (assertions, bounds checks, what shards
                 cannot be touched when it was freed), asan (debug with AddressSanitizer,
                 which does the same, and UndefinedBehaviorSanitizer) or tsan (ThreadSanitizer)
 FASTSIP_ONLY    comma-separated kernel names, to build just these
+FASTSIP_TESTS   1: the kernels below tests/kernels and bench/kernels, too
 """
 
 import os
@@ -16,6 +17,7 @@ from Cython.Compiler import Errors
 from setuptools import Extension, setup
 
 CORE = Path("fastsip/_core")
+PLACES = [CORE, *map(Path, ("tests/kernels", "bench/kernels") if os.environ.get("FASTSIP_TESTS") == "1" else ())]
 BUILD = os.environ.get("FASTSIP_BUILD", "release")
 ONLY = set(filter(None, os.environ.get("FASTSIP_ONLY", "").split(",")))
 
@@ -40,13 +42,14 @@ Errors.performance_hint = refuse_performance_hint
 
 extensions = [
     Extension(
-        f"fastsip._core.{path.stem}",
+        ".".join(path.with_suffix("").parts),
         [str(path)],
         include_dirs=[str(CORE)],
         extra_compile_args=[*FLAGS[BUILD], "-std=gnu11", "-Wall", "-Wno-unused-function", "-Wno-sign-compare"],
         extra_link_args=[flag for flag in FLAGS[BUILD] if flag.startswith("-fsanitize=")],
     )
-    for path in sorted(CORE.glob("*.pyx"))
+    for place in PLACES
+    for path in sorted(place.rglob("*.pyx"))
     if not ONLY or path.stem in ONLY
 ]
 

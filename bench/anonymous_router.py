@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from fastsip import router
-from fastsip._core.store import Store
+from fastsip._core.store.partitions import Store
 
 MAP_FIXED = 0x10
 FILLED_BYTES = 4096  # of a new partition: its header, all else is zero

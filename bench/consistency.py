@@ -20,7 +20,7 @@ CALL_ID = 0  # algorithm_id
 
 def make_table(count: int, left_out: int | None = None):
     """A sealed table of one call-id set; ids are 1..count, cell lines follow the id."""
-    from fastsip._core.tables import Table
+    from fastsip._core.routing.table import Table
 
     table = Table(1)
     listener = table.add_listener(1, 1, "127.0.0.1", 5060, "127.0.0.1:5060")
@@ -44,8 +44,8 @@ def make_table(count: int, left_out: int | None = None):
 
 def choose_all(table, count: int, keys: list[int], down: int | None = None) -> list[int | None]:
     """The destination id of each key; `down` is the index of one that is marked so."""
-    from fastsip._core.cells import Cells
-    from fastsip._core.chooser import Chooser
+    from fastsip._core.dispatcher.cells import Cells
+    from fastsip._core.dispatcher.chooser import Chooser
 
     chooser = Chooser(table, Cells(count), 0)
     if down is not None:

@@ -18,13 +18,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastsip._core.audit import live_slots
+from tests.kernels.audit import live_slots
 
 from bench.load import write_report
 from bench.processes import scratch
-from fastsip._core.cells import Cells
-from fastsip._core.rig import Rig
-from fastsip._core.tables import Table
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.harness.rig import Rig
+from fastsip._core.routing.table import Table
 from fastsip.config.patterns import compile_patterns
 
 SHORT, LONG = 1_900, 64_000     # bytes

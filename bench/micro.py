@@ -58,26 +58,26 @@ class Kernel:
 def make_chooser(destinations: int):
     """A call-id set (weighted rendezvous) of that many destinations."""
     from bench.consistency import make_table
-    from fastsip._core.cells import Cells
-    from fastsip._core.chooser import Chooser
+    from fastsip._core.dispatcher.cells import Cells
+    from fastsip._core.dispatcher.chooser import Chooser
 
     return Chooser(make_table(destinations), Cells(destinations), 0)
 
 
 def make_held(kind: str) -> tuple:
     """100,000 transactions or timers that are there while one is looked up or armed."""
-    return (getattr(importlib.import_module("fastsip._core.bench_doors"), kind)(100_000),)
+    return (getattr(importlib.import_module("bench.kernels.loops"), kind)(100_000),)
 
 
 # One line per kernel: edit is what forwarding changes, choose the rendezvous among 10 destinations, match a
 # transaction among 100,000, timer one disarmed and armed again among 100,000.
 KERNELS = (
-    Kernel("parse", "fastsip._core.parser_doors:bench_parse", lambda: (INVITE,)),
-    Kernel("index", "fastsip._core.parser_doors:bench_index", lambda: (INVITE,)),
-    Kernel("edit", "fastsip._core.bench_doors:bench_edit", lambda: (INVITE,)),
-    Kernel("choose", "fastsip._core.bench_doors:bench_choose", lambda: (make_chooser(10),)),
-    Kernel("match", "fastsip._core.bench_doors:bench_match", lambda: make_held("Transactions")),
-    Kernel("timer", "fastsip._core.bench_doors:bench_timer", lambda: make_held("Timers")),
+    Kernel("parse", "tests.kernels.parser_doors:bench_parse", lambda: (INVITE,)),
+    Kernel("index", "tests.kernels.parser_doors:bench_index", lambda: (INVITE,)),
+    Kernel("edit", "bench.kernels.loops:bench_edit", lambda: (INVITE,)),
+    Kernel("choose", "bench.kernels.loops:bench_choose", lambda: (make_chooser(10),)),
+    Kernel("match", "bench.kernels.loops:bench_match", lambda: make_held("Transactions")),
+    Kernel("timer", "bench.kernels.loops:bench_timer", lambda: make_held("Timers")),
 )
 
 

@@ -42,7 +42,7 @@ def build_sofia() -> Path:
 
 def measure(sofia: Path, rounds: int, loops: int) -> tuple[list[float], list[float]]:
     """Nanoseconds of one message, theirs and ours, by round."""
-    from fastsip._core import parser_doors
+    from tests.kernels import parser_doors
     from tests.unit.messages import INVITE
 
     sample = BIN / "invite.sip"

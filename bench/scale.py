@@ -34,7 +34,7 @@ def host_of(number: int) -> str:
 
 
 def begin_table():
-    from fastsip._core.tables import Table
+    from fastsip._core.routing.table import Table
 
     table = Table(1)
     table.add_listener(1, 1, LISTENER, 5060, f"{LISTENER}:5060", "public")
@@ -116,8 +116,8 @@ class Played:
     """One table on a rig of its own."""
 
     def __init__(self, folder: Path, name: str, size: int):
-        from fastsip._core.cells import Cells
-        from fastsip._core.rig import Rig
+        from fastsip._core.dispatcher.cells import Cells
+        from fastsip._core.harness.rig import Rig
 
         folder.mkdir()
         start = time.perf_counter()
@@ -128,7 +128,7 @@ class Played:
         self.costs: list[float] = []
 
     def play(self, calls: int) -> None:
-        from fastsip._core.play import play_calls
+        from tests.kernels.play import play_calls
 
         start = time.perf_counter()
         play_calls(self.rig, calls)
@@ -155,7 +155,7 @@ def measure(name: str, args: argparse.Namespace) -> dict:
 
 def seal_seconds(size: int) -> float:
     """How long it takes to lay out as many sets and rules: the least of three."""
-    from fastsip._core.tables import Table
+    from fastsip._core.routing.table import Table
 
     found = []
     for _ in range(3):

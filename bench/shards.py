@@ -47,7 +47,7 @@ STRANGE = 0.01  # of the datagrams may fall elsewhere: the runner's own OPTIONS 
 @contextlib.contextmanager
 def reuseport_group(port: int) -> Iterator[list[socket.socket]]:
     """The router's sockets before the router is there: the kernel chooses among them by order and port."""
-    from fastsip._core.listen import open_listener
+    from fastsip._core.transport.listen import open_listener
 
     group = [socket.socket(fileno=fd) for fd in open_listener("127.0.0.1", port, SHARDS).fds]
     try:
@@ -83,8 +83,8 @@ def ports_to(shard: int, port: int, wanted: int) -> list[int]:
 
 def write_call_ids(path: Path, run_dir: Path, shard: int, count: int) -> None:
     """Call-IDs that one of two shards owns, for `generator --call-ids`; the store must be there."""
-    from fastsip._core.hashing import partition_of_call
-    from fastsip._core.store import read_header
+    from fastsip._core.base.hashing import partition_of_call
+    from fastsip._core.store.partitions import read_header
 
     key = read_header(run_dir / "transactions" / "00.slots")["key"]
     lines = []

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fastsip._core import layout
-from fastsip._core.clock import now_ms
-from fastsip._core.folder import look_into
-from fastsip._core.store import block_offset, boot_id, read_header
+from fastsip._core.base.clock import now_ms
+from fastsip._core.base.folder import look_into
+from fastsip._core.store.partitions import block_offset, boot_id, read_header
+from fastsip._core.transaction import inspect
 from fastsip.config.language import METHODS
 from fastsip.dispatcher.registry import read_names
 from fastsip.plain import reason
@@ -77,7 +77,7 @@ class Filter:
         """Which rows of servers can be wanted, by what needs no message and no branch."""
         fits = rows["created_ms"] + np.uint64(self.older_ms) <= np.uint64(now_ms)
         if self.state:
-            wanted = [number for number, name in layout.SERVER_STATES.items() if name == self.state]
+            wanted = [number for number, name in inspect.SERVER_STATES.items() if name == self.state]
             fits &= np.isin(state_of(rows), wanted)
         if self.method:
             wanted = [number for number, name in enumerate(METHOD_NAMES) if name == self.method]
@@ -94,7 +94,7 @@ EVERYTHING = Filter()
 
 
 def slot_dtype() -> np.dtype:
-    fields = layout.slot_fields()
+    fields = inspect.slot_fields()
     _, size = fields.pop("bytes")
     formats, offsets = zip(*fields.values(), strict=True)
     return np.dtype({"names": list(fields), "formats": formats, "offsets": offsets, "itemsize": size})
@@ -114,7 +114,7 @@ class Partition:
         with open(look_into(path), "rb") as file:
             self.mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         count = self.header["high_water"]
-        self.live = np.frombuffer(self.mapping, SLOT, count, layout.SLOTS_OFFSET)
+        self.live = np.frombuffer(self.mapping, SLOT, count, inspect.SLOTS_OFFSET)
         self.blocks_offset = block_offset(self.header["sizes"][0])
         self.slots, self.torn = self._copy()
 
@@ -206,15 +206,15 @@ class Reader:
     def _of_partition(self, partition: Partition, number: int, wanted: Filter) -> Iterator[Transaction]:
         rows, now_ms = partition.slots, self.now_ms(partition.header)
         kinds = kind_of(rows)
-        is_server = np.isin(kinds, layout.SERVER_KINDS) & ~partition.torn & wanted.rows(rows, now_ms)
-        is_branch = (kinds > 0) & ~np.isin(kinds, layout.SERVER_KINDS) & ~partition.torn
+        is_server = np.isin(kinds, inspect.SERVER_KINDS) & ~partition.torn & wanted.rows(rows, now_ms)
+        is_branch = (kinds > 0) & ~np.isin(kinds, inspect.SERVER_KINDS) & ~partition.torn
         branches: dict[tuple[int, int], list[int]] = {}
         for row in np.flatnonzero(is_branch):
             key = int(rows["parent"][row]), int(rows["parent_generation"][row])
             branches.setdefault(key, []).append(int(row))
         view = View(rows)
         for row in np.flatnonzero(is_server):
-            reference = number << layout.REFERENCE_BITS | int(row)
+            reference = number << inspect.REFERENCE_BITS | int(row)
             of_this = branches.get((reference, int(rows["commit"][row]) >> 32), [])
             published = [each for each in of_this if rows["attempt"][each] < view.attempts[row]]
             yield self._transaction(partition, view, int(row), published, now_ms)
@@ -224,14 +224,14 @@ class Reader:
     ) -> Transaction:
         rows = partition.slots
         return Transaction(
-            state=layout.SERVER_STATES.get(int(view.state[row]), "?"),
+            state=inspect.SERVER_STATES.get(int(view.state[row]), "?"),
             method=METHOD_NAMES[rows["method"][row]] if rows["method"][row] < len(METHOD_NAMES) else "other",
             call_id=call_id_of(partition, view, row, branches),
             age_ms=now_ms - int(rows["created_ms"][row]),
             deadline_ms=left(int(view.server_expires[row]), now_ms),
             last_status=int(view.server_status[row]),
             in_dialog=bool(rows["in_dialog"][row]),
-            flags=words_of(layout.SERVER_FLAGS, int(view.server_flags[row])),
+            flags=words_of(inspect.SERVER_FLAGS, int(view.server_flags[row])),
             branches=[
                 self._branch(partition, view, each, now_ms)
                 for each in sorted(branches, key=lambda at: int(rows["attempt"][at]))
@@ -244,11 +244,11 @@ class Reader:
         deadlines = [int(at) for at in (view.client_expires[row], view.client_c[row]) if at]
         return Branch(
             destination=self.names.get(number, ("", f"#{number}"))[1] if number else "",
-            state=layout.CLIENT_STATES.get(int(view.state[row]), "?"),
+            state=inspect.CLIENT_STATES.get(int(view.state[row]), "?"),
             last_status=int(view.client_status[row]),
             age_ms=now_ms - int(rows["created_ms"][row]),
             deadline_ms=left(min(deadlines, default=0), now_ms),
-            flags=words_of(layout.CLIENT_FLAGS, int(view.client_flags[row])),
+            flags=words_of(inspect.CLIENT_FLAGS, int(view.client_flags[row])),
         )
 
 

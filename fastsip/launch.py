@@ -29,11 +29,12 @@ class Newborn(NamedTuple):
 
 def need_kernels() -> None:
     """ModuleNotFoundError for one whose source is here and that is not built: in time, and in one place."""
-    there = set(os.listdir(CORE))
-    for name in sorted(there):
-        stem = name.removesuffix(".pyx")
-        if stem != name and not any(stem + end in there for end in importlib.machinery.EXTENSION_SUFFIXES):
-            raise ModuleNotFoundError(f"{stem} is not built", name=f"fastsip._core.{stem}")
+    for place, _, names in os.walk(CORE):
+        package = os.path.relpath(place, os.path.dirname(CORE)).replace(os.sep, ".")
+        for name in sorted(names):
+            stem = name.removesuffix(".pyx")
+            if stem != name and not any(stem + end in names for end in importlib.machinery.EXTENSION_SUFFIXES):
+                raise ModuleNotFoundError(f"{stem} is not built", name=f"fastsip.{package}.{stem}")
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

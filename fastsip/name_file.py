@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from fastsip._core.aside import keep_aside
-from fastsip._core.clock import now_ms
-from fastsip._core.folder import read_file, replace_file
-from fastsip._core.names import Names
-from fastsip._core.store import boot_id
+from fastsip._core.base.aside import keep_aside
+from fastsip._core.base.clock import now_ms
+from fastsip._core.base.folder import read_file, replace_file
+from fastsip._core.store.partitions import boot_id
+from fastsip._core.transport.names import Names
 from fastsip.log import log
 from fastsip.plain import reason
 

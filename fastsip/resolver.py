@@ -26,8 +26,8 @@ import msgspec
 from pycares import AAAARecordData, ARecordData
 
 from fastsip import log as logs
-from fastsip._core.clock import now_ms
-from fastsip._core.names import Names
+from fastsip._core.base.clock import now_ms
+from fastsip._core.transport.names import Names
 
 TYPES = {4: "A", 6: "AAAA"}
 MOST_ADDRESSES = 8  # of a name: the table's bound

@@ -20,9 +20,9 @@ from importlib import import_module
 from pathlib import Path
 
 from fastsip import log as logs
-from fastsip._core.cells import Cells
-from fastsip._core.names import Names
-from fastsip._core.store import Store, StoreError
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.store.partitions import Store, StoreError
+from fastsip._core.transport.names import Names
 from fastsip.config import Config
 from fastsip.dispatcher.registry import Registry
 from fastsip.launch import LINE_FD, end

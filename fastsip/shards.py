@@ -14,17 +14,17 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
-from fastsip._core.cells import Cells
-from fastsip._core.chooser import Positions
-from fastsip._core.lanes import Allowance, Lane
-from fastsip._core.marks import Quarantine
-from fastsip._core.names import Names
-from fastsip._core.net import Net
-from fastsip._core.ring import Ring, Sleeper
-from fastsip._core.shard import Shard
-from fastsip._core.store import Store
-from fastsip._core.tables import Table
-from fastsip._core.workspace import Workspace
+from fastsip._core.base.lanes import Allowance, Lane
+from fastsip._core.base.ring import Ring, Sleeper
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.dispatcher.chooser import Positions
+from fastsip._core.routing.table import Table
+from fastsip._core.shard.loop import Shard
+from fastsip._core.shard.workspace import Workspace
+from fastsip._core.store.marks import Quarantine
+from fastsip._core.store.partitions import Store
+from fastsip._core.transport.names import Names
+from fastsip._core.transport.udp import Net
 from fastsip.log import log
 from fastsip.name_file import Held
 from fastsip.quarantine import Marks

@@ -14,7 +14,7 @@ import resource
 import socket
 from collections.abc import Iterable, Sequence
 
-from fastsip._core.listen import open_listener
+from fastsip._core.transport.listen import open_listener
 from fastsip.config import Listener
 from fastsip.notify import Notifier
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import uvloop
 
 from fastsip import log as logs
-from fastsip._core.events import Event, take_events
-from fastsip._core.ring import Ring
-from fastsip._core.tables import Table
+from fastsip._core.base.ring import Ring
+from fastsip._core.routing.table import Table
+from fastsip._core.state.events import Event, take_events
 from fastsip.answering import AnsweringMachines
 from fastsip.config import Config
 from fastsip.config.outlook import outlook

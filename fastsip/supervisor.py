@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from fastsip import __version__, draining, orders, upgrade
 from fastsip import log as logs
-from fastsip._core import folder
+from fastsip._core.base import folder
 from fastsip.changes import StartError, check_change, needs_takeover, read_file
 from fastsip.child import ENDED, FAILED, Child, handed
 from fastsip.config import Config, ConfigError, load_text, read_text, secrets

@@ -46,7 +46,7 @@ def _check_takeover(config: str) -> None:
     import fastsip.router
     import fastsip.steward
     import fastsip.supervisor  # noqa: F401
-    from fastsip._core.store import unreadable
+    from fastsip._core.store.partitions import unreadable
 
     try:
         words = unreadable(load(config, make_secret=False).router.run_dir)

@@ -6,7 +6,7 @@ import sys
 import click
 
 from fastsip import inspection
-from fastsip._core.layout import SERVER_STATES
+from fastsip._core.transaction.inspect import SERVER_STATES
 from fastsip.cli._ask import run_dir_of
 from fastsip.cli._say import REFUSED, fail, say, say_json
 from fastsip.cli._values import DAY_MS, Duration

@@ -31,7 +31,7 @@ MAX_STATES = 1024  # of one condition
 
 HOLDS, SETTLED = 1, 2  # verdict_bit of the core
 
-Automaton = tuple[bytes, "array[int]", bytes]  # see check_automaton in _core/patterns.pyx
+Automaton = tuple[bytes, "array[int]", bytes]  # see check_automaton in _core/routing/patterns.pyx
 
 
 class PatternError(ValueError):

@@ -8,8 +8,8 @@ Called by router at the start and by steward at each reload.
 from collections.abc import Iterator
 from typing import Any
 
-from fastsip._core.cells import Cells, CellsError
-from fastsip._core.tables import Table
+from fastsip._core.dispatcher.cells import Cells, CellsError
+from fastsip._core.routing.table import Table
 from fastsip.config import Condition, Config, ConfigError, Destination, HeaderEdits, Policy, Probe, Rule
 from fastsip.config.headers import pieces
 from fastsip.config.patterns import compile_patterns

@@ -21,17 +21,17 @@ from collections import Counter
 from pathlib import Path
 
 import msgspec
-from fastsip._core.audit import complaints
 
-from fastsip._core.cells import Cells
-from fastsip._core.clock import now_ms
-from fastsip._core.rig import Rig
+from fastsip._core.base.clock import now_ms
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.harness.rig import Rig
 from fastsip.answering import AnsweringMachines
 from fastsip.config import load
 from fastsip.demo import Caller
 from fastsip.dispatcher.registry import Registry
 from fastsip.routing.compile import compile_table
 from tests.conftest import is_free
+from tests.kernels.audit import complaints
 from tests.system.lives import Home, Life, command
 
 MAX_TRANSACTIONS = 20_000

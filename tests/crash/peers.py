@@ -14,10 +14,8 @@ import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 
-from fastsip._core.audit import complaints, live_slots
-
-from fastsip._core.rig import START_MS, Rig, read_wire
-from fastsip._core.slots import die_at_store
+from fastsip._core.harness.rig import START_MS, Rig, read_wire
+from fastsip._core.store.slots import die_at_store
 from fastsip.sip_text import (
     Message,
     make_ack,
@@ -28,6 +26,7 @@ from fastsip.sip_text import (
     new_tag,
     uri_of,
 )
+from tests.kernels.audit import complaints, live_slots
 from tests.protocol.script import ALICE, BOB, NUMBER, T1, T2, WHOLE, Sent, make_table, read_sent
 
 DIED = 77  # exit status of a process at its crash point

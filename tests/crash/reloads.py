@@ -23,17 +23,17 @@ import threading
 import time
 from pathlib import Path
 
-from fastsip._core.events import take_events
+from fastsip._core.state.events import take_events
 
-from fastsip._core.cells import Cells
-from fastsip._core.clock import now_ms
-from fastsip._core.lanes import Lane, stress_produce
-from fastsip._core.listen import open_listener
-from fastsip._core.marks import Quarantine
-from fastsip._core.names import Names
-from fastsip._core.ring import Sleeper
-from fastsip._core.store import Store
-from fastsip._core.tables import Table
+from fastsip._core.base.clock import now_ms
+from fastsip._core.base.lanes import Lane, stress_produce
+from fastsip._core.base.ring import Sleeper
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.routing.table import Table
+from fastsip._core.store.marks import Quarantine
+from fastsip._core.store.partitions import Store
+from fastsip._core.transport.listen import open_listener
+from fastsip._core.transport.names import Names
 from fastsip.quarantine import Marks
 from fastsip.shards import Shards
 from fastsip.stats import StatsFile

@@ -15,11 +15,8 @@ import random
 import sys
 from pathlib import Path
 
-from fastsip._core.audit import complaints, live_slots
-
-from fastsip._core.cells import Cells
-from fastsip._core.damage import damaged
-from fastsip._core.rig import Rig
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.harness.rig import Rig
 from fastsip.config import Config, ConfigError, load_text
 from fastsip.config.language import HEADER_FIELDS, METHODS
 from fastsip.dispatcher.registry import Registry
@@ -27,6 +24,8 @@ from fastsip.routing.compile import compile_table
 from fastsip.sip_text import NotSip, make_ack, make_cancel, make_response, read_message
 from tests.fuzz.findings import run_seeds
 from tests.fuzz.seeds import seeds
+from tests.kernels.audit import complaints, live_slots
+from tests.kernels.damage import damaged
 
 SECRET = "FASTSIP_FUZZ_SECRET"
 SEEDS = seeds()

@@ -14,10 +14,10 @@ import sys
 import time
 from pathlib import Path
 
-from fastsip._core import fuzz_doors
-from fastsip._core.tables import Table
+from fastsip._core.routing.table import Table
 from tests.fuzz.findings import FOUND, note, open_current, save
 from tests.fuzz.seeds import seeds
+from tests.kernels import fuzz_doors
 from tests.oracle.compare import compare
 
 MESSAGES, TOKENS, COMPARED = 20_000, 50_000, 40  # of one seed

@@ -12,13 +12,12 @@ Run it with the sanitizer build to see reads and writes out of bounds.
 import random
 import sys
 
-from fastsip._core.audit import complaints, live_slots
-
-from fastsip._core.damage import damaged
-from fastsip._core.rig import Rig
+from fastsip._core.harness.rig import Rig
 from fastsip.sip_text import NotSip, make_ack, make_cancel, make_request, make_response, read_message
 from tests.fuzz.findings import run_seeds
 from tests.fuzz.seeds import seeds
+from tests.kernels.audit import complaints, live_slots
+from tests.kernels.damage import damaged
 from tests.protocol.script import ALICE, BOB, NUMBER, PARALLEL, PRIORITY, make_table
 
 POLICY = {"on": [500, "4xx", "timeout", "ring", "transport"], "timeout_ms": 1500, "ring_ms": 4000, "budget_ms": 20_000}

@@ -3,14 +3,14 @@
 import sys
 
 import pytest
-from fastsip._core.audit import complaints, live_slots
 
-from fastsip._core import fuzz_doors
-from fastsip._core.damage import damaged
-from fastsip._core.rig import Rig
+from fastsip._core.harness.rig import Rig
 from tests.fuzz import findings, run
 from tests.fuzz.parser import RULES, one_round, wrong
 from tests.fuzz.seeds import FORWARDED, LARGEST, corpus, seeds
+from tests.kernels import fuzz_doors
+from tests.kernels.audit import complaints, live_slots
+from tests.kernels.damage import damaged
 from tests.protocol.script import ALICE, ALL_CLOCKS, BOB, make_table
 from tests.unit.messages import FOLDED, INVITE
 

@@ -4,7 +4,7 @@ compare(text) fails on the first difference, on an offset outside of the message
 broken chain of headers; it returns what the kernel found.  Called by tests and fuzzers.
 """
 
-from fastsip._core import parser_doors as doors
+from tests.kernels import parser_doors as doors
 from tests.oracle import sip_oracle as oracle
 
 C = oracle.CODES

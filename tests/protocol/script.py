@@ -18,11 +18,9 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from fastsip._core.audit import complaints, live_slots
-
-from fastsip._core.cells import Cells
-from fastsip._core.rig import START_MS, Rig
-from fastsip._core.tables import Table
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.harness.rig import START_MS, Rig
+from fastsip._core.routing.table import Table
 from fastsip.sip_text import (
     Address,
     Message,
@@ -35,6 +33,7 @@ from fastsip.sip_text import (
     new_tag,
     read_message,
 )
+from tests.kernels.audit import complaints, live_slots
 
 EDGE: Address = ("10.0.0.254", 5060)
 INSIDE: Address = ("10.0.1.254", 5070)  # the second listener, where there is one

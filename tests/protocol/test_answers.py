@@ -3,9 +3,9 @@
 import itertools
 
 import pytest
-from fastsip._core.audit import complaints, live_slots
 
-from fastsip._core.policies import pack_policy
+from fastsip._core.routing.policies import pack_policy
+from tests.kernels.audit import complaints, live_slots
 from tests.protocol.script import ALICE, BOB, NUMBER, WHOLE
 
 ALL = ["3xx", "4xx", "5xx"]

@@ -7,10 +7,10 @@ any branch at any time, names that become known, refusing addresses, restarts on
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fastsip._core.audit import live_slots
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.kernels.audit import live_slots
 from tests.protocol.script import ALICE, BOB, PARALLEL, WHOLE, Request, Stage
 
 NAME = "gw.example.net"

@@ -1,8 +1,8 @@
 """Max-Breadth: how many branches may follow from one request at once (RFC 5393 5.3, docs/wire.md#max-breadth)."""
 
 import pytest
-from fastsip._core.audit import live_slots
 
+from tests.kernels.audit import live_slots
 from tests.protocol.script import BOB
 
 

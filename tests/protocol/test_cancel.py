@@ -1,9 +1,9 @@
 """The caller's CANCEL: RFC 3261 section 9 and 16.10, docs/wire.md#cancel."""
 
 import pytest
-from fastsip._core.audit import live_slots
 
 from fastsip.sip_text import make_cancel
+from tests.kernels.audit import live_slots
 from tests.protocol.script import ALICE, BOB, PRIORITY, WHOLE, assert_times
 
 

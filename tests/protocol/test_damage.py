@@ -7,9 +7,9 @@ import random
 import struct
 
 import pytest
-from fastsip._core.audit import live_slots
 
-from fastsip._core.rig import Rig
+from fastsip._core.harness.rig import Rig
+from tests.kernels.audit import live_slots
 from tests.protocol.script import BOB, WHOLE, Stage
 
 HEADER_BYTES, SLOT_BYTES = 4096, 448

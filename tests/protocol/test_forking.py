@@ -6,7 +6,7 @@ test_fork_failures.py, how far a fork may spread in test_breadth.py.
 
 import pytest
 
-from fastsip._core.chooser import Positions
+from fastsip._core.dispatcher.chooser import Positions
 from tests.protocol.script import BOB, EDGE, PARALLEL, PRIORITY, WHOLE, make_table
 
 ALL = ["3xx", "4xx", "5xx"]

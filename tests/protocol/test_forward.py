@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from fastsip._core.audit import live_slots
 
 from fastsip.sip_text import make_ack
+from tests.kernels.audit import live_slots
 from tests.protocol.script import ALICE, BOB, EDGE, T1, WHOLE, assert_times
 
 FORWARD = 2  # action_id

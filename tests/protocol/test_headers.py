@@ -1,10 +1,10 @@
 """headers = { remove, set } beside `to` and `forward`: what is sent on is changed once, and only as said."""
 
 import pytest
-from fastsip._core.audit import live_slots
-from fastsip._core.headers import PROTECTED
-from fastsip._core.parser import COMPACT_FORMS
+from fastsip._core.routing.header_edits import PROTECTED
+from fastsip._core.sip.parser import COMPACT_FORMS
 
+from tests.kernels.audit import live_slots
 from tests.protocol.script import ALICE, BOB, EDGE
 
 FORWARD = 2  # action_id

@@ -4,9 +4,9 @@ Each arrow of the figures is a test.  Our own states (cancelled, abandoned) are 
 """
 
 import pytest
-from fastsip._core.audit import live_slots
 
 from fastsip.sip_text import param
+from tests.kernels.audit import live_slots
 from tests.protocol.script import ALICE, BOB, EDGE, T1, WHOLE, assert_times
 
 A_TIMES = [500, 1_500, 3_500, 7_500, 15_500, 31_500]

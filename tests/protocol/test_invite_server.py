@@ -1,9 +1,9 @@
 """The INVITE server transaction: RFC 3261 figure 7 and section 17.2.1 with RFC 6026 (figure 5 there)."""
 
 import pytest
-from fastsip._core.audit import live_slots
 
 from fastsip.sip_text import make_ack
+from tests.kernels.audit import live_slots
 from tests.protocol.script import ALICE, BOB, T1, T4, WHOLE, assert_times
 
 G_TIMES = [500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500]

@@ -6,8 +6,8 @@ Request-URI inside a dialog.
 
 import pytest
 
-from fastsip._core.chooser import Positions
-from fastsip._core.tables import Table
+from fastsip._core.dispatcher.chooser import Positions
+from fastsip._core.routing.table import Table
 from fastsip.sip_text import make_cancel
 from tests.protocol.script import ALICE, BOB, EDGE, T1, TICK, WHOLE, Stage, assert_times
 

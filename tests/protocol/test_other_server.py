@@ -1,9 +1,9 @@
 """The non-INVITE server transaction: RFC 3261 figure 8 and section 17.2.2, with RFC 4320."""
 
 import pytest
-from fastsip._core.audit import live_slots
 
 from fastsip.sip_text import make_ack
+from tests.kernels.audit import live_slots
 from tests.protocol.script import ALICE, ALL_CLOCKS, BOB, TICK, TRYING_AFTER, WHOLE
 
 

@@ -4,14 +4,14 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from fastsip._core.audit import live_slots
 
-from fastsip._core.cells import Cells
-from fastsip._core.chooser import Positions
-from fastsip._core.hashing import mix_words, unbase32
-from fastsip._core.rig import Rig
-from fastsip._core.tables import DEFAULT_ACCEPT, Table
+from fastsip._core.base.hashing import mix_words, unbase32
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.dispatcher.chooser import Positions
+from fastsip._core.harness.rig import Rig
+from fastsip._core.routing.table import DEFAULT_ACCEPT, Table
 from fastsip.sip_text import make_response, read_message
+from tests.kernels.audit import live_slots
 from tests.protocol.script import BOB, EDGE, TICK, Stage, make_table, read_sent
 
 PROBE = {

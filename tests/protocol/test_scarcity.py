@@ -8,8 +8,8 @@ from itertools import count
 
 import pytest
 
-from fastsip._core.rig import Rig
-from fastsip._core.scarcity import KINDS
+from fastsip._core.base.scarcity import KINDS
+from fastsip._core.harness.rig import Rig
 from tests.protocol.script import BOB, PARALLEL, TICK, Stage
 
 MOST = 200  # no scenario allocates so often

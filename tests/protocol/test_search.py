@@ -528,7 +528,7 @@ def test_budget_bounds_the_search(make_stage):
 
 def test_policy_is_the_one_the_call_started_with(make_stage):
     """What a running call needs of its policy is copied when it is routed (docs/core.md#ids-instead-of-indexes)."""
-    from fastsip._core.chooser import Positions
+    from fastsip._core.dispatcher.chooser import Positions
     from tests.protocol.script import make_table
 
     stage = make_stage(policy={"on": [500]})
@@ -545,7 +545,7 @@ def test_policy_is_the_one_the_call_started_with(make_stage):
 
 def test_table_may_lose_the_destination_of_a_ringing_call(make_stage):
     """No indexes into tables: ids alone, looked up in today's table."""
-    from fastsip._core.chooser import Positions
+    from fastsip._core.dispatcher.chooser import Positions
     from tests.protocol.script import make_table
 
     stage = make_stage(policy={"on": [500]})

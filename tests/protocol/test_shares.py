@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from fastsip._core.store import partition_sizes
+from fastsip._core.store.partitions import partition_sizes
 from tests.protocol.script import ALICE, BOB
 
 TRANSACTIONS = 4_096

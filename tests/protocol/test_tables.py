@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from fastsip._core import transactions
+from fastsip._core.transaction import machines
 
-CORE = Path(transactions.__file__).parent
-PXD = (CORE / "transactions.pxd").read_text()
+CORE = Path(machines.__file__).parent
+PXD = (CORE / "machines.pxd").read_text()
 
 
 def enum(name: str) -> dict[str, int]:
@@ -31,7 +31,7 @@ EVENT_COUNTS = ("CLIENT_EVENTS", "SERVER_EVENTS")
 
 def arrows(name: str):
     """(state, event, next state, actions) of a table."""
-    for state, events in getattr(transactions, name).items():
+    for state, events in getattr(machines, name).items():
         for event, (following, actions) in events.items():
             yield state, event, following, actions
 
@@ -50,7 +50,7 @@ def reachable(name: str, start: int) -> set[int]:
 def test_each_arrow_leads_to_a_known_state(name):
     states, events = TABLES[name]
     known = set(events.values()) - {events[count] for count in EVENT_COUNTS if count in events}
-    table = getattr(transactions, name)
+    table = getattr(machines, name)
     for state, event, following, actions in arrows(name):
         assert state in states.values()
         assert event in known
@@ -65,7 +65,7 @@ def test_each_state_is_reached_and_left(name):
     client = "CLIENT" in name
     entry = {"INVITE_SERVER": "SERVER_PROCEEDING", "OTHER_SERVER": "TRYING"}.get(name, "CALLING")
     end = states["CLIENT_ENDED" if client else "SERVER_ENDED"]
-    table = getattr(transactions, name)
+    table = getattr(machines, name)
     # A search may end without an answer (RFC 4320): SERVER_ENDED is entered from outside of the table.
     assert set(table) | {end} == reachable(name, states[entry]) | {end}
     waiting = {"SERVER_PROCEEDING", "TRYING"} if not client else set()
@@ -82,7 +82,7 @@ def test_each_state_has_a_clock_that_ends_it(name):
     expire = events.get("EXPIRE", events.get("SERVER_EXPIRE"))
     # A server transaction waits for its branches until it has an answer.
     open_ended = {states[word] for word in ("TRYING", "SERVER_PROCEEDING") if word in states}
-    for state, following in getattr(transactions, name).items():
+    for state, following in getattr(machines, name).items():
         assert expire in following or state in open_ended, state
 
 
@@ -98,7 +98,7 @@ def test_ending_says_so(name):
 def test_repetitions_stop_before_the_end():
     """No arrow into a state without RETRANSMIT keeps the INVITE's repetitions running."""
     repeat, stops = CLIENT_EVENTS["RETRANSMIT"], ACTIONS["STOP"] | ACTIONS["END"] | ACTIONS["SEND_CANCEL"]
-    table = transactions.INVITE_CLIENT
+    table = machines.INVITE_CLIENT
     for state, event, following, actions in arrows("INVITE_CLIENT"):
         if repeat in table[state] and repeat not in table.get(following, {}):
             assert actions & stops, (state, event)
@@ -133,7 +133,7 @@ def test_responses_are_sent_with_their_clocks():
 
 def test_a_non_invite_as_rfc_4320_wants_it():
     """No 1xx of a callee goes further; the 100 of our own comes by a clock; after a 1xx only Timer F runs."""
-    table, got_1xx = transactions.OTHER_CLIENT, CLIENT_EVENTS["GOT_1XX"]
+    table, got_1xx = machines.OTHER_CLIENT, CLIENT_EVENTS["GOT_1XX"]
     assert [state for state in table if got_1xx in table[state]] == [CLIENT_STATES["CALLING"]]
     following, actions = table[CLIENT_STATES["CALLING"]][got_1xx]
     assert following == CLIENT_STATES["CLIENT_PROCEEDING"]

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from fastsip._core.tokens import token_letters
+from fastsip._core.wire.tokens import token_letters
 from fastsip.sip_text import uri_of
 from tests.protocol.dialogs import CAROL, Talk
 from tests.protocol.script import ALICE, BOB, EDGE, INSIDE

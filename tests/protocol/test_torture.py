@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from fastsip._core.audit import complaints, live_slots
 
-from fastsip._core import refusals
-from fastsip._core.rig import Rig
+from fastsip._core.harness.rig import Rig
+from fastsip._core.proxy import refusals
+from tests.kernels.audit import complaints, live_slots
 from tests.oracle.sip_oracle import CODES
 from tests.protocol.script import ALL_CLOCKS, BOB, make_table
 from tests.torture import REQUESTS

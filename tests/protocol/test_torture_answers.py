@@ -1,9 +1,9 @@
 """Torture messages as answers to an INVITE that was sent on: what the caller gets, octet by octet."""
 
 import pytest
-from fastsip._core.audit import complaints, live_slots
 
-from fastsip._core.rig import Rig
+from fastsip._core.harness.rig import Rig
+from tests.kernels.audit import complaints, live_slots
 from tests.protocol.script import ALL_CLOCKS, BOB, make_table
 from tests.torture.answers import ANSWERS, sound
 from tests.torture.case import DROP, SOURCE, plain

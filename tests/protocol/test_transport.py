@@ -5,7 +5,7 @@ ICMP and what the socket says reach the search by the same event.
 
 import pytest
 
-from fastsip._core.chooser import Positions
+from fastsip._core.dispatcher.chooser import Positions
 from tests.protocol.dialogs import CAROL, Talk
 from tests.protocol.script import ALICE, BOB, EDGE, PARALLEL, T1, TICK, WHOLE, make_table
 

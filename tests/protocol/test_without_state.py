@@ -1,8 +1,8 @@
 """Requests that go on without state, because the store is full or they have none: RFC 3261 16.11."""
 
 import pytest
-from fastsip._core.audit import live_slots
 
+from tests.kernels.audit import live_slots
 from tests.protocol.dialogs import Talk
 from tests.protocol.script import ALICE, BOB, EDGE
 

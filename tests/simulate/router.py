@@ -8,13 +8,12 @@ sockets, which the supervisor keeps, or overflows.  Told by the simulation what 
 import os
 from pathlib import Path
 
-from fastsip._core.audit import complaints, live_slots
-
-from fastsip._core.cells import Cells
-from fastsip._core.chooser import Positions
-from fastsip._core.rig import START_MS, Rig
-from fastsip._core.store import create_files, partition_sizes
-from fastsip._core.tables import Table
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.dispatcher.chooser import Positions
+from fastsip._core.harness.rig import START_MS, Rig
+from fastsip._core.routing.table import Table
+from fastsip._core.store.partitions import create_files, partition_sizes
+from tests.kernels.audit import complaints, live_slots
 from tests.simulate.message import Address
 from tests.simulate.world import CELLS, Plan, World, build_table
 

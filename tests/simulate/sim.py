@@ -11,7 +11,7 @@ import random
 import shutil
 from pathlib import Path
 
-from fastsip._core.rig import START_MS
+from fastsip._core.harness.rig import START_MS
 from tests.simulate.agent import Agent
 from tests.simulate.callees import Callees
 from tests.simulate.callers import Callers

@@ -9,8 +9,8 @@ that are made from them.
 import random
 from dataclasses import dataclass, field, replace
 
-from fastsip._core.cells import Cells
-from fastsip._core.tables import Table
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.routing.table import Table
 from tests.simulate.message import Address
 
 EDGE: Address = ("10.0.0.254", 5060)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fastsip._core.store import Store
-from fastsip._core.store_doors import Slots
+from fastsip._core.store.partitions import Store
+from tests.kernels.store_doors import Slots
 
 SMALL = 64  # max_transactions of most tests
 

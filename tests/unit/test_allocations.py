@@ -4,10 +4,10 @@ import gc
 import sys
 
 import pytest
-from fastsip._core.audit import complaints, live_slots
-from fastsip._core.play import play_calls
 
-from fastsip._core.rig import Rig
+from fastsip._core.harness.rig import Rig
+from tests.kernels.audit import complaints, live_slots
+from tests.kernels.play import play_calls
 from tests.protocol.script import make_table
 
 CALLS = 15_000

@@ -1,12 +1,12 @@
 """The doors that bench/micro.py measures through do what their names say."""
 
 import pytest
-from fastsip._core.parser_doors import parse
 
-from fastsip._core import bench_doors
-from fastsip._core.cells import Cells
-from fastsip._core.chooser import Chooser
-from fastsip._core.tables import Table
+from bench.kernels import loops
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.dispatcher.chooser import Chooser
+from fastsip._core.routing.table import Table
+from tests.kernels.parser_doors import parse
 
 from .messages import INVITE
 
@@ -25,13 +25,13 @@ def make_chooser(destinations: int) -> Chooser:
 
 
 def test_edit_forwards_the_message():
-    before, text = parse(INVITE), bench_doors.edited(INVITE)
+    before, text = parse(INVITE), loops.edited(INVITE)
     after = parse(text)
     assert after["vias"] == before["vias"] + 1
     assert after["max_forwards"] == before["max_forwards"] - 1
     assert text.count(b"\r\nRecord-Route: ") == INVITE.count(b"\r\nRecord-Route: ") + 1
     assert text.endswith(INVITE[-after["body"][1] :])
-    assert bench_doors.bench_edit(INVITE, LOOPS) == LOOPS
+    assert loops.bench_edit(INVITE, LOOPS) == LOOPS
 
 
 NO_MAX_FORWARDS = INVITE.replace(b"Max-Forwards", b"Max-Backwards")
@@ -40,33 +40,33 @@ NO_MAX_FORWARDS = INVITE.replace(b"Max-Forwards", b"Max-Backwards")
 @pytest.mark.parametrize("text", [b"", b"SIP/2.0 200 OK\r\n\r\n", NO_MAX_FORWARDS])
 def test_edit_wants_a_request_that_can_be_forwarded(text):
     with pytest.raises(ValueError):
-        bench_doors.bench_edit(text, 1)
+        loops.bench_edit(text, 1)
 
 
 def test_choose_always_finds_one():
-    assert bench_doors.bench_choose(make_chooser(10), LOOPS) == LOOPS
+    assert loops.bench_choose(make_chooser(10), LOOPS) == LOOPS
 
 
 def test_choose_finds_none_when_all_are_down():
     chooser = make_chooser(2)
     for index in range(2):
         chooser.mark(index, "down", 0, 1)
-    assert bench_doors.bench_choose(chooser, LOOPS) == 0
+    assert loops.bench_choose(chooser, LOOPS) == 0
 
 
 @pytest.mark.parametrize("count", [1, 63, 64, 5000])
 def test_match_finds_each_transaction(count):
-    assert bench_doors.bench_match(bench_doors.Transactions(count), LOOPS) == LOOPS
+    assert loops.bench_match(loops.Transactions(count), LOOPS) == LOOPS
 
 
 @pytest.mark.parametrize("count", [1, 100, 5000])
 def test_timers_stay_armed_while_the_clock_runs(count):
-    timers = bench_doors.Timers(count)
+    timers = loops.Timers(count)
     # 40 rounds of 2,000 let 5 s pass, so that timers fire, too
-    assert [bench_doors.bench_timer(timers, LOOPS) for _ in range(40)] == [LOOPS] * 40
+    assert [loops.bench_timer(timers, LOOPS) for _ in range(40)] == [LOOPS] * 40
 
 
-@pytest.mark.parametrize("kind", [bench_doors.Transactions, bench_doors.Timers])
+@pytest.mark.parametrize("kind", [loops.Transactions, loops.Timers])
 def test_a_count_out_of_range_is_refused(kind):
     for count in (0, (1 << 22) + 1):
         with pytest.raises(ValueError):

@@ -1,11 +1,11 @@
-"""fastsip._core.blocks: nothing overlaps, everything coalesces, the count is exact."""
+"""fastsip._core.store.blocks: nothing overlaps, everything coalesces, the count is exact."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fastsip._core.store_doors import BLOCKS, Buddy, block_order
+from tests.kernels.store_doors import BLOCKS, Buddy, block_order
 
 ORDERS, UNIT_BYTES = BLOCKS["orders"], BLOCKS["unit_bytes"]
 LARGEST = 1 << (ORDERS - 1)  # units

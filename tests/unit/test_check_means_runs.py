@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip._core.cells import Cells
-from fastsip._core.names import Names
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.transport.names import Names
 from fastsip.config import ConfigError, load_text
 from fastsip.config.language import KEYS, LATER, METHODS
 from fastsip.dispatcher.registry import Registry

@@ -25,9 +25,9 @@ EXAMPLE = str(ROOT / "config.example.toml")
 @pytest.fixture
 def kernels(monkeypatch):
     """The one kernel call that `check` makes, so that its figure is known."""
-    store = types.ModuleType("fastsip._core.store")
+    store = types.ModuleType("fastsip._core.store.partitions")
     store.store_bytes = lambda count: count * 4096
-    monkeypatch.setitem(sys.modules, "fastsip._core.store", store)
+    monkeypatch.setitem(sys.modules, "fastsip._core.store.partitions", store)
 
 
 @pytest.fixture
@@ -111,10 +111,10 @@ def test_check_json_of_a_wrong_file(wrong):
 
 
 def test_kernels_that_are_not_built_are_said_in_one_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "fastsip._core.store", None)
+    monkeypatch.setitem(sys.modules, "fastsip._core.store.partitions", None)
     result = invoke("check", EXAMPLE)
     assert result.exit_code == 1
-    assert result.stderr == "fastsip: fastsip._core.store is not built; run: make build\n"
+    assert result.stderr == "fastsip: fastsip._core.store.partitions is not built; run: make build\n"
 
 
 def test_check_writes_nothing(kernels, tmp_path):
@@ -169,7 +169,7 @@ try:
     main(["check", {wrong!r}])
 except SystemExit:
     heavy = ("rich", "fastsip._core.", "numpy", "uvloop")
-    light = {{"fastsip._core.folder"}}
+    light = {{"fastsip._core.base.folder"}}
     print(sorted(name for name in sys.modules if name.startswith(heavy) and name not in light))
 """
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, timeout=60)

@@ -127,9 +127,9 @@ def test_who_cannot_take_the_words_gets_the_code(config, words, code):
 def core(tmp_path, monkeypatch):
     """A folder of kernels, all of them built."""
     place = tmp_path / "_core"
-    place.mkdir()
+    (place / "base").mkdir(parents=True)
     for name in ("slots.pyx", f"slots{EXTENSION_SUFFIXES[0]}", "ring.pyx", "ring.abi3.so", "folder.py"):
-        (place / name).touch()
+        (place / "base" / name).touch()
     monkeypatch.setattr(launch, "CORE", str(place))
     return place
 
@@ -138,15 +138,15 @@ def core(tmp_path, monkeypatch):
 def test_a_missing_kernel_is_said_in_one_line(core, monkeypatch, words):
     """Any of them, and before a process is started that would need it."""
     monkeypatch.setattr(launch, "launch", lambda: pytest.fail("a router was started"))
-    (core / "ring.abi3.so").unlink()
+    (core / "base" / "ring.abi3.so").unlink()
     done = invoke(*words)
-    assert (done.exit_code, done.stderr) == (1, "fastsip: fastsip._core.ring is not built; run: make build\n")
+    assert (done.exit_code, done.stderr) == (1, "fastsip: fastsip._core.base.ring is not built; run: make build\n")
 
 
 def test_all_kernels_are_there(core):
     launch.need_kernels()
     (core / "ring.pyx").unlink()  # as installed: without sources
-    (core / "ring.abi3.so").unlink()
+    (core / "base" / "ring.abi3.so").unlink()
     launch.need_kernels()
 
 

@@ -4,14 +4,14 @@ import os
 import threading
 
 import pytest
-from fastsip._core.shard import Shard
-from fastsip._core.workspace import Workspace
+from fastsip._core.shard.loop import Shard
+from fastsip._core.shard.workspace import Workspace
 
-from fastsip._core.chooser import Positions
-from fastsip._core.listen import open_listener
-from fastsip._core.net import Net
-from fastsip._core.ring import Sleeper
-from fastsip._core.store import Store
+from fastsip._core.base.ring import Sleeper
+from fastsip._core.dispatcher.chooser import Positions
+from fastsip._core.store.partitions import Store
+from fastsip._core.transport.listen import open_listener
+from fastsip._core.transport.udp import Net
 from tests.protocol.script import make_table
 
 ROOM = 65_536 // 24  # records of 16 bytes with their header, in a ring of 64 KiB

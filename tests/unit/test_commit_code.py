@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
-from fastsip._core import slots
+from fastsip._core.store import slots
 
-FUNCTION = "__pyx_f_7fastsip_5_core_5slots_commit"
+FUNCTION = "__pyx_f_7fastsip_5_core_5store_5slots_commit"
 RECORD_BYTES, WORD_BYTES = 64, 8
 MOST_WAYS = 1_000
 LINE = re.compile(r"\s*([0-9a-f]+):\s+(\S+)\s*(.*)")

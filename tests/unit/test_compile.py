@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from fastsip._core import policies, rules
-from fastsip._core.cells import Cells
-from fastsip._core.chooser import Chooser
-from fastsip._core.names import Names
-from fastsip._core.rig import Rig
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.dispatcher.chooser import Chooser
+from fastsip._core.harness.rig import Rig
+from fastsip._core.routing import policies, rules
+from fastsip._core.transport.names import Names
 from fastsip.config import load_text
 from fastsip.config.secrets import PLACEMENT, pin_placement, purpose_key
 from fastsip.dispatcher.registry import Registry

@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from fastsip._core.store import Store, unreadable
-from fastsip._core.store_doors import LAYOUT, Slots
+from fastsip._core.store.partitions import Store, unreadable
+from tests.kernels.store_doors import LAYOUT, Slots
 
 from .test_slots import BOOT_AT, CLIENT, MAJOR_AT, SERVER, SMALL, files_of, live_client, live_server, patch
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsip._core import parser_doors as doors
+from tests.kernels import parser_doors as doors
 from tests.unit import messages
 
 E_ROOM = -20

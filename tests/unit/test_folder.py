@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from fastsip._core import folder
-from fastsip._core.cells import Cells
-from fastsip._core.folder import UnsafeError
-from fastsip._core.names import Names
-from fastsip._core.store import Store, partition_name
+from fastsip._core.base import folder
+from fastsip._core.base.folder import UnsafeError
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.store.partitions import Store, partition_name
+from fastsip._core.transport.names import Names
 from fastsip.changes import StartError
 from fastsip.config import secrets
 from fastsip.config.errors import Wrong
@@ -261,9 +261,9 @@ def test_who_only_looks_waits_for_nothing_and_follows_nothing(place, victim):
 OPENING = re.compile(r"(?<![\w.])open\(|os\.open\(|\.(read|write)_(bytes|text)\(|\.open\(")
 # The file, and what its openings may hold: none of them opens what lies in run_dir or state_dir by its name.
 ELSEWHERE = {
-    "_core/folder.py": "os.open(",
-    "_core/cells.pyx": "/proc/sys/kernel",
-    "_core/store.pyx": "/proc/sys/kernel",
+    "_core/base/folder.py": "os.open(",
+    "_core/dispatcher/cells.pyx": "/proc/sys/kernel",
+    "_core/store/partitions.pyx": "/proc/sys/kernel",
     "config/load.py": "Path(path).read_bytes",  # the configuration
     "config/secrets.py": "os.open(path, os.O_RDONLY",  # a file that the operator names
     "config/outlook.py": "/proc/self/mounts",

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from fastsip._core import layout
-from fastsip._core.store import Store, boot_id
-from fastsip._core.store_doors import BLOCKS, KINDS, LAYOUT, Slots
+from fastsip._core.store.partitions import Store, boot_id
+from fastsip._core.transaction import inspect
 from fastsip.inspection import Filter, Reader, as_dict
+from tests.kernels.store_doors import BLOCKS, KINDS, LAYOUT, Slots
 
 from .test_slots import BOOT_AT, SMALL, client_record, files_of, patch, server_record
 
 GOLDEN = Path(__file__).with_name("golden")
 VERSION = f"{LAYOUT['major']}.{LAYOUT['minor']}"
 PROCEEDING, COMPLETED = (
-    next(number for number, name in layout.SERVER_STATES.items() if name == wanted)
+    next(number for number, name in inspect.SERVER_STATES.items() if name == wanted)
     for wanted in ("proceeding", "completed")
 )
 OLDER = sorted(GOLDEN.glob(f"store-{LAYOUT['major']}.*.tar.xz"))
@@ -34,7 +34,7 @@ ANSWER = b"SIP/2.0 200 OK\r\nCall-ID: golden-finished\r\n\r\n"
 
 def described() -> dict:
     """Sizes, places and numbers that a file depends on."""
-    fields = {name: list(place) for name, place in layout.slot_fields().items()}
+    fields = {name: list(place) for name, place in inspect.slot_fields().items()}
     return {"sizes": LAYOUT, "blocks": BLOCKS, "kinds": KINDS, "fields": fields}
 
 

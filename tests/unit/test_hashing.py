@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip._core import hashing
+from fastsip._core.base import hashing
 from tests.oracle.select_oracle import siphash as slow_siphash
 
 KEY = bytes(range(16))

@@ -18,29 +18,29 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 
 # Each file imports only from those above it.
 LAYERS = (
-    "types", "aside", "folder", "atomics", "scarcity", "clock", "write", "chars", "hashing", "uri", "values", "parser",
-    "edits", "names", "arena", "patterns", "conditions", "headers", "policies", "ranking", "tiers", "index",
-    "rule_index", "tables", "rules", "select", "positions", "cells", "chooser", "marks", "blocks", "slots",
-    "transactions", "store", "timers", "layout", "ring", "lanes", "listen", "net_sys", "net", "local", "core",
-    "quota", "questions", "events", "border", "via", "tokens", "loops", "recall", "lingering", "replies", "refusals",
-    "branches", "hop_requests", "selection", "routing", "indialog", "upstream", "parking", "probes", "health",
-    "candidates", "addresses", "clocks", "search", "responses", "icmp", "aiming", "proxy", "workspace", "recovery",
-    "commands", "shard", "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors",
-    "image", "wire", "rig", "audit", "play",
-)  # fmt: skip
-# For tests and benchmarks: nothing that ships with the router imports them.
-DOORS = (
-    "parser_doors", "store_doors", "bench_doors", "damage", "invariants", "fuzz_doors", "image",
-    "wire", "rig", "audit", "play",
+    "base/types", "base/aside", "base/folder", "base/atomics", "base/scarcity", "base/clock", "base/write",
+    "sip/chars", "base/hashing", "sip/uri", "sip/values", "sip/parser", "sip/edits", "transport/names", "base/arena",
+    "routing/patterns", "routing/conditions", "routing/header_edits", "routing/policies", "dispatcher/ranking",
+    "routing/tiers", "routing/index", "routing/rule_index", "routing/table", "routing/rules", "dispatcher/choose",
+    "dispatcher/positions", "dispatcher/cells", "dispatcher/chooser", "store/marks", "store/blocks", "store/slots",
+    "transaction/machines", "store/partitions", "store/wheel", "transaction/inspect", "base/ring", "base/lanes",
+    "transport/listen", "transport/net_sys", "transport/udp", "transport/local", "state/shard", "state/quota",
+    "state/questions", "state/events", "proxy/border", "wire/via", "wire/tokens", "wire/loops", "state/recall",
+    "transaction/lingering", "transaction/replies", "proxy/refusals", "proxy/forward", "transaction/client",
+    "dispatcher/keys", "proxy/routes", "proxy/in_dialog", "transaction/server", "proxy/parking", "health/probes",
+    "health/calls", "proxy/targets", "proxy/addresses", "transaction/clocks", "proxy/context", "proxy/responses",
+    "proxy/transport_errors", "proxy/aiming", "proxy/requests", "shard/workspace", "shard/recovery", "shard/commands",
+    "shard/loop", "harness/image", "harness/virtual_net", "harness/rig",
 )  # fmt: skip
 
 # Sockets and their options; mapped files and shared memory; clocks and the scheduler.
-# tables asks the kernel for the number of an interface (link-local destinations); wire copies what
-# was sent into a pipe of the tests, rig reads numeric addresses, slots can end the process at a store,
-# arena makes what was freed untouchable in debug builds.
+# routing/table asks the kernel for the number of an interface (link-local destinations); harness/virtual_net copies
+# what was sent into a pipe of the tests, harness/rig reads numeric addresses, store/slots can end the process at a
+# store, base/arena makes what was freed untouchable in debug builds.
 SYSTEM_CALLS = {
-    "aside", "folder", "clock", "arena", "net_sys", "net", "local", "listen", "ring", "lanes", "slots", "store", "cells",
-    "shard", "tables", "wire", "rig",
+    "base/aside", "base/folder", "base/clock", "base/arena", "transport/net_sys", "transport/udp", "transport/local",
+    "transport/listen", "base/ring", "base/lanes", "store/slots", "store/partitions", "dispatcher/cells", "shard/loop",
+    "routing/table", "harness/virtual_net", "harness/rig",
 }  # fmt: skip
 SYSTEM_MODULES = {"os", "socket", "mmap", "fcntl", "select", "selectors", "subprocess", "time", "signal"}
 SYSTEM_HEADERS = re.compile(
@@ -53,16 +53,20 @@ UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX|NotImplemented" r"Error)
 
 def core_files() -> list[Path]:
     """Sources, without what is generated and the stubs."""
-    found = [path for end in ("pyx", "pxd", "py") for path in CORE.glob(f"*.{end}")]
+    found = [path for end in ("pyx", "pxd", "py") for path in CORE.rglob(f"*.{end}")]
     return sorted(path for path in found if path.stem != "__init__")
+
+
+def place_of(path: Path) -> str:
+    """As LAYERS names it: package and stem."""
+    return str(path.relative_to(CORE).with_suffix(""))
 
 
 def sources(*ends: str) -> list[Path]:
     """Files of these endings that people wrote."""
     places = (ROOT / "fastsip", ROOT / "tests", ROOT / "bench")
     found = [path for place in places for end in ends for path in place.rglob(f"*.{end}")]
-    generated = {path.with_suffix(".c") for path in CORE.glob("*.pyx")}
-    return sorted(path for path in found if path not in generated and "build" not in path.parts)
+    return sorted(path for path in found if not path.with_suffix(".pyx").exists() or path.suffix != ".c")
 
 
 def name_of(path: Path) -> str:
@@ -92,8 +96,8 @@ def imported(text: str) -> set[str]:
 
 def imports_of_core(path: Path) -> set[str]:
     """Names of the core's files that this one imports from."""
-    found = {re.match(r"fastsip\._core\.(\w+)", name) for name in imported(path.read_text())}
-    return {match[1] for match in found if match and match[1] in LAYERS} - {path.stem}
+    found = {re.match(r"fastsip\._core\.(\w+)\.(\w+)", name) for name in imported(path.read_text())}
+    return {f"{match[1]}/{match[2]}" for match in found if match} & set(LAYERS) - {place_of(path)}
 
 
 # ---------------------------------------------------------------- layering
@@ -101,38 +105,46 @@ def imports_of_core(path: Path) -> set[str]:
 
 def test_the_list_is_that_of_the_files():
     assert len(set(LAYERS)) == len(LAYERS)
-    assert set(LAYERS) == {path.stem for path in core_files()}
+    assert set(LAYERS) == {place_of(path) for path in core_files()}
 
 
 def test_the_list_is_that_of_the_architecture():
     text = (ROOT / "ARCHITECTURE.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \|.*\| ([^|]+) \|$", text, re.M)
+    rows = re.findall(r"^\| `(\w+/\w+)` \|.*\| ([^|]+) \|$", text, re.M)
     assert tuple(name for name, _ in rows) == LAYERS
     assert {name for name, calls in rows if calls != "–"} == SYSTEM_CALLS  # noqa: RUF001
 
 
-@pytest.mark.parametrize("path", core_files(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))
 def test_it_imports_only_from_above(path):
-    assert path.stem in LAYERS, "a new file: give it its place in LAYERS and in ARCHITECTURE.md"
-    above = set(LAYERS[: LAYERS.index(path.stem)])
+    assert place_of(path) in LAYERS, "a new file: give it its place in LAYERS and in ARCHITECTURE.md"
+    above = set(LAYERS[: LAYERS.index(place_of(path))])
     assert imports_of_core(path) - above == set()
 
 
-@pytest.mark.parametrize("path", core_files(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))
 def test_the_core_imports_nothing_of_the_house_above_it(path):
     ours = {name for name in imported(path.read_text()) if name.split(".")[0] == "fastsip"}
     assert {name for name in ours if not name.startswith("fastsip._core")} == set()
 
 
-def test_doors_are_for_tests_and_benchmarks():
+def test_what_ships_imports_nothing_of_tests():
+    """Nor the harness: one shard without sockets."""
     users = [
         name_of(path)
         for path in sources("py", "pyx", "pxd")
         if path.is_relative_to(ROOT / "fastsip")
-        and path.stem not in DOORS
-        and any(name.rpartition(".")[2] in DOORS for name in imported(path.read_text()))
+        and CORE / "harness" not in path.parents
+        and any(re.match(r"tests\b|bench\b|fastsip\._core\.harness\b", name) for name in imported(path.read_text()))
     ]
     assert users == []
+
+
+def test_kernels_of_tests_stand_in_the_architecture():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    places = {str(path.relative_to(ROOT).with_suffix("")) for where in ("tests", "bench")
+              for path in (ROOT / where / "kernels").glob("*.pyx")}  # fmt: skip
+    assert set(re.findall(r"^\| `((?:tests|bench)/kernels/\w+)` \|", text, re.M)) == places
 
 
 def test_importing_is_read_as_it_is_written():
@@ -151,16 +163,16 @@ def calls_the_system(path: Path) -> bool:
     return (
         any(name.split(".")[0] in SYSTEM_MODULES | {"posix"} for name in names)
         or any(map(SYSTEM_HEADERS.match, externs))
-        or "fastsip._core.net_sys" in names
+        or "fastsip._core.transport.net_sys" in names
     )
 
 
 def test_only_these_make_system_calls():
-    assert {path.stem for path in core_files() if calls_the_system(path)} == SYSTEM_CALLS
+    assert {place_of(path) for path in core_files() if calls_the_system(path)} == SYSTEM_CALLS
 
 
 def test_only_the_header_of_net_includes_system_headers():
-    included = {path.name: re.findall(r"#include <(\w+/)", path.read_text()) for path in CORE.glob("*.h")}
+    included = {path.name: re.findall(r"#include <(\w+/)", path.read_text()) for path in CORE.rglob("*.h")}
     assert {name for name, folders in included.items() if folders} == {"net_sys.h"}
 
 
@@ -238,7 +250,7 @@ def test_each_file_of_the_core_says_what_it_is():
     """A docstring or, in interfaces and headers, a comment comes first."""
     silent = [
         path.name
-        for path in (*core_files(), *CORE.glob("*.h"), *CORE.glob("*.pyi"))
+        for path in (*core_files(), *CORE.rglob("*.h"), *CORE.rglob("*.pyi"))
         if not path.read_text().lstrip().startswith(('"""', "#", "/*"))
     ]
     assert silent == []

@@ -6,13 +6,13 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
-from fastsip._core.audit import live_slots
 
 from fastsip import inspection
-from fastsip._core.store import Store
+from fastsip._core.store.partitions import Store
 from fastsip.cli.transactions import command
 from fastsip.dispatcher.registry import FILE_NAME, write_record
 from fastsip.inspection import Filter, NoStore, Reader, Transaction
+from tests.kernels.audit import live_slots
 from tests.protocol.script import BOB, PARALLEL, Stage
 
 

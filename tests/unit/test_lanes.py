@@ -1,4 +1,4 @@
-"""fastsip._core.lanes: order over growing and shrinking, bounds, two threads, memory of many shards."""
+"""fastsip._core.base.lanes: order over growing and shrinking, bounds, two threads, memory of many shards."""
 
 import threading
 from collections import deque
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip._core.lanes import LANE_BYTES, Allowance, Lane, stress_consume, stress_produce
-from fastsip._core.ring import Sleeper
+from fastsip._core.base.lanes import LANE_BYTES, Allowance, Lane, stress_consume, stress_produce
+from fastsip._core.base.ring import Sleeper
 from fastsip.shards import GROWN_BYTES, base_bytes, lanes_each
 from tests.unit.wakes import resident_kib, written
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsip._core.cells import Cells
+from fastsip._core.dispatcher.cells import Cells
 from tests.oracle import select_oracle as oracle
 
 from .test_select import CALL_ID, KEYS, RANDOM, ROUND_ROBIN, SRV, WEIGHT, Bench

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from fastsip._core import parser_doors as doors
-from fastsip._core.rig import Rig
+from fastsip._core.harness.rig import Rig
+from tests.kernels import parser_doors as doors
 from tests.protocol.script import ALICE, make_table
 from tests.unit.steps import steps
 

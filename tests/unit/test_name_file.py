@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fastsip import name_file
-from fastsip._core.names import Names
+from fastsip._core.transport.names import Names
 from fastsip.name_file import Held, recall_answers, save_answers
 
 NOW_MS = 5_000_000

@@ -1,4 +1,4 @@
-"""fastsip._core.net and listen on loopback: batches, sizes, order, and errors that are nobody's fault."""
+"""fastsip._core.transport.udp and listen on loopback: batches, sizes, order, and errors that are nobody's fault."""
 
 import contextlib
 import errno
@@ -10,8 +10,8 @@ import threading
 
 import pytest
 
-from fastsip._core.listen import SO_RXQ_OVFL, open_listener
-from fastsip._core.net import Net
+from fastsip._core.transport.listen import SO_RXQ_OVFL, open_listener
+from fastsip._core.transport.udp import Net
 
 SENT, LOST, REFUSED, TOO_BIG = range(4)
 BATCH, OUTBOX = 64, 128

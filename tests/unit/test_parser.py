@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsip._core import parser_doors as doors
+from tests.kernels import parser_doors as doors
 from tests.oracle import sip_oracle as oracle
 from tests.oracle.compare import compare, text_of
 from tests.unit import messages

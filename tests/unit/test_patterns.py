@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fastsip._core.patterns import check_automaton, is_found
+from fastsip._core.routing.patterns import check_automaton, is_found
 from fastsip.config.patterns import (
     MAX_LETTERS,
     MAX_NESTING,

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from fastsip._core.cells import Cells
-from fastsip._core.chooser import Chooser
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.dispatcher.chooser import Chooser
 from tests.unit.test_select import ROUND_ROBIN, Bench
 
 

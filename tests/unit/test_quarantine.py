@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from fastsip._core.marks import HEAD, MOST, PAGE_BYTES, ROOM_BYTES
+from fastsip._core.store.marks import HEAD, MOST, PAGE_BYTES, ROOM_BYTES
 from fastsip.config.language import MAX_SHARDS
 from fastsip.quarantine import (
     REMEMBERED,

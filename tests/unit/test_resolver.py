@@ -7,7 +7,7 @@ import pytest
 from dns_server import DnsServer, Host
 
 from fastsip import resolver as module
-from fastsip._core.names import Names
+from fastsip._core.transport.names import Names
 from fastsip.resolver import (
     MOST_ADDRESSES,
     MOST_OF_ZONE,

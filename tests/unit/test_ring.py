@@ -1,4 +1,4 @@
-"""fastsip._core.ring: order, bounds, wrapping, two mappings, sleep and wake-up; two threads: test_lanes."""
+"""fastsip._core.base.ring: order, bounds, wrapping, two mappings, sleep and wake-up; two threads: test_lanes."""
 
 import os
 from collections import deque
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip._core.ring import Ring, Sleeper
+from fastsip._core.base.ring import Ring, Sleeper
 from tests.unit.wakes import resident_kib, written
 
 HEADER = 8

@@ -5,8 +5,8 @@ import ipaddress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsip._core import rules
-from fastsip._core.tables import Table
+from fastsip._core.routing import rules
+from fastsip._core.routing.table import Table
 
 from .test_rules import request
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip._core import rules
-from fastsip._core.tables import Table
+from fastsip._core.routing import rules
+from fastsip._core.routing.table import Table
 from fastsip.config.patterns import compile_patterns
 
 

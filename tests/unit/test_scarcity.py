@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fastsip._core.scarcity import KINDS
+from fastsip._core.base.scarcity import KINDS
 from tests.protocol.script import BOB, Stage
 
 CORE = Path(__file__).parents[2] / "fastsip" / "_core"
@@ -62,4 +62,4 @@ def test_an_unknown_kind_is_named(stage):
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_is_asked_for_somewhere(kind):
     asking = re.compile(rf"runs_short\(SCARCE_{kind.upper()}\)")
-    assert any(asking.search(path.read_text()) for path in CORE.glob("*.pyx"))
+    assert any(asking.search(path.read_text()) for path in CORE.rglob("*.pyx"))

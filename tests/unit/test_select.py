@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsip._core.cells import Cells
-from fastsip._core.chooser import Chooser
-from fastsip._core.hashing import mix_words, siphash
-from fastsip._core.tables import Table
+from fastsip._core.base.hashing import mix_words, siphash
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.dispatcher.chooser import Chooser
+from fastsip._core.routing.table import Table
 from tests.oracle import select_oracle as oracle
 
 CALL_ID, ROUND_ROBIN, AUTH_USER, RANDOM, PRIORITY = 0, 4, 5, 6, 8

@@ -1,4 +1,4 @@
-"""fastsip._core.shard: tables that come and go under a shard, heartbeats, sockets that take turns."""
+"""fastsip._core.shard.loop: tables that come and go under a shard, heartbeats, sockets that take turns."""
 
 import itertools
 import os
@@ -10,19 +10,19 @@ import threading
 import time
 
 import pytest
-from fastsip._core.shard import Shard
-from fastsip._core.workspace import Workspace
+from fastsip._core.shard.loop import Shard
+from fastsip._core.shard.workspace import Workspace
 
-from fastsip._core.cells import Cells
-from fastsip._core.chooser import Positions
-from fastsip._core.hashing import partition_of_call
-from fastsip._core.lanes import Allowance, Lane
-from fastsip._core.listen import open_listener
-from fastsip._core.marks import PAGE_BYTES, Quarantine
-from fastsip._core.net import Net
-from fastsip._core.ring import Sleeper
-from fastsip._core.store import Store, partition_name, read_header
-from fastsip._core.tables import Table
+from fastsip._core.base.hashing import partition_of_call
+from fastsip._core.base.lanes import Allowance, Lane
+from fastsip._core.base.ring import Sleeper
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.dispatcher.chooser import Positions
+from fastsip._core.routing.table import Table
+from fastsip._core.store.marks import PAGE_BYTES, Quarantine
+from fastsip._core.store.partitions import Store, partition_name, read_header
+from fastsip._core.transport.listen import open_listener
+from fastsip._core.transport.udp import Net
 from tests.conftest import ROOT, wait_until
 from tests.protocol.script import make_table
 

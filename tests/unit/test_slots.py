@@ -1,4 +1,4 @@
-"""fastsip._core.slots: the commit, the derived state, the scan, and files that are not what they were."""
+"""fastsip._core.store.slots: the commit, the derived state, the scan, and files that are not what they were."""
 
 import errno
 import os
@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsip._core.slots import die_at_store
-from fastsip._core.store import Store, partition_sizes, store_bytes
-from fastsip._core.store_doors import BLOCKS, KINDS, LAYOUT, Slots
+from fastsip._core.store.partitions import Store, partition_sizes, store_bytes
+from fastsip._core.store.slots import die_at_store
+from tests.kernels.store_doors import BLOCKS, KINDS, LAYOUT, Slots
 
 from .conftest import SMALL
 

@@ -10,9 +10,9 @@ import sys
 
 import pytest
 
-from fastsip._core.clock import now_ms
-from fastsip._core.layout import CLIENT_STATES, SERVER_KINDS, SERVER_STATES
-from fastsip._core.store import Store, StoreError, store_bytes
+from fastsip._core.base.clock import now_ms
+from fastsip._core.store.partitions import Store, StoreError, store_bytes
+from fastsip._core.transaction.inspect import CLIENT_STATES, SERVER_KINDS, SERVER_STATES
 from tests.conftest import ROOT
 
 from .test_slots import CLIENT, NO_BLOCK, SERVER, SMALL, files_of, live_client, live_server, server_record
@@ -46,7 +46,7 @@ def test_another_error_while_allocating_is_not_called_lack_of_space(scratch, mon
 
 OPEN_STORE = """
 import errno, os, sys
-from fastsip._core.store import Store, StoreError
+from fastsip._core.store.partitions import Store, StoreError
 
 def allocate(fd, offset, length):
     raise OSError(errno.ENOSPC, "No space left on device")

@@ -5,11 +5,11 @@ import threading
 
 import pytest
 
-from fastsip._core import policies
-from fastsip._core.cells import Cells, CellsError, read_boot_id
-from fastsip._core.chooser import Chooser, Positions
-from fastsip._core.hashing import siphash_pieces
-from fastsip._core.tables import DEFAULT_ACCEPT, Table
+from fastsip._core.base.hashing import siphash_pieces
+from fastsip._core.dispatcher.cells import Cells, CellsError, read_boot_id
+from fastsip._core.dispatcher.chooser import Chooser, Positions
+from fastsip._core.routing import policies
+from fastsip._core.routing.table import DEFAULT_ACCEPT, Table
 
 SECRET = bytes(range(16))
 

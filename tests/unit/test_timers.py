@@ -1,10 +1,10 @@
-"""fastsip._core.timers against a list of deadlines: never early, a tick late at most, any duration."""
+"""fastsip._core.store.wheel against a list of deadlines: never early, a tick late at most, any duration."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsip._core.store_doors import CLOCK, Wheel
+from tests.kernels.store_doors import CLOCK, Wheel
 
 TICK_MS, LONGEST_MS = CLOCK["tick_ms"], CLOCK["longest_ms"]
 DAY_MS = 86_400_000

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fastsip._core import parser_doors as doors
-from fastsip._core import refusals
+from fastsip._core.proxy import refusals
+from tests.kernels import parser_doors as doors
 from tests.oracle.compare import compare, text_of
 from tests.oracle.sip_oracle import CODES
 from tests.torture import REQUESTS

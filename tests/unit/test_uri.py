@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsip._core import parser_doors as doors
+from tests.kernels import parser_doors as doors
 
 E_URI, E_BAD = -17, -23
 NAME, IPV4, IPV6 = 1, 2, 3

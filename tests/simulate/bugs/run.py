@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[3]
 PATCHES = Path(__file__).parent
 TREE = ROOT / "build" / "bugs" / "tree"
 FOUND = ROOT / "build" / "bugs" / "found.json"
+KERNELS = ("fastsip/_core", "tests/kernels")
 JOBS = 2
 WORLDS = 200  # that the unbroken tree bears
 WORLD_S = 60
@@ -36,7 +37,7 @@ for seed in map(int, sys.argv[1:]):
 
 
 def environment() -> dict:
-    return {**os.environ, "PYTHONHASHSEED": "0", "MALLOC_PERTURB_": "165"}
+    return {**os.environ, "PYTHONHASHSEED": "0", "MALLOC_PERTURB_": "165", "FASTSIP_TESTS": "1"}
 
 
 def copy_tree() -> None:
@@ -45,7 +46,8 @@ def copy_tree() -> None:
         ["git", "ls-files", "setup.py", "pyproject.toml", "README.md", "LICENSE", "fastsip", "tests"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.split()  # fmt: skip
-    built = [str(path.relative_to(ROOT)) for end in ("c", "so") for path in ROOT.glob(f"fastsip/_core/*.{end}")]
+    kernels = [path.with_suffix("") for place in KERNELS for path in (ROOT / place).rglob("*.pyx")]
+    built = [str(path.relative_to(ROOT)) for each in kernels for path in each.parent.glob(f"{each.name}.c*")]
     for name in [*listed, *built]:
         source, target = ROOT / name, TREE / name
         if not source.is_file() or (target.exists() and source.stat().st_mtime == target.stat().st_mtime):
@@ -56,7 +58,7 @@ def copy_tree() -> None:
 
 def build() -> bool:
     command = [sys.executable, "-W", "ignore", "setup.py", "--quiet", "build_ext", "--inplace", "--parallel", "2"]
-    return subprocess.run(command, cwd=TREE, capture_output=True).returncode == 0
+    return subprocess.run(command, cwd=TREE, env=environment(), capture_output=True).returncode == 0
 
 
 def judge(seeds: list[int]) -> subprocess.Popen:

@@ -1,0 +1,1 @@
+"""Kernels for measurements: loops over single functions."""

@@ -1,9 +1,0 @@
-# The store as it should be: a recount of all that is derived.  See audit.pyx.
-
-from libc.stdint cimport uint32_t
-from fastsip._core.core cimport core_t
-
-# Dicts of the partition's slots in use.
-cdef list list_partition(core_t *core, uint32_t partition)
-# Complaints, as texts.
-cdef list audit_partition(core_t *core, uint32_t partition)

@@ -1,0 +1,1 @@
+"""What every kernel stands on, and no SIP in it."""

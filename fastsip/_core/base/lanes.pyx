@@ -1,0 +1,392 @@
+"""From one shard to another: a ring that is small, and grows when a burst needs it.
+
+Between any two shards runs a lane each way, so what a lane holds when nothing happens
+counts shards x (shards - 1) times.  It begins with one small ring.  When that is full the
+producer links a ring of twice the size behind it and goes on there; the consumer follows
+the link when the old ring is empty, and gives that back.  So nothing is copied and order is
+kept.  Once in a while the producer looks: a large ring that is empty is left for a small one.
+
+What holds:
+
+- One thread pushes, one pops (ring).  A ring that has a follower gets no record any more, so
+  a consumer that sees the link, looks once more and finds nothing may leave it.
+- A lane grows by LANE_BYTES at most, and all lanes of a router together by their allowance.
+  Beyond that a record is refused, and the shard counts it.
+- Threads of one process share a lane: the links are pointers.  Nothing of it outlives the process.
+
+Called by shard.
+"""
+
+cimport cython
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+from posix.mman cimport (MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap)
+from posix.unistd cimport read
+
+from fastsip._core.base.atomics cimport fetch_add64, load_acquire64, load_relaxed64, store_release64
+from fastsip._core.base.ring cimport (
+    Sleeper, fall_asleep, init_ring, is_empty, pop_begin, pop_done, push_begin, push_done, record_bytes, ring_bytes,
+    sleeper_t, wake, wake_up,
+)
+
+cdef extern from "poll.h" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    int POLLIN
+    int poll(pollfd *fds, unsigned long count, int timeout_ms)
+
+cdef extern from "sched.h" nogil:
+    int sched_yield()
+
+cdef enum:
+    MOST_GROWN = 8 << 20        # bytes of one lane: some 6,000 INVITEs
+    LARGEST_AREA = 4 << 20
+    SMALLEST_AREA = 64
+
+LANE_BYTES = MOST_GROWN
+
+
+# ---------------------------------------------------------------- rings
+
+cdef ring_t *map_ring(uint32_t area_bytes) noexcept nogil:
+    """NULL when there is no memory."""
+    cdef void *at = mmap(NULL, ring_bytes(area_bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    if at == MAP_FAILED:
+        return NULL
+    init_ring(<ring_t *>at, area_bytes)
+    return <ring_t *>at
+
+
+cdef inline void unmap_ring(ring_t *ring) noexcept nogil:
+    munmap(ring, ring_bytes(ring.size_bytes))
+
+
+cdef bint take_bytes(uint64_t *used, uint64_t count, uint64_t limit) noexcept nogil:
+    if fetch_add64(used, count) + count <= limit:
+        return True
+    fetch_add64(used, -count)
+    return False
+
+
+cdef bint may_grow(lane_t *lane, uint64_t count) noexcept nogil:
+    if not take_bytes(&lane.grown_bytes, count, MOST_GROWN):
+        return False
+    if take_bytes(&lane.allowance.used_bytes, count, lane.allowance.limit_bytes):
+        return True
+    fetch_add64(&lane.grown_bytes, -count)
+    return False
+
+
+cdef void ungrow(lane_t *lane, uint32_t area_bytes) noexcept nogil:
+    """Rings of the size that it begins with are not counted."""
+    if area_bytes > lane.base_bytes:
+        fetch_add64(&lane.grown_bytes, -<uint64_t>area_bytes)
+        fetch_add64(&lane.allowance.used_bytes, -<uint64_t>area_bytes)
+
+
+cdef inline void follow_with(lane_t *lane, ring_t *fresh) noexcept nogil:
+    store_release64(&lane.writing.next, <uint64_t><void *>fresh)
+    lane.writing = fresh
+
+
+# ---------------------------------------------------------------- the producer
+
+cdef bint grow(lane_t *lane, uint32_t len) noexcept nogil:
+    cdef uint32_t area = min(lane.writing.size_bytes << 1, <uint32_t>LARGEST_AREA)
+    cdef ring_t *fresh
+    if lane.allowance == NULL or record_bytes(len) > LARGEST_AREA >> 1:
+        return False
+    while area >> 1 < record_bytes(len):
+        area <<= 1
+    if not may_grow(lane, area):
+        return False
+    fresh = map_ring(area)
+    if fresh == NULL:
+        ungrow(lane, area)
+        return False
+    follow_with(lane, fresh)
+    return True
+
+
+cdef uint8_t *lane_push(lane_t *lane, uint32_t len) noexcept nogil:
+    cdef uint8_t *place = push_begin(lane.writing, len)
+    if place == NULL and grow(lane, len):
+        place = push_begin(lane.writing, len)
+    return place
+
+
+cdef void lane_pushed(lane_t *lane, uint32_t len) noexcept nogil:
+    push_done(lane.writing, len)
+
+
+cdef bint is_crowded(const lane_t *lane) noexcept nogil:
+    return (load_relaxed64(&lane.grown_bytes) > MOST_GROWN // 2
+            or (lane.allowance != NULL
+                and load_relaxed64(&lane.allowance.used_bytes) > lane.allowance.limit_bytes // 2))
+
+
+cdef void shrink_lane(lane_t *lane) noexcept nogil:
+    cdef ring_t *fresh
+    if lane.writing.size_bytes > lane.base_bytes and is_empty(lane.writing):
+        fresh = map_ring(lane.base_bytes)
+        if fresh != NULL:
+            follow_with(lane, fresh)
+
+
+# ---------------------------------------------------------------- the consumer
+
+cdef uint8_t *lane_pop(lane_t *lane, uint32_t *len) noexcept nogil:
+    """The second look: what was pushed before the link was made can be seen by whoever sees the link."""
+    cdef ring_t *left
+    cdef ring_t *following
+    cdef uint8_t *record
+    while True:
+        record = pop_begin(lane.reading, len)
+        if record != NULL:
+            return record
+        following = <ring_t *><void *>load_acquire64(&lane.reading.next)
+        if following == NULL:
+            return NULL
+        record = pop_begin(lane.reading, len)
+        if record != NULL:
+            return record
+        left, lane.reading = lane.reading, following
+        ungrow(lane, left.size_bytes)
+        unmap_ring(left)
+
+
+cdef void lane_popped(lane_t *lane) noexcept nogil:
+    pop_done(lane.reading)
+
+
+cdef bint lane_is_empty(const lane_t *lane) noexcept nogil:
+    """A ring that is to be left counts as something to do."""
+    return is_empty(lane.reading) and load_acquire64(&lane.reading.next) == 0
+
+
+# ---------------------------------------------------------------- owners
+
+@cython.final
+cdef class Allowance:
+    """Allowance(limit_bytes): how far all lanes that share it may grow together."""
+
+    def __cinit__(self, uint64_t limit_bytes):
+        self.allowance = <allowance_t *>calloc(1, sizeof(allowance_t))
+        if self.allowance == NULL:
+            raise MemoryError("no memory for an allowance")
+        self.allowance.limit_bytes = limit_bytes
+
+    def __dealloc__(self):
+        free(self.allowance)
+
+    @property
+    def used_bytes(self) -> int:
+        return load_relaxed64(&self.allowance.used_bytes)
+
+
+@cython.final
+cdef class Lane:
+    """Lane(base_bytes, allowance=None): base_bytes is a power of two from 64 to 4 MiB; without an allowance it
+    never grows.  One thread pushes (and shrinks), one pops.
+    """
+
+    def __cinit__(self, uint32_t base_bytes, Allowance allowance=None):
+        if not SMALLEST_AREA <= base_bytes <= LARGEST_AREA or base_bytes & (base_bytes - 1):
+            raise ValueError(f"a lane that begins with {base_bytes} bytes: a power of two from {SMALLEST_AREA} "
+                             f"to {LARGEST_AREA} is wanted")
+        self.allowance = allowance
+        self.lane = <lane_t *>calloc(1, sizeof(lane_t))
+        if self.lane == NULL:
+            raise MemoryError("no memory for a lane")
+        self.lane.base_bytes = base_bytes
+        self.lane.writing = self.lane.reading = map_ring(base_bytes)
+        if self.lane.writing == NULL:
+            raise MemoryError(f"cannot map {base_bytes} bytes for a lane")
+        if allowance is not None:
+            self.lane.allowance = allowance.allowance
+
+    def __dealloc__(self):
+        cdef ring_t *ring
+        cdef ring_t *following
+        if self.lane == NULL:
+            return
+        ring = self.lane.reading
+        while ring != NULL:
+            following = ring.next
+            # An object that is taken apart by the collector of cycles may have lost its allowance.
+            unmap_ring(ring)
+            ring = following
+        free(self.lane)
+
+    def push(self, bytes record not None):
+        """Appends a record; False when there is no room."""
+        cdef uint32_t size = <uint32_t>len(record)
+        cdef uint8_t *place = lane_push(self.lane, size)
+        if place == NULL:
+            return False
+        memcpy(place, <const char *>record, size)
+        lane_pushed(self.lane, size)
+        return True
+
+    def pop(self):
+        """Takes the oldest record; None when there is none."""
+        cdef uint32_t size = 0
+        cdef uint8_t *record = lane_pop(self.lane, &size)
+        if record == NULL:
+            return None
+        taken = (<char *>record)[:size]
+        lane_popped(self.lane)
+        return taken
+
+    def shrink(self):
+        """Goes back to a small ring, if a large one is empty."""
+        shrink_lane(self.lane)
+
+    @property
+    def empty(self) -> bool:
+        return lane_is_empty(self.lane)
+
+    @property
+    def crowded(self) -> bool:
+        return is_crowded(self.lane)
+
+    @property
+    def grown_bytes(self) -> int:
+        """Bytes of areas beyond the one that it begins with."""
+        return load_relaxed64(&self.lane.grown_bytes)
+
+
+# ---------------------------------------------------------------- two threads for the test
+# Both ends draw the same pseudo-random lengths and bytes from the record's
+# number, so that the reader can judge each record without being told.
+
+cdef inline uint64_t mix(uint64_t x) noexcept nogil:
+    x = (x ^ (x >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
+    x = (x ^ (x >> 27)) * <uint64_t>0x94D049BB133111EB
+    return x ^ (x >> 31)
+
+
+cdef inline uint32_t length_of(uint64_t number, uint32_t longest) noexcept nogil:
+    """The record's number takes eight bytes, the rest varies."""
+    return 8 + <uint32_t>(mix(number) % (longest - 7))
+
+
+cdef inline uint8_t byte_of(uint64_t number, uint32_t i) noexcept nogil:
+    return <uint8_t>(number * 31 + i * 7)
+
+
+cdef int push_numbered(lane_t *lane, sleeper_t *sleeper, uint64_t number, uint32_t longest,
+                       uint64_t patience) noexcept nogil:
+    cdef uint32_t size = length_of(number, longest)
+    cdef uint64_t tries = 0
+    cdef uint32_t i
+    cdef uint8_t *place = lane_push(lane, size)
+    while place == NULL:
+        tries += 1
+        if tries > patience:
+            return -1
+        wake(sleeper)
+        sched_yield()
+        place = lane_push(lane, size)
+    memcpy(place, &number, 8)
+    for i in range(8, size):
+        place[i] = byte_of(number, i)
+    lane_pushed(lane, size)
+    wake(sleeper)
+    return 0
+
+
+def stress_produce(Lane lane not None, Sleeper sleeper not None, uint64_t count, uint32_t longest,
+                   uint64_t patience=20_000_000):
+    """Pushes ``count`` numbered records of 8 to ``longest`` bytes without the GIL.
+
+    Now and then it lets the lane run empty and shrinks it, so that the consumer falls asleep.
+    Returns the count pushed: less when the lane stayed full for ``patience`` looks.
+    """
+    cdef uint64_t number = 0
+    cdef uint64_t tries
+    if longest < 8 or record_bytes(longest) > LARGEST_AREA >> 1:
+        raise ValueError(f"records of {longest} bytes do not fit a lane")
+    with nogil:
+        while number < count:
+            if push_numbered(lane.lane, sleeper.sleeper, number, longest, patience) < 0:
+                break
+            number += 1
+            if mix(number) % 16 == 0:
+                tries = 0
+                while not is_empty(lane.lane.writing) and tries < patience:
+                    tries += 1
+                    sched_yield()
+                shrink_lane(lane.lane)
+    return number
+
+
+cdef struct consumed_t:
+    uint64_t popped
+    uint64_t wrong          # records not as pushed
+    uint64_t falls          # times the consumer said "asleep"
+    uint64_t sleeps         # times it then found nothing and really slept
+    uint64_t wakes          # wake-ups read from the eventfd
+
+
+cdef bint sleep_until_woken(lane_t *lane, sleeper_t *sleeper, int timeout_ms, consumed_t *tally) noexcept nogil:
+    """False when nobody woke us in time."""
+    cdef pollfd wanted
+    cdef uint64_t wakes = 0
+    tally.falls += 1
+    fall_asleep(sleeper)
+    if not lane_is_empty(lane):
+        wake_up(sleeper)
+        return True
+    tally.sleeps += 1
+    wanted.fd = sleeper.event_fd
+    wanted.events = POLLIN
+    wanted.revents = 0
+    if poll(&wanted, 1, timeout_ms) != 1:
+        return False
+    read(sleeper.event_fd, &wakes, sizeof(wakes))
+    tally.wakes += wakes
+    wake_up(sleeper)
+    return True
+
+
+cdef bint is_as_pushed(const uint8_t *record, uint32_t size, uint64_t number, uint32_t longest) noexcept nogil:
+    cdef uint64_t found
+    cdef uint32_t i
+    if size != length_of(number, longest):
+        return False
+    memcpy(&found, record, 8)
+    if found != number:
+        return False
+    for i in range(8, size):
+        if record[i] != byte_of(number, i):
+            return False
+    return True
+
+
+def stress_consume(Lane lane not None, Sleeper sleeper not None, uint64_t count, uint32_t longest,
+                   int timeout_ms=5000):
+    """Pops ``count`` records without the GIL, judging order, length and each byte.
+
+    Returns a dict of ``popped``, ``wrong``, ``falls`` (times it said "asleep"),
+    ``sleeps`` (times it really slept) and ``wakes`` (wake-ups read).  It stops
+    early at a wrong record, and when no wake-up came within ``timeout_ms``.
+    """
+    cdef consumed_t tally
+    cdef uint32_t size = 0
+    cdef uint8_t *record
+    memset(&tally, 0, sizeof(tally))
+    with nogil:
+        while tally.popped < count and not tally.wrong:
+            record = lane_pop(lane.lane, &size)
+            if record == NULL:
+                if not sleep_until_woken(lane.lane, sleeper.sleeper, timeout_ms, &tally):
+                    break
+                continue
+            tally.wrong += not is_as_pushed(record, size, tally.popped, longest)
+            lane_popped(lane.lane)
+            tally.popped += 1
+    return tally

@@ -1,0 +1,1 @@
+"""Which destination, and what is known of each."""

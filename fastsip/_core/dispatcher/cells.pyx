@@ -1,0 +1,245 @@
+# cython: boundscheck=True, wraparound=True
+"""Owner of the dispatcher's cells: one line of 64 bytes per destination, in a mapping that all may see.
+
+Anonymous (tests, one process), or a file in run_dir that outlives the router:
+a successor, or another number of shards, finds health, load and counters by
+destination id.  The file is allocated in full when it is made: a hole on a full tmpfs
+would be a SIGBUS on the packet path (docs/core.md#fully-allocated-files).
+
+Layout: a page of header, then the lines.  The magic number is written last, so
+that a file cut short by a crash while it was made counts as empty.  Lines of another boot
+are dropped, as their times are of a clock that began anew.
+
+Must never: move the mapping, shrink the file, or touch a word of a line that shards change
+except by compare-and-set.
+Called by the control plane, which alone assigns lines; kernels get `cells`.
+"""
+
+import errno
+import mmap
+import os
+from collections import namedtuple
+from pathlib import Path
+
+cimport cython
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
+from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, munmap
+from posix.mman cimport mmap as map_pages
+from fastsip._core.base.atomics cimport (
+    fetch_add32, load_acquire32, load_acquire64, load_relaxed32, store_release32, store_release64,
+)
+from fastsip._core.dispatcher.choose cimport ADMIN_DISABLED, cell_health, cell_since_ms, cell_t
+from fastsip._core.base.aside import keep_aside
+from fastsip._core.base.folder import open_file
+
+cdef enum:
+    HEADER_BYTES = 4096
+    LAYOUT_MAJOR = 1
+    LAYOUT_MINOR = 0
+
+cdef uint64_t MAGIC = 0x31534C4C45435346    # "FSCELLS1", least significant byte first
+
+cdef struct file_head_t:
+    uint64_t magic
+    uint16_t major
+    uint16_t minor
+    uint32_t line_bytes
+    uint32_t count
+    uint32_t reserve
+    uint8_t boot_id[16]
+
+HEALTH_NAMES = ("unknown", "up", "trying", "down")
+ADMIN_NAMES = ("enabled", "draining", "disabled")
+
+Cell = namedtuple("Cell", (
+    "destination_id", "health", "streak", "since_ms", "admin", "retry_after_ms", "load", "chosen", "failed",
+    "probes_sent", "probes_failed", "rtt_us", "trial_ms", "last_code",
+))
+
+
+class CellsError(Exception):
+    """There is no room for cells."""
+
+
+class DamagedCells(CellsError):
+    """A file of cells cannot be used: damaged, or of an unknown layout."""
+
+
+def read_boot_id() -> bytes:
+    """16 bytes that differ from boot to boot."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return bytes.fromhex(file.read().strip().replace("-", ""))
+
+
+def allocate(fd, path, size):
+    """Gives the file all of its blocks now; CellsError with wanted and free bytes if they are not there."""
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as wrong:
+        if wrong.errno != errno.ENOSPC:
+            raise
+        free = os.fstatvfs(fd)
+        raise CellsError(f"{path}: {size} bytes wanted, {free.f_bavail * free.f_frsize} free") from None
+
+
+@cython.final
+cdef class Cells:
+    """Cells(count) anonymous, Cells(path, count) in a file: made if absent, else attached with what it knows.
+
+    A file with more lines than asked for keeps them; one with fewer grows.  One that cannot
+    be read is kept under another name, and `notes` says so, for the log.  CellsError: no room.
+    """
+
+    def __init__(self, *where):
+        path, count = where if len(where) == 2 else ("", *where)
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 2**24:
+            raise ValueError(f"count is a number of lines from 1 to {2**24}, not {count!r}")
+        if self.mapping != NULL:
+            raise RuntimeError("already mapped")
+        self.count = count
+        self.path = os.fspath(path)
+        self.lines = {}
+        self.notes = []
+        if not self.path:
+            self.attach(-1)
+            return
+        try:
+            self.open_path()
+        except DamagedCells as damage:
+            self.notes.append(keep_aside(Path(self.path), str(damage)))
+            self.open_path()
+
+    def open_path(self):
+        fd = open_file(self.path, os.O_RDWR | os.O_CREAT)
+        try:
+            self.open_file(fd)
+        finally:
+            os.close(fd)
+
+    def __dealloc__(self):
+        if self.mapping != NULL:
+            munmap(self.mapping, self.mapping_bytes)
+
+    def open_file(self, fd):
+        cdef file_head_t head
+        found = os.pread(fd, sizeof(head), 0).ljust(sizeof(head), b"\0")
+        boot_id = read_boot_id()
+        memcpy(&head, <const char *>found, sizeof(head))
+        if head.magic == 0:
+            # New, or its making was cut short.
+            os.ftruncate(fd, 0)
+            memset(&head, 0, sizeof(head))
+        else:
+            self.check_head(head.magic == MAGIC, head.major, head.line_bytes, head.count, os.fstat(fd).st_size)
+            self.count = max(self.count, head.count)
+        allocate(fd, self.path, HEADER_BYTES + <size_t>self.count * sizeof(cell_t))
+        self.attach(fd)
+        if memcmp(head.boot_id, <const char *>boot_id, 16) != 0:
+            memset(self.cells, 0, self.count * sizeof(cell_t))
+            memcpy(head.boot_id, <const char *>boot_id, 16)
+        head.major, head.minor, head.line_bytes, head.count = LAYOUT_MAJOR, LAYOUT_MINOR, sizeof(cell_t), self.count
+        memcpy(<char *>self.mapping + 8, <char *>&head + 8, sizeof(head) - 8)
+        store_release64(self.mapping, MAGIC)
+        for index in range(self.count):
+            if self.cells[<uint32_t>index].destination_id:
+                self.lines[self.cells[<uint32_t>index].destination_id] = index
+
+    def check_head(self, ours, major, line_bytes, count, size):
+        if not ours:
+            raise DamagedCells("not a file of cells")
+        if major > LAYOUT_MAJOR:
+            raise DamagedCells(f"of a newer version: layout {major}, known is {LAYOUT_MAJOR}")
+        if line_bytes != sizeof(cell_t) or size < HEADER_BYTES + count * line_bytes:
+            raise DamagedCells(f"lines of {line_bytes} bytes, {count} of them in {size} bytes")
+
+    cdef int attach(self, int fd) except -1:
+        cdef int flags = MAP_SHARED if fd >= 0 else MAP_SHARED | MAP_ANONYMOUS
+        cdef size_t size = HEADER_BYTES + <size_t>self.count * sizeof(cell_t)
+        cdef void *mapping
+        # Whole pages, as munmap counts.
+        size = (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
+        mapping = map_pages(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0)
+        if mapping == MAP_FAILED:
+            raise MemoryError(f"no mapping of {size} bytes for {self.count} cells")
+        self.mapping = mapping
+        self.mapping_bytes = size
+        self.cells = <cell_t *>(<char *>mapping + HEADER_BYTES)
+        return 0
+
+    cdef cell_t *line(self, index) except NULL:
+        if not 0 <= index < self.count:
+            raise IndexError(f"cell {index} of {self.count}")
+        return &self.cells[<uint32_t>index]
+
+    def __len__(self):
+        return self.count
+
+    def assign(self, destination_id) -> int:
+        """Index of the line of this id: the one it has, with all that was learned, or a free one."""
+        cdef uint32_t index
+        if not 1 <= destination_id < 2**32:
+            raise ValueError(f"a destination id is 1..{2**32 - 1}, not {destination_id!r}")
+        known = self.lines.get(destination_id)
+        if known is not None:
+            return known
+        for index in range(self.search_from, self.count):
+            if self.cells[index].destination_id == 0:
+                break
+        else:
+            raise CellsError(f"all {self.count} cells are taken")
+        memset(&self.cells[index], 0, sizeof(cell_t))
+        store_release32(&self.cells[index].destination_id, destination_id)
+        self.search_from = index + 1
+        self.lines[destination_id] = index
+        return index
+
+    def release(self, destination_id) -> None:
+        """Frees the line of an id that no table in use names any more; nothing if it has none."""
+        cdef uint32_t index
+        if destination_id not in self.lines:
+            return
+        index = self.lines.pop(destination_id)
+        store_release32(&self.cells[index].destination_id, 0)
+        self.search_from = min(self.search_from, index)
+
+    @property
+    def assigned(self) -> dict:
+        """destination id -> index, of all lines in use."""
+        return dict(self.lines)
+
+    def read(self, index) -> Cell:
+        """A line's fields; health and admin as numbers (HEALTH_NAMES, ADMIN_NAMES), times in ms of CLOCK_BOOTTIME."""
+        cdef cell_t *cell = self.line(index)
+        cdef cell_t copy
+        memcpy(&copy, cell, sizeof(copy))
+        # Health, streak and since belong together: one load.
+        copy.word = load_acquire64(&cell.word)
+        return Cell(
+            copy.destination_id, cell_health(&copy), (copy.word >> 8) & 0xFF, cell_since_ms(&copy), copy.admin,
+            copy.retry_after_ms, copy.load, copy.chosen, copy.failed, copy.probes_sent, copy.probes_failed,
+            copy.rtt_us, copy.trial_ms, copy.last_code,
+        )
+
+    def set_admin(self, index, value) -> None:
+        """0 enabled, 1 draining, 2 disabled; seen by the next choice of each shard."""
+        if not 0 <= value <= ADMIN_DISABLED:
+            raise ValueError(f"admin is 0 enabled, 1 draining or 2 disabled, not {value!r}")
+        store_release32(&self.line(index).admin, value)
+
+    def set_retry_after(self, index, until_ms) -> None:
+        """No new calls before this time (ms of CLOCK_BOOTTIME); 0 = at once."""
+        store_release64(&self.line(index).retry_after_ms, until_ms)
+
+    def add_load(self, index, calls) -> int:
+        """Adds to the calls in progress (negative: takes away); returns what it was."""
+        cdef int32_t more = calls
+        return <int32_t>fetch_add32(&self.line(index).load, <uint32_t>more)
+
+    def load(self, index) -> int:
+        """Calls in progress."""
+        return <int32_t>load_relaxed32(&self.line(index).load)
+
+    def owner(self, index) -> int:
+        """Destination id of a line, 0 = free."""
+        return load_acquire32(&self.line(index).destination_id)

@@ -1,0 +1,569 @@
+"""The choice of a destination, and what calls and probes teach about each.
+
+Implements the table of algorithms of docs/design.md#dispatcher, the meaning of "usable" of
+docs/wire.md#usable-destinations, docs/wire.md#tiers-and-weights, RFC 2782 for `srv`.
+
+A set's destinations stand together, highest priority first.  choose() walks the
+tiers from the top; in each a picker (a table, [algorithm]) returns the winner.  A
+candidate is usable and untried; one of weight 0 counts only when nothing with a weight is
+left in the whole set (except for srv, where RFC 2782 gives it a small chance).
+`parallel` takes its candidates in groups: those of one tier, or with tiers = false all, and
+of these the ones of weight 0 last.
+
+State is read where it may decide, and only there: a picker draws whom the algorithm wants
+and asks whether that one is a candidate.  Only when MANY in a row are not it looks
+at all members, once.  So a choice among ten thousand costs what one among ten does.
+
+A key of 0 is no key: round robin then.  A request without the value that a set hashes has one all the same,
+made of its Call-ID (selection).
+
+Must never: touch Python, allocate, or write a cell except through atomics.
+Called by the proxy core per attempt, by the prober, by chooser for tests.
+"""
+
+from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+from fastsip._core.base.types cimport (
+    A_PARALLEL, A_SRV, E_NONE, MAX_ATTEMPTS, destination_t, run_t, set_t, table_t, tier_t,
+)
+from fastsip._core.base.atomics cimport (
+    cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, load_relaxed64, store_relaxed32,
+)
+from fastsip._core.routing.tiers cimport member_at
+from fastsip._core.dispatcher.ranking cimport begin_ranking, next_ranked, rank_of, rank_t, ranks_before
+
+cdef enum:
+    STREAK_MAX = 255
+    CLAIM_TRIES = 8         # lost races for a trial call before the down ones are left alone
+    FEW = 16                # members that are ranked one by one
+    MANY = 64               # that were drawn and are no candidates, before all are looked at
+
+cdef enum weight_class:
+    WEIGHTED = 0            # weight 1 and above
+    WEIGHTLESS = 1          # weight 0: when nothing else is left
+    ANY_WEIGHT = 2
+
+cdef enum usable_rule:
+    BY_STATE = 0            # admin, limits and health; a due trial is usable
+    NO_TRIALS = 1           # as above, without trials
+    BY_LIMITS = 2           # admin and limits alone: when_all_down = "try"
+
+# One choice in progress, on the stack of choose().
+cdef struct search_t:
+    const table_t *table
+    const set_t *of_set
+    cell_t *cells
+    positions_t *positions
+    const uint32_t *tried
+    uint32_t tried_count
+    uint64_t key
+    uint64_t now_ms
+    int weights             # weight_class
+    int rule                # usable_rule
+    const tier_t *tier      # of the last winner
+    bint in_group           # only what stands in one group with the last winner
+
+# Index of the tier's winner, or E_NONE.
+ctypedef int (*picker_t)(search_t *s, const tier_t *tier) noexcept nogil
+
+
+# ---------------------------------------------------------------- state of a destination
+
+cdef inline uint64_t pack_word(int health, uint32_t streak, uint64_t since_ms) noexcept nogil:
+    return <uint64_t>health | (<uint64_t>streak << 8) | (since_ms << 16)
+
+
+cdef inline int word_health(uint64_t word) noexcept nogil:
+    return word & 0xFF
+
+
+cdef inline uint32_t word_streak(uint64_t word) noexcept nogil:
+    return (word >> 8) & 0xFF
+
+
+cdef int cell_health(const cell_t *cell) noexcept nogil:
+    return word_health(load_acquire64(&cell.word))
+
+
+cdef uint64_t cell_since_ms(const cell_t *cell) noexcept nogil:
+    return load_acquire64(&cell.word) >> 16
+
+
+cdef inline bint within_limits(const destination_t *d, const cell_t *cell, uint64_t now_ms) noexcept nogil:
+    """Enabled, not full, and past its Retry-After."""
+    if load_acquire32(&cell.admin) != ADMIN_ENABLED or now_ms < load_relaxed64(&cell.retry_after_ms):
+        return False
+    return d.max_load == 0 or <int32_t>load_relaxed32(&cell.load) < <int32_t>d.max_load
+
+
+cdef inline bint trial_due(const set_t *of_set, const destination_t *d, const cell_t *cell, uint64_t word,
+                           uint64_t now_ms) noexcept nogil:
+    """Nothing probes it and retry_ms went by since it went down or was last tried."""
+    cdef uint64_t last_ms = load_acquire64(&cell.trial_ms)
+    if d.probe.interval_ms != 0:
+        return False
+    if last_ms < word >> 16:
+        last_ms = word >> 16
+    return now_ms >= last_ms + of_set.retry_ms
+
+
+cdef inline bint passes(const table_t *table, const destination_t *d, cell_t *cells, uint64_t now_ms,
+                        int rule) noexcept nogil:
+    cdef const cell_t *cell = &cells[d.cell]
+    cdef uint64_t word
+    if not within_limits(d, cell, now_ms):
+        return False
+    if rule == BY_LIMITS:
+        return True
+    word = load_acquire64(&cell.word)
+    if word_health(word) != HEALTH_DOWN:
+        return True
+    return rule == BY_STATE and trial_due(&table.sets[d.set_index], d, cell, word, now_ms)
+
+
+cdef bint is_usable(const table_t *table, uint32_t destination, cell_t *cells, uint64_t now_ms) noexcept nogil:
+    return passes(table, &table.destinations[destination], cells, now_ms, BY_STATE)
+
+
+cdef uint32_t count_usable(const table_t *table, uint32_t set_index, cell_t *cells, uint64_t now_ms,
+                           uint32_t most) noexcept nogil:
+    """A down one whose trial is due does not count: who asks wants to know whether the set lives."""
+    cdef const set_t *of_set = &table.sets[set_index]
+    cdef uint32_t i
+    cdef uint32_t count = 0
+    for i in range(of_set.first, of_set.first + of_set.count):
+        count += passes(table, &table.destinations[i], cells, now_ms, NO_TRIALS)
+        if count == most:
+            break
+    return count
+
+
+# ---------------------------------------------------------------- candidates
+
+cdef inline bint is_candidate(const search_t *s, uint32_t index) noexcept nogil:
+    cdef const destination_t *d = &s.table.destinations[index]
+    cdef uint32_t i
+    if s.weights != ANY_WEIGHT and (d.weight == 0) != (s.weights == WEIGHTLESS):
+        return False
+    for i in range(s.tried_count):
+        if s.tried[i] == d.id:
+            return False
+    return passes(s.table, d, s.cells, s.now_ms, s.rule)
+
+
+cdef inline uint64_t next_random(positions_t *positions) noexcept nogil:
+    """xorshift64* (Marsaglia 2003, Vigna 2016); the state is never 0."""
+    cdef uint64_t x = positions.random
+    x ^= x >> 12
+    x ^= x << 25
+    x ^= x >> 27
+    positions.random = x
+    return x * <uint64_t>0x2545F4914F6CDD1D
+
+
+cdef inline uint64_t random_below(positions_t *positions, uint64_t bound) noexcept nogil:
+    """Uniform in 0..bound-1 for bounds below 2**32 (bias below bound / 2**32); larger ones by remainder."""
+    cdef uint64_t x = next_random(positions)
+    if bound >> 32:
+        return x % bound
+    return ((x >> 32) * bound) >> 32
+
+
+# ---------------------------------------------------------------- pickers
+
+cdef int pick_first(search_t *s, const tier_t *tier) noexcept nogil:
+    """priority and parallel: the order of the table."""
+    cdef uint32_t i
+    for i in range(tier.first, tier.end):
+        if is_candidate(s, i):
+            return i
+    return E_NONE
+
+
+cdef int pick_next(search_t *s, const tier_t *tier) noexcept nogil:
+    """round-robin: the first candidate from the position on, which then stands behind it.
+
+    The position is left alone for a second attempt: a failover must not take the turn
+    of the next call.
+    """
+    cdef uint32_t *position = &s.positions.next[s.of_set.position]
+    cdef uint32_t index = s.of_set.first + position[0]
+    cdef uint32_t _
+    # From outside of a tier, turning round, its first comes next.
+    if index < tier.first or index >= tier.end:
+        index = tier.first
+    for _ in range(tier.end - tier.first):
+        if is_candidate(s, index):
+            if s.tried_count == 0:
+                position[0] = index + 1 - s.of_set.first if index + 1 < s.of_set.first + s.of_set.count else 0
+            return index
+        index = index + 1 if index + 1 < tier.end else tier.first
+    return E_NONE
+
+
+cdef int pick_ranked(search_t *s, const run_t *run) noexcept nogil:
+    """The first in the key's order that is a candidate: each member is asked."""
+    cdef rank_t best, rank
+    cdef uint32_t i
+    cdef int winner = E_NONE
+    for i in range(run.count):
+        if is_candidate(s, run.members[i]):
+            rank = rank_of(run, i, s.key)
+            if winner < 0 or ranks_before(&rank, &best):
+                winner, best = <int>run.members[i], rank
+    return winner
+
+
+cdef int pick_hashed(search_t *s, const tier_t *tier) noexcept nogil:
+    """The first in the key's order that is a candidate: as many members as it takes are asked."""
+    cdef const run_t *run = &tier.runs[s.weights]
+    cdef int place, _
+    if s.key == 0:
+        return pick_next(s, tier)
+    if run.count > FEW:
+        begin_ranking(&s.positions.ranking, run, s.key)
+        for _ in range(MANY):
+            place = next_ranked(&s.positions.ranking)
+            if place < 0:
+                return E_NONE
+            if is_candidate(s, run.members[place]):
+                return <int>run.members[place]
+    return pick_ranked(s, run)
+
+
+cdef int pick_random(search_t *s, const tier_t *tier) noexcept nogil:
+    """Uniform: whom a lot falls on, if he is a candidate, else another lot.
+
+    When all are asked, in one pass: the n-th candidate takes the place with probability 1/n.
+    """
+    cdef uint32_t i, _
+    cdef uint64_t seen = 0
+    cdef int best = E_NONE
+    for _ in range(MANY):
+        best = <int>(tier.first + random_below(s.positions, tier.end - tier.first))
+        if is_candidate(s, best):
+            return best
+    best = E_NONE
+    for i in range(tier.first, tier.end):
+        if is_candidate(s, i):
+            seen += 1
+            if random_below(s.positions, seen) == 0:
+                best = i
+    return best
+
+
+cdef int pick_part(search_t *s, const tier_t *tier, double part) noexcept nogil:
+    """The candidate on whose weight this part (0 to 1) of the sum of all candidates' weights falls."""
+    cdef uint64_t place, total = 0
+    cdef uint32_t i
+    cdef int last = E_NONE
+    for i in range(tier.first, tier.end):
+        if is_candidate(s, i):
+            total += s.table.destinations[i].weight
+    place = <uint64_t>(part * total)
+    total = 0
+    for i in range(tier.first, tier.end):
+        if is_candidate(s, i):
+            last = i
+            total += s.table.destinations[i].weight
+            if total > place:
+                break
+    return last
+
+
+cdef int pick_smooth(search_t *s, const tier_t *tier) noexcept nogil:
+    """weight and relative-weight: the member at the turn's place among the sums of weights, which moves on by strides.
+
+    Who is no candidate loses his turn, so the others share by their weights at once.  A second attempt
+    takes the next turns and moves nothing.
+    """
+    cdef uint64_t *turn = &s.positions.turn[s.of_set.position]
+    cdef uint64_t begin = turn[0]
+    cdef uint64_t place
+    cdef int winner, _
+    if s.weights == WEIGHTLESS:
+        return pick_next(s, tier)
+    if begin >= tier.share_sum:     # the turn of another tier, or of other weights
+        begin %= tier.share_sum
+    place = begin
+    for _ in range(MANY):
+        winner = <int>member_at(tier, place)
+        place += tier.stride
+        if place >= tier.share_sum:
+            place -= tier.share_sum
+        if is_candidate(s, winner):
+            if s.tried_count == 0:
+                turn[0] = place
+            return winner
+    winner = pick_part(s, tier, <double>begin / tier.share_sum)
+    if winner >= 0 and s.tried_count == 0:
+        turn[0] = place
+    return winner
+
+
+cdef int pick_weightless(search_t *s, const tier_t *tier) noexcept nogil:
+    cdef uint32_t i
+    for i in range(tier.first, tier.end):
+        if s.table.destinations[i].weight == 0 and is_candidate(s, i):
+            return i
+    return E_NONE
+
+
+cdef int pick_srv(search_t *s, const tier_t *tier) noexcept nogil:
+    """RFC 2782, "Weight": a number in 0..sum falls on a running sum in which weight 0 comes first.
+
+    By lots: among all chances, of which those of weight 0 have one together; who is no candidate draws again.
+    """
+    cdef uint64_t chance, total = 0
+    cdef uint32_t i
+    cdef int winner, weightless, _
+    for _ in range(MANY):
+        chance = random_below(s.positions, tier.share_sum + 1)
+        winner = pick_weightless(s, tier) if chance == tier.share_sum else <int>member_at(tier, chance)
+        if winner >= 0 and is_candidate(s, winner):
+            return winner
+    winner = E_NONE
+    for i in range(tier.first, tier.end):
+        if s.table.destinations[i].weight and is_candidate(s, i):
+            total += s.table.destinations[i].weight
+            if random_below(s.positions, total) < s.table.destinations[i].weight:
+                winner = i
+    if winner < 0 or random_below(s.positions, total + 1) == 0:
+        weightless = pick_weightless(s, tier)
+        if weightless >= 0:
+            return weightless
+    return winner
+
+
+cdef int pick_ordered(search_t *s, const tier_t *tier) noexcept nogil:
+    """ordered-round-robin: a turn for each if all priorities are equal and above 0, else the order of the table."""
+    cdef const destination_t *top = &s.table.destinations[s.of_set.first]
+    # Sorted: the first and the last being equal means that all are.
+    if top.priority > 0 and top.priority == top[s.of_set.count - 1].priority:
+        return pick_next(s, tier)
+    return pick_first(s, tier)
+
+
+# [algorithm_id]
+cdef picker_t[16] PICKERS = [
+    pick_hashed,            # call-id
+    pick_hashed,            # from-uri
+    pick_hashed,            # to-uri
+    pick_hashed,            # request-uri
+    pick_next,              # round-robin
+    pick_hashed,            # auth-user
+    pick_random,            # random
+    pick_hashed,            # key
+    pick_first,             # priority
+    pick_smooth,            # weight
+    pick_next,              # call-load: ties rotate, and without counts all are ties
+    pick_smooth,            # relative-weight
+    pick_first,             # parallel, one by one
+    pick_next,              # latency: as long as none was measured
+    pick_ordered,           # ordered-round-robin
+    pick_srv,               # srv
+]
+
+
+# ---------------------------------------------------------------- choose
+
+cdef inline bint has_any(const tier_t *tier, int weights) noexcept nogil:
+    """Has it members of this class of weights?"""
+    if weights == WEIGHTED:
+        return tier.weighted > 0
+    return weights == ANY_WEIGHT or tier.weighted < tier.end - tier.first
+
+
+cdef int pick_in_tiers(search_t *s) noexcept nogil:
+    """The winner of the highest tier that has a candidate."""
+    cdef picker_t pick = PICKERS[s.of_set.algorithm & 15]
+    cdef uint32_t i
+    cdef int winner
+    if s.in_group:
+        return pick(s, s.tier)
+    for i in range(s.of_set.tier_count):
+        s.tier = &s.of_set.tier_list[i]
+        if has_any(s.tier, s.weights):
+            winner = pick(s, s.tier)
+            if winner >= 0:
+                return winner
+    return E_NONE
+
+
+cdef int pick_by_weight(search_t *s) noexcept nogil:
+    cdef int winner
+    if s.of_set.algorithm == A_SRV:
+        s.weights = ANY_WEIGHT
+        return pick_in_tiers(s)
+    if s.in_group:
+        return pick_in_tiers(s)
+    s.weights = WEIGHTED
+    winner = pick_in_tiers(s)
+    if winner < 0:
+        s.weights = WEIGHTLESS
+        winner = pick_in_tiers(s)
+    return winner
+
+
+cdef inline bint claim_trial(const search_t *s, int winner) noexcept nogil:
+    """True if the winner may have this call: it is not down, or its trial is due and ours.
+
+    Of all that see a trial due, one changes trial_ms from what all of them saw.
+    """
+    cdef const destination_t *d = &s.table.destinations[winner]
+    cdef cell_t *cell = &s.cells[d.cell]
+    cdef uint64_t seen_ms = load_acquire64(&cell.trial_ms)
+    cdef uint64_t word = load_acquire64(&cell.word)
+    if word_health(word) != HEALTH_DOWN:
+        return True
+    return trial_due(s.of_set, d, cell, word, s.now_ms) and cas64(&cell.trial_ms, seen_ms, s.now_ms)
+
+
+cdef int choose(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
+                uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
+    cdef uint32_t winner
+    return <int>winner if choose_group(table, set_index, key, tried, tried_count, 1, cells, positions, now_ms,
+                                       &winner) else E_NONE
+
+
+cdef int choose_by_state(search_t *s) noexcept nogil:
+    cdef int winner, _
+    s.rule = BY_STATE
+    for _ in range(CLAIM_TRIES):
+        winner = pick_by_weight(s)
+        if winner < 0 or claim_trial(s, winner):
+            return winner
+    s.rule = NO_TRIALS
+    return pick_by_weight(s)
+
+
+cdef int choose_one(search_t *s, uint32_t set_index) noexcept nogil:
+    cdef int winner = E_NONE
+    if s.rule != BY_LIMITS:
+        winner = choose_by_state(s)
+        # Health is ignored only when nothing in the set is usable, tried or not; what is down joins no group that is.
+        if (winner < 0 and not s.in_group and s.of_set.when_all_down
+                and count_usable(s.table, set_index, s.cells, s.now_ms, 1) == 0):
+            s.rule = BY_LIMITS
+    if s.rule == BY_LIMITS:
+        winner = pick_by_weight(s)
+    if winner >= 0:
+        fetch_add32(&s.cells[s.table.destinations[winner].cell].chosen, 1)
+    return winner
+
+
+cdef void begin_search(search_t *s, const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
+                       uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
+    s.table, s.of_set, s.cells, s.positions = table, &table.sets[set_index], cells, positions
+    s.tried, s.tried_count, s.key, s.now_ms = tried, tried_count, key, now_ms
+    s.rule = BY_STATE
+    s.in_group = False
+
+
+cdef int choose_group(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
+                      uint32_t tried_count, uint32_t most, cell_t *cells, positions_t *positions, uint64_t now_ms,
+                      uint32_t *group) noexcept nogil:
+    cdef search_t s
+    cdef uint32_t used[MAX_ATTEMPTS]
+    cdef int winner, n = 0
+    begin_search(&s, table, set_index, key, tried, tried_count, cells, positions, now_ms)
+    if s.of_set.algorithm != A_PARALLEL:
+        most = min(most, 1)
+    else:
+        most = min(most, MAX_ATTEMPTS - tried_count)
+        if most > 1 and tried_count:
+            memcpy(used, tried, tried_count * sizeof(uint32_t))
+    while n < <int>most:
+        winner = choose_one(&s, set_index)
+        if winner < 0:
+            break
+        group[n] = winner
+        n += 1
+        if n < <int>most:
+            s.in_group = True
+            used[s.tried_count] = table.destinations[winner].id
+            s.tried = used
+            s.tried_count += 1
+    return n
+
+
+cdef int rank_next(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
+                   uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
+    cdef search_t s
+    begin_search(&s, table, set_index, key, tried, tried_count, cells, positions, now_ms)
+    s.rule = NO_TRIALS
+    return pick_by_weight(&s)
+
+
+cdef int peek(const table_t *table, uint32_t set_index, uint64_t key, cell_t *cells, positions_t *positions,
+              uint64_t now_ms) noexcept nogil:
+    """Somebody who is nobody counts as tried: positions move for first attempts only."""
+    cdef search_t s
+    cdef uint32_t nobody = 0
+    cdef uint64_t random = positions.random
+    cdef int winner
+    begin_search(&s, table, set_index, key, &nobody, 1, cells, positions, now_ms)
+    winner = pick_by_weight(&s)
+    if winner < 0 and s.of_set.when_all_down and count_usable(table, set_index, cells, now_ms, 1) == 0:
+        s.rule = BY_LIMITS
+        winner = pick_by_weight(&s)
+    positions.random = random
+    return winner
+
+
+cdef bint is_reachable(const table_t *table, uint32_t destination, cell_t *cells) noexcept nogil:
+    cdef const cell_t *cell = &cells[table.destinations[destination].cell]
+    return cell_health(cell) != HEALTH_DOWN and load_acquire32(&cell.admin) != ADMIN_DISABLED
+
+
+# ---------------------------------------------------------------- health
+
+cdef int mark_failed(cell_t *cell, uint32_t fall, uint32_t code, uint64_t now_ms) noexcept nogil:
+    """One more failure: trying, or down at the `fall`-th in a row; ends a streak of successes of a down one."""
+    cdef uint64_t word, wanted
+    cdef uint32_t streak
+    cdef int health, event
+    fetch_add32(&cell.failed, 1)
+    while True:
+        word = load_acquire64(&cell.word)
+        health, streak, event = word_health(word), word_streak(word), NO_CHANGE
+        if health == HEALTH_DOWN:
+            wanted = pack_word(HEALTH_DOWN, 0, word >> 16)
+        else:
+            streak = streak + 1 if health == HEALTH_TRYING else 1
+            if streak >= fall:
+                wanted, event = pack_word(HEALTH_DOWN, 0, now_ms), WENT_DOWN
+            elif health == HEALTH_TRYING:
+                wanted = pack_word(HEALTH_TRYING, streak if streak < STREAK_MAX else STREAK_MAX, word >> 16)
+            else:
+                wanted, event = pack_word(HEALTH_TRYING, streak, now_ms), WENT_TRYING
+        if wanted == word:
+            return NO_CHANGE
+        if cas64(&cell.word, word, wanted):
+            store_relaxed32(&cell.last_code, code)
+            return event
+
+
+cdef int mark_down(cell_t *cell, uint32_t code, uint64_t now_ms) noexcept nogil:
+    """Down at once, whatever the streak."""
+    return mark_failed(cell, 0, code, now_ms)
+
+
+cdef int mark_succeeded(cell_t *cell, uint32_t rise, uint32_t code, uint64_t now_ms) noexcept nogil:
+    """Up; a down one at the `rise`-th success in a row.  One that is up is only read: no line moves between cores."""
+    cdef uint64_t word, wanted
+    cdef uint32_t streak
+    cdef int event
+    while True:
+        word = load_acquire64(&cell.word)
+        if word_health(word) == HEALTH_UP:
+            return NO_CHANGE
+        wanted, event = pack_word(HEALTH_UP, 0, now_ms), WENT_UP
+        streak = word_streak(word) + 1
+        if word_health(word) == HEALTH_DOWN and streak < rise:
+            wanted, event = pack_word(HEALTH_DOWN, streak if streak < STREAK_MAX else STREAK_MAX, word >> 16), NO_CHANGE
+        if wanted == word:
+            return NO_CHANGE
+        if cas64(&cell.word, word, wanted):
+            store_relaxed32(&cell.last_code, code)
+            return event

@@ -1,0 +1,1 @@
+"""One shard without sockets, on a clock that is moved by hand."""

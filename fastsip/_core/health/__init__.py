@@ -1,0 +1,1 @@
+"""Probes, and what calls say of destinations."""

@@ -1,0 +1,281 @@
+"""Probes: is the destination there (docs/wire.md#probes, docs/core.md#probes-by-shards).
+
+Each destination is probed by one shard, from the listener that calls use, so
+that peers see the port they know.  No slot: the branch is kept beside the
+destination's cell and the hint names the cell.  The Call-ID is made so that
+its partition is this shard's, and the answer comes back here.
+
+Branch and Call-ID are keyed hashes: who sees one probe cannot tell the next.  An
+answer counts only if it comes from the address that was asked; its port
+is not looked at, since gateways that answer from another one are many.
+
+Any final response that `accept` names is life; a time-out or any other is a
+failure.  A probe is repeated at T1, 2 T1, ... within its timeout, byte for byte, as every
+request over UDP is (17.1.2.2).
+
+A wheel of its own has the cells in the order in which something is due, so that nothing
+here looks at all destinations but the first look at a new table.  Called by workspace, responses and icmp.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcmp, memset
+
+from fastsip._core.base.types cimport OK, PARTITIONS, destination_t, flow_t, listener_t
+from fastsip._core.base.write cimport put, put_number
+from fastsip._core.base.hashing cimport hash_add_number, hash_begin, hash_end, mix, siphash_t, write_base32
+from fastsip._core.store.slots cimport NO_SLOT, SLOT_BITS, SLOT_MASK, partition_of
+from fastsip._core.store.wheel cimport (
+    NOT_ARMED, NO_TIMER, advance_wheel, arm_timer, disarm_timer, init_wheel, take_expired, wheel_wait_ms,
+)
+from fastsip._core.dispatcher.choose cimport (
+    ADMIN_DISABLED, HEALTH_DOWN, HEALTH_TRYING, cell_health, cell_t, mark_failed, mark_succeeded,
+)
+from fastsip._core.wire.via cimport PROBE, VIA_ROOM, read_hint, write_via
+from fastsip._core.state.shard cimport (
+    EVENT_HEALTH, N_PROBES, N_PROBE_FAILURES, N_STRAY_RESPONSES, count, emit_event, probe_state_t, queue_message,
+    same_place, take_scratch,
+)
+
+cdef enum:
+    FIRST_ROUND_MS = 1000
+    MODE_ONLY_FAILED = 1    # down
+    MODE_MARKED = 2         # down or failing
+    PROBE_ROOM = 1024       # beyond the texts of the configuration
+    ID_LETTERS = 13
+    LONGEST_WAIT_MS = 0x7FFFFFFF
+    OF_BRANCH = 1           # words of a probe
+    OF_CALL_ID = 2
+
+
+cdef uint64_t NEVER_MS = <uint64_t>-1
+
+
+cdef uint64_t random_word(core_t *core) noexcept nogil:
+    core.positions.random = mix(core.positions.random, core.now_ms)
+    return core.positions.random
+
+
+cdef uint64_t keyed_word(const core_t *core, uint32_t cell, const probe_state_t *state, uint64_t of) noexcept nogil:
+    """Of this probe and none other; `of` tells the words of one probe apart."""
+    cdef siphash_t h
+    hash_begin(&h, core.store.hash_key)
+    hash_add_number(&h, <uint64_t>cell << 32 | state.number)
+    hash_add_number(&h, state.sent_ms)
+    hash_add_number(&h, of)
+    return hash_end(&h)
+
+
+cdef bint is_wanted(const destination_t *d, const cell_t *cell) noexcept nogil:
+    cdef int health = cell_health(cell)
+    if d.probe.interval_ms == 0 or cell.admin == ADMIN_DISABLED:
+        return False
+    if d.probe.mode == MODE_ONLY_FAILED:
+        return health == HEALTH_DOWN
+    if d.probe.mode == MODE_MARKED:
+        return health == HEALTH_DOWN or health == HEALTH_TRYING
+    return True
+
+
+cdef void make_call_id(core_t *core, uint32_t cell, const probe_state_t *state, char *text) noexcept nogil:
+    """13 letters whose partition this shard serves, so that the answer is handed to it; bounded by chance alone."""
+    cdef uint64_t word = keyed_word(core, cell, state, OF_CALL_ID)
+    cdef uint32_t i
+    for i in range(64 * PARTITIONS):
+        write_base32(mix(word, i), 64, text)
+        if partition_of(core.store, text, ID_LETTERS) % core.shard_count == core.shard:
+            return
+
+
+cdef int write_probe(core_t *core, const destination_t *d, const probe_state_t *state, char *out) noexcept nogil:
+    """The same each time it is written, until the next one starts; 11.1 wants the Accept, some carriers a Contact."""
+    cdef const listener_t *listener = &core.table.listeners[d.listener]
+    cdef char call_id[16]
+    cdef int n = put(out, d.probe.method.at, d.probe.method.len)
+    make_call_id(core, d.cell, state, call_id)
+    n += put(out + n, b" ", 1)
+    n += put(out + n, d.uri.at, d.uri.len)
+    n += put(out + n, b" SIP/2.0\r\n", 10)
+    n += write_via(core.store, out + n, listener, state.branch, 0,
+                   partition_of(core.store, call_id, ID_LETTERS) << SLOT_BITS | PROBE, d.cell)
+    n += put(out + n, b"Max-Forwards: 70\r\nFrom: <", 25)
+    n += put(out + n, d.probe.from_uri.at, d.probe.from_uri.len)
+    n += put(out + n, b">;tag=", 6)
+    n += put(out + n, call_id, ID_LETTERS)
+    n += put(out + n, b"\r\nTo: <", 7)
+    n += put(out + n, d.uri.at, d.uri.len)
+    n += put(out + n, b">\r\nCall-ID: ", 12)
+    n += put(out + n, call_id, ID_LETTERS)
+    n += put(out + n, b"\r\nCSeq: ", 8)
+    n += put_number(out + n, state.number)
+    n += put(out + n, b" ", 1)
+    n += put(out + n, d.probe.method.at, d.probe.method.len)
+    n += put(out + n, b"\r\nContact: <sip:", 16)
+    n += put(out + n, listener.sent_by.at, listener.sent_by.len)
+    return n + put(out + n, b">\r\nAccept: application/sdp\r\nContent-Length: 0\r\n\r\n", 49)
+
+
+cdef void send_probe(core_t *core, const destination_t *d, const probe_state_t *state) noexcept nogil:
+    cdef const listener_t *listener = &core.table.listeners[d.listener]
+    cdef char *at = take_scratch(core, PROBE_ROOM + VIA_ROOM + 2 * d.uri.len + d.probe.from_uri.len
+                                 + 2 * d.probe.method.len + listener.sent_by.len)
+    cdef flow_t flow
+    if at == NULL:
+        return
+    memset(&flow, 0, sizeof(flow))
+    flow.remote = d.addr
+    flow.listener_id = listener.id
+    queue_message(core, at, write_probe(core, d, state, at), &flow, NO_SLOT, 0)
+
+
+cdef void start_probe(core_t *core, const destination_t *d, cell_t *cell, probe_state_t *state) noexcept nogil:
+    state.number = (state.number + 1) & 0x7FFFFFFF
+    state.sent_ms = core.now_ms
+    state.branch = keyed_word(core, d.cell, state, OF_BRANCH) | 1
+    state.interval_ms = core.table.clocks.t1_ms
+    state.resend_ms = core.now_ms + state.interval_ms
+    state.next_ms = core.now_ms + d.probe.interval_ms - d.probe.interval_ms // 10 + random_word(core) % (
+        d.probe.interval_ms // 5 + 1)
+    cell.probes_sent += 1
+    count(core, N_PROBES)
+    send_probe(core, d, state)
+
+
+cdef void end_probe(core_t *core, const destination_t *d, cell_t *cell, probe_state_t *state, bint alive,
+                    uint32_t code) noexcept nogil:
+    cdef int change
+    state.branch = 0
+    cell.rtt_us = <uint32_t>(core.now_ms - state.sent_ms) * 1000
+    if alive:
+        change = mark_succeeded(cell, d.probe.rise, code, core.now_ms)
+    else:
+        cell.probes_failed += 1
+        count(core, N_PROBE_FAILURES)
+        change = mark_failed(cell, d.probe.fall, code, core.now_ms)
+    if change:
+        emit_event(core, EVENT_HEALTH, d.id, change, code, 0, NULL, 0)
+
+
+# ---------------------------------------------------------------- when
+
+cdef void plan_probe(core_t *core, uint32_t cell, uint64_t at_ms) noexcept nogil:
+    arm_timer(&core.probe_wheel, cell, at_ms)
+    core.next_probe_ms = min(core.next_probe_ms, at_ms)
+
+
+cdef inline bint follows_table(const core_t *core) noexcept nogil:
+    return core.table == core.probed_table and core.table.version == core.probed_version
+
+
+cdef void follow_table(core_t *core) noexcept nogil:
+    """After each change of the table: who is where in it, and who is new.  What is planned stays planned."""
+    cdef const destination_t *d
+    cdef probe_state_t *state
+    cdef uint32_t i
+    if follows_table(core):
+        return
+    if core.probed_table == NULL:
+        init_wheel(&core.probe_wheel, &core.probe_nodes, core.now_ms)
+    core.probed_table = core.table
+    core.probed_version = core.table.version
+    for i in range(core.table.destination_count):
+        d = &core.table.destinations[i]
+        if d.cell % core.shard_count != core.shard:
+            continue
+        state = &core.probes[d.cell]
+        if state.destination_id != d.id:
+            disarm_timer(&core.probe_wheel, d.cell)
+            memset(state, 0, sizeof(probe_state_t))
+            state.destination_id = d.id
+        state.destination = i
+        if d.probe.interval_ms and core.probe_nodes[d.cell].place == NOT_ARMED:
+            state.next_ms = core.now_ms + random_word(core) % FIRST_ROUND_MS + 1
+            plan_probe(core, d.cell, state.next_ms)
+
+
+cdef const destination_t *destination_of_cell(core_t *core, uint32_t cell) noexcept nogil:
+    """NULL when no destination of the table has it any more."""
+    cdef const probe_state_t *state = &core.probes[cell]
+    follow_table(core)
+    if (state.destination >= core.table.destination_count
+            or core.table.destinations[state.destination].id != state.destination_id):
+        return NULL
+    return &core.table.destinations[state.destination]
+
+
+cdef uint64_t run_probe(core_t *core, const destination_t *d, cell_t *cell, probe_state_t *state) noexcept nogil:
+    """Does what is due for one destination; when to look at it again."""
+    cdef uint64_t deadline = state.sent_ms + d.probe.timeout_ms
+    if state.branch and core.now_ms >= deadline:
+        end_probe(core, d, cell, state, False, 408)
+    elif state.branch and core.now_ms >= state.resend_ms:
+        state.interval_ms *= 2
+        state.resend_ms = core.now_ms + state.interval_ms
+        send_probe(core, d, state)
+    if state.branch == 0 and core.now_ms >= state.next_ms:
+        if not is_wanted(d, cell):
+            state.next_ms = core.now_ms + d.probe.interval_ms
+            return state.next_ms
+        start_probe(core, d, cell, state)
+    if state.branch:
+        return min(state.sent_ms + d.probe.timeout_ms, state.resend_ms)
+    return state.next_ms
+
+
+cdef bint run_next_probe(core_t *core) noexcept nogil:
+    cdef const destination_t *d
+    cdef uint32_t cell
+    cdef int wait_ms
+    if core.now_ms < core.next_probe_ms and follows_table(core):
+        return False
+    follow_table(core)
+    advance_wheel(&core.probe_wheel, core.now_ms)
+    cell = take_expired(&core.probe_wheel)
+    if cell == NO_TIMER:
+        wait_ms = wheel_wait_ms(&core.probe_wheel, core.now_ms)
+        core.next_probe_ms = core.now_ms + wait_ms if wait_ms >= 0 else NEVER_MS
+        return False
+    d = destination_of_cell(core, cell)
+    if d == NULL or d.probe.interval_ms == 0:
+        core.probes[cell].branch = 0            # it is not probed any more
+    else:
+        plan_probe(core, cell, run_probe(core, d, &core.cells[cell], &core.probes[cell]))
+    return True
+
+
+cdef int next_probe_ms(const core_t *core) noexcept nogil:
+    if core.next_probe_ms <= core.now_ms:
+        return 0
+    return <int>min(core.next_probe_ms - core.now_ms, <uint64_t>LONGEST_WAIT_MS)
+
+
+# ---------------------------------------------------------------- what comes back
+
+cdef const destination_t *waiting_for(core_t *core, uint32_t cell, uint64_t value) noexcept nogil:
+    """The destination whose probe has this branch and waits for its answer, or NULL."""
+    if cell >= core.probe_count or core.probes[cell].branch != value or value == 0:
+        return NULL
+    return destination_of_cell(core, cell)
+
+
+cdef void note_answer(core_t *core, const destination_t *d, bint alive, uint32_t code) noexcept nogil:
+    end_probe(core, d, &core.cells[d.cell], &core.probes[d.cell], alive, code)
+    plan_probe(core, d.cell, core.probes[d.cell].next_ms)
+
+
+cdef void fail_probe(core_t *core, uint32_t cell, uint64_t value, const addr_t *to) noexcept nogil:
+    cdef const destination_t *d = waiting_for(core, cell, value)
+    if d != NULL and same_place(&d.addr, to):
+        note_answer(core, d, False, 503)
+
+
+cdef bint take_probe_response(core_t *core, const message_t *m, uint64_t value, const addr_t *source) noexcept nogil:
+    cdef uint32_t ref, cell
+    cdef const destination_t *d
+    if read_hint(core.store, m.buf, &m.via.hint, &ref, &cell) != OK or ref & SLOT_MASK != PROBE:
+        return False
+    d = waiting_for(core, cell, value)
+    if d == NULL or memcmp(source.ip, d.addr.ip, 16) != 0:
+        count(core, N_STRAY_RESPONSES)
+    elif m.status >= 200:
+        note_answer(core, d, d.probe.accept[(m.status - 100) >> 6] >> ((m.status - 100) & 63) & 1, m.status)
+    return True

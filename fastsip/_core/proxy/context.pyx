@@ -1,0 +1,575 @@
+"""The response context: one search for somebody who answers (16.7, 16.8, 16.10).
+
+Takes what happens to branches, asks the tables of transactions what a branch
+does then, and decides for the call: pass on, try the next destination, answer.
+A decision is committed in the server transaction before it is carried out in
+the branches, so that a recovery can carry it out again (docs/core.md#commit-before-send).
+
+A branch that times out is abandoned, not forgotten (docs/wire.md#abandoned-branches); `progress`
+and `ring` cancel and wait for the final response, one second at most (docs/wire.md#clocks-of-a-search); after
+the caller's CANCEL no branch starts.
+
+Branches start in groups (candidates): a group of one is the next step of a
+serial search, a larger one is a fork.  Each branch has its own clocks and its failure is judged by itself,
+with its own `mark`.  The next group starts when the whole group is final and `on`
+names every failure of it; one that `on` does not name makes it the last group,
+and the best response is the answer.  A 6xx cancels the others and goes upstream
+when they are final (16.7 items 5 and 6); each 2xx goes upstream at once.
+
+A fork whose start was cut short by the end of the process goes on as it stands:
+who was not asked any more belongs to the next group.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from fastsip._core.base.types cimport (
+    E_FULL, E_NONE, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER, MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS,
+    addr_t, message_t, policy_copy_t,
+)
+from fastsip._core.base.write cimport put
+from fastsip._core.sip.parser cimport first_of
+from fastsip._core.store.slots cimport (
+    CLIENT_ABANDONED, CLIENT_MOVED_ON, KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL,
+    OWES_REQUEST, SERVER_CANCELLED, SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, SERVER_UNREACHED, SLOT_BITS,
+    block_t, commit, drop_block, end_block, first_child_of, holds_too_much, is_server, next_child_of, record_of,
+    record_t, slot_at, slot_t, word_kind, word_owes, word_state, write_tried,
+)
+from fastsip._core.routing.policies cimport policy_wants
+from fastsip._core.transport.names cimport place_mark
+from fastsip._core.state.shard cimport (
+    EVENT_EXHAUSTED, EVENT_FAILOVER, N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS, N_OVER_SHARE,
+    N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES, arm_slot, count, emit_event, find_policy,
+)
+from fastsip._core.state.recall cimport remember_answer, remember_challenge
+from fastsip._core.transaction.machines cimport (
+    ABANDONED, CALLING, CANCELLING, CANCEL_IT, CANCEL_PENDING, CLIENT_ACCEPTED, CLIENT_COMPLETED, CLIENT_ENDED,
+    CLIENT_PROCEEDING, END, EXPIRE, GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, RESEND, RETRANSMIT, SEND_ACK,
+    SEND_CANCEL, SEND_FAILED, client_step, is_searching, step_t,
+)
+from fastsip._core.transaction.clocks cimport expiry_reason, set_clocks
+from fastsip._core.transaction.lingering cimport take_block
+from fastsip._core.transaction.server cimport (
+    end_server, end_silently, fire_server_timer, is_stale, is_unkept, keep_best, pass_final, pass_provisional,
+    pass_success, read_any_request, send_best, send_own, set_server_flag, set_trying_clock,
+)
+from fastsip._core.transaction.client cimport keep_ack, send_ack, send_cancel
+from fastsip._core.health.calls cimport note_failure, note_success
+from fastsip._core.proxy.forward cimport end_branch, make_branch, send_request
+from fastsip._core.proxy.routes cimport is_known
+from fastsip._core.proxy.in_dialog cimport aim_at_stand_in, next_stand_in
+from fastsip._core.proxy.targets cimport aim_at, choose_next, share_of
+from fastsip._core.proxy.addresses cimport aim_at_next_address, begin_hop, has_next_address
+from fastsip._core.proxy.parking cimport answer_parked, expire_parked, is_parked, leave_parking
+
+
+# ---------------------------------------------------------------- branches start
+
+cdef bint takes_too_much(core_t *core, uint32_t parent) noexcept nogil:
+    """What its call may hold was asked when the search began; what it wants beside its first group is asked here.
+
+    Else the calls of one Call-ID, each small when it came, would fill their partition when all of them move on.
+    """
+    cdef const slot_t *server = slot_at(core.store, parent)
+    if (not holds_too_much(core.store, parent >> SLOT_BITS, server.share)
+            or is_known(core.table, &server.identity.server.source.remote)):
+        return False
+    count(core, N_OVER_SHARE)
+    return True
+
+
+cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const message_t *m, const addr_t *source,
+                      uint32_t origin, const hop_t *hop) noexcept nogil:
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef bint first = word_kind(server.commit) == KIND_FREE
+    cdef record_t record = record_of(server)[0]
+    cdef block_t waited
+    cdef uint32_t attempt
+    cdef int64_t ref
+    if first:
+        memset(&record, 0, sizeof(record))
+        set_trying_clock(core, server, &record)
+    else:
+        state = word_state(server.commit)       # one that has waited may have had its 100 since
+    attempt = record.server.attempt_count
+    if attempt and source == NULL and takes_too_much(core, parent):
+        return E_FULL
+    ref = make_branch(core, parent, attempt, m, source, origin, hop)
+    if ref < 0:
+        return <int>ref
+    write_tried(core.store, parent, attempt, place_mark(&hop.flow.remote) if hop.by_name else hop.destination_id)
+    record.server.attempt_count += 1
+    waited = leave_parking(&record)
+    commit(core.store, parent, kind, state, 0 if first else word_owes(server.commit), &record)
+    if waited.len:
+        drop_block(core.store, &core.pending, parent, &waited)
+    if waited.len or record.server.retransmit_ms:
+        arm_slot(core, parent, kind, &record)
+    send_request(core, <uint32_t>ref)
+    return OK
+
+
+cdef int start_group(core_t *core, uint32_t parent, const message_t *m, const addr_t *source, uint32_t origin,
+                     const group_t *group, uint32_t first, hop_t *hop) noexcept nogil:
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef const policy_copy_t *policy = &server.identity.server.policy
+    cdef uint32_t i
+    for i in range(first, group.count):
+        if aim_at(core, group.destinations[i], server.identity.server.ruri, m, policy, hop) < 0:
+            return <int>(i - first)
+        hop.breadth = share_of(group, i, m)
+        if start_branch(core, parent, word_kind(server.commit), word_state(server.commit), m, source, origin, hop) < 0:
+            return <int>(i - first)
+    return <int>(group.count - first)
+
+
+cdef bint is_open(const slot_t *branch) noexcept nogil:
+    """Does the search still wait for this branch?"""
+    cdef int state = word_state(branch.commit)
+    if record_of(branch).client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON):
+        return False
+    return state == CALLING or state == CLIENT_PROCEEDING or state == CANCEL_PENDING or state == CANCELLING
+
+
+cdef int count_open(core_t *core, uint32_t parent) noexcept nogil:
+    cdef uint32_t ref = first_child_of(core.store, parent)
+    cdef int n = 0
+    while ref != NO_SLOT:
+        n += is_open(slot_at(core.store, ref))
+        ref = next_child_of(core.store, ref)
+    return n
+
+
+# ---------------------------------------------------------------- the search goes on, or ends
+
+cdef bint may_fail_over(core_t *core, const slot_t *server, int reason, int status,
+                        const message_t *m) noexcept nogil:
+    """`m` is the final response, or NULL."""
+    cdef const policy_copy_t *policy = &server.identity.server.policy
+    if server.in_dialog and m != NULL and first_of(m, H_RETRY_AFTER) != NO_HEADER:
+        return False        # the dialog is busy (14.2), which says nothing against its server
+    if not policy_wants(policy, reason, status):
+        return False
+    if reason == 0 and (status == 401 or status == 407):
+        return False        # a challenge is the caller's to answer, whatever class `on` names
+    if reason == 0 and record_of(server).server.flags & SERVER_PROGRESSED and not policy.flags & POLICY_AFTER_PROGRESS:
+        return False
+    return True
+
+
+cdef bint is_closing(const slot_t *server) noexcept nogil:
+    """Decided, cancelled, or refused by a 6xx: no branch starts, and what ends now ends because we wanted it."""
+    return (record_of(server).server.flags & (SERVER_DECIDED | SERVER_CANCELLED) != 0
+            or record_of(server).server.best_status >= 600)
+
+
+cdef int aim_at_one(core_t *core, uint32_t parent, uint32_t failed, int reason, int status,
+                    hop_t *hop) noexcept nogil:
+    """Another address of the name; along a route set, somebody who shares the dialog (indialog)."""
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef int found
+    if aim_at_next_address(core, parent, failed, reason, status, hop) == OK:
+        return OK
+    if not server.in_dialog or server.identity.server.rule_id:
+        return E_NONE
+    found = next_stand_in(core, server, record_of(server).server.attempt_count)
+    if found >= 0:
+        aim_at_stand_in(core, found, hop)
+    return OK if found >= 0 else E_NONE
+
+
+cdef int try_next(core_t *core, uint32_t parent, uint32_t failed, int reason, int status) noexcept nogil:
+    """Starts the next group, after this branch failed for this reason; E_NONE when nobody is left or no time."""
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef group_t group
+    cdef hop_t hop
+    cdef uint32_t origin
+    if server.budget_ms and core.now_ms >= server.budget_ms:
+        return E_NONE
+    origin = begin_hop(core, parent, &hop)
+    if origin == NO_SLOT:
+        return E_NONE
+    if aim_at_one(core, parent, failed, reason, status, &hop) == OK:
+        return start_branch(core, parent, word_kind(server.commit), word_state(server.commit), &core.stored, NULL,
+                            origin, &hop)
+    if server.in_dialog and server.identity.server.rule_id == 0:
+        return E_NONE
+    if choose_next(core, server.identity.server.set_id, &server.identity.server.policy, server.call_key,
+                   server.identity.server.tried, record_of(server).server.attempt_count,
+                   server.identity.server.breadth, &group) < 0:
+        return E_NONE
+    return OK if start_group(core, parent, &core.stored, NULL, origin, &group, 0, &hop) else E_NONE
+
+
+cdef void tell(core_t *core, uint32_t parent, int kind, uint32_t destination_id, int reason, int status) noexcept nogil:
+    """core.stored holds a request of this search."""
+    emit_event(core, kind, destination_id, reason, status, slot_at(core.store, parent).created_ms,
+               core.stored.buf + core.stored.call_id.off, core.stored.call_id.len)
+
+
+cdef void decide(core_t *core, uint32_t parent, bint exhausted, const message_t *m) noexcept nogil:
+    """No branch is open any more: the final response (16.7 item 6, docs/wire.md#the-answer-to-the-caller).
+
+    `m` came last, or NULL.
+    """
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef const record_t *record = record_of(server)
+    cdef const policy_copy_t *policy = &server.identity.server.policy
+    cdef int index = find_policy(core.table, policy.policy_id)
+    cdef int best = record.server.best_status
+    cdef bint invite = word_kind(server.commit) == KIND_SERVER_INVITE
+    cdef bint cancelled = (record.server.flags & SERVER_CANCELLED) != 0
+    cdef bint unreached = (record.server.flags & SERVER_UNREACHED) != 0
+    if record.server.flags & SERVER_DECIDED:
+        return
+    if (exhausted and not cancelled and policy.exhausted and best != 401 and best != 407 and best < 600
+            and not server.in_dialog):
+        if read_any_request(core, parent) != NO_SLOT:
+            send_own(core, parent, policy.exhausted,
+                     &core.table.policies[index].exhausted_reason if index >= 0 else NULL)
+            return
+    if cancelled or (best == 408 and not invite):
+        best = 0            # RFC 4320: 408 is no answer to a non-INVITE, whoever gave it
+    if best:
+        send_best(core, parent, m)
+    elif (invite or unreached) and read_any_request(core, parent) != NO_SLOT:
+        send_own(core, parent, 487 if cancelled else 500 if unreached else 408, NULL)
+    else:
+        end_silently(core, parent)
+
+
+cdef bint take_back(core_t *core, uint32_t parent) noexcept nogil:
+    """After a 482: two ways led to the same server, so the branch that was given up is the one to wait for.
+
+    It has until 64 T1 after its start to say something, and is cancelled only once it has (9.1); the 482 itself is
+    no answer to anybody.  Not one that the network refuses: nobody waits there.
+    """
+    cdef uint32_t ref = first_child_of(core.store, parent)
+    cdef slot_t *branch
+    cdef record_t record
+    while ref != NO_SLOT and (word_state(slot_at(core.store, ref).commit) != ABANDONED
+                              or record_of(slot_at(core.store, ref)).client.reason == F_TRANSPORT):
+        ref = next_child_of(core.store, ref)
+    if ref == NO_SLOT or word_kind(slot_at(core.store, ref).commit) != KIND_CLIENT_INVITE:
+        return False
+    branch = slot_at(core.store, ref)
+    record = record_of(branch)[0]
+    record.client.flags &= ~<uint8_t>CLIENT_ABANDONED
+    record.client.reason = 0
+    if record.client.last_status:
+        record.client.c_ms = core.now_ms + core.table.clocks.c_ms
+    commit(core.store, ref, KIND_CLIENT_INVITE, CLIENT_PROCEEDING if record.client.last_status else CALLING, 0, &record)
+    arm_slot(core, ref, KIND_CLIENT_INVITE, &record)
+    return True
+
+
+cdef bint ends_search(core_t *core, uint32_t parent, uint32_t ref, int reason, int status,
+                      const message_t *m) noexcept nogil:
+    """Before a branch's failure is committed: is this group the last one?"""
+    return not (may_fail_over(core, slot_at(core.store, parent), reason, status, m)
+                or has_next_address(core, parent, ref, reason, status))
+
+
+cdef void judge(core_t *core, uint32_t parent, uint32_t ref, int reason, int status, int flag) noexcept nogil:
+    """Of a branch without a response of its own; `flag` is set as well."""
+    cdef const slot_t *server = slot_at(core.store, parent)
+    if not is_closing(server) and ends_search(core, parent, ref, reason, status, NULL):
+        flag |= SERVER_LAST_GROUP
+    set_server_flag(core, parent, flag)
+
+
+cdef inline bint may_go_on(const slot_t *server) noexcept nogil:
+    """May another group follow, now that this one is final?"""
+    return not is_closing(server) and not record_of(server).server.flags & SERVER_LAST_GROUP
+
+
+cdef void branch_failed(core_t *core, uint32_t parent, uint32_t ref, int reason, int status,
+                        const message_t *m) noexcept nogil:
+    """A branch is out: reason is a failure_reason, or 0 for the final response `status`."""
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef const slot_t *branch = slot_at(core.store, ref)
+    cdef uint32_t failed_id = branch.identity.client.destination_id
+    cdef bint more
+    if record_of(server).server.flags & SERVER_DECIDED:
+        return
+    if not is_closing(server) and (reason or may_fail_over(core, server, reason, status, m)):
+        note_failure(core, parent, branch, reason, status, m)
+    elif m != NULL and not reason and not record_of(server).server.flags & SERVER_CANCELLED:
+        note_success(core, branch, status)
+    if record_of(server).server.best_status >= 600:
+        cancel_open(core, parent)
+    if count_open(core, parent):
+        return
+    more = may_go_on(server)
+    if more and try_next(core, parent, ref, reason, status) == OK:
+        count(core, N_FAILOVERS)
+        tell(core, parent, EVENT_FAILOVER, failed_id, reason, status)
+        return
+    if more:
+        count(core, N_EXHAUSTED)
+        if read_any_request(core, parent) != NO_SLOT:
+            tell(core, parent, EVENT_EXHAUSTED, failed_id, reason, status)
+    decide(core, parent, more, m)
+
+
+cdef void cancel_open(core_t *core, uint32_t parent) noexcept nogil:
+    """CANCELs what is open (9.1, 16.7 item 10)."""
+    cdef uint32_t refs[16]
+    cdef uint32_t ref = first_child_of(core.store, parent)
+    cdef int n = 0
+    cdef int i
+    while ref != NO_SLOT and n < MAX_ATTEMPTS:
+        if is_open(slot_at(core.store, ref)):
+            refs[n] = ref
+            n += 1
+        ref = next_child_of(core.store, ref)
+    for i in range(n):
+        branch_input(core, refs[i], CANCEL_IT, NULL)
+
+
+cdef void keep_reason(core_t *core, uint32_t parent, const message_t *m) noexcept nogil:
+    """Marks the search cancelled, with the Reason lines that its CANCELs shall repeat."""
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef record_t record = record_of(server)[0]
+    cdef uint32_t len = 0
+    cdef char *at
+    cdef int i = first_of(m, H_REASON)
+    while i != NO_HEADER:
+        len += m.headers[i].end_off - m.headers[i].name_off
+        i = m.headers[i].next
+    record.server.flags |= SERVER_CANCELLED
+    at = take_block(core, parent, len, &record.server.kept) if len and not takes_too_much(core, parent) else NULL
+    i = first_of(m, H_REASON)
+    while at != NULL and i != NO_HEADER:
+        at += put(at, m.buf + m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
+        i = m.headers[i].next
+    end_block()
+    commit(core.store, parent, word_kind(server.commit), word_state(server.commit), word_owes(server.commit), &record)
+
+
+cdef void cancel_search(core_t *core, uint32_t parent, const message_t *m) noexcept nogil:
+    cdef slot_t *server = slot_at(core.store, parent)
+    if record_of(server).server.flags & (SERVER_DECIDED | SERVER_CANCELLED):
+        return
+    count(core, N_CANCELS)
+    if is_parked(record_of(server)):
+        answer_parked(core, parent, 487, NULL, NULL)
+        return
+    keep_reason(core, parent, m)
+    cancel_open(core, parent)
+    if count_open(core, parent) == 0:
+        decide(core, parent, False, NULL)
+
+
+# ---------------------------------------------------------------- what happens to a branch
+
+cdef int owed_by(step_t step, int state) noexcept nogil:
+    if step.actions & SEND_CANCEL:
+        return OWES_CANCEL
+    if step.actions & RESEND:
+        return OWES_CANCEL if state == CANCELLING else OWES_REQUEST
+    return 0
+
+
+cdef bint send_by(core_t *core, uint32_t ref, step_t step, int state) noexcept nogil:
+    """False: the request has no way any more (send_request)."""
+    cdef int owed = owed_by(step, state)
+    if step.actions & RESEND:
+        count(core, N_RETRANSMISSIONS_SENT)
+    if owed == OWES_CANCEL:
+        send_cancel(core, ref)
+    return owed != OWES_REQUEST or send_request(core, ref)
+
+
+cdef void note_answer(core_t *core, uint32_t parent, const slot_t *branch, const message_t *m) noexcept nogil:
+    """The ACK of a re-INVITE shall find who answered it."""
+    if slot_at(core.store, parent).in_dialog and branch.identity.client.destination_id:
+        remember_answer(core, m, branch.identity.client.destination_id)
+
+
+cdef bint tell_before(core_t *core, uint32_t parent, uint32_t ref, const record_t *record, int kind, int state,
+                      int event, step_t step, const message_t *m) noexcept nogil:
+    """What the server transaction commits before the branch does: a passed 2xx, a kept failure, a last group.
+
+    False: the response says nothing about this search.
+    """
+    cdef slot_t *server = slot_at(core.store, parent)
+    if event == GOT_2XX:
+        if kind == KIND_CLIENT_INVITE:
+            note_answer(core, parent, slot_at(core.store, ref), m)
+            pass_success(core, parent, m)
+        else:
+            pass_final(core, parent, m)
+    elif record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON):
+        return True
+    elif event == GOT_1XX:
+        if m.status > 100:
+            pass_provisional(core, parent, m)
+    elif event == GOT_FINAL and state != CANCELLING:
+        if m.status == 482 and not is_closing(server) and take_back(core, parent):
+            return False
+        keep_best(core, parent, m, SERVER_LAST_GROUP if ends_search(core, parent, ref, 0, m.status, m) else 0)
+    elif event == GOT_FINAL:            # what a CANCEL of ours brought is no answer
+        judge(core, parent, ref, record.client.reason, m.status, 0)
+    elif event == SEND_FAILED:
+        judge(core, parent, ref, F_TRANSPORT, 503, SERVER_UNREACHED)
+    elif step.next == ABANDONED or state == CANCELLING:
+        judge(core, parent, ref, record.client.reason, 408, 0)
+    return True
+
+
+cdef void tell_after(core_t *core, uint32_t parent, uint32_t ref, const record_t *record, int state, int event,
+                     const message_t *m) noexcept nogil:
+    """What follows for the search once the branch has committed."""
+    cdef bint heard = not record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON)
+    if event == GOT_2XX:
+        note_success(core, slot_at(core.store, ref), m.status)
+        if state != CLIENT_ACCEPTED:
+            cancel_open(core, parent)
+    elif event == GOT_FINAL and heard:
+        if m.status == 401 or m.status == 407:
+            remember_challenge(core, m, slot_at(core.store, ref).identity.client.destination_id)
+        branch_failed(core, parent, ref, record.client.reason, m.status, m)
+    elif event == SEND_FAILED:
+        count(core, N_TRANSPORT_FAILURES)
+        branch_failed(core, parent, ref, F_TRANSPORT, 0, NULL)
+    elif event == EXPIRE:
+        tell_expired(core, parent, ref, record, state)
+
+
+cdef void tell_expired(core_t *core, uint32_t parent, uint32_t ref, const record_t *record, int state) noexcept nogil:
+    """`record` is the branch's after its step; `state` the one before."""
+    cdef slot_t *branch = slot_at(core.store, ref)
+    cdef record_t moved = record[0]
+    cdef bint heard = not record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON)
+    cdef bint last = not heard or record.client.reason == 0
+    if word_state(branch.commit) == ABANDONED:
+        count(core, N_ABANDONED)
+        branch_failed(core, parent, ref, record.client.reason, 0 if record.client.reason else 408, NULL)
+        return
+    if state != CANCELLING:
+        return
+    moved.client.flags |= CLIENT_MOVED_ON
+    moved.client.expire_ms = core.now_ms + 64 * <uint64_t>core.table.clocks.t1_ms
+    commit(core.store, ref, word_kind(branch.commit), CANCELLING, 0, &moved)
+    arm_slot(core, ref, word_kind(branch.commit), &moved)
+    if heard:
+        branch_failed(core, parent, ref, record.client.reason, 408, NULL)
+    if last:
+        end_branch(core, ref)
+        end_server(core, parent)
+
+
+cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m) noexcept nogil:
+    cdef slot_t *branch = slot_at(core.store, ref)
+    cdef uint32_t parent = branch.parent
+    cdef int kind = word_kind(branch.commit)
+    cdef int state = word_state(branch.commit)
+    cdef step_t step = client_step(kind, state, event)
+    cdef record_t record = record_of(branch)[0]
+    cdef int status = m.status if m != NULL else 0
+    cdef bint passed = step.actions & PASS_UP != 0
+    cdef block_t spent
+    if not step.valid:
+        return
+    if event == SEND_FAILED and record.client.interval_ms > core.table.clocks.t1_ms:
+        step = client_step(kind, state, EXPIRE)     # a repetition: the first one may have been heard
+    spent.len = 0
+    if event == EXPIRE and state != CANCELLING and step.actions & PASS_UP:
+        record.client.reason = <uint8_t>expiry_reason(core, kind, state, &record)
+        if record.client.reason == F_TIMEOUT:
+            count(core, N_TIMEOUTS)
+    elif event == SEND_FAILED:
+        record.client.reason = F_TRANSPORT
+    if passed:
+        passed = tell_before(core, parent, ref, &record, kind, state, event, step, m)
+    if step.actions & GIVE_UP_CLOCK:
+        record.client.flags |= CLIENT_ABANDONED
+    set_clocks(core, branch, slot_at(core.store, parent), state, step, status, &record)
+    if status:
+        record.client.last_status = max(record.client.last_status, <uint16_t>status)     # a late 100 undoes no 180
+    if step.next == CLIENT_ACCEPTED:
+        spent = record.client.request       # nothing is sent again by this branch
+        record.client.request.len = 0
+    commit(core.store, ref, kind, step.next, owed_by(step, state), &record)
+    drop_block(core.store, &core.pending, ref, &spent)
+    arm_slot(core, ref, kind, &record)
+    if not send_by(core, ref, step, state):
+        branch_input(core, ref, SEND_FAILED, NULL)
+        return
+    if passed:
+        tell_after(core, parent, ref, &record, state, event, m)
+    if step.actions & SEND_ACK:
+        if state != CLIENT_COMPLETED and not is_unkept(core, parent):
+            keep_ack(core, ref, m)
+        send_ack(core, ref, m)
+    if step.actions & END:
+        end_branch(core, ref)
+        end_server(core, parent)
+
+
+cdef void end_by_stray(core_t *core, uint32_t parent, const message_t *m) noexcept nogil:
+    pass_success(core, parent, m)
+    cancel_open(core, parent)
+
+
+cdef void refuse_search(core_t *core, uint32_t parent, int status) noexcept nogil:
+    send_own(core, parent, status, NULL)
+    cancel_open(core, parent)
+
+
+cdef void fire_timer(core_t *core, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef int kind = word_kind(slot.commit)
+    cdef const record_t *record = record_of(slot)
+    cdef uint64_t now = core.now_ms
+    if kind == KIND_FREE:
+        return
+    if is_server(kind) and is_parked(record):
+        expire_parked(core, ref)
+    elif is_server(kind):
+        fire_server_timer(core, ref)
+    elif (record.client.expire_ms and now >= record.client.expire_ms
+            or record.client.c_ms and now >= record.client.c_ms):
+        branch_input(core, ref, EXPIRE, NULL)
+    elif record.client.retransmit_ms and now >= record.client.retransmit_ms:
+        branch_input(core, ref, RETRANSMIT, NULL)
+    else:
+        arm_slot(core, ref, kind, record)
+
+
+cdef int go_on(core_t *core, uint32_t parent) noexcept nogil:
+    """try_next, after the branch that started last: what it ended by stands in its record."""
+    cdef int attempts = record_of(slot_at(core.store, parent)).server.attempt_count
+    cdef uint32_t ref = first_child_of(core.store, parent)
+    cdef const record_t *record
+    while ref != NO_SLOT and slot_at(core.store, ref).attempt + 1 < attempts:
+        ref = next_child_of(core.store, ref)
+    if ref == NO_SLOT:
+        return try_next(core, parent, ref, 0, 0)
+    record = record_of(slot_at(core.store, ref))
+    return try_next(core, parent, ref, record.client.reason, record.client.last_status)
+
+
+cdef void resume_search(core_t *core, uint32_t parent) noexcept nogil:
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef bint more = may_go_on(server)
+    if is_closing(server):
+        cancel_open(core, parent)
+    if record_of(server).server.flags & SERVER_DECIDED and is_searching(word_state(server.commit)):
+        end_silently(core, parent)          # damage: whatever decides leaves these states
+        return
+    if record_of(server).server.flags & SERVER_DECIDED or not is_searching(word_state(server.commit)):
+        end_server(core, parent)
+    elif not is_closing(server) and is_stale(core, parent):
+        decide(core, parent, more, NULL)    # no ghost ringing (docs/core.md#after-an-absence)
+        cancel_open(core, parent)
+    elif count_open(core, parent) == 0 and (not more or go_on(core, parent) != OK):
+        decide(core, parent, more, NULL)
+
+
+cdef void resume_branch(core_t *core, uint32_t ref) noexcept nogil:
+    cdef uint32_t parent = slot_at(core.store, ref).parent
+    if word_state(slot_at(core.store, ref).commit) == CLIENT_ENDED:
+        end_branch(core, ref)
+        end_server(core, parent)

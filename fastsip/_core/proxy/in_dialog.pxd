@@ -1,0 +1,24 @@
+# Requests of dialogs: who may send them, and who stands in for whom.  See in_dialog.pyx.
+
+from libc.stdint cimport uint32_t, uint64_t
+from fastsip._core.base.types cimport addr_t, message_t, policy_copy_t
+from fastsip._core.store.slots cimport slot_t
+from fastsip._core.state.shard cimport core_t
+from fastsip._core.proxy.forward cimport hop_t
+from fastsip._core.proxy.routes cimport route_t
+
+# May a request of a dialog go on along this route?  Counts a forged token.
+cdef bint may_follow_route(core_t *core, const message_t *m, const route_t *route, const addr_t *source) noexcept nogil
+
+# Aims a hop without state: the route set, our token, who answered, or who stands in; below zero: nowhere.
+cdef int aim_in_dialog(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+                       const addr_t *source, hop_t *hop) noexcept nogil
+
+# The hop leads to a destination of a shared set: its id, what is hashed for the ranking, and the
+# policy that requests of dialogs fail over by.  0: it does not, nothing is changed.
+cdef uint32_t join_shared(core_t *core, const message_t *m, const route_t *route, hop_t *hop, policy_copy_t *policy,
+                          uint64_t *call_key) noexcept nogil
+
+# The next candidate of such a search, as index, or E_NONE; and the hop to it.
+cdef int next_stand_in(core_t *core, const slot_t *server, uint32_t tried_count) noexcept nogil
+cdef void aim_at_stand_in(core_t *core, uint32_t index, hop_t *hop) noexcept nogil

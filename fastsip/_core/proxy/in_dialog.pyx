@@ -1,0 +1,163 @@
+"""Requests of dialogs (docs/wire.md#requests-of-dialogs and docs/wire.md#stand-ins).
+
+The next hop follows from route set and Request-URI alone.  Only where it is the
+address of a destination of a set that is `shared` somebody else may take its
+place: the stand-in that our token names, else the next usable one in the set's
+ranking for this Call-ID.  Members of a pinned set know nothing of each other's
+dialogs: a stand-in would answer 481 and end a call whose media still flows.
+
+Used by proxy for the first hop and by search for the next one.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memset
+
+from fastsip._core.base.types cimport (
+    E_NONE, M_ACK, M_PRACK, OK, addr_t, destination_t, message_t, policy_copy_t, set_t, table_t,
+)
+from fastsip._core.base.hashing cimport hash_text
+from fastsip._core.store.slots cimport slot_t
+from fastsip._core.routing.index cimport SHARED_AT_ADDRESS, SHARED_BY_NAME, find_place, find_short
+from fastsip._core.dispatcher.choose cimport is_reachable, rank_next
+from fastsip._core.state.shard cimport (
+    N_FORGED_TOKENS, N_STAND_INS, count, find_by_address, find_destination, same_place,
+)
+from fastsip._core.state.recall cimport recall_answer
+from fastsip._core.proxy.routes cimport aim_by_route, aim_by_token, is_known, leads_to_us
+
+cdef enum:
+    FEWEST_CANDIDATES = 2       # in a dialog, whatever `limit` says of new calls
+
+
+cdef bint may_follow_route(core_t *core, const message_t *m, const route_t *route, const addr_t *source) noexcept nogil:
+    """Our token verifies, the source is known, or the next hop is a destination's exact address.
+
+    Nobody relays by inventing a To tag or a Route; a network that is trusted to send is no place to send to.
+    """
+    cdef hop_t hop
+    if route.forged:
+        count(core, N_FORGED_TOKENS)
+    if route.verified or is_known(core.table, source):
+        return True
+    memset(&hop, 0, sizeof(hop))
+    return (aim_by_route(core, m, route, 0, source, &hop) == OK
+            and find_by_address(core.table, &hop.flow.remote) >= 0)
+
+
+# ---------------------------------------------------------------- members of shared sets
+
+cdef int find_shared(const table_t *table, const addr_t *addr, const route_t *route) noexcept nogil:
+    """The member of a shared set at this address; the one that the token names before others."""
+    cdef int named = E_NONE
+    if route.verified:
+        named = find_place(table, SHARED_BY_NAME, addr, route.token.destination)
+    return named if named >= 0 else find_place(table, SHARED_AT_ADDRESS, addr, 0)
+
+
+cdef int named_stand_in(const table_t *table, const route_t *route, uint32_t index) noexcept nogil:
+    """Whom the token names for this destination."""
+    if not route.verified or route.token.destination != table.destinations[index].short_id or not route.token.stand_in:
+        return E_NONE
+    return find_short(table, table.destinations[index].set_index, route.token.stand_in)
+
+
+cdef uint64_t ranking_key(const set_t *of_set, const message_t *m) noexcept nogil:
+    return hash_text(of_set.hash_key, m.buf + m.call_id.off, m.call_id.len)
+
+
+cdef int stand_in_for(core_t *core, const message_t *m, const route_t *route, uint32_t index) noexcept nogil:
+    cdef const destination_t *d = &core.table.destinations[index]
+    cdef int named = named_stand_in(core.table, route, index)
+    if named >= 0 and is_reachable(core.table, named, core.cells):
+        return named
+    return rank_next(core.table, d.set_index, ranking_key(&core.table.sets[d.set_index], m), &d.id, 1, core.cells,
+                     core.positions, core.now_ms)
+
+
+cdef void aim_at_stand_in(core_t *core, uint32_t index, hop_t *hop) noexcept nogil:
+    cdef const destination_t *d = &core.table.destinations[index]
+    hop.flow.remote = d.addr
+    hop.flow.listener_id = core.table.listeners[d.listener].id
+    hop.destination_id = d.id
+    hop.destination = index
+    hop.stand_in = 1
+    count(core, N_STAND_INS)
+
+
+cdef uint32_t join_shared(core_t *core, const message_t *m, const route_t *route, hop_t *hop, policy_copy_t *policy,
+                          uint64_t *call_key) noexcept nogil:
+    """If health says that the first is down, the stand-in is tried at once.  A PRACK never moves on."""
+    cdef const set_t *of_set
+    cdef int index = find_shared(core.table, &hop.flow.remote, route)
+    cdef int stand_in
+    if index < 0:
+        return 0
+    of_set = &core.table.sets[core.table.destinations[index].set_index]
+    stand_in = stand_in_for(core, m, route, index)
+    hop.destination_id = core.table.destinations[index].id
+    hop.destination = index
+    hop.next_stand_in = core.table.destinations[stand_in].id if stand_in >= 0 else 0
+    if stand_in >= 0 and not is_reachable(core.table, index, core.cells):
+        aim_at_stand_in(core, stand_in, hop)
+    if m.method != M_PRACK:
+        policy[0] = core.table.policies[of_set.dialog_policy].copy
+        hop.timeout_ms = policy.timeout_ms
+    call_key[0] = ranking_key(of_set, m)
+    return of_set.id
+
+
+cdef int next_stand_in(core_t *core, const slot_t *server, uint32_t tried_count) noexcept nogil:
+    """Each candidate once for one request: first whom the first hop had behind it, then the ranking."""
+    cdef const uint32_t *tried = &server.identity.server.tried[0]
+    cdef int first = find_destination(core.table, tried[0], 0)
+    cdef int named = find_destination(core.table, server.identity.server.stand_in_id, 0)
+    cdef uint32_t set_index, i
+    if first < 0:
+        return E_NONE
+    set_index = core.table.destinations[first].set_index
+    if tried_count >= max(core.table.sets[set_index].limit, FEWEST_CANDIDATES):
+        return E_NONE
+    for i in range(tried_count):
+        if named >= 0 and tried[i] == core.table.destinations[named].id:
+            named = E_NONE
+    if named >= 0 and is_reachable(core.table, named, core.cells):
+        return named
+    return rank_next(core.table, set_index, server.call_key, tried, tried_count, core.cells, core.positions,
+                     core.now_ms)
+
+
+# ---------------------------------------------------------------- without state
+
+cdef void follow_answer(core_t *core, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil:
+    """The ACK of a 2xx goes where its 2xx came from; without that knowledge health decides."""
+    cdef int index = find_shared(core.table, &hop.flow.remote, route)
+    cdef int wanted
+    if index < 0:
+        return
+    wanted = find_destination(core.table, recall_answer(core, m), 0)
+    if wanted < 0 and not is_reachable(core.table, index, core.cells):
+        wanted = stand_in_for(core, m, route, index)
+    if wanted >= 0 and not same_place(&core.table.destinations[wanted].addr, &hop.flow.remote):
+        aim_at_stand_in(core, wanted, hop)
+
+
+cdef int aim_onward(core_t *core, const message_t *m, const route_t *route, uint32_t listener, const addr_t *source,
+                    hop_t *hop) noexcept nogil:
+    if leads_to_us(core, m, &route.next):
+        return aim_by_token(core, route, hop)
+    return aim_by_route(core, m, route, listener, source, hop)
+
+
+cdef int aim_in_dialog(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+                       const addr_t *source, hop_t *hop) noexcept nogil:
+    """Of an ACK or CANCEL: by the same test as the other requests of its dialog, without an answer.
+
+    An ACK outside of dialogs acknowledges nothing that went through us.
+    """
+    cdef int code
+    if (m.method == M_ACK and not hop.in_dialog) or not may_follow_route(core, m, route, source):
+        return E_NONE
+    code = aim_onward(core, m, route, listener, source, hop)
+    if code == OK:
+        follow_answer(core, m, route, hop)
+    return code

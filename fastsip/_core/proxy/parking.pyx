@@ -1,0 +1,228 @@
+"""Requests that wait for the address of their next hop (docs/wire.md#waiting-for-a-name).
+
+A request of which a name is not known is stored as it was received, in the
+`kept` block of its server transaction, and the name is asked for.  When there
+is an answer the request is routed again from the start, as if it came now, on
+the transaction that it has: its first branch ends the wait, and so does what
+would have refused it.  After NAME_WAIT_MS the search fails as nothing could be
+tried (`unavailable`).  A CANCEL ends it at once.  The store says all of this:
+after a restart each waiting request is routed again, and asks again.
+
+What has no transaction, the ACK of a 2xx above all, waits in a list of bounded
+size and is received again when its name is known.
+
+Until its first branch is committed nothing but `unavailable` is read of what
+the identity says of rule, set and policy, so that each look at the rules may
+write these anew.
+
+Must never: route (proxy does).  Called by proxy, search, recovery, commands.
+"""
+
+from libc.string cimport memcpy, memmove, memset
+
+from fastsip._core.base.types cimport E_BAD, E_FULL, OK, policy_t
+from fastsip._core.base.scarcity cimport SCARCE_HELD, SCARCE_PARKED, runs_short
+from fastsip._core.sip.parser cimport parse_message, parse_routing
+from fastsip._core.store.slots cimport (
+    KIND_FREE, NO_SLOT, block_at, commit, end_block, record_of, slot_at, slot_t, word_generation, word_kind, word_owes,
+    word_state,
+)
+from fastsip._core.store.wheel cimport arm_timer
+from fastsip._core.transport.names cimport hash_name
+from fastsip._core.state.shard cimport (
+    HELD_BYTES, MOST_HELD, MOST_PARKED, N_NAMES_FAILED, N_PARKED, N_PARKED_DROPPED, N_STORE_FULL, N_TRANSPORT_FAILURES,
+    arm_slot, count, find_listener_index, find_policy, held_t, parked_t, waiting_t,
+)
+from fastsip._core.state.quota cimport holds_much, is_greedy, source_key
+from fastsip._core.state.questions cimport ask_lost, ask_name, has_lost
+from fastsip._core.transaction.lingering cimport take_block
+from fastsip._core.transaction.replies cimport reply_of, reply_t
+from fastsip._core.transaction.server cimport end_silently, send_reply, send_trying, set_trying_clock
+from fastsip._core.proxy.refusals cimport refuse_unavailable
+
+cdef enum:
+    NAME_WAIT_MS = 2000
+    LOST_WAIT_MS = 500      # until a question that found no room is asked again
+
+
+# ---------------------------------------------------------------- searches
+
+cdef bint still_waits(core_t *core, const parked_t *parked) noexcept nogil:
+    cdef const slot_t *slot = slot_at(core.store, parked.ref)
+    return word_generation(slot.commit) == parked.generation and is_parked(record_of(slot))
+
+
+cdef bint has_room(core_t *core) noexcept nogil:
+    """Those that were answered meanwhile leave the list only when their room is wanted."""
+    cdef waiting_t *waiting = core.waiting
+    cdef uint32_t i
+    cdef uint32_t n = 0
+    if waiting.parked_count < MOST_PARKED:
+        return True
+    for i in range(waiting.parked_count):
+        if still_waits(core, &waiting.parked[i]):
+            waiting.parked[n] = waiting.parked[i]
+            n += 1
+    waiting.parked_count = n
+    return n < MOST_PARKED
+
+
+cdef int keep_request(core_t *core, uint32_t ref, const message_t *m, uint32_t listener, const addr_t *source,
+                      block_t *block) noexcept nogil:
+    cdef parked_head_t head
+    cdef char *at = take_block(core, ref, sizeof(parked_head_t) + m.len, block)
+    if at == NULL:
+        return E_FULL
+    memset(&head, 0, sizeof(head))
+    head.source = source[0]
+    head.listener_id = core.table.listeners[listener].id
+    memcpy(at, &head, sizeof(head))
+    memcpy(at + sizeof(head), m.buf, m.len)
+    end_block()
+    return OK
+
+
+cdef void arm_parked(core_t *core, uint32_t ref) noexcept nogil:
+    """Its question may have found no room: the time to wait is long enough for another one."""
+    cdef const slot_t *slot = slot_at(core.store, ref)
+    arm_slot(core, ref, word_kind(slot.commit), record_of(slot))
+    if has_lost(core.waiting):
+        arm_timer(core.wheel, ref, min(core.now_ms + LOST_WAIT_MS, record_of(slot).server.expire_ms))
+
+
+cdef int park_search(core_t *core, uint32_t ref, int kind, int state, const message_t *m, uint32_t listener,
+                     const addr_t *source, const hop_t *hop) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef parked_t *parked
+    cdef record_t record
+    if not has_room(core) or is_greedy(core, source) or runs_short(SCARCE_PARKED):
+        count(core, N_PARKED_DROPPED)
+        return E_FULL
+    if not ask_name(core, &hop.name, source):
+        return E_FULL
+    if word_kind(slot.commit) == KIND_FREE:
+        memset(&record, 0, sizeof(record))
+        if keep_request(core, ref, m, listener, source, &record.server.kept) < 0:
+            count(core, N_STORE_FULL)
+            return E_FULL
+        record.server.expire_ms = core.now_ms + NAME_WAIT_MS
+        set_trying_clock(core, slot, &record)
+        commit(core.store, ref, kind, state, 0, &record)
+        count(core, N_PARKED)
+    arm_parked(core, ref)
+    core.resumed.waits = True
+    parked = &core.waiting.parked[core.waiting.parked_count]
+    core.waiting.parked_count += 1
+    parked.name = hash_name(core.names, hop.name.at, hop.name.len)
+    parked.ref = ref
+    parked.generation = word_generation(slot.commit)
+    parked.source = source_key(core, source)
+    return OK
+
+
+cdef block_t leave_parking(record_t *record) noexcept nogil:
+    cdef block_t spent
+    spent.unit = spent.len = 0
+    if is_parked(record):
+        spent = record.server.kept
+        record.server.kept.len = 0
+        record.server.expire_ms = 0
+    return spent
+
+
+cdef int read_parked(core_t *core, uint32_t ref, message_t *m, addr_t *source) noexcept nogil:
+    cdef const block_t *block = &record_of(slot_at(core.store, ref)).server.kept
+    cdef const char *at = block_at(core.store, ref, block.unit)
+    cdef parked_head_t head
+    cdef int code
+    if block.len <= sizeof(head):       # of a damaged store
+        return E_BAD
+    memcpy(&head, at, sizeof(head))
+    source[0] = head.source
+    code = parse_message(at + sizeof(head), block.len - <uint32_t>sizeof(head), m)
+    if code == OK:
+        code = parse_routing(m)
+    return find_listener_index(core.table, head.listener_id) if code == OK else code
+
+
+cdef void answer_parked(core_t *core, uint32_t ref, int status, const text_t *reason,
+                        const text_t *headers) noexcept nogil:
+    cdef addr_t source
+    cdef reply_t reply
+    if read_parked(core, ref, &core.stored, &source) < 0:
+        end_silently(core, ref)         # its listener is gone: nobody can be told
+        return
+    reply = reply_of(status, reason, headers)
+    send_reply(core, ref, &core.stored, &source, &reply)
+
+
+cdef void settle_parked(core_t *core, uint32_t ref) noexcept nogil:
+    """It has a branch, it waits on, it was refused; or it went on without state, when a store was full."""
+    cdef int status = core.resumed.status
+    if not is_parked(record_of(slot_at(core.store, ref))):
+        return
+    if status:
+        answer_parked(core, ref, status, &core.resumed.reason, &core.resumed.headers)
+    elif not core.resumed.waits:
+        end_silently(core, ref)
+
+
+cdef void expire_parked(core_t *core, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef const record_t *record = record_of(slot)
+    cdef policy_t policy
+    cdef addr_t source
+    cdef int listener
+    cdef int index = find_policy(core.table, slot.identity.server.policy.policy_id)
+    if core.now_ms < record.server.expire_ms:
+        if record.server.retransmit_ms and core.now_ms >= record.server.retransmit_ms:
+            listener = read_parked(core, ref, &core.stored, &source)
+            send_trying(core, ref, &core.stored if listener >= 0 else NULL, &source)
+        else:
+            ask_lost(core)
+            arm_parked(core, ref)
+        return
+    count(core, N_NAMES_FAILED)
+    count(core, N_TRANSPORT_FAILURES)
+    policy = core.table.policies[max(index, 0)]
+    policy.copy = slot.identity.server.policy
+    listener = read_parked(core, ref, &core.stored, &source)
+    begin_resumption(core, ref)
+    if listener >= 0:
+        refuse_unavailable(core, &core.stored, &policy, listener, &source)
+    core.resumed.ref = NO_SLOT
+    settle_parked(core, ref)
+
+
+cdef void renew_parked(core_t *core, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record = record_of(slot)[0]
+    record.server.expire_ms = core.now_ms + NAME_WAIT_MS
+    commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+    arm_slot(core, ref, word_kind(slot.commit), &record)
+
+
+# ---------------------------------------------------------------- what has no transaction
+
+cdef void hold_request(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+                       const hop_t *hop) noexcept nogil:
+    """memmove: what is received again may be held again, in the place where it stands."""
+    cdef held_t *held = NULL
+    cdef uint32_t i
+    for i in range(MOST_HELD):
+        if core.waiting.held[i].name and core.now_ms >= core.waiting.held[i].until_ms:
+            core.waiting.held[i].name = 0
+            count(core, N_PARKED_DROPPED)
+        if core.waiting.held[i].name == 0:
+            held = &core.waiting.held[i]
+    if (held == NULL or m.len > HELD_BYTES or runs_short(SCARCE_HELD) or holds_much(core, source)
+            or not ask_name(core, &hop.name, source)):
+        count(core, N_PARKED_DROPPED)
+        return
+    held.name = hash_name(core.names, hop.name.at, hop.name.len)
+    held.until_ms = core.now_ms + NAME_WAIT_MS
+    held.source = source[0]
+    held.listener = listener
+    held.len = m.len
+    memmove(held.message, m.buf, m.len)
+    count(core, N_PARKED)

@@ -1,0 +1,23 @@
+# Answers to what is not routed.  See refusals.pyx.
+
+from libc.stdint cimport uint32_t
+from fastsip._core.base.types cimport addr_t, message_t, policy_t
+from fastsip._core.state.shard cimport core_t
+
+# Answers with this status and what belongs to it.
+cdef void refuse(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status) noexcept nogil
+# What an OPTIONS for ourselves gets: 200 with what we are, or 420 if it requires an extension.
+cdef void answer_options(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil
+# Counts what a parser's code says, for a message that is not answered.
+cdef void count_malformed(core_t *core, int code) noexcept nogil
+# Counts and answers it, if the message can be answered at all.
+cdef void refuse_malformed(core_t *core, const message_t *m, int code, uint32_t listener,
+                           const addr_t *source) noexcept nogil
+# 503 with Retry-After: the router itself is full (docs/wire.md#our-own-503).
+cdef void refuse_overload(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil
+# No destination could be tried.
+cdef void refuse_unavailable(core_t *core, const message_t *m, const policy_t *policy, uint32_t listener,
+                             const addr_t *source) noexcept nogil
+
+# 480 to a sips URI that only TLS could lead to.
+cdef void refuse_sips(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil

@@ -1,0 +1,197 @@
+"""Answers to what is not routed (docs/design.md#bad-input-and-bounds, RFC 3261 16.3, 21.4).
+
+All of them are made without state: the same request gets the same answer, To
+tag included, and the ACK of it is dropped.  An ACK is never answered.
+"""
+
+from libc.stdint cimport uint32_t
+from libc.string cimport memset
+
+from fastsip._core.base.types cimport (
+    E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_FROM, E_HEADER, E_LONG_HEAD, E_MAX_BREADTH, E_MAX_FORWARDS,
+    E_ROUTE, E_SCHEME, E_START_LINE, E_TO, E_TOO_LARGE, E_TOO_MANY_HEADERS, E_TOO_MANY_VIAS, E_URI, E_VERSION, E_VIA,
+    H_CALL_ID, H_CSEQ, H_FROM, H_PROXY_REQUIRE, H_REQUIRE, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t, message_t, policy_t,
+    text_t,
+)
+from fastsip._core.base.write cimport put
+from fastsip._core.base.hashing cimport mix
+from fastsip._core.sip.parser cimport first_of
+from fastsip._core.state.shard cimport (
+    N_BAD, N_BAD_EXTENSIONS, N_MALFORMED, N_TOO_BROAD, N_TOO_LARGE, N_TOO_MANY_HOPS, N_UNAVAILABLE, N_UNSUPPORTED,
+    count, take_scratch,
+)
+from fastsip._core.transaction.replies cimport answer
+
+# What a parser's code means to the sender: status and reason phrase.
+MEANINGS = {
+    E_START_LINE: (400, b"Bad Request-Line"),
+    E_VERSION: (505, b"Version Not Supported"),
+    E_HEADER: (400, b"Bad Header Line"),
+    E_TOO_MANY_HEADERS: (400, b"Too Many Headers"),
+    E_TOO_MANY_VIAS: (400, b"Too Many Vias"),
+    E_TOO_LARGE: (513, b"Message Too Large"),
+    E_LONG_HEAD: (513, b"Headers Too Long"),
+    E_VIA: (400, b"Bad Via"),
+    E_FROM: (400, b"Bad From"),
+    E_TO: (400, b"Bad To"),
+    E_CALL_ID: (400, b"Bad Call-ID"),
+    E_CSEQ: (400, b"Bad CSeq"),
+    E_MAX_FORWARDS: (400, b"Bad Max-Forwards"),
+    E_CONTENT_LENGTH: (400, b"Bad Content-Length"),
+    E_URI: (400, b"Bad URI"),
+    E_SCHEME: (416, b"Unsupported URI Scheme"),
+    E_ROUTE: (400, b"Bad Route"),
+    E_DUPLICATE: (400, b"Header Stands Twice"),
+    E_MAX_BREADTH: (400, b"Bad Max-Breadth"),
+}
+
+# Which refusals are counted as what, beside refused_requests; the others are counted where they are decided.
+cdef int counter_of[700]
+memset(counter_of, 0, sizeof(counter_of))
+counter_of[416] = N_UNSUPPORTED
+counter_of[420] = N_BAD_EXTENSIONS
+counter_of[440] = N_TOO_BROAD
+counter_of[483] = N_TOO_MANY_HOPS
+counter_of[513] = N_TOO_LARGE
+
+cdef int status_of[32]
+cdef text_t reason_of[32]
+cdef bytes _reason
+for _code, (_status, _reason) in MEANINGS.items():
+    status_of[-_code] = _status
+    reason_of[-_code].at = _reason          # MEANINGS keeps the bytes alive
+    reason_of[-_code].len = len(_reason)
+
+# 11.2; no Allow: a proxy forwards every method.
+cdef const char *ABOUT_US = (b"Accept: application/sdp\r\nAccept-Encoding: identity\r\nAccept-Language: en\r\n"
+                             b"Supported:\r\n")
+cdef uint32_t ABOUT_US_LEN = len(ABOUT_US)
+
+cdef enum:
+    UNSUPPORTED_ROOM = 16   # of a line, beside its value
+    WARNING_ROOM = 34       # of a line, beside our name
+    RETRY_ROOM = 16
+assert UNSUPPORTED_ROOM >= len(b"Unsupported: \r\n") and RETRY_ROOM >= len(b"Retry-After: 2\r\n")
+assert WARNING_ROOM >= len(b'Warning: 380  "SIPS Not Allowed"\r\n')
+
+
+cdef bint is_answerable(const message_t *m) noexcept nogil:
+    """With Via, From, To, Call-ID and CSeq, and a Via that names a place (8.2.6)."""
+    return (m.via.host.len and first_of(m, H_VIA) != NO_HEADER and first_of(m, H_FROM) != NO_HEADER
+            and first_of(m, H_TO) != NO_HEADER and first_of(m, H_CALL_ID) != NO_HEADER
+            and first_of(m, H_CSEQ) != NO_HEADER)
+
+
+cdef void answer_source(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status,
+                        const text_t *reason, const text_t *headers) noexcept nogil:
+    answer(core, m, core.table.listeners[listener].id, source, status, reason, headers)
+
+
+cdef void refuse(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status) noexcept nogil:
+    cdef text_t headers
+    headers.at = NULL
+    headers.len = 0
+    if counter_of[status]:
+        count(core, counter_of[status])
+    if status == 420:
+        headers = unsupported(core, m, H_PROXY_REQUIRE)
+    answer_source(core, m, listener, source, status, NULL, &headers)
+
+
+cdef void answer_options(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    """As a server (8.2.2.3, 11.2), which supports no extension."""
+    cdef text_t headers
+    cdef int status = 200
+    headers.at = ABOUT_US
+    headers.len = ABOUT_US_LEN
+    if first_of(m, H_REQUIRE) != NO_HEADER:
+        status = 420
+        count(core, counter_of[status])
+        headers = unsupported(core, m, H_REQUIRE)
+    answer_source(core, m, listener, source, status, NULL, &headers)
+
+
+cdef text_t unsupported(core_t *core, const message_t *m, int asking) noexcept nogil:
+    """8.2.2.3, 16.3 item 5: what Require or Proxy-Require asks for, header by header, in Unsupported."""
+    cdef text_t lines
+    cdef uint32_t len = 0
+    cdef char *at
+    cdef int i = first_of(m, asking)
+    lines.len = 0
+    while i != NO_HEADER:
+        len += m.headers[i].value_len + UNSUPPORTED_ROOM
+        i = m.headers[i].next
+    lines.at = at = take_scratch(core, len)
+    i = first_of(m, asking)
+    while at != NULL and i != NO_HEADER:
+        lines.len += put(at + lines.len, b"Unsupported: ", 13)
+        lines.len += put(at + lines.len, m.buf + m.headers[i].value_off, m.headers[i].value_len)
+        lines.len += put(at + lines.len, b"\r\n", 2)
+        i = m.headers[i].next
+    return lines
+
+
+cdef void count_malformed(core_t *core, int code) noexcept nogil:
+    """`code` is what the parser said: E_START_LINE or below."""
+    if code == E_LONG_HEAD:
+        count(core, N_TOO_LARGE)
+        return
+    count(core, N_MALFORMED)
+    if code == E_DUPLICATE or code == E_MAX_BREADTH:
+        count(core, N_BAD + E_START_LINE - E_ROUTE + 1 + E_DUPLICATE - code)
+    elif E_ROUTE <= code <= E_START_LINE:
+        count(core, N_BAD + E_START_LINE - code)
+
+
+cdef void refuse_malformed(core_t *core, const message_t *m, int code, uint32_t listener,
+                           const addr_t *source) noexcept nogil:
+    count_malformed(core, code)
+    if m.method == M_ACK or not is_answerable(m) or status_of[-code] == 0:
+        return
+    answer_source(core, m, listener, source, status_of[-code], &reason_of[-code], NULL)
+
+
+cdef text_t retry_after(core_t *core) noexcept nogil:
+    """2 to 8 seconds at random, so that the refused do not come back together."""
+    cdef text_t line
+    cdef char *text = take_scratch(core, RETRY_ROOM)
+    line.at = text
+    line.len = 0
+    if text == NULL:
+        return line
+    core.positions.random = mix(core.positions.random, core.now_ms)
+    line.len = put(text, b"Retry-After: 2\r\n", 16)
+    text[13] = <char>(50 + core.positions.random % 7)
+    return line
+
+
+cdef void refuse_overload(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    cdef text_t headers = retry_after(core)
+    answer_source(core, m, listener, source, 503, NULL, &headers)
+
+
+cdef void refuse_unavailable(core_t *core, const message_t *m, const policy_t *policy, uint32_t listener,
+                             const addr_t *source) noexcept nogil:
+    cdef int status = policy.copy.unavailable if policy.copy.unavailable else 500
+    cdef text_t headers
+    headers.at = NULL
+    headers.len = 0
+    count(core, N_UNAVAILABLE)
+    if status == 503:
+        headers = retry_after(core)
+    answer_source(core, m, listener, source, status, &policy.unavailable_reason, &headers)
+
+
+cdef void refuse_sips(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    """RFC 5630 5.3: no TLS leads there, and in clear it must not go."""
+    cdef const text_t *sent_by = &core.table.listeners[listener].sent_by
+    cdef text_t line
+    cdef char *text = take_scratch(core, sent_by.len + WARNING_ROOM)
+    line.at = text
+    line.len = 0
+    count(core, N_UNSUPPORTED)
+    if text != NULL:
+        line.len = put(text, b"Warning: 380 ", 13)
+        line.len += put(text + line.len, sent_by.at, sent_by.len)
+        line.len += put(text + line.len, b' "SIPS Not Allowed"\r\n', 21)
+    answer_source(core, m, listener, source, 480, NULL, &line)

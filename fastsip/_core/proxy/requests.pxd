@@ -1,0 +1,15 @@
+# The way in: one datagram, one step.  See requests.pyx.
+
+from libc.stdint cimport uint32_t
+from fastsip._core.base.types cimport addr_t
+from fastsip._core.state.shard cimport core_t
+
+# Takes one datagram of a call that this shard owns.  `at` stays valid until the flush.
+cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t listener,
+                          const addr_t *source) noexcept nogil
+
+# The request of a search that waits (parking), from the start, as if it came now.
+cdef void route_again(core_t *core, uint32_t ref) noexcept nogil
+
+# What flush_outbox could not send, by its owner (see outgoing_t).
+cdef void message_failed(core_t *core, uint32_t ref, uint32_t generation, int owes, bint too_big) noexcept nogil

@@ -1,0 +1,66 @@
+# Where a request wants to go by itself: Route and Request-URI.  See routes.pyx.
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from fastsip._core.base.types cimport MAX_ATTEMPTS, addr_t, message_t, rule_t, table_t, uri_t
+from fastsip._core.wire.tokens cimport dialog_t, token_t
+from fastsip._core.transport.names cimport MOST_ADDRESSES
+from fastsip._core.state.shard cimport core_t
+from fastsip._core.proxy.forward cimport hop_t
+
+cdef enum:
+    MOST_TRIED = MAX_ATTEMPTS + MOST_ADDRESSES     # addresses of a name that are wanted no more
+
+# What the Route headers of a request say.
+cdef struct route_t:
+    uint8_t ours            # a leading value, or a strict router's Request-URI, named us
+    uint8_t verified        # by a token of this dialog
+    uint8_t forged          # how many tokens were there that are none of this dialog's
+    uint8_t onward          # a value follows that is not ours
+    int unreadable          # why that one cannot be read, a code; 0 = it can
+    uri_t next              # that value, or the Request-URI
+    int listener            # index of the one that our last value names, or E_NONE
+    token_t token           # when verified
+    dialog_t dialog         # what tokens are bound to
+
+# Reads the Request-URI; OK, also for a scheme that we do not know, or E_URI, also for headers in it (19.1.1).
+cdef int read_ruri(const message_t *m, uri_t *ruri) noexcept nogil
+
+# Reads Route (16.4, 16.5, 16.6 item 6); our own leading values become cuts of the hop, and
+# it gets the Request-URI that strict routers make necessary.  OK, E_URI, E_ROUTE, or E_FORGED: the rest is unread.
+cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil
+
+# The URI of the topmost Route value, ours or not; without a Route `uri` stays.  OK, E_ROUTE, or what parse_uri says.
+cdef int first_route(const message_t *m, uri_t *uri) noexcept nogil
+
+# All Route headers become cuts: the rules decide instead.
+cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil
+
+# The next hop that a rule's `forward` takes from the request, as a route: OK, E_SCHEME, or E_URI
+# when the header is missing or holds anything but one URI.
+cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri, route_t *route) noexcept nogil
+
+# Does a URI lead to us: its maddr, or else its host, with its port?  The one question, wherever it is asked (16.4).
+cdef bint leads_to_us(core_t *core, const message_t *m, const uri_t *uri) noexcept nogil
+
+# Aims the hop at the next hop by route; of a name's addresses at the first that somebody
+# can be sent to.  E_UNRESOLVED: hop.name must be asked for first; E_NONE: its host has no
+# address that we could send to; E_BAD: there is no listener of its family, or its transport
+# is not ours; E_SCHEME: it is no sip URI; E_HOME: it is one of our listeners; E_NEXT_HOP: no
+# host has such an address, or it is this machine's own and the source is a stranger on another.
+cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+                      const addr_t *source, hop_t *hop) noexcept nogil
+
+# Is it the address of a destination, or in a trusted network?
+cdef bint is_known(const table_t *table, const addr_t *addr) noexcept nogil
+
+# Index of the destination towards which a verified token leads, or E_NONE: it leads to the other end, or
+# the destination is gone.
+cdef int find_named(const table_t *table, const route_t *route) noexcept nogil
+cdef int find_other_end(const table_t *table, const token_t *token) noexcept nogil
+
+# Aims at that destination, for a request whose Request-URI is still ours (peers that keep sip:user@us).
+cdef int aim_by_token(core_t *core, const route_t *route, hop_t *hop) noexcept nogil
+
+# Index of the listener to send from: the one that our own Route names, or the only one of the family, or
+# the one towards the place, or the one a request came in by (`came_by`); E_BAD: none is of that family.
+cdef int listener_for(core_t *core, const addr_t *to, int named, uint32_t came_by) noexcept nogil

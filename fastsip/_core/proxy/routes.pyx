@@ -1,0 +1,539 @@
+"""What the request itself says about its way: Route and Request-URI.
+
+RFC 3261 16.4 (our own Route values are removed, what strict routers do is undone),
+16.5 and 16.6 items 6 and 7 (the next hop is the topmost Route, else the
+Request-URI).  Only reads; used by proxy and indialog.  A next hop that is a name
+is looked up in the table of names (docs/wire.md#names-of-next-hops).
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memchr, memcmp, memcpy, memset
+
+from fastsip._core.base.types cimport (
+    E_BAD, E_FORGED, E_HOME, E_NEXT_HOP, E_NONE, E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI, HOST_IPV6, H_ROUTE, NO_HEADER,
+    OK, S_SIP, T_NONE, T_UDP, destination_t, header_t, name_addr_t, rule_t, span_t, table_t, text_t,
+)
+from fastsip._core.base.hashing cimport hash_text
+from fastsip._core.sip.chars cimport C_ALPHA, C_HOST, is_class, scan_class
+from fastsip._core.sip.uri cimport is_loopback, is_unicast, parse_uri, same_text, uri_address
+from fastsip._core.sip.values cimport parse_name_addr
+from fastsip._core.sip.parser cimport first_of, find_header
+from fastsip._core.routing.index cimport ID_NAMED, find_id
+from fastsip._core.routing.rules cimport is_own, is_trusted
+from fastsip._core.wire.tokens cimport dialog_t, is_other_border, read_token, token_t
+from fastsip._core.transport.names cimport NAME_BYTES, find_address, place_mark, wanted_t
+from fastsip._core.transport.local cimport local_address
+from fastsip._core.state.shard cimport N_NAMES_FAILED, count, find_by_address, same_place
+from fastsip._core.state.questions cimport ask_name
+from fastsip._core.proxy.forward cimport MAX_CUTS
+
+
+# Where in the Route headers the next value begins.
+cdef struct place_t:
+    int header              # index, or NO_HEADER
+    int of_value            # index of the header of the value that was read last
+    uint32_t off
+
+
+cdef int read_ruri(const message_t *m, uri_t *ruri) noexcept nogil:
+    """A scheme that we do not know is the rules' to send somewhere: nothing else of it is read (16.3 item 2)."""
+    cdef int code = parse_uri(m.buf, m.ruri.off, m.ruri.len, ruri)
+    if code == E_SCHEME:
+        return OK
+    return E_URI if code == OK and ruri.headers.len else code
+
+
+cdef enum:
+    FORGED_MOST = 2         # tokens: whoever brings so many is not read to the end
+
+
+cdef int add_cut(hop_t *hop, uint32_t off, uint32_t len) noexcept nogil:
+    """Routes that stand side by side are one cut."""
+    cdef span_t *before = &hop.cuts[hop.cut_count - 1] if hop.cut_count else NULL
+    if before != NULL and <uint32_t>before.off + before.len == off:
+        before.len += <unsigned short>len
+        return OK
+    if hop.cut_count >= MAX_CUTS:
+        return E_ROUTE
+    hop.cuts[hop.cut_count].off = <unsigned short>off
+    hop.cuts[hop.cut_count].len = <unsigned short>len
+    hop.cut_count += 1
+    return OK
+
+
+cdef int cut_header(const message_t *m, int i, hop_t *hop) noexcept nogil:
+    return add_cut(hop, m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
+
+
+cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil:
+    cdef int i = first_of(m, H_ROUTE)
+    hop.cut_count = 0
+    while i != NO_HEADER:
+        if cut_header(m, i, hop) < 0:
+            return E_ROUTE
+        i = m.headers[i].next
+    return OK
+
+
+cdef bint leads_to_us(core_t *core, const message_t *m, const uri_t *uri) noexcept nogil:
+    cdef span_t host = uri.maddr if uri.maddr.len else uri.host
+    return is_own(core.table, m.buf + host.off, host.len, uri.port)
+
+
+cdef bint is_ours(core_t *core, const message_t *m, const uri_t *uri, route_t *route) noexcept nogil:
+    """Does this Route value, or Request-URI, name us: by a token of this dialog, or by host and port?"""
+    cdef token_t token
+    cdef int code = read_token(core.table, m, &uri.user, &route.dialog, &token)
+    cdef int named
+    if code == OK:
+        route.verified = 1
+        route.token = token
+    elif code == E_BAD:
+        route.forged += route.forged < FORGED_MOST
+    if code != OK and not leads_to_us(core, m, uri):
+        return False
+    route.ours = 1
+    named = listener_named(core, m, uri)
+    if named < 0 and code == OK:
+        named = listener_of_role(core.table, token.listener)
+    if named >= 0:
+        route.listener = named
+    return True
+
+
+cdef int listener_of_role(const table_t *table, uint32_t short_id) noexcept nogil:
+    cdef uint32_t i
+    for i in range(table.listener_count):
+        if table.listeners[i].short_id == short_id:
+            return i
+    return E_NONE
+
+
+cdef int next_value(const message_t *m, place_t *place, name_addr_t *value) noexcept nogil:
+    """The next Route value; E_NONE behind the last one, E_ROUTE for one that cannot be read."""
+    cdef const header_t *header
+    if place.header == NO_HEADER:
+        return E_NONE
+    header = &m.headers[place.header]
+    if parse_name_addr(m.buf, place.off, header.value_off + header.value_len, value) < 0:
+        return E_ROUTE
+    place.of_value = place.header
+    place.off = <uint32_t>value.off + value.len + 1
+    if value.last:
+        place.header = header.next
+        place.off = m.headers[place.header].value_off if place.header != NO_HEADER else 0
+    return OK
+
+
+cdef void first_value(const message_t *m, place_t *place) noexcept nogil:
+    place.header = first_of(m, H_ROUTE)
+    place.off = m.headers[place.header].value_off if place.header != NO_HEADER else 0
+
+
+cdef int first_route(const message_t *m, uri_t *uri) noexcept nogil:
+    cdef place_t place
+    cdef name_addr_t value
+    cdef int code
+    first_value(m, &place)
+    code = next_value(m, &place, &value)
+    if code < 0:
+        return OK if code == E_NONE else code
+    return parse_uri(m.buf, value.uri.off, value.uri.len, uri)
+
+
+cdef int cut_through(const message_t *m, const name_addr_t *value, const place_t *place, hop_t *hop) noexcept nogil:
+    """All values up to and including this one go: whole headers, and the beginning of the last of them."""
+    cdef int i = first_of(m, H_ROUTE)
+    while i != place.of_value:
+        if cut_header(m, i, hop) < 0:
+            return E_ROUTE
+        i = m.headers[i].next
+    if value.last:
+        return cut_header(m, i, hop)
+    return add_cut(hop, m.headers[i].value_off, value.off + value.len + 1 - m.headers[i].value_off)
+
+
+cdef int find_last(const message_t *m, name_addr_t *value, uint32_t *before, int *of_value) noexcept nogil:
+    """The last Route value, its header, and where the value before it in that header ends (0 = there is none)."""
+    cdef place_t place
+    cdef uint32_t end = 0
+    cdef int header = NO_HEADER
+    cdef int code
+    first_value(m, &place)
+    while True:
+        code = next_value(m, &place, value)
+        if code < 0:
+            of_value[0] = header
+            return OK if code == E_NONE and header != NO_HEADER else code
+        before[0] = end if place.of_value == header else 0
+        header = place.of_value
+        end = <uint32_t>value.off + value.len
+
+
+cdef int undo_strict(const message_t *m, route_t *route, hop_t *hop, uint32_t *stop) noexcept nogil:
+    """16.4: a strict router has put our value into the Request-URI and the target behind the Routes."""
+    cdef name_addr_t value
+    cdef uint32_t before = 0
+    cdef int header = NO_HEADER
+    cdef int code = find_last(m, &value, &before, &header)
+    if code < 0:
+        return code
+    code = parse_uri(m.buf, value.uri.off, value.uri.len, &route.next)
+    if code < 0:
+        return code
+    hop.ruri.at = m.buf + value.uri.off
+    hop.ruri.len = value.uri.len
+    hop.ruri_for_good = 1
+    stop[0] = value.off
+    return OK
+
+
+cdef int cut_last(const message_t *m, uint32_t stop, hop_t *hop) noexcept nogil:
+    """The value at `stop`, the last one, goes with what separates it from the one before it."""
+    cdef name_addr_t value
+    cdef uint32_t before = 0
+    cdef int i = NO_HEADER
+    if find_last(m, &value, &before, &i) < 0:
+        return E_ROUTE
+    if before == 0:
+        return cut_header(m, i, hop)
+    if hop.cut_count and hop.cuts[hop.cut_count - 1].off + hop.cuts[hop.cut_count - 1].len > before:
+        hop.cut_count -= 1      # all values before it in this header went: so does the header
+        return cut_header(m, i, hop)
+    return add_cut(hop, before, m.headers[i].value_off + m.headers[i].value_len - before)
+
+
+cdef bint is_strict_request(core_t *core, const message_t *m, const uri_t *ruri, route_t *route) noexcept nogil:
+    """Is the Request-URI a value of our Record-Route (16.4)?  They have a token, but one of a pair, which has no user.
+
+    Without a user it has our lr, or is in a dialog.
+    """
+    if first_of(m, H_ROUTE) == NO_HEADER or not is_ours(core, m, ruri, route):
+        return False
+    return route.verified or (ruri.user.len == 0 and (ruri.lr or m.to_tag.len > 0))
+
+
+cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil:
+    """Leading values that are ours are popped together: a pair names two of our listeners (RFC 5658)."""
+    cdef uint32_t stop = 0
+    cdef dialog_t dialog
+    cdef int code
+    start_route(route, ruri)
+    if is_strict_request(core, m, ruri, route):
+        code = undo_strict(m, route, hop, &stop)
+        if code < 0:
+            return code
+    else:
+        dialog = route.dialog
+        start_route(route, ruri)
+        route.dialog = dialog
+    code = pop_leading(core, m, stop, route, hop)
+    if code < 0 or stop == 0:
+        return code
+    route.onward = 1
+    return cut_last(m, stop, hop)
+
+
+cdef void start_route(route_t *route, const uri_t *ruri) noexcept nogil:
+    memset(route, 0, sizeof(route_t))
+    route.listener = E_NONE
+    route.next = ruri[0]
+
+
+cdef int pop_leading(core_t *core, const message_t *m, uint32_t stop, route_t *route, hop_t *hop) noexcept nogil:
+    """Our own values go, and that of a strict router behind them; `stop` is where a value is the target, or 0."""
+    cdef place_t place, popped_at
+    cdef name_addr_t value, popped
+    cdef uri_t uri
+    cdef int code
+    popped.len = 0
+    first_value(m, &place)
+    while not route.onward:
+        code = next_value(m, &place, &value)
+        if code == E_NONE or (code == OK and stop and value.off == stop):
+            break
+        if code == OK:
+            code = parse_uri(m.buf, value.uri.off, value.uri.len, &uri)
+        if code < 0:
+            route.unreadable = code
+            break
+        route.onward = not is_ours(core, m, &uri, route)
+        if route.forged == FORGED_MOST:
+            return E_FORGED
+        if not route.onward or not uri.lr:
+            popped, popped_at = value, place
+    if route.unreadable:
+        route.onward = 1
+        return OK
+    if route.onward and not uri.lr:
+        leave_to_strict(m, &value, route, hop)
+    if route.onward:
+        route.next = uri
+    return cut_through(m, &popped, &popped_at, hop) if popped.len else OK
+
+
+cdef void leave_to_strict(const message_t *m, const name_addr_t *value, const route_t *route,
+                          hop_t *hop) noexcept nogil:
+    """16.6 item 6: the next hop knows no lr, so its value becomes the Request-URI, and that the last Route value."""
+    hop.route_last.at = m.buf + route.next.off
+    hop.route_last.len = route.next.len
+    hop.ruri.at = m.buf + value.uri.off
+    hop.ruri.len = value.uri.len
+    hop.ruri_for_good = 1
+
+
+cdef int listener_named(core_t *core, const message_t *m, const uri_t *uri) noexcept nogil:
+    """The listener that one of our own Record-Route values names, as index."""
+    cdef uint32_t start = uri.host.off - (uri.host_kind == HOST_IPV6)
+    cdef uint32_t i, len
+    for i in range(core.table.listener_count):
+        len = core.table.listeners[i].sent_by.len
+        if (start + len <= <uint32_t>uri.off + uri.len
+                and same_text(m.buf + start, len, core.table.listeners[i].sent_by.at, len)):
+            return i
+    return E_NONE
+
+
+cdef int listener_of_family(const table_t *table, uint8_t family, uint32_t *many) noexcept nogil:
+    """The first one, and how many there are."""
+    cdef int found = E_BAD
+    cdef uint32_t i
+    many[0] = 0
+    for i in range(table.listener_count):
+        if table.listeners[i].addr.family == family:
+            many[0] += 1
+            if found < 0:
+                found = <int>i
+    return found
+
+
+cdef int listener_towards(core_t *core, const addr_t *to, uint32_t came_by) noexcept nogil:
+    """The one on the address that the kernel would send from; of several, that which the request came in by."""
+    cdef addr_t ours
+    cdef int found = E_NONE
+    cdef uint32_t i
+    if core.local == NULL or local_address(core.local, to, core.now_ms, &ours) < 0:
+        return E_NONE
+    for i in range(core.table.listener_count):
+        if memcmp(core.table.listeners[i].addr.ip, ours.ip, 16) == 0 and (found < 0 or i == came_by):
+            found = <int>i
+    return found
+
+
+cdef int listener_for(core_t *core, const addr_t *to, int named, uint32_t came_by) noexcept nogil:
+    """The one that our own Route names; the only one of the family; towards the place; by which the request came in."""
+    cdef uint32_t many
+    cdef int found = listener_of_family(core.table, to.family, &many)
+    if named >= 0 and core.table.listeners[named].addr.family == to.family:
+        return named
+    if many > 1:
+        named = listener_towards(core, to, came_by)
+        if named >= 0:
+            return named
+        if core.table.listeners[came_by].addr.family == to.family:
+            return came_by
+    return found
+
+
+cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri, route_t *route) noexcept nogil:
+    """The header's value is a URI, or a name-addr with one; a second value would be a second opinion."""
+    cdef name_addr_t value
+    cdef span_t place
+    cdef int i
+    route.ours = 0
+    route.onward = 1
+    route.listener = E_NONE
+    route.next = ruri[0]
+    if rule.forward.len == 0:
+        return OK
+    i = find_header(m, rule.forward.at, rule.forward.len)
+    if i == NO_HEADER:
+        return E_URI
+    place.off, place.len = m.headers[i].value_off, m.headers[i].value_len
+    if memchr(m.buf + place.off, c'<', place.len) != NULL:
+        if parse_name_addr(m.buf, place.off, <uint32_t>place.off + place.len, &value) < 0 or not value.last:
+            return E_URI
+        place = value.uri
+    return parse_uri(m.buf, place.off, place.len, &route.next)
+
+
+cdef uint32_t families_of(core_t *core) noexcept nogil:
+    """Bits 4 and 6: those that can be sent to."""
+    cdef uint32_t families = 0
+    cdef uint32_t i
+    for i in range(core.table.listener_count):
+        families |= <uint32_t>1 << core.table.listeners[i].addr.family
+    return families
+
+
+cdef bint is_host_name(const text_t *name) noexcept nogil:
+    """Could DNS know it?  The last label of a host name begins with a letter (25.1)."""
+    cdef uint32_t len = name.len
+    cdef uint32_t i
+    if len and name.at[len - 1] == c'.':
+        len -= 1
+    if len == 0 or len > NAME_BYTES or scan_class(name.at, 0, len, C_HOST) != len:
+        return False
+    i = len
+    while i > 0 and name.at[i - 1] != c'.':
+        i -= 1
+    return i < len and is_class(name.at[i], C_ALPHA)
+
+
+cdef int find_name(core_t *core, const message_t *m, const span_t *host, const route_t *route, addr_t *to,
+                   hop_t *hop) noexcept nogil:
+    """Rather of the family of the listener that our own Route names (docs/wire.md#names-of-next-hops).
+
+    An answer whose time is over is used, and asked for again meanwhile.
+    """
+    cdef text_t name
+    cdef wanted_t wanted
+    cdef bint due = False
+    cdef int code = E_NONE
+    name.at = m.buf + host.off
+    name.len = host.len
+    if not is_host_name(&name):
+        return E_NONE
+    hop.by_name = 1
+    wanted.key = hash_text(core.table.branch_key, m.buf + m.call_id.off, m.call_id.len)
+    wanted.port = route.next.port
+    wanted.tried = hop.tried
+    wanted.tried_count = hop.tried_count
+    if route.listener >= 0:
+        wanted.families = <uint32_t>1 << core.table.listeners[route.listener].addr.family
+        code = find_address(core.names, name.at, name.len, &wanted, core.now_ms, to, &due)
+    if code == E_NONE:
+        wanted.families = families_of(core)
+        code = find_address(core.names, name.at, name.len, &wanted, core.now_ms, to, &due)
+    if due:
+        ask_name(core, &name, NULL)
+    if code == E_UNRESOLVED:
+        hop.name = name
+    elif code < 0 and hop.tried_count == 0:
+        count(core, N_NAMES_FAILED)
+    return code
+
+
+cdef int find_host(core_t *core, const message_t *m, const route_t *route, addr_t *to, hop_t *hop) noexcept nogil:
+    """The address of the next hop, its port as far as it is known."""
+    cdef const uri_t *uri = &route.next
+    cdef span_t host = uri.maddr if uri.maddr.len else uri.host
+    if uri_address(m.buf, uri, to) == OK:
+        return OK
+    if uri.host_kind == HOST_IPV6 and not uri.maddr.len:
+        return E_NONE
+    return find_name(core, m, &host, route, to, hop)
+
+
+cdef bint is_listener(const table_t *table, const addr_t *to) noexcept nogil:
+    cdef uint32_t i
+    for i in range(table.listener_count):
+        if same_place(&table.listeners[i].addr, to):
+            return True
+    return False
+
+
+cdef bint is_known(const table_t *table, const addr_t *addr) noexcept nogil:
+    return find_by_address(table, addr) >= 0 or is_trusted(table, addr)
+
+
+cdef int check_next_hop(core_t *core, const addr_t *to, uint32_t listener, const addr_t *source) noexcept nogil:
+    """Whatever named it, a text or DNS: a host, not ourselves, and on this machine for nobody from outside."""
+    if not is_unicast(to):
+        return E_NEXT_HOP
+    if is_listener(core.table, to):
+        return E_HOME
+    if is_loopback(to) and not is_loopback(&core.table.listeners[listener].addr) and not is_known(core.table, source):
+        return E_NEXT_HOP
+    return OK
+
+
+cdef int aim_at_host(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+                     const addr_t *source, hop_t *hop) noexcept nogil:
+    """The port of the URI, else the one that `[names]` gives, else 5060."""
+    cdef const uri_t *uri = &route.next
+    cdef addr_t *to = &hop.flow.remote
+    cdef int known, index
+    cdef int code = find_host(core, m, route, to, hop)
+    if code < 0:
+        return code
+    if uri.port or to.port == 0:
+        to.port = uri.port if uri.port else 5060
+    to.transport = T_UDP
+    known = find_by_address(core.table, to)
+    code = check_next_hop(core, to, listener, source) if known < 0 else OK
+    if code < 0:
+        return code
+    index = listener_for(core, to, route.listener, listener)
+    if known >= 0 and route.listener < 0:
+        index = core.table.destinations[known].listener
+    if index < 0:
+        return E_BAD
+    hop.flow.listener_id = core.table.listeners[index].id
+    return OK
+
+
+cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+                      const addr_t *source, hop_t *hop) noexcept nogil:
+    """A name is a list (docs/wire.md#a-name-is-a-list): an address that nobody can be sent to counts as tried."""
+    cdef uint32_t tried[24]                 # MOST_TRIED
+    cdef const uint32_t *before = hop.tried
+    cdef uint16_t before_count = hop.tried_count
+    cdef int code, later
+    hop.name.len = 0
+    hop.by_name = 0
+    if route.next.scheme != S_SIP:
+        return E_SCHEME
+    if route.next.transport not in (T_NONE, T_UDP):
+        return E_BAD
+    code = aim_at_host(core, m, route, listener, source, hop)
+    later = code
+    if hop.by_name and later in (E_BAD, E_HOME, E_NEXT_HOP):
+        if before_count:
+            memcpy(tried, before, before_count * sizeof(uint32_t))
+        hop.tried = tried
+        while later in (E_BAD, E_HOME, E_NEXT_HOP) and hop.tried_count < MOST_TRIED:
+            tried[hop.tried_count] = place_mark(&hop.flow.remote)
+            hop.tried_count += 1
+            later = aim_at_host(core, m, route, listener, source, hop)
+        hop.tried = before
+        hop.tried_count = before_count
+    return code if later == E_NONE else later
+
+
+cdef int find_named(const table_t *table, const route_t *route) noexcept nogil:
+    cdef const token_t *token = &route.token
+    cdef int first, i
+    if not route.verified or token.destination == 0 or token.from_caller == token.of_caller:
+        return E_NONE
+    first = find_id(table, ID_NAMED, token.destination)
+    for i in range(first if first >= 0 else <int>table.destination_count, <int>table.destination_count):
+        if (table.destinations[i].short_id == token.destination
+                and table.sets[table.destinations[i].set_index].short_id == token.of_set):
+            return i
+    return E_NONE
+
+
+cdef int find_other_end(const table_t *table, const token_t *token) noexcept nogil:
+    """Whom the token names beside its destination, if there is a border there."""
+    cdef int first = find_id(table, ID_NAMED, token.stand_in)
+    cdef int i
+    for i in range(first if first >= 0 else <int>table.destination_count, <int>table.destination_count):
+        if (table.destinations[i].short_id == token.stand_in
+                and is_other_border(table, &table.destinations[i], token.of_set)):
+            return i
+    return E_NONE
+
+
+cdef int aim_by_token(core_t *core, const route_t *route, hop_t *hop) noexcept nogil:
+    cdef int index = find_named(core.table, route)
+    cdef const destination_t *d
+    if index < 0:
+        return E_NONE
+    d = &core.table.destinations[index]
+    hop.flow.remote = d.addr
+    hop.flow.listener_id = core.table.listeners[d.listener].id
+    return OK
+
+
+assert MOST_TRIED == 24

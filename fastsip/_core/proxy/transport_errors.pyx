@@ -1,0 +1,100 @@
+"""What ICMP says of requests that we sent (docs/core.md#icmp).
+
+An entry of the error queue fails a branch only if the datagram it quotes
+carries a Via of ours whose branch is the slot's, if it was to go where the
+slot's request goes, and if nobody has answered that request yet.  ICMP can be
+forged from anywhere; the branch cannot be guessed.  A refused port counts at
+once, an unreachable host or network only the second time.  ACK and CANCEL
+never fail anything.  Called by shard.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.errno cimport ECONNREFUSED, EHOSTUNREACH, ENETUNREACH
+from libc.string cimport memcmp
+
+from fastsip._core.base.types cimport E_BAD, span_t
+from fastsip._core.store.slots cimport (
+    CLIENT_UNREACHABLE, KIND_FREE, SLOT_BITS, SLOT_MASK, commit, is_server, record_of, record_t, slot_at, slot_t,
+    word_generation, word_kind, word_owes, word_state,
+)
+from fastsip._core.wire.via cimport BRANCH_TEXT, HINT_TEXT, PROBE, read_branch, read_hint
+from fastsip._core.state.shard cimport same_place
+from fastsip._core.transaction.machines cimport CALLING, CANCEL_PENDING, SEND_FAILED
+from fastsip._core.health.probes cimport fail_probe
+from fastsip._core.proxy.context cimport branch_input
+
+# What a Via of ours has behind its sent-by (see via.write_via).
+cdef const char *BEHIND_SENT_BY = b";branch=z9hG4bK"
+cdef const char *BEHIND_BRANCH = b";fs="
+
+cdef enum:
+    BEHIND_SENT_BY_LEN = 15
+    BEHIND_BRANCH_LEN = 4
+
+cdef struct quoted_t:
+    uint64_t branch
+    uint32_t ref
+    uint32_t generation
+
+
+cdef bint is_request(const net_error_t *error) noexcept nogil:
+    """Neither a response nor an ACK or CANCEL."""
+    cdef const char *at = &error.quote[0]
+    return (error.quote_len > 8 and memcmp(at, b"SIP/2.0 ", 8) != 0 and memcmp(at, b"ACK ", 4) != 0
+            and memcmp(at, b"CANCEL ", 7) != 0)
+
+
+cdef int read_quote(const core_t *core, const net_error_t *error, quoted_t *quoted) noexcept nogil:
+    cdef uint32_t wanted = BEHIND_SENT_BY_LEN - 7 + BRANCH_TEXT + BEHIND_BRANCH_LEN + HINT_TEXT
+    cdef uint32_t at = 0
+    cdef span_t branch, hint
+    if not is_request(error):
+        return E_BAD
+    while at + wanted <= error.quote_len:
+        if error.quote[at] == c";" and memcmp(error.quote + at, BEHIND_SENT_BY, BEHIND_SENT_BY_LEN) == 0:
+            break
+        at += 1
+    if at + wanted > error.quote_len:
+        return E_BAD
+    branch.off = <unsigned short>(at + BEHIND_SENT_BY_LEN - 7)
+    branch.len = BRANCH_TEXT
+    hint.off = <unsigned short>(branch.off + BRANCH_TEXT + BEHIND_BRANCH_LEN)
+    hint.len = HINT_TEXT
+    if memcmp(error.quote + branch.off + BRANCH_TEXT, BEHIND_BRANCH, BEHIND_BRANCH_LEN) != 0:
+        return E_BAD
+    if read_branch(error.quote, &branch, &quoted.branch) < 0:
+        return E_BAD
+    return read_hint(core.store, error.quote, &hint, &quoted.ref, &quoted.generation)
+
+
+cdef int shard_of_error(const core_t *core, const net_error_t *error) noexcept nogil:
+    cdef quoted_t quoted
+    if read_quote(core, error, &quoted) < 0:
+        return E_BAD
+    return <int>((quoted.ref >> SLOT_BITS) % core.shard_count)
+
+
+cdef void take_error(core_t *core, const net_error_t *error) noexcept nogil:
+    cdef quoted_t quoted
+    cdef slot_t *slot
+    cdef record_t record
+    if read_quote(core, error, &quoted) < 0:
+        return
+    if error.code != ECONNREFUSED and error.code != EHOSTUNREACH and error.code != ENETUNREACH:
+        return
+    if quoted.ref & SLOT_MASK == PROBE:
+        fail_probe(core, quoted.generation, quoted.branch, &error.to)
+        return
+    slot = slot_at(core.store, quoted.ref)
+    if (word_generation(slot.commit) != quoted.generation or word_kind(slot.commit) == KIND_FREE
+            or is_server(word_kind(slot.commit)) or slot.key != quoted.branch
+            or not same_place(&slot.identity.client.target.remote, &error.to)):
+        return
+    if word_state(slot.commit) != CALLING and word_state(slot.commit) != CANCEL_PENDING:
+        return
+    record = record_of(slot)[0]
+    if error.code != ECONNREFUSED and not record.client.flags & CLIENT_UNREACHABLE:
+        record.client.flags |= CLIENT_UNREACHABLE
+        commit(core.store, quoted.ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+        return
+    branch_input(core, quoted.ref, SEND_FAILED, NULL)

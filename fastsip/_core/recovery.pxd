@@ -1,6 +1,0 @@
-# Taking up the calls that the store holds.  See recovery.pyx.
-
-from fastsip._core.core cimport core_t
-
-# Owed sends first, then timers; returns how many slots live in the shard's partitions.
-cdef int recover_calls(core_t *core) noexcept nogil

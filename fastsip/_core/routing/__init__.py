@@ -1,0 +1,1 @@
+"""The immutable routing table: built by Python, matched by kernels."""

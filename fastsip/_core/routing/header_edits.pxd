@@ -1,0 +1,38 @@
+# What a way changes in the headers of a request.  See header_edits.pyx.
+
+from libc.stdint cimport uint32_t
+from fastsip._core.base.types cimport addr_t, header_edit_t, header_edits_t, message_t, text_t
+from fastsip._core.base.arena cimport Arena
+from fastsip._core.sip.edits cimport edits_t
+
+cdef enum:
+    MAX_STEPS = 20          # a rule, every set that has the destination's address, a listener
+
+# What is changed, one step after the other: each sees what the one before it left.
+cdef struct changes_t:
+    uint32_t count
+    uint32_t out            # the first step that belongs to the way out, not to the request
+    const header_edits_t *steps[20]     # MAX_STEPS
+
+# What another way out must not inherit of this one: the lines that it took, and how many bytes of lines it
+# brought, which stand behind all others.  The caller gives `taken` room: undo_room().
+cdef struct undo_t:
+    char *taken
+    uint32_t taken_len
+    uint32_t brought
+
+cdef uint32_t undo_room(const message_t *m) noexcept nogil
+
+# May others see lines in these headers that we do not?
+cdef bint hides_lines(const char *at, uint32_t len) noexcept nogil
+
+# Adds the edits; `tag` is that of the listener the request came in by.  Returns how many headers more the request
+# has then; what finds no room makes the list void (see edits.pyx).  `undo` may be NULL.
+cdef int edit_headers(edits_t *edits, const changes_t *changes, const message_t *m, const addr_t *source,
+                      const text_t *tag, undo_t *undo) noexcept nogil
+
+# Does a step of the way out take headers of this name?
+cdef bint takes_away(const changes_t *changes, const text_t *name) noexcept nogil
+
+# Writes planned edits (plan_headers) into a zeroed record.
+cdef int fill_headers(Arena arena, header_edits_t *wanted, plans) except -1

@@ -1,0 +1,102 @@
+"""Commands of the control plane to a shard (docs/core.md#events-and-commands): fixed-size records in a ring.
+
+One ring per shard; the control plane pushes and wakes, the shard reads in its
+loop.  The first command: there is an answer about a name, so who waits for it
+is routed again.  Called by shard, and by the rig of the tests.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from fastsip._core.base.ring cimport is_empty, pop_begin, pop_done, push_begin, push_done
+from fastsip._core.store.slots cimport record_of, slot_at, slot_t, word_generation
+from fastsip._core.store.marks cimport mark_datagram, mark_slot
+from fastsip._core.state.shard cimport MOST_HELD, N_PARKED_DROPPED, count, held_t, needs_flush, parked_t, waiting_t
+from fastsip._core.proxy.parking cimport is_parked
+from fastsip._core.proxy.requests cimport receive_message, route_again
+from fastsip._core.shard.workspace cimport flush
+
+
+cdef bint push_command(ring_t *ring, int kind, uint64_t number) noexcept nogil:
+    cdef command_t *command = <command_t *>push_begin(ring, sizeof(command_t))
+    if command == NULL:
+        return False
+    command.kind = kind
+    command.reserve = 0
+    command.number = number
+    push_done(ring, sizeof(command_t))
+    return True
+
+
+cdef void resume_parked(core_t *core, uint32_t i) noexcept nogil:
+    """The last one takes its place: one that waits on is at the end again, and not looked at twice."""
+    cdef waiting_t *waiting = core.waiting
+    cdef parked_t parked = waiting.parked[i]
+    cdef const slot_t *slot = slot_at(core.store, parked.ref)
+    waiting.parked_count -= 1
+    waiting.parked[i] = waiting.parked[waiting.parked_count]
+    if word_generation(slot.commit) == parked.generation and is_parked(record_of(slot)):
+        mark_slot(core.mark, parked.ref, parked.generation)
+        route_again(core, parked.ref)
+
+
+cdef void resume_held(core_t *core, held_t *held) noexcept nogil:
+    """Received again; what is too old is dropped."""
+    held.name = 0
+    if core.now_ms >= held.until_ms:
+        count(core, N_PARKED_DROPPED)
+        return
+    mark_datagram(core.mark, held.message, held.len)
+    receive_message(core, held.message, held.len, held.listener, &held.source)
+
+
+cdef inline bint is_meant(const commands_t *commands, uint64_t name) noexcept nogil:
+    return name != 0 and (commands.name == 0 or commands.name == name)
+
+
+cdef bint obey_on(core_t *core, commands_t *commands) noexcept nogil:
+    """Looks for the next request that the command is about, from the end, and resumes it; False: there is none.
+
+    Between two rounds the list may have become shorter, never so that one of those that are still to
+    be looked at stands behind where they end.
+    """
+    cdef waiting_t *waiting = core.waiting
+    commands.parked_left = min(commands.parked_left, waiting.parked_count)
+    while commands.parked_left:
+        commands.parked_left -= 1
+        if is_meant(commands, waiting.parked[commands.parked_left].name):
+            resume_parked(core, commands.parked_left)
+            return True
+    while commands.held_left:
+        commands.held_left -= 1
+        if is_meant(commands, waiting.held[commands.held_left].name):
+            resume_held(core, &waiting.held[commands.held_left])
+            return True
+    return False
+
+
+cdef bint begin_command(core_t *core, commands_t *commands) noexcept nogil:
+    """False when there is no other one."""
+    cdef uint32_t len
+    cdef command_t *command = <command_t *>pop_begin(commands.ring, &len)
+    if command == NULL:
+        return False
+    if command.kind == COMMAND_NAME:
+        commands.name = command.number
+        commands.parked_left = core.waiting.parked_count
+        commands.held_left = MOST_HELD
+    pop_done(commands.ring)
+    return True
+
+
+cdef bint take_commands(core_t *core, commands_t *commands, uint32_t most) noexcept nogil:
+    cdef uint32_t _
+    for _ in range(most):
+        if not obey_on(core, commands) and not begin_command(core, commands):
+            return False
+        if needs_flush(core):
+            flush(core)
+    return True
+
+
+cdef bint has_commands(const commands_t *commands) noexcept nogil:
+    return commands.parked_left or commands.held_left or not is_empty(commands.ring)

@@ -1,0 +1,62 @@
+# One shard: the loop.  See loop.pyx.
+
+cimport cython
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from fastsip._core.base.types cimport addr_t, table_t
+from fastsip._core.base.ring cimport Ring, Sleeper, sleeper_t
+from fastsip._core.base.lanes cimport lane_t
+from fastsip._core.dispatcher.choose cimport positions_t
+from fastsip._core.transport.udp cimport Net
+from fastsip._core.state.shard cimport core_t
+from fastsip._core.shard.workspace cimport Workspace
+from fastsip._core.shard.commands cimport commands_t
+
+cdef enum:
+    OF_ICMP = 0xFFFFFFFF
+    MOST_LANES = 4              # each way between two shards
+
+# A datagram on its way to the shard that owns its call; the bytes follow.
+cdef struct handover_t:
+    addr_t source
+    uint32_t listener           # its index, or OF_ICMP: the bytes are a net_error_t
+    uint32_t len
+
+# What a shard looks at when it next wakes: one pointer, swapped by the control plane (docs/core.md#swapping-a-table).
+cdef struct outlook_t:
+    const table_t *table
+    positions_t *positions
+
+# The other shards, as one of them sees them.
+cdef struct neighbours_t:
+    lane_t *inbound[64][4]      # from shard i; NULL = none
+    lane_t *outbound[64][4]     # to shard i
+    uint32_t lane_count         # each way; a datagram takes the lane of its listener
+    sleeper_t *sleepers[64]
+    commands_t commands         # from the control plane
+    uint64_t to_wake            # bit i: shard i was given something in this round
+
+# How the time of a shard is shared out.
+cdef struct turns_t:
+    uint64_t now_us             # CLOCK_BOOTTIME, when it was last looked at
+    int64_t credit_us[16]       # what each socket may take yet; below 0 it took too much
+    int batch[16]               # datagrams of each socket that are read at once
+    int records[64][4]          # of each lane that are taken without a look at the clock
+    uint32_t first              # of the lanes, in the next round
+
+@cython.final
+cdef class Shard:
+    cdef readonly Net net
+    cdef readonly Workspace workspace
+    cdef readonly Sleeper sleeper
+    cdef Ring commands
+    cdef list kept              # tables and positions that the running loop may still look at
+    cdef neighbours_t neighbours
+    cdef outlook_t outlooks[2]
+    cdef outlook_t *outlook     # written by the control plane, read after each sleep
+    cdef turns_t turns
+    cdef uint64_t rounds        # ended so that nothing of them can touch its table any more
+    cdef uint32_t stopping
+    cdef uint32_t running
+
+    cdef void await_passing(self) noexcept nogil
+    cdef void go_round(self, core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil

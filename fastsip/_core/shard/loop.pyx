@@ -1,0 +1,513 @@
+"""One shard: a thread that serves the partitions p with p mod shards = i.
+
+The loop: wait, read the sockets, hand over what belongs to others, take what
+others handed over, fire timers, send.  It runs without the GIL from start to
+stop (R1, docs/design.md#shape); nothing in it locks.
+
+Everything in a round is bounded by time, and what is left over stays where it is until the
+next one: in the socket, the lane, the wheel.  Each socket has TURN_US of a round; one whose
+datagrams took longer than that waits until it has made up for it, and is read in smaller
+batches, so a listener that is flooded costs the others no more than its turn.  Between two shards
+each of the first listeners has a lane of its own, with turns of its own, for the same reason.  What a
+flooded one cannot take overflows in the kernel, which is where it should.  After each bit of work there is
+a heartbeat: a shard that is only busy is not taken for one that hangs.
+
+Two counts, two meanings: `beats` in the mark say that the shard works, `rounds` that it has
+passed the table it worked with.  A shard asleep in epoll has passed it, too, since it reads the
+outlook pointer again after each wait.
+Started by router in a thread of its own, with all signals blocked.
+"""
+
+cimport cython
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from posix.unistd cimport usleep
+
+from fastsip._core.base.types cimport MAX_LISTENERS, MAX_SHARDS, PARTITIONS, span_t
+from fastsip._core.base.atomics cimport (
+    full_fence, load_acquire32, load_acquire64, load_relaxed32, store_relaxed32, store_release32, store_release64,
+)
+from fastsip._core.base.clock cimport clock_us
+from fastsip._core.base.ring cimport fall_asleep, wake, wake_up
+from fastsip._core.base.lanes cimport (
+    Lane, is_crowded, lane_is_empty, lane_pop, lane_popped, lane_push, lane_pushed, lane_t, shrink_lane,
+)
+from fastsip._core.sip.parser cimport most_read, scan_call_id
+from fastsip._core.store.slots cimport partition_of, write_clock_pair
+from fastsip._core.store.wheel cimport wheel_wait_ms
+from fastsip._core.store.marks cimport Quarantine, beat, is_quarantined, mark_datagram, mark_nothing, mark_t
+from fastsip._core.routing.table cimport Table
+from fastsip._core.dispatcher.chooser cimport Positions
+from fastsip._core.transport.udp cimport (
+    RECEIVE_BATCH, datagram_t, net_counters_t, net_error_t, receive_batch, wait_ready,
+)
+from fastsip._core.state.shard cimport (
+    COUNTER_COUNT, MOST_HELD, N_HANDED_OVER, N_HANDED_OVER_FULL, N_KERNEL_DROPS, N_OVER_1300, N_OVER_1472,
+    N_QUARANTINED, N_RECEIVED, N_RECEIVE_CALLS, N_SEND_CALLS, N_SENT, N_SENT_LOST, N_WAITS, N_WAKES, count,
+    find_listener_index, held_t, needs_flush,
+)
+from fastsip._core.health.probes cimport next_probe_ms
+from fastsip._core.proxy.transport_errors cimport shard_of_error, take_error
+from fastsip._core.proxy.requests cimport receive_message
+from fastsip._core.shard.workspace cimport fire_timers, flush, run_probes
+from fastsip._core.shard.recovery cimport recover_calls
+from fastsip._core.shard.commands cimport COMMAND_NAME, has_commands, push_command, take_commands
+
+from fastsip._core.state.shard import COUNTER_NAMES
+
+cdef enum:
+    TURN_US = 1000              # of a round: a socket's, and a lane's
+    LANES_US = 4000             # of a round: all lanes'; so much have timers, and commands
+    MOST_DEBT_US = 20 * TURN_US  # a shard that was stopped by its machine has used nothing
+    TIMERS_AT_ONCE = 16         # without a look at the clock
+    COMMANDS_AT_ONCE = 16
+    ERROR_PASSES = 4            # of a round: each may fail searches over to what refuses, too
+    COMMAND_RING_BYTES = 0x10000
+    LONGEST_WAIT_MS = 1000      # each round is a heartbeat
+    GRACE_LOOK_US = 20          # of the control plane, while it waits for a shard to pass a table
+
+
+cdef uint64_t look(core_t *core, turns_t *turns) noexcept nogil:
+    """At the clock, and a heartbeat; the microseconds since the last look."""
+    cdef uint64_t before = turns.now_us
+    turns.now_us = clock_us()
+    core.now_ms = turns.now_us // 1000
+    beat(core.mark)
+    return turns.now_us - before
+
+
+cdef uint32_t owner_of(core_t *core, const char *at, uint32_t len) noexcept nogil:
+    """The shard of the datagram's call; ourselves when it has no Call-ID (it is refused here)."""
+    cdef span_t call_id
+    if scan_call_id(at, most_read(len, core.table.max_head), &call_id) < 0:
+        return core.shard
+    return partition_of(core.store, at + call_id.off, call_id.len) % core.shard_count
+
+
+cdef void hand_over(core_t *core, neighbours_t *others, uint32_t owner, uint32_t listener, const addr_t *source,
+                    const char *at, uint32_t len) noexcept nogil:
+    cdef lane_t *lane = others.outbound[owner][listener % others.lane_count]
+    cdef handover_t *record = NULL
+    # A socket that is not read empty may fill half of a lane: the other half is for bursts of the others.
+    if listener >= MAX_LISTENERS or not core.net.ready[listener] or not is_crowded(lane):
+        record = <handover_t *>lane_push(lane, sizeof(handover_t) + len)
+    if record == NULL:
+        count(core, N_HANDED_OVER_FULL)
+        return
+    record.source = source[0]
+    record.listener = listener
+    record.len = len
+    memcpy(<char *>record + sizeof(handover_t), at, len)
+    lane_pushed(lane, sizeof(handover_t) + len)
+    others.to_wake |= <uint64_t>1 << owner
+    count(core, N_HANDED_OVER)
+
+
+cdef void take_datagram(core_t *core, neighbours_t *others, uint32_t listener, const addr_t *source, char *at,
+                        uint32_t len) noexcept nogil:
+    cdef uint32_t owner = core.shard
+    mark_datagram(core.mark, at, len)
+    if core.quarantine.count and is_quarantined(core.quarantine, at, len):
+        count(core, N_QUARANTINED)
+        return
+    if core.shard_count > 1:
+        owner = owner_of(core, at, len)
+    if owner != core.shard:
+        hand_over(core, others, owner, listener, source, at, len)
+        return
+    receive_message(core, at, len, listener, source)
+    if needs_flush(core):
+        flush(core)
+
+
+cdef void take_batch(core_t *core, neighbours_t *others, uint32_t listener, int n) noexcept nogil:
+    cdef datagram_t *datagram
+    cdef int i
+    for i in range(n):
+        datagram = &core.net.batch[i]
+        take_datagram(core, others, listener, &datagram.source, datagram.at, datagram.len)
+
+
+cdef int next_batch(int batch, int64_t spent_us) noexcept nogil:
+    """So many that a batch takes at most its turn: what is expensive is taken singly, if need be."""
+    if spent_us > TURN_US:
+        return max(batch >> 1, 1)
+    return min(batch << 1, <int>RECEIVE_BATCH) if spent_us < TURN_US >> 2 else batch
+
+
+cdef void read_socket(core_t *core, neighbours_t *others, turns_t *turns, uint32_t listener) noexcept nogil:
+    cdef int64_t *credit_us = &turns.credit_us[listener]
+    cdef int64_t spent_us
+    cdef int n
+    credit_us[0] = min(credit_us[0] + TURN_US, <int64_t>TURN_US)
+    while core.net.ready[listener] and credit_us[0] > 0:
+        n = receive_batch(core.net, listener, turns.batch[listener])
+        take_batch(core, others, listener, n)
+        spent_us = <int64_t>look(core, turns)
+        credit_us[0] = max(credit_us[0] - spent_us, -<int64_t>MOST_DEBT_US)
+        turns.batch[listener] = next_batch(turns.batch[listener], spent_us)
+
+
+cdef void read_sockets(core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil:
+    cdef uint32_t listener
+    for listener in range(core.net.socket_count):
+        read_socket(core, others, turns, listener)
+
+
+cdef bint take_record(core_t *core, lane_t *lane) noexcept nogil:
+    """False when there is none."""
+    cdef uint32_t len
+    cdef handover_t *record = <handover_t *>lane_pop(lane, &len)
+    cdef char *at = <char *>record + sizeof(handover_t)
+    if record == NULL:
+        return False
+    if record.listener == OF_ICMP:
+        take_error(core, <net_error_t *>at)
+    else:
+        mark_datagram(core.mark, at, record.len)
+        receive_message(core, at, record.len, record.listener, &record.source)
+    lane_popped(lane)
+    if needs_flush(core):
+        flush(core)
+    return True
+
+
+cdef void read_lane(core_t *core, turns_t *turns, lane_t *lane, int *batch) noexcept nogil:
+    cdef uint64_t end_us = turns.now_us + TURN_US
+    cdef int _
+    while turns.now_us < end_us:
+        for _ in range(batch[0]):
+            if not take_record(core, lane):
+                return
+        batch[0] = next_batch(batch[0], <int64_t>look(core, turns))
+
+
+cdef void read_lanes(core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil:
+    """The one that comes first after those that filled the time begins the next round."""
+    cdef uint64_t end_us = turns.now_us + LANES_US
+    cdef uint32_t i, k, n
+    for k in range(core.shard_count):
+        i = (turns.first + k) % core.shard_count
+        if turns.now_us >= end_us:
+            turns.first = i
+            return
+        if i == core.shard:
+            continue
+        for n in range(others.lane_count):
+            read_lane(core, turns, others.inbound[i][n], &turns.records[i][n])
+
+
+cdef void read_commands(core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil:
+    cdef uint64_t end_us = turns.now_us + LANES_US
+    while take_commands(core, &others.commands, COMMANDS_AT_ONCE) and turns.now_us < end_us:
+        look(core, turns)
+
+
+cdef void run_timers(core_t *core, turns_t *turns) noexcept nogil:
+    cdef uint64_t end_us = turns.now_us + LANES_US
+    while fire_timers(core, TIMERS_AT_ONCE) and turns.now_us < end_us:
+        look(core, turns)
+
+
+cdef void read_errors(core_t *core, neighbours_t *others) noexcept nogil:
+    """Each goes to the shard of the call that it quotes: errors surface at any socket of the group."""
+    cdef net_error_t *error
+    cdef uint32_t i = 0
+    cdef int owner
+    while i < core.net.error_count:         # a flush may add some, as far as there is room
+        error = &core.net.errors[i]
+        owner = shard_of_error(core, error)
+        if owner == <int>core.shard:
+            take_error(core, error)
+        elif owner >= 0:
+            hand_over(core, others, owner, OF_ICMP, &error.to, <char *>error, sizeof(net_error_t))
+        i += 1
+        if needs_flush(core):
+            flush(core)
+    core.net.error_count = 0
+
+
+cdef void wake_others(core_t *core, neighbours_t *others) noexcept nogil:
+    cdef uint32_t i
+    if others.to_wake == 0:
+        return
+    for i in range(core.shard_count):
+        if others.to_wake >> i & 1 and wake(others.sleepers[i]):
+            count(core, N_WAKES)
+    others.to_wake = 0
+
+
+cdef bint has_work(core_t *core, neighbours_t *others) noexcept nogil:
+    """From another shard, the control plane, or left over."""
+    cdef uint32_t i, n
+    for i in range(core.shard_count):
+        for n in range(others.lane_count):
+            if i != core.shard and not lane_is_empty(others.inbound[i][n]):
+                return True
+    return core.net.error_count != 0 or has_commands(&others.commands)
+
+
+cdef int wait_ms(core_t *core) noexcept nogil:
+    cdef int timers = wheel_wait_ms(core.wheel, core.now_ms)
+    cdef int probes = next_probe_ms(core)
+    if timers < 0 or (0 <= probes < timers):
+        timers = probes
+    return timers if 0 <= timers < LONGEST_WAIT_MS else LONGEST_WAIT_MS
+
+
+cdef void wait_for_work(core_t *core, neighbours_t *others, sleeper_t *own, uint32_t *stopping) noexcept nogil:
+    """Sleeps unless something is left to do or it shall stop; who comes after this look sees us asleep and wakes us."""
+    fall_asleep(own)
+    if has_work(core, others) or load_relaxed32(stopping):
+        wake_up(own)
+        wait_ready(core.net, 0)
+    else:
+        wait_ready(core.net, wait_ms(core))
+        wake_up(own)
+
+
+cdef void end_round(core_t *core, neighbours_t *others) noexcept nogil:
+    """Sends, and hears what ICMP says of it; what is left of that the next round takes."""
+    cdef int _
+    flush(core)
+    for _ in range(ERROR_PASSES):
+        if core.net.error_count == 0:
+            break
+        read_errors(core, others)
+        flush(core)
+    wake_others(core, others)
+    note_counters(core)
+
+
+cdef void note_counters(core_t *core) noexcept nogil:
+    """What net counts, beside what the kernels count."""
+    cdef const net_counters_t *net = &core.net.counters
+    cdef uint64_t *n = core.counters
+    n[<int>N_RECEIVE_CALLS] = net.receive_calls
+    n[<int>N_RECEIVED] = net.received
+    n[<int>N_SEND_CALLS] = net.send_calls
+    n[<int>N_SENT] = net.sent
+    n[<int>N_SENT_LOST] = net.lost
+    n[<int>N_KERNEL_DROPS] = net.kernel_drops
+    n[<int>N_WAITS] = net.waits
+    n[<int>N_OVER_1300] = net.over_1300
+    n[<int>N_OVER_1472] = net.over_1472
+
+
+cdef void write_clocks(core_t *core) noexcept nogil:
+    """The (realtime, boottime) pair of our partitions, by which a step of the wall clock is seen."""
+    cdef timespec now
+    cdef uint32_t partition
+    clock_gettime(CLOCK_REALTIME, &now)
+    for partition in range(PARTITIONS):
+        if partition % core.shard_count == core.shard:
+            write_clock_pair(core.store, partition, <uint64_t>now.tv_sec * 1000 + now.tv_nsec // 1000000, core.now_ms)
+
+
+cdef void do_each_second(core_t *core, neighbours_t *others) noexcept nogil:
+    cdef uint32_t i, n
+    write_clocks(core)
+    for i in range(core.shard_count):
+        for n in range(others.lane_count):
+            if i != core.shard:
+                shrink_lane(others.outbound[i][n])
+
+
+cdef void take_outlook(core_t *core, outlook_t **place) noexcept nogil:
+    cdef outlook_t *outlook = <outlook_t *><void *>load_acquire64(place)
+    core.table = outlook.table
+    core.positions = outlook.positions
+
+
+@cython.final
+cdef class Shard:
+    """Shard(net, workspace, sleeper): run() in a thread of its own, stop() from any."""
+
+    def __init__(self, Net net not None, Workspace workspace not None, Sleeper sleeper not None):
+        cdef int i, n
+        self.net, self.workspace, self.sleeper = net, workspace, sleeper
+        self.kept = [(workspace.table, workspace.positions)]
+        workspace.table = workspace.positions = None    # whoever drops them here drops the last
+        memset(&self.neighbours, 0, sizeof(self.neighbours))
+        self.commands = Ring(COMMAND_RING_BYTES)
+        self.neighbours.commands.ring = self.commands.ring
+        workspace.attach(net.net)
+        memset(&self.turns, 0, sizeof(self.turns))
+        for i in range(MAX_LISTENERS):
+            self.turns.batch[i] = RECEIVE_BATCH
+        for i in range(MAX_SHARDS):
+            for n in range(MOST_LANES):
+                self.turns.records[i][n] = RECEIVE_BATCH
+        self.outlooks[0].table = workspace.core.table
+        self.outlooks[0].positions = workspace.core.positions
+        self.outlook = &self.outlooks[0]
+
+    def meet(self, int other, inbound, outbound, Sleeper sleeper not None):
+        """Before run(): the lanes from and to shard `other`, as many as for all others, and how to wake it.
+
+        All others are met, and the caller keeps the lanes alive.
+        """
+        cdef Lane there, back
+        cdef int n
+        if not 1 <= len(inbound) == len(outbound) <= MOST_LANES:
+            raise ValueError(f"{len(inbound)} and {len(outbound)} lanes: 1 to {MOST_LANES} each way are possible")
+        for n, (there, back) in enumerate(zip(outbound, inbound, strict=True)):
+            self.neighbours.inbound[other][n] = back.lane
+            self.neighbours.outbound[other][n] = there.lane
+        self.neighbours.lane_count = <uint32_t>len(inbound)
+        self.neighbours.sleepers[other] = sleeper.sleeper
+
+    def recover(self):
+        """Before run(): takes up the calls of the store; how many slots live in this shard's partitions."""
+        take_outlook(self.workspace.core, &self.outlook)
+        return recover_calls(self.workspace.core)
+
+    def held(self) -> list:
+        """After run(): (address, listener's id, until_ms, datagram) of each that waits without a transaction."""
+        cdef core_t *core = self.workspace.core
+        cdef held_t *item
+        cdef uint32_t i
+        take_outlook(core, &self.outlook)
+        found = []
+        for i in range(MOST_HELD):
+            item = &core.waiting.held[i]
+            if item.name:
+                found.append(((<char *>&item.source)[:sizeof(addr_t)], core.table.listeners[item.listener].id,
+                              item.until_ms, item.message[:item.len]))
+        return found
+
+    def receive(self, bytes source not None, uint32_t listener_id, bytes datagram not None):
+        """After recover(), before run(): what the router before us held.
+
+        Nothing if its listener is gone, or if that router was of a release that keeps addresses otherwise.
+        """
+        cdef core_t *core = self.workspace.core
+        cdef int listener
+        cdef addr_t addr
+        take_outlook(core, &self.outlook)
+        listener = find_listener_index(core.table, listener_id)
+        if listener >= 0 and len(source) == sizeof(addr_t):
+            memcpy(&addr, <const char *>source, sizeof(addr_t))
+            take_datagram(core, &self.neighbours, listener, &addr, datagram, <uint32_t>len(datagram))
+            flush(core)
+            mark_nothing(core.mark)
+
+    def switch_to(self, Table table not None, Positions positions not None):
+        """From the control plane, one thread at a time: another table from the next wake-up on.
+
+        Waits until the shard has passed the old one, which is at most a round: it is woken for it,
+        and asleep or ended it holds no table.
+        """
+        cdef outlook_t *idle = &self.outlooks[1 if self.outlook == &self.outlooks[0] else 0]
+        idle.table = table.sealed_table()
+        idle.positions = &positions.positions
+        self.kept.append((table, positions))
+        store_release64(&self.outlook, <uint64_t><void *>idle)
+        wake(self.sleeper.sleeper)
+        with nogil:
+            self.await_passing()
+        self.kept = [(table, positions)]
+
+    cdef void await_passing(self) noexcept nogil:
+        """Of a round that ends after this fence the shard takes the new outlook: the two agree as in ring."""
+        cdef uint64_t round
+        full_fence()
+        round = load_acquire64(&self.rounds)
+        while (load_acquire32(&self.running) and load_acquire64(&self.rounds) == round
+                and not load_acquire32(&self.sleeper.sleeper.asleep)):
+            usleep(GRACE_LOOK_US)
+
+    def name_changed(self, uint64_t number) -> bool:
+        """From the control plane: there is an answer about the name of this hash (Names.hash), 0 = about any.
+
+        False when the shard has so many commands before it that there is no room.
+        """
+        pushed = push_command(self.commands.ring, COMMAND_NAME, number)
+        wake(self.sleeper.sleeper)
+        return pushed
+
+    def positions(self) -> Positions:
+        """Of the table that was switched to last."""
+        return self.kept[len(self.kept) - 1][1]
+
+    def counters(self) -> dict:
+        return {name: self.workspace.core.counters[i] for i, name in enumerate(COUNTER_NAMES)}
+
+    def count_into(self, uint64_t[::1] where not None):
+        """Before run(): counters live in this array (a mapping that others read) from now on."""
+        if where.shape[0] < COUNTER_COUNT:
+            raise ValueError(f"{COUNTER_COUNT} counters need more room than {where.shape[0]}")
+        self.workspace.count_into(&where[0], where)
+
+    def mark_into(self, uint64_t[::1] page not None, Quarantine quarantine not None):
+        """Before recover(): marks go into this page of a mapping, and these datagrams are refused."""
+        if page.nbytes < <Py_ssize_t>sizeof(mark_t):
+            raise ValueError(f"a page of marks has {sizeof(mark_t)} bytes, not {page.nbytes}")
+        self.workspace.mark_into(<mark_t *>&page[0], page, quarantine)
+
+    def set_draining(self, bint on):
+        """From the control plane: no new calls, or again."""
+        store_relaxed32(&self.workspace.core.draining, on)
+
+    def stop(self):
+        store_relaxed32(&self.stopping, 1)
+        wake(self.sleeper.sleeper)
+
+    def read_out(self, uint32_t listener):
+        """After run(): a batch of a socket that nobody reads after us; how many datagrams it was."""
+        cdef core_t *core = self.workspace.core
+        cdef int n
+        take_outlook(core, &self.outlook)
+        with nogil:
+            n = receive_batch(core.net, listener, RECEIVE_BATCH)
+            take_batch(core, &self.neighbours, listener, n)
+            flush(core)
+        return n
+
+    def finish(self):
+        """After run() of all shards: takes what they handed over, and sends."""
+        cdef core_t *core = self.workspace.core
+        cdef uint32_t i, n
+        take_outlook(core, &self.outlook)
+        with nogil:
+            look(core, &self.turns)
+            for i in range(core.shard_count):
+                for n in range(self.neighbours.lane_count):
+                    while i != core.shard and take_record(core, self.neighbours.inbound[i][n]):
+                        beat(core.mark)
+            flush(core)
+            mark_nothing(core.mark)
+            note_counters(core)
+
+    def run(self):
+        """Until stop(): finishes the round, sends what is owed."""
+        store_release32(&self.running, 1)
+        full_fence()        # from here on switch_to waits for us; what it brought before is taken now
+        with nogil:
+            self.go_round(self.workspace.core, &self.neighbours, &self.turns)
+        store_release32(&self.running, 0)
+
+    cdef void go_round(self, core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil:
+        cdef uint64_t clocks_at = 0
+        take_outlook(core, &self.outlook)
+        look(core, turns)
+        while not load_relaxed32(&self.stopping):
+            end_round(core, others)
+            # From here on nothing of the round can touch its table: switch_to frees what this says is passed.
+            store_release64(&self.rounds, self.rounds + 1)
+            wait_for_work(core, others, self.sleeper.sleeper, &self.stopping)
+            take_outlook(core, &self.outlook)
+            look(core, turns)
+            read_sockets(core, others, turns)
+            read_lanes(core, others, turns)
+            read_commands(core, others, turns)
+            run_timers(core, turns)
+            mark_nothing(core.mark)
+            run_probes(core)
+            if core.now_ms >= clocks_at:
+                do_each_second(core, others)
+                clocks_at = core.now_ms + 1000
+        flush(core)
+        wake_others(core, others)
+        note_counters(core)

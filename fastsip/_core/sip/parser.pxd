@@ -1,0 +1,47 @@
+# Bytes in, offsets out (RFC 3261 section 7, 25.1).  See parser.pyx.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from fastsip._core.base.types cimport message_t, span_t, via_t
+
+# Single values; cimported from here, too.
+from fastsip._core.sip.values cimport find_param, parse_name_addr, parse_number, parse_via
+
+# One pass: start line, header boundaries and ids, Content-Length, body.
+# Returns OK or a result code below zero; on an error the index holds what was
+# found before it, so that a 400 can still be built if the five headers stand.
+cdef int parse_message(const char *buf, uint32_t len, message_t *m) noexcept nogil
+
+# The same of what a sender made as long as he liked: E_LONG_HEAD where start line and headers, the empty line
+# with them, have more than max_head bytes, twice as many in a response.  What lies behind is not looked at.
+cdef int parse_datagram(const char *buf, uint32_t len, uint32_t max_head, message_t *m) noexcept nogil
+
+# The values a router needs of every message: topmost Via, tags, Call-ID, CSeq,
+# Max-Forwards.  Idempotent.
+cdef int parse_routing(message_t *m) noexcept nogil
+
+# How much of a datagram parse_datagram reads for its head at the most.
+cdef inline uint32_t most_read(uint32_t len, uint32_t max_head) noexcept nogil:
+    return len if len < 2 * max_head else 2 * max_head
+
+# Only the Call-ID's value, for handing a datagram over; does not judge.  Who parses with a bound gives it most_read
+# bytes: it must find each Call-ID that is found then, or a shard would work on another one's calls.
+cdef int scan_call_id(const char *buf, uint32_t len, span_t *call_id) noexcept nogil
+
+# The next Via after the topmost one (same header after a comma, or the next
+# Via header).  E_NONE when there is none.
+cdef int parse_second_via(const message_t *m, via_t *via) noexcept nogil
+
+# How many Via values stand in the message; E_TOO_MANY_VIAS above MAX_VIAS.
+cdef int count_vias(const message_t *m) noexcept nogil
+cdef bint has_too_many_vias(const message_t *m) noexcept nogil
+
+# The first header of an id-less name (any case), as index; NO_HEADER when absent.
+cdef int find_header(const message_t *m, const char *name, uint32_t name_len) noexcept nogil
+
+# method_id of a method's name (case matters, 7.1).
+cdef int match_method(const char *name, uint32_t len) noexcept nogil
+cdef const char *method_text(int method, uint32_t *len) noexcept nogil
+
+# Index of the first header of this id, or NO_HEADER.
+cdef inline int first_of(const message_t *m, int id) noexcept nogil:
+    return m.first[id]

@@ -1,0 +1,46 @@
+# SIP, SIPS and tel URIs, hosts and numeric addresses.  See uri.pyx.
+
+from libc.stdint cimport uint16_t, uint32_t, uint8_t
+from fastsip._core.base.types cimport addr_t, span_t, text_t, uri_t
+
+cdef enum:
+    CANONICAL_ROOM = 1024       # bytes of a canonical user; what is longer is cut
+    CANONICAL_URI_ROOM = 2048   # bytes of a URI with a canonical user
+
+# The URI that fills [off, off + len) of buf; of another scheme than sip, sips and
+# tel only its name (scheme S_OTHER).  E_URI when it cannot be read.
+cdef int parse_uri(const char *buf, uint32_t off, uint32_t len, uri_t *uri) noexcept nogil
+
+# Where host[:port] of a URI that was read begins and ends, brackets included.
+cdef void host_port_place(const uri_t *uri, uint32_t *begin, uint32_t *end) noexcept nogil
+
+# The user as rules compare it, in `room` of CANONICAL_ROOM bytes where that differs from what came.
+cdef text_t canonical_user(const char *buf, const uri_t *uri, char *room) noexcept nogil
+# The URI in `text` as it is hashed: with its canonical user, in `room` of CANONICAL_URI_ROOM bytes where that differs.
+cdef text_t canonical_uri(const char *buf, span_t text, char *room) noexcept nogil
+
+# "host", "1.2.3.4", "[::1]" in [off, end): sets host and kind; returns the
+# offset behind it or a code below zero.
+cdef int parse_host(const char *buf, uint32_t off, uint32_t end, span_t *host, uint8_t *kind) noexcept nogil
+# The same with optional ":port".
+cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *host,
+                         uint8_t *kind, uint16_t *port) noexcept nogil
+
+# A numeric host (no brackets) to an address with this port; E_BAD for a name.
+cdef int parse_address(const char *text, uint32_t len, uint8_t kind, uint16_t port, addr_t *addr) noexcept nogil
+
+# The numeric address that a URI names (maddr before host, 5060 without a port); E_BAD for a name.
+cdef int uri_address(const char *buf, const uri_t *uri, addr_t *addr) noexcept nogil
+# Does the address name one host: no broadcast, no group, not "any"?
+cdef bint is_unicast(const addr_t *addr) noexcept nogil
+# Is it the machine's own?
+cdef bint is_loopback(const addr_t *addr) noexcept nogil
+
+# "1.2.3.4" or "[::1]" into room of at least 48 bytes; returns the length.
+cdef int write_address(const addr_t *addr, char *room, bint brackets) noexcept nogil
+
+# Host names are equal without regard to case; addresses by value.
+cdef bint same_text(const char *a, uint32_t a_len, const char *b, uint32_t b_len) noexcept nogil
+
+# transport_id of a Via's transport or a transport parameter's value (any case).
+cdef int match_transport(const char *text, uint32_t len) noexcept nogil

@@ -1,0 +1,1 @@
+"""What one shard has in hand: memory, outbox, counters, events."""

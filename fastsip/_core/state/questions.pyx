@@ -1,0 +1,65 @@
+"""Questions about names (docs/wire.md#shares-of-questions): what the shard asks the control plane, once or again.
+
+Limited per source, and to one per name and second.  Events are hints, which find no room when the ring is full;
+but a question that nobody hears is a request that fails.  So it is kept, and asked again by the timer of a
+request that waits.  Used by routing and parking.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from fastsip._core.transport.names cimport hash_name
+from fastsip._core.state.shard cimport (
+    ASKED_LATELY, EVENT_QUESTION, MOST_LOST, N_NAMES_ASKED, N_NAMES_REFUSED, asked_t, count, emit_event, lost_t,
+)
+from fastsip._core.state.quota cimport take_turn
+
+cdef enum:
+    ASK_AGAIN_MS = 1000     # a name
+
+
+cdef bint ask_name(core_t *core, const text_t *name, const addr_t *source) noexcept nogil:
+    """One question per name and ASK_AGAIN_MS: an answer takes a moment, and a lost question is asked again.
+
+    False: `source` has had too many asked.  NULL: the name is known, and asked for again for all who use it.
+    """
+    cdef uint64_t hash = hash_name(core.names, name.at, name.len)
+    cdef asked_t *asked = &core.waiting.asked[hash % ASKED_LATELY]
+    if asked.name == hash and core.now_ms < asked.at_ms + ASK_AGAIN_MS:
+        return True
+    if source != NULL and not take_turn(core, source):
+        count(core, N_NAMES_REFUSED)
+        return False
+    if emit_event(core, EVENT_QUESTION, 0, 0, 0, 0, name.at, name.len):
+        asked.name = hash
+        asked.at_ms = core.now_ms
+        count(core, N_NAMES_ASKED)
+    else:
+        keep_lost(core.waiting, hash, name)
+    return True
+
+
+cdef void keep_lost(waiting_t *waiting, uint64_t hash, const text_t *name) noexcept nogil:
+    """Of two questions for one place the later one is kept: whoever asks anew asks that."""
+    cdef lost_t *lost = &waiting.lost[hash % MOST_LOST]
+    lost.len = min(name.len, <uint32_t>sizeof(lost.name))
+    memcpy(lost.name, name.at, lost.len)
+
+
+cdef bint has_lost(const waiting_t *waiting) noexcept nogil:
+    cdef uint32_t i
+    for i in range(MOST_LOST):
+        if waiting.lost[i].len:
+            return True
+    return False
+
+
+cdef void ask_lost(core_t *core) noexcept nogil:
+    cdef text_t name
+    cdef uint32_t i
+    for i in range(MOST_LOST):
+        name.at = core.waiting.lost[i].name
+        name.len = core.waiting.lost[i].len
+        core.waiting.lost[i].len = 0
+        if name.len:
+            ask_name(core, &name, NULL)

@@ -1,0 +1,1 @@
+"""Slots that outlive the process: commit, blocks, files, timing wheel, marks."""

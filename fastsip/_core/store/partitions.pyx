@@ -1,0 +1,427 @@
+"""The files of the transaction store: made, checked, mapped, and set aside when they cannot be read.
+
+64 partition files of one size under run_dir/transactions, each a header, slots and blocks (slots).  They are
+fully allocated when they are made: a hole on a full tmpfs would be a SIGBUS later, and at each start again.
+What another boot left is worth nothing.  A file that is damaged or of an unknown layout is kept under another
+name, and an empty one takes its place: the calls of the other partitions go on.
+
+Must never: write a slot or a block, which only the functions of slots do.
+Called by router, inspection and the checks of the command line.
+"""
+
+import errno
+import functools
+import os
+import secrets
+import struct
+from collections import Counter
+from pathlib import Path
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from fastsip._core.base.types cimport PARTITIONS
+from fastsip._core.base.atomics cimport load_acquire64
+from fastsip._core.base.clock cimport clock_ms
+from fastsip._core.store.blocks cimport UNIT_BYTES, free_buddy, init_buddy
+from fastsip._core.store.slots cimport (
+    HEADER_BYTES, KIND_FREE, LAYOUT_MAJOR, LAYOUT_MINOR, SHARES, SLOT_BITS, SLOT_MASK, give_slot, held_t, index_entry_t,
+    is_server, partition_header_t, partition_t, record_of, scan_partition, slot_at, slot_t, word_generation, word_kind,
+    word_state,
+)
+from fastsip._core.transaction.machines cimport CALLING, CANCELLING, is_searching
+from fastsip._core.base.aside import MARK, keep_aside
+from fastsip._core.base.folder import look_into, make_folder, open_file
+
+MAGIC = b"fastsip\x01"
+TRANSACTION_BYTES = 3072    # of blocks per transaction: a ringing INVITE and its 180
+HEADER = struct.Struct("=8sIIIIIIII16s40sQQII")
+
+
+cdef extern from "<sys/mman.h>" nogil:
+    void *mmap(void *addr, size_t length, int prot, int flags, int fd, long offset)
+    int munmap(void *addr, size_t length)
+    int madvise(void *addr, size_t length, int advice)
+    int PROT_READ, PROT_WRITE, MAP_SHARED, MADV_DONTDUMP
+
+
+class StoreError(Exception):
+    """The store cannot be opened; the text says why and what would help."""
+
+
+# ---------------------------------------------------------------- what is kept
+
+cdef inline bint is_open(int kind, int state) noexcept nogil:
+    """Does it wait for more than its own end?"""
+    if is_server(kind):
+        return is_searching(state)
+    return CALLING <= state <= CANCELLING
+
+
+cdef inline bint is_over(const slot_t *slot, uint64_t now_ms) noexcept nogil:
+    """Has the time passed in which it absorbs repetitions?"""
+    if is_server(word_kind(slot.commit)):
+        return record_of(slot).server.expire_ms <= now_ms
+    return record_of(slot).client.expire_ms <= now_ms
+
+
+# ---------------------------------------------------------------- sizes
+
+def partition_share(max_transactions: int) -> int:
+    """Transactions a partition must hold so that an even hash seldom fills one early (six sigma)."""
+    share = -(-max_transactions // PARTITIONS)
+    return share + int(6 * share ** 0.5) + 8
+
+
+def partition_sizes(max_transactions: int) -> tuple[int, int]:
+    """(slots, units) of a partition: two slots and 3 KiB of blocks for each transaction."""
+    share = partition_share(max_transactions)
+    return 2 * share, max(share * TRANSACTION_BYTES // UNIT_BYTES, 1024)
+
+
+def store_bytes(max_transactions: int) -> int:
+    """Bytes of run_dir that the store takes, all of them allocated at start."""
+    slots, units = partition_sizes(max_transactions)
+    return PARTITIONS * file_bytes(slots, units)
+
+
+def file_bytes(slots: int, units: int) -> int:
+    return block_offset(slots) + units * UNIT_BYTES
+
+
+def block_offset(slots: int) -> int:
+    return -(-(HEADER_BYTES + slots * sizeof(slot_t)) // 4096) * 4096
+
+
+@functools.cache
+def boot_id() -> bytes:
+    return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+
+
+# ---------------------------------------------------------------- headers and files
+
+def partition_name(partition: int) -> str:
+    return f"{partition:02d}.slots"
+
+
+def read_header(path):
+    """The header of a partition file as a dict, or None when there is no file; {} when it is none of ours."""
+    try:
+        with open(look_into(path), "rb") as file:
+            raw = file.read(HEADER.size)
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return None
+    if len(raw) < HEADER.size:
+        return {}
+    (magic, major, _, slot_bytes, slots, unit_bytes, units, partition, epoch, key, boot, _, boottime_ms, high_water,
+     _) = HEADER.unpack(raw)
+    if (magic != MAGIC or major != LAYOUT_MAJOR or slot_bytes != sizeof(slot_t) or unit_bytes != UNIT_BYTES
+            or size != file_bytes(slots, units) or high_water > slots):
+        return {}
+    return {"sizes": (slots, units), "partition": partition, "epoch": epoch, "key": key,
+            "boot_id": boot.rstrip(b"\0"), "boottime_ms": boottime_ms, "high_water": high_water}
+
+
+def making_of(header):
+    """What is the same in all files of one store; None for what is no file of this boot."""
+    if not header or header["boot_id"] != boot_id():
+        return None
+    return header["sizes"], header["epoch"], header["key"]
+
+
+def shared_making(headers):
+    """(sizes, epoch, key) of the store that these are files of, by most of them; None when none is of this boot."""
+    made = Counter(filter(None, map(making_of, headers)))
+    return made.most_common(1)[0][0] if made else None
+
+
+def strangers(headers, making) -> list[int]:
+    """The partitions whose file is missing, or none of the store that was made so."""
+    return [p for p, header in enumerate(headers) if making_of(header) != making or header["partition"] != p]
+
+
+def is_of_another_boot(headers) -> bool:
+    """There is something, and all of it is."""
+    present = [header for header in headers if header is not None]
+    return bool(present) and all(header.get("boot_id") not in (None, boot_id()) for header in present)
+
+
+def read_headers(folder) -> list:
+    return [read_header(folder / partition_name(p)) for p in range(PARTITIONS)]
+
+
+def unreadable(run_dir) -> str:
+    """Why a router of this code would not take up all of what the files there hold; "" = it would."""
+    headers = read_headers(Path(run_dir) / "transactions")
+    making = shared_making(headers)
+    if making is None:
+        readable = is_of_another_boot(headers) or all(header is None for header in headers)
+    else:
+        readable = not strangers(headers, making)
+    if readable:
+        return ""
+    return f"the transactions in {run_dir} are damaged, or of a layout other than {LAYOUT_MAJOR}"
+
+
+def no_room(folder, wanted: int):
+    return StoreError(f"{folder}: the store needs {wanted:,} bytes and {free_bytes(folder):,} are free; "
+                      "lower limits.max_transactions or give run_dir more room")
+
+
+def free_bytes(folder) -> int:
+    space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize
+
+
+def create_files(folder, making, partitions):
+    """Writes empty files for these, fully allocated: a hole on a full tmpfs would be a SIGBUS later."""
+    size = file_bytes(*making[0])
+    paths = [folder / partition_name(p) for p in partitions]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    if free_bytes(folder) < len(paths) * size:    # on a tmpfs, trying would take everybody's memory
+        raise no_room(folder, len(paths) * size)
+    try:
+        for p, path in zip(partitions, paths):
+            create_file(path, p, size, *making)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        for path in paths:
+            path.unlink(missing_ok=True)
+        raise no_room(folder, len(paths) * size) from None
+
+
+def create_file(path, partition: int, size: int, sizes, epoch: int, key: bytes):
+    fd = open_file(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    try:
+        os.posix_fallocate(fd, 0, size)
+        os.pwrite(fd, HEADER.pack(MAGIC, LAYOUT_MAJOR, LAYOUT_MINOR, sizeof(slot_t), sizes[0], UNIT_BYTES, sizes[1],
+                                  partition, epoch, key, boot_id(), 0, 0, 0, 0), 0)
+    finally:
+        os.close(fd)
+
+
+# ---------------------------------------------------------------- the store
+
+cdef class Store:
+    """The 64 partition files under run_dir/transactions, created or attached.
+
+    `notes` lists what was set aside while opening, for the log.  Raises
+    StoreError when there is no room (sizes wanted and free are named).
+    """
+
+    def __cinit__(self):
+        self.store = <store_t *>calloc(1, sizeof(store_t))
+        if self.store == NULL:
+            raise MemoryError
+
+    def __init__(self, run_dir, int max_transactions):
+        self.run_dir = str(run_dir)
+        self.notes = []
+        self.folder = Path(run_dir) / "transactions"
+        make_folder(self.folder)
+        wanted = partition_sizes(max_transactions)
+        headers = read_headers(self.folder)
+        making = shared_making(headers)
+        if making is None:
+            self.begin(headers, wanted)
+            return
+        damaged = {p: "missing, damaged, or of an unknown layout" for p in strangers(headers, making)}
+        self.begin_anew(damaged, making)
+        damaged = {p: "a block is named twice or lies where none can" for p in range(PARTITIONS)
+                   if self.map_partition(p) < 0}
+        self.begin_anew(damaged, making)
+        for p in damaged:
+            self.map_partition(p)
+        if making[0] != wanted:
+            self.resize(wanted)
+
+    def begin(self, headers, wanted):
+        """No file is of this boot.  Those of another hold nothing of worth; anything else is kept for study."""
+        if is_of_another_boot(headers):
+            self.notes.append("the store was of another boot: started empty")
+        else:
+            self.keep_aside({p: "damaged, or of an unknown layout"
+                             for p, header in enumerate(headers) if header is not None})
+        self.create(wanted)
+
+    def create(self, wanted):
+        """Another store, with a key of its own."""
+        self.make_files((wanted, secrets.randbelow(0xFFFF) + 1, secrets.token_bytes(16)), range(PARTITIONS))
+        for p in range(PARTITIONS):
+            self.map_partition(p)
+
+    def resize(self, wanted):
+        kept = self.count_kept(clock_ms())
+        if kept:
+            self.notes.append(f"limits.max_transactions was changed, but slots are kept ({kept}): "
+                              "the store is as large as before until a start at which none is")
+            return
+        self.unmap()
+        self.create(wanted)
+
+    def begin_anew(self, damaged, making):
+        """Empty files in the place of these; nothing else of the store knows of it."""
+        if not damaged:
+            return
+        for p in damaged:
+            self.unmap_partition(p)
+        self.keep_aside(damaged)
+        self.make_files(making, list(damaged))
+
+    def keep_aside(self, damaged):
+        """Partition -> why; one note about all of them."""
+        places = {p: self.folder / partition_name(p) for p in damaged}
+        notes = [keep_aside(place, damaged[p]) for p, place in places.items() if place.exists()]
+        if damaged:
+            note = notes[0] if notes else f"{places[min(places)]} is missing: started empty"
+            self.notes.append(f"{len(damaged)} of {PARTITIONS} files of the store are lost: {note}")
+
+    def make_files(self, making, partitions):
+        """What was kept for study gives way when there is no room for it and for calls."""
+        try:
+            create_files(self.folder, making, partitions)
+        except StoreError:
+            kept = list(self.folder.glob(f"*{MARK}*"))
+            if not kept:
+                raise
+            for place in kept:
+                place.unlink()
+            self.notes.append(f"no room for what was kept of a damaged store: {len(kept)} files removed")
+            create_files(self.folder, making, partitions)
+
+    def drop(self, uint32_t ref, uint32_t generation) -> bytes:
+        """Before any shard has it: frees a slot in this life, whatever it holds; its bytes, b"" when it is gone."""
+        cdef slot_t *slot
+        cdef bytes raw
+        if ref & SLOT_MASK >= self.store.slot_count:
+            return b""
+        slot = slot_at(self.store, ref)
+        if word_generation(slot.commit) != generation or word_kind(slot.commit) == KIND_FREE:
+            return b""
+        raw = (<char *>slot)[:sizeof(slot_t)]
+        give_slot(self.store, ref)
+        scan_partition(self.store, ref >> SLOT_BITS)
+        return raw
+
+    def __dealloc__(self):
+        if self.store != NULL:
+            self.unmap()
+        free(self.store)
+
+    cdef void unmap(self) noexcept:
+        cdef int i
+        for i in range(PARTITIONS):
+            self.unmap_partition(i)
+
+    cdef void unmap_partition(self, uint32_t number) noexcept:
+        cdef partition_t *p = &self.store.partitions[number]
+        if p.base != NULL:
+            munmap(p.base, p.bytes)
+        free(p.free_slots)
+        free(p.index)
+        free(p.first_child)
+        free(p.next_sibling)
+        free(p.share)
+        free(p.held)
+        free(p.newer)
+        free(p.older)
+        free_buddy(&p.buddy)
+        memset(p, 0, sizeof(partition_t))
+
+    cdef int map_partition(self, uint32_t number) except -2:
+        """As scan_partition: -1 when what it holds contradicts itself."""
+        cdef partition_t *p = &self.store.partitions[number]
+        path = self.folder / partition_name(number)
+        fd = open_file(path, os.O_RDWR)
+        try:
+            p.bytes = os.fstat(fd).st_size
+            p.base = <char *>mmap(NULL, p.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+        finally:
+            os.close(fd)
+        if <uintptr_t>p.base == <uintptr_t>-1:
+            p.base = NULL
+            raise StoreError(f"{path}: cannot be mapped")
+        madvise(p.base, p.bytes, MADV_DONTDUMP)
+        p.header = <partition_header_t *>p.base
+        p.slot_count = p.header.slot_count
+        p.slots = <slot_t *>(p.base + HEADER_BYTES)
+        p.blocks = p.base + <uint64_t>block_offset(p.slot_count)
+        p.reserved_slots = p.slot_count // 10
+        self.store.slot_count = p.slot_count
+        self.store.epoch = p.header.epoch
+        memcpy(self.store.hash_key, p.header.hash_key, 16)
+        size = 1
+        while size < 2 * p.slot_count:
+            size *= 2
+        p.index_mask = size - 1
+        p.index = <index_entry_t *>calloc(size, sizeof(index_entry_t))
+        p.free_slots = <uint32_t *>calloc(p.slot_count, 4)
+        p.first_child = <uint32_t *>calloc(p.slot_count, 4)
+        p.next_sibling = <uint32_t *>calloc(p.slot_count, 4)
+        p.share = <uint8_t *>calloc(p.slot_count, 1)
+        p.held = <held_t *>calloc(SHARES, sizeof(held_t))
+        p.newer = <uint32_t *>calloc(p.slot_count + 1, 4)
+        p.older = <uint32_t *>calloc(p.slot_count + 1, 4)
+        if (p.index == NULL or p.free_slots == NULL or p.first_child == NULL or p.next_sibling == NULL
+                or p.share == NULL or p.held == NULL or p.newer == NULL or p.older == NULL
+                or init_buddy(&p.buddy, p.header.unit_count) < 0):
+            raise MemoryError
+        return scan_partition(self.store, number)
+
+    def count_open(self) -> int:
+        """Transactions that wait for more than their own end, themselves or in a branch; read while shards work,
+        so a moment old."""
+        cdef partition_t *p
+        cdef uint64_t word
+        cdef uint32_t number, i, count, server
+        cdef int found = 0
+        memory = bytearray(self.store.slot_count)
+        cdef char *counted = memory     # [slot of a partition]
+        with nogil:
+            for number in range(PARTITIONS):
+                p = &self.store.partitions[number]
+                count = p.header.high_water
+                memset(counted, 0, count)
+                for i in range(count):
+                    word = load_acquire64(&p.slots[i].commit)
+                    if word_kind(word) == KIND_FREE or not is_open(word_kind(word), word_state(word)):
+                        continue
+                    server = i if is_server(word_kind(word)) else p.slots[i].parent & SLOT_MASK
+                    if server >= count:
+                        server = i      # a branch of nobody
+                    found += not counted[server]
+                    counted[server] = 1
+        return found
+
+    def count_kept(self, uint64_t now_ms) -> int:
+        """Those and what still absorbs repetitions.  Before any shard has the store."""
+        cdef partition_t *p
+        cdef slot_t *slot
+        cdef uint32_t number, i
+        cdef int found = 0
+        for number in range(PARTITIONS):
+            p = &self.store.partitions[number]
+            for i in range(p.header.high_water):
+                slot = &p.slots[i]
+                if word_kind(slot.commit) != KIND_FREE:
+                    found += is_open(word_kind(slot.commit), word_state(slot.commit)) or not is_over(slot, now_ms)
+        return found
+
+    def in_use(self) -> dict:
+        """Slots and bytes of blocks in use, and bytes of the files; read while shards work, so a moment old."""
+        cdef partition_t *p
+        cdef uint64_t slots = 0
+        cdef uint64_t units = 0
+        cdef uint64_t mapped = 0
+        cdef int i
+        for i in range(PARTITIONS):
+            p = &self.store.partitions[i]
+            slots += p.slot_count - p.free_count
+            units += p.buddy.used_units
+            mapped += p.bytes
+        return {"slots": slots, "slot_bytes": slots * sizeof(slot_t), "block_bytes": units * UNIT_BYTES,
+                "store_bytes": mapped}

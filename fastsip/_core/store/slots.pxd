@@ -1,0 +1,288 @@
+# The mapped store: slots and message blocks are the truth (R3, docs/design.md#shape).  See slots.pyx.
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from fastsip._core.base.types cimport PARTITIONS, flow_t, policy_copy_t
+from fastsip._core.store.blocks cimport buddy_t
+
+cdef enum:
+    LAYOUT_MAJOR = 1
+    LAYOUT_MINOR = 0
+    HEADER_BYTES = 4096
+    PENDING_BLOCKS = 1024
+    SLOT_BITS = 26          # a slot's reference is partition << SLOT_BITS | index
+    SLOT_MASK = 0x3FFFFFF
+    NO_SLOT = 0xFFFFFFFF
+    SHARES = 256            # that the calls of a partition fall into; 0 = of a store that did not know them
+
+cdef enum slot_kind:
+    KIND_FREE = 0
+    KIND_SERVER_INVITE = 1
+    KIND_SERVER_OTHER = 2
+    KIND_CLIENT_INVITE = 3
+    KIND_CLIENT_OTHER = 4
+
+# What a slot has committed to send but may not have sent yet (bits).  An ACK is
+# never owed: the callee repeats its final response until it has one.
+cdef enum owes_bit:
+    OWES_RESPONSE = 1       # server: its response block upstream
+    OWES_REQUEST = 2        # client: its request block downstream
+    OWES_CANCEL = 4         # client: a CANCEL made from its request block
+
+# A message in the blocks.  len 0 = none.
+cdef struct block_t:
+    uint32_t unit
+    uint32_t len
+
+cdef enum server_flag:
+    SERVER_CANCELLED = 1    # a CANCEL came
+    SERVER_DECIDED = 2      # the final answer is chosen; no new branch
+    SERVER_PROGRESSED = 4   # a 101-199 went upstream
+    SERVER_MARKED = 8       # this call has marked a destination down
+    SERVER_LAST_GROUP = 16  # a branch failed in a way that `on` does not name: no other group follows
+    SERVER_UNREACHED = 32   # a branch failed by transport: a 503 that ranks behind every answer (16.9)
+
+# What the request as sent says of the name that its search followed; 0 = it followed none, or may not move on.
+cdef enum by_name:
+    BY_NEXT_HOP = 1         # the header that the rule names, else the first Route, else the Request-URI
+    BY_STRICT_ROUTER = 2    # the Request-URI, whatever Routes follow (16.6 item 6)
+
+cdef enum client_flag:
+    CLIENT_ABANDONED = 1    # timed out: a late 2xx still wins, nothing else does
+    CLIENT_HAS_ACK = 2      # the request block holds the ACK to repeat
+    CLIENT_MOVED_ON = 4     # the search went on without waiting for its final
+    CLIENT_CANCEL_ANSWERED = 8
+    CLIENT_UNREACHABLE = 16  # ICMP said once that its host or network is unreachable
+
+# The changing part of a server transaction and its response context.
+cdef struct server_record_t:
+    block_t kept            # a request that waits to be routed (parking); once cancelled, the caller's Reason lines
+    block_t response        # the last response sent upstream
+    block_t best            # the best final response so far (16.7 item 6)
+    uint64_t retransmit_ms  # absolute; 0 = none
+    uint64_t expire_ms
+    uint16_t interval_ms    # between retransmissions
+    uint16_t last_status    # of `response`, or of the 2xx passed on
+    uint16_t best_status
+    uint8_t attempt_count   # branches published; higher-numbered children are void
+    uint8_t flags           # server_flag
+    uint8_t reserve[16]
+
+# The changing part of a client transaction (one branch).
+cdef struct client_record_t:
+    block_t request         # as sent; after a final response the ACK
+    uint64_t retransmit_ms
+    uint64_t expire_ms      # of the phase: timeout, progress, ring, end
+    uint64_t c_ms           # Timer C; 0 = not running
+    uint16_t interval_ms
+    uint16_t last_status
+    uint8_t flags           # client_flag
+    uint8_t reason          # failure_reason that a cancelling branch stands for
+    uint8_t reserve[26]
+
+cdef union record_t:
+    server_record_t server
+    client_record_t client
+    uint8_t raw[64]
+
+cdef struct server_identity_t:
+    flow_t source           # where responses go
+    policy_copy_t policy
+    uint32_t rule_id
+    uint32_t set_id         # by name in a dialog: of the set that the token names, whose border is crossed
+    uint32_t tried[16]      # by attempt, MAX_ATTEMPTS: destination ids; of a name's addresses names.place_mark
+    uint8_t ruri            # ruri_mode of the rule, or 255 = the set's
+    uint8_t breadth         # what concurrent branches may share: Max-Breadth, 1..60 (RFC 5393)
+    uint8_t by_name         # by_name: what the first hop was found by
+    uint8_t reserve0
+    uint32_t stand_in_id    # in a dialog: the destination that is tried next; 0 = whoever ranks next
+    uint8_t reserve[8]
+
+cdef struct client_identity_t:
+    flow_t target
+    uint32_t destination_id  # 0 = none (a next hop by route)
+    uint32_t destination_hint  # its index in the table of that time
+    uint16_t ruri_len       # bytes at the block's end: the Request-URI before this branch changed it
+    uint16_t taken_len      # before these: header lines that the way out took; another way starts with them
+    uint16_t brought        # bytes of header lines, behind all others, that the way out brought
+    uint16_t reserve0
+    uint32_t border_id      # set whose border the token of a dialog named for a next hop elsewhere; 0 = none
+    uint8_t reserve[132]
+
+cdef union identity_t:
+    server_identity_t server
+    client_identity_t client
+    uint8_t raw[192]
+
+# What the calls of one share hold of their partition.
+cdef struct held_t:
+    uint32_t slots
+    uint32_t units
+
+# Written before the first commit and never changed while the slot lives,
+# except server.tried[n] for n >= attempt_count, and the choices of a server
+# transaction (policy, set, rule, key of the call) until its first branch.
+cdef struct slot_t:
+    uint64_t commit         # generation 32 | kind 8 | state 8 | owes 8 | copy 8
+    uint64_t key            # server: hash of its matching key; client: its branch
+    uint32_t parent         # client: its server transaction; else NO_SLOT
+    uint32_t parent_generation
+    uint64_t created_ms
+    uint64_t budget_ms      # server: absolute end of the search; 0 = none
+    uint64_t call_key       # server: what the choice of a destination hashes
+    uint32_t cseq
+    uint8_t method          # method_id
+    uint8_t attempt         # client: its number
+    uint8_t in_dialog       # server: the request had a To tag
+    uint8_t record_routed   # client: the request carries our Record-Route
+    uint8_t share           # of the partition: by Call-ID, as the partition itself
+    uint8_t reserve0[7]
+    record_t records[2]
+    identity_t identity
+    uint8_t reserve[64]
+
+cdef struct partition_header_t:
+    char magic[8]
+    uint32_t layout_major
+    uint32_t layout_minor
+    uint32_t slot_bytes
+    uint32_t slot_count
+    uint32_t unit_bytes
+    uint32_t unit_count
+    uint32_t partition
+    uint32_t epoch          # of the store: hints of another store do not lead here
+    uint64_t hash_key[2]    # of the store: partitions and matching keys
+    char boot_id[40]
+    uint64_t realtime_ms    # a pair, written every second
+    uint64_t boottime_ms
+    uint32_t high_water     # slots ever used
+    uint32_t owner_node     # later
+    uint8_t reserve[128]
+
+cdef struct index_entry_t:
+    uint32_t tag            # low half of the key
+    uint32_t slot           # index + 1; 0 = empty
+
+# One partition: the mapping and what is derived from it (private memory).
+cdef struct partition_t:
+    char *base
+    uint64_t bytes
+    partition_header_t *header
+    slot_t *slots
+    char *blocks
+    uint32_t slot_count
+    uint32_t reserved_slots  # left for in-dialog requests and CANCEL
+    uint32_t free_count
+    uint32_t *free_slots    # a stack
+    buddy_t buddy
+    uint32_t index_mask
+    index_entry_t *index
+    uint32_t *first_child   # [slot] reference's index, NO_SLOT ends
+    uint32_t *next_sibling
+    uint32_t *newer         # [slot] a ring of those that only linger (lingering); NO_SLOT = not in it
+    uint8_t *share          # [slot]
+    held_t *held            # [share]
+    uint32_t *older         # place slot_count of both is its head: behind the newest, before the oldest
+
+cdef struct pending_block_t:
+    uint16_t partition
+    uint16_t share
+    uint32_t unit
+    uint32_t len
+
+cdef struct store_t:
+    uint64_t hash_key[2]
+    uint32_t epoch
+    uint32_t slot_count     # of each partition
+    partition_t partitions[64]
+
+# Frees wait until the batch is sent: the outbox points into the blocks.
+cdef struct pending_t:
+    uint32_t count
+    pending_block_t items[1024]
+
+# ---- reading
+cdef inline slot_t *slot_at(store_t *s, uint32_t ref) noexcept nogil:
+    return &s.partitions[ref >> SLOT_BITS].slots[ref & SLOT_MASK]
+
+cdef inline uint32_t word_generation(uint64_t word) noexcept nogil:
+    return <uint32_t>(word >> 32)
+
+cdef inline int word_kind(uint64_t word) noexcept nogil:
+    return <int>((word >> 24) & 0xFF)
+
+cdef inline int word_state(uint64_t word) noexcept nogil:
+    return <int>((word >> 16) & 0xFF)
+
+cdef inline int word_owes(uint64_t word) noexcept nogil:
+    return <int>((word >> 8) & 0xFF)
+
+# The committed record: read it, copy it, never write through it.
+cdef inline const record_t *record_of(const slot_t *slot) noexcept nogil:
+    return &slot.records[slot.commit & 1]
+
+cdef inline bint is_server(int kind) noexcept nogil:
+    return kind == KIND_SERVER_INVITE or kind == KIND_SERVER_OTHER
+
+cdef inline char *block_at(store_t *s, uint32_t ref, uint32_t unit) noexcept nogil:
+    return s.partitions[ref >> SLOT_BITS].blocks + <uint64_t>unit * 256
+
+cdef uint64_t hash_call(const store_t *s, const char *call_id, uint32_t len) noexcept nogil
+cdef uint32_t partition_of(const store_t *s, const char *call_id, uint32_t len) noexcept nogil
+
+cdef inline uint32_t partition_of_hash(uint64_t hashed) noexcept nogil:
+    return <uint32_t>(hashed % PARTITIONS)
+
+cdef inline uint8_t share_of_hash(uint64_t hashed) noexcept nogil:
+    return <uint8_t>(1 + hashed // PARTITIONS % (SHARES - 1))
+
+cdef inline uint8_t share_of(const store_t *s, uint32_t ref) noexcept nogil:
+    return s.partitions[ref >> SLOT_BITS].share[ref & SLOT_MASK]
+
+# More than is left for all others?
+cdef bint holds_too_much(const store_t *s, uint32_t partition, uint8_t share) noexcept nogil
+
+# ---- writing: every store to the mapping is one of these
+cdef uint32_t take_slot(store_t *s, uint32_t partition, uint8_t share, bint reserved) noexcept nogil
+cdef void write_identity(store_t *s, uint32_t ref, const slot_t *identity) noexcept nogil
+cdef void write_tried(store_t *s, uint32_t ref, uint32_t attempt, uint32_t destination_id) noexcept nogil
+cdef void commit(store_t *s, uint32_t ref, int kind, int state, int owes, const record_t *record) noexcept nogil
+cdef void clear_owes(store_t *s, uint32_t ref, uint32_t generation, int owes) noexcept nogil
+cdef void give_slot(store_t *s, uint32_t ref) noexcept nogil
+cdef char *begin_block(store_t *s, uint32_t ref, uint32_t len, block_t *block) noexcept nogil
+cdef void end_block() noexcept nogil
+cdef void write_clock_pair(store_t *s, uint32_t partition, uint64_t realtime_ms, uint64_t boottime_ms) noexcept nogil
+
+# ---- derived state
+cdef void drop_block(const store_t *s, pending_t *pending, uint32_t ref, const block_t *block) noexcept nogil
+cdef void give_pending(store_t *s, pending_t *pending) noexcept nogil
+# At once: nothing that waits to be sent points into it, and no commit names it.
+cdef void give_block(store_t *s, uint32_t ref, const block_t *block) noexcept nogil
+# As the newest of those that only linger; a slot leaves them with its life.
+cdef void add_lingering(store_t *s, uint32_t ref) noexcept nogil
+cdef uint32_t oldest_lingering(const store_t *s, uint32_t partition) noexcept nogil
+cdef inline uint32_t newer_lingering(const store_t *s, uint32_t ref) noexcept nogil:
+    cdef const partition_t *p = &s.partitions[ref >> SLOT_BITS]
+    cdef uint32_t idx = p.newer[ref & SLOT_MASK]
+    return NO_SLOT if idx == p.slot_count else (ref & ~<uint32_t>SLOT_MASK) | idx
+cdef void leave_lingering(store_t *s, uint32_t ref) noexcept nogil
+cdef void index_insert(store_t *s, uint32_t ref) noexcept nogil
+cdef void index_remove(store_t *s, uint32_t ref) noexcept nogil
+cdef uint32_t index_find(const store_t *s, uint32_t partition, uint64_t key, int kind) noexcept nogil
+cdef void link_child(store_t *s, uint32_t ref) noexcept nogil
+cdef void unlink_child(store_t *s, uint32_t ref) noexcept nogil
+cdef inline uint32_t first_child_of(const store_t *s, uint32_t ref) noexcept nogil:
+    cdef uint32_t idx = s.partitions[ref >> SLOT_BITS].first_child[ref & SLOT_MASK]
+    return NO_SLOT if idx == NO_SLOT else (ref & ~<uint32_t>SLOT_MASK) | idx
+
+cdef inline uint32_t next_child_of(const store_t *s, uint32_t ref) noexcept nogil:
+    cdef uint32_t idx = s.partitions[ref >> SLOT_BITS].next_sibling[ref & SLOT_MASK]
+    return NO_SLOT if idx == NO_SLOT else (ref & ~<uint32_t>SLOT_MASK) | idx
+
+# ---- crash points
+ctypedef void (*at_store_t)(void *what) noexcept nogil
+
+# Calls, before the k-th store to the mapping from now, once; k < 0: never.  call NULL: the process ends there.
+cdef void call_at_store(int64_t k, at_store_t call, void *what) noexcept nogil
+
+# ---- start
+cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil

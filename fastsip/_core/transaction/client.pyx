@@ -1,0 +1,152 @@
+"""The CANCEL of a branch (9.1) and its ACK of a failure (17.1.1.3): for one hop, made by ourselves.
+
+They repeat of the request as sent what makes them find its transaction, and nothing else of the caller's but, in
+a CANCEL, his Reason.  Once no other branch can begin with the request, the ACK takes its place in the block.
+Used by search and recovery.
+"""
+
+from libc.stdint cimport uint32_t
+from libc.string cimport memcpy, strlen
+
+from fastsip._core.base.types cimport H_CALL_ID, H_FROM, H_ROUTE, H_TO, H_VIA, NO_HEADER, OK, header_t
+from fastsip._core.base.write cimport put, put_number
+from fastsip._core.sip.parser cimport first_of
+from fastsip._core.store.slots cimport (
+    CLIENT_HAS_ACK, NO_SLOT, OWES_CANCEL, SERVER_CANCELLED, block_at, block_t, commit, drop_block, end_block, record_of,
+    record_t, slot_at, slot_t, word_kind, word_owes, word_state,
+)
+from fastsip._core.routing.header_edits cimport changes_t, hides_lines, takes_away
+from fastsip._core.state.shard cimport find_destination, find_set, queue_message, take_scratch
+from fastsip._core.transaction.machines cimport SERVER_ACCEPTED
+from fastsip._core.transaction.lingering cimport take_block
+from fastsip._core.proxy.border cimport gather_changes
+from fastsip._core.proxy.forward cimport read_request, send_request
+
+cdef enum:
+    HOP_REQUEST_ROOM = 128      # of a CANCEL or ACK, beyond what it copies
+assert HOP_REQUEST_ROOM >= len(b"CANCEL  SIP/2.0\r\nMax-Forwards: 70\r\nCSeq: 4294967295 CANCEL\r\n"
+                               b"Content-Length: 0\r\n\r\n")
+
+cdef const char *COMPLETED_ELSEWHERE = b'Reason: SIP;cause=200;text="Call completed elsewhere"\r\n'
+
+
+cdef uint32_t hop_request_room(const message_t *request, const message_t *to_of) noexcept nogil:
+    cdef const header_t *to = &to_of.headers[first_of(to_of, H_TO)]
+    return request.headers_end + to.end_off - to.name_off + HOP_REQUEST_ROOM
+
+
+cdef inline int put_header(char *out, const message_t *m, int i) noexcept nogil:
+    return put(out, m.buf + m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
+
+
+cdef int write_hop_request(char *out, const char *method, uint32_t method_len, const message_t *request,
+                           const message_t *to_of, const text_t *lines) noexcept nogil:
+    """A CANCEL or ACK of `request`: its Request-URI, topmost Via, Route, From, Call-ID and CSeq number."""
+    cdef int n = put(out, method, method_len)
+    cdef int i
+    n += put(out + n, b" ", 1)
+    n += put(out + n, request.buf + request.ruri.off, request.ruri.len)
+    n += put(out + n, b" SIP/2.0\r\n", 10)
+    n += put_header(out + n, request, first_of(request, H_VIA))
+    n += put(out + n, b"Max-Forwards: 70\r\n", 18)
+    i = first_of(request, H_ROUTE)
+    while i != NO_HEADER:
+        n += put_header(out + n, request, i)
+        i = request.headers[i].next
+    n += put_header(out + n, request, first_of(request, H_FROM))
+    n += put_header(out + n, to_of, first_of(to_of, H_TO))
+    n += put_header(out + n, request, first_of(request, H_CALL_ID))
+    n += put(out + n, b"CSeq: ", 6)
+    n += put_number(out + n, request.cseq)
+    n += put(out + n, b" ", 1)
+    n += put(out + n, method, method_len)
+    n += put(out + n, b"\r\n", 2)
+    if lines != NULL:
+        n += put(out + n, lines.at, lines.len)
+    return n + put(out + n, b"Content-Length: 0\r\n\r\n", 21)
+
+
+cdef bint may_say_why(core_t *core, const slot_t *branch, const text_t *reason) noexcept nogil:
+    """Of the caller's headers a CANCEL of ours carries nothing but his Reason, unless the way out takes it."""
+    cdef int destination = find_destination(core.table, branch.identity.client.destination_id,
+                                            branch.identity.client.destination_hint)
+    cdef int border = find_set(core.table, branch.identity.client.border_id) if branch.identity.client.border_id else -1
+    cdef changes_t changes
+    cdef text_t name
+    name.at = b"Reason"
+    name.len = 6
+    return (gather_changes(core.table, NULL, destination, border + 1, &branch.identity.client.target.remote,
+                           branch.identity.client.target.listener_id, &changes) == OK
+            and not takes_away(&changes, &name)
+            and (changes.count == 0 or not hides_lines(reason.at, reason.len)))
+
+
+cdef text_t cancel_reason(core_t *core, uint32_t parent) noexcept nogil:
+    """The caller's own Reason, or that somebody else has answered."""
+    cdef slot_t *server = slot_at(core.store, parent)
+    cdef const record_t *record = record_of(server)
+    cdef text_t reason
+    reason.at = COMPLETED_ELSEWHERE
+    reason.len = 0
+    if word_state(server.commit) == SERVER_ACCEPTED:
+        reason.len = <uint32_t>strlen(COMPLETED_ELSEWHERE)
+    elif record.server.flags & SERVER_CANCELLED and record.server.kept.len:
+        reason.at = block_at(core.store, parent, record.server.kept.unit)
+        reason.len = record.server.kept.len
+    return reason
+
+
+cdef void send_cancel(core_t *core, uint32_t ref) noexcept nogil:
+    cdef text_t reason
+    cdef char *at
+    if read_request(core, ref) < 0:
+        return
+    reason = cancel_reason(core, slot_at(core.store, ref).parent)
+    if reason.len and not may_say_why(core, slot_at(core.store, ref), &reason):
+        reason.len = 0
+    at = take_scratch(core, hop_request_room(&core.stored, &core.stored) + reason.len)
+    if at == NULL:
+        return
+    queue_message(core, at, write_hop_request(at, b"CANCEL", 6, &core.stored, &core.stored, &reason),
+                  &slot_at(core.store, ref).identity.client.target, ref, OWES_CANCEL)
+
+
+cdef void send_ack(core_t *core, uint32_t ref, const message_t *response) noexcept nogil:
+    """From the kept ACK when there is one, else from the request."""
+    cdef char *at
+    if record_of(slot_at(core.store, ref)).client.flags & CLIENT_HAS_ACK:
+        send_request(core, ref)
+        return
+    if read_request(core, ref) < 0:
+        return
+    at = take_scratch(core, hop_request_room(&core.stored, response))
+    if at == NULL:
+        return
+    queue_message(core, at, write_hop_request(at, b"ACK", 3, &core.stored, response, NULL),
+                  &slot_at(core.store, ref).identity.client.target, NO_SLOT, 0)
+
+
+cdef void keep_ack(core_t *core, uint32_t ref, const message_t *response) noexcept nogil:
+    """Replaces the request block by the ACK: from now on nothing else is sent by this branch."""
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef record_t record = record_of(slot)[0]
+    cdef block_t old = record.client.request
+    cdef uint32_t room
+    cdef char *text
+    cdef char *at
+    cdef int len
+    if read_request(core, ref) < 0:
+        return
+    room = hop_request_room(&core.stored, response)
+    text = take_scratch(core, room)
+    if text == NULL:
+        return
+    len = write_hop_request(text, b"ACK", 3, &core.stored, response, NULL)
+    at = take_block(core, ref, len, &record.client.request)
+    if at == NULL:
+        return
+    memcpy(at, text, len)
+    end_block()
+    record.client.flags |= CLIENT_HAS_ACK
+    commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+    drop_block(core.store, &core.pending, ref, &old)

@@ -1,0 +1,152 @@
+"""Room in a full store: what only absorbs repeated requests gives way (docs/core.md#a-full-store).
+
+A non-INVITE transaction that has its final response waits 64 T1 for repetitions.  Those
+that do stand in a ring of their partition, oldest first, so that making room costs the
+same however large the store is: shortage of slots and of blocks looks at a few of them.
+After a restart those of before come first, in the order of their slots.
+
+Must never: end what still has a branch, or reuse a block that waits to be sent.
+Used by the proxy files and parking, for every slot and block that a call needs.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from fastsip._core.store.blocks cimport ORDERS, order_of
+from fastsip._core.store.slots cimport (
+    KIND_SERVER_OTHER, NO_SLOT, SLOT_BITS, add_lingering, begin_block, block_at, drop_block, first_child_of, give_block,
+    give_slot, index_remove, leave_lingering, newer_lingering, oldest_lingering, record_of, share_of, slot_at,
+    take_slot, word_kind, word_state,
+)
+from fastsip._core.store.wheel cimport disarm_timer
+from fastsip._core.state.shard cimport N_SHED, N_TRANSACTIONS_ENDED, count
+from fastsip._core.transaction.machines cimport SERVER_COMPLETED, SERVER_ENDED
+
+cdef enum:
+    LOOK_AT_MOST = 32       # at once, whatever the shortage: a flood pays for few
+    SHED_SPAN_MS = 2000     # what ends within this of the oldest counts as oldest, too
+
+
+cdef void drop_all(core_t *core, uint32_t ref, const record_t *was) noexcept nogil:
+    cdef record_t record = was[0]
+    drop_block(core.store, &core.pending, ref, &record.server.kept)
+    drop_block(core.store, &core.pending, ref, &record.server.response)
+    drop_block(core.store, &core.pending, ref, &record.server.best)
+
+
+cdef void free_server(core_t *core, uint32_t ref) noexcept nogil:
+    cdef record_t record = record_of(slot_at(core.store, ref))[0]
+    disarm_timer(core.wheel, ref)
+    index_remove(core.store, ref)
+    give_slot(core.store, ref)
+    drop_all(core, ref, &record)
+    count(core, N_TRANSACTIONS_ENDED)
+
+
+cdef void begin_lingering(core_t *core, uint32_t ref) noexcept nogil:
+    if word_kind(slot_at(core.store, ref).commit) == KIND_SERVER_OTHER:
+        leave_lingering(core.store, ref)
+        add_lingering(core.store, ref)
+
+
+cdef bint is_queued(core_t *core, uint32_t ref, const block_t *block) noexcept nogil:
+    """Does a message that waits to be sent stand in this block?"""
+    cdef uint32_t i
+    for i in range(core.net.out_count):
+        if block.len and core.net.out[i].at == block_at(core.store, ref, block.unit):
+            return True
+    return False
+
+
+cdef void end_lingering(core_t *core, uint32_t ref) noexcept nogil:
+    """The block serves again at once: who asks for room cannot wait for the end of the batch."""
+    cdef block_t response = record_of(slot_at(core.store, ref)).server.response
+    cdef bint queued = is_queued(core, ref, &response)
+    disarm_timer(core.wheel, ref)
+    index_remove(core.store, ref)
+    give_slot(core.store, ref)
+    if queued:
+        drop_block(core.store, &core.pending, ref, &response)
+    else:
+        give_block(core.store, ref, &response)
+    count(core, N_SHED)
+    count(core, N_TRANSACTIONS_ENDED)
+
+
+cdef uint64_t expiry_of(core_t *core, uint32_t ref) noexcept nogil:
+    return record_of(slot_at(core.store, ref)).server.expire_ms
+
+
+cdef inline bint is_answered(int state) noexcept nogil:
+    """Or nobody will answer it: only repetitions come."""
+    return state == SERVER_COMPLETED or state == SERVER_ENDED
+
+
+cdef inline bint may_give_way(core_t *core, uint32_t ref) noexcept nogil:
+    return first_child_of(core.store, ref) == NO_SLOT and is_answered(word_state(slot_at(core.store, ref).commit))
+
+
+cdef uint32_t next_to_shed(core_t *core, uint32_t partition, int *looks) noexcept nogil:
+    """The oldest without a branch, or NO_SLOT after so many looks; one that has a branch goes behind the others."""
+    cdef uint32_t ref = oldest_lingering(core.store, partition)
+    while ref != NO_SLOT and looks[0] < LOOK_AT_MOST:
+        looks[0] += 1
+        if may_give_way(core, ref):
+            return ref
+        leave_lingering(core.store, ref)
+        add_lingering(core.store, ref)
+        ref = oldest_lingering(core.store, partition)
+    return NO_SLOT
+
+
+cdef int shed_lingering(core_t *core, uint32_t partition) noexcept nogil:
+    cdef int looks = 0
+    cdef int shed = 0
+    cdef uint32_t ref = next_to_shed(core, partition, &looks)
+    cdef uint64_t end = expiry_of(core, ref) + SHED_SPAN_MS if ref != NO_SLOT else 0
+    while ref != NO_SLOT and expiry_of(core, ref) <= end:
+        end_lingering(core, ref)
+        shed += 1
+        ref = next_to_shed(core, partition, &looks)
+    return shed
+
+
+cdef int shed_lingering_of(core_t *core, uint32_t partition, uint8_t share) noexcept nogil:
+    """Nobody else's transactions give way to one who holds too much; they keep their places."""
+    cdef uint32_t ref = oldest_lingering(core.store, partition)
+    cdef uint32_t newer
+    cdef uint64_t end = 0
+    cdef int shed = 0
+    cdef int _
+    for _ in range(<int>LOOK_AT_MOST):
+        if ref == NO_SLOT or (shed and expiry_of(core, ref) > end):
+            break
+        newer = newer_lingering(core.store, ref)
+        if share_of(core.store, ref) == share and may_give_way(core, ref):
+            if shed == 0:
+                end = expiry_of(core, ref) + SHED_SPAN_MS
+            end_lingering(core, ref)
+            shed += 1
+        ref = newer
+    return shed
+
+
+cdef char *take_block(core_t *core, uint32_t ref, uint32_t len, block_t *block) noexcept nogil:
+    cdef char *at = begin_block(core.store, ref, len, block)
+    cdef int looks = 0
+    cdef uint32_t other
+    while at == NULL and order_of(len) < ORDERS:
+        other = next_to_shed(core, ref >> SLOT_BITS, &looks)
+        if other == NO_SLOT:
+            break
+        end_lingering(core, other)
+        at = begin_block(core.store, ref, len, block)
+    return at
+
+
+cdef uint32_t take_slot_of_call(core_t *core, uint32_t of) noexcept nogil:
+    cdef uint32_t partition = of >> SLOT_BITS
+    cdef uint8_t share = share_of(core.store, of)
+    cdef uint32_t ref = take_slot(core.store, partition, share, True)
+    if ref == NO_SLOT and shed_lingering(core, partition):
+        ref = take_slot(core.store, partition, share, True)
+    return ref

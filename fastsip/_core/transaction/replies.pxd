@@ -1,0 +1,37 @@
+# Responses that the router makes itself.  See replies.pyx.
+
+from libc.stdint cimport uint32_t, uint64_t
+from fastsip._core.base.types cimport addr_t, flow_t, message_t, text_t
+from fastsip._core.state.shard cimport core_t
+
+cdef struct reply_t:
+    int status
+    text_t reason           # len 0 = the usual phrase
+    text_t headers          # whole lines with line ends, or len 0
+    uint64_t tag_key        # of the To tag, when the request has none; 0 = add none
+
+# A reply of this status; reason and headers may be NULL.
+cdef reply_t reply_of(int status, const text_t *reason, const text_t *headers) noexcept nogil
+
+# The Via lines from header `first_via` on; the topmost value stamped when `source` is not NULL.
+cdef int write_vias(const message_t *m, int first_via, const addr_t *source, char *out) noexcept nogil
+
+# Bytes that write_reply needs at most for this request.
+cdef uint32_t reply_room(const message_t *m, const reply_t *reply) noexcept nogil
+
+# A response to the request: Via lines from header `first_via` on, with
+# received and rport filled in when `source` is not NULL.  Returns its length.
+cdef int write_reply(const message_t *m, int first_via, const addr_t *source, const reply_t *reply,
+                     char *out) noexcept nogil
+
+# Answers without state: nothing is stored, the same question gets the same answer.
+cdef void answer(core_t *core, const message_t *m, uint32_t listener_id, const addr_t *source, int status,
+                 const text_t *reason, const text_t *headers) noexcept nogil
+# The same, with the To tag that belongs to the server transaction of this key; 0 = without.
+cdef void answer_as(core_t *core, const message_t *m, uint64_t key, uint32_t listener_id, const addr_t *source,
+                    int status, const text_t *reason, const text_t *headers) noexcept nogil
+
+# Where the answers to a request received here go, as a flow.
+cdef void reply_flow(const message_t *m, const addr_t *source, uint32_t listener_id, flow_t *flow) noexcept nogil
+
+cdef const char *usual_phrase(int status, uint32_t *len) noexcept nogil

@@ -1,0 +1,190 @@
+"""Responses that the router makes itself (8.2.6, 16.7, 21).
+
+Via, From, To, Call-ID and CSeq are copied as they stand; nothing else of the
+request is needed, so the same writer serves a received request and one that
+is read back from the store.  An ACK never gets here (docs/wire.md#no-answer-to-an-ack).
+Used by search and proxy.
+"""
+
+from libc.stdint cimport uint32_t
+from libc.string cimport memset, strlen
+
+from fastsip._core.base.types cimport (
+    H_CALL_ID, H_CSEQ, H_FROM, H_TIMESTAMP, H_TO, H_VIA, M_ACK, M_CANCEL, NO_HEADER, addr_t, flow_t, header_t,
+    message_t, text_t,
+)
+from fastsip._core.base.write cimport put
+from fastsip._core.base.hashing cimport write_base32
+from fastsip._core.sip.parser cimport first_of
+from fastsip._core.store.slots cimport NO_SLOT
+from fastsip._core.wire.via cimport STAMPS_ROOM, local_tag, reply_address, server_key, stamp_t, stamp_via
+from fastsip._core.state.shard cimport N_REFUSED_REQUESTS, count, queue_message, take_scratch
+
+PHRASES = {
+    100: b"Trying", 181: b"Call Is Being Forwarded", 200: b"OK",
+    400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 405: b"Method Not Allowed",
+    408: b"Request Timeout", 410: b"Gone", 413: b"Request Entity Too Large",
+    414: b"Request-URI Too Long", 416: b"Unsupported URI Scheme", 420: b"Bad Extension",
+    440: b"Max-Breadth Exceeded", 480: b"Temporarily Unavailable",
+    481: b"Call/Transaction Does Not Exist", 482: b"Loop Detected",
+    483: b"Too Many Hops", 484: b"Address Incomplete", 486: b"Busy Here", 487: b"Request Terminated",
+    488: b"Not Acceptable Here", 500: b"Server Internal Error", 501: b"Not Implemented",
+    502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Server Time-out",
+    505: b"Version Not Supported", 513: b"Message Too Large", 600: b"Busy Everywhere", 603: b"Decline",
+    604: b"Does Not Exist Anywhere", 606: b"Not Acceptable",
+}
+
+cdef const char *phrases[700]
+cdef bytes _phrase
+memset(phrases, 0, sizeof(phrases))
+for _status, _phrase in PHRASES.items():
+    phrases[_status] = _phrase          # PHRASES keeps the bytes alive
+
+cdef enum:
+    FIXED_ROOM = 256        # status line but its own reason, tag, Content-Length: the sum stands at the end
+    TAG_LETTERS = 13
+
+cdef int[5] COPIED = [H_FROM, H_TO, H_CALL_ID, H_CSEQ, H_TIMESTAMP]
+
+
+cdef const char *usual_phrase(int status, uint32_t *len) noexcept nogil:
+    cdef const char *phrase = phrases[status] if 0 <= status < 700 else NULL
+    if phrase == NULL:
+        phrase = b"Failure"
+    len[0] = <uint32_t>strlen(phrase)
+    return phrase
+
+
+cdef reply_t reply_of(int status, const text_t *reason, const text_t *headers) noexcept nogil:
+    cdef reply_t reply
+    memset(&reply, 0, sizeof(reply))
+    reply.status = status
+    if reason != NULL:
+        reply.reason = reason[0]
+    if headers != NULL:
+        reply.headers = headers[0]
+    return reply
+
+
+cdef uint32_t reply_room(const message_t *m, const reply_t *reply) noexcept nogil:
+    return m.headers_end + reply.reason.len + reply.headers.len + FIXED_ROOM + STAMPS_ROOM
+
+
+cdef int write_status_line(char *out, const reply_t *reply) noexcept nogil:
+    cdef uint32_t len = reply.reason.len
+    cdef const char *phrase = reply.reason.at
+    cdef int n = put(out, b"SIP/2.0 ", 8)
+    if len == 0:
+        phrase = usual_phrase(reply.status, &len)
+    out[n] = <char>(48 + reply.status // 100)
+    out[n + 1] = <char>(48 + reply.status // 10 % 10)
+    out[n + 2] = <char>(48 + reply.status % 10)
+    out[n + 3] = 32
+    n += 4
+    n += put(out + n, phrase, len)
+    return n + put(out + n, b"\r\n", 2)
+
+
+cdef int write_vias(const message_t *m, int first_via, const addr_t *source, char *out) noexcept nogil:
+    cdef stamp_t stamps[2]
+    cdef int stamp_count = stamp_via(m, source, stamps) if source != NULL else 0
+    cdef int n = 0
+    cdef int i = first_via
+    cdef int k
+    cdef uint32_t at
+    while i != NO_HEADER:
+        at = m.headers[i].name_off
+        for k in range(stamp_count):        # all of the topmost value
+            n += put(out + n, m.buf + at, stamps[k].off - at)
+            n += put(out + n, stamps[k].text, stamps[k].len)
+            at = stamps[k].off + stamps[k].cut
+        n += put(out + n, m.buf + at, m.headers[i].end_off - at)
+        stamp_count = 0
+        i = m.headers[i].next
+    return n
+
+
+cdef int write_copied(const message_t *m, int id, const reply_t *reply, char *out) noexcept nogil:
+    """One of the headers that go back, To with our tag when it has none (8.2.6.2), or one without a value (7.3.1)."""
+    cdef int i = m.first[id]
+    cdef const header_t *header
+    cdef uint32_t value_end
+    cdef int n
+    if i == NO_HEADER:
+        return 0
+    header = &m.headers[i]
+    if id != H_TO or m.to_tag.len or reply.tag_key == 0:
+        return put(out, m.buf + header.name_off, header.end_off - header.name_off)
+    value_end = <uint32_t>header.value_off + header.value_len
+    if m.to_tag.off:
+        n = put(out, m.buf + header.name_off, m.to_tag.off - header.name_off)
+        if m.buf[m.to_tag.off - 1] | 0x20 == c'g':      # not even "="
+            n += put(out + n, b"=", 1)
+        n += write_base32(local_tag(reply.tag_key), 64, out + n)
+        n += put(out + n, m.buf + m.to_tag.off, value_end - m.to_tag.off)
+    else:
+        n = put(out, m.buf + header.name_off, value_end - header.name_off)
+        n += put(out + n, b";tag=", 5)
+        n += write_base32(local_tag(reply.tag_key), 64, out + n)
+    return n + put(out + n, b"\r\n", 2)
+
+
+cdef int write_reply(const message_t *m, int first_via, const addr_t *source, const reply_t *reply,
+                     char *out) noexcept nogil:
+    cdef int n = write_status_line(out, reply)
+    cdef int i
+    n += write_vias(m, first_via, source, out + n)
+    for i in range(5):
+        if COPIED[i] != H_TIMESTAMP or reply.status == 100:
+            n += write_copied(m, COPIED[i], reply, out + n)
+    if reply.headers.len:
+        n += put(out + n, reply.headers.at, reply.headers.len)
+    return n + put(out + n, b"Content-Length: 0\r\n\r\n", 21)
+
+
+cdef void reply_flow(const message_t *m, const addr_t *source, uint32_t listener_id, flow_t *flow) noexcept nogil:
+    memset(flow, 0, sizeof(flow_t))
+    reply_address(m, source, &flow.remote)
+    flow.listener_id = listener_id
+
+
+cdef void answer(core_t *core, const message_t *m, uint32_t listener_id, const addr_t *source, int status,
+                 const text_t *reason, const text_t *headers) noexcept nogil:
+    """A CANCEL gets the To tag that its INVITE gets, known here or not (9.2)."""
+    answer_as(core, m, 0 if status == 100 else server_key(core.store, m, m.method == M_CANCEL), listener_id, source,
+              status, reason, headers)
+
+
+cdef void answer_as(core_t *core, const message_t *m, uint64_t key, uint32_t listener_id, const addr_t *source,
+                    int status, const text_t *reason, const text_t *headers) noexcept nogil:
+    """`source` is where the request came from; `headers` whole lines or NULL.
+
+    A request that has waited for its way has a transaction by now, which gives the answer.
+    """
+    cdef reply_t reply
+    cdef flow_t flow
+    cdef char *at
+    cdef int len
+    if m.method == M_ACK:
+        return
+    reply = reply_of(status, reason, headers)
+    reply.tag_key = key
+    if status >= 400:
+        count(core, N_REFUSED_REQUESTS)
+    if core.resumed.ref != NO_SLOT:
+        core.resumed.status = status
+        core.resumed.reason = reply.reason
+        core.resumed.headers = reply.headers
+        return
+    at = take_scratch(core, reply_room(m, &reply))
+    if at == NULL:
+        return
+    len = write_reply(m, first_of(m, H_VIA), source, &reply, at)
+    reply_flow(m, source, listener_id, &flow)
+    queue_message(core, at, len, &flow, NO_SLOT, 0)
+
+
+# ---------------------------------------------------------------- at import
+
+assert FIXED_ROOM >= (len(b"SIP/2.0 400 \r\n") + max(len(phrase) for phrase in PHRASES.values())
+                      + len(b";tag==\r\n") + TAG_LETTERS + len(b"Content-Length: 0\r\n\r\n"))

@@ -1,0 +1,1 @@
+"""Sockets, our addresses, names of next hops."""

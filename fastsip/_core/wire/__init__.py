@@ -1,0 +1,1 @@
+"""What peers bring back for us: branch, hint, token, loop value."""
