@@ -11,9 +11,10 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from fastsip._core.base.types cimport H_MAX_FORWARDS, PARTITIONS, header_t, message_t
+from fastsip._core.base.types cimport PARTITIONS
 from fastsip._core.base.write cimport put, put_number
 from fastsip._core.base.hashing cimport mix, write_base32
+from fastsip._core.sip.types cimport H_MAX_FORWARDS, header_t, message_t
 from fastsip._core.sip.parser cimport first_of, parse_message, parse_routing
 from fastsip._core.sip.edits cimport clear_edits, edit_insert, edit_replace, edits_t, take_room, write_edits
 from fastsip._core.store.slots cimport (

@@ -8,22 +8,23 @@ What it must never do: be imported by the router, or hold a rule of its own.
 Called by tests/fuzz.
 """
 
+from tests.kernels.invariants import WRONGS
+
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
-
-from fastsip._core.base.types cimport MAX_MESSAGE, span_t, table_t
-from fastsip._core.base.hashing cimport write_base32
-from fastsip._core.sip.parser cimport parse_message, parse_routing
-from fastsip._core.store.slots cimport store_t
-from fastsip._core.routing.table cimport Table
-from fastsip._core.wire.tokens cimport token_t, write_token
-from fastsip._core.state.shard cimport core_t
 from tests.kernels.damage cimport DAMAGE_ROOM, damage, damaged_t, next_random
 from tests.kernels.invariants cimport check_alike, check_message, check_readers, checker_t
 
-from tests.kernels.invariants import WRONGS
+from fastsip._core.base.types cimport MAX_MESSAGE, span_t
+from fastsip._core.base.hashing cimport write_base32
+from fastsip._core.sip.parser cimport parse_message, parse_routing
+from fastsip._core.store.slots cimport store_t
+from fastsip._core.routing.types cimport table_t
+from fastsip._core.routing.table cimport Table
+from fastsip._core.wire.tokens cimport token_t, write_token
+from fastsip._core.state.shard cimport core_t
 
 cdef enum:
     POOL = 4096             # messages

@@ -1,8 +1,10 @@
 # What holds for every message, whatever it is.  See invariants.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.types cimport message_t, span_t, table_t
+from fastsip._core.base.types cimport span_t
+from fastsip._core.sip.types cimport message_t
 from fastsip._core.sip.edits cimport edits_t
+from fastsip._core.routing.types cimport table_t
 from fastsip._core.state.shard cimport core_t
 
 # What a check works with; the owner clears it once, `core` stays the owner's.

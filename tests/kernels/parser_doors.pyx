@@ -9,9 +9,9 @@ Called by tests/ and bench/.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
-from fastsip._core.base.types cimport (
-    H_RECORD_ROUTE, H_ROUTE, HEADER_COUNT, MAX_MESSAGE, NO_HEADER, addr_t, message_t, name_addr_t, span_t, uri_t, via_t,
-)
+from fastsip._core.base.types cimport MAX_MESSAGE, NO_HEADER, span_t
+from fastsip._core.base.address cimport addr_t
+from fastsip._core.sip.types cimport HEADER_COUNT, H_RECORD_ROUTE, H_ROUTE, message_t, name_addr_t, uri_t, via_t
 from fastsip._core.sip.uri cimport parse_address, parse_host_port, parse_uri, same_text, write_address
 from fastsip._core.sip.parser cimport (
     count_vias, find_header, find_param, match_method, method_text, parse_datagram, parse_message, parse_name_addr,

@@ -12,7 +12,8 @@ Called by tests and benches.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
-from fastsip._core.base.types cimport T_UDP, addr_t, text_t
+from fastsip._core.base.types cimport text_t
+from fastsip._core.base.address cimport T_UDP, addr_t
 from fastsip._core.base.write cimport put, put_number
 from fastsip._core.base.hashing cimport mix, write_base32
 from fastsip._core.sip.uri cimport write_address

@@ -14,7 +14,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from fastsip._core.base.types cimport E_UNRESOLVED, OK, PARTITIONS, addr_t
+from fastsip._core.base.types cimport E_UNRESOLVED, OK, PARTITIONS
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.store.blocks cimport (
     NO_UNIT, ORDERS, UNIT_BYTES, buddy_t, free_buddy, give_units, init_buddy, order_of, rebuild_buddy, take_units,
 )
@@ -32,9 +33,8 @@ from fastsip._core.store.wheel cimport (
     wheel_t, wheel_wait_ms,
 )
 from fastsip._core.transport.names cimport MOST_ADDRESSES, Names, find_address, name_answer_t, publish_answer, wanted_t
-from fastsip._core.store import blocks
-from fastsip._core.store import slots
-from fastsip._core.store import wheel
+
+from fastsip._core.store import blocks, slots, wheel
 
 # What a test has to know of the layout.
 BLOCKS = {"unit_bytes": UNIT_BYTES, "orders": ORDERS}

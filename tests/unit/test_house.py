@@ -18,19 +18,20 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 
 # Each file imports only from those above it.
 LAYERS = (
-    "base/types", "base/aside", "base/folder", "base/atomics", "base/scarcity", "base/clock", "base/write",
-    "sip/chars", "base/hashing", "sip/uri", "sip/values", "sip/parser", "sip/edits", "transport/names", "base/arena",
-    "routing/patterns", "routing/conditions", "routing/header_edits", "routing/policies", "dispatcher/ranking",
-    "routing/tiers", "routing/index", "routing/rule_index", "routing/table", "routing/rules", "dispatcher/choose",
-    "dispatcher/positions", "dispatcher/cells", "dispatcher/chooser", "store/marks", "store/blocks", "store/slots",
-    "transaction/machines", "store/partitions", "store/wheel", "transaction/inspect", "base/ring", "base/lanes",
-    "transport/listen", "transport/net_sys", "transport/udp", "transport/local", "state/shard", "state/quota",
-    "state/questions", "state/events", "proxy/border", "wire/via", "wire/tokens", "wire/loops", "state/recall",
-    "transaction/lingering", "transaction/replies", "proxy/refusals", "proxy/forward", "transaction/client",
-    "dispatcher/keys", "proxy/routes", "proxy/in_dialog", "transaction/server", "proxy/parking", "health/probes",
-    "health/calls", "proxy/targets", "proxy/addresses", "transaction/clocks", "proxy/context", "proxy/responses",
-    "proxy/transport_errors", "proxy/aiming", "proxy/requests", "shard/workspace", "shard/recovery", "shard/commands",
-    "shard/loop", "harness/image", "harness/virtual_net", "harness/rig",
+    "base/types", "base/address", "sip/types", "store/records", "routing/types", "base/aside", "base/folder",
+    "base/atomics", "base/scarcity", "base/clock", "base/write", "sip/chars", "base/hashing", "sip/uri", "sip/values",
+    "sip/parser", "sip/edits", "transport/names", "base/arena", "routing/patterns", "routing/conditions",
+    "routing/header_edits", "routing/policies", "dispatcher/ranking", "routing/tiers", "routing/index",
+    "routing/rule_index", "routing/table", "routing/rules", "dispatcher/choose", "dispatcher/positions",
+    "dispatcher/cells", "dispatcher/chooser", "store/marks", "store/blocks", "store/slots", "transaction/machines",
+    "store/partitions", "store/wheel", "transaction/inspect", "base/ring", "base/lanes", "transport/listen",
+    "transport/net_sys", "transport/udp", "transport/local", "state/shard", "state/quota", "state/questions",
+    "state/events", "proxy/border", "wire/via", "wire/tokens", "wire/loops", "state/recall", "transaction/lingering",
+    "transaction/replies", "proxy/refusals", "proxy/forward", "transaction/client", "dispatcher/keys", "proxy/routes",
+    "proxy/in_dialog", "transaction/server", "proxy/parking", "health/probes", "health/calls", "proxy/targets",
+    "proxy/addresses", "transaction/clocks", "proxy/context", "proxy/responses", "proxy/transport_errors",
+    "proxy/aiming", "proxy/requests", "shard/workspace", "shard/recovery", "shard/commands", "shard/loop",
+    "harness/image", "harness/virtual_net", "harness/rig",
 )  # fmt: skip
 
 # Sockets and their options; mapped files and shared memory; clocks and the scheduler.

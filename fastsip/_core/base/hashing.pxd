@@ -3,7 +3,6 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
-
 from fastsip._core.base.types cimport E_BAD, OK
 
 cdef extern from "endian.h" nogil:

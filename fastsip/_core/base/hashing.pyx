@@ -17,7 +17,6 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.base.types cimport OK, PARTITIONS
 
-
 # ---------------------------------------------------------------- for Python
 
 cdef int read_key(bytes key, uint64_t *words) except -1:

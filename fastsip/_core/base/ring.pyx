@@ -25,12 +25,11 @@ takes the word is the only one that writes, so an awake consumer is left alone.
 Called by lanes (hand-over between shards) and by the control plane (events, commands).
 """
 
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
-from posix.mman cimport (MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap)
+from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 from posix.unistd cimport write
-
-cimport cython
 
 from fastsip._core.base.atomics cimport (
     cas32, fetch_add64, full_fence, load_acquire64, load_relaxed32, load_relaxed64, store_relaxed32, store_release32,

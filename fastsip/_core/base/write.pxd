@@ -3,7 +3,6 @@
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
-
 cdef inline int put(char *out, const char *text, uint32_t len) noexcept nogil:
     memcpy(out, text, len)
     return <int>len

@@ -26,10 +26,12 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, munmap
 from posix.mman cimport mmap as map_pages
+
 from fastsip._core.base.atomics cimport (
     fetch_add32, load_acquire32, load_acquire64, load_relaxed32, store_release32, store_release64,
 )
 from fastsip._core.dispatcher.choose cimport ADMIN_DISABLED, cell_health, cell_since_ms, cell_t
+
 from fastsip._core.base.aside import keep_aside
 from fastsip._core.base.folder import open_file
 

@@ -2,7 +2,7 @@
 # docs/core.md#cells, docs/wire.md#usable-destinations).  See choose.pyx.
 
 from libc.stdint cimport int32_t, uint32_t, uint64_t
-from fastsip._core.base.types cimport table_t
+from fastsip._core.routing.types cimport table_t
 from fastsip._core.dispatcher.ranking cimport ranking_t
 
 cdef enum health_id:

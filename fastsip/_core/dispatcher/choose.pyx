@@ -23,12 +23,12 @@ Called by the proxy core per attempt, by the prober, by chooser for tests.
 
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.string cimport memcpy
-from fastsip._core.base.types cimport (
-    A_PARALLEL, A_SRV, E_NONE, MAX_ATTEMPTS, destination_t, run_t, set_t, table_t, tier_t,
-)
+
+from fastsip._core.base.types cimport E_NONE, MAX_ATTEMPTS
 from fastsip._core.base.atomics cimport (
     cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, load_relaxed64, store_relaxed32,
 )
+from fastsip._core.routing.types cimport A_PARALLEL, A_SRV, destination_t, run_t, set_t, table_t, tier_t
 from fastsip._core.routing.tiers cimport member_at
 from fastsip._core.dispatcher.ranking cimport begin_ranking, next_ranked, rank_of, rank_t, ranks_before
 

@@ -10,8 +10,10 @@ Chooser by tests, benches and the control plane's "where would this call go".
 
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.types cimport MAX_ATTEMPTS, MAX_SHARDS, destination_t, table_t
+
+from fastsip._core.base.types cimport MAX_ATTEMPTS, MAX_SHARDS
 from fastsip._core.base.arena cimport give_piece, take_piece
+from fastsip._core.routing.types cimport destination_t, table_t
 from fastsip._core.routing.table cimport Table
 from fastsip._core.dispatcher.ranking cimport ranked_t
 from fastsip._core.dispatcher.choose cimport (

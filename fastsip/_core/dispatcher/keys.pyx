@@ -5,15 +5,16 @@ Only reads.  Must never: refuse a request that lacks the value; its Call-ID stan
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastsip._core.base.types cimport (
-    A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI, H_AUTHORIZATION, H_FROM, H_JOIN,
-    H_PROXY_AUTHORIZATION, H_REPLACES, H_TARGET_DIALOG, H_TO, NO_HEADER, name_addr_t, span_t, text_t,
-)
+from fastsip._core.base.types cimport NO_HEADER, span_t, text_t
 from fastsip._core.base.hashing cimport hash_text
+from fastsip._core.sip.types cimport (
+    H_AUTHORIZATION, H_FROM, H_JOIN, H_PROXY_AUTHORIZATION, H_REPLACES, H_TARGET_DIALOG, H_TO, name_addr_t,
+)
 from fastsip._core.sip.chars cimport scan_byte
 from fastsip._core.sip.uri cimport CANONICAL_URI_ROOM, canonical_uri, same_text
 from fastsip._core.sip.values cimport parse_name_addr
 from fastsip._core.sip.parser cimport find_header, first_of
+from fastsip._core.routing.types cimport A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_REQUEST_URI, A_TO_URI
 
 # RFC 3891, RFC 3911, RFC 4538.
 cdef int[3] ABOUT_A_CALL = [H_REPLACES, H_JOIN, H_TARGET_DIALOG]

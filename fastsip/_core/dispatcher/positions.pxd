@@ -1,6 +1,6 @@
 # Where a shard begins among the members of each set.  See positions.pyx.
 
-from fastsip._core.base.types cimport table_t
+from fastsip._core.routing.types cimport table_t
 from fastsip._core.dispatcher.choose cimport positions_t
 
 # Fresh positions of shard `positions.shard` (counts, zeroed arrays and shard are

@@ -7,8 +7,9 @@ Must never: be called while its shard chooses.  Called by chooser.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.types cimport set_t, tier_t
+
 from fastsip._core.base.hashing cimport mix
+from fastsip._core.routing.types cimport set_t, tier_t
 from fastsip._core.routing.index cimport ID_DESTINATION, ID_SET, find_id
 
 

@@ -1,7 +1,7 @@
 # The members of a set in the order in which a key prefers them.  See ranking.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.types cimport run_t
+from fastsip._core.routing.types cimport run_t
 
 # What one key thinks of one member: the lower score comes first, of equal ones the greater tie.
 cdef struct rank_t:

@@ -19,6 +19,7 @@ Must never: know what is usable.  Called by select.
 
 from libc.math cimport INFINITY, log
 from libc.stdint cimport uint32_t, uint64_t
+
 from fastsip._core.base.types cimport E_NONE
 from fastsip._core.base.hashing cimport mix
 

@@ -1,7 +1,7 @@
 # What a rig has in the place of sockets and of the clock.  See virtual_net.pyx.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from fastsip._core.base.types cimport addr_t
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.transport.udp cimport net_t
 from fastsip._core.state.shard cimport core_t
 

@@ -1,7 +1,7 @@
 # What calls say of destinations.  See calls.pyx.
 
 from libc.stdint cimport uint32_t
-from fastsip._core.base.types cimport message_t
+from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.slots cimport slot_t
 from fastsip._core.state.shard cimport core_t
 

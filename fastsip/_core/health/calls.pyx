@@ -7,13 +7,13 @@ usable one of a set.  Used by search.
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastsip._core.base.types cimport (
-    H_RETRY_AFTER, MARK_DOWN, MARK_NONE, NO_HEADER, POLICY_MARK_LAST, destination_t, message_t, policy_copy_t, set_t,
-    span_t,
-)
+from fastsip._core.base.types cimport NO_HEADER, span_t
+from fastsip._core.sip.types cimport H_RETRY_AFTER, message_t
 from fastsip._core.sip.values cimport parse_number
 from fastsip._core.sip.parser cimport first_of
+from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.store.slots cimport SERVER_MARKED, record_of, slot_at, slot_t
+from fastsip._core.routing.types cimport MARK_DOWN, MARK_NONE, POLICY_MARK_LAST, destination_t, set_t
 from fastsip._core.routing.policies cimport policy_mark
 from fastsip._core.dispatcher.choose cimport (
     HEALTH_DOWN, HEALTH_UP, WENT_DOWN, cell_health, cell_t, count_usable, is_usable, mark_down, mark_failed,

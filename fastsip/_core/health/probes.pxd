@@ -1,7 +1,8 @@
 # OPTIONS probes, sent by the shards.  See probes.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.types cimport addr_t, message_t
+from fastsip._core.base.address cimport addr_t
+from fastsip._core.sip.types cimport message_t
 from fastsip._core.state.shard cimport core_t
 
 # Does what is due for one destination: a probe, its repetition, its time-out.  False when nothing is due.

@@ -20,13 +20,15 @@ here looks at all destinations but the first look at a new table.  Called by wor
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
-from fastsip._core.base.types cimport OK, PARTITIONS, destination_t, flow_t, listener_t
+from fastsip._core.base.types cimport OK, PARTITIONS
+from fastsip._core.base.address cimport flow_t
 from fastsip._core.base.write cimport put, put_number
 from fastsip._core.base.hashing cimport hash_add_number, hash_begin, hash_end, mix, siphash_t, write_base32
 from fastsip._core.store.slots cimport NO_SLOT, SLOT_BITS, SLOT_MASK, partition_of
 from fastsip._core.store.wheel cimport (
     NOT_ARMED, NO_TIMER, advance_wheel, arm_timer, disarm_timer, init_wheel, take_expired, wheel_wait_ms,
 )
+from fastsip._core.routing.types cimport destination_t, listener_t
 from fastsip._core.dispatcher.choose cimport (
     ADMIN_DISABLED, HEALTH_DOWN, HEALTH_TRYING, cell_health, cell_t, mark_failed, mark_succeeded,
 )

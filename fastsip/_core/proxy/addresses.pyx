@@ -12,10 +12,11 @@ Call-ID gives them.  Must never: touch health, for nobody chose a destination he
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy, memset
 
-from fastsip._core.base.types cimport (
-    E_NONE, E_URI, F_TIMEOUT, F_TRANSPORT, MAX_ATTEMPTS, OK, addr_t, flow_t, message_t, uri_t,
-)
+from fastsip._core.base.types cimport E_NONE, E_URI, MAX_ATTEMPTS, OK
+from fastsip._core.base.address cimport addr_t, flow_t
+from fastsip._core.sip.types cimport message_t, uri_t
 from fastsip._core.store.slots cimport BY_STRICT_ROUTER, NO_SLOT, record_of, slot_at, slot_t
+from fastsip._core.routing.types cimport F_TIMEOUT, F_TRANSPORT
 from fastsip._core.routing.index cimport ID_RULE, find_id
 from fastsip._core.transport.names cimport MOST_ADDRESSES, place_mark
 from fastsip._core.state.shard cimport find_by_address, find_listener_index, find_set

@@ -1,7 +1,10 @@
 # Where a request goes.  See aiming.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.types cimport addr_t, message_t, policy_copy_t, rule_t, uri_t
+from fastsip._core.base.address cimport addr_t
+from fastsip._core.sip.types cimport message_t, uri_t
+from fastsip._core.store.records cimport policy_copy_t
+from fastsip._core.routing.types cimport rule_t
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.proxy.forward cimport hop_t
 from fastsip._core.proxy.routes cimport route_t

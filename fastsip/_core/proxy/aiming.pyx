@@ -8,11 +8,14 @@ choice for a request that will be sent takes its turn.  Called by proxy.
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 from libc.string cimport memset
 
-from fastsip._core.base.types cimport (
-    ACT_FORWARD, ACT_REPLY, A_PARALLEL, E_NONE, H_AUTHORIZATION, H_PROXY_AUTHORIZATION, M_ACK, M_CANCEL, M_INVITE,
-    NO_HEADER, OK, S_SIPS, addr_t, message_t, policy_copy_t, rule_t, set_t, table_t, uri_t,
+from fastsip._core.base.types cimport E_NONE, NO_HEADER, OK
+from fastsip._core.base.address cimport addr_t
+from fastsip._core.sip.types cimport (
+    H_AUTHORIZATION, H_PROXY_AUTHORIZATION, M_ACK, M_CANCEL, M_INVITE, S_SIPS, message_t, uri_t,
 )
 from fastsip._core.sip.parser cimport first_of
+from fastsip._core.store.records cimport policy_copy_t
+from fastsip._core.routing.types cimport ACT_FORWARD, ACT_REPLY, A_PARALLEL, rule_t, set_t, table_t
 from fastsip._core.routing.rules cimport is_own, match_rules
 from fastsip._core.dispatcher.choose cimport is_usable
 from fastsip._core.dispatcher.keys cimport selection_key

@@ -1,7 +1,9 @@
 # What a request must leave behind when it crosses a border of ours.  See border.pyx.
 
 from libc.stdint cimport uint32_t
-from fastsip._core.base.types cimport addr_t, header_edits_t, table_t, uri_t
+from fastsip._core.base.address cimport addr_t
+from fastsip._core.sip.types cimport uri_t
+from fastsip._core.routing.types cimport header_edits_t, table_t
 from fastsip._core.routing.header_edits cimport changes_t
 from fastsip._core.state.shard cimport core_t
 

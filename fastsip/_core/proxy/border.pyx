@@ -12,12 +12,13 @@ Must never: answer, or choose a way.  Called by proxy and branches.
 
 from libc.stdint cimport uint32_t
 
-from fastsip._core.base.types cimport (
-    E_FULL, E_HEADER, E_ROOM, HOST_IPV6, MAX_MESSAGE, OK, T_NONE, T_UDP, destination_t, listener_t, message_t,
-)
+from fastsip._core.base.types cimport E_FULL, E_HEADER, E_ROOM, MAX_MESSAGE, OK
+from fastsip._core.base.address cimport T_NONE, T_UDP
+from fastsip._core.sip.types cimport HOST_IPV6, message_t
 from fastsip._core.sip.uri cimport host_port_place, parse_uri
 from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.sip.edits cimport clear_edits, close_headers, edit_delete, write_edits
+from fastsip._core.routing.types cimport destination_t, listener_t
 from fastsip._core.routing.header_edits cimport MAX_STEPS, edit_headers, hides_lines
 from fastsip._core.routing.rules cimport is_own
 from fastsip._core.state.shard cimport find_by_address, find_listener, take_scratch

@@ -1,7 +1,8 @@
 # The response context: branches, failover, cancellation.  See context.pyx.
 
 from libc.stdint cimport uint32_t
-from fastsip._core.base.types cimport addr_t, message_t
+from fastsip._core.base.address cimport addr_t
+from fastsip._core.sip.types cimport message_t
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.proxy.forward cimport hop_t
 from fastsip._core.proxy.targets cimport group_t

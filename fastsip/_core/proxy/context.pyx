@@ -23,18 +23,19 @@ who was not asked any more belongs to the next group.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastsip._core.base.types cimport (
-    E_FULL, E_NONE, F_TIMEOUT, F_TRANSPORT, H_REASON, H_RETRY_AFTER, MAX_ATTEMPTS, NO_HEADER, OK, POLICY_AFTER_PROGRESS,
-    addr_t, message_t, policy_copy_t,
-)
+from fastsip._core.base.types cimport E_FULL, E_NONE, MAX_ATTEMPTS, NO_HEADER, OK
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.write cimport put
+from fastsip._core.sip.types cimport H_REASON, H_RETRY_AFTER, message_t
 from fastsip._core.sip.parser cimport first_of
+from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.store.slots cimport (
     CLIENT_ABANDONED, CLIENT_MOVED_ON, KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL,
     OWES_REQUEST, SERVER_CANCELLED, SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, SERVER_UNREACHED, SLOT_BITS,
     block_t, commit, drop_block, end_block, first_child_of, holds_too_much, is_server, next_child_of, record_of,
     record_t, slot_at, slot_t, word_kind, word_owes, word_state, write_tried,
 )
+from fastsip._core.routing.types cimport F_TIMEOUT, F_TRANSPORT, POLICY_AFTER_PROGRESS
 from fastsip._core.routing.policies cimport policy_wants
 from fastsip._core.transport.names cimport place_mark
 from fastsip._core.state.shard cimport (
@@ -47,21 +48,20 @@ from fastsip._core.transaction.machines cimport (
     CLIENT_PROCEEDING, END, EXPIRE, GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, RESEND, RETRANSMIT, SEND_ACK,
     SEND_CANCEL, SEND_FAILED, client_step, is_searching, step_t,
 )
-from fastsip._core.transaction.clocks cimport expiry_reason, set_clocks
 from fastsip._core.transaction.lingering cimport take_block
+from fastsip._core.transaction.client cimport keep_ack, send_ack, send_cancel
 from fastsip._core.transaction.server cimport (
     end_server, end_silently, fire_server_timer, is_stale, is_unkept, keep_best, pass_final, pass_provisional,
     pass_success, read_any_request, send_best, send_own, set_server_flag, set_trying_clock,
 )
-from fastsip._core.transaction.client cimport keep_ack, send_ack, send_cancel
+from fastsip._core.transaction.clocks cimport expiry_reason, set_clocks
 from fastsip._core.health.calls cimport note_failure, note_success
 from fastsip._core.proxy.forward cimport end_branch, make_branch, send_request
 from fastsip._core.proxy.routes cimport is_known
 from fastsip._core.proxy.in_dialog cimport aim_at_stand_in, next_stand_in
+from fastsip._core.proxy.parking cimport answer_parked, expire_parked, is_parked, leave_parking
 from fastsip._core.proxy.targets cimport aim_at, choose_next, share_of
 from fastsip._core.proxy.addresses cimport aim_at_next_address, begin_hop, has_next_address
-from fastsip._core.proxy.parking cimport answer_parked, expire_parked, is_parked, leave_parking
-
 
 # ---------------------------------------------------------------- branches start
 

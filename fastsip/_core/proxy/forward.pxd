@@ -1,8 +1,11 @@
 # Branches: client transactions and the bytes that they send.  See forward.pyx.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from fastsip._core.base.types cimport addr_t, destination_t, flow_t, header_edits_t, message_t, span_t, text_t
+from fastsip._core.base.types cimport span_t, text_t
+from fastsip._core.base.address cimport addr_t, flow_t
+from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.slots cimport block_t
+from fastsip._core.routing.types cimport destination_t, header_edits_t
 from fastsip._core.state.shard cimport core_t
 
 cdef enum:

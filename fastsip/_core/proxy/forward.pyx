@@ -13,13 +13,14 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from fastsip._core.base.types cimport (
-    E_BAD, E_FULL, E_HEADER, E_NONE, E_ROOM, H_MAX_BREADTH, H_MAX_FORWARDS, H_ROUTE, MAX_HEADERS, MAX_MESSAGE,
-    MAX_SENT_BY, M_INVITE, NO_HEADER, OK, destination_t, header_t, listener_t, name_addr_t, set_t, table_t, uri_t,
-    via_t,
+    E_BAD, E_FULL, E_HEADER, E_NONE, E_ROOM, MAX_HEADERS, MAX_MESSAGE, MAX_SENT_BY, NO_HEADER, OK,
 )
 from fastsip._core.base.scarcity cimport SCARCE_EDIT, runs_short
 from fastsip._core.base.write cimport put, put_number
 from fastsip._core.base.hashing cimport hash_text
+from fastsip._core.sip.types cimport (
+    H_MAX_BREADTH, H_MAX_FORWARDS, H_ROUTE, M_INVITE, header_t, name_addr_t, uri_t, via_t,
+)
 from fastsip._core.sip.uri cimport host_port_place, parse_uri, uri_address
 from fastsip._core.sip.parser cimport first_of, parse_message, parse_name_addr, parse_routing, parse_second_via
 from fastsip._core.sip.edits cimport (
@@ -32,6 +33,7 @@ from fastsip._core.store.slots cimport (
     unlink_child, word_generation, word_kind, write_identity,
 )
 from fastsip._core.store.wheel cimport disarm_timer
+from fastsip._core.routing.types cimport destination_t, listener_t, set_t, table_t
 from fastsip._core.routing.header_edits cimport changes_t, edit_headers, hides_lines, undo_room, undo_t
 from fastsip._core.dispatcher.choose cimport rank_next
 from fastsip._core.wire.via cimport STATELESS, VIA_ROOM, branch_value, read_loop, stamp_t, stamp_via, write_via

@@ -1,7 +1,9 @@
 # Requests of dialogs: who may send them, and who stands in for whom.  See in_dialog.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.types cimport addr_t, message_t, policy_copy_t
+from fastsip._core.base.address cimport addr_t
+from fastsip._core.sip.types cimport message_t
+from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.store.slots cimport slot_t
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.proxy.forward cimport hop_t

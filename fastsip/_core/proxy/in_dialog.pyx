@@ -12,11 +12,13 @@ Used by proxy for the first hop and by search for the next one.
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastsip._core.base.types cimport (
-    E_NONE, M_ACK, M_PRACK, OK, addr_t, destination_t, message_t, policy_copy_t, set_t, table_t,
-)
+from fastsip._core.base.types cimport E_NONE, OK
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.hashing cimport hash_text
+from fastsip._core.sip.types cimport M_ACK, M_PRACK, message_t
+from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.store.slots cimport slot_t
+from fastsip._core.routing.types cimport destination_t, set_t, table_t
 from fastsip._core.routing.index cimport SHARED_AT_ADDRESS, SHARED_BY_NAME, find_place, find_short
 from fastsip._core.dispatcher.choose cimport is_reachable, rank_next
 from fastsip._core.state.shard cimport (

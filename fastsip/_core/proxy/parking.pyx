@@ -20,7 +20,7 @@ Must never: route (proxy does).  Called by proxy, search, recovery, commands.
 
 from libc.string cimport memcpy, memmove, memset
 
-from fastsip._core.base.types cimport E_BAD, E_FULL, OK, policy_t
+from fastsip._core.base.types cimport E_BAD, E_FULL, OK
 from fastsip._core.base.scarcity cimport SCARCE_HELD, SCARCE_PARKED, runs_short
 from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.store.slots cimport (
@@ -28,6 +28,7 @@ from fastsip._core.store.slots cimport (
     word_state,
 )
 from fastsip._core.store.wheel cimport arm_timer
+from fastsip._core.routing.types cimport policy_t
 from fastsip._core.transport.names cimport hash_name
 from fastsip._core.state.shard cimport (
     HELD_BYTES, MOST_HELD, MOST_PARKED, N_NAMES_FAILED, N_PARKED, N_PARKED_DROPPED, N_STORE_FULL, N_TRANSPORT_FAILURES,

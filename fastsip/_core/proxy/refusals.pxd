@@ -1,7 +1,9 @@
 # Answers to what is not routed.  See refusals.pyx.
 
 from libc.stdint cimport uint32_t
-from fastsip._core.base.types cimport addr_t, message_t, policy_t
+from fastsip._core.base.address cimport addr_t
+from fastsip._core.sip.types cimport message_t
+from fastsip._core.routing.types cimport policy_t
 from fastsip._core.state.shard cimport core_t
 
 # Answers with this status and what belongs to it.

@@ -10,12 +10,16 @@ from libc.string cimport memset
 from fastsip._core.base.types cimport (
     E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_FROM, E_HEADER, E_LONG_HEAD, E_MAX_BREADTH, E_MAX_FORWARDS,
     E_ROUTE, E_SCHEME, E_START_LINE, E_TO, E_TOO_LARGE, E_TOO_MANY_HEADERS, E_TOO_MANY_VIAS, E_URI, E_VERSION, E_VIA,
-    H_CALL_ID, H_CSEQ, H_FROM, H_PROXY_REQUIRE, H_REQUIRE, H_TO, H_VIA, M_ACK, NO_HEADER, addr_t, message_t, policy_t,
-    text_t,
+    NO_HEADER, text_t,
 )
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.write cimport put
 from fastsip._core.base.hashing cimport mix
+from fastsip._core.sip.types cimport (
+    H_CALL_ID, H_CSEQ, H_FROM, H_PROXY_REQUIRE, H_REQUIRE, H_TO, H_VIA, M_ACK, message_t,
+)
 from fastsip._core.sip.parser cimport first_of
+from fastsip._core.routing.types cimport policy_t
 from fastsip._core.state.shard cimport (
     N_BAD, N_BAD_EXTENSIONS, N_MALFORMED, N_TOO_BROAD, N_TOO_LARGE, N_TOO_MANY_HOPS, N_UNAVAILABLE, N_UNSUPPORTED,
     count, take_scratch,

@@ -1,7 +1,7 @@
 # The way in: one datagram, one step.  See requests.pyx.
 
 from libc.stdint cimport uint32_t
-from fastsip._core.base.types cimport addr_t
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.state.shard cimport core_t
 
 # Takes one datagram of a call that this shard owns.  `at` stays valid until the flush.

@@ -12,22 +12,28 @@ from libc.string cimport memset
 
 from fastsip._core.base.types cimport (
     E_BAD, E_EMPTY, E_FORGED, E_FULL, E_HOME, E_NEXT_HOP, E_NOT_SIP, E_ROOM, E_ROUTE, E_SCHEME, E_TOO_MANY_VIAS,
-    E_UNRESOLVED, E_URI, H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_NOTIFY, M_OPTIONS, M_OTHER, M_PRACK, M_REFER,
-    M_SUBSCRIBE, NO_HEADER, OK, RURI_OF_SET, S_OTHER, S_SIPS, addr_t, message_t, policy_copy_t, policy_t, rule_t, uri_t,
+    E_UNRESOLVED, E_URI, NO_HEADER, OK,
 )
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.atomics cimport load_relaxed32
+from fastsip._core.sip.types cimport (
+    H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_NOTIFY, M_OPTIONS, M_OTHER, M_PRACK, M_REFER, M_SUBSCRIBE, S_OTHER,
+    S_SIPS, message_t, uri_t,
+)
 from fastsip._core.sip.parser cimport first_of, has_too_many_vias, parse_datagram, parse_routing
+from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.store.slots cimport (
     BY_NEXT_HOP, BY_STRICT_ROUTER, KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_REQUEST, give_slot, hash_call,
     holds_too_much, index_insert, is_server, partition_of_hash, share_of_hash, slot_at, slot_t, take_slot,
     word_generation, word_kind, write_identity,
 )
+from fastsip._core.routing.types cimport RURI_OF_SET, policy_t, rule_t
 from fastsip._core.routing.rules cimport match_rules
 from fastsip._core.dispatcher.keys cimport selection_key
 from fastsip._core.wire.via cimport find_cancelled, find_server, has_local_tag
 from fastsip._core.state.shard cimport (
     N_DATAGRAMS, N_DRAINED, N_EDITS_REFUSED, N_FORGED_TOKENS, N_INVITES, N_KEEP_ALIVES, N_LOOPS, N_NEXT_HOPS_REFUSED,
-    N_NOT_SIP, N_NO_RULE, N_RELAYS_REFUSED, N_OVER_SHARE, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_STORE_FULL,
+    N_NOT_SIP, N_NO_RULE, N_OVER_SHARE, N_RELAYS_REFUSED, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_STORE_FULL,
     N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, N_UNSUPPORTED, count, find_by_address,
 )
 from fastsip._core.transaction.machines cimport GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING
@@ -41,13 +47,13 @@ from fastsip._core.proxy.refusals cimport (
 from fastsip._core.proxy.forward cimport forward_stateless, hop_t, read_request
 from fastsip._core.proxy.routes cimport aim_by_route, aim_by_token, is_known, leads_to_us, read_forward, route_t
 from fastsip._core.proxy.in_dialog cimport join_shared, may_follow_route
+from fastsip._core.proxy.parking cimport begin_resumption, hold_request, park_search, read_parked, settle_parked
 from fastsip._core.proxy.targets cimport group_t, read_breadth
+from fastsip._core.proxy.context cimport branch_input, cancel_search, refuse_search, start_branch, start_group
+from fastsip._core.proxy.responses cimport process_response
 from fastsip._core.proxy.aiming cimport (
     aim_as_invite, aim_by_rule, comes_round, goes_by_rules, is_clear_sips, leave_route, may_forward, read_way,
 )
-from fastsip._core.proxy.parking cimport begin_resumption, hold_request, park_search, read_parked, settle_parked
-from fastsip._core.proxy.context cimport branch_input, cancel_search, refuse_search, start_branch, start_group
-from fastsip._core.proxy.responses cimport process_response
 
 ctypedef void (*action_t)(core_t *core, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
                           uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil

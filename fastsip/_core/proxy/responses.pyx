@@ -17,17 +17,17 @@ where the ACK goes.  A provisional of that shape tells the caller nothing that h
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastsip._core.base.types cimport (
-    E_BAD, E_NONE, E_ROOM, H_VIA, MAX_MESSAGE, M_CANCEL, M_INVITE, NO_HEADER, OK, addr_t, flow_t, message_t, table_t,
-    via_t,
-)
+from fastsip._core.base.types cimport E_BAD, E_NONE, E_ROOM, MAX_MESSAGE, NO_HEADER, OK
+from fastsip._core.base.address cimport addr_t, flow_t
 from fastsip._core.base.write cimport put
+from fastsip._core.sip.types cimport H_VIA, M_CANCEL, M_INVITE, message_t, via_t
 from fastsip._core.sip.uri cimport is_loopback, is_unicast
 from fastsip._core.sip.parser cimport first_of, parse_message, parse_routing, parse_second_via
 from fastsip._core.store.slots cimport (
-    CLIENT_CANCEL_ANSWERED, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, NO_SLOT, commit, index_find, partition_of, record_of,
-    record_t, slot_at, slot_t, word_generation, word_kind, word_state, SLOT_BITS, SLOT_MASK,
+    CLIENT_CANCEL_ANSWERED, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, NO_SLOT, SLOT_BITS, SLOT_MASK, commit, index_find,
+    partition_of, record_of, record_t, slot_at, slot_t, word_generation, word_kind, word_state,
 )
+from fastsip._core.routing.types cimport table_t
 from fastsip._core.wire.via cimport PROBE, find_asker, is_our_branch, read_branch, read_hint, via_address
 from fastsip._core.state.shard cimport N_STRAY_RESPONSES, arm_slot, core_t, count, send_edited, take_scratch
 from fastsip._core.transaction.machines cimport CANCELLING, CLIENT_COMPLETED, GOT_1XX, GOT_2XX, GOT_FINAL

@@ -1,7 +1,10 @@
 # Where a request wants to go by itself: Route and Request-URI.  See routes.pyx.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from fastsip._core.base.types cimport MAX_ATTEMPTS, addr_t, message_t, rule_t, table_t, uri_t
+from fastsip._core.base.types cimport MAX_ATTEMPTS
+from fastsip._core.base.address cimport addr_t
+from fastsip._core.sip.types cimport message_t, uri_t
+from fastsip._core.routing.types cimport rule_t, table_t
 from fastsip._core.wire.tokens cimport dialog_t, token_t
 from fastsip._core.transport.names cimport MOST_ADDRESSES
 from fastsip._core.state.shard cimport core_t

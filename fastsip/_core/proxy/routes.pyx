@@ -10,14 +10,16 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from fastsip._core.base.types cimport (
-    E_BAD, E_FORGED, E_HOME, E_NEXT_HOP, E_NONE, E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI, HOST_IPV6, H_ROUTE, NO_HEADER,
-    OK, S_SIP, T_NONE, T_UDP, destination_t, header_t, name_addr_t, rule_t, span_t, table_t, text_t,
+    E_BAD, E_FORGED, E_HOME, E_NEXT_HOP, E_NONE, E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI, NO_HEADER, OK, span_t, text_t,
 )
+from fastsip._core.base.address cimport T_NONE, T_UDP
 from fastsip._core.base.hashing cimport hash_text
+from fastsip._core.sip.types cimport HOST_IPV6, H_ROUTE, S_SIP, header_t, name_addr_t
 from fastsip._core.sip.chars cimport C_ALPHA, C_HOST, is_class, scan_class
 from fastsip._core.sip.uri cimport is_loopback, is_unicast, parse_uri, same_text, uri_address
 from fastsip._core.sip.values cimport parse_name_addr
-from fastsip._core.sip.parser cimport first_of, find_header
+from fastsip._core.sip.parser cimport find_header, first_of
+from fastsip._core.routing.types cimport destination_t, rule_t, table_t
 from fastsip._core.routing.index cimport ID_NAMED, find_id
 from fastsip._core.routing.rules cimport is_own, is_trusted
 from fastsip._core.wire.tokens cimport dialog_t, is_other_border, read_token, token_t
@@ -26,7 +28,6 @@ from fastsip._core.transport.local cimport local_address
 from fastsip._core.state.shard cimport N_NAMES_FAILED, count, find_by_address, same_place
 from fastsip._core.state.questions cimport ask_name
 from fastsip._core.proxy.forward cimport MAX_CUTS
-
 
 # Where in the Route headers the next value begins.
 cdef struct place_t:

@@ -1,7 +1,9 @@
 # The candidates of a search: who is tried next, and how far each may spread.  See targets.pyx.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from fastsip._core.base.types cimport message_t, policy_copy_t, table_t
+from fastsip._core.sip.types cimport message_t
+from fastsip._core.store.records cimport policy_copy_t
+from fastsip._core.routing.types cimport table_t
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.proxy.forward cimport hop_t
 

@@ -13,17 +13,15 @@ assumes 60 by itself.  Chooses and aims, starts nothing.  Used by search and pro
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from fastsip._core.base.types cimport (
-    E_FULL, E_MAX_BREADTH, E_NONE, H_MAX_BREADTH, MAX_ATTEMPTS, MAX_BREADTH, NO_HEADER, OK, RURI_HOST, RURI_OF_SET,
-    RURI_URI, destination_t, set_t, span_t, uri_t,
-)
+from fastsip._core.base.types cimport E_FULL, E_MAX_BREADTH, E_NONE, MAX_ATTEMPTS, MAX_BREADTH, NO_HEADER, OK, span_t
 from fastsip._core.base.write cimport put
+from fastsip._core.sip.types cimport H_MAX_BREADTH, uri_t
 from fastsip._core.sip.uri cimport host_port_place, parse_uri
 from fastsip._core.sip.values cimport parse_number
 from fastsip._core.sip.parser cimport first_of
+from fastsip._core.routing.types cimport RURI_HOST, RURI_OF_SET, RURI_URI, destination_t, set_t
 from fastsip._core.dispatcher.choose cimport choose_group, peek
 from fastsip._core.state.shard cimport find_destination, find_policy, find_set, take_scratch
-
 
 # ---------------------------------------------------------------- where a branch goes
 

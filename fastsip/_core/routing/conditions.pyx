@@ -17,11 +17,14 @@ from collections import namedtuple
 
 from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy
-from fastsip._core.base.types cimport (
-    C_DOMAIN, C_HEADER, C_LISTEN, C_METHOD, C_SOURCE, C_SOURCE_SET, C_TO_TAG, C_USER, C_USER_MATCH, C_USER_PREFIX,
-    H_OTHER, M_OTHER, condition_t, network_t, text_t,
-)
+
+from fastsip._core.base.types cimport text_t
 from fastsip._core.base.arena cimport Arena
+from fastsip._core.sip.types cimport H_OTHER, M_OTHER
+from fastsip._core.routing.types cimport (
+    C_DOMAIN, C_HEADER, C_LISTEN, C_METHOD, C_SOURCE, C_SOURCE_SET, C_TO_TAG, C_USER, C_USER_MATCH, C_USER_PREFIX,
+    condition_t, network_t,
+)
 from fastsip._core.routing.patterns cimport fill_pattern
 
 from fastsip._core.sip.uri import canonical

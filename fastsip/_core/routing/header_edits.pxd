@@ -1,9 +1,12 @@
 # What a way changes in the headers of a request.  See header_edits.pyx.
 
 from libc.stdint cimport uint32_t
-from fastsip._core.base.types cimport addr_t, header_edit_t, header_edits_t, message_t, text_t
+from fastsip._core.base.types cimport text_t
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.arena cimport Arena
+from fastsip._core.sip.types cimport message_t
 from fastsip._core.sip.edits cimport edits_t
+from fastsip._core.routing.types cimport header_edit_t, header_edits_t
 
 cdef enum:
     MAX_STEPS = 20          # a rule, every set that has the destination's address, a listener

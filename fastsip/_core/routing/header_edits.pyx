@@ -19,14 +19,16 @@ stood before the first one's (undo_t).  edit_headers is called by border, the re
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memchr
 
-from fastsip._core.base.types cimport (
-    E_ROOM, OK, PIECE_CALL_ID, PIECE_LISTENER, PIECE_SOURCE, PIECE_TEXT, addr_t, header_edit_t, header_edits_t,
-    header_t, message_t, piece_t, text_t,
-)
+from fastsip._core.base.types cimport E_ROOM, OK, text_t
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.write cimport put
 from fastsip._core.base.arena cimport Arena
+from fastsip._core.sip.types cimport header_t, message_t
 from fastsip._core.sip.uri cimport same_text, write_address
 from fastsip._core.sip.edits cimport EDIT_ROOM, edit_delete, edit_insert, edits_t, take_room
+from fastsip._core.routing.types cimport (
+    PIECE_CALL_ID, PIECE_LISTENER, PIECE_SOURCE, PIECE_TEXT, header_edit_t, header_edits_t, piece_t,
+)
 
 from fastsip._core.sip.parser import COMPACT_FORMS
 from fastsip._core.routing.conditions import as_token

@@ -1,8 +1,9 @@
 # Where the things of a routing table are found by what names them.  See index.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.types cimport addr_t, index_t, table_t
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.arena cimport Arena
+from fastsip._core.routing.types cimport index_t, table_t
 
 cdef enum:
     NO_VALUE = 0xFFFFFFFF

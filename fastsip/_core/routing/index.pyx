@@ -10,8 +10,10 @@ Must never: be changed after the table is sealed.  Filled by tables and rule_ind
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
-from fastsip._core.base.types cimport E_NONE, destination_t
+
+from fastsip._core.base.types cimport E_NONE
 from fastsip._core.base.hashing cimport mix
+from fastsip._core.routing.types cimport destination_t
 
 cdef enum:
     SHORT_ID = 16           # beside id_kind: of a member of this set

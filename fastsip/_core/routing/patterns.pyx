@@ -14,8 +14,9 @@ from array import array
 
 from cpython cimport array as c_array
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from fastsip._core.base.types cimport HOLDS, SETTLED, pattern_t
+
 from fastsip._core.base.arena cimport Arena
+from fastsip._core.routing.types cimport HOLDS, SETTLED, pattern_t
 
 cdef enum:
     BYTES = 256

@@ -1,6 +1,6 @@
 # What a failure policy says about one failure.  See policies.pyx.
 
-from fastsip._core.base.types cimport policy_copy_t
+from fastsip._core.store.records cimport policy_copy_t
 
 # Does `on` contain it?  `reason` is a failure_reason bit, or 0 with a status code.
 cdef bint policy_wants(const policy_copy_t *p, int reason, int code) noexcept nogil

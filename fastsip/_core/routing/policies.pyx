@@ -14,9 +14,11 @@ Must never: look at anything but the copy.  Called by the proxy core; built by t
 
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
-from fastsip._core.base.types cimport (
+
+from fastsip._core.store.records cimport policy_copy_t
+from fastsip._core.routing.types cimport (
     F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT, MARK_DOWN, MARK_NONE, MARK_SUSPECT, POLICY_AFTER_PROGRESS,
-    POLICY_MARK_4XX_SET, POLICY_MARK_500_SET, POLICY_MARK_503_SET, POLICY_MARK_5XX_SET, POLICY_MARK_LAST, policy_copy_t,
+    POLICY_MARK_4XX_SET, POLICY_MARK_500_SET, POLICY_MARK_503_SET, POLICY_MARK_5XX_SET, POLICY_MARK_LAST,
 )
 
 cdef enum:

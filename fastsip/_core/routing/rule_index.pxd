@@ -1,8 +1,9 @@
 # Rules under the keys of what they ask for.  See rule_index.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.types cimport addr_t, condition_t, network_t, table_t
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.arena cimport Arena
+from fastsip._core.routing.types cimport condition_t, network_t, table_t
 
 cdef enum:
     MOST_PREFIX = 63        # letters of a prefix that are part of its key

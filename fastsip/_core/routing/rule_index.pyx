@@ -16,11 +16,14 @@ Must never: be used on the packet path, but for the functions that make keys.  C
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, qsort, realloc
 from libc.string cimport memcpy, memset
-from fastsip._core.base.types cimport (
-    C_HEADER, C_LISTEN, C_METHOD, C_SOURCE, C_SOURCE_SET, C_TO_TAG, C_USER_MATCH, C_USER_PREFIX, H_OTHER, METHOD_COUNT,
-    rule_index_t, rule_list_t, rule_t, set_t, text_t,
-)
+
+from fastsip._core.base.types cimport text_t
 from fastsip._core.base.hashing cimport mix
+from fastsip._core.sip.types cimport H_OTHER, METHOD_COUNT
+from fastsip._core.routing.types cimport (
+    C_HEADER, C_LISTEN, C_METHOD, C_SOURCE, C_SOURCE_SET, C_TO_TAG, C_USER_MATCH, C_USER_PREFIX, rule_index_t,
+    rule_list_t, rule_t, set_t,
+)
 from fastsip._core.routing.index cimport key_of, key_of_address, key_of_lower, key_of_number, make_index, put_key
 
 cdef enum:

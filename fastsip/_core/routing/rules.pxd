@@ -1,7 +1,9 @@
 # Which rule of the route table a request meets (docs/config.md).  See rules.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.types cimport addr_t, message_t, table_t, uri_t
+from fastsip._core.base.address cimport addr_t
+from fastsip._core.sip.types cimport message_t, uri_t
+from fastsip._core.routing.types cimport table_t
 
 # Index of the first rule whose conditions all hold, or E_NONE; with a To tag, of those that ask for one.
 cdef int match_rules(const table_t *table, const message_t *m, const uri_t *ruri,

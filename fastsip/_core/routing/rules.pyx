@@ -19,14 +19,17 @@ Called by the proxy core for each request that opens a dialog or transaction of 
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp
-from fastsip._core.base.types cimport (
-    C_DOMAIN, C_HEADER, C_LISTEN, C_METHOD, C_SOURCE, C_SOURCE_SET, C_TO_TAG, C_USER, C_USER_PREFIX, E_NONE, HOST_IPV4,
-    HOST_IPV6, H_OTHER, MAX_HEADERS, M_OTHER, NO_HEADER, OK, addr_t, condition_t, header_t, message_t, network_t,
-    rule_index_t, rule_list_t, rule_t, table_t, text_t, uri_t,
-)
+
+from fastsip._core.base.types cimport E_NONE, MAX_HEADERS, NO_HEADER, OK, text_t
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
+from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6, H_OTHER, M_OTHER, header_t, message_t, uri_t
 from fastsip._core.sip.uri cimport CANONICAL_ROOM, canonical_user, parse_address, parse_uri, same_text, write_address
 from fastsip._core.sip.parser cimport find_header, parse_message, parse_routing
+from fastsip._core.routing.types cimport (
+    C_DOMAIN, C_HEADER, C_LISTEN, C_METHOD, C_SOURCE, C_SOURCE_SET, C_TO_TAG, C_USER, C_USER_PREFIX, condition_t,
+    network_t, rule_index_t, rule_list_t, rule_t, table_t,
+)
 from fastsip._core.routing.patterns cimport match_pattern
 from fastsip._core.routing.index cimport (
     MEMBER_AT_ADDRESS, NO_VALUE, find_key, find_place, key_of, key_of_address, key_of_lower, key_of_number,

@@ -1,8 +1,8 @@
 # The immutable routing table and its builder.  See table.pyx.
 
 cimport cython
-from fastsip._core.base.types cimport table_t
 from fastsip._core.base.arena cimport Arena
+from fastsip._core.routing.types cimport table_t
 
 # Owned by Python; kernels get `table` and must not outlive the object.  Before
 # seal() the table is empty, after it nothing in it changes.

@@ -21,13 +21,16 @@ import socket
 cimport cython
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
-from fastsip._core.base.types cimport (
-    ACT_FORWARD, ACT_REPLY, ACT_SET, A_SRV, C_HEADER, C_SOURCE, C_SOURCE_SET, MAX_ATTEMPTS, MAX_HEAD, MAX_LISTENERS,
-    MAX_MESSAGE, MAX_SENT_BY, RURI_KEEP, RURI_OF_SET, RURI_URI, T_UDP, addr_t, condition_t, destination_t, listener_t,
-    policy_copy_t, policy_t, probe_t, rule_t, set_t, table_t, text_t,
-)
+
+from fastsip._core.base.types cimport MAX_ATTEMPTS, MAX_HEAD, MAX_LISTENERS, MAX_MESSAGE, MAX_SENT_BY, text_t
+from fastsip._core.base.address cimport T_UDP, addr_t
 from fastsip._core.base.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
 from fastsip._core.base.arena cimport Arena
+from fastsip._core.store.records cimport policy_copy_t
+from fastsip._core.routing.types cimport (
+    ACT_FORWARD, ACT_REPLY, ACT_SET, A_SRV, C_HEADER, C_SOURCE, C_SOURCE_SET, RURI_KEEP, RURI_OF_SET, RURI_URI,
+    condition_t, destination_t, listener_t, policy_t, probe_t, rule_t, set_t, table_t,
+)
 from fastsip._core.routing.conditions cimport fill_condition
 from fastsip._core.routing.header_edits cimport fill_headers
 from fastsip._core.routing.tiers cimport lay_out_tiers

@@ -14,7 +14,8 @@ Must never: be used on the packet path, but for member_at.  Called by tables; me
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, qsort
-from fastsip._core.base.types cimport (
+
+from fastsip._core.routing.types cimport (
     A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_RELATIVE_WEIGHT, A_REQUEST_URI, A_SRV, A_TO_URI, A_WEIGHT, block_t,
     run_t,
 )

@@ -2,9 +2,10 @@
 
 cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from fastsip._core.base.types cimport addr_t, table_t
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.ring cimport Ring, Sleeper, sleeper_t
 from fastsip._core.base.lanes cimport lane_t
+from fastsip._core.routing.types cimport table_t
 from fastsip._core.dispatcher.choose cimport positions_t
 from fastsip._core.transport.udp cimport Net
 from fastsip._core.state.shard cimport core_t

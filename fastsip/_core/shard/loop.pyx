@@ -34,9 +34,9 @@ from fastsip._core.base.lanes cimport (
     Lane, is_crowded, lane_is_empty, lane_pop, lane_popped, lane_push, lane_pushed, lane_t, shrink_lane,
 )
 from fastsip._core.sip.parser cimport most_read, scan_call_id
+from fastsip._core.store.marks cimport Quarantine, beat, is_quarantined, mark_datagram, mark_nothing, mark_t
 from fastsip._core.store.slots cimport partition_of, write_clock_pair
 from fastsip._core.store.wheel cimport wheel_wait_ms
-from fastsip._core.store.marks cimport Quarantine, beat, is_quarantined, mark_datagram, mark_nothing, mark_t
 from fastsip._core.routing.table cimport Table
 from fastsip._core.dispatcher.chooser cimport Positions
 from fastsip._core.transport.udp cimport (

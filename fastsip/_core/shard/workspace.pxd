@@ -3,9 +3,9 @@
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.base.ring cimport Ring, Sleeper
+from fastsip._core.store.marks cimport Quarantine, mark_t
 from fastsip._core.store.partitions cimport Store
 from fastsip._core.store.wheel cimport timer_node_t, wheel_t
-from fastsip._core.store.marks cimport Quarantine, mark_t
 from fastsip._core.routing.table cimport Table
 from fastsip._core.dispatcher.cells cimport Cells
 from fastsip._core.dispatcher.chooser cimport Positions

@@ -11,9 +11,9 @@ from libc.stdlib cimport calloc, free, malloc
 
 from fastsip._core.base.types cimport PARTITIONS
 from fastsip._core.base.clock cimport clock_ms
-from fastsip._core.store.slots cimport NO_SLOT, clear_owes, give_pending, slot_at, word_generation
-from fastsip._core.store.wheel cimport NO_TIMER, NOT_ARMED, advance_wheel, init_wheel, take_expired
 from fastsip._core.store.marks cimport Quarantine, mark_slot, mark_t
+from fastsip._core.store.slots cimport NO_SLOT, clear_owes, give_pending, slot_at, word_generation
+from fastsip._core.store.wheel cimport NOT_ARMED, NO_TIMER, advance_wheel, init_wheel, take_expired
 from fastsip._core.transport.udp cimport LOST, SENT, TOO_BIG, clear_outbox, flush_outbox, outgoing_t
 from fastsip._core.transport.local cimport close_local, open_local
 from fastsip._core.state.shard cimport (

@@ -6,7 +6,6 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
-
 from fastsip._core.base.types cimport span_t
 
 cdef extern from "sip/chars.h" nogil:

@@ -1,7 +1,7 @@
 # Forwarding = the original bytes plus a sorted list of edits.  See edits.pyx.
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
-from fastsip._core.base.types cimport message_t
+from fastsip._core.sip.types cimport message_t
 
 cdef enum:
     MAX_EDITS = 192

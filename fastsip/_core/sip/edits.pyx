@@ -11,7 +11,8 @@ Called by proxy, which composes texts in the list's own room (RFC 3261 section
 from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy, memmove
 
-from fastsip._core.base.types cimport E_ROOM, MAX_MESSAGE, message_t
+from fastsip._core.base.types cimport E_ROOM, MAX_MESSAGE
+from fastsip._core.sip.types cimport message_t
 from fastsip._core.sip.chars cimport trim_end
 from fastsip._core.sip.edits cimport EDIT_ROOM, MAX_EDITS, edit_t, edits_t
 

@@ -1,7 +1,8 @@
 # Bytes in, offsets out (RFC 3261 section 7, 25.1).  See parser.pyx.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from fastsip._core.base.types cimport message_t, span_t, via_t
+from fastsip._core.base.types cimport span_t
+from fastsip._core.sip.types cimport message_t, via_t
 
 # Single values; cimported from here, too.
 from fastsip._core.sip.values cimport find_param, parse_name_addr, parse_number, parse_via

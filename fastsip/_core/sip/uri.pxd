@@ -1,7 +1,9 @@
 # SIP, SIPS and tel URIs, hosts and numeric addresses.  See uri.pyx.
 
 from libc.stdint cimport uint16_t, uint32_t, uint8_t
-from fastsip._core.base.types cimport addr_t, span_t, text_t, uri_t
+from fastsip._core.base.types cimport span_t, text_t
+from fastsip._core.base.address cimport addr_t
+from fastsip._core.sip.types cimport uri_t
 
 cdef enum:
     CANONICAL_ROOM = 1024       # bytes of a canonical user; what is longer is cut

@@ -26,11 +26,10 @@ Called by parser, proxy and rules, and by the control plane through doors.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from fastsip._core.base.types cimport (
-    E_BAD, E_URI, HOST_IPV4, HOST_IPV6, HOST_NAME, HOST_NONE, OK, S_OTHER, S_SIP, S_SIPS, S_TEL, T_NONE, T_OTHER,
-    T_SCTP, T_TCP, T_TLS, T_UDP, T_WS, T_WSS, addr_t, span_t, text_t, uri_t,
-)
+from fastsip._core.base.types cimport E_BAD, E_URI, OK, span_t, text_t
+from fastsip._core.base.address cimport T_NONE, T_OTHER, T_SCTP, T_TCP, T_TLS, T_UDP, T_WS, T_WSS, addr_t
 from fastsip._core.base.write cimport put
+from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6, HOST_NAME, HOST_NONE, S_OTHER, S_SIP, S_SIPS, S_TEL, uri_t
 from fastsip._core.sip.chars cimport (
     C_ALPHA, C_DIGIT, C_HEX, C_HOST, C_PARAM, C_PHONE, C_QUERY, C_SCHEME, C_STEADY, C_USER, find_word, is_class,
     learn_word, scan_byte, scan_class, span, words_t,

@@ -1,7 +1,8 @@
 # The values of headers: Via, name-addr, parameters, numbers.  See values.pyx.
 
 from libc.stdint cimport uint32_t
-from fastsip._core.base.types cimport name_addr_t, span_t, via_t
+from fastsip._core.base.types cimport span_t
+from fastsip._core.sip.types cimport name_addr_t, via_t
 
 # The Via value at `off`, which ends at the latest at `end`.
 cdef int parse_via(const char *buf, uint32_t off, uint32_t end, via_t *via) noexcept nogil

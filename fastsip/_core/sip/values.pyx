@@ -19,7 +19,8 @@ Called by parser (which passes these names on), proxy and rules.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memset
 
-from fastsip._core.base.types cimport E_BAD, E_VIA, OK, name_addr_t, span_t, via_t
+from fastsip._core.base.types cimport E_BAD, E_VIA, OK, span_t
+from fastsip._core.sip.types cimport name_addr_t, via_t
 from fastsip._core.sip.chars cimport (
     C_DIGIT, C_LWS, C_PLAIN, C_TOKEN, find_word, is_class, is_letters, learn_word, scan_byte, scan_class, scan_quote,
     scan_value, scan_word, skip_empty, span, trim_end, words_t,

@@ -1,6 +1,7 @@
 # Questions about names to the control plane.  See questions.pyx.
 
-from fastsip._core.base.types cimport addr_t, text_t
+from fastsip._core.base.types cimport text_t
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.state.shard cimport core_t, waiting_t
 
 # Asks the control plane for a name's addresses, if that was not done a moment ago.  A question for which

@@ -1,7 +1,7 @@
 # Each source has its share of questions and of waiting requests.  See quota.pyx.
 
 from libc.stdint cimport uint64_t
-from fastsip._core.base.types cimport addr_t
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.state.shard cimport core_t
 
 # A number for the source, whatever its port: 0 for none.

@@ -1,7 +1,7 @@
 # What a shard remembers of calls beyond their transactions.  See recall.pyx.
 
 from libc.stdint cimport uint32_t
-from fastsip._core.base.types cimport message_t
+from fastsip._core.sip.types cimport message_t
 from fastsip._core.state.shard cimport core_t
 
 # Who asked for credentials (401, 407): `m` is that response.

@@ -10,8 +10,8 @@ recalls the challenges whose transactions still linger (recovery).
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastsip._core.base.types cimport message_t
 from fastsip._core.base.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
+from fastsip._core.sip.types cimport message_t
 from fastsip._core.state.shard cimport RECALL_PLACES, recalled_t
 
 cdef enum purpose:

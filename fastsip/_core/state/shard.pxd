@@ -2,14 +2,15 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp
-from fastsip._core.base.types cimport (
-    addr_t, destination_t, flow_t, listener_t, message_t, policy_t, set_t, table_t, text_t, uri_t,
-)
+from fastsip._core.base.types cimport text_t
+from fastsip._core.base.address cimport addr_t, flow_t
 from fastsip._core.base.ring cimport ring_t, sleeper_t
+from fastsip._core.sip.types cimport message_t, uri_t
 from fastsip._core.sip.edits cimport edits_t
+from fastsip._core.store.marks cimport mark_t, quarantine_t
 from fastsip._core.store.slots cimport pending_t, record_t, store_t
 from fastsip._core.store.wheel cimport timer_node_t, wheel_t
-from fastsip._core.store.marks cimport mark_t, quarantine_t
+from fastsip._core.routing.types cimport destination_t, listener_t, policy_t, set_t, table_t
 from fastsip._core.dispatcher.choose cimport cell_t, positions_t
 from fastsip._core.transport.names cimport name_table_t
 from fastsip._core.transport.udp cimport net_t

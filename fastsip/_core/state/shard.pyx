@@ -8,12 +8,15 @@ proxy files and shard.
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from fastsip._core.base.types cimport E_NONE, E_ROOM, MAX_MESSAGE, addr_t, flow_t, listener_t, message_t, table_t
+from fastsip._core.base.types cimport E_NONE, E_ROOM, MAX_MESSAGE
+from fastsip._core.base.address cimport addr_t, flow_t
 from fastsip._core.base.scarcity cimport SCARCE_EVENT, SCARCE_SCRATCH, runs_short
 from fastsip._core.base.ring cimport push_begin, push_done, wake
+from fastsip._core.sip.types cimport message_t
 from fastsip._core.sip.edits cimport close_headers, write_edits
 from fastsip._core.store.slots cimport NO_SLOT, PENDING_BLOCKS, is_server, slot_at, word_generation
 from fastsip._core.store.wheel cimport arm_timer, disarm_timer
+from fastsip._core.routing.types cimport listener_t, table_t
 from fastsip._core.routing.index cimport AT_ADDRESS, ID_DESTINATION, ID_POLICY, ID_SET, find_id, find_place
 from fastsip._core.transport.udp cimport SEND_BATCH, outgoing_t, take_outgoing
 

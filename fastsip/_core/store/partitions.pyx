@@ -31,6 +31,7 @@ from fastsip._core.store.slots cimport (
     word_state,
 )
 from fastsip._core.transaction.machines cimport CALLING, CANCELLING, is_searching
+
 from fastsip._core.base.aside import MARK, keep_aside
 from fastsip._core.base.folder import look_into, make_folder, open_file
 

@@ -1,7 +1,9 @@
 # The mapped store: slots and message blocks are the truth (R3, docs/design.md#shape).  See slots.pyx.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from fastsip._core.base.types cimport PARTITIONS, flow_t, policy_copy_t
+from fastsip._core.base.types cimport PARTITIONS
+from fastsip._core.base.address cimport flow_t
+from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.store.blocks cimport buddy_t
 
 cdef enum:

@@ -1,7 +1,8 @@
 # The CANCEL and the ACK of a branch.  See client.pyx.
 
 from libc.stdint cimport uint32_t
-from fastsip._core.base.types cimport message_t, text_t
+from fastsip._core.base.types cimport text_t
+from fastsip._core.sip.types cimport message_t
 from fastsip._core.state.shard cimport core_t
 
 # Makes the CANCEL of the branch's request and queues it (9.1).

@@ -8,8 +8,9 @@ Used by search and recovery.
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy, strlen
 
-from fastsip._core.base.types cimport H_CALL_ID, H_FROM, H_ROUTE, H_TO, H_VIA, NO_HEADER, OK, header_t
+from fastsip._core.base.types cimport NO_HEADER, OK
 from fastsip._core.base.write cimport put, put_number
+from fastsip._core.sip.types cimport H_CALL_ID, H_FROM, H_ROUTE, H_TO, H_VIA, header_t
 from fastsip._core.sip.parser cimport first_of
 from fastsip._core.store.slots cimport (
     CLIENT_HAS_ACK, NO_SLOT, OWES_CANCEL, SERVER_CANCELLED, block_at, block_t, commit, drop_block, end_block, record_of,

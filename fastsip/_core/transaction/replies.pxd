@@ -1,7 +1,9 @@
 # Responses that the router makes itself.  See replies.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.types cimport addr_t, flow_t, message_t, text_t
+from fastsip._core.base.types cimport text_t
+from fastsip._core.base.address cimport addr_t, flow_t
+from fastsip._core.sip.types cimport message_t
 from fastsip._core.state.shard cimport core_t
 
 cdef struct reply_t:

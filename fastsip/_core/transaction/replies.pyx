@@ -9,12 +9,13 @@ Used by search and proxy.
 from libc.stdint cimport uint32_t
 from libc.string cimport memset, strlen
 
-from fastsip._core.base.types cimport (
-    H_CALL_ID, H_CSEQ, H_FROM, H_TIMESTAMP, H_TO, H_VIA, M_ACK, M_CANCEL, NO_HEADER, addr_t, flow_t, header_t,
-    message_t, text_t,
-)
+from fastsip._core.base.types cimport NO_HEADER, text_t
+from fastsip._core.base.address cimport addr_t, flow_t
 from fastsip._core.base.write cimport put
 from fastsip._core.base.hashing cimport write_base32
+from fastsip._core.sip.types cimport (
+    H_CALL_ID, H_CSEQ, H_FROM, H_TIMESTAMP, H_TO, H_VIA, M_ACK, M_CANCEL, header_t, message_t,
+)
 from fastsip._core.sip.parser cimport first_of
 from fastsip._core.store.slots cimport NO_SLOT
 from fastsip._core.wire.via cimport STAMPS_ROOM, local_tag, reply_address, server_key, stamp_t, stamp_via

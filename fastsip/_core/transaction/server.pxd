@@ -1,7 +1,9 @@
 # The server transaction's side of a response context.  See server.pyx.
 
 from libc.stdint cimport uint32_t
-from fastsip._core.base.types cimport addr_t, message_t, text_t
+from fastsip._core.base.types cimport text_t
+from fastsip._core.base.address cimport addr_t
+from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.slots cimport record_t, slot_t
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.transaction.replies cimport reply_t

@@ -9,11 +9,10 @@ in search.  Implements 17.2, 16.7 items 3, 6, 8-10, RFC 6026 and RFC 4320.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from fastsip._core.base.types cimport (
-    E_FULL, E_NONE, E_ROOM, H_PROXY_AUTHENTICATE, H_VIA, H_WWW_AUTHENTICATE, MAX_HEADERS, M_INVITE, NO_HEADER, OK,
-    addr_t, message_t, text_t,
-)
+from fastsip._core.base.types cimport E_FULL, E_NONE, E_ROOM, MAX_HEADERS, NO_HEADER, OK, text_t
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.write cimport put
+from fastsip._core.sip.types cimport H_PROXY_AUTHENTICATE, H_VIA, H_WWW_AUTHENTICATE, M_INVITE, message_t
 from fastsip._core.sip.parser cimport first_of, parse_message
 from fastsip._core.sip.edits cimport clear_edits, edit_delete, edit_insert, edit_replace
 from fastsip._core.store.slots cimport (

@@ -1,7 +1,7 @@
 # Which of our addresses the kernel would send from.  See local.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.types cimport addr_t
+from fastsip._core.base.address cimport addr_t
 
 # An answer of the kernel's, for a while.
 cdef struct local_answer_t:

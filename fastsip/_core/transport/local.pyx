@@ -12,7 +12,8 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset
 from posix.unistd cimport close
 
-from fastsip._core.base.types cimport E_NONE, OK, addr_t
+from fastsip._core.base.types cimport E_NONE, OK
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.hashing cimport mix
 from fastsip._core.transport.net_sys cimport (
     AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_DGRAM, connect, getsockname, sockaddr, sockaddr_in6, socket, socklen_t,

@@ -2,7 +2,7 @@
 
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from fastsip._core.base.types cimport addr_t
+from fastsip._core.base.address cimport addr_t
 
 cdef enum:
     MOST_NAMES = 4096           # static ones and those of DNS

@@ -28,11 +28,13 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from fastsip._core.base.types cimport E_NONE, E_UNRESOLVED, HOST_IPV4, HOST_IPV6, OK, T_UDP, addr_t
+from fastsip._core.base.types cimport E_NONE, E_UNRESOLVED, OK
+from fastsip._core.base.address cimport T_UDP, addr_t
 from fastsip._core.base.atomics cimport (
     full_fence, load_acquire32, load_acquire64, load_relaxed64, store_release32, store_release64,
 )
 from fastsip._core.base.hashing cimport hash_add_lower, hash_begin, hash_end, mix, siphash_t
+from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6
 from fastsip._core.sip.uri cimport parse_address, same_text, write_address
 
 cdef enum:

@@ -3,7 +3,7 @@
 
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from fastsip._core.base.types cimport addr_t
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.transport.net_sys cimport sockaddr_in6, socklen_t
 
 cdef enum:

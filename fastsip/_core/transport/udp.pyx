@@ -18,26 +18,25 @@ import ipaddress
 import os
 import socket
 
-from fastsip._core.transport.listen import OpenedListener, open_listener
-
 cimport cython
 from libc.errno cimport EAGAIN, ECONNREFUSED, EINTR, EMSGSIZE, ENOBUFS, ENOMEM, errno
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
-from posix.mman cimport (MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE,
-                         mmap, munmap)
+from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
 from posix.unistd cimport close, read
 
-from fastsip._core.base.types cimport MAX_LISTENERS, MAX_MESSAGE, T_UDP, addr_t
+from fastsip._core.base.types cimport MAX_LISTENERS, MAX_MESSAGE
+from fastsip._core.base.address cimport T_UDP, addr_t
 from fastsip._core.base.scarcity cimport SCARCE_OUTBOX, runs_short
-
 from fastsip._core.transport.net_sys cimport (
-    AF_INET, AF_INET6, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLERR, EPOLLHUP, EPOLLIN, MSG_DONTWAIT, MSG_ERRQUEUE,
-    MSG_NOSIGNAL, MSG_TRUNC, NET_CONTROL_BYTES, SO_ERROR, SOL_SOCKET, epoll_create1, epoll_ctl, epoll_event, epoll_wait,
+    AF_INET, AF_INET6, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLL_CLOEXEC, EPOLL_CTL_ADD, MSG_DONTWAIT, MSG_ERRQUEUE,
+    MSG_NOSIGNAL, MSG_TRUNC, NET_CONTROL_BYTES, SOL_SOCKET, SO_ERROR, epoll_create1, epoll_ctl, epoll_event, epoll_wait,
     getsockopt, htons, iovec, mmsghdr, msghdr, net_drop_counter, net_icmp_errno, ntohs, recvmmsg, recvmsg, sendmmsg,
     sockaddr_in, sockaddr_in6, socklen_t,
 )
+
+from fastsip._core.transport.listen import OpenedListener, open_listener
 
 __all__ = ["Net", "OpenedListener", "open_listener"]
 

@@ -1,7 +1,9 @@
 # Has this request been here before?  See loops.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.types cimport addr_t, message_t, table_t
+from fastsip._core.base.address cimport addr_t
+from fastsip._core.sip.types cimport message_t
+from fastsip._core.routing.types cimport table_t
 
 # What a request as received is known by when it comes round: 60 bits, for write_via.
 cdef uint64_t loop_value(const table_t *table, const message_t *m, const addr_t *source,

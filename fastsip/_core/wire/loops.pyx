@@ -11,11 +11,12 @@ the keys outlive a restart.  Used by proxy.
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastsip._core.base.types cimport (
-    H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_ROUTE, H_VIA, NO_HEADER, OK, addr_t, message_t, table_t, via_t,
-)
+from fastsip._core.base.types cimport NO_HEADER, OK
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
+from fastsip._core.sip.types cimport H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_ROUTE, H_VIA, message_t, via_t
 from fastsip._core.sip.parser cimport first_of, parse_via
+from fastsip._core.routing.types cimport table_t
 from fastsip._core.routing.rules cimport headers_looked_at, is_own
 from fastsip._core.wire.via cimport read_loop, reply_address
 

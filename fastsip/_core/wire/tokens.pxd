@@ -1,7 +1,9 @@
 # The token in our Record-Route: what in-dialog requests bring back (R5, docs/design.md#shape).  See tokens.pyx.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from fastsip._core.base.types cimport destination_t, message_t, span_t, table_t
+from fastsip._core.base.types cimport span_t
+from fastsip._core.sip.types cimport message_t
+from fastsip._core.routing.types cimport destination_t, table_t
 
 cdef enum:
     TOKEN_LETTERS = 30

@@ -13,10 +13,12 @@ Used by branches and routing.
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastsip._core.base.types cimport E_BAD, E_NONE, OK, destination_t, message_t, set_t, span_t, table_t
+from fastsip._core.base.types cimport E_BAD, E_NONE, OK, span_t
 from fastsip._core.base.hashing cimport (
     hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, read_base32, siphash_t, write_base32,
 )
+from fastsip._core.sip.types cimport message_t
+from fastsip._core.routing.types cimport destination_t, set_t, table_t
 
 cdef enum:
     VERSION = 0             # 2 bits

@@ -1,8 +1,11 @@
 # What we write into Via and Record-Route, and how it is read again.  See via.pyx.
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
-from fastsip._core.base.types cimport addr_t, listener_t, message_t, span_t, table_t, via_t
+from fastsip._core.base.types cimport span_t
+from fastsip._core.base.address cimport addr_t
+from fastsip._core.sip.types cimport message_t, via_t
 from fastsip._core.store.slots cimport store_t
+from fastsip._core.routing.types cimport listener_t, table_t
 
 cdef enum:
     BRANCH_TEXT = 27        # letters of a branch of ours: z9hG4bK, 13, a dot, 6

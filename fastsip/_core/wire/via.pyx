@@ -12,19 +12,19 @@ case (7.3.1), hence base32.  Used by branches, replies and proxy.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from fastsip._core.base.types cimport (
-    E_BAD, HOST_IPV4, HOST_IPV6, MAX_ATTEMPTS, MAX_SENT_BY, METHOD_COUNT, M_ACK, M_INVITE, OK, PARTITIONS, T_UDP,
-    addr_t, listener_t, message_t, span_t, table_t, via_t,
-)
+from fastsip._core.base.types cimport E_BAD, MAX_ATTEMPTS, MAX_SENT_BY, OK, PARTITIONS, span_t
+from fastsip._core.base.address cimport T_UDP, addr_t
 from fastsip._core.base.write cimport put, put_number
 from fastsip._core.base.hashing cimport (
     hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, mix, read_base32, siphash_t, write_base32,
 )
+from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6, METHOD_COUNT, M_ACK, M_INVITE, message_t, via_t
 from fastsip._core.sip.uri cimport parse_address, write_address
 from fastsip._core.store.slots cimport (
     KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, SLOT_BITS, SLOT_MASK, hash_call, index_find, partition_of_hash,
     store_t,
 )
+from fastsip._core.routing.types cimport listener_t, table_t
 
 cdef enum:
     MAGIC_LEN = 7           # of z9hG4bK (8.1.1.7)

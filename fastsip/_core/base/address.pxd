@@ -1,0 +1,30 @@
+# Network addresses, and where a message came from or goes to.
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+cdef enum transport_id:
+    T_NONE = 0              # not given
+    T_UDP
+    T_TCP
+    T_TLS
+    T_WS
+    T_WSS
+    T_SCTP
+    T_OTHER
+
+# A network address.  All 24 bytes are compared and hashed, so zero it first.
+cdef struct addr_t:
+    uint8_t ip[16]          # IPv4 in the last four bytes, ::ffff: before them
+    uint16_t port           # host order
+    uint8_t family          # 4 or 6; 0 = no address
+    uint8_t transport       # transport_id
+    uint32_t scope          # IPv6 link-local only
+
+# Where a message came from or goes to.  Named by listener id, never by socket:
+# sockets do not survive the process, and streams come later.
+cdef struct flow_t:
+    addr_t remote
+    uint32_t listener_id
+    uint32_t conn_id        # streams; 0 for UDP
+    uint32_t conn_generation
+    uint32_t reserve
