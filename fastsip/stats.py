@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 
 from fastsip._core.base.folder import look_at, open_fresh
-from fastsip._core.state.shard import COUNTER_NAMES
+from fastsip._core.state.counters import COUNTER_NAMES
 
 HEAD_BYTES = 4096
 GAUGES = ("slots", "slot_bytes", "block_bytes", "store_bytes")

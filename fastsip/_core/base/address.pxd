@@ -1,6 +1,8 @@
 # Network addresses, and where a message came from or goes to.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcmp
 
 cdef enum transport_id:
     T_NONE = 0              # not given
@@ -28,3 +30,6 @@ cdef struct flow_t:
     uint32_t conn_id        # streams; 0 for UDP
     uint32_t conn_generation
     uint32_t reserve
+
+cdef inline bint same_place(const addr_t *a, const addr_t *b) noexcept nogil:
+    return a.port == b.port and memcmp(a.ip, b.ip, 16) == 0

@@ -42,7 +42,7 @@ from fastsip._core.harness.image cimport forget_image, put_back, take_image
 from fastsip._core.harness.virtual_net cimport RULES, WIRE_BYTES, record_room, step_clock, wire_record_t, wire_t
 
 from fastsip._core.base.scarcity import fail_allocation, failed_allocations
-from fastsip._core.state.shard import COUNTER_NAMES
+from fastsip._core.state.counters import COUNTER_NAMES
 from fastsip._core.state.events import take_events
 
 START_MS = 1_000_000        # the virtual clock's first reading

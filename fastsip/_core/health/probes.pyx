@@ -21,7 +21,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
 from fastsip._core.base.types cimport OK, PARTITIONS
-from fastsip._core.base.address cimport flow_t
+from fastsip._core.base.address cimport flow_t, same_place
 from fastsip._core.base.write cimport put, put_number
 from fastsip._core.base.hashing cimport hash_add_number, hash_begin, hash_end, mix, siphash_t, write_base32
 from fastsip._core.store.slots cimport NO_SLOT, SLOT_BITS, SLOT_MASK, partition_of
@@ -33,10 +33,11 @@ from fastsip._core.dispatcher.choose cimport (
     ADMIN_DISABLED, HEALTH_DOWN, HEALTH_TRYING, cell_health, cell_t, mark_failed, mark_succeeded,
 )
 from fastsip._core.wire.via cimport PROBE, VIA_ROOM, read_hint, write_via
-from fastsip._core.state.shard cimport (
-    EVENT_HEALTH, N_PROBES, N_PROBE_FAILURES, N_STRAY_RESPONSES, count, emit_event, probe_state_t, queue_message,
-    same_place, take_scratch,
-)
+from fastsip._core.state.counters cimport N_PROBES, N_PROBE_FAILURES, N_STRAY_RESPONSES
+from fastsip._core.state.memory cimport probe_state_t
+from fastsip._core.state.shard cimport count
+from fastsip._core.state.events cimport EVENT_HEALTH, emit_event
+from fastsip._core.state.outbox cimport queue_message, take_scratch
 
 cdef enum:
     FIRST_ROUND_MS = 1000

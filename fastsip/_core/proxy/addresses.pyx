@@ -18,8 +18,8 @@ from fastsip._core.sip.types cimport message_t, uri_t
 from fastsip._core.store.slots cimport BY_STRICT_ROUTER, NO_SLOT, record_of, slot_at, slot_t
 from fastsip._core.routing.types cimport F_TIMEOUT, F_TRANSPORT
 from fastsip._core.routing.index cimport ID_RULE, find_id
+from fastsip._core.routing.lookup cimport find_by_address, find_listener_index, find_set
 from fastsip._core.transport.names cimport MOST_ADDRESSES, place_mark
-from fastsip._core.state.shard cimport find_by_address, find_listener_index, find_set
 from fastsip._core.transaction.server cimport read_any_request
 from fastsip._core.proxy.forward cimport undo_way_out
 from fastsip._core.proxy.routes cimport (

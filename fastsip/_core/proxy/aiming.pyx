@@ -16,11 +16,13 @@ from fastsip._core.sip.types cimport (
 from fastsip._core.sip.parser cimport first_of
 from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.routing.types cimport ACT_FORWARD, ACT_REPLY, A_PARALLEL, rule_t, set_t, table_t
+from fastsip._core.routing.lookup cimport find_destination
 from fastsip._core.routing.rules cimport is_own, match_rules
 from fastsip._core.dispatcher.choose cimport is_usable
 from fastsip._core.dispatcher.keys cimport selection_key
 from fastsip._core.wire.loops cimport is_loop, loop_value
-from fastsip._core.state.shard cimport N_LOOPS, N_ROUTES_REMOVED, count, find_destination
+from fastsip._core.state.counters cimport N_LOOPS, N_ROUTES_REMOVED
+from fastsip._core.state.shard cimport count
 from fastsip._core.state.recall cimport recall_challenge
 from fastsip._core.proxy.border cimport strip_maddr
 from fastsip._core.proxy.forward cimport hop_t

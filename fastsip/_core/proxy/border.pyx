@@ -20,8 +20,9 @@ from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.sip.edits cimport clear_edits, close_headers, edit_delete, write_edits
 from fastsip._core.routing.types cimport destination_t, listener_t
 from fastsip._core.routing.header_edits cimport MAX_STEPS, edit_headers, hides_lines
+from fastsip._core.routing.lookup cimport find_by_address, find_listener
 from fastsip._core.routing.rules cimport is_own
-from fastsip._core.state.shard cimport find_by_address, find_listener, take_scratch
+from fastsip._core.state.outbox cimport take_scratch
 
 cdef enum:
     MADDR_LEN = 7           # of ";maddr="

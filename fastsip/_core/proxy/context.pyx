@@ -37,24 +37,27 @@ from fastsip._core.store.slots cimport (
 )
 from fastsip._core.routing.types cimport F_TIMEOUT, F_TRANSPORT, POLICY_AFTER_PROGRESS
 from fastsip._core.routing.policies cimport policy_wants
+from fastsip._core.routing.lookup cimport find_policy
 from fastsip._core.transport.names cimport place_mark
-from fastsip._core.state.shard cimport (
-    EVENT_EXHAUSTED, EVENT_FAILOVER, N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS, N_OVER_SHARE,
-    N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES, arm_slot, count, emit_event, find_policy,
+from fastsip._core.state.counters cimport (
+    N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS, N_OVER_SHARE, N_RETRANSMISSIONS_SENT, N_TIMEOUTS,
+    N_TRANSPORT_FAILURES,
 )
+from fastsip._core.state.shard cimport count
+from fastsip._core.state.events cimport EVENT_EXHAUSTED, EVENT_FAILOVER, emit_event
 from fastsip._core.state.recall cimport remember_answer, remember_challenge
 from fastsip._core.transaction.machines cimport (
     ABANDONED, CALLING, CANCELLING, CANCEL_IT, CANCEL_PENDING, CLIENT_ACCEPTED, CLIENT_COMPLETED, CLIENT_ENDED,
     CLIENT_PROCEEDING, END, EXPIRE, GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, RESEND, RETRANSMIT, SEND_ACK,
     SEND_CANCEL, SEND_FAILED, client_step, is_searching, step_t,
 )
+from fastsip._core.transaction.clocks cimport arm_slot, expiry_reason, set_clocks
 from fastsip._core.transaction.lingering cimport take_block
 from fastsip._core.transaction.client cimport keep_ack, send_ack, send_cancel
 from fastsip._core.transaction.server cimport (
     end_server, end_silently, fire_server_timer, is_stale, is_unkept, keep_best, pass_final, pass_provisional,
     pass_success, read_any_request, send_best, send_own, set_server_flag, set_trying_clock,
 )
-from fastsip._core.transaction.clocks cimport expiry_reason, set_clocks
 from fastsip._core.health.calls cimport note_failure, note_success
 from fastsip._core.proxy.forward cimport end_branch, make_branch, send_request
 from fastsip._core.proxy.routes cimport is_known

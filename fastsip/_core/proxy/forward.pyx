@@ -35,13 +35,13 @@ from fastsip._core.store.slots cimport (
 from fastsip._core.store.wheel cimport disarm_timer
 from fastsip._core.routing.types cimport destination_t, listener_t, set_t, table_t
 from fastsip._core.routing.header_edits cimport changes_t, edit_headers, hides_lines, undo_room, undo_t
+from fastsip._core.routing.lookup cimport find_by_address, find_destination, find_listener
 from fastsip._core.dispatcher.choose cimport rank_next
 from fastsip._core.wire.via cimport STATELESS, VIA_ROOM, branch_value, read_loop, stamp_t, stamp_via, write_via
 from fastsip._core.wire.tokens cimport TOKEN_LETTERS, is_other_border, token_t, write_token
-from fastsip._core.state.shard cimport (
-    arm_slot, find_by_address, find_destination, find_listener, queue_message, send_edited, take_scratch,
-)
+from fastsip._core.state.outbox cimport queue_message, send_edited, take_scratch
 from fastsip._core.transaction.machines cimport CALLING
+from fastsip._core.transaction.clocks cimport arm_slot
 from fastsip._core.transaction.lingering cimport take_block, take_slot_of_call
 from fastsip._core.proxy.border cimport gather_changes
 

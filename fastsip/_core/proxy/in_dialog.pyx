@@ -13,17 +13,17 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.base.types cimport E_NONE, OK
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport addr_t, same_place
 from fastsip._core.base.hashing cimport hash_text
 from fastsip._core.sip.types cimport M_ACK, M_PRACK, message_t
 from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.store.slots cimport slot_t
 from fastsip._core.routing.types cimport destination_t, set_t, table_t
 from fastsip._core.routing.index cimport SHARED_AT_ADDRESS, SHARED_BY_NAME, find_place, find_short
+from fastsip._core.routing.lookup cimport find_by_address, find_destination
 from fastsip._core.dispatcher.choose cimport is_reachable, rank_next
-from fastsip._core.state.shard cimport (
-    N_FORGED_TOKENS, N_STAND_INS, count, find_by_address, find_destination, same_place,
-)
+from fastsip._core.state.counters cimport N_FORGED_TOKENS, N_STAND_INS
+from fastsip._core.state.shard cimport count
 from fastsip._core.state.recall cimport recall_answer
 from fastsip._core.proxy.routes cimport aim_by_route, aim_by_token, is_known, leads_to_us
 

@@ -29,13 +29,14 @@ from fastsip._core.store.slots cimport (
 )
 from fastsip._core.store.wheel cimport arm_timer
 from fastsip._core.routing.types cimport policy_t
+from fastsip._core.routing.lookup cimport find_listener_index, find_policy
 from fastsip._core.transport.names cimport hash_name
-from fastsip._core.state.shard cimport (
-    HELD_BYTES, MOST_HELD, MOST_PARKED, N_NAMES_FAILED, N_PARKED, N_PARKED_DROPPED, N_STORE_FULL, N_TRANSPORT_FAILURES,
-    arm_slot, count, find_listener_index, find_policy, held_t, parked_t, waiting_t,
-)
+from fastsip._core.state.counters cimport N_NAMES_FAILED, N_PARKED, N_PARKED_DROPPED, N_STORE_FULL, N_TRANSPORT_FAILURES
+from fastsip._core.state.memory cimport HELD_BYTES, MOST_HELD, MOST_PARKED, held_t, parked_t, waiting_t
+from fastsip._core.state.shard cimport count
 from fastsip._core.state.quota cimport holds_much, is_greedy, source_key
 from fastsip._core.state.questions cimport ask_lost, ask_name, has_lost
+from fastsip._core.transaction.clocks cimport arm_slot
 from fastsip._core.transaction.lingering cimport take_block
 from fastsip._core.transaction.replies cimport reply_of, reply_t
 from fastsip._core.transaction.server cimport end_silently, send_reply, send_trying, set_trying_clock

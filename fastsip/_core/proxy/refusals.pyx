@@ -20,10 +20,11 @@ from fastsip._core.sip.types cimport (
 )
 from fastsip._core.sip.parser cimport first_of
 from fastsip._core.routing.types cimport policy_t
-from fastsip._core.state.shard cimport (
+from fastsip._core.state.counters cimport (
     N_BAD, N_BAD_EXTENSIONS, N_MALFORMED, N_TOO_BROAD, N_TOO_LARGE, N_TOO_MANY_HOPS, N_UNAVAILABLE, N_UNSUPPORTED,
-    count, take_scratch,
 )
+from fastsip._core.state.shard cimport count
+from fastsip._core.state.outbox cimport take_scratch
 from fastsip._core.transaction.replies cimport answer
 
 # What a parser's code means to the sender: status and reason phrase.

@@ -28,14 +28,16 @@ from fastsip._core.store.slots cimport (
     word_generation, word_kind, write_identity,
 )
 from fastsip._core.routing.types cimport RURI_OF_SET, policy_t, rule_t
+from fastsip._core.routing.lookup cimport find_by_address
 from fastsip._core.routing.rules cimport match_rules
 from fastsip._core.dispatcher.keys cimport selection_key
 from fastsip._core.wire.via cimport find_cancelled, find_server, has_local_tag
-from fastsip._core.state.shard cimport (
+from fastsip._core.state.counters cimport (
     N_DATAGRAMS, N_DRAINED, N_EDITS_REFUSED, N_FORGED_TOKENS, N_INVITES, N_KEEP_ALIVES, N_LOOPS, N_NEXT_HOPS_REFUSED,
     N_NOT_SIP, N_NO_RULE, N_OVER_SHARE, N_RELAYS_REFUSED, N_REPLIES_BY_RULE, N_REQUESTS, N_RESPONSES, N_STORE_FULL,
-    N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, N_UNSUPPORTED, count, find_by_address,
+    N_STRAY_ACKS, N_TRANSACTIONS, N_UNKNOWN_DIALOGS, N_UNSUPPORTED,
 )
+from fastsip._core.state.shard cimport count
 from fastsip._core.transaction.machines cimport GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING
 from fastsip._core.transaction.lingering cimport shed_lingering, shed_lingering_of
 from fastsip._core.transaction.replies cimport answer, answer_as, reply_flow

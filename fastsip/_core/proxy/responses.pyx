@@ -29,8 +29,11 @@ from fastsip._core.store.slots cimport (
 )
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.wire.via cimport PROBE, find_asker, is_our_branch, read_branch, read_hint, via_address
-from fastsip._core.state.shard cimport N_STRAY_RESPONSES, arm_slot, core_t, count, send_edited, take_scratch
+from fastsip._core.state.counters cimport N_STRAY_RESPONSES
+from fastsip._core.state.shard cimport core_t, count
+from fastsip._core.state.outbox cimport send_edited, take_scratch
 from fastsip._core.transaction.machines cimport CANCELLING, CLIENT_COMPLETED, GOT_1XX, GOT_2XX, GOT_FINAL
+from fastsip._core.transaction.clocks cimport arm_slot
 from fastsip._core.transaction.replies cimport write_vias
 from fastsip._core.transaction.server cimport edit_response
 from fastsip._core.health.probes cimport take_probe_response

@@ -12,7 +12,7 @@ from libc.string cimport memchr, memcmp, memcpy, memset
 from fastsip._core.base.types cimport (
     E_BAD, E_FORGED, E_HOME, E_NEXT_HOP, E_NONE, E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI, NO_HEADER, OK, span_t, text_t,
 )
-from fastsip._core.base.address cimport T_NONE, T_UDP
+from fastsip._core.base.address cimport T_NONE, T_UDP, same_place
 from fastsip._core.base.hashing cimport hash_text
 from fastsip._core.sip.types cimport HOST_IPV6, H_ROUTE, S_SIP, header_t, name_addr_t
 from fastsip._core.sip.chars cimport C_ALPHA, C_HOST, is_class, scan_class
@@ -21,11 +21,13 @@ from fastsip._core.sip.values cimport parse_name_addr
 from fastsip._core.sip.parser cimport find_header, first_of
 from fastsip._core.routing.types cimport destination_t, rule_t, table_t
 from fastsip._core.routing.index cimport ID_NAMED, find_id
+from fastsip._core.routing.lookup cimport find_by_address
 from fastsip._core.routing.rules cimport is_own, is_trusted
 from fastsip._core.wire.tokens cimport dialog_t, is_other_border, read_token, token_t
 from fastsip._core.transport.names cimport NAME_BYTES, find_address, place_mark, wanted_t
 from fastsip._core.transport.local cimport local_address
-from fastsip._core.state.shard cimport N_NAMES_FAILED, count, find_by_address, same_place
+from fastsip._core.state.counters cimport N_NAMES_FAILED
+from fastsip._core.state.shard cimport count
 from fastsip._core.state.questions cimport ask_name
 from fastsip._core.proxy.forward cimport MAX_CUTS
 

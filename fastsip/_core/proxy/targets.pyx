@@ -20,8 +20,9 @@ from fastsip._core.sip.uri cimport host_port_place, parse_uri
 from fastsip._core.sip.values cimport parse_number
 from fastsip._core.sip.parser cimport first_of
 from fastsip._core.routing.types cimport RURI_HOST, RURI_OF_SET, RURI_URI, destination_t, set_t
+from fastsip._core.routing.lookup cimport find_destination, find_policy, find_set
 from fastsip._core.dispatcher.choose cimport choose_group, peek
-from fastsip._core.state.shard cimport find_destination, find_policy, find_set, take_scratch
+from fastsip._core.state.outbox cimport take_scratch
 
 # ---------------------------------------------------------------- where a branch goes
 

@@ -13,12 +13,12 @@ from libc.errno cimport ECONNREFUSED, EHOSTUNREACH, ENETUNREACH
 from libc.string cimport memcmp
 
 from fastsip._core.base.types cimport E_BAD, span_t
+from fastsip._core.base.address cimport same_place
 from fastsip._core.store.slots cimport (
     CLIENT_UNREACHABLE, KIND_FREE, SLOT_BITS, SLOT_MASK, commit, is_server, record_of, record_t, slot_at, slot_t,
     word_generation, word_kind, word_owes, word_state,
 )
 from fastsip._core.wire.via cimport BRANCH_TEXT, HINT_TEXT, PROBE, read_branch, read_hint
-from fastsip._core.state.shard cimport same_place
 from fastsip._core.transaction.machines cimport CALLING, CANCEL_PENDING, SEND_FAILED
 from fastsip._core.health.probes cimport fail_probe
 from fastsip._core.proxy.context cimport branch_input

@@ -37,16 +37,19 @@ from fastsip._core.sip.parser cimport most_read, scan_call_id
 from fastsip._core.store.marks cimport Quarantine, beat, is_quarantined, mark_datagram, mark_nothing, mark_t
 from fastsip._core.store.slots cimport partition_of, write_clock_pair
 from fastsip._core.store.wheel cimport wheel_wait_ms
+from fastsip._core.routing.lookup cimport find_listener_index
 from fastsip._core.routing.table cimport Table
 from fastsip._core.dispatcher.chooser cimport Positions
 from fastsip._core.transport.udp cimport (
     RECEIVE_BATCH, datagram_t, net_counters_t, net_error_t, receive_batch, wait_ready,
 )
-from fastsip._core.state.shard cimport (
-    COUNTER_COUNT, MOST_HELD, N_HANDED_OVER, N_HANDED_OVER_FULL, N_KERNEL_DROPS, N_OVER_1300, N_OVER_1472,
-    N_QUARANTINED, N_RECEIVED, N_RECEIVE_CALLS, N_SEND_CALLS, N_SENT, N_SENT_LOST, N_WAITS, N_WAKES, count,
-    find_listener_index, held_t, needs_flush,
+from fastsip._core.state.counters cimport (
+    COUNTER_COUNT, N_HANDED_OVER, N_HANDED_OVER_FULL, N_KERNEL_DROPS, N_OVER_1300, N_OVER_1472, N_QUARANTINED,
+    N_RECEIVED, N_RECEIVE_CALLS, N_SEND_CALLS, N_SENT, N_SENT_LOST, N_WAITS, N_WAKES,
 )
+from fastsip._core.state.memory cimport MOST_HELD, held_t
+from fastsip._core.state.shard cimport count
+from fastsip._core.state.outbox cimport needs_flush
 from fastsip._core.health.probes cimport next_probe_ms
 from fastsip._core.proxy.transport_errors cimport shard_of_error, take_error
 from fastsip._core.proxy.requests cimport receive_message
@@ -54,7 +57,7 @@ from fastsip._core.shard.workspace cimport fire_timers, flush, run_probes
 from fastsip._core.shard.recovery cimport recover_calls
 from fastsip._core.shard.commands cimport COMMAND_NAME, has_commands, push_command, take_commands
 
-from fastsip._core.state.shard import COUNTER_NAMES
+from fastsip._core.state.counters import COUNTER_NAMES
 
 cdef enum:
     TURN_US = 1000              # of a round: a socket's, and a lane's

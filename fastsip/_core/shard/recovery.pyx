@@ -20,12 +20,13 @@ from fastsip._core.store.slots cimport (
     slot_at, slot_t, word_generation, word_kind, word_owes, word_state,
 )
 from fastsip._core.store.wheel cimport arm_timer
-from fastsip._core.state.shard cimport arm_slot, deadline_of, earlier, needs_flush
+from fastsip._core.state.outbox cimport needs_flush
 from fastsip._core.state.recall cimport remember_challenge
 from fastsip._core.transaction.machines cimport (
     CLIENT_ENDED, RETRANSMIT, SEND_FINAL, SERVER_COMPLETED, SERVER_ENDED, SERVER_EXPIRE, SERVER_RETRANSMIT, client_step,
     is_state, server_step,
 )
+from fastsip._core.transaction.clocks cimport arm_slot, deadline_of, earlier
 from fastsip._core.transaction.lingering cimport begin_lingering
 from fastsip._core.transaction.client cimport send_cancel
 from fastsip._core.transaction.server cimport send_response

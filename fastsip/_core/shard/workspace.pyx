@@ -16,9 +16,9 @@ from fastsip._core.store.slots cimport NO_SLOT, clear_owes, give_pending, slot_a
 from fastsip._core.store.wheel cimport NOT_ARMED, NO_TIMER, advance_wheel, init_wheel, take_expired
 from fastsip._core.transport.udp cimport LOST, SENT, TOO_BIG, clear_outbox, flush_outbox, outgoing_t
 from fastsip._core.transport.local cimport close_local, open_local
-from fastsip._core.state.shard cimport (
-    COUNTER_COUNT, RECALL_PLACES, SCRATCH_BYTES, needs_flush, probe_state_t, recalled_t, waiting_t,
-)
+from fastsip._core.state.counters cimport COUNTER_COUNT
+from fastsip._core.state.memory cimport RECALL_PLACES, SCRATCH_BYTES, probe_state_t, recalled_t, waiting_t
+from fastsip._core.state.outbox cimport needs_flush
 from fastsip._core.health.probes cimport run_next_probe
 from fastsip._core.proxy.context cimport fire_timer
 from fastsip._core.proxy.requests cimport message_failed

@@ -1,14 +1,18 @@
 """Events of the shards, for the control plane (hints, never truth: docs/core.md#events-and-commands).
 
-Called by router's loop; the records are written by shard.emit_event.
+Called by router's loop; the records are written by emit_event.
 """
 
 from collections import namedtuple
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
 
-from fastsip._core.base.ring cimport Ring, pop_begin, pop_done
-from fastsip._core.state.shard cimport EVENT_EXHAUSTED, EVENT_FAILOVER, EVENT_HEALTH, EVENT_QUESTION, event_t
+from fastsip._core.base.scarcity cimport SCARCE_EVENT, runs_short
+from fastsip._core.base.ring cimport Ring, pop_begin, pop_done, push_begin, push_done, wake
+from fastsip._core.state.counters cimport N_EVENTS_DROPPED
+from fastsip._core.state.memory cimport EVENT_TEXT
+from fastsip._core.state.shard cimport core_t, count
 
 Event = namedtuple("Event", "kind destination_id reason status at_ms after_ms call_id name")
 
@@ -35,3 +39,27 @@ def take_events(Ring ring not None, int most=1000) -> list:
         pop_done(ring.ring)
         most -= 1
     return taken
+
+
+cdef bint emit_event(core_t *core, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,
+                     uint64_t since_ms, const char *text, uint32_t len) noexcept nogil:
+    cdef event_t *event
+    if core.events == NULL:
+        return False
+    event = NULL if runs_short(SCARCE_EVENT) else <event_t *>push_begin(core.events, sizeof(event_t))
+    if event == NULL:
+        count(core, N_EVENTS_DROPPED)
+        return False
+    event.kind = kind
+    event.destination_id = destination_id
+    event.reason = reason
+    event.status = status
+    event.at_ms = core.now_ms
+    event.after_ms = <uint32_t>(core.now_ms - since_ms) if since_ms else 0
+    event.text_len = min(len, <uint32_t>EVENT_TEXT)
+    if event.text_len:
+        memcpy(event.text, text, event.text_len)
+    push_done(core.events, sizeof(event_t))
+    if core.control != NULL:
+        wake(core.control)
+    return True

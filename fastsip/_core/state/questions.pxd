@@ -2,7 +2,8 @@
 
 from fastsip._core.base.types cimport text_t
 from fastsip._core.base.address cimport addr_t
-from fastsip._core.state.shard cimport core_t, waiting_t
+from fastsip._core.state.memory cimport waiting_t
+from fastsip._core.state.shard cimport core_t
 
 # Asks the control plane for a name's addresses, if that was not done a moment ago.  A question for which
 # the ring of events has no room is kept.

@@ -9,9 +9,10 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastsip._core.transport.names cimport hash_name
-from fastsip._core.state.shard cimport (
-    ASKED_LATELY, EVENT_QUESTION, MOST_LOST, N_NAMES_ASKED, N_NAMES_REFUSED, asked_t, count, emit_event, lost_t,
-)
+from fastsip._core.state.counters cimport N_NAMES_ASKED, N_NAMES_REFUSED
+from fastsip._core.state.memory cimport ASKED_LATELY, MOST_LOST, asked_t, lost_t
+from fastsip._core.state.shard cimport count
+from fastsip._core.state.events cimport EVENT_QUESTION, emit_event
 from fastsip._core.state.quota cimport take_turn
 
 cdef enum:

@@ -15,7 +15,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastsip._core.base.hashing cimport mix
-from fastsip._core.state.shard cimport MOST_HELD, MOST_PARKED, SOURCES, source_t
+from fastsip._core.state.memory cimport MOST_HELD, MOST_PARKED, SOURCES, source_t
 
 cdef enum:
     WAYS = 4                # sources in a row

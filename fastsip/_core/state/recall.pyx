@@ -12,7 +12,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.base.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
 from fastsip._core.sip.types cimport message_t
-from fastsip._core.state.shard cimport RECALL_PLACES, recalled_t
+from fastsip._core.state.memory cimport RECALL_PLACES, recalled_t
 
 cdef enum purpose:
     CHALLENGED = 1

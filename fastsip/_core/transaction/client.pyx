@@ -17,7 +17,8 @@ from fastsip._core.store.slots cimport (
     record_t, slot_at, slot_t, word_kind, word_owes, word_state,
 )
 from fastsip._core.routing.header_edits cimport changes_t, hides_lines, takes_away
-from fastsip._core.state.shard cimport find_destination, find_set, queue_message, take_scratch
+from fastsip._core.routing.lookup cimport find_destination, find_set
+from fastsip._core.state.outbox cimport queue_message, take_scratch
 from fastsip._core.transaction.machines cimport SERVER_ACCEPTED
 from fastsip._core.transaction.lingering cimport take_block
 from fastsip._core.proxy.border cimport gather_changes

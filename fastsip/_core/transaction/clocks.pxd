@@ -1,5 +1,6 @@
 # The clocks of a branch.  See clocks.pyx.
 
+from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.store.slots cimport record_t, slot_t
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.transaction.machines cimport step_t
@@ -11,3 +12,10 @@ cdef void set_clocks(core_t *core, const slot_t *branch, const slot_t *server, i
 
 # Which clock has run out: the failure_reason, or 0 for Timer C, and for Timer F after a 1xx.
 cdef int expiry_reason(core_t *core, int kind, int state, const record_t *record) noexcept nogil
+
+# Of two deadlines, and of all that a record has; 0 = none.
+cdef uint64_t earlier(uint64_t a, uint64_t b) noexcept nogil
+cdef uint64_t deadline_of(int kind, const record_t *record) noexcept nogil
+
+# Sets the slot's timer to the earliest of its record's deadlines.
+cdef void arm_slot(core_t *core, uint32_t ref, int kind, const record_t *record) noexcept nogil

@@ -5,11 +5,14 @@ Says nothing about what follows for the search.  Used by search.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.store.records cimport policy_copy_t
-from fastsip._core.store.slots cimport CLIENT_ABANDONED, KIND_CLIENT_INVITE, word_kind
+from fastsip._core.store.slots cimport CLIENT_ABANDONED, KIND_CLIENT_INVITE, is_server, word_kind
+from fastsip._core.store.wheel cimport arm_timer, disarm_timer
 from fastsip._core.routing.types cimport F_PROGRESS, F_RING, F_TIMEOUT
 from fastsip._core.routing.policies cimport policy_wants
+from fastsip._core.state.shard cimport core_t
 from fastsip._core.transaction.machines cimport (
     CALLING, CANCELLING, CANCEL_PENDING, END_CLOCK, GIVE_UP_CLOCK, PHASE_CLOCKS, RESEND, SEND_CANCEL, SLOW, STOP,
     TIMER_F,
@@ -90,3 +93,25 @@ cdef int expiry_reason(core_t *core, int kind, int state, const record_t *record
     if record.client.expire_ms and core.now_ms >= record.client.expire_ms:
         return F_RING if record.client.last_status > 100 else F_PROGRESS
     return 0
+
+
+cdef uint64_t earlier(uint64_t a, uint64_t b) noexcept nogil:
+    """Of two deadlines; 0 = none."""
+    if a == 0 or (b != 0 and b < a):
+        return b
+    return a
+
+
+cdef uint64_t deadline_of(int kind, const record_t *record) noexcept nogil:
+    """The next of its timers; 0 = none runs."""
+    if is_server(kind):
+        return earlier(record.server.retransmit_ms, record.server.expire_ms)
+    return earlier(earlier(record.client.retransmit_ms, record.client.expire_ms), record.client.c_ms)
+
+
+cdef void arm_slot(core_t *core, uint32_t ref, int kind, const record_t *record) noexcept nogil:
+    cdef uint64_t at = deadline_of(kind, record)
+    if at == 0:
+        disarm_timer(core.wheel, ref)
+    else:
+        arm_timer(core.wheel, ref, at)

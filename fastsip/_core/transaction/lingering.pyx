@@ -18,7 +18,8 @@ from fastsip._core.store.slots cimport (
     take_slot, word_kind, word_state,
 )
 from fastsip._core.store.wheel cimport disarm_timer
-from fastsip._core.state.shard cimport N_SHED, N_TRANSACTIONS_ENDED, count
+from fastsip._core.state.counters cimport N_SHED, N_TRANSACTIONS_ENDED
+from fastsip._core.state.shard cimport count
 from fastsip._core.transaction.machines cimport SERVER_COMPLETED, SERVER_ENDED
 
 cdef enum:

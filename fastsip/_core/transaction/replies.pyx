@@ -19,7 +19,9 @@ from fastsip._core.sip.types cimport (
 from fastsip._core.sip.parser cimport first_of
 from fastsip._core.store.slots cimport NO_SLOT
 from fastsip._core.wire.via cimport STAMPS_ROOM, local_tag, reply_address, server_key, stamp_t, stamp_via
-from fastsip._core.state.shard cimport N_REFUSED_REQUESTS, count, queue_message, take_scratch
+from fastsip._core.state.counters cimport N_REFUSED_REQUESTS
+from fastsip._core.state.shard cimport count
+from fastsip._core.state.outbox cimport queue_message, take_scratch
 
 PHRASES = {
     100: b"Trying", 181: b"Call Is Being Forwarded", 200: b"OK",

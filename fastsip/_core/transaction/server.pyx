@@ -20,14 +20,14 @@ from fastsip._core.store.slots cimport (
     block_at, block_t, clear_owes, commit, drop_block, end_block, first_child_of, next_child_of, record_of, record_t,
     slot_at, slot_t, word_generation, word_kind, word_owes, word_state,
 )
-from fastsip._core.state.shard cimport (
-    N_LATE_ANSWERS, N_NO_ROOM, N_RETRANSMISSIONS_SENT, N_RETRANSMITTED_REQUESTS, arm_slot, count, queue_message,
-    send_edited, take_scratch,
-)
+from fastsip._core.state.counters cimport N_LATE_ANSWERS, N_NO_ROOM, N_RETRANSMISSIONS_SENT, N_RETRANSMITTED_REQUESTS
+from fastsip._core.state.shard cimport count
+from fastsip._core.state.outbox cimport queue_message, send_edited, take_scratch
 from fastsip._core.transaction.machines cimport (
     END, GOT_ACK, PASS_UP, REPEATED, RESEND_LAST, SEND_1XX, SEND_2XX, SEND_FINAL, SEND_TRYING, SERVER_ACCEPTED,
     SERVER_COMPLETED, SERVER_ENDED, SERVER_EXPIRE, SERVER_PROCEEDING, SERVER_RETRANSMIT, server_step, step_t,
 )
+from fastsip._core.transaction.clocks cimport arm_slot
 from fastsip._core.transaction.lingering cimport begin_lingering, drop_all, free_server, take_block
 from fastsip._core.transaction.replies cimport answer, reply_of, reply_room, reply_t, write_reply
 from fastsip._core.proxy.forward cimport read_request, write_block

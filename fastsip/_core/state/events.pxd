@@ -1,0 +1,25 @@
+# Events of the shards, for the control plane.  See events.pyx.
+
+from libc.stdint cimport uint32_t, uint64_t
+from fastsip._core.state.shard cimport core_t
+
+# A record of the event ring to the control plane (a hint, docs/core.md#events-and-commands).
+cdef enum event_kind:
+    EVENT_HEALTH = 1            # reason = health_event
+    EVENT_FAILOVER = 2          # reason = failure_reason or 0, status
+    EVENT_EXHAUSTED = 3
+    EVENT_QUESTION = 4          # text = a name whose addresses are wanted
+
+cdef struct event_t:
+    uint32_t kind
+    uint32_t destination_id
+    uint32_t reason
+    uint32_t status
+    uint64_t at_ms
+    uint32_t after_ms           # since the search began
+    uint32_t text_len
+    char text[256]              # EVENT_TEXT: the Call-ID, cut, or the name
+
+# False (and counted) when it found no room.
+cdef bint emit_event(core_t *core, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,
+                     uint64_t since_ms, const char *text, uint32_t len) noexcept nogil
