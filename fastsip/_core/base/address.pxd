@@ -1,7 +1,6 @@
 # Network addresses, and where a message came from or goes to.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp
 
 cdef enum transport_id:

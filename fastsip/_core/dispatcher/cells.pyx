@@ -24,8 +24,7 @@ from pathlib import Path
 cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
-from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, munmap
-from posix.mman cimport mmap as map_pages
+from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap as map_pages, munmap
 
 from fastsip._core.base.atomics cimport (
     fetch_add32, load_acquire32, load_acquire64, load_relaxed32, store_release32, store_release64,

@@ -5,7 +5,7 @@ without a transaction are aimed as their INVITE was.  Only looks: nothing here a
 choice for a request that will be sent takes its turn.  Called by proxy.
 """
 
-from libc.stdint cimport uint32_t, uint64_t, uint8_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.base.types cimport E_NONE, NO_HEADER, OK

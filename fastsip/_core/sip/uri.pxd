@@ -1,6 +1,6 @@
 # SIP, SIPS and tel URIs, hosts and numeric addresses.  See uri.pyx.
 
-from libc.stdint cimport uint16_t, uint32_t, uint8_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from fastsip._core.base.types cimport span_t, text_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport uri_t

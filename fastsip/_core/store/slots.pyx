@@ -12,7 +12,7 @@ under "writing", a lock.  One thread owns a partition at a time.
 Used by transactions, the proxy files and shard.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t, int64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from posix.unistd cimport _exit

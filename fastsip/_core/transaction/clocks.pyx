@@ -5,7 +5,6 @@ Says nothing about what follows for the search.  Used by search.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
-from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.store.slots cimport CLIENT_ABANDONED, KIND_CLIENT_INVITE, is_server, word_kind
