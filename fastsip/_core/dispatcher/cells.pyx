@@ -27,9 +27,9 @@ from libc.string cimport memcmp, memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap as map_pages, munmap
 
 from fastsip._core.base.atomics cimport (
-    fetch_add32, load_acquire32, load_acquire64, load_relaxed32, store_release32, store_release64,
+    cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, store_relaxed32, store_release32,
+    store_release64,
 )
-from fastsip._core.dispatcher.choose cimport ADMIN_DISABLED, cell_health, cell_since_ms, cell_t
 
 from fastsip._core.base.aside import keep_aside
 from fastsip._core.base.folder import open_file
@@ -244,3 +244,66 @@ cdef class Cells:
     def owner(self, index) -> int:
         """Destination id of a line, 0 = free."""
         return load_acquire32(&self.line(index).destination_id)
+
+
+cdef inline uint64_t pack_word(int health, uint32_t streak, uint64_t since_ms) noexcept nogil:
+    return <uint64_t>health | (<uint64_t>streak << 8) | (since_ms << 16)
+
+
+cdef inline uint32_t word_streak(uint64_t word) noexcept nogil:
+    return (word >> 8) & 0xFF
+
+
+cdef uint64_t cell_since_ms(const cell_t *cell) noexcept nogil:
+    return load_acquire64(&cell.word) >> 16
+
+
+cdef int mark_failed(cell_t *cell, uint32_t fall, uint32_t code, uint64_t now_ms) noexcept nogil:
+    """One more failure: trying, or down at the `fall`-th in a row; ends a streak of successes of a down one."""
+    cdef uint64_t word, wanted
+    cdef uint32_t streak
+    cdef int health, event
+    fetch_add32(&cell.failed, 1)
+    while True:
+        word = load_acquire64(&cell.word)
+        health, streak, event = word_health(word), word_streak(word), NO_CHANGE
+        if health == HEALTH_DOWN:
+            wanted = pack_word(HEALTH_DOWN, 0, word >> 16)
+        else:
+            streak = streak + 1 if health == HEALTH_TRYING else 1
+            if streak >= fall:
+                wanted, event = pack_word(HEALTH_DOWN, 0, now_ms), WENT_DOWN
+            elif health == HEALTH_TRYING:
+                wanted = pack_word(HEALTH_TRYING, streak if streak < STREAK_MAX else STREAK_MAX, word >> 16)
+            else:
+                wanted, event = pack_word(HEALTH_TRYING, streak, now_ms), WENT_TRYING
+        if wanted == word:
+            return NO_CHANGE
+        if cas64(&cell.word, word, wanted):
+            store_relaxed32(&cell.last_code, code)
+            return event
+
+
+cdef int mark_down(cell_t *cell, uint32_t code, uint64_t now_ms) noexcept nogil:
+    """Down at once, whatever the streak."""
+    return mark_failed(cell, 0, code, now_ms)
+
+
+cdef int mark_succeeded(cell_t *cell, uint32_t rise, uint32_t code, uint64_t now_ms) noexcept nogil:
+    """Up; a down one at the `rise`-th success in a row.  One that is up is only read: no line moves between cores."""
+    cdef uint64_t word, wanted
+    cdef uint32_t streak
+    cdef int event
+    while True:
+        word = load_acquire64(&cell.word)
+        if word_health(word) == HEALTH_UP:
+            return NO_CHANGE
+        wanted, event = pack_word(HEALTH_UP, 0, now_ms), WENT_UP
+        streak = word_streak(word) + 1
+        if word_health(word) == HEALTH_DOWN and streak < rise:
+            wanted, event = pack_word(HEALTH_DOWN, streak if streak < STREAK_MAX else STREAK_MAX, word >> 16), NO_CHANGE
+        if wanted == word:
+            return NO_CHANGE
+        if cas64(&cell.word, word, wanted):
+            store_relaxed32(&cell.last_code, code)
+            return event

@@ -1,4 +1,4 @@
-"""The choice of a destination, and what calls and probes teach about each.
+"""The choice of a destination.
 
 Implements the table of algorithms of docs/design.md#dispatcher, the meaning of "usable" of
 docs/wire.md#usable-destinations, docs/wire.md#tiers-and-weights, RFC 2782 for `srv`.
@@ -26,11 +26,13 @@ from libc.string cimport memcpy
 
 from fastsip._core.base.types cimport E_NONE, MAX_ATTEMPTS
 from fastsip._core.base.atomics cimport (
-    cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, load_relaxed64, store_relaxed32,
+    cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, load_relaxed64,
 )
 from fastsip._core.routing.types cimport A_PARALLEL, A_SRV, destination_t, run_t, set_t, table_t, tier_t
 from fastsip._core.routing.tiers cimport member_at
 from fastsip._core.dispatcher.ranking cimport begin_ranking, next_ranked, rank_of, rank_t, ranks_before
+from fastsip._core.dispatcher.cells cimport ADMIN_DISABLED, ADMIN_ENABLED, HEALTH_DOWN, cell_health, cell_t, word_health
+from fastsip._core.dispatcher.positions cimport positions_t
 
 cdef enum:
     STREAK_MAX = 255
@@ -68,26 +70,6 @@ ctypedef int (*picker_t)(search_t *s, const tier_t *tier) noexcept nogil
 
 
 # ---------------------------------------------------------------- state of a destination
-
-cdef inline uint64_t pack_word(int health, uint32_t streak, uint64_t since_ms) noexcept nogil:
-    return <uint64_t>health | (<uint64_t>streak << 8) | (since_ms << 16)
-
-
-cdef inline int word_health(uint64_t word) noexcept nogil:
-    return word & 0xFF
-
-
-cdef inline uint32_t word_streak(uint64_t word) noexcept nogil:
-    return (word >> 8) & 0xFF
-
-
-cdef int cell_health(const cell_t *cell) noexcept nogil:
-    return word_health(load_acquire64(&cell.word))
-
-
-cdef uint64_t cell_since_ms(const cell_t *cell) noexcept nogil:
-    return load_acquire64(&cell.word) >> 16
-
 
 cdef inline bint within_limits(const destination_t *d, const cell_t *cell, uint64_t now_ms) noexcept nogil:
     """Enabled, not full, and past its Retry-After."""
@@ -517,53 +499,3 @@ cdef bint is_reachable(const table_t *table, uint32_t destination, cell_t *cells
 
 
 # ---------------------------------------------------------------- health
-
-cdef int mark_failed(cell_t *cell, uint32_t fall, uint32_t code, uint64_t now_ms) noexcept nogil:
-    """One more failure: trying, or down at the `fall`-th in a row; ends a streak of successes of a down one."""
-    cdef uint64_t word, wanted
-    cdef uint32_t streak
-    cdef int health, event
-    fetch_add32(&cell.failed, 1)
-    while True:
-        word = load_acquire64(&cell.word)
-        health, streak, event = word_health(word), word_streak(word), NO_CHANGE
-        if health == HEALTH_DOWN:
-            wanted = pack_word(HEALTH_DOWN, 0, word >> 16)
-        else:
-            streak = streak + 1 if health == HEALTH_TRYING else 1
-            if streak >= fall:
-                wanted, event = pack_word(HEALTH_DOWN, 0, now_ms), WENT_DOWN
-            elif health == HEALTH_TRYING:
-                wanted = pack_word(HEALTH_TRYING, streak if streak < STREAK_MAX else STREAK_MAX, word >> 16)
-            else:
-                wanted, event = pack_word(HEALTH_TRYING, streak, now_ms), WENT_TRYING
-        if wanted == word:
-            return NO_CHANGE
-        if cas64(&cell.word, word, wanted):
-            store_relaxed32(&cell.last_code, code)
-            return event
-
-
-cdef int mark_down(cell_t *cell, uint32_t code, uint64_t now_ms) noexcept nogil:
-    """Down at once, whatever the streak."""
-    return mark_failed(cell, 0, code, now_ms)
-
-
-cdef int mark_succeeded(cell_t *cell, uint32_t rise, uint32_t code, uint64_t now_ms) noexcept nogil:
-    """Up; a down one at the `rise`-th success in a row.  One that is up is only read: no line moves between cores."""
-    cdef uint64_t word, wanted
-    cdef uint32_t streak
-    cdef int event
-    while True:
-        word = load_acquire64(&cell.word)
-        if word_health(word) == HEALTH_UP:
-            return NO_CHANGE
-        wanted, event = pack_word(HEALTH_UP, 0, now_ms), WENT_UP
-        streak = word_streak(word) + 1
-        if word_health(word) == HEALTH_DOWN and streak < rise:
-            wanted, event = pack_word(HEALTH_DOWN, streak if streak < STREAK_MAX else STREAK_MAX, word >> 16), NO_CHANGE
-        if wanted == word:
-            return NO_CHANGE
-        if cas64(&cell.word, word, wanted):
-            store_relaxed32(&cell.last_code, code)
-            return event

@@ -4,8 +4,8 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.routing.table cimport Table
 from fastsip._core.dispatcher.ranking cimport ranked_t
-from fastsip._core.dispatcher.choose cimport positions_t
 from fastsip._core.dispatcher.cells cimport Cells
+from fastsip._core.dispatcher.positions cimport positions_t
 
 # `positions` points into memory of the object, and at nothing of the table.
 @cython.final

@@ -16,11 +16,9 @@ from fastsip._core.base.arena cimport give_piece, take_piece
 from fastsip._core.routing.types cimport destination_t, table_t
 from fastsip._core.routing.table cimport Table
 from fastsip._core.dispatcher.ranking cimport ranked_t
-from fastsip._core.dispatcher.choose cimport (
-    choose_group, count_usable, is_usable, mark_down, mark_failed, mark_succeeded, positions_t,
-)
-from fastsip._core.dispatcher.positions cimport carry_positions, start_positions
-from fastsip._core.dispatcher.cells cimport Cells
+from fastsip._core.dispatcher.cells cimport Cells, mark_down, mark_failed, mark_succeeded
+from fastsip._core.dispatcher.positions cimport carry_positions, positions_t, start_positions
+from fastsip._core.dispatcher.choose cimport choose_group, count_usable, is_usable
 
 # [health_event]
 EVENT_NAMES = ("none", "up", "down", "trying")

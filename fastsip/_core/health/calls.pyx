@@ -16,10 +16,10 @@ from fastsip._core.store.slots cimport SERVER_MARKED, record_of, slot_at, slot_t
 from fastsip._core.routing.types cimport MARK_DOWN, MARK_NONE, POLICY_MARK_LAST, destination_t, set_t
 from fastsip._core.routing.policies cimport policy_mark
 from fastsip._core.routing.lookup cimport find_destination
-from fastsip._core.dispatcher.choose cimport (
-    HEALTH_DOWN, HEALTH_UP, WENT_DOWN, cell_health, cell_t, count_usable, is_usable, mark_down, mark_failed,
-    mark_succeeded,
+from fastsip._core.dispatcher.cells cimport (
+    HEALTH_DOWN, HEALTH_UP, WENT_DOWN, cell_health, cell_t, mark_down, mark_failed, mark_succeeded,
 )
+from fastsip._core.dispatcher.choose cimport count_usable, is_usable
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.state.events cimport EVENT_HEALTH, emit_event
 from fastsip._core.transaction.server cimport set_server_flag

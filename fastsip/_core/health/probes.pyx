@@ -29,7 +29,7 @@ from fastsip._core.store.wheel cimport (
     NOT_ARMED, NO_TIMER, advance_wheel, arm_timer, disarm_timer, init_wheel, take_expired, wheel_wait_ms,
 )
 from fastsip._core.routing.types cimport destination_t, listener_t
-from fastsip._core.dispatcher.choose cimport (
+from fastsip._core.dispatcher.cells cimport (
     ADMIN_DISABLED, HEALTH_DOWN, HEALTH_TRYING, cell_health, cell_t, mark_failed, mark_succeeded,
 )
 from fastsip._core.wire.via cimport PROBE, VIA_ROOM, read_hint, write_via

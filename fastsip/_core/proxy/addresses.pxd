@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t
 from fastsip._core.state.shard cimport core_t
-from fastsip._core.proxy.forward cimport hop_t
+from fastsip._core.proxy.hop cimport hop_t
 
 # Begins the hop of another branch: core.stored becomes the request as it was before its way out.  The branch
 # it is read back from, or NO_SLOT.

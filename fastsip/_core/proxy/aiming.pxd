@@ -6,7 +6,7 @@ from fastsip._core.sip.types cimport message_t, uri_t
 from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.routing.types cimport rule_t
 from fastsip._core.state.shard cimport core_t
-from fastsip._core.proxy.forward cimport hop_t
+from fastsip._core.proxy.hop cimport hop_t
 from fastsip._core.proxy.routes cimport route_t
 from fastsip._core.proxy.targets cimport group_t
 

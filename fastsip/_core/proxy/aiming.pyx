@@ -25,7 +25,7 @@ from fastsip._core.state.counters cimport N_LOOPS, N_ROUTES_REMOVED
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.recall cimport recall_challenge
 from fastsip._core.proxy.border cimport strip_maddr
-from fastsip._core.proxy.forward cimport hop_t
+from fastsip._core.proxy.hop cimport hop_t
 from fastsip._core.proxy.routes cimport (
     aim_by_route, cut_routes, find_named, find_other_end, is_known, leads_to_us, read_forward, read_route, read_ruri,
     route_t,

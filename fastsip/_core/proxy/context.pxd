@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.state.shard cimport core_t
-from fastsip._core.proxy.forward cimport hop_t
+from fastsip._core.proxy.hop cimport hop_t
 from fastsip._core.proxy.targets cimport group_t
 
 # Starts a branch and publishes it by committing its server transaction in this

@@ -53,13 +53,13 @@ from fastsip._core.transaction.machines cimport (
 )
 from fastsip._core.transaction.clocks cimport arm_slot, expiry_reason, set_clocks
 from fastsip._core.transaction.lingering cimport take_block
-from fastsip._core.transaction.client cimport keep_ack, send_ack, send_cancel
+from fastsip._core.transaction.client cimport end_branch, keep_ack, send_ack, send_cancel, send_request
 from fastsip._core.transaction.server cimport (
     end_server, end_silently, fire_server_timer, is_stale, is_unkept, keep_best, pass_final, pass_provisional,
     pass_success, read_any_request, send_best, send_own, set_server_flag, set_trying_clock,
 )
 from fastsip._core.health.calls cimport note_failure, note_success
-from fastsip._core.proxy.forward cimport end_branch, make_branch, send_request
+from fastsip._core.proxy.forward cimport make_branch
 from fastsip._core.proxy.routes cimport is_known
 from fastsip._core.proxy.in_dialog cimport aim_at_stand_in, next_stand_in
 from fastsip._core.proxy.parking cimport answer_parked, expire_parked, is_parked, leave_parking

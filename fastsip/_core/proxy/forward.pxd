@@ -1,45 +1,13 @@
 # Branches: client transactions and the bytes that they send.  See forward.pyx.
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from fastsip._core.base.types cimport span_t, text_t
-from fastsip._core.base.address cimport addr_t, flow_t
+from libc.stdint cimport int64_t, uint32_t
+from fastsip._core.base.types cimport text_t
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.slots cimport block_t
-from fastsip._core.routing.types cimport destination_t, header_edits_t
 from fastsip._core.state.shard cimport core_t
+from fastsip._core.proxy.hop cimport hop_t
 
-cdef enum:
-    MAX_CUTS = 16
-
-# Where a request goes next, and what of it changes for that.
-cdef struct hop_t:
-    flow_t flow
-    uint32_t destination_id     # 0 = a next hop by route
-    uint32_t destination        # its index in the table
-    uint32_t timeout_ms         # 0 = Timer B or F
-    text_t name                 # of the next hop, while its address is not known; len 0 = `flow` says it
-    const uint32_t *tried       # place_mark of addresses of a name that are wanted no more
-    uint16_t tried_count
-    uint8_t by_name             # `flow` leads to one of the addresses of a name
-    text_t ruri                 # the new Request-URI, or len 0 = as it is
-    uint32_t came_by            # id of the listener the request came in by
-    uint64_t loop               # of the request as received (loops.loop_value)
-    int from_destination        # index of the destination that the request came from, below zero = from elsewhere
-    text_t route_last           # what becomes the last Route value, or len 0 (strict routers, 16.6 item 6)
-    uint32_t next_stand_in      # id of who is tried after this one in a dialog, 0 = whoever ranks next
-    uint8_t ruri_for_good       # `ruri` holds for all branches: a strict router had put ours there (16.4)
-    uint8_t stand_in            # the leading Routes name this hop now (docs/wire.md#renamed-routes)
-    uint8_t record_route        # 1 = stay on the way of the dialog
-    uint8_t breadth             # Max-Breadth of the branch (RFC 5393); 0 = it says what the request says
-    uint8_t cut_count
-    span_t cuts[16]             # Route headers and values of the request as received that go
-    const header_edits_t *headers  # of the rule, for the request as received; NULL = none
-    uint8_t in_dialog           # it has a To tag, or a token that proves the dialog
-    uint8_t verified            # by such a token
-    uint32_t token_set          # index + 1 of the set towards whose destination such a token leads, 0 = none
-
-# Reads the branch's request back into core.stored; its length, or a code.
-cdef int read_request(core_t *core, uint32_t ref) noexcept nogil
 # core.stored, which read_request has filled from this branch, becomes the request as it was before this branch
 # changed its Request-URI and its way out its headers: what another branch begins with.  OK or a code.
 cdef int undo_way_out(core_t *core, uint32_t ref) noexcept nogil
@@ -50,10 +18,6 @@ cdef int undo_way_out(core_t *core, uint32_t ref) noexcept nogil
 cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
                          uint32_t origin, const hop_t *hop) noexcept nogil
 
-# Queues the branch's request block (the ACK, when it holds that).  False: its listener is gone since the
-# branch began, so that nothing of it goes out any more.
-cdef bint send_request(core_t *core, uint32_t ref) noexcept nogil
-
 # Sends a request on without state, with the edits of 16.6 items 2-8 and of its way out; E_ROOM when these cannot be
 # made: it stays here then.
 cdef int forward_stateless(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil
@@ -61,5 +25,3 @@ cdef int forward_stateless(core_t *core, const message_t *m, const addr_t *sourc
 # Writes the edited message (and `trailer` behind it) into a new block of the slot.
 cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_t *trailer,
                      block_t *block) noexcept nogil
-
-cdef void end_branch(core_t *core, uint32_t ref) noexcept nogil

@@ -1,8 +1,7 @@
-"""Branches: each attempt at a destination is a client transaction of its own.
+"""A request as it goes on (16.6), with state and without.
 
-Makes the request of a branch (16.6), its CANCEL (9.1) and its ACK (17.1.1.3),
-keeps them in the branch's block and sends from there.  Decides nothing: what
-happens on which event is in transactions, what it means for the call in search.
+Makes the request of a branch and keeps it in the branch's block, from which it is sent (transaction/client).
+Decides nothing: what happens on which event is in transaction/machines, what it means for the call in context.
 
 A branch's block is the request as sent.  What the next branch needs to start from what stood before
 follows it: header lines that the way out took (identity.taken_len bytes), and the Request-URI, when this
@@ -13,7 +12,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from fastsip._core.base.types cimport (
-    E_BAD, E_FULL, E_HEADER, E_NONE, E_ROOM, MAX_HEADERS, MAX_MESSAGE, MAX_SENT_BY, NO_HEADER, OK,
+    E_BAD, E_FULL, E_HEADER, E_ROOM, MAX_HEADERS, MAX_MESSAGE, MAX_SENT_BY, NO_HEADER, OK,
 )
 from fastsip._core.base.scarcity cimport SCARCE_EDIT, runs_short
 from fastsip._core.base.write cimport put, put_number
@@ -28,22 +27,22 @@ from fastsip._core.sip.edits cimport (
     write_edits,
 )
 from fastsip._core.store.slots cimport (
-    CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT, OWES_REQUEST, block_at, block_t, commit,
-    drop_block, end_block, give_slot, index_insert, index_remove, link_child, record_of, record_t, slot_at, slot_t,
-    unlink_child, word_generation, word_kind, write_identity,
+    KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT, OWES_REQUEST, block_t, commit, end_block, give_slot,
+    index_insert, link_child, record_t, slot_at, slot_t, word_generation, word_kind, write_identity,
 )
-from fastsip._core.store.wheel cimport disarm_timer
 from fastsip._core.routing.types cimport destination_t, listener_t, set_t, table_t
 from fastsip._core.routing.header_edits cimport changes_t, edit_headers, hides_lines, undo_room, undo_t
 from fastsip._core.routing.lookup cimport find_by_address, find_destination, find_listener
 from fastsip._core.dispatcher.choose cimport rank_next
 from fastsip._core.wire.via cimport STATELESS, VIA_ROOM, branch_value, read_loop, stamp_t, stamp_via, write_via
 from fastsip._core.wire.tokens cimport TOKEN_LETTERS, is_other_border, token_t, write_token
-from fastsip._core.state.outbox cimport queue_message, send_edited, take_scratch
+from fastsip._core.state.outbox cimport send_edited, take_scratch
 from fastsip._core.transaction.machines cimport CALLING
 from fastsip._core.transaction.clocks cimport arm_slot
 from fastsip._core.transaction.lingering cimport take_block, take_slot_of_call
+from fastsip._core.transaction.client cimport sent_len
 from fastsip._core.proxy.border cimport gather_changes
+from fastsip._core.proxy.hop cimport hop_t
 
 cdef enum:
     BLOCK_BYTES = 65536         # the largest block
@@ -51,27 +50,6 @@ cdef enum:
     ROUTE_ROOM = 16             # of a Route line, beyond its URI
     BREADTH_ROOM = 20           # of a Max-Breadth line
     TOP_ROOM = 1100             # our Via, two Record-Routes and Max-Forwards
-
-
-cdef inline uint32_t sent_len(const slot_t *slot) noexcept nogil:
-    """Of the message in a request block."""
-    return (record_of(slot).client.request.len - slot.identity.client.ruri_len
-            - slot.identity.client.taken_len)
-
-
-cdef int read_request(core_t *core, uint32_t ref) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
-    cdef const record_t *record = record_of(slot)
-    cdef uint32_t len = record.client.request.len
-    cdef int code
-    if len == 0 or record.client.flags & CLIENT_HAS_ACK:
-        return E_NONE
-    len = sent_len(slot)
-    code = parse_message(block_at(core.store, ref, record.client.request.unit), len, &core.stored)
-    if code < 0:
-        return code
-    code = parse_routing(&core.stored)
-    return code if code < 0 else <int>len
 
 
 cdef int undo_way_out(core_t *core, uint32_t ref) noexcept nogil:
@@ -465,28 +443,6 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
 
 
 # ---------------------------------------------------------------- sending
-
-cdef bint send_request(core_t *core, uint32_t ref) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
-    cdef const block_t *block = &record_of(slot).client.request
-    cdef bint is_ack = (record_of(slot).client.flags & CLIENT_HAS_ACK) != 0
-    cdef uint32_t len = block.len
-    if len == 0:
-        return True
-    if not is_ack:
-        len = sent_len(slot)
-    return queue_message(core, block_at(core.store, ref, block.unit), len, &slot.identity.client.target,
-                         NO_SLOT if is_ack else ref, OWES_REQUEST)
-
-
-cdef void end_branch(core_t *core, uint32_t ref) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
-    cdef block_t block = record_of(slot).client.request
-    disarm_timer(core.wheel, ref)
-    unlink_child(core.store, ref)
-    index_remove(core.store, ref)
-    give_slot(core.store, ref)
-    drop_block(core.store, &core.pending, ref, &block)
 
 
 # ---------------------------------------------------------------- at import

@@ -6,7 +6,7 @@ from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.store.slots cimport slot_t
 from fastsip._core.state.shard cimport core_t
-from fastsip._core.proxy.forward cimport hop_t
+from fastsip._core.proxy.hop cimport hop_t
 from fastsip._core.proxy.routes cimport route_t
 
 # May a request of a dialog go on along this route?  Counts a forged token.

@@ -6,7 +6,7 @@ from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.slots cimport SERVER_CANCELLED, block_t, record_t
 from fastsip._core.state.shard cimport core_t
-from fastsip._core.proxy.forward cimport hop_t
+from fastsip._core.proxy.hop cimport hop_t
 
 # What stands before the request in the block of a search that waits.
 cdef struct parked_head_t:

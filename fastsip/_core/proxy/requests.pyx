@@ -40,13 +40,15 @@ from fastsip._core.state.counters cimport (
 from fastsip._core.state.shard cimport count
 from fastsip._core.transaction.machines cimport GOT_ACK, REPEATED, SEND_FAILED, SERVER_PROCEEDING, TRYING
 from fastsip._core.transaction.lingering cimport shed_lingering, shed_lingering_of
+from fastsip._core.transaction.client cimport read_request
 from fastsip._core.transaction.replies cimport answer, answer_as, reply_flow
 from fastsip._core.transaction.server cimport server_input
 from fastsip._core.proxy.border cimport enter
+from fastsip._core.proxy.hop cimport hop_t
 from fastsip._core.proxy.refusals cimport (
     answer_options, count_malformed, refuse, refuse_malformed, refuse_overload, refuse_sips, refuse_unavailable,
 )
-from fastsip._core.proxy.forward cimport forward_stateless, hop_t, read_request
+from fastsip._core.proxy.forward cimport forward_stateless
 from fastsip._core.proxy.routes cimport aim_by_route, aim_by_token, is_known, leads_to_us, read_forward, route_t
 from fastsip._core.proxy.in_dialog cimport join_shared, may_follow_route
 from fastsip._core.proxy.parking cimport begin_resumption, hold_request, park_search, read_parked, settle_parked

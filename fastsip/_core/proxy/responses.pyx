@@ -34,10 +34,10 @@ from fastsip._core.state.shard cimport core_t, count
 from fastsip._core.state.outbox cimport send_edited, take_scratch
 from fastsip._core.transaction.machines cimport CANCELLING, CLIENT_COMPLETED, GOT_1XX, GOT_2XX, GOT_FINAL
 from fastsip._core.transaction.clocks cimport arm_slot
+from fastsip._core.transaction.client cimport read_request
 from fastsip._core.transaction.replies cimport write_vias
 from fastsip._core.transaction.server cimport edit_response
 from fastsip._core.health.probes cimport take_probe_response
-from fastsip._core.proxy.forward cimport read_request
 from fastsip._core.proxy.routes cimport listener_for
 from fastsip._core.proxy.context cimport branch_input, end_by_stray
 

@@ -8,7 +8,7 @@ from fastsip._core.routing.types cimport rule_t, table_t
 from fastsip._core.wire.tokens cimport dialog_t, token_t
 from fastsip._core.transport.names cimport MOST_ADDRESSES
 from fastsip._core.state.shard cimport core_t
-from fastsip._core.proxy.forward cimport hop_t
+from fastsip._core.proxy.hop cimport hop_t
 
 cdef enum:
     MOST_TRIED = MAX_ATTEMPTS + MOST_ADDRESSES     # addresses of a name that are wanted no more

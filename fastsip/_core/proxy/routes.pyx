@@ -29,7 +29,7 @@ from fastsip._core.transport.local cimport local_address
 from fastsip._core.state.counters cimport N_NAMES_FAILED
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.questions cimport ask_name
-from fastsip._core.proxy.forward cimport MAX_CUTS
+from fastsip._core.proxy.hop cimport MAX_CUTS
 
 # Where in the Route headers the next value begins.
 cdef struct place_t:

@@ -5,7 +5,7 @@ from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.state.shard cimport core_t
-from fastsip._core.proxy.forward cimport hop_t
+from fastsip._core.proxy.hop cimport hop_t
 
 # What is tried together.
 cdef struct group_t:

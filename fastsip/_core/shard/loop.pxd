@@ -6,7 +6,7 @@ from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.ring cimport Ring, Sleeper, sleeper_t
 from fastsip._core.base.lanes cimport lane_t
 from fastsip._core.routing.types cimport table_t
-from fastsip._core.dispatcher.choose cimport positions_t
+from fastsip._core.dispatcher.positions cimport positions_t
 from fastsip._core.transport.udp cimport Net
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.shard.workspace cimport Workspace

@@ -28,9 +28,8 @@ from fastsip._core.transaction.machines cimport (
 )
 from fastsip._core.transaction.clocks cimport arm_slot, deadline_of, earlier
 from fastsip._core.transaction.lingering cimport begin_lingering
-from fastsip._core.transaction.client cimport send_cancel
+from fastsip._core.transaction.client cimport send_cancel, send_request
 from fastsip._core.transaction.server cimport send_response
-from fastsip._core.proxy.forward cimport send_request
 from fastsip._core.proxy.parking cimport is_parked, renew_parked
 from fastsip._core.proxy.context cimport resume_branch, resume_search
 from fastsip._core.proxy.requests cimport route_again

@@ -8,7 +8,8 @@ from fastsip._core.store.marks cimport mark_t, quarantine_t
 from fastsip._core.store.slots cimport pending_t, store_t
 from fastsip._core.store.wheel cimport timer_node_t, wheel_t
 from fastsip._core.routing.types cimport table_t
-from fastsip._core.dispatcher.choose cimport cell_t, positions_t
+from fastsip._core.dispatcher.cells cimport cell_t
+from fastsip._core.dispatcher.positions cimport positions_t
 from fastsip._core.transport.names cimport name_table_t
 from fastsip._core.transport.udp cimport net_t
 from fastsip._core.transport.local cimport local_t

@@ -1,6 +1,6 @@
-"""The CANCEL of a branch (9.1) and its ACK of a failure (17.1.1.3): for one hop, made by ourselves.
+"""A branch as a client transaction: the request that it sends, its CANCEL (9.1) and its ACK of a failure (17.1.1.3).
 
-They repeat of the request as sent what makes them find its transaction, and nothing else of the caller's but, in
+CANCEL and ACK are for one hop, made by ourselves.  They repeat of the request as sent what makes them find its transaction, and nothing else of the caller's but, in
 a CANCEL, his Reason.  Once no other branch can begin with the request, the ACK takes its place in the block.
 Used by search and recovery.
 """
@@ -8,21 +8,22 @@ Used by search and recovery.
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy, strlen
 
-from fastsip._core.base.types cimport NO_HEADER, OK
+from fastsip._core.base.types cimport E_NONE, NO_HEADER, OK
 from fastsip._core.base.write cimport put, put_number
 from fastsip._core.sip.types cimport H_CALL_ID, H_FROM, H_ROUTE, H_TO, H_VIA, header_t
-from fastsip._core.sip.parser cimport first_of
+from fastsip._core.sip.parser cimport first_of, parse_message, parse_routing
 from fastsip._core.store.slots cimport (
-    CLIENT_HAS_ACK, NO_SLOT, OWES_CANCEL, SERVER_CANCELLED, block_at, block_t, commit, drop_block, end_block, record_of,
-    record_t, slot_at, slot_t, word_kind, word_owes, word_state,
+    CLIENT_HAS_ACK, NO_SLOT, OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED, block_at, block_t, commit, drop_block,
+    end_block, give_slot, index_remove, record_of, record_t, slot_at, slot_t, unlink_child, word_kind, word_owes,
+    word_state,
 )
+from fastsip._core.store.wheel cimport disarm_timer
 from fastsip._core.routing.header_edits cimport changes_t, hides_lines, takes_away
 from fastsip._core.routing.lookup cimport find_destination, find_set
 from fastsip._core.state.outbox cimport queue_message, take_scratch
 from fastsip._core.transaction.machines cimport SERVER_ACCEPTED
 from fastsip._core.transaction.lingering cimport take_block
 from fastsip._core.proxy.border cimport gather_changes
-from fastsip._core.proxy.forward cimport read_request, send_request
 
 cdef enum:
     HOP_REQUEST_ROOM = 128      # of a CANCEL or ACK, beyond what it copies
@@ -152,3 +153,41 @@ cdef void keep_ack(core_t *core, uint32_t ref, const message_t *response) noexce
     record.client.flags |= CLIENT_HAS_ACK
     commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
     drop_block(core.store, &core.pending, ref, &old)
+
+
+cdef int read_request(core_t *core, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef const record_t *record = record_of(slot)
+    cdef uint32_t len = record.client.request.len
+    cdef int code
+    if len == 0 or record.client.flags & CLIENT_HAS_ACK:
+        return E_NONE
+    len = sent_len(slot)
+    code = parse_message(block_at(core.store, ref, record.client.request.unit), len, &core.stored)
+    if code < 0:
+        return code
+    code = parse_routing(&core.stored)
+    return code if code < 0 else <int>len
+
+
+cdef bint send_request(core_t *core, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef const block_t *block = &record_of(slot).client.request
+    cdef bint is_ack = (record_of(slot).client.flags & CLIENT_HAS_ACK) != 0
+    cdef uint32_t len = block.len
+    if len == 0:
+        return True
+    if not is_ack:
+        len = sent_len(slot)
+    return queue_message(core, block_at(core.store, ref, block.unit), len, &slot.identity.client.target,
+                         NO_SLOT if is_ack else ref, OWES_REQUEST)
+
+
+cdef void end_branch(core_t *core, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef block_t block = record_of(slot).client.request
+    disarm_timer(core.wheel, ref)
+    unlink_child(core.store, ref)
+    index_remove(core.store, ref)
+    give_slot(core.store, ref)
+    drop_block(core.store, &core.pending, ref, &block)

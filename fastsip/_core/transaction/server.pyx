@@ -29,8 +29,9 @@ from fastsip._core.transaction.machines cimport (
 )
 from fastsip._core.transaction.clocks cimport arm_slot
 from fastsip._core.transaction.lingering cimport begin_lingering, drop_all, free_server, take_block
+from fastsip._core.transaction.client cimport read_request
 from fastsip._core.transaction.replies cimport answer, reply_of, reply_room, reply_t, write_reply
-from fastsip._core.proxy.forward cimport read_request, write_block
+from fastsip._core.proxy.forward cimport write_block
 
 
 cdef inline step_t step_of(const slot_t *slot, int event) noexcept nogil:
