@@ -205,6 +205,7 @@ class Book(Check):
             asked.finals.clear()
             asked.branches.clear()
             asked.plan = self.sim.router.plan.version
+            asked.known = self.is_known(asked.source)
             branch = None
         elif branch is None and self.branches.get(msg.branch, NOBODY).asked not in (None, asked):
             self.fail("16.6 item 8: the branch of a Via is unique", msg.branch, msg.call_id)
