@@ -7,6 +7,9 @@
 # make fuzz    damaged datagrams against sanitized kernels    SECONDS=60 WHAT=all (parser, shard, configurations)
 # make tsan    several shards under ThreadSanitizer    SECONDS=60
 # make rfc     sentences of RFCs, what implements them and what tests them    ARGS="--rfc 3261-16", ARGS=--sums
+# make map     packages of the kernels and who knows whom    ARGS=proxy for one of them
+# make call    one message through the kernels: rule, what is sent, counters    MESSAGE=file CONFIG=...
+# make one     builds one kernel alone, for a look at its errors    K=parser
 # make build lint clean
 # make bench   CPU per call, kernels, parsing: minutes on a quiet machine   ARGS="--rounds 1" goes to bench.load
 # make bench-all   every other measurement, about half an hour; both say where their JSON went
@@ -29,8 +32,10 @@ needs = $$($(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproje
 SECONDS ?= 60
 WHAT ?= all
 RELOADS ?= 10000
+MESSAGE ?= -
+K ?= -
 
-.PHONY: run build-all test crash kill-soak simulate reload-soak fuzz tsan rfc build lint bench bench-all clean peers
+.PHONY: run build-all test crash kill-soak simulate reload-soak fuzz tsan rfc map call one build lint bench bench-all clean peers
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -81,6 +86,15 @@ tsan: $(VENV)/.ready-test
 
 rfc: $(VENV)/.ready
 	@$(BIN)/python -m tests.rfc_matrix $(ARGS)
+
+map: build-all $(VENV)/.ready-test
+	@$(BIN)/python -m tests.tools.map $(ARGS)
+
+call: build-all $(VENV)/.ready-test
+	@$(BIN)/python -m tests.tools.call $(MESSAGE) --config $(CONFIG) $(ARGS)
+
+one: $(VENV)/.ready
+	@FASTSIP_TESTS=1 FASTSIP_ONLY=$(K) $(BIN)/python $(BUILD)
 
 lint: $(VENV)/.ready-lint
 	@$(BIN)/ruff check .

@@ -1,0 +1,75 @@
+"""python -m tests.tools.map [PACKAGE]: the rooms of the house, and who knows whom.
+
+Without a package: one line for each, in the order in which they may know each other.  With one: its files, what each
+is (the first sentence of its head), and which files of other packages it knows.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.unit.test_house import LAYERS, imported, place_of
+
+ROOT = Path(__file__).parents[2]
+CORE = ROOT / "fastsip" / "_core"
+
+
+def files() -> Iterator[tuple[str, list[Path]]]:
+    """(package/stem, its files) in the order of the layers."""
+    for place in LAYERS:
+        yield place, [path for end in (".pyx", ".pxd", ".py") if (path := CORE / f"{place}{end}").exists()]
+
+
+def known(paths: list[Path]) -> set[str]:
+    """Files of the core, as package/stem, that these import from."""
+    names = {name for path in paths for name in imported(path.read_text())}
+    found = {re.match(r"fastsip\._core\.(\w+)\.(\w+)", name) for name in names}
+    return {f"{match[1]}/{match[2]}" for match in found if match} & set(LAYERS) - {place_of(path) for path in paths}
+
+
+def first_sentence(path: Path) -> str:
+    head = re.match(r'(?:# cython:[^\n]*\n)?(?:"""(.*?)"""|((?:#[^\n]*\n)+))', path.read_text(), re.S)
+    text = " ".join((head[1] or head[2].replace("#", " ")).split()) if head else ""
+    return re.split(r"(?<=[.:]) ", text)[0]
+
+
+def packages() -> dict[str, set[str]]:
+    """Package -> those that it knows, itself left out."""
+    found: dict[str, set[str]] = {}
+    for place, paths in files():
+        package = place.partition("/")[0]
+        found.setdefault(package, set()).update(name.partition("/")[0] for name in known(paths))
+        found[package].discard(package)
+    return found
+
+
+def show_all() -> None:
+    rooms = packages()
+    for package in sorted(rooms, key=lambda name: min(n for n, place in enumerate(LAYERS) if place.startswith(name))):
+        count = sum(place.partition("/")[0] == package for place in LAYERS)
+        users = sorted(other for other, knows in rooms.items() if package in knows)
+        print(f"{package:<12} {count:>2} files  knows: {', '.join(sorted(rooms[package])) or '-'}")
+        print(f"{'':<12} {'':>2}       known by: {', '.join(users) or '-'}")
+
+
+def show(package: str) -> int:
+    mine = [(place, paths) for place, paths in files() if place.partition("/")[0] == package]
+    for place, paths in mine:
+        print(f"{place}: {first_sentence(paths[0])}")
+        others = sorted(name for name in known(paths) if not name.startswith(f"{package}/"))
+        print(f"    knows {', '.join(others) or 'nobody'}")
+    if not mine:
+        print(f"no package {package}: {', '.join(packages())}", file=sys.stderr)
+    return 0 if mine else 2
+
+
+def main(words: list[str]) -> int:
+    if words:
+        return show(words[0])
+    show_all()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
