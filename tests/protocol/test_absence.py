@@ -109,3 +109,23 @@ def test_whoever_rings_on_after_a_decision_is_cancelled(make_stage, status):
         stage.waiting.clear()
         stage.finish()
     assert deaths > 5
+
+
+def test_who_has_had_his_answer_gets_no_second_one(make_stage):
+    """17.2.2: after an absence clocks that ran out are spread, so that a branch may outlive its server transaction."""
+    stage = make_stage(algorithm=PARALLEL, destinations=2, policy={"timeout_ms": 30_000})
+    stage.send("MESSAGE")           # nobody answers it: the clock that ran out first
+    stage.expect_fork(range(2), "MESSAGE")
+    stage.advance(2_000)
+    stage.waiting.clear()
+    stage.send("MESSAGE")
+    first, second = stage.expect_fork(range(2), "MESSAGE")
+    stage.reply(first, 200)
+    stage.expect_response(200, "MESSAGE")
+    stage.come_back(31_500)
+    stage.advance(1_000)            # Timer J has run out, and the second branch still waits
+    stage.waiting.clear()
+    assert stage.states("server").count("ended") and stage.states("client")
+    stage.reply(second, 200)
+    stage.nothing_sent()
+    stage.finish()

@@ -188,11 +188,17 @@ cdef void send_unkept(core_t *core, uint32_t ref, const message_t *m) noexcept n
     send_final(core, ref, &record, NULL, 500 if m.status == 503 else m.status)
 
 
+cdef bint takes_final(const slot_t *slot) noexcept nogil:
+    """Not when it has ended with one already: a branch may outlive it, and its answer is the second (17.2.2)."""
+    return (step_of(slot, SEND_FINAL).valid
+            and (word_state(slot.commit) != SERVER_ENDED or record_of(slot).server.last_status < 200))
+
+
 cdef void pass_final(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef block_t block
-    if not step_of(slot, SEND_FINAL).valid:
+    if not takes_final(slot):
         return
     edit_response(core, m)
     if write_block(core, ref, m, NULL, &block) < 0:
@@ -304,7 +310,7 @@ cdef void send_best(core_t *core, uint32_t ref, const message_t *m) noexcept nog
     """What found no block is sent as it is if it is `m`, else made anew from its status."""
     cdef record_t record = record_of(slot_at(core.store, ref))[0]
     cdef int status = 500 if record.server.best_status == 503 else record.server.best_status
-    if not step_of(slot_at(core.store, ref), SEND_FINAL).valid:
+    if not takes_final(slot_at(core.store, ref)):
         return
     if record.server.best.len:
         send_final(core, ref, &record, &record.server.best, status)
@@ -335,7 +341,7 @@ cdef void send_reply(core_t *core, uint32_t ref, const message_t *request, const
     cdef char *text
     cdef char *at
     cdef int len
-    if not step_of(slot, SEND_FINAL).valid:
+    if not takes_final(slot):
         return
     reply.tag_key = slot.key
     text = take_scratch(core, reply_room(request, reply))

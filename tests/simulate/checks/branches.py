@@ -72,9 +72,12 @@ class Branches(Check):
         return final[0] < branch.sends[0] + branch.timeout
 
     def has_declined(self, branch: Branch) -> bool:
-        """Not after a transport error: it may have ended the branch, and what comes later finds none (17.1.4)."""
-        final = branch.final()
-        return self.is_decline(branch) and (not branch.refused or final is None or final[0] < branch.refused)
+        """Not after a transport error: it may have ended the branch, and what comes later finds none (17.1.4).
+
+        Nor when the process had it in its hands as it died.
+        """
+        surely = next((at for at, msg, _ in branch.replies if msg.status >= 200 and msg not in branch.maybe), None)
+        return surely is not None and self.is_decline(branch) and (not branch.refused or surely < branch.refused)
 
     def look_at_again(self, msg: Msg, branch: Branch) -> None:
         if msg.to_tag and branch.asked.arrivals[-1] == self.sim.now:
