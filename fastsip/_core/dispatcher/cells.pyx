@@ -38,6 +38,7 @@ cdef enum:
     HEADER_BYTES = 4096
     LAYOUT_MAJOR = 1
     LAYOUT_MINOR = 0
+    STREAK_MAX = 255
 
 cdef uint64_t MAGIC = 0x31534C4C45435346    # "FSCELLS1", least significant byte first
 

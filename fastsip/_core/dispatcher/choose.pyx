@@ -35,7 +35,6 @@ from fastsip._core.dispatcher.cells cimport ADMIN_DISABLED, ADMIN_ENABLED, HEALT
 from fastsip._core.dispatcher.positions cimport positions_t
 
 cdef enum:
-    STREAK_MAX = 255
     CLAIM_TRIES = 8         # lost races for a trial call before the down ones are left alone
     FEW = 16                # members that are ranked one by one
     MANY = 64               # that were drawn and are no candidates, before all are looked at

@@ -16,7 +16,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from fastsip._core.base.types cimport MAX_MESSAGE, span_t
+from fastsip._core.base.types cimport MAX_MESSAGE, PARTITIONS, span_t
 from fastsip._core.base.address cimport T_UDP, addr_t
 from fastsip._core.base.ring cimport Ring
 from fastsip._core.sip.parser cimport most_read, scan_call_id
