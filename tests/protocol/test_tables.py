@@ -110,13 +110,16 @@ def test_actions_are_single_bits():
         assert any(actions & bit for table in TABLES for _, _, _, actions in arrows(table)), name
 
 
-# Done with the response that is sent: upstream commits its clocks together with it.
+# Done with the response that is sent: server commits its clocks together with it.
 WITH_THE_RESPONSE = {"SEND_RESPONSE", "COMPLETED_CLOCKS", "LINGER"}
+
+
+CONSUMERS = ("../proxy/context", "clocks", "server")
 
 
 @pytest.mark.parametrize("action", sorted(set(ACTIONS) - WITH_THE_RESPONSE))
 def test_each_action_has_a_consumer(action):
-    sources = "".join((CORE / f"{name}.pyx").read_text() for name in ("search", "clocks", "upstream"))
+    sources = "".join((CORE / f"{name}.pyx").read_text() for name in CONSUMERS)
     assert re.search(rf"actions & {action}\b", sources), action
 
 

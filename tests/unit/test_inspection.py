@@ -184,7 +184,7 @@ def test_a_partition_full_of_noise_is_no_end(stage, scratch):
     dice = random.Random(1)
     for turn in range(60):
         content = bytearray(whole)
-        first = 0 if turn < 10 else inspection.layout.SLOTS_OFFSET
+        first = 0 if turn < 10 else inspection.inspect.SLOTS_OFFSET
         for _ in range(40):
             content[dice.randrange(first, first + 2 * inspection.SLOT.itemsize)] = dice.randrange(256)
         (folder / "00.slots").write_bytes(content)

@@ -8,7 +8,7 @@ from tests import rfc_matrix
 
 HEAD = 'rfc = 3261\ntitle = "SIP"\n'
 SOUND = {
-    "section": '"16.3"', "level": '"MUST"', "says": '"A request is checked"', "code": '["proxy.is_refused"]',
+    "section": '"16.3"', "level": '"MUST"', "says": '"A request is checked"', "code": '["requests.is_refused"]',
     "tests": '["test_loops::test_the_second_time_round_is_a_loop"]',
 }  # fmt: skip
 
@@ -54,10 +54,10 @@ def test_a_sound_one_is_no_problem(tmp_path):
         ({"says": None}, "says is missing"),
         ({"says": '""'}, "says is missing"),
         ({"section": "16"}, "section is 16"),
-        ({"code": '"proxy.is_refused"'}, "code is"),
+        ({"code": '"requests.is_refused"'}, "code is"),
         ({"code": "[1]"}, "code is"),
         ({"not": '"we like it better so"'}, "begins with none of"),
-        ({"code": '["proxy.is_refusing"]'}, "proxy.is_refusing leads nowhere"),
+        ({"code": '["requests.is_refusing"]'}, "requests.is_refusing leads nowhere"),
         ({"code": '["nowhere.is_refused"]'}, "nowhere.is_refused leads nowhere"),
         ({"code": '["proxy"]'}, "proxy leads nowhere"),
         ({"tests": '["test_loops::test_nothing"]'}, "test_loops::test_nothing leads nowhere"),

@@ -1,8 +1,8 @@
 """A branch as a client transaction: the request that it sends, its CANCEL (9.1) and its ACK of a failure (17.1.1.3).
 
-CANCEL and ACK are for one hop, made by ourselves.  They repeat of the request as sent what makes them find its transaction, and nothing else of the caller's but, in
-a CANCEL, his Reason.  Once no other branch can begin with the request, the ACK takes its place in the block.
-Used by search and recovery.
+CANCEL and ACK are for one hop, made by ourselves.  They repeat of the request as sent what makes them find its
+transaction, and nothing else of the caller's but, in a CANCEL, his Reason.  Once no other branch can begin with the
+request, the ACK takes its place in the block.
 """
 
 from libc.stdint cimport uint32_t
