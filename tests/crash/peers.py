@@ -130,8 +130,8 @@ def serve(conn: Connection, wire: int, rig: Rig, die_at: int) -> None:
     doors = {
         "advance": advance,
         "receive": receive,
-        "check": rig.check,
-        "live": rig.live,
+        "check": lambda: complaints(rig),
+        "live": lambda: live_slots(rig),
         "recover": take_up,
         "questions": questions,
         "know": know,
