@@ -472,7 +472,8 @@ class AnsweringMachines:
         """
         wanted = list(addresses)
         before = list(self.machines)
-        missing = [address for address in wanted if address not in [machine.wanted for machine in before]]
+        there = {machine.wanted for machine in before}
+        missing = [address for address in wanted if address not in there]
         try:
             for address in missing:
                 await self._open(address)

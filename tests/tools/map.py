@@ -9,10 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.unit.test_house import LAYERS, imported, place_of
-
-ROOT = Path(__file__).parents[2]
-CORE = ROOT / "fastsip" / "_core"
+from tests.unit.test_house import CORE, LAYERS, imports_of_core
 
 
 def files() -> Iterator[tuple[str, list[Path]]]:
@@ -23,9 +20,7 @@ def files() -> Iterator[tuple[str, list[Path]]]:
 
 def known(paths: list[Path]) -> set[str]:
     """Files of the core, as package/stem, that these import from."""
-    names = {name for path in paths for name in imported(path.read_text())}
-    found = {re.match(r"fastsip\._core\.(\w+)\.(\w+)", name) for name in names}
-    return {f"{match[1]}/{match[2]}" for match in found if match} & set(LAYERS) - {place_of(path) for path in paths}
+    return {name for path in paths for name in imports_of_core(path)}
 
 
 def first_sentence(path: Path) -> str:
@@ -46,7 +41,7 @@ def packages() -> dict[str, set[str]]:
 
 def show_all() -> None:
     rooms = packages()
-    for package in sorted(rooms, key=lambda name: min(n for n, place in enumerate(LAYERS) if place.startswith(name))):
+    for package in rooms:  # in the order of their first files
         count = sum(place.partition("/")[0] == package for place in LAYERS)
         users = sorted(other for other, knows in rooms.items() if package in knows)
         print(f"{package:<12} {count:>2} files  knows: {', '.join(sorted(rooms[package])) or '-'}")

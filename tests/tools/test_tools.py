@@ -27,7 +27,7 @@ def tool(name: str, *words: str, given: str = "") -> subprocess.CompletedProcess
 def test_a_call_is_shown():
     done = tool("call", "-", given=INVITE)
     assert done.returncode == 0, done.stderr
-    assert "--- to 127.0.0.1:5071" in done.stdout or "--- to 127.0.0.1:" in done.stdout
+    assert "--- to 127.0.0.1:" in done.stdout
     assert "INVITE sip:100@" in done.stdout and "SIP/2.0 100 Trying" in done.stdout
     assert "invites +1" in done.stdout and done.stdout.startswith("rule: ")
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.rfc_matrix import names_of_tests
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-FUNCTIONS = {path: set(re.findall(r"def (test_\w+)", path.read_text())) for path in (ROOT / "tests").rglob("test_*.py")}
+FUNCTIONS = names_of_tests()
 
 
 def cited(text: str) -> list[tuple[str, str]]:
@@ -23,9 +25,8 @@ def cited(text: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_test_is_there(page):
     for stem, function in cited(page.read_text()):
-        files = [path for path in FUNCTIONS if path.stem == stem]
-        assert files, stem
-        assert not function or any(function in FUNCTIONS[path] for path in files), f"{stem}::{function}"
+        assert stem in FUNCTIONS, stem
+        assert not function or any(function in names for names in FUNCTIONS[stem]), f"{stem}::{function}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -495,6 +495,3 @@ cdef int peek(const table_t *table, uint32_t set_index, uint64_t key, cell_t *ce
 cdef bint is_reachable(const table_t *table, uint32_t destination, cell_t *cells) noexcept nogil:
     cdef const cell_t *cell = &cells[table.destinations[destination].cell]
     return cell_health(cell) != HEALTH_DOWN and load_acquire32(&cell.admin) != ADMIN_DISABLED
-
-
-# ---------------------------------------------------------------- health

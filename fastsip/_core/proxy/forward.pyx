@@ -442,9 +442,6 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     return <int64_t>ref
 
 
-# ---------------------------------------------------------------- sending
-
-
 # ---------------------------------------------------------------- at import
 
 assert TOP_ROOM >= (VIA_ROOM + 2 * (len(b"Record-Route: <sip:@;lr>\r\n") + TOKEN_LETTERS + MAX_SENT_BY)

@@ -328,6 +328,15 @@ cdef int first_via_of(const message_t *request, const addr_t *source) noexcept n
     return i if source != NULL else request.headers[i].next
 
 
+cdef void queue_reply(core_t *core, uint32_t ref, const message_t *request, const addr_t *source,
+                      const reply_t *reply, int owes) noexcept nogil:
+    """From scratch, with no block to keep it.  Without room nothing is sent, and what is owed stays owed."""
+    cdef char *text = take_scratch(core, reply_room(request, reply))
+    if text != NULL:
+        queue_message(core, text, write_reply(request, first_via_of(request, source), source, reply, text),
+                      &slot_at(core.store, ref).identity.server.source, ref if owes else NO_SLOT, owes)
+
+
 cdef void send_own(core_t *core, uint32_t ref, int status, const text_t *reason) noexcept nogil:
     cdef reply_t reply = reply_of(status, reason, NULL)
     send_reply(core, ref, &core.stored, NULL, &reply)
@@ -374,15 +383,11 @@ cdef void answer_anew(core_t *core, uint32_t ref) noexcept nogil:
     """
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef reply_t reply = reply_of(record_of(slot).server.last_status, NULL, NULL)
-    cdef char *text
     if read_any_request(core, ref) == NO_SLOT:
         clear_owes(core.store, ref, word_generation(slot.commit), OWES_RESPONSE)
         return
     reply.tag_key = slot.key
-    text = take_scratch(core, reply_room(&core.stored, &reply))
-    if text != NULL:
-        queue_message(core, text, write_reply(&core.stored, first_via_of(&core.stored, NULL), NULL, &reply, text),
-                      &slot.identity.server.source, ref, OWES_RESPONSE)
+    queue_reply(core, ref, &core.stored, NULL, &reply, OWES_RESPONSE)
 
 
 cdef void end_silently(core_t *core, uint32_t ref) noexcept nogil:
@@ -444,12 +449,10 @@ cdef void send_trying(core_t *core, uint32_t ref, const message_t *request, cons
     cdef slot_t *slot = slot_at(core.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef reply_t reply = reply_of(100, NULL, NULL)
-    cdef char *text = take_scratch(core, reply_room(request, &reply)) if request != NULL else NULL
     record.server.retransmit_ms = 0
     commit_server(core, ref, step_of(slot, SERVER_RETRANSMIT).next, 0, &record)
-    if text != NULL:
-        queue_message(core, text, write_reply(request, first_via_of(request, source), source, &reply, text),
-                      &slot.identity.server.source, NO_SLOT, 0)
+    if request != NULL:
+        queue_reply(core, ref, request, source, &reply, 0)
 
 
 cdef void fire_server_timer(core_t *core, uint32_t ref) noexcept nogil:
