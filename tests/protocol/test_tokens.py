@@ -106,6 +106,28 @@ def test_to_a_strict_router(stage, behind):
     stage.nothing_sent()
 
 
+@pytest.mark.parametrize(
+    ("more", "left"),
+    [
+        ("?Subject=x", ""),
+        (";method=INVITE", ""),
+        (";Method=INVITE;user=phone", ";user=phone"),
+        (";a=1;method;b;method=BYE?Route=%3Csip:x%3E", ";a=1;b"),
+        (";methods=1;methode", ";methods=1;methode"),
+    ],
+)
+@pytest.mark.parametrize("behind", [True, False], ids=["behind a strict router", "before one"])
+def test_what_may_not_stand_in_a_request_uri_is_taken_from_a_route(stage, behind, more, left):
+    """16.6 item 2, 19.1.1: a Route value may have headers and a method, what becomes a Request-URI may not."""
+    talk = Talk(stage)
+    way = {"uri": uri_of(talk.routes[0]), "routes": []} if behind else {"routes": [*talk.routes]}
+    way["routes"].append(f"<sip:old@10.0.6.1{more}>")
+    talk.send("BYE", **way)
+    sent = stage.expect_request(("10.0.6.1", 5060), "BYE")
+    assert sent.uri == f"sip:old@10.0.6.1{left}"
+    stage.nothing_sent()
+
+
 def test_what_a_token_says(make_stage):
     """It names the destination of its branch: after a failover another one, so the text differs."""
     stage = make_stage(policy={"on": [500]})

@@ -155,14 +155,17 @@ def test_a_refused_first_copy_was_heard_by_nobody(make_stage):
     assert stage.states("client") == ["calling"]
 
 
-REFUSED, HOST_UNREACHABLE, NET_UNREACHABLE, PROTOCOL = 111, 113, 101, 71  # errno of ICMP entries
+# errno of ICMP entries; 71 is a parameter problem, 90 what is too large for the way
+REFUSED, HOST_UNREACHABLE, NET_UNREACHABLE, PROTOCOL, TOO_LARGE = 111, 113, 101, 71, 90
 
 
 @pytest.mark.parametrize(
-    "code, words", [(REFUSED, 1), (HOST_UNREACHABLE, 2), (NET_UNREACHABLE, 2), (PROTOCOL, 0)], ids=str
+    "code, words",
+    [(REFUSED, 1), (HOST_UNREACHABLE, 2), (NET_UNREACHABLE, 2), (PROTOCOL, 2), (TOO_LARGE, 0)],
+    ids=str,
 )
 def test_what_icmp_says_of_a_request(make_stage, code, words):
-    """18.4: a refused port ends the branch at once, an unreachable host or network at the second word."""
+    """18.4: a refused port ends the branch at once; an unreachable host or network and a parameter problem do at the second word."""
     stage = make_stage(destinations=2, policy={"on": ["transport"]})
     stage.invite()
     first = stage.expect_request(BOB[0], "INVITE")

@@ -103,7 +103,7 @@ cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t l
 
 cdef void refuse_unedited(core_t *core, const message_t *m, int code, uint32_t listener,
                           const addr_t *source) noexcept nogil:
-    """What a border demands cannot be done to this request, so it ends here."""
+    """What a border or a strict router's way demands cannot be done to this request, so it ends here."""
     count(core, N_EDITS_REFUSED)
     if code == E_FULL:
         refuse_overload(core, m, listener, source)
@@ -222,6 +222,8 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     elif code == E_FORGED:
         count(core, N_FORGED_TOKENS)
         refuse_stranger(core, m, listener, source)
+    elif code == E_FULL or code == E_ROOM:
+        refuse_unedited(core, m, code, listener, source)
     elif code < 0:
         refuse_malformed(core, m, code, listener, source)
     elif is_clear_sips(core, m, &ruri):

@@ -29,7 +29,8 @@ cdef struct route_t:
 cdef int read_ruri(const message_t *m, uri_t *ruri) noexcept nogil
 
 # Reads Route (16.4, 16.5, 16.6 item 6); our own leading values become cuts of the hop, and
-# it gets the Request-URI that strict routers make necessary.  OK, E_URI, E_ROUTE, or E_FORGED: the rest is unread.
+# it gets the Request-URI that strict routers make necessary.  OK, E_URI, E_ROUTE, E_FULL without room for that
+# one, or E_FORGED: the rest is unread.
 cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil
 
 # The URI of the topmost Route value, ours or not; without a Route `uri` stays.  OK, E_ROUTE, or what parse_uri says.

@@ -10,12 +10,14 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from fastsip._core.base.types cimport (
-    E_BAD, E_FORGED, E_HOME, E_NEXT_HOP, E_NONE, E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI, NO_HEADER, OK, span_t, text_t,
+    E_BAD, E_FORGED, E_FULL, E_HOME, E_NEXT_HOP, E_NONE, E_ROUTE, E_SCHEME, E_UNRESOLVED, E_URI, NO_HEADER, OK, span_t,
+    text_t,
 )
 from fastsip._core.base.address cimport T_NONE, T_UDP, same_place
+from fastsip._core.base.write cimport put
 from fastsip._core.base.hashing cimport hash_text
 from fastsip._core.sip.types cimport HOST_IPV6, H_ROUTE, S_SIP, header_t, name_addr_t
-from fastsip._core.sip.chars cimport C_ALPHA, C_HOST, is_class, scan_class
+from fastsip._core.sip.chars cimport C_ALPHA, C_HOST, C_PARAM, is_class, scan_class
 from fastsip._core.sip.uri cimport is_loopback, is_unicast, parse_uri, same_text, uri_address
 from fastsip._core.sip.values cimport parse_name_addr
 from fastsip._core.sip.parser cimport find_header, first_of
@@ -28,6 +30,7 @@ from fastsip._core.transport.names cimport NAME_BYTES, find_address, place_mark,
 from fastsip._core.transport.local cimport local_address
 from fastsip._core.state.counters cimport N_NAMES_FAILED
 from fastsip._core.state.shard cimport count
+from fastsip._core.state.outbox cimport take_scratch
 from fastsip._core.state.questions cimport ask_name
 from fastsip._core.proxy.hop cimport MAX_CUTS
 
@@ -173,7 +176,45 @@ cdef int find_last(const message_t *m, name_addr_t *value, uint32_t *before, int
         end = <uint32_t>value.off + value.len
 
 
-cdef int undo_strict(const message_t *m, route_t *route, hop_t *hop, uint32_t *stop) noexcept nogil:
+cdef uint32_t find_method_param(const char *buf, uint32_t off, uint32_t end, uint32_t *behind) noexcept nogil:
+    """Where ";method=..." begins in the parameters of a URI, or `end`."""
+    cdef uint32_t name_end
+    while off < end:
+        name_end = scan_class(buf, off + 1, end, C_PARAM)
+        behind[0] = name_end
+        if name_end < end and buf[name_end] == c'=':
+            behind[0] = scan_class(buf, name_end + 1, end, C_PARAM)
+        if same_text(buf + off + 1, name_end - off - 1, b"method", 6):
+            return off
+        off = behind[0]
+    return end
+
+
+cdef int as_ruri(core_t *core, const message_t *m, const uri_t *uri, text_t *ruri) noexcept nogil:
+    """A Route value as Request-URI: neither headers nor a method may stand there (19.1.1, 16.6 item 2)."""
+    cdef uint32_t off = uri.params.off
+    cdef uint32_t end = uri.off + uri.len - (uri.headers.len + 1 if uri.headers.len else 0)
+    cdef uint32_t begin, behind = 0
+    cdef uint32_t written = 0
+    cdef char *at
+    ruri.at = m.buf + uri.off
+    ruri.len = end - uri.off
+    if uri.params.len == 0 or find_method_param(m.buf, off, end, &behind) == end:
+        return OK
+    at = take_scratch(core, ruri.len)
+    if at == NULL:
+        return E_FULL
+    written = put(at, m.buf + uri.off, off - uri.off)
+    while off < end:
+        begin = find_method_param(m.buf, off, end, &behind)
+        written += put(at + written, m.buf + off, begin - off)
+        off = behind if begin < end else end
+    ruri.at = at
+    ruri.len = written
+    return OK
+
+
+cdef int undo_strict(core_t *core, const message_t *m, route_t *route, hop_t *hop, uint32_t *stop) noexcept nogil:
     """16.4: a strict router has put our value into the Request-URI and the target behind the Routes."""
     cdef name_addr_t value
     cdef uint32_t before = 0
@@ -184,11 +225,10 @@ cdef int undo_strict(const message_t *m, route_t *route, hop_t *hop, uint32_t *s
     code = parse_uri(m.buf, value.uri.off, value.uri.len, &route.next)
     if code < 0:
         return code
-    hop.ruri.at = m.buf + value.uri.off
-    hop.ruri.len = value.uri.len
+    code = as_ruri(core, m, &route.next, &hop.ruri)
     hop.ruri_for_good = 1
     stop[0] = value.off
-    return OK
+    return code
 
 
 cdef int cut_last(const message_t *m, uint32_t stop, hop_t *hop) noexcept nogil:
@@ -223,7 +263,7 @@ cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t
     cdef int code
     start_route(route, ruri)
     if is_strict_request(core, m, ruri, route):
-        code = undo_strict(m, route, hop, &stop)
+        code = undo_strict(core, m, route, hop, &stop)
         if code < 0:
             return code
     else:
@@ -269,20 +309,21 @@ cdef int pop_leading(core_t *core, const message_t *m, uint32_t stop, route_t *r
         route.onward = 1
         return OK
     if route.onward and not uri.lr:
-        leave_to_strict(m, &value, route, hop)
+        code = leave_to_strict(core, m, &uri, route, hop)
+        if code < 0:
+            return code
     if route.onward:
         route.next = uri
     return cut_through(m, &popped, &popped_at, hop) if popped.len else OK
 
 
-cdef void leave_to_strict(const message_t *m, const name_addr_t *value, const route_t *route,
-                          hop_t *hop) noexcept nogil:
+cdef int leave_to_strict(core_t *core, const message_t *m, const uri_t *uri, const route_t *route,
+                         hop_t *hop) noexcept nogil:
     """16.6 item 6: the next hop knows no lr, so its value becomes the Request-URI, and that the last Route value."""
     hop.route_last.at = m.buf + route.next.off
     hop.route_last.len = route.next.len
-    hop.ruri.at = m.buf + value.uri.off
-    hop.ruri.len = value.uri.len
     hop.ruri_for_good = 1
+    return as_ruri(core, m, uri, &hop.ruri)
 
 
 cdef int listener_named(core_t *core, const message_t *m, const uri_t *uri) noexcept nogil:

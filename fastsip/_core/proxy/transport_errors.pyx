@@ -9,7 +9,7 @@ never fail anything.  Called by shard.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.errno cimport ECONNREFUSED, EHOSTUNREACH, ENETUNREACH
+from libc.errno cimport ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EPROTO
 from libc.string cimport memcmp
 
 from fastsip._core.base.types cimport E_BAD, span_t
@@ -80,8 +80,8 @@ cdef void take_error(core_t *core, const net_error_t *error) noexcept nogil:
     cdef record_t record
     if read_quote(core, error, &quoted) < 0:
         return
-    if error.code != ECONNREFUSED and error.code != EHOSTUNREACH and error.code != ENETUNREACH:
-        return
+    if error.code not in (ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EPROTO):
+        return      # EPROTO is a parameter problem
     if quoted.ref & SLOT_MASK == PROBE:
         fail_probe(core, quoted.generation, quoted.branch, &error.to)
         return
