@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from fastsip._core.base.clock import now_ms
-from fastsip._core.base.folder import look_into
-from fastsip._core.store.partitions import block_offset, boot_id, read_header
+from fastsip._core.base.files import boot_id, look_into
+from fastsip._core.store.partitions import block_offset, read_header
 from fastsip._core.transaction import inspect
 from fastsip.config.language import METHODS
 from fastsip.dispatcher.registry import read_names

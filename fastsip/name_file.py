@@ -13,10 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from fastsip._core.base.aside import keep_aside
 from fastsip._core.base.clock import now_ms
-from fastsip._core.base.folder import read_file, replace_file
-from fastsip._core.store.partitions import boot_id
+from fastsip._core.base.files import boot_id, keep_aside, read_file, replace_file
 from fastsip._core.transport.names import Names
 from fastsip.log import log
 from fastsip.plain import reason

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from fastsip._core.base.folder import make_folder, open_file, read_file, replace_file
+from fastsip._core.base.files import make_folder, open_file, read_file, replace_file
 from fastsip._core.store.marks import HEAD, KINDS, MOST, PAGE_BYTES, ROOM_BYTES, Quarantine
 from fastsip.config.language import MAX_SHARDS
 from fastsip.log import log

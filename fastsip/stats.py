@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from fastsip._core.base.folder import look_at, open_fresh
+from fastsip._core.base.files import look_at, open_fresh
 from fastsip._core.state.counters import COUNTER_NAMES
 
 HEAD_BYTES = 4096

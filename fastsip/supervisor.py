@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from fastsip import __version__, draining, orders, upgrade
 from fastsip import log as logs
-from fastsip._core.base import folder
+from fastsip._core.base import files
 from fastsip.changes import StartError, check_change, needs_takeover, read_file
 from fastsip.child import ENDED, FAILED, Child, handed
 from fastsip.config import Config, ConfigError, load_text, read_text, secrets
@@ -95,8 +95,8 @@ def pin_placement(config: Config) -> None:
 
 def make_folder(path: str, key: str) -> None:
     try:
-        folder.make_folder(path)
-    except folder.UnsafeError as error:
+        files.make_folder(path)
+    except files.UnsafeError as error:
         raise StartError(f"router.{key}: {error}") from None
     except OSError as error:
         raise StartError(f"router.{key}: {path} cannot be made: {error.strerror}") from None
@@ -104,7 +104,7 @@ def make_folder(path: str, key: str) -> None:
 
 def lock_folder(path: str) -> int:
     """Two routers on one run_dir would write into each other's calls."""
-    fd = folder.open_file(Path(path) / "lock", os.O_RDWR | os.O_CREAT)
+    fd = files.open_file(Path(path) / "lock", os.O_RDWR | os.O_CREAT)
     end = time.monotonic() + LOCK_PATIENCE_S
     while True:
         try:

@@ -11,15 +11,13 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from fastsip._core.base.types cimport PARTITIONS
-from fastsip._core.base.write cimport put, put_number
+from fastsip._core.base.types cimport PARTITIONS, put, put_number
 from fastsip._core.base.hashing cimport mix, write_base32
 from fastsip._core.sip.types cimport H_MAX_FORWARDS, header_t, message_t
 from fastsip._core.sip.parser cimport first_of, parse_message, parse_routing
 from fastsip._core.sip.edits cimport clear_edits, edit_insert, edit_replace, edits_t, take_room, write_edits
-from fastsip._core.store.slots cimport (
-    KIND_SERVER_INVITE, NO_SLOT, SLOT_BITS, index_entry_t, index_find, index_insert, slot_t, store_t,
-)
+from fastsip._core.store.records cimport KIND_SERVER_INVITE
+from fastsip._core.store.slots cimport NO_SLOT, SLOT_BITS, index_entry_t, index_find, index_insert, slot_t, store_t
 from fastsip._core.store.wheel cimport (
     NOT_ARMED, NO_TIMER, advance_wheel, arm_timer, disarm_timer, init_wheel, take_expired, timer_node_t, wheel_t,
 )

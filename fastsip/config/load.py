@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from fastsip._core.base.folder import look_at, read_file
+from fastsip._core.base.files import look_at, read_file
 from fastsip.config import secrets, values
 from fastsip.config.errors import ConfigError, Problem, Wrong
 from fastsip.config.headers import read_ways

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from fastsip._core.base.folder import look_at, make_folder, open_file, read_file
+from fastsip._core.base.files import look_at, make_folder, open_file, read_file
 from fastsip.config.errors import Wrong
 
 KEY_BYTES = 16

@@ -26,8 +26,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from fastsip._core.base.aside import keep_aside
-from fastsip._core.base.folder import look_at, open_file
+from fastsip._core.base.files import keep_aside, look_at, open_file
 from fastsip.log import log
 
 KINDS = ("listener", "tag", "set", "destination", "policy", "rule", "hook")

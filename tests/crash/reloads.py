@@ -26,7 +26,7 @@ from pathlib import Path
 from fastsip._core.state.events import take_events
 
 from fastsip._core.base.clock import now_ms
-from fastsip._core.base.lanes import Lane, stress_produce
+from fastsip._core.base.lanes import Lane
 from fastsip._core.base.ring import Sleeper
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.routing.table import Table
@@ -37,6 +37,7 @@ from fastsip._core.transport.names import Names
 from fastsip.quarantine import Marks
 from fastsip.shards import Shards
 from fastsip.stats import StatsFile
+from tests.kernels.lane_stress import stress_produce
 
 HOST = "127.0.0.1"
 LISTENERS, MOST_DESTINATIONS, NAMES = 2, 8, 40

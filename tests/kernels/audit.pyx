@@ -11,10 +11,11 @@ Must never: change anything.  Called by tests and benches, of a rig.
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.base.types cimport PARTITIONS
+from fastsip._core.store.records cimport KIND_FREE, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, is_server, record_t
 from fastsip._core.store.blocks cimport ORDERS, order_of
 from fastsip._core.store.slots cimport (
-    KIND_FREE, NO_SLOT, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, SHARES, SLOT_BITS, SLOT_MASK, is_server, partition_t,
-    record_of, record_t, slot_at, slot_t, word_generation, word_kind, word_owes, word_state,
+    NO_SLOT, SHARES, SLOT_BITS, SLOT_MASK, partition_t, record_of, slot_at, slot_t, word_generation, word_kind,
+    word_owes, word_state,
 )
 from fastsip._core.store.wheel cimport NOT_ARMED
 from fastsip._core.state.shard cimport core_t

@@ -15,9 +15,9 @@ from libc.string cimport memcmp, memcpy, memset
 
 from fastsip._core.base.types cimport (
     E_CALL_ID, E_TOO_LARGE, E_TOO_MANY_HEADERS, MAX_HEADERS, MAX_MESSAGE, MAX_TOKEN, MAX_VIAS, NO_HEADER, OK,
+    put_number,
 )
 from fastsip._core.base.address cimport addr_t
-from fastsip._core.base.write cimport put_number
 from fastsip._core.base.hashing cimport mix, write_base32
 from fastsip._core.sip.types cimport (
     HEADER_COUNT, HOST_IPV4, HOST_IPV6, H_CALL_ID, H_CSEQ, H_FROM, H_MAX_FORWARDS, H_TO, H_VIA, header_t, name_addr_t,

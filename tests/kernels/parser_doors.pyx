@@ -12,10 +12,11 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from fastsip._core.base.types cimport MAX_MESSAGE, NO_HEADER, span_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport HEADER_COUNT, H_RECORD_ROUTE, H_ROUTE, message_t, name_addr_t, uri_t, via_t
+from fastsip._core.sip.words cimport match_method, method_text
 from fastsip._core.sip.uri cimport parse_address, parse_host_port, parse_uri, same_text, write_address
 from fastsip._core.sip.parser cimport (
-    count_vias, find_header, find_param, match_method, method_text, parse_datagram, parse_message, parse_name_addr,
-    parse_number, parse_routing, parse_second_via, parse_via, scan_call_id,
+    count_vias, find_header, find_param, parse_datagram, parse_message, parse_name_addr, parse_number, parse_routing,
+    parse_second_via, parse_via, scan_call_id,
 )
 from fastsip._core.sip.edits cimport (
     clear_edits, edit_delete, edit_insert, edit_replace, edits_t, take_room, write_edits,

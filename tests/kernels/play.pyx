@@ -12,14 +12,13 @@ Called by tests and benches.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
-from fastsip._core.base.types cimport text_t
+from fastsip._core.base.types cimport put, put_number, text_t
 from fastsip._core.base.address cimport T_UDP, addr_t
-from fastsip._core.base.write cimport put, put_number
 from fastsip._core.base.hashing cimport mix, write_base32
 from fastsip._core.sip.uri cimport write_address
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.proxy.requests cimport receive_message
-from fastsip._core.shard.workspace cimport flush
+from fastsip._core.shard.round cimport flush
 from fastsip._core.harness.virtual_net cimport record_room, step_clock, wire_record_t, wire_t
 from fastsip._core.harness.rig cimport Rig
 

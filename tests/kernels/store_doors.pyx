@@ -16,16 +16,18 @@ from libc.string cimport memcpy, memset
 
 from fastsip._core.base.types cimport E_UNRESOLVED, OK, PARTITIONS
 from fastsip._core.base.address cimport addr_t
+from fastsip._core.store.records cimport (
+    KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, block_t, record_t,
+)
 from fastsip._core.store.blocks cimport (
     NO_UNIT, ORDERS, UNIT_BYTES, buddy_t, free_buddy, give_units, init_buddy, order_of, rebuild_buddy, take_units,
 )
 from fastsip._core.store.slots cimport (
-    HEADER_BYTES, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, LAYOUT_MAJOR,
-    LAYOUT_MINOR, NO_SLOT, PENDING_BLOCKS, SLOT_BITS, SLOT_MASK, begin_block, block_at, block_t, clear_owes, commit,
-    drop_block, end_block, first_child_of, give_pending, give_slot, index_find, index_insert, index_remove, link_child,
-    next_child_of, partition_of, partition_t, pending_t, record_of, record_t, scan_partition, slot_at, slot_t, store_t,
-    take_slot, unlink_child, word_generation, word_kind, word_owes, word_state, write_clock_pair, write_identity,
-    write_tried,
+    HEADER_BYTES, LAYOUT_MAJOR, LAYOUT_MINOR, NO_SLOT, PENDING_BLOCKS, SLOT_BITS, SLOT_MASK, begin_block, block_at,
+    clear_owes, commit, drop_block, end_block, first_child_of, give_pending, give_slot, index_find, index_insert,
+    index_remove, link_child, next_child_of, partition_of, partition_t, pending_t, record_of, scan_partition, slot_at,
+    slot_t, store_t, take_slot, unlink_child, word_generation, word_kind, word_owes, word_state, write_clock_pair,
+    write_identity, write_tried,
 )
 from fastsip._core.store.partitions cimport Store
 from fastsip._core.store.wheel cimport (

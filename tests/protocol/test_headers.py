@@ -2,8 +2,8 @@
 
 import pytest
 from fastsip._core.routing.header_edits import PROTECTED
-from fastsip._core.sip.parser import COMPACT_FORMS
 
+from fastsip._core.sip.words import COMPACT_FORMS
 from tests.kernels.audit import live_slots
 from tests.protocol.script import ALICE, BOB, EDGE
 

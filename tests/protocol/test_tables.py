@@ -8,7 +8,7 @@ import pytest
 from fastsip._core.transaction import machines
 
 CORE = Path(machines.__file__).parent
-PXD = (CORE / "machines.pxd").read_text()
+PXD = (CORE / "machines.pxd").read_text() + (CORE.parent / "store" / "records.pxd").read_text()
 
 
 def enum(name: str) -> dict[str, int]:

@@ -165,7 +165,7 @@ REFUSED, HOST_UNREACHABLE, NET_UNREACHABLE, PROTOCOL, TOO_LARGE = 111, 113, 101,
     ids=str,
 )
 def test_what_icmp_says_of_a_request(make_stage, code, words):
-    """18.4: a refused port ends the branch at once; an unreachable host or network and a parameter problem do at the second word."""
+    """18.4: a refused port ends the branch at once; what cannot be reached or read on the way at the second word."""
     stage = make_stage(destinations=2, policy={"on": ["transport"]})
     stage.invite()
     first = stage.expect_request(BOB[0], "INVITE")

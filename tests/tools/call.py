@@ -13,10 +13,10 @@ from pathlib import Path
 
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.harness.rig import Rig
-from fastsip._core.routing.rules import match
 from fastsip.config import Config, ConfigError, load
 from fastsip.dispatcher.registry import Registry
 from fastsip.routing.compile import compile_table
+from tests.kernels.rule_doors import match
 
 SOURCE = "192.0.2.1:5060"
 

@@ -7,7 +7,7 @@ import pytest
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Chooser
 from fastsip._core.harness.rig import Rig
-from fastsip._core.routing import policies, rules
+from fastsip._core.routing import policies
 from fastsip._core.transport.names import Names
 from fastsip.config import load_text
 from fastsip.config.secrets import PLACEMENT, pin_placement, purpose_key
@@ -23,6 +23,7 @@ from fastsip.routing.compile import (
     split_host,
 )
 from fastsip.sip_text import make_response, read_message
+from tests.kernels import rule_doors
 
 TEXT = """
 [router]
@@ -152,7 +153,7 @@ def request(user="8100", method="INVITE", to_tag="", headers=()):
 def test_rules_stand_in_the_order_of_the_file(registry, text, source, listener, wanted):
     config = read()
     table = compile_table(config, registry, Cells(16), 1)
-    found = rules.match(table, text, source, listener)
+    found = rule_doors.match(table, text, source, listener)
     assert (found if found is None else config.rules[found].name) == wanted
 
 
@@ -180,14 +181,14 @@ def test_what_is_ours_are_listeners_domains_and_advertised_names(registry):
         (b"sip.example.net", 5060),
         (b"pbx.example.net", 5070),
     ]
-    assert [rules.own(table, host, port) for host, port in ours] == [True] * len(ours)
+    assert [rule_doors.own(table, host, port) for host, port in ours] == [True] * len(ours)
     others = [
         (b"192.0.2.1", 5061),
         (b"pbx.example.net", 5060),
         (b"edge.example.net", 5060),
         (b"example.net", 0),
     ]
-    assert [rules.own(table, host, port) for host, port in others] == [False] * len(others)
+    assert [rule_doors.own(table, host, port) for host, port in others] == [False] * len(others)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_a_rule_may_mean_a_port_of_a_domain(registry, domain, asked, wanted):
     text = TEXT[: TEXT.index("[[route]]")].replace('domains = ["sip.example.net", "pbx.example.net:5070"]\n', "")
     table = compile_table(read(text + rule), registry, Cells(16), 1)
     asking = request("8100").replace(b"sip:8100@example.net", f"sip:a@{asked}".encode())
-    assert (rules.match(table, asking) == 0) is wanted
+    assert (rule_doors.match(table, asking) == 0) is wanted
 
 
 def test_sets_and_their_destinations(registry):
@@ -296,10 +297,10 @@ def test_a_policy_arrives_as_it_was_written():
     del fields["then_set"]  # the table's, as are the reasons of replies
     fields |= {key: fields[key][0] for key in ("exhausted", "unavailable")}
     packed = policies.pack_policy(7, **fields)
-    assert policies.wants(packed, "timeout") and policies.wants(packed, code=500)
-    assert policies.wants(packed, code=486) and not policies.wants(packed, code=503)
-    assert not policies.wants(packed, "ring")
-    assert policies.mark_for(packed, "timeout") == "down" and policies.mark_for(packed, code=500) == "suspect"
+    assert rule_doors.wants(packed, "timeout") and rule_doors.wants(packed, code=500)
+    assert rule_doors.wants(packed, code=486) and not rule_doors.wants(packed, code=503)
+    assert not rule_doors.wants(packed, "ring")
+    assert rule_doors.mark_for(packed, "timeout") == "down" and rule_doors.mark_for(packed, code=500) == "suspect"
 
 
 def test_times_and_replies_of_a_policy():

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from fastsip._core.store.partitions import Store, boot_id
+from fastsip._core.base.files import boot_id
+from fastsip._core.store.partitions import Store
 from fastsip._core.transaction import inspect
 from fastsip.inspection import Filter, Reader, as_dict
 from tests.kernels.store_doors import BLOCKS, KINDS, LAYOUT, Slots

@@ -1,6 +1,6 @@
 """The rules of the house, as design, ARCHITECTURE.md and CONTRIBUTING.md say them.
 
-A new file of the core gets a line in LAYERS and one in ARCHITECTURE.md, where it
+A new file of the core gets its place in ROOMS and a row in ARCHITECTURE.md, where it
 belongs; a file that begins to make system calls is named in SYSTEM_CALLS or, better, stops.
 """
 
@@ -16,31 +16,50 @@ ROOT = Path(__file__).parents[2]
 CORE = ROOT / "fastsip" / "_core"
 MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 
-# Each file imports only from those above it.
-LAYERS = (
-    "base/types", "base/address", "sip/types", "store/records", "routing/types", "base/aside", "base/folder",
-    "base/atomics", "base/scarcity", "base/clock", "base/write", "sip/chars", "base/hashing", "sip/uri", "sip/values",
-    "sip/parser", "sip/edits", "transport/names", "base/arena", "routing/patterns", "routing/conditions",
-    "routing/header_edits", "routing/policies", "dispatcher/ranking", "routing/tiers", "routing/index",
-    "routing/lookup", "routing/rule_index", "routing/table", "routing/rules", "dispatcher/cells",
-    "dispatcher/positions", "dispatcher/choose", "dispatcher/chooser", "store/marks", "store/blocks", "store/slots",
-    "transaction/machines", "store/partitions", "store/wheel", "transaction/inspect", "base/ring", "base/lanes",
-    "transport/listen", "transport/net_sys", "transport/udp", "transport/local", "state/counters", "state/memory",
-    "state/shard", "state/events", "state/outbox", "transaction/clocks", "state/quota", "state/questions",
-    "proxy/border", "proxy/hop", "wire/via", "wire/tokens", "wire/loops", "state/recall", "transaction/lingering",
-    "transaction/client", "transaction/replies", "proxy/refusals", "proxy/forward", "dispatcher/keys", "proxy/routes",
-    "proxy/in_dialog", "transaction/server", "proxy/parking", "health/probes", "health/calls", "proxy/targets",
-    "proxy/addresses", "proxy/context", "proxy/responses", "proxy/transport_errors", "proxy/aiming", "proxy/requests",
-    "shard/workspace", "shard/recovery", "shard/commands", "shard/loop", "harness/image", "harness/virtual_net",
-    "harness/rig",
-)  # fmt: skip
+# Packages in order, and the files of each: a file imports of its own package only what stands before it.
+ROOMS = {
+    "base": ("types", "address", "files", "atomics", "scarcity", "clock", "hashing", "arena", "ring", "lanes"),
+    "sip": ("types", "chars", "words", "uri", "values", "parser", "edits"),
+    "store": ("records", "blocks", "slots", "partitions", "wheel", "marks"),
+    "routing": ("types", "patterns", "conditions", "policies", "tiers", "index", "lookup", "header_edits",
+        "rule_index", "table", "rules"),
+    "dispatcher": ("ranking", "cells", "positions", "choose", "chooser", "keys"),
+    "wire": ("via", "tokens", "loops"),
+    "transport": ("names", "listen", "net_sys", "udp", "local"),
+    "state": ("counters", "memory", "shard", "events", "outbox", "quota", "questions", "recall"),
+    "transaction": ("machines", "clocks", "lingering", "client", "replies", "server", "inspect"),
+    "health": ("probes", "calls"),
+    "proxy": ("hop", "border", "refusals", "forward", "routes", "next_hop", "in_dialog", "parking", "targets",
+        "addresses", "context", "actions", "stateless", "responses", "transport_errors", "requests"),
+    "shard": ("round", "workspace", "recovery", "commands", "handover", "loop"),
+    "harness": ("image", "virtual_net", "rig"),
+}  # fmt: skip
+LAYERS = tuple(f"{room}/{name}" for room, names in ROOMS.items() for name in names)
+MOST_IN_A_ROOM = 16
+
+# Of which other packages a package may import; of `store`, routing takes the records alone.
+MAY_IMPORT = {
+    "base": set(),
+    "sip": {"base"},
+    "store": {"base"},
+    "routing": {"base", "sip", "store"},
+    "dispatcher": {"base", "sip", "routing"},
+    "wire": {"base", "sip", "store", "routing"},
+    "transport": {"base", "sip"},
+    "state": {"base", "sip", "store", "routing", "dispatcher", "transport"},
+    "transaction": {"base", "sip", "store", "routing", "wire", "state"},
+    "health": {"base", "sip", "store", "routing", "dispatcher", "wire", "state", "transaction"},
+    "proxy": {"base", "sip", "store", "routing", "dispatcher", "wire", "transport", "state", "transaction", "health"},
+    "shard": {"base", "sip", "store", "routing", "dispatcher", "transport", "state", "transaction", "health", "proxy"},
+    "harness": {"base", "sip", "store", "routing", "dispatcher", "transport", "state", "health", "proxy", "shard"},
+}  # fmt: skip
 
 # Sockets and their options; mapped files and shared memory; clocks and the scheduler.
 # routing/table asks the kernel for the number of an interface (link-local destinations); harness/virtual_net copies
 # what was sent into a pipe of the tests, harness/rig reads numeric addresses, store/slots can end the process at a
 # store, base/arena makes what was freed untouchable in debug builds.
 SYSTEM_CALLS = {
-    "base/aside", "base/folder", "base/clock", "base/arena", "transport/net_sys", "transport/udp", "transport/local",
+    "base/files", "base/clock", "base/arena", "transport/net_sys", "transport/udp", "transport/local",
     "transport/listen", "base/ring", "base/lanes", "store/slots", "store/partitions", "dispatcher/cells", "shard/loop",
     "routing/table", "harness/virtual_net", "harness/rig",
 }  # fmt: skip
@@ -105,23 +124,40 @@ def imports_of_core(path: Path) -> set[str]:
 # ---------------------------------------------------------------- layering
 
 
-def test_the_list_is_that_of_the_files():
+def test_the_rooms_are_those_of_the_files():
     assert len(set(LAYERS)) == len(LAYERS)
     assert set(LAYERS) == {place_of(path) for path in core_files()}
+    assert {room: len(names) for room, names in ROOMS.items() if len(names) > MOST_IN_A_ROOM} == {}
 
 
-def test_the_list_is_that_of_the_architecture():
+def test_the_rooms_are_those_of_the_architecture():
     text = (ROOT / "ARCHITECTURE.md").read_text()
     rows = re.findall(r"^\| `(\w+/\w+)` \|.*\| ([^|]+) \|$", text, re.M)
     assert tuple(name for name, _ in rows) == LAYERS
     assert {name for name, calls in rows if calls != "–"} == SYSTEM_CALLS  # noqa: RUF001
+    assert re.findall(r"^### `(\w+)`: ", text, re.M) == list(ROOMS)
+    uses = re.findall(r"^May use: (.*)\.$", text, re.M)
+    assert [set(re.findall(r"`(\w+)`", line)) for line in uses] == list(MAY_IMPORT.values())
 
 
 @pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))
-def test_it_imports_only_from_above(path):
-    assert place_of(path) in LAYERS, "a new file: give it its place in LAYERS and in ARCHITECTURE.md"
-    above = set(LAYERS[: LAYERS.index(place_of(path))])
-    assert imports_of_core(path) - above == set()
+def test_it_imports_only_what_it_may(path):
+    place = place_of(path)
+    room, _, name = place.partition("/")
+    assert place in LAYERS, f"a new file: give `{name}` its place in ROOMS[{room!r}] and its row in ARCHITECTURE.md"
+    before = ROOMS[room][: ROOMS[room].index(name)]
+    for other in imports_of_core(path):
+        where, _, what = other.partition("/")
+        if where == room:
+            assert what in before, f"put `{name}` behind `{what}` in ROOMS[{room!r}], or what it needs of it elsewhere"
+        else:
+            assert where in MAY_IMPORT[room], f"`{room}` may not use `{where}`: move what `{place}` needs of `{other}`"
+
+
+def test_of_the_store_routing_takes_records_alone():
+    users = [path for path in core_files() if place_of(path).startswith("routing/")]
+    taken = {name for path in users for name in imports_of_core(path) if name.startswith("store/")}
+    assert taken == {"store/records"}
 
 
 @pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(CORE)))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fastsip._core.routing.patterns import check_automaton, is_found
+from fastsip._core.routing.patterns import check_automaton
 from fastsip.config.patterns import (
     MAX_LETTERS,
     MAX_NESTING,
@@ -18,6 +18,7 @@ from fastsip.config.patterns import (
     compile_patterns,
     finds_everything,
 )
+from tests.kernels.rule_doors import is_found
 
 
 def found(pattern, user):

@@ -2,8 +2,6 @@
 
 from typing import final
 
-from fastsip._core.base.ring import Sleeper
-
 LANE_BYTES: int
 
 @final
@@ -25,8 +23,3 @@ class Lane:
     def crowded(self) -> bool: ...
     @property
     def grown_bytes(self) -> int: ...
-
-def stress_produce(lane: Lane, sleeper: Sleeper, count: int, longest: int, patience: int = ...) -> int: ...
-def stress_consume(
-    lane: Lane, sleeper: Sleeper, count: int, longest: int, timeout_ms: int = ...
-) -> dict[str, int]: ...

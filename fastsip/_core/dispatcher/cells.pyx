@@ -31,8 +31,7 @@ from fastsip._core.base.atomics cimport (
     store_release64,
 )
 
-from fastsip._core.base.aside import keep_aside
-from fastsip._core.base.folder import open_file
+from fastsip._core.base.files import boot_id, keep_aside, open_file
 
 cdef enum:
     HEADER_BYTES = 4096
@@ -66,12 +65,6 @@ class CellsError(Exception):
 
 class DamagedCells(CellsError):
     """A file of cells cannot be used: damaged, or of an unknown layout."""
-
-
-def read_boot_id() -> bytes:
-    """16 bytes that differ from boot to boot."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return bytes.fromhex(file.read().strip().replace("-", ""))
 
 
 def allocate(fd, path, size):
@@ -126,7 +119,7 @@ cdef class Cells:
     def open_file(self, fd):
         cdef file_head_t head
         found = os.pread(fd, sizeof(head), 0).ljust(sizeof(head), b"\0")
-        boot_id = read_boot_id()
+        boot = bytes.fromhex(boot_id().decode().replace("-", ""))
         memcpy(&head, <const char *>found, sizeof(head))
         if head.magic == 0:
             # New, or its making was cut short.
@@ -137,9 +130,9 @@ cdef class Cells:
             self.count = max(self.count, head.count)
         allocate(fd, self.path, HEADER_BYTES + <size_t>self.count * sizeof(cell_t))
         self.attach(fd)
-        if memcmp(head.boot_id, <const char *>boot_id, 16) != 0:
+        if memcmp(head.boot_id, <const char *>boot, 16) != 0:
             memset(self.cells, 0, self.count * sizeof(cell_t))
-            memcpy(head.boot_id, <const char *>boot_id, 16)
+            memcpy(head.boot_id, <const char *>boot, 16)
         head.major, head.minor, head.line_bytes, head.count = LAYOUT_MAJOR, LAYOUT_MINOR, sizeof(cell_t), self.count
         memcpy(<char *>self.mapping + 8, <char *>&head + 8, sizeof(head) - 8)
         store_release64(self.mapping, MAGIC)

@@ -40,6 +40,3 @@ cdef rank_t rank_of(const run_t *run, uint32_t place, uint64_t key) noexcept nog
 
 # Does `a` come before `b`?
 cdef bint ranks_before(const rank_t *a, const rank_t *b) noexcept nogil
-
-# Blocks of a run of that many members.
-cdef uint32_t blocks_of(uint32_t count) noexcept nogil

@@ -37,10 +37,6 @@ cdef enum:
 cdef double STEP = 1.0 / 4294967296.0       # between two values of a hash as a uniform
 
 
-cdef uint32_t blocks_of(uint32_t count) noexcept nogil:
-    return (count + RANK_BLOCK - 1) // RANK_BLOCK
-
-
 cdef inline uint32_t flip_of(uint64_t key) noexcept nogil:
     return <uint32_t>key
 

@@ -13,10 +13,9 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
 from fastsip._core.base.types cimport PARTITIONS
+from fastsip._core.store.records cimport KIND_FREE, block_t, is_server, record_t
 from fastsip._core.store.blocks cimport ORDERS, UNIT_BYTES, order_of
-from fastsip._core.store.slots cimport (
-    HEADER_BYTES, KIND_FREE, block_t, is_server, partition_t, record_of, record_t, slot_t, word_kind,
-)
+from fastsip._core.store.slots cimport HEADER_BYTES, partition_t, record_of, slot_t, word_kind
 
 cdef struct piece_t:
     uint32_t partition

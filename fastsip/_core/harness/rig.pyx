@@ -35,7 +35,8 @@ from fastsip._core.state.shard cimport core_t
 from fastsip._core.health.probes cimport next_probe_ms
 from fastsip._core.proxy.transport_errors cimport shard_of_error, take_error
 from fastsip._core.proxy.requests cimport receive_message
-from fastsip._core.shard.workspace cimport Workspace, flush
+from fastsip._core.shard.round cimport flush
+from fastsip._core.shard.workspace cimport Workspace
 from fastsip._core.shard.recovery cimport recover_calls
 from fastsip._core.shard.commands cimport COMMAND_NAME, push_command, take_commands
 from fastsip._core.harness.image cimport forget_image, put_back, take_image

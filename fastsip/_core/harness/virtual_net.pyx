@@ -14,7 +14,7 @@ from posix.unistd cimport write
 from fastsip._core.store.wheel cimport wheel_wait_ms
 from fastsip._core.transport.udp cimport SENT
 from fastsip._core.health.probes cimport next_probe_ms
-from fastsip._core.shard.workspace cimport fire_timers, flush, run_probes, stand_in_for_sockets
+from fastsip._core.shard.round cimport fire_timers, flush, run_probes, stand_in_for_sockets
 
 cdef enum:
     TIMERS_AT_ONCE = 64

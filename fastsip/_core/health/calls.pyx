@@ -11,8 +11,8 @@ from fastsip._core.base.types cimport NO_HEADER, span_t
 from fastsip._core.sip.types cimport H_RETRY_AFTER, message_t
 from fastsip._core.sip.values cimport parse_number
 from fastsip._core.sip.parser cimport first_of
-from fastsip._core.store.records cimport policy_copy_t
-from fastsip._core.store.slots cimport SERVER_MARKED, record_of, slot_at, slot_t
+from fastsip._core.store.records cimport SERVER_MARKED, policy_copy_t
+from fastsip._core.store.slots cimport record_of, slot_at, slot_t
 from fastsip._core.routing.types cimport MARK_DOWN, MARK_NONE, POLICY_MARK_LAST, destination_t, set_t
 from fastsip._core.routing.policies cimport policy_mark
 from fastsip._core.routing.lookup cimport find_destination

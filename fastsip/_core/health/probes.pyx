@@ -20,9 +20,8 @@ here looks at all destinations but the first look at a new table.  Called by wor
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
-from fastsip._core.base.types cimport OK, PARTITIONS
+from fastsip._core.base.types cimport OK, PARTITIONS, put, put_number
 from fastsip._core.base.address cimport flow_t, same_place
-from fastsip._core.base.write cimport put, put_number
 from fastsip._core.base.hashing cimport hash_add_number, hash_begin, hash_end, mix, siphash_t, write_base32
 from fastsip._core.store.slots cimport NO_SLOT, SLOT_BITS, SLOT_MASK, partition_of
 from fastsip._core.store.wheel cimport (

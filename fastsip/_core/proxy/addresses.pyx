@@ -15,16 +15,17 @@ from libc.string cimport memcpy, memset
 from fastsip._core.base.types cimport E_NONE, E_URI, MAX_ATTEMPTS, OK
 from fastsip._core.base.address cimport addr_t, flow_t
 from fastsip._core.sip.types cimport message_t, uri_t
-from fastsip._core.store.slots cimport BY_STRICT_ROUTER, NO_SLOT, record_of, slot_at, slot_t
+from fastsip._core.store.records cimport BY_STRICT_ROUTER
+from fastsip._core.store.slots cimport NO_SLOT, record_of, slot_at, slot_t
 from fastsip._core.routing.types cimport F_TIMEOUT, F_TRANSPORT
 from fastsip._core.routing.index cimport ID_RULE, find_id
 from fastsip._core.routing.lookup cimport find_by_address, find_listener_index, find_set
+from fastsip._core.routing.rules cimport is_known
 from fastsip._core.transport.names cimport MOST_ADDRESSES, place_mark
 from fastsip._core.transaction.server cimport read_any_request
 from fastsip._core.proxy.forward cimport undo_way_out
-from fastsip._core.proxy.routes cimport (
-    aim_by_route, first_route, is_known, listener_for, read_forward, read_ruri, route_t,
-)
+from fastsip._core.proxy.routes cimport first_route, read_forward, read_ruri, route_t
+from fastsip._core.proxy.next_hop cimport aim_by_route, listener_for
 
 
 cdef uint32_t begin_hop(core_t *core, uint32_t parent, hop_t *hop) noexcept nogil:

@@ -14,19 +14,17 @@ from libc.stdint cimport uint32_t
 
 from fastsip._core.base.types cimport E_FULL, E_HEADER, E_ROOM, MAX_MESSAGE, OK
 from fastsip._core.base.address cimport T_NONE, T_UDP
-from fastsip._core.sip.types cimport HOST_IPV6, message_t
+from fastsip._core.sip.types cimport HOST_IPV6, SIP_PORT, message_t
 from fastsip._core.sip.uri cimport host_port_place, parse_uri
 from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.sip.edits cimport clear_edits, close_headers, edit_delete, write_edits
-from fastsip._core.routing.types cimport destination_t, listener_t
-from fastsip._core.routing.header_edits cimport MAX_STEPS, edit_headers, hides_lines
-from fastsip._core.routing.lookup cimport find_by_address, find_listener
+from fastsip._core.routing.types cimport listener_t
+from fastsip._core.routing.header_edits cimport changes_t, edit_headers, hides_lines
 from fastsip._core.routing.rules cimport is_own
 from fastsip._core.state.outbox cimport take_scratch
 
 cdef enum:
     MADDR_LEN = 7           # of ";maddr="
-    SIP_PORT = 5060
 
 
 cdef int read_again(core_t *core, const char *at, uint32_t len) noexcept nogil:
@@ -89,47 +87,3 @@ cdef int strip_maddr(core_t *core, uri_t *ruri) noexcept nogil:
     edit_delete(&core.edits, ruri.maddr.off - MADDR_LEN, ruri.maddr.len + MADDR_LEN)
     code = rewrite(core)
     return parse_uri(m.buf, m.ruri.off, m.ruri.len, ruri) if code == OK else code
-
-
-cdef int add_step(changes_t *changes, const header_edits_t *step) noexcept nogil:
-    if step.count == 0 or (changes.count and changes.steps[changes.count - 1] == step):
-        return OK
-    if changes.count == MAX_STEPS:
-        return E_ROOM
-    changes.steps[changes.count] = step
-    changes.count += 1
-    return OK
-
-
-cdef int add_sets_at(const table_t *table, const addr_t *to, changes_t *changes) noexcept nogil:
-    """Of a next hop by route nobody has said which set is meant: what any of them takes off stays outside."""
-    cdef int found = find_by_address(table, to)
-    cdef const destination_t *d
-    while found >= 0:
-        d = &table.destinations[found]
-        if add_step(changes, &table.sets[d.set_index].headers_out) < 0:
-            return E_ROOM
-        found = <int>d.next_edited - 1
-    return OK
-
-
-cdef int gather_changes(const table_t *table, const header_edits_t *of_rule, int destination, uint32_t token_set,
-                        const addr_t *to, uint32_t listener_id, changes_t *changes) noexcept nogil:
-    cdef const listener_t *by
-    cdef int code = OK
-    changes.count = 0
-    if of_rule != NULL:
-        add_step(changes, of_rule)
-    changes.out = changes.count
-    if not table.edits_out:
-        return OK
-    if destination >= 0:
-        code = add_step(changes, &table.sets[table.destinations[destination].set_index].headers_out)
-    else:
-        if token_set:
-            add_step(changes, &table.sets[token_set - 1].headers_out)
-        code = add_sets_at(table, to, changes)
-    by = find_listener(table, listener_id)
-    if code == OK and by != NULL:
-        code = add_step(changes, &by.headers_out)
-    return code

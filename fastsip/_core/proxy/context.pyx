@@ -23,21 +23,24 @@ who was not asked any more belongs to the next group.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastsip._core.base.types cimport E_FULL, E_NONE, MAX_ATTEMPTS, NO_HEADER, OK
+from fastsip._core.base.types cimport E_FULL, E_NONE, MAX_ATTEMPTS, NO_HEADER, OK, put
 from fastsip._core.base.address cimport addr_t
-from fastsip._core.base.write cimport put
 from fastsip._core.sip.types cimport H_REASON, H_RETRY_AFTER, message_t
 from fastsip._core.sip.parser cimport first_of
-from fastsip._core.store.records cimport policy_copy_t
+from fastsip._core.store.records cimport (
+    ABANDONED, CALLING, CANCELLING, CLIENT_ABANDONED, CLIENT_ACCEPTED, CLIENT_COMPLETED, CLIENT_ENDED, CLIENT_MOVED_ON,
+    CLIENT_PROCEEDING, KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED,
+    SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, SERVER_UNREACHED, block_t, is_searching, is_server,
+    is_under_way, policy_copy_t, record_t,
+)
 from fastsip._core.store.slots cimport (
-    CLIENT_ABANDONED, CLIENT_MOVED_ON, KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, NO_SLOT, OWES_CANCEL,
-    OWES_REQUEST, SERVER_CANCELLED, SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, SERVER_UNREACHED, SLOT_BITS,
-    block_t, commit, drop_block, end_block, first_child_of, holds_too_much, is_server, next_child_of, record_of,
-    record_t, slot_at, slot_t, word_kind, word_owes, word_state, write_tried,
+    NO_SLOT, SLOT_BITS, commit, drop_block, end_block, first_child_of, holds_too_much, next_child_of, record_of,
+    slot_at, slot_t, word_kind, word_owes, word_state, write_tried,
 )
 from fastsip._core.routing.types cimport F_TIMEOUT, F_TRANSPORT, POLICY_AFTER_PROGRESS
 from fastsip._core.routing.policies cimport policy_wants
 from fastsip._core.routing.lookup cimport find_policy
+from fastsip._core.routing.rules cimport is_known
 from fastsip._core.transport.names cimport place_mark
 from fastsip._core.state.counters cimport (
     N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS, N_OVER_SHARE, N_RETRANSMISSIONS_SENT, N_TIMEOUTS,
@@ -47,9 +50,8 @@ from fastsip._core.state.shard cimport count
 from fastsip._core.state.events cimport EVENT_EXHAUSTED, EVENT_FAILOVER, emit_event
 from fastsip._core.state.recall cimport remember_answer, remember_challenge
 from fastsip._core.transaction.machines cimport (
-    ABANDONED, CALLING, CANCELLING, CANCEL_IT, CANCEL_PENDING, CLIENT_ACCEPTED, CLIENT_COMPLETED, CLIENT_ENDED,
-    CLIENT_PROCEEDING, END, EXPIRE, GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, RESEND, RETRANSMIT, SEND_ACK,
-    SEND_CANCEL, SEND_FAILED, client_step, is_searching, step_t,
+    CANCEL_IT, END, EXPIRE, GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, RESEND, RETRANSMIT, SEND_ACK,
+    SEND_CANCEL, SEND_FAILED, client_step, step_t,
 )
 from fastsip._core.transaction.clocks cimport arm_slot, expiry_reason, set_clocks
 from fastsip._core.transaction.lingering cimport take_block
@@ -60,7 +62,6 @@ from fastsip._core.transaction.server cimport (
 )
 from fastsip._core.health.calls cimport note_failure, note_success
 from fastsip._core.proxy.forward cimport make_branch
-from fastsip._core.proxy.routes cimport is_known
 from fastsip._core.proxy.in_dialog cimport aim_at_stand_in, next_stand_in
 from fastsip._core.proxy.parking cimport answer_parked, expire_parked, is_parked, leave_parking
 from fastsip._core.proxy.targets cimport aim_at, choose_next, share_of
@@ -128,10 +129,9 @@ cdef int start_group(core_t *core, uint32_t parent, const message_t *m, const ad
 
 cdef bint is_open(const slot_t *branch) noexcept nogil:
     """Does the search still wait for this branch?"""
-    cdef int state = word_state(branch.commit)
     if record_of(branch).client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON):
         return False
-    return state == CALLING or state == CLIENT_PROCEEDING or state == CANCEL_PENDING or state == CANCELLING
+    return is_under_way(word_state(branch.commit))
 
 
 cdef int count_open(core_t *core, uint32_t parent) noexcept nogil:

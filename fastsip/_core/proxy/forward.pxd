@@ -1,10 +1,8 @@
 # Branches: client transactions and the bytes that they send.  See forward.pyx.
 
 from libc.stdint cimport int64_t, uint32_t
-from fastsip._core.base.types cimport text_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport message_t
-from fastsip._core.store.slots cimport block_t
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.proxy.hop cimport hop_t
 
@@ -21,7 +19,3 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
 # Sends a request on without state, with the edits of 16.6 items 2-8 and of its way out; E_ROOM when these cannot be
 # made: it stays here then.
 cdef int forward_stateless(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil
-
-# Writes the edited message (and `trailer` behind it) into a new block of the slot.
-cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_t *trailer,
-                     block_t *block) noexcept nogil

@@ -9,13 +9,11 @@ branch changed it (identity.ruri_len bytes).
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memset
 
 from fastsip._core.base.types cimport (
-    E_BAD, E_FULL, E_HEADER, E_ROOM, MAX_HEADERS, MAX_MESSAGE, MAX_SENT_BY, NO_HEADER, OK,
+    E_BAD, E_FULL, E_HEADER, E_ROOM, MAX_HEADERS, MAX_MESSAGE, MAX_SENT_BY, NO_HEADER, OK, put, put_number, text_t,
 )
-from fastsip._core.base.scarcity cimport SCARCE_EDIT, runs_short
-from fastsip._core.base.write cimport put, put_number
 from fastsip._core.base.hashing cimport hash_text
 from fastsip._core.sip.types cimport (
     H_MAX_BREADTH, H_MAX_FORWARDS, H_ROUTE, M_INVITE, header_t, name_addr_t, uri_t, via_t,
@@ -23,29 +21,27 @@ from fastsip._core.sip.types cimport (
 from fastsip._core.sip.uri cimport host_port_place, parse_uri, uri_address
 from fastsip._core.sip.parser cimport first_of, parse_message, parse_name_addr, parse_routing, parse_second_via
 from fastsip._core.sip.edits cimport (
-    EDIT_ROOM, clear_edits, close_headers, edit_delete, edit_insert, edit_replace, edit_start_line, take_room,
-    write_edits,
+    EDIT_ROOM, clear_edits, edit_delete, edit_insert, edit_replace, edit_start_line, take_room,
+)
+from fastsip._core.store.records cimport (
+    CALLING, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, OWES_REQUEST, record_t,
 )
 from fastsip._core.store.slots cimport (
-    KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, NO_SLOT, OWES_REQUEST, block_t, commit, end_block, give_slot,
-    index_insert, link_child, record_t, slot_at, slot_t, word_generation, word_kind, write_identity,
+    NO_SLOT, commit, give_slot, index_insert, link_child, slot_at, slot_t, word_generation, word_kind, write_identity,
 )
 from fastsip._core.routing.types cimport destination_t, listener_t, set_t, table_t
-from fastsip._core.routing.header_edits cimport changes_t, edit_headers, hides_lines, undo_room, undo_t
 from fastsip._core.routing.lookup cimport find_by_address, find_destination, find_listener
+from fastsip._core.routing.header_edits cimport changes_t, edit_headers, gather_changes, hides_lines, undo_room, undo_t
 from fastsip._core.dispatcher.choose cimport rank_next
 from fastsip._core.wire.via cimport STATELESS, VIA_ROOM, branch_value, read_loop, stamp_t, stamp_via, write_via
 from fastsip._core.wire.tokens cimport TOKEN_LETTERS, is_other_border, token_t, write_token
 from fastsip._core.state.outbox cimport send_edited, take_scratch
-from fastsip._core.transaction.machines cimport CALLING
 from fastsip._core.transaction.clocks cimport arm_slot
-from fastsip._core.transaction.lingering cimport take_block, take_slot_of_call
+from fastsip._core.transaction.lingering cimport take_slot_of_call, write_block
 from fastsip._core.transaction.client cimport sent_len
-from fastsip._core.proxy.border cimport gather_changes
 from fastsip._core.proxy.hop cimport hop_t
 
 cdef enum:
-    BLOCK_BYTES = 65536         # the largest block
     # The sums of these stand at the end.
     ROUTE_ROOM = 16             # of a Route line, beyond its URI
     BREADTH_ROOM = 20           # of a Max-Breadth line
@@ -331,26 +327,6 @@ cdef void edit_ruri(core_t *core, const message_t *m, const hop_t *hop, text_t *
         original.at = m.buf + m.ruri.off
         original.len = m.ruri.len
     edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
-
-
-cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_t *trailer,
-                     block_t *block) noexcept nogil:
-    """OK; E_ROOM beyond the largest message, E_FULL without a free block.  `trailer` may be NULL."""
-    cdef uint32_t more = trailer.len if trailer != NULL else 0
-    cdef uint32_t len
-    cdef char *at
-    close_headers(&core.edits, m)
-    len = m.len + core.edits.growth
-    if core.edits.overflow or len > MAX_MESSAGE or len + more > BLOCK_BYTES or runs_short(SCARCE_EDIT):
-        return E_ROOM
-    at = take_block(core, ref, len + more, block)
-    if at == NULL:
-        return E_FULL
-    write_edits(&core.edits, m.buf, m.len, at, len)
-    if more:
-        memcpy(at + len, trailer.at, more)
-    end_block()
-    return OK
 
 
 cdef void first_clocks(core_t *core, uint32_t timeout_ms, record_t *record) noexcept nogil:

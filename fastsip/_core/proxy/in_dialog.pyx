@@ -21,11 +21,13 @@ from fastsip._core.store.slots cimport slot_t
 from fastsip._core.routing.types cimport destination_t, set_t, table_t
 from fastsip._core.routing.index cimport SHARED_AT_ADDRESS, SHARED_BY_NAME, find_place, find_short
 from fastsip._core.routing.lookup cimport find_by_address, find_destination
+from fastsip._core.routing.rules cimport is_known
 from fastsip._core.dispatcher.choose cimport is_reachable, rank_next
 from fastsip._core.state.counters cimport N_FORGED_TOKENS, N_STAND_INS
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.recall cimport recall_answer
-from fastsip._core.proxy.routes cimport aim_by_route, aim_by_token, is_known, leads_to_us
+from fastsip._core.proxy.routes cimport leads_to_us
+from fastsip._core.proxy.next_hop cimport aim_by_route, aim_by_token
 
 cdef enum:
     FEWEST_CANDIDATES = 2       # in a dialog, whatever `limit` says of new calls

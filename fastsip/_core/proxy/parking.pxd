@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.base.types cimport text_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport message_t
-from fastsip._core.store.slots cimport SERVER_CANCELLED, block_t, record_t
+from fastsip._core.store.records cimport SERVER_CANCELLED, block_t, record_t
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.proxy.hop cimport hop_t
 

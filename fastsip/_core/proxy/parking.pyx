@@ -23,9 +23,9 @@ from libc.string cimport memcpy, memmove, memset
 from fastsip._core.base.types cimport E_BAD, E_FULL, OK
 from fastsip._core.base.scarcity cimport SCARCE_HELD, SCARCE_PARKED, runs_short
 from fastsip._core.sip.parser cimport parse_message, parse_routing
+from fastsip._core.store.records cimport KIND_FREE
 from fastsip._core.store.slots cimport (
-    KIND_FREE, NO_SLOT, block_at, commit, end_block, record_of, slot_at, slot_t, word_generation, word_kind, word_owes,
-    word_state,
+    NO_SLOT, block_at, commit, end_block, record_of, slot_at, slot_t, word_generation, word_kind, word_owes, word_state,
 )
 from fastsip._core.store.wheel cimport arm_timer
 from fastsip._core.routing.types cimport policy_t

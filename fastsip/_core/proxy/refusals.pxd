@@ -23,3 +23,6 @@ cdef void refuse_unavailable(core_t *core, const message_t *m, const policy_t *p
 
 # 480 to a sips URI that only TLS could lead to.
 cdef void refuse_sips(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil
+
+# 403: the way that it asks for is not open to who is unknown.
+cdef void refuse_stranger(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil

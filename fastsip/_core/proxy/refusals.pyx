@@ -10,10 +10,9 @@ from libc.string cimport memset
 from fastsip._core.base.types cimport (
     E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_FROM, E_HEADER, E_LONG_HEAD, E_MAX_BREADTH, E_MAX_FORWARDS,
     E_ROUTE, E_SCHEME, E_START_LINE, E_TO, E_TOO_LARGE, E_TOO_MANY_HEADERS, E_TOO_MANY_VIAS, E_URI, E_VERSION, E_VIA,
-    NO_HEADER, text_t,
+    NO_HEADER, put, text_t,
 )
 from fastsip._core.base.address cimport addr_t
-from fastsip._core.base.write cimport put
 from fastsip._core.base.hashing cimport mix
 from fastsip._core.sip.types cimport (
     H_CALL_ID, H_CSEQ, H_FROM, H_PROXY_REQUIRE, H_REQUIRE, H_TO, H_VIA, M_ACK, message_t,
@@ -21,7 +20,8 @@ from fastsip._core.sip.types cimport (
 from fastsip._core.sip.parser cimport first_of
 from fastsip._core.routing.types cimport policy_t
 from fastsip._core.state.counters cimport (
-    N_BAD, N_BAD_EXTENSIONS, N_MALFORMED, N_TOO_BROAD, N_TOO_LARGE, N_TOO_MANY_HOPS, N_UNAVAILABLE, N_UNSUPPORTED,
+    N_BAD, N_BAD_EXTENSIONS, N_MALFORMED, N_RELAYS_REFUSED, N_TOO_BROAD, N_TOO_LARGE, N_TOO_MANY_HOPS, N_UNAVAILABLE,
+    N_UNSUPPORTED,
 )
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.outbox cimport take_scratch
@@ -200,3 +200,8 @@ cdef void refuse_sips(core_t *core, const message_t *m, uint32_t listener, const
         line.len += put(text + line.len, sent_by.at, sent_by.len)
         line.len += put(text + line.len, b' "SIPS Not Allowed"\r\n', 21)
     answer_source(core, m, listener, source, 480, NULL, &line)
+
+
+cdef void refuse_stranger(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    count(core, N_RELAYS_REFUSED)
+    refuse(core, m, listener, source, 403)

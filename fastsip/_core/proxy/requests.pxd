@@ -10,6 +10,3 @@ cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t l
 
 # The request of a search that waits (parking), from the start, as if it came now.
 cdef void route_again(core_t *core, uint32_t ref) noexcept nogil
-
-# What flush_outbox could not send, by its owner (see outgoing_t).
-cdef void message_failed(core_t *core, uint32_t ref, uint32_t generation, int owes, bint too_big) noexcept nogil

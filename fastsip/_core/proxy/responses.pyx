@@ -17,28 +17,30 @@ where the ACK goes.  A provisional of that shape tells the caller nothing that h
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastsip._core.base.types cimport E_BAD, E_NONE, E_ROOM, MAX_MESSAGE, NO_HEADER, OK
+from fastsip._core.base.types cimport E_BAD, E_NONE, E_ROOM, MAX_MESSAGE, NO_HEADER, OK, put
 from fastsip._core.base.address cimport addr_t, flow_t
-from fastsip._core.base.write cimport put
 from fastsip._core.sip.types cimport H_VIA, M_CANCEL, M_INVITE, message_t, via_t
 from fastsip._core.sip.uri cimport is_loopback, is_unicast
 from fastsip._core.sip.parser cimport first_of, parse_message, parse_routing, parse_second_via
+from fastsip._core.store.records cimport (
+    CANCELLING, CLIENT_CANCEL_ANSWERED, CLIENT_COMPLETED, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, record_t,
+)
 from fastsip._core.store.slots cimport (
-    CLIENT_CANCEL_ANSWERED, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, NO_SLOT, SLOT_BITS, SLOT_MASK, commit, index_find,
-    partition_of, record_of, record_t, slot_at, slot_t, word_generation, word_kind, word_state,
+    NO_SLOT, SLOT_BITS, SLOT_MASK, commit, index_find, partition_of, record_of, slot_at, slot_t, word_generation,
+    word_kind, word_state,
 )
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.wire.via cimport PROBE, find_asker, is_our_branch, read_branch, read_hint, via_address
 from fastsip._core.state.counters cimport N_STRAY_RESPONSES
 from fastsip._core.state.shard cimport core_t, count
 from fastsip._core.state.outbox cimport send_edited, take_scratch
-from fastsip._core.transaction.machines cimport CANCELLING, CLIENT_COMPLETED, GOT_1XX, GOT_2XX, GOT_FINAL
+from fastsip._core.transaction.machines cimport GOT_1XX, GOT_2XX, GOT_FINAL
 from fastsip._core.transaction.clocks cimport arm_slot
 from fastsip._core.transaction.client cimport read_request
 from fastsip._core.transaction.replies cimport write_vias
 from fastsip._core.transaction.server cimport edit_response
 from fastsip._core.health.probes cimport take_probe_response
-from fastsip._core.proxy.routes cimport listener_for
+from fastsip._core.proxy.next_hop cimport listener_for
 from fastsip._core.proxy.context cimport branch_input, end_by_stray
 
 

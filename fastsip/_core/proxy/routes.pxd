@@ -1,17 +1,11 @@
 # Where a request wants to go by itself: Route and Request-URI.  See routes.pyx.
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from fastsip._core.base.types cimport MAX_ATTEMPTS
-from fastsip._core.base.address cimport addr_t
+from libc.stdint cimport uint8_t
 from fastsip._core.sip.types cimport message_t, uri_t
-from fastsip._core.routing.types cimport rule_t, table_t
+from fastsip._core.routing.types cimport rule_t
 from fastsip._core.wire.tokens cimport dialog_t, token_t
-from fastsip._core.transport.names cimport MOST_ADDRESSES
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.proxy.hop cimport hop_t
-
-cdef enum:
-    MOST_TRIED = MAX_ATTEMPTS + MOST_ADDRESSES     # addresses of a name that are wanted no more
 
 # What the Route headers of a request say.
 cdef struct route_t:
@@ -45,26 +39,3 @@ cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri,
 
 # Does a URI lead to us: its maddr, or else its host, with its port?  The one question, wherever it is asked (16.4).
 cdef bint leads_to_us(core_t *core, const message_t *m, const uri_t *uri) noexcept nogil
-
-# Aims the hop at the next hop by route; of a name's addresses at the first that somebody
-# can be sent to.  E_UNRESOLVED: hop.name must be asked for first; E_NONE: its host has no
-# address that we could send to; E_BAD: there is no listener of its family, or its transport
-# is not ours; E_SCHEME: it is no sip URI; E_HOME: it is one of our listeners; E_NEXT_HOP: no
-# host has such an address, or it is this machine's own and the source is a stranger on another.
-cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
-                      const addr_t *source, hop_t *hop) noexcept nogil
-
-# Is it the address of a destination, or in a trusted network?
-cdef bint is_known(const table_t *table, const addr_t *addr) noexcept nogil
-
-# Index of the destination towards which a verified token leads, or E_NONE: it leads to the other end, or
-# the destination is gone.
-cdef int find_named(const table_t *table, const route_t *route) noexcept nogil
-cdef int find_other_end(const table_t *table, const token_t *token) noexcept nogil
-
-# Aims at that destination, for a request whose Request-URI is still ours (peers that keep sip:user@us).
-cdef int aim_by_token(core_t *core, const route_t *route, hop_t *hop) noexcept nogil
-
-# Index of the listener to send from: the one that our own Route names, or the only one of the family, or
-# the one towards the place, or the one a request came in by (`came_by`); E_BAD: none is of that family.
-cdef int listener_for(core_t *core, const addr_t *to, int named, uint32_t came_by) noexcept nogil

@@ -8,3 +8,6 @@ from fastsip._core.state.shard cimport core_t
 cdef int shard_of_error(const core_t *core, const net_error_t *error) noexcept nogil
 # Fails the branch or the probe that was quoted, if it is one that still waits for its first reply.
 cdef void take_error(core_t *core, const net_error_t *error) noexcept nogil
+
+# What flush_outbox could not send, by its owner (see outgoing_t).
+cdef void message_failed(core_t *core, uint32_t ref, uint32_t generation, int owes, bint too_big) noexcept nogil

@@ -14,14 +14,18 @@ from libc.string cimport memcmp
 
 from fastsip._core.base.types cimport E_BAD, span_t
 from fastsip._core.base.address cimport same_place
+from fastsip._core.store.records cimport (
+    CALLING, CANCEL_PENDING, CLIENT_UNREACHABLE, KIND_FREE, OWES_REQUEST, is_server, record_t,
+)
 from fastsip._core.store.slots cimport (
-    CLIENT_UNREACHABLE, KIND_FREE, SLOT_BITS, SLOT_MASK, commit, is_server, record_of, record_t, slot_at, slot_t,
-    word_generation, word_kind, word_owes, word_state,
+    NO_SLOT, SLOT_BITS, SLOT_MASK, commit, record_of, slot_at, slot_t, word_generation, word_kind, word_owes,
+    word_state,
 )
 from fastsip._core.wire.via cimport BRANCH_TEXT, HINT_TEXT, PROBE, read_branch, read_hint
-from fastsip._core.transaction.machines cimport CALLING, CANCEL_PENDING, SEND_FAILED
+from fastsip._core.transaction.machines cimport SEND_FAILED
+from fastsip._core.transaction.client cimport read_request
 from fastsip._core.health.probes cimport fail_probe
-from fastsip._core.proxy.context cimport branch_input
+from fastsip._core.proxy.context cimport branch_input, refuse_search
 
 # What a Via of ours has behind its sent-by (see via.write_via).
 cdef const char *BEHIND_SENT_BY = b";branch=z9hG4bK"
@@ -98,3 +102,16 @@ cdef void take_error(core_t *core, const net_error_t *error) noexcept nogil:
         commit(core.store, quoted.ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
         return
     branch_input(core, quoted.ref, SEND_FAILED, NULL)
+
+
+cdef void message_failed(core_t *core, uint32_t ref, uint32_t generation, int owes, bint too_big) noexcept nogil:
+    """Only a request that nobody has answered yet can fail by transport."""
+    cdef slot_t *slot
+    if ref == NO_SLOT:
+        return
+    slot = slot_at(core.store, ref)
+    if word_generation(slot.commit) != generation or is_server(word_kind(slot.commit)) or owes != OWES_REQUEST:
+        return
+    if too_big and read_request(core, ref) >= 0:
+        refuse_search(core, slot.parent, 513)       # no fault of the destination's: no mark, no failover
+    branch_input(core, ref, SEND_FAILED, NULL)

@@ -6,7 +6,7 @@ their bytes; domains are lower case; of user prefixes none begins with another o
 (the longer one says nothing more), so that the only prefix that can fit is the
 greatest text that is not above the user.
 
-A header's compact letter (parser.COMPACT_FORMS) stands
+A header's compact letter (words.COMPACT_FORMS) stands
 beside its name: the kernel compares two names, not a list.
 
 Must never: be used on the packet path.  Called by tables.
@@ -27,8 +27,8 @@ from fastsip._core.routing.types cimport (
 )
 from fastsip._core.routing.patterns cimport fill_pattern
 
+from fastsip._core.sip.words import COMPACT_FORMS, HEADER_IDS, METHOD_IDS
 from fastsip._core.sip.uri import canonical
-from fastsip._core.sip.parser import COMPACT_FORMS, HEADER_IDS, METHOD_IDS
 from fastsip._core.routing.patterns import check_automaton
 
 KINDS = {

@@ -6,7 +6,7 @@ from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.arena cimport Arena
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.sip.edits cimport edits_t
-from fastsip._core.routing.types cimport header_edit_t, header_edits_t
+from fastsip._core.routing.types cimport header_edits_t, table_t
 
 cdef enum:
     MAX_STEPS = 20          # a rule, every set that has the destination's address, a listener
@@ -39,3 +39,9 @@ cdef bint takes_away(const changes_t *changes, const text_t *name) noexcept nogi
 
 # Writes planned edits (plan_headers) into a zeroed record.
 cdef int fill_headers(Arena arena, header_edits_t *wanted, plans) except -1
+
+# What changes on the way to `to`: by the rule (may be NULL), by the set of this destination (below zero: by the set
+# that the dialog's token names, as hop_t has it, and by all that have the address), by the listener that it leaves
+# by.  E_ROOM when these are too many.
+cdef int gather_changes(const table_t *table, const header_edits_t *of_rule, int destination, uint32_t token_set,
+                        const addr_t *to, uint32_t listener_id, changes_t *changes) noexcept nogil

@@ -19,18 +19,19 @@ stood before the first one's (undo_t).  edit_headers is called by border, the re
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memchr
 
-from fastsip._core.base.types cimport E_ROOM, OK, text_t
+from fastsip._core.base.types cimport E_ROOM, OK, put, text_t
 from fastsip._core.base.address cimport addr_t
-from fastsip._core.base.write cimport put
 from fastsip._core.base.arena cimport Arena
 from fastsip._core.sip.types cimport header_t, message_t
 from fastsip._core.sip.uri cimport same_text, write_address
 from fastsip._core.sip.edits cimport EDIT_ROOM, edit_delete, edit_insert, edits_t, take_room
 from fastsip._core.routing.types cimport (
-    PIECE_CALL_ID, PIECE_LISTENER, PIECE_SOURCE, PIECE_TEXT, header_edit_t, header_edits_t, piece_t,
+    PIECE_CALL_ID, PIECE_LISTENER, PIECE_SOURCE, PIECE_TEXT, destination_t, header_edit_t, header_edits_t, listener_t,
+    piece_t,
 )
+from fastsip._core.routing.lookup cimport find_by_address, find_listener
 
-from fastsip._core.sip.parser import COMPACT_FORMS
+from fastsip._core.sip.words import COMPACT_FORMS
 from fastsip._core.routing.conditions import as_token
 
 cdef enum:
@@ -267,3 +268,47 @@ cdef int fill_headers(Arena arena, header_edits_t *wanted, plans) except -1:
             edit.pieces[k].kind, text = pieces[k]
             edit.pieces[k].text = arena.keep(text)
     return 0
+
+
+cdef int add_step(changes_t *changes, const header_edits_t *step) noexcept nogil:
+    if step.count == 0 or (changes.count and changes.steps[changes.count - 1] == step):
+        return OK
+    if changes.count == MAX_STEPS:
+        return E_ROOM
+    changes.steps[changes.count] = step
+    changes.count += 1
+    return OK
+
+
+cdef int add_sets_at(const table_t *table, const addr_t *to, changes_t *changes) noexcept nogil:
+    """Of a next hop by route nobody has said which set is meant: what any of them takes off stays outside."""
+    cdef int found = find_by_address(table, to)
+    cdef const destination_t *d
+    while found >= 0:
+        d = &table.destinations[found]
+        if add_step(changes, &table.sets[d.set_index].headers_out) < 0:
+            return E_ROOM
+        found = <int>d.next_edited - 1
+    return OK
+
+
+cdef int gather_changes(const table_t *table, const header_edits_t *of_rule, int destination, uint32_t token_set,
+                        const addr_t *to, uint32_t listener_id, changes_t *changes) noexcept nogil:
+    cdef const listener_t *by
+    cdef int code = OK
+    changes.count = 0
+    if of_rule != NULL:
+        add_step(changes, of_rule)
+    changes.out = changes.count
+    if not table.edits_out:
+        return OK
+    if destination >= 0:
+        code = add_step(changes, &table.sets[table.destinations[destination].set_index].headers_out)
+    else:
+        if token_set:
+            add_step(changes, &table.sets[token_set - 1].headers_out)
+        code = add_sets_at(table, to, changes)
+    by = find_listener(table, listener_id)
+    if code == OK and by != NULL:
+        code = add_step(changes, &by.headers_out)
+    return code

@@ -72,10 +72,3 @@ cdef pattern_t *fill_pattern(Arena arena, automaton) except NULL:
         for each in range(class_count):
             pattern.rows[state * width + 1 + each] = following[state * class_count + each] * width
     return pattern
-
-
-def is_found(automaton, bytes text not None) -> bool:
-    """What the kernel answers, for tests."""
-    cdef Arena arena = Arena()
-    cdef pattern_t *pattern = fill_pattern(arena, check_automaton(automaton))
-    return match_pattern(pattern, text, <uint32_t>len(text))

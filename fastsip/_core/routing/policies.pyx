@@ -13,7 +13,7 @@ Must never: look at anything but the copy.  Called by the proxy core; built by t
 """
 
 from libc.stdint cimport uint8_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.routing.types cimport (
@@ -173,25 +173,3 @@ def pack_policy(policy_id, *, on=(), timeout_ms=0, progress_ms=0, ring_ms=0, bud
     put_on(&copy, on)
     put_marks(&copy, mark)
     return (<const char *>&copy)[:sizeof(copy)]
-
-
-cdef int unpack(bytes packed, policy_copy_t *copy) except -1:
-    if len(packed) != sizeof(policy_copy_t):
-        raise ValueError(f"a packed policy has {sizeof(policy_copy_t)} bytes, not {len(packed)}")
-    memcpy(copy, <const char *>packed, sizeof(policy_copy_t))
-    return 0
-
-
-def wants(packed: bytes, reason: str = "", code: int = 0) -> bool:
-    """What the kernels answer: does `on` contain this reason (or, without one, this code)?"""
-    cdef policy_copy_t copy
-    unpack(packed, &copy)
-    return policy_wants(&copy, REASONS[reason] if reason else 0, code)
-
-
-def mark_for(packed: bytes, reason: str = "", code: int = 0) -> str:
-    """The word that the kernels' mark_id stands for."""
-    cdef policy_copy_t copy
-    unpack(packed, &copy)
-    wanted = policy_mark(&copy, REASONS[reason] if reason else 0, code)
-    return next(word for word, number in MARKS.items() if number == wanted)

@@ -1,8 +1,10 @@
 # Which rule of the route table a request meets (docs/config.md).  See rules.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
+from fastsip._core.base.types cimport text_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport message_t, uri_t
+from fastsip._core.sip.uri cimport CANONICAL_ROOM
 from fastsip._core.routing.types cimport table_t
 
 # Index of the first rule whose conditions all hold, or E_NONE; with a To tag, of those that ask for one.
@@ -17,3 +19,21 @@ cdef bint is_trusted(const table_t *table, const addr_t *addr) noexcept nogil
 
 # Is host:port (port 0 = 5060) one of ours?
 cdef bint is_own(const table_t *table, const char *host, uint32_t len, uint32_t port) noexcept nogil
+
+# Is it the address of a destination, or in a trusted network?
+cdef bint is_known(const table_t *table, const addr_t *addr) noexcept nogil
+
+# What the matchers look at.  Host and user are written out once, when the first condition asks.
+cdef struct request_t:
+    const table_t *table
+    const message_t *m
+    const uri_t *ruri
+    const addr_t *source
+    uint32_t listener
+    int host_len            # -1 = not written yet
+    char host[256]          # HOST_ROOM
+    text_t user             # canonical; at NULL = not asked for yet
+    char user_room[CANONICAL_ROOM]
+
+# Index of the first rule that the request meets, asked one after the other, whatever index there is; or E_NONE.
+cdef int match_each(const table_t *table, request_t *request) noexcept nogil

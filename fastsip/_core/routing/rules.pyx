@@ -23,9 +23,9 @@ from libc.string cimport memchr, memcmp
 from fastsip._core.base.types cimport E_NONE, MAX_HEADERS, NO_HEADER, OK, text_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
-from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6, H_OTHER, M_OTHER, header_t, message_t, uri_t
-from fastsip._core.sip.uri cimport CANONICAL_ROOM, canonical_user, parse_address, parse_uri, same_text, write_address
-from fastsip._core.sip.parser cimport find_header, parse_message, parse_routing
+from fastsip._core.sip.types cimport HOST_IPV6, H_OTHER, M_OTHER, SIP_PORT, header_t, message_t, uri_t
+from fastsip._core.sip.uri cimport canonical_user, parse_address, same_text, write_address
+from fastsip._core.sip.parser cimport find_header
 from fastsip._core.routing.types cimport (
     C_DOMAIN, C_HEADER, C_LISTEN, C_METHOD, C_SOURCE, C_SOURCE_SET, C_TO_TAG, C_USER, C_USER_PREFIX, condition_t,
     network_t, rule_index_t, rule_list_t, rule_t, table_t,
@@ -34,26 +34,13 @@ from fastsip._core.routing.patterns cimport match_pattern
 from fastsip._core.routing.index cimport (
     MEMBER_AT_ADDRESS, NO_VALUE, find_key, find_place, key_of, key_of_address, key_of_lower, key_of_number,
 )
+from fastsip._core.routing.lookup cimport find_by_address
 from fastsip._core.routing.rule_index cimport OF_NAME, network_key, value_key
-from fastsip._core.routing.table cimport Table
 
 cdef enum:
     HOST_ROOM = 256         # a name has at most 253 bytes (RFC 1035 section 2.3.4)
     FEW = 8                 # texts that are looked through one by one
-    SIP_PORT = 5060
     MOST_LISTS = 512
-
-# What the matchers look at.  Host and user are written out once, when the first condition asks.
-cdef struct request_t:
-    const table_t *table
-    const message_t *m
-    const uri_t *ruri
-    const addr_t *source
-    uint32_t listener
-    int host_len            # -1 = not written yet
-    char host[256]          # HOST_ROOM
-    text_t user             # canonical; at NULL = not asked for yet
-    char user_room[CANONICAL_ROOM]
 
 # Lists of rules that may hold for a request; more than there is room for are counted.
 cdef struct candidates_t:
@@ -529,36 +516,5 @@ cdef bint is_own(const table_t *table, const char *host, uint32_t len, uint32_t 
     return has_place(table.own, table.own_ports, table.own_count, room, room_len, port)
 
 
-# ---------------------------------------------------------------- for tests
-
-def match(Table table not None, bytes text not None, source="192.0.2.99", listener=0, port=SIP_PORT, by_key=True):
-    """Index of the rule that this request meets, or None; ValueError if it cannot be read.
-
-    by_key=False: each rule is asked, one after the other, whatever index there is.
-    """
-    cdef const table_t *sealed = table.sealed_table()
-    cdef message_t m
-    cdef uri_t ruri
-    cdef addr_t addr
-    cdef bytes peer = source.encode("ascii")
-    cdef uint32_t listener_index = listener
-    cdef uint8_t kind = HOST_IPV6 if b":" in peer else HOST_IPV4
-    cdef bint asks_each = not by_key
-    cdef request_t request
-    cdef int found
-    if parse_message(text, <uint32_t>len(text), &m) != OK or parse_routing(&m) != OK:
-        raise ValueError("not a SIP request")
-    if parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) != OK:
-        raise ValueError("not a URI that is routed")
-    if parse_address(peer, <uint32_t>len(peer), kind, port, &addr) != OK:
-        raise ValueError(f"not an address: {source!r}")
-    request.table, request.m, request.ruri, request.source = sealed, &m, &ruri, &addr
-    request.listener, request.host_len, request.user.at = listener_index, -1, NULL
-    with nogil:
-        found = match_each(sealed, &request) if asks_each else match_rules(sealed, &m, &ruri, &addr, listener_index)
-    return found if found >= 0 else None
-
-
-def own(Table table not None, bytes host not None, port=0):
-    """Is host:port one of the table's own?"""
-    return bool(is_own(table.sealed_table(), host, <uint32_t>len(host), port))
+cdef bint is_known(const table_t *table, const addr_t *addr) noexcept nogil:
+    return find_by_address(table, addr) >= 0 or is_trusted(table, addr)

@@ -32,14 +32,14 @@ from fastsip._core.routing.types cimport (
     condition_t, destination_t, listener_t, policy_t, probe_t, rule_t, set_t, table_t,
 )
 from fastsip._core.routing.conditions cimport fill_condition
-from fastsip._core.routing.header_edits cimport fill_headers
 from fastsip._core.routing.tiers cimport lay_out_tiers
 from fastsip._core.routing.index cimport lay_out_indexes, make_index, put_key
+from fastsip._core.routing.header_edits cimport fill_headers
 from fastsip._core.routing.rule_index cimport lay_out_rule_index, name_key
 
 from fastsip._core.routing.conditions import as_host, as_token, plan_condition
-from fastsip._core.routing.header_edits import plan_headers
 from fastsip._core.routing.policies import number_in, pack_policy, reply_parts
+from fastsip._core.routing.header_edits import plan_headers
 
 ID = (1, 2**32 - 1)
 MS = (0, 2**32 - 1)

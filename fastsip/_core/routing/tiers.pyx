@@ -19,10 +19,9 @@ from fastsip._core.routing.types cimport (
     A_AUTH_USER, A_CALL_ID, A_FROM_URI, A_KEY, A_RELATIVE_WEIGHT, A_REQUEST_URI, A_SRV, A_TO_URI, A_WEIGHT, block_t,
     run_t,
 )
-from fastsip._core.dispatcher.ranking cimport blocks_of
 
 cdef enum:
-    RANK_BLOCK = 64         # as in ranking.h
+    RANK_BLOCK = 64         # as in dispatcher/ranking.h
 
 cdef double GOLDEN = 0.6180339887498949     # what remains of the golden ratio
 
@@ -46,7 +45,7 @@ cdef int lay_out_run(run_t *run, const tier_t *tier, const destination_t *destin
     if count == 0:
         return 0
     run.count = count
-    run.block_count = blocks_of(count)
+    run.block_count = (count + RANK_BLOCK - 1) // RANK_BLOCK
     run.members = <uint32_t *>arena.take(count, sizeof(uint32_t))
     run.weights = <uint32_t *>arena.take(count, sizeof(uint32_t))
     run.ties = <uint64_t *>arena.take(count, sizeof(uint64_t))

@@ -8,15 +8,15 @@ is routed again.  Called by shard, and by the rig of the tests.
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.base.ring cimport is_empty, pop_begin, pop_done, push_begin, push_done
-from fastsip._core.store.marks cimport mark_datagram, mark_slot
 from fastsip._core.store.slots cimport record_of, slot_at, slot_t, word_generation
+from fastsip._core.store.marks cimport mark_datagram, mark_slot
 from fastsip._core.state.counters cimport N_PARKED_DROPPED
 from fastsip._core.state.memory cimport MOST_HELD, held_t, parked_t, waiting_t
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.outbox cimport needs_flush
 from fastsip._core.proxy.parking cimport is_parked
 from fastsip._core.proxy.requests cimport receive_message, route_again
-from fastsip._core.shard.workspace cimport flush
+from fastsip._core.shard.round cimport flush
 
 
 cdef bint push_command(ring_t *ring, int kind, uint64_t number) noexcept nogil:

@@ -2,39 +2,18 @@
 
 cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from fastsip._core.base.address cimport addr_t
-from fastsip._core.base.ring cimport Ring, Sleeper, sleeper_t
-from fastsip._core.base.lanes cimport lane_t
+from fastsip._core.base.ring cimport Ring, Sleeper
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.dispatcher.positions cimport positions_t
 from fastsip._core.transport.udp cimport Net
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.shard.workspace cimport Workspace
-from fastsip._core.shard.commands cimport commands_t
-
-cdef enum:
-    OF_ICMP = 0xFFFFFFFF
-    MOST_LANES = 4              # each way between two shards
-
-# A datagram on its way to the shard that owns its call; the bytes follow.
-cdef struct handover_t:
-    addr_t source
-    uint32_t listener           # its index, or OF_ICMP: the bytes are a net_error_t
-    uint32_t len
+from fastsip._core.shard.handover cimport neighbours_t
 
 # What a shard looks at when it next wakes: one pointer, swapped by the control plane (docs/core.md#swapping-a-table).
 cdef struct outlook_t:
     const table_t *table
     positions_t *positions
-
-# The other shards, as one of them sees them.
-cdef struct neighbours_t:
-    lane_t *inbound[64][4]      # from shard i; NULL = none
-    lane_t *outbound[64][4]     # to shard i
-    uint32_t lane_count         # each way; a datagram takes the lane of its listener
-    sleeper_t *sleepers[64]
-    commands_t commands         # from the control plane
-    uint64_t to_wake            # bit i: shard i was given something in this round
 
 # How the time of a shard is shared out.
 cdef struct turns_t:

@@ -24,19 +24,17 @@ from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport usleep
 
-from fastsip._core.base.types cimport MAX_LISTENERS, MAX_SHARDS, PARTITIONS, span_t
+from fastsip._core.base.types cimport MAX_LISTENERS, MAX_SHARDS, PARTITIONS
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.atomics cimport (
     full_fence, load_acquire32, load_acquire64, load_relaxed32, store_relaxed32, store_release32, store_release64,
 )
 from fastsip._core.base.clock cimport clock_us
-from fastsip._core.base.ring cimport fall_asleep, wake, wake_up
-from fastsip._core.base.lanes cimport (
-    Lane, is_crowded, lane_is_empty, lane_pop, lane_popped, lane_push, lane_pushed, lane_t, shrink_lane,
-)
-from fastsip._core.sip.parser cimport most_read, scan_call_id
-from fastsip._core.store.marks cimport Quarantine, beat, is_quarantined, mark_datagram, mark_nothing, mark_t
-from fastsip._core.store.slots cimport partition_of, write_clock_pair
+from fastsip._core.base.ring cimport fall_asleep, sleeper_t, wake, wake_up
+from fastsip._core.base.lanes cimport Lane, lane_t, shrink_lane
+from fastsip._core.store.slots cimport write_clock_pair
 from fastsip._core.store.wheel cimport wheel_wait_ms
+from fastsip._core.store.marks cimport Quarantine, beat, is_quarantined, mark_datagram, mark_nothing, mark_t
 from fastsip._core.routing.lookup cimport find_listener_index
 from fastsip._core.routing.table cimport Table
 from fastsip._core.dispatcher.chooser cimport Positions
@@ -44,8 +42,8 @@ from fastsip._core.transport.udp cimport (
     RECEIVE_BATCH, datagram_t, net_counters_t, net_error_t, receive_batch, wait_ready,
 )
 from fastsip._core.state.counters cimport (
-    COUNTER_COUNT, N_HANDED_OVER, N_HANDED_OVER_FULL, N_KERNEL_DROPS, N_OVER_1300, N_OVER_1472, N_QUARANTINED,
-    N_RECEIVED, N_RECEIVE_CALLS, N_SEND_CALLS, N_SENT, N_SENT_LOST, N_WAITS, N_WAKES,
+    COUNTER_COUNT, N_KERNEL_DROPS, N_OVER_1300, N_OVER_1472, N_QUARANTINED, N_RECEIVED, N_RECEIVE_CALLS, N_SEND_CALLS,
+    N_SENT, N_SENT_LOST, N_WAITS,
 )
 from fastsip._core.state.memory cimport MOST_HELD, held_t
 from fastsip._core.state.shard cimport count
@@ -53,9 +51,12 @@ from fastsip._core.state.outbox cimport needs_flush
 from fastsip._core.health.probes cimport next_probe_ms
 from fastsip._core.proxy.transport_errors cimport shard_of_error, take_error
 from fastsip._core.proxy.requests cimport receive_message
-from fastsip._core.shard.workspace cimport fire_timers, flush, run_probes
+from fastsip._core.shard.round cimport fire_timers, flush, run_probes
 from fastsip._core.shard.recovery cimport recover_calls
-from fastsip._core.shard.commands cimport COMMAND_NAME, has_commands, push_command, take_commands
+from fastsip._core.shard.commands cimport COMMAND_NAME, push_command, take_commands
+from fastsip._core.shard.handover cimport (
+    MOST_LANES, OF_ICMP, hand_over, has_work, neighbours_t, owner_of, take_record, wake_others,
+)
 
 from fastsip._core.state.counters import COUNTER_NAMES
 
@@ -78,33 +79,6 @@ cdef uint64_t look(core_t *core, turns_t *turns) noexcept nogil:
     core.now_ms = turns.now_us // 1000
     beat(core.mark)
     return turns.now_us - before
-
-
-cdef uint32_t owner_of(core_t *core, const char *at, uint32_t len) noexcept nogil:
-    """The shard of the datagram's call; ourselves when it has no Call-ID (it is refused here)."""
-    cdef span_t call_id
-    if scan_call_id(at, most_read(len, core.table.max_head), &call_id) < 0:
-        return core.shard
-    return partition_of(core.store, at + call_id.off, call_id.len) % core.shard_count
-
-
-cdef void hand_over(core_t *core, neighbours_t *others, uint32_t owner, uint32_t listener, const addr_t *source,
-                    const char *at, uint32_t len) noexcept nogil:
-    cdef lane_t *lane = others.outbound[owner][listener % others.lane_count]
-    cdef handover_t *record = NULL
-    # A socket that is not read empty may fill half of a lane: the other half is for bursts of the others.
-    if listener >= MAX_LISTENERS or not core.net.ready[listener] or not is_crowded(lane):
-        record = <handover_t *>lane_push(lane, sizeof(handover_t) + len)
-    if record == NULL:
-        count(core, N_HANDED_OVER_FULL)
-        return
-    record.source = source[0]
-    record.listener = listener
-    record.len = len
-    memcpy(<char *>record + sizeof(handover_t), at, len)
-    lane_pushed(lane, sizeof(handover_t) + len)
-    others.to_wake |= <uint64_t>1 << owner
-    count(core, N_HANDED_OVER)
 
 
 cdef void take_datagram(core_t *core, neighbours_t *others, uint32_t listener, const addr_t *source, char *at,
@@ -156,24 +130,6 @@ cdef void read_sockets(core_t *core, neighbours_t *others, turns_t *turns) noexc
     cdef uint32_t listener
     for listener in range(core.net.socket_count):
         read_socket(core, others, turns, listener)
-
-
-cdef bint take_record(core_t *core, lane_t *lane) noexcept nogil:
-    """False when there is none."""
-    cdef uint32_t len
-    cdef handover_t *record = <handover_t *>lane_pop(lane, &len)
-    cdef char *at = <char *>record + sizeof(handover_t)
-    if record == NULL:
-        return False
-    if record.listener == OF_ICMP:
-        take_error(core, <net_error_t *>at)
-    else:
-        mark_datagram(core.mark, at, record.len)
-        receive_message(core, at, record.len, record.listener, &record.source)
-    lane_popped(lane)
-    if needs_flush(core):
-        flush(core)
-    return True
 
 
 cdef void read_lane(core_t *core, turns_t *turns, lane_t *lane, int *batch) noexcept nogil:
@@ -229,26 +185,6 @@ cdef void read_errors(core_t *core, neighbours_t *others) noexcept nogil:
         if needs_flush(core):
             flush(core)
     core.net.error_count = 0
-
-
-cdef void wake_others(core_t *core, neighbours_t *others) noexcept nogil:
-    cdef uint32_t i
-    if others.to_wake == 0:
-        return
-    for i in range(core.shard_count):
-        if others.to_wake >> i & 1 and wake(others.sleepers[i]):
-            count(core, N_WAKES)
-    others.to_wake = 0
-
-
-cdef bint has_work(core_t *core, neighbours_t *others) noexcept nogil:
-    """From another shard, the control plane, or left over."""
-    cdef uint32_t i, n
-    for i in range(core.shard_count):
-        for n in range(others.lane_count):
-            if i != core.shard and not lane_is_empty(others.inbound[i][n]):
-                return True
-    return core.net.error_count != 0 or has_commands(&others.commands)
 
 
 cdef int wait_ms(core_t *core) noexcept nogil:

@@ -13,18 +13,20 @@ from libc.string cimport memcmp
 from fastsip._core.base.types cimport OK, PARTITIONS
 from fastsip._core.sip.types cimport M_INVITE
 from fastsip._core.sip.parser cimport parse_message, parse_routing
-from fastsip._core.store.marks cimport beat, mark_nothing, mark_slot
+from fastsip._core.store.records cimport (
+    CLIENT_ENDED, CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, OWES_CANCEL,
+    OWES_REQUEST, OWES_RESPONSE, SERVER_COMPLETED, SERVER_ENDED, is_server, record_t,
+)
 from fastsip._core.store.slots cimport (
-    CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, OWES_CANCEL, OWES_REQUEST,
-    OWES_RESPONSE, SLOT_BITS, block_at, commit, drop_block, give_slot, is_server, record_of, record_t, scan_partition,
-    slot_at, slot_t, word_generation, word_kind, word_owes, word_state,
+    SLOT_BITS, block_at, commit, drop_block, give_slot, record_of, scan_partition, slot_at, slot_t, word_generation,
+    word_kind, word_owes, word_state,
 )
 from fastsip._core.store.wheel cimport arm_timer
+from fastsip._core.store.marks cimport beat, mark_nothing, mark_slot
 from fastsip._core.state.outbox cimport needs_flush
 from fastsip._core.state.recall cimport remember_challenge
 from fastsip._core.transaction.machines cimport (
-    CLIENT_ENDED, RETRANSMIT, SEND_FINAL, SERVER_COMPLETED, SERVER_ENDED, SERVER_EXPIRE, SERVER_RETRANSMIT, client_step,
-    is_state, server_step,
+    RETRANSMIT, SEND_FINAL, SERVER_EXPIRE, SERVER_RETRANSMIT, client_step, is_state, server_step,
 )
 from fastsip._core.transaction.clocks cimport arm_slot, deadline_of, earlier
 from fastsip._core.transaction.lingering cimport begin_lingering
@@ -33,7 +35,7 @@ from fastsip._core.transaction.server cimport send_response
 from fastsip._core.proxy.parking cimport is_parked, renew_parked
 from fastsip._core.proxy.context cimport resume_branch, resume_search
 from fastsip._core.proxy.requests cimport route_again
-from fastsip._core.shard.workspace cimport flush
+from fastsip._core.shard.round cimport flush
 
 cdef enum:
     LONGEST_SPREAD_MS = 5000

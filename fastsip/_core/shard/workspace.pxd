@@ -1,11 +1,11 @@
 # The memory of one shard's core_t, and the steps that end a batch.  See workspace.pyx.
 
 cimport cython
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 from fastsip._core.base.ring cimport Ring, Sleeper
-from fastsip._core.store.marks cimport Quarantine, mark_t
 from fastsip._core.store.partitions cimport Store
 from fastsip._core.store.wheel cimport timer_node_t, wheel_t
+from fastsip._core.store.marks cimport Quarantine, mark_t
 from fastsip._core.routing.table cimport Table
 from fastsip._core.dispatcher.cells cimport Cells
 from fastsip._core.dispatcher.chooser cimport Positions
@@ -35,16 +35,3 @@ cdef class Workspace:
     cdef void count_into(self, uint64_t *where, object owner) noexcept
     cdef void mark_into(self, mark_t *page, object owner, Quarantine quarantine) noexcept
     cdef int attach(self, net_t *net) except -1
-
-# Sets the outcome of all that stands in the outbox.
-ctypedef void (*send_step_t)(net_t *net) noexcept nogil
-
-# What flush does with a net that has no buffers, and so no sockets (the rig's).
-cdef void stand_in_for_sockets(send_step_t send) noexcept nogil
-
-# Sends the outbox, clears what was owed, gives the blocks back.
-cdef void flush(core_t *core) noexcept nogil
-# Fires timers that are due at core.now_ms, in order of their ticks, at most so many; False when none is left.
-cdef bint fire_timers(core_t *core, uint32_t most) noexcept nogil
-# Sends the probes that are due, and flushes whenever the outbox is nearly full of them.
-cdef void run_probes(core_t *core) noexcept nogil

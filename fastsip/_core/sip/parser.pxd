@@ -1,6 +1,6 @@
 # Bytes in, offsets out (RFC 3261 section 7, 25.1).  See parser.pyx.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint32_t
 from fastsip._core.base.types cimport span_t
 from fastsip._core.sip.types cimport message_t, via_t
 
@@ -38,10 +38,6 @@ cdef bint has_too_many_vias(const message_t *m) noexcept nogil
 
 # The first header of an id-less name (any case), as index; NO_HEADER when absent.
 cdef int find_header(const message_t *m, const char *name, uint32_t name_len) noexcept nogil
-
-# method_id of a method's name (case matters, 7.1).
-cdef int match_method(const char *name, uint32_t len) noexcept nogil
-cdef const char *method_text(int method, uint32_t *len) noexcept nogil
 
 # Index of the first header of this id, or NO_HEADER.
 cdef inline int first_of(const message_t *m, int id) noexcept nogil:

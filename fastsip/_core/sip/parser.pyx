@@ -25,7 +25,7 @@ Called by shard (scan_call_id), proxy, rules and, through parser_doors, tests.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.string cimport memcmp, memset, strlen
+from libc.string cimport memcmp, memset
 
 from fastsip._core.base.types cimport (
     E_CALL_ID, E_CONTENT_LENGTH, E_CSEQ, E_DUPLICATE, E_EMPTY, E_FROM, E_HEADER, E_LONG_HEAD, E_MAX_FORWARDS, E_NONE,
@@ -33,25 +33,16 @@ from fastsip._core.base.types cimport (
     MAX_MESSAGE, MAX_TOKEN, MAX_VIAS, NO_HEADER, OK, span_t,
 )
 from fastsip._core.sip.types cimport (
-    H_AUTHORIZATION, H_CALL_ID, H_CONTACT, H_CONTENT_LENGTH, H_CONTENT_TYPE, H_CSEQ, H_EXPIRES, H_FROM, H_JOIN,
-    H_MAX_BREADTH, H_MAX_FORWARDS, H_OTHER, H_PROXY_AUTHENTICATE, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_REASON,
-    H_RECORD_ROUTE, H_REPLACES, H_REQUIRE, H_RETRY_AFTER, H_ROUTE, H_SESSION_EXPIRES, H_SUPPORTED, H_TARGET_DIALOG,
-    H_TIMESTAMP, H_TO, H_VIA, H_WWW_AUTHENTICATE, METHOD_COUNT, M_INVITE, M_OTHER, header_t, message_t, via_t,
+    H_CALL_ID, H_CONTENT_LENGTH, H_CSEQ, H_FROM, H_MAX_FORWARDS, H_OTHER, H_ROUTE, H_TO, H_VIA, M_OTHER, header_t,
+    message_t, via_t,
 )
 from fastsip._core.sip.chars cimport (
-    C_DIGIT, C_LWS, C_TOKEN, find_word, is_class, is_letters, learn_word, scan_byte, scan_class, scan_header_line,
-    scan_target, scan_word, skip_empty, span, trim_end, words_t,
+    C_DIGIT, C_LWS, C_TOKEN, find_word, is_class, is_letters, scan_byte, scan_class, scan_header_line, scan_target,
+    scan_word, skip_empty, span, trim_end,
 )
+from fastsip._core.sip.words cimport COMPACT, HEADERS, match_method
 from fastsip._core.sip.uri cimport same_text
 from fastsip._core.sip.values cimport count_values, parse_number, parse_via, read_single
-
-cdef words_t HEADERS        # names -> header_id
-cdef words_t METHODS        # names -> method_id
-cdef words_t COMPACT        # names without an id -> their one letter
-cdef const char *METHOD_TEXT[15]        # METHOD_COUNT
-METHOD_TEXT[:] = [b"", b"INVITE", b"ACK", b"BYE", b"CANCEL", b"OPTIONS", b"REGISTER", b"PRACK", b"SUBSCRIBE",
-                  b"NOTIFY", b"PUBLISH", b"INFO", b"REFER", b"MESSAGE", b"UPDATE"]
-
 
 cdef enum:
     SHORTEST_VIA = 13       # bytes of "SIP/2.0/UDP a"
@@ -539,52 +530,3 @@ cdef int find_header(const message_t *m, const char *name, uint32_t name_len) no
             return <int> index
         index = header.next
     return NO_HEADER
-
-
-cdef int match_method(const char *name, uint32_t len) noexcept nogil:
-    """method_id of a name, M_OTHER when unknown; case matters (7.1)."""
-    return <int> find_word(&METHODS, name, len)
-
-
-cdef const char *method_text(int method, uint32_t *len) noexcept nogil:
-    """The method's name and its length; empty for M_OTHER."""
-    if method <= M_OTHER or method >= METHOD_COUNT:
-        len[0] = 0
-        return b""
-    len[0] = <uint32_t> strlen(METHOD_TEXT[method])
-    return METHOD_TEXT[method]
-
-
-# ---------------------------------------------------------------- at import
-
-# The one table of header names, methods and compact forms: conditions and headers read it, too.
-HEADER_IDS = {
-    b"via": H_VIA, b"from": H_FROM, b"to": H_TO, b"call-id": H_CALL_ID, b"cseq": H_CSEQ,
-    b"max-forwards": H_MAX_FORWARDS, b"content-length": H_CONTENT_LENGTH, b"route": H_ROUTE,
-    b"record-route": H_RECORD_ROUTE, b"contact": H_CONTACT, b"content-type": H_CONTENT_TYPE,
-    b"require": H_REQUIRE, b"proxy-require": H_PROXY_REQUIRE, b"supported": H_SUPPORTED,
-    b"authorization": H_AUTHORIZATION, b"proxy-authorization": H_PROXY_AUTHORIZATION,
-    b"www-authenticate": H_WWW_AUTHENTICATE, b"proxy-authenticate": H_PROXY_AUTHENTICATE,
-    b"retry-after": H_RETRY_AFTER, b"reason": H_REASON, b"expires": H_EXPIRES,
-    b"session-expires": H_SESSION_EXPIRES, b"replaces": H_REPLACES, b"join": H_JOIN,
-    b"target-dialog": H_TARGET_DIALOG, b"max-breadth": H_MAX_BREADTH, b"timestamp": H_TIMESTAMP,
-}
-# All that IANA has registered: RFC 3261 section 7.3.3, RFC 3515, 3841, 3892, 4028, 4474, 6665.
-COMPACT_FORMS = {
-    b"a": b"accept-contact", b"b": b"referred-by", b"c": b"content-type", b"d": b"request-disposition",
-    b"e": b"content-encoding", b"f": b"from", b"i": b"call-id", b"j": b"reject-contact", b"k": b"supported",
-    b"l": b"content-length", b"m": b"contact", b"n": b"identity-info", b"o": b"event", b"r": b"refer-to",
-    b"s": b"subject", b"t": b"to", b"u": b"allow-events", b"v": b"via", b"x": b"session-expires", b"y": b"identity",
-}
-METHOD_IDS = {METHOD_TEXT[_id]: _id for _id in range(M_INVITE, METHOD_COUNT)}
-
-for _text, _id in HEADER_IDS.items():
-    learn_word(&HEADERS, _text, _id, True)
-for _letter, _text in COMPACT_FORMS.items():
-    if _text in HEADER_IDS:
-        learn_word(&HEADERS, _letter, HEADER_IDS[_text], True)
-    else:
-        learn_word(&COMPACT, _letter, ord(_letter), True)
-        learn_word(&COMPACT, _text, ord(_letter), True)
-for _text, _id in METHOD_IDS.items():
-    learn_word(&METHODS, _text, _id, False)

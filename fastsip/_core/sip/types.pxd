@@ -5,6 +5,9 @@
 from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t
 from fastsip._core.base.types cimport span_t
 
+cdef enum:
+    SIP_PORT = 5060         # where a URI or Via names none (18.1.1, 18.2.2)
+
 cdef enum method_id:
     M_OTHER = 0
     M_INVITE

@@ -26,24 +26,21 @@ Called by parser, proxy and rules, and by the control plane through doors.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from fastsip._core.base.types cimport E_BAD, E_URI, OK, span_t, text_t
+from fastsip._core.base.types cimport E_BAD, E_URI, OK, put, span_t, text_t
 from fastsip._core.base.address cimport T_NONE, T_OTHER, T_SCTP, T_TCP, T_TLS, T_UDP, T_WS, T_WSS, addr_t
-from fastsip._core.base.write cimport put
-from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6, HOST_NAME, HOST_NONE, S_OTHER, S_SIP, S_SIPS, S_TEL, uri_t
+from fastsip._core.sip.types cimport (
+    HOST_IPV4, HOST_IPV6, HOST_NAME, HOST_NONE, SIP_PORT, S_OTHER, S_SIP, S_SIPS, S_TEL, uri_t,
+)
 from fastsip._core.sip.chars cimport (
     C_ALPHA, C_DIGIT, C_HEX, C_HOST, C_PARAM, C_PHONE, C_QUERY, C_SCHEME, C_STEADY, C_USER, find_word, is_class,
     learn_word, scan_byte, scan_class, span, words_t,
 )
-from fastsip._core.sip.uri cimport CANONICAL_ROOM, CANONICAL_URI_ROOM
 
 cdef enum uri_param:
     P_LR = 1
     P_TRANSPORT
     P_MADDR
     P_USER
-
-cdef enum:
-    SIP_PORT = 5060
 
 cdef words_t SCHEMES
 cdef words_t TRANSPORTS

@@ -4,9 +4,9 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.base.ring cimport ring_t, sleeper_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.sip.edits cimport edits_t
-from fastsip._core.store.marks cimport mark_t, quarantine_t
 from fastsip._core.store.slots cimport pending_t, store_t
 from fastsip._core.store.wheel cimport timer_node_t, wheel_t
+from fastsip._core.store.marks cimport mark_t, quarantine_t
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.dispatcher.cells cimport cell_t
 from fastsip._core.dispatcher.positions cimport positions_t

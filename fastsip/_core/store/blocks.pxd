@@ -4,7 +4,8 @@ from libc.stdint cimport uint8_t, uint32_t
 
 cdef enum:
     UNIT_BYTES = 256
-    ORDERS = 9              # 256 bytes ... 64 KiB
+    ORDERS = 9              # 256 bytes ... BLOCK_BYTES
+    BLOCK_BYTES = 65536
     NO_UNIT = 0xFFFFFFFF
 
 # Private memory, derived: rebuilt from the slots at each start.

@@ -10,7 +10,6 @@ Called by router, inspection and the checks of the command line.
 """
 
 import errno
-import functools
 import os
 import secrets
 import struct
@@ -24,16 +23,14 @@ from libc.string cimport memcpy, memset
 from fastsip._core.base.types cimport PARTITIONS
 from fastsip._core.base.atomics cimport load_acquire64
 from fastsip._core.base.clock cimport clock_ms
+from fastsip._core.store.records cimport KIND_FREE, is_searching, is_server, is_under_way
 from fastsip._core.store.blocks cimport UNIT_BYTES, free_buddy, init_buddy
 from fastsip._core.store.slots cimport (
-    HEADER_BYTES, KIND_FREE, LAYOUT_MAJOR, LAYOUT_MINOR, SHARES, SLOT_BITS, SLOT_MASK, give_slot, held_t, index_entry_t,
-    is_server, partition_header_t, partition_t, record_of, scan_partition, slot_at, slot_t, word_generation, word_kind,
-    word_state,
+    HEADER_BYTES, LAYOUT_MAJOR, LAYOUT_MINOR, SHARES, SLOT_BITS, SLOT_MASK, give_slot, held_t, index_entry_t,
+    partition_header_t, partition_t, record_of, scan_partition, slot_at, slot_t, word_generation, word_kind, word_state,
 )
-from fastsip._core.transaction.machines cimport CALLING, CANCELLING, is_searching
 
-from fastsip._core.base.aside import MARK, keep_aside
-from fastsip._core.base.folder import look_into, make_folder, open_file
+from fastsip._core.base.files import ASIDE, boot_id, keep_aside, look_into, make_folder, open_file
 
 MAGIC = b"fastsip\x01"
 TRANSACTION_BYTES = 3072    # of blocks per transaction: a ringing INVITE and its 180
@@ -55,9 +52,7 @@ class StoreError(Exception):
 
 cdef inline bint is_open(int kind, int state) noexcept nogil:
     """Does it wait for more than its own end?"""
-    if is_server(kind):
-        return is_searching(state)
-    return CALLING <= state <= CANCELLING
+    return is_searching(state) if is_server(kind) else is_under_way(state)
 
 
 cdef inline bint is_over(const slot_t *slot, uint64_t now_ms) noexcept nogil:
@@ -93,11 +88,6 @@ def file_bytes(slots: int, units: int) -> int:
 
 def block_offset(slots: int) -> int:
     return -(-(HEADER_BYTES + slots * sizeof(slot_t)) // 4096) * 4096
-
-
-@functools.cache
-def boot_id() -> bytes:
-    return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
 
 
 # ---------------------------------------------------------------- headers and files
@@ -286,7 +276,7 @@ cdef class Store:
         try:
             create_files(self.folder, making, partitions)
         except StoreError:
-            kept = list(self.folder.glob(f"*{MARK}*"))
+            kept = list(self.folder.glob(f"*{ASIDE}*"))
             if not kept:
                 raise
             for place in kept:

@@ -2,8 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastsip._core.base.types cimport PARTITIONS
-from fastsip._core.base.address cimport flow_t
-from fastsip._core.store.records cimport policy_copy_t
+from fastsip._core.store.records cimport block_t, identity_t, record_t
 from fastsip._core.store.blocks cimport buddy_t
 
 cdef enum:
@@ -15,105 +14,6 @@ cdef enum:
     SLOT_MASK = 0x3FFFFFF
     NO_SLOT = 0xFFFFFFFF
     SHARES = 256            # that the calls of a partition fall into; 0 = of a store that did not know them
-
-cdef enum slot_kind:
-    KIND_FREE = 0
-    KIND_SERVER_INVITE = 1
-    KIND_SERVER_OTHER = 2
-    KIND_CLIENT_INVITE = 3
-    KIND_CLIENT_OTHER = 4
-
-# What a slot has committed to send but may not have sent yet (bits).  An ACK is
-# never owed: the callee repeats its final response until it has one.
-cdef enum owes_bit:
-    OWES_RESPONSE = 1       # server: its response block upstream
-    OWES_REQUEST = 2        # client: its request block downstream
-    OWES_CANCEL = 4         # client: a CANCEL made from its request block
-
-# A message in the blocks.  len 0 = none.
-cdef struct block_t:
-    uint32_t unit
-    uint32_t len
-
-cdef enum server_flag:
-    SERVER_CANCELLED = 1    # a CANCEL came
-    SERVER_DECIDED = 2      # the final answer is chosen; no new branch
-    SERVER_PROGRESSED = 4   # a 101-199 went upstream
-    SERVER_MARKED = 8       # this call has marked a destination down
-    SERVER_LAST_GROUP = 16  # a branch failed in a way that `on` does not name: no other group follows
-    SERVER_UNREACHED = 32   # a branch failed by transport: a 503 that ranks behind every answer (16.9)
-
-# What the request as sent says of the name that its search followed; 0 = it followed none, or may not move on.
-cdef enum by_name:
-    BY_NEXT_HOP = 1         # the header that the rule names, else the first Route, else the Request-URI
-    BY_STRICT_ROUTER = 2    # the Request-URI, whatever Routes follow (16.6 item 6)
-
-cdef enum client_flag:
-    CLIENT_ABANDONED = 1    # timed out: a late 2xx still wins, nothing else does
-    CLIENT_HAS_ACK = 2      # the request block holds the ACK to repeat
-    CLIENT_MOVED_ON = 4     # the search went on without waiting for its final
-    CLIENT_CANCEL_ANSWERED = 8
-    CLIENT_UNREACHABLE = 16  # ICMP said once that its host or network is unreachable
-
-# The changing part of a server transaction and its response context.
-cdef struct server_record_t:
-    block_t kept            # a request that waits to be routed (parking); once cancelled, the caller's Reason lines
-    block_t response        # the last response sent upstream
-    block_t best            # the best final response so far (16.7 item 6)
-    uint64_t retransmit_ms  # absolute; 0 = none
-    uint64_t expire_ms
-    uint16_t interval_ms    # between retransmissions
-    uint16_t last_status    # of `response`, or of the 2xx passed on
-    uint16_t best_status
-    uint8_t attempt_count   # branches published; higher-numbered children are void
-    uint8_t flags           # server_flag
-    uint8_t reserve[16]
-
-# The changing part of a client transaction (one branch).
-cdef struct client_record_t:
-    block_t request         # as sent; after a final response the ACK
-    uint64_t retransmit_ms
-    uint64_t expire_ms      # of the phase: timeout, progress, ring, end
-    uint64_t c_ms           # Timer C; 0 = not running
-    uint16_t interval_ms
-    uint16_t last_status
-    uint8_t flags           # client_flag
-    uint8_t reason          # failure_reason that a cancelling branch stands for
-    uint8_t reserve[26]
-
-cdef union record_t:
-    server_record_t server
-    client_record_t client
-    uint8_t raw[64]
-
-cdef struct server_identity_t:
-    flow_t source           # where responses go
-    policy_copy_t policy
-    uint32_t rule_id
-    uint32_t set_id         # by name in a dialog: of the set that the token names, whose border is crossed
-    uint32_t tried[16]      # by attempt, MAX_ATTEMPTS: destination ids; of a name's addresses names.place_mark
-    uint8_t ruri            # ruri_mode of the rule, or 255 = the set's
-    uint8_t breadth         # what concurrent branches may share: Max-Breadth, 1..60 (RFC 5393)
-    uint8_t by_name         # by_name: what the first hop was found by
-    uint8_t reserve0
-    uint32_t stand_in_id    # in a dialog: the destination that is tried next; 0 = whoever ranks next
-    uint8_t reserve[8]
-
-cdef struct client_identity_t:
-    flow_t target
-    uint32_t destination_id  # 0 = none (a next hop by route)
-    uint32_t destination_hint  # its index in the table of that time
-    uint16_t ruri_len       # bytes at the block's end: the Request-URI before this branch changed it
-    uint16_t taken_len      # before these: header lines that the way out took; another way starts with them
-    uint16_t brought        # bytes of header lines, behind all others, that the way out brought
-    uint16_t reserve0
-    uint32_t border_id      # set whose border the token of a dialog named for a next hop elsewhere; 0 = none
-    uint8_t reserve[132]
-
-cdef union identity_t:
-    server_identity_t server
-    client_identity_t client
-    uint8_t raw[192]
 
 # What the calls of one share hold of their partition.
 cdef struct held_t:
@@ -221,9 +121,6 @@ cdef inline int word_owes(uint64_t word) noexcept nogil:
 # The committed record: read it, copy it, never write through it.
 cdef inline const record_t *record_of(const slot_t *slot) noexcept nogil:
     return &slot.records[slot.commit & 1]
-
-cdef inline bint is_server(int kind) noexcept nogil:
-    return kind == KIND_SERVER_INVITE or kind == KIND_SERVER_OTHER
 
 cdef inline char *block_at(store_t *s, uint32_t ref, uint32_t unit) noexcept nogil:
     return s.partitions[ref >> SLOT_BITS].blocks + <uint64_t>unit * 256

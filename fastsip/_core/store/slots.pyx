@@ -21,6 +21,7 @@ from fastsip._core.base.types cimport MAX_ATTEMPTS
 from fastsip._core.base.atomics cimport store_release64
 from fastsip._core.base.scarcity cimport SCARCE_BLOCK, SCARCE_SLOT, runs_short
 from fastsip._core.base.hashing cimport hash_text
+from fastsip._core.store.records cimport CLIENT_HAS_ACK, KIND_FREE, block_t, is_server, record_t
 from fastsip._core.store.blocks cimport NO_UNIT, ORDERS, give_units, order_of, rebuild_buddy, take_units
 
 CRASH_STATUS = 77

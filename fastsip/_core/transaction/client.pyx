@@ -8,22 +8,21 @@ request, the ACK takes its place in the block.
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy, strlen
 
-from fastsip._core.base.types cimport E_NONE, NO_HEADER, OK
-from fastsip._core.base.write cimport put, put_number
+from fastsip._core.base.types cimport E_NONE, NO_HEADER, OK, put, put_number
 from fastsip._core.sip.types cimport H_CALL_ID, H_FROM, H_ROUTE, H_TO, H_VIA, header_t
 from fastsip._core.sip.parser cimport first_of, parse_message, parse_routing
+from fastsip._core.store.records cimport (
+    CLIENT_HAS_ACK, OWES_CANCEL, OWES_REQUEST, SERVER_ACCEPTED, SERVER_CANCELLED, block_t, record_t,
+)
 from fastsip._core.store.slots cimport (
-    CLIENT_HAS_ACK, NO_SLOT, OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED, block_at, block_t, commit, drop_block,
-    end_block, give_slot, index_remove, record_of, record_t, slot_at, slot_t, unlink_child, word_kind, word_owes,
-    word_state,
+    NO_SLOT, block_at, commit, drop_block, end_block, give_slot, index_remove, record_of, slot_at, slot_t, unlink_child,
+    word_kind, word_owes, word_state,
 )
 from fastsip._core.store.wheel cimport disarm_timer
-from fastsip._core.routing.header_edits cimport changes_t, hides_lines, takes_away
 from fastsip._core.routing.lookup cimport find_destination, find_set
+from fastsip._core.routing.header_edits cimport changes_t, gather_changes, hides_lines, takes_away
 from fastsip._core.state.outbox cimport queue_message, take_scratch
-from fastsip._core.transaction.machines cimport SERVER_ACCEPTED
 from fastsip._core.transaction.lingering cimport take_block
-from fastsip._core.proxy.border cimport gather_changes
 
 cdef enum:
     HOP_REQUEST_ROOM = 128      # of a CANCEL or ACK, beyond what it copies

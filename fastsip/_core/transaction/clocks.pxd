@@ -1,7 +1,8 @@
 # The clocks of a branch.  See clocks.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.store.slots cimport record_t, slot_t
+from fastsip._core.store.records cimport record_t
+from fastsip._core.store.slots cimport slot_t
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.transaction.machines cimport step_t
 

@@ -6,15 +6,16 @@ Says nothing about what follows for the search.  Used by search.
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
-from fastsip._core.store.records cimport policy_copy_t
-from fastsip._core.store.slots cimport CLIENT_ABANDONED, KIND_CLIENT_INVITE, is_server, word_kind
+from fastsip._core.store.records cimport (
+    CALLING, CANCELLING, CANCEL_PENDING, CLIENT_ABANDONED, KIND_CLIENT_INVITE, is_server, policy_copy_t,
+)
+from fastsip._core.store.slots cimport word_kind
 from fastsip._core.store.wheel cimport arm_timer, disarm_timer
 from fastsip._core.routing.types cimport F_PROGRESS, F_RING, F_TIMEOUT
 from fastsip._core.routing.policies cimport policy_wants
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.transaction.machines cimport (
-    CALLING, CANCELLING, CANCEL_PENDING, END_CLOCK, GIVE_UP_CLOCK, PHASE_CLOCKS, RESEND, SEND_CANCEL, SLOW, STOP,
-    TIMER_F,
+    END_CLOCK, GIVE_UP_CLOCK, PHASE_CLOCKS, RESEND, SEND_CANCEL, SLOW, STOP, TIMER_F,
 )
 
 cdef enum:

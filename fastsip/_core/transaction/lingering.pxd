@@ -1,7 +1,9 @@
 # Room in a full store: transactions that only absorb repetitions give way.  See lingering.pyx.
 
 from libc.stdint cimport uint8_t, uint32_t
-from fastsip._core.store.slots cimport block_t, record_t
+from fastsip._core.base.types cimport text_t
+from fastsip._core.sip.types cimport message_t
+from fastsip._core.store.records cimport block_t, record_t
 from fastsip._core.state.shard cimport core_t
 
 # A block of the slot's partition, as begin_block: if there is none, what only lingers makes room.
@@ -20,3 +22,7 @@ cdef void begin_lingering(core_t *core, uint32_t ref) noexcept nogil
 # Frees the slot of a server transaction, and its blocks after the batch.
 cdef void free_server(core_t *core, uint32_t ref) noexcept nogil
 cdef void drop_all(core_t *core, uint32_t ref, const record_t *was) noexcept nogil
+
+# Writes the edited message (and `trailer` behind it) into a new block of the slot.
+cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_t *trailer,
+                     block_t *block) noexcept nogil

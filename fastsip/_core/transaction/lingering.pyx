@@ -10,17 +10,21 @@ Used by the proxy files and parking, for every slot and block that a call needs.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
-from fastsip._core.store.blocks cimport ORDERS, order_of
+from fastsip._core.base.types cimport E_FULL, E_ROOM, MAX_MESSAGE, OK
+from fastsip._core.base.scarcity cimport SCARCE_EDIT, runs_short
+from fastsip._core.sip.edits cimport close_headers, write_edits
+from fastsip._core.store.records cimport KIND_SERVER_OTHER, SERVER_COMPLETED, SERVER_ENDED, block_t, record_t
+from fastsip._core.store.blocks cimport BLOCK_BYTES, ORDERS, order_of
 from fastsip._core.store.slots cimport (
-    KIND_SERVER_OTHER, NO_SLOT, SLOT_BITS, add_lingering, begin_block, block_at, drop_block, first_child_of, give_block,
+    NO_SLOT, SLOT_BITS, add_lingering, begin_block, block_at, drop_block, end_block, first_child_of, give_block,
     give_slot, index_remove, leave_lingering, newer_lingering, oldest_lingering, record_of, share_of, slot_at,
     take_slot, word_kind, word_state,
 )
 from fastsip._core.store.wheel cimport disarm_timer
 from fastsip._core.state.counters cimport N_SHED, N_TRANSACTIONS_ENDED
 from fastsip._core.state.shard cimport count
-from fastsip._core.transaction.machines cimport SERVER_COMPLETED, SERVER_ENDED
 
 cdef enum:
     LOOK_AT_MOST = 32       # at once, whatever the shortage: a flood pays for few
@@ -151,3 +155,23 @@ cdef uint32_t take_slot_of_call(core_t *core, uint32_t of) noexcept nogil:
     if ref == NO_SLOT and shed_lingering(core, partition):
         ref = take_slot(core.store, partition, share, True)
     return ref
+
+
+cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_t *trailer,
+                     block_t *block) noexcept nogil:
+    """OK; E_ROOM beyond the largest message, E_FULL without a free block.  `trailer` may be NULL."""
+    cdef uint32_t more = trailer.len if trailer != NULL else 0
+    cdef uint32_t len
+    cdef char *at
+    close_headers(&core.edits, m)
+    len = m.len + core.edits.growth
+    if core.edits.overflow or len > MAX_MESSAGE or len + more > BLOCK_BYTES or runs_short(SCARCE_EDIT):
+        return E_ROOM
+    at = take_block(core, ref, len + more, block)
+    if at == NULL:
+        return E_FULL
+    write_edits(&core.edits, m.buf, m.len, at, len)
+    if more:
+        memcpy(at + len, trailer.at, more)
+    end_block()
+    return OK

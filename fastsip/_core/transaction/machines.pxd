@@ -2,16 +2,6 @@
 
 from libc.stdint cimport uint8_t, uint16_t
 
-cdef enum client_state:
-    CALLING = 1
-    CLIENT_PROCEEDING = 2
-    CANCEL_PENDING = 3      # a CANCEL waits for the first provisional (9.1)
-    CANCELLING = 4          # CANCEL sent, its final response not yet here
-    ABANDONED = 5           # timed out without a reply; listens until 64 T1
-    CLIENT_COMPLETED = 6
-    CLIENT_ACCEPTED = 7     # RFC 6026
-    CLIENT_ENDED = 0
-
 cdef enum client_event:
     GOT_1XX = 0
     GOT_2XX = 1
@@ -21,14 +11,6 @@ cdef enum client_event:
     CANCEL_IT = 5           # by the transaction user
     SEND_FAILED = 6
     CLIENT_EVENTS = 7
-
-cdef enum server_state:
-    TRYING = 1              # non-INVITE only
-    SERVER_PROCEEDING = 2
-    SERVER_COMPLETED = 3
-    CONFIRMED = 4
-    SERVER_ACCEPTED = 5     # RFC 6026
-    SERVER_ENDED = 6        # waits for its branches to end
 
 cdef enum server_event:
     REPEATED = 0            # the request again
@@ -64,10 +46,6 @@ cdef struct step_t:
     uint8_t next
     uint8_t valid
     uint16_t actions
-
-# Has a server transaction no final response yet?
-cdef inline bint is_searching(int state) noexcept nogil:
-    return state == TRYING or state == SERVER_PROCEEDING
 
 # Is this a state of these machines?  A later release may have left others.
 cdef bint is_state(int kind, int state) noexcept nogil

@@ -21,7 +21,11 @@ A non-INVITE client frees its slot with the final response: what Timer K would
 absorb is dropped as a reply without transaction, which is the same on the wire.
 """
 
-from fastsip._core.store.slots cimport KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_SERVER_INVITE, is_server
+from fastsip._core.store.records cimport (
+    ABANDONED, CALLING, CANCELLING, CANCEL_PENDING, CLIENT_ACCEPTED, CLIENT_COMPLETED, CLIENT_ENDED, CLIENT_PROCEEDING,
+    CONFIRMED, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_SERVER_INVITE, SERVER_ACCEPTED, SERVER_COMPLETED,
+    SERVER_ENDED, SERVER_PROCEEDING, TRYING, is_server,
+)
 
 INVITE_CLIENT = {
     CALLING: {

@@ -35,5 +35,3 @@ cdef void answer_as(core_t *core, const message_t *m, uint64_t key, uint32_t lis
 
 # Where the answers to a request received here go, as a flow.
 cdef void reply_flow(const message_t *m, const addr_t *source, uint32_t listener_id, flow_t *flow) noexcept nogil
-
-cdef const char *usual_phrase(int status, uint32_t *len) noexcept nogil

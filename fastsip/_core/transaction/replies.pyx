@@ -7,15 +7,15 @@ Used by search and proxy.
 """
 
 from libc.stdint cimport uint32_t
-from libc.string cimport memset, strlen
+from libc.string cimport memset
 
-from fastsip._core.base.types cimport NO_HEADER, text_t
+from fastsip._core.base.types cimport NO_HEADER, put, text_t
 from fastsip._core.base.address cimport addr_t, flow_t
-from fastsip._core.base.write cimport put
 from fastsip._core.base.hashing cimport write_base32
 from fastsip._core.sip.types cimport (
     H_CALL_ID, H_CSEQ, H_FROM, H_TIMESTAMP, H_TO, H_VIA, M_ACK, M_CANCEL, header_t, message_t,
 )
+from fastsip._core.sip.words cimport usual_phrase
 from fastsip._core.sip.parser cimport first_of
 from fastsip._core.store.slots cimport NO_SLOT
 from fastsip._core.wire.via cimport STAMPS_ROOM, local_tag, reply_address, server_key, stamp_t, stamp_via
@@ -23,39 +23,13 @@ from fastsip._core.state.counters cimport N_REFUSED_REQUESTS
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.outbox cimport queue_message, take_scratch
 
-PHRASES = {
-    100: b"Trying", 181: b"Call Is Being Forwarded", 200: b"OK",
-    400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 405: b"Method Not Allowed",
-    408: b"Request Timeout", 410: b"Gone", 413: b"Request Entity Too Large",
-    414: b"Request-URI Too Long", 416: b"Unsupported URI Scheme", 420: b"Bad Extension",
-    440: b"Max-Breadth Exceeded", 480: b"Temporarily Unavailable",
-    481: b"Call/Transaction Does Not Exist", 482: b"Loop Detected",
-    483: b"Too Many Hops", 484: b"Address Incomplete", 486: b"Busy Here", 487: b"Request Terminated",
-    488: b"Not Acceptable Here", 500: b"Server Internal Error", 501: b"Not Implemented",
-    502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Server Time-out",
-    505: b"Version Not Supported", 513: b"Message Too Large", 600: b"Busy Everywhere", 603: b"Decline",
-    604: b"Does Not Exist Anywhere", 606: b"Not Acceptable",
-}
-
-cdef const char *phrases[700]
-cdef bytes _phrase
-memset(phrases, 0, sizeof(phrases))
-for _status, _phrase in PHRASES.items():
-    phrases[_status] = _phrase          # PHRASES keeps the bytes alive
+from fastsip._core.sip.words import PHRASES
 
 cdef enum:
     FIXED_ROOM = 256        # status line but its own reason, tag, Content-Length: the sum stands at the end
     TAG_LETTERS = 13
 
 cdef int[5] COPIED = [H_FROM, H_TO, H_CALL_ID, H_CSEQ, H_TIMESTAMP]
-
-
-cdef const char *usual_phrase(int status, uint32_t *len) noexcept nogil:
-    cdef const char *phrase = phrases[status] if 0 <= status < 700 else NULL
-    if phrase == NULL:
-        phrase = b"Failure"
-    len[0] = <uint32_t>strlen(phrase)
-    return phrase
 
 
 cdef reply_t reply_of(int status, const text_t *reason, const text_t *headers) noexcept nogil:

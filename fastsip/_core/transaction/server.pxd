@@ -4,7 +4,8 @@ from libc.stdint cimport uint32_t
 from fastsip._core.base.types cimport text_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport message_t
-from fastsip._core.store.slots cimport record_t, slot_t
+from fastsip._core.store.records cimport record_t
+from fastsip._core.store.slots cimport slot_t
 from fastsip._core.state.shard cimport core_t
 from fastsip._core.transaction.replies cimport reply_t
 

@@ -9,29 +9,30 @@ in search.  Implements 17.2, 16.7 items 3, 6, 8-10, RFC 6026 and RFC 4320.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from fastsip._core.base.types cimport E_FULL, E_NONE, E_ROOM, MAX_HEADERS, NO_HEADER, OK, text_t
+from fastsip._core.base.types cimport E_FULL, E_NONE, E_ROOM, MAX_HEADERS, NO_HEADER, OK, put, text_t
 from fastsip._core.base.address cimport addr_t
-from fastsip._core.base.write cimport put
 from fastsip._core.sip.types cimport H_PROXY_AUTHENTICATE, H_VIA, H_WWW_AUTHENTICATE, M_INVITE, message_t
 from fastsip._core.sip.parser cimport first_of, parse_message
 from fastsip._core.sip.edits cimport clear_edits, edit_delete, edit_insert, edit_replace
+from fastsip._core.store.records cimport (
+    KIND_SERVER_INVITE, KIND_SERVER_OTHER, OWES_RESPONSE, SERVER_ACCEPTED, SERVER_COMPLETED, SERVER_DECIDED,
+    SERVER_ENDED, SERVER_PROCEEDING, SERVER_PROGRESSED, block_t, record_t,
+)
 from fastsip._core.store.slots cimport (
-    KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, OWES_RESPONSE, SERVER_DECIDED, SERVER_PROGRESSED, SLOT_BITS,
-    block_at, block_t, clear_owes, commit, drop_block, end_block, first_child_of, next_child_of, record_of, record_t,
+    NO_SLOT, SLOT_BITS, block_at, clear_owes, commit, drop_block, end_block, first_child_of, next_child_of, record_of,
     slot_at, slot_t, word_generation, word_kind, word_owes, word_state,
 )
 from fastsip._core.state.counters cimport N_LATE_ANSWERS, N_NO_ROOM, N_RETRANSMISSIONS_SENT, N_RETRANSMITTED_REQUESTS
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.outbox cimport queue_message, send_edited, take_scratch
 from fastsip._core.transaction.machines cimport (
-    END, GOT_ACK, PASS_UP, REPEATED, RESEND_LAST, SEND_1XX, SEND_2XX, SEND_FINAL, SEND_TRYING, SERVER_ACCEPTED,
-    SERVER_COMPLETED, SERVER_ENDED, SERVER_EXPIRE, SERVER_PROCEEDING, SERVER_RETRANSMIT, server_step, step_t,
+    END, GOT_ACK, PASS_UP, REPEATED, RESEND_LAST, SEND_1XX, SEND_2XX, SEND_FINAL, SEND_TRYING, SERVER_EXPIRE,
+    SERVER_RETRANSMIT, server_step, step_t,
 )
 from fastsip._core.transaction.clocks cimport arm_slot
-from fastsip._core.transaction.lingering cimport begin_lingering, drop_all, free_server, take_block
+from fastsip._core.transaction.lingering cimport begin_lingering, drop_all, free_server, take_block, write_block
 from fastsip._core.transaction.client cimport read_request
 from fastsip._core.transaction.replies cimport answer, reply_of, reply_room, reply_t, write_reply
-from fastsip._core.proxy.forward cimport write_block
 
 
 cdef inline step_t step_of(const slot_t *slot, int event) noexcept nogil:

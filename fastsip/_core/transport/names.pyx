@@ -34,7 +34,7 @@ from fastsip._core.base.atomics cimport (
     full_fence, load_acquire32, load_acquire64, load_relaxed64, store_release32, store_release64,
 )
 from fastsip._core.base.hashing cimport hash_add_lower, hash_begin, hash_end, mix, siphash_t
-from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6
+from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6, SIP_PORT
 from fastsip._core.sip.uri cimport parse_address, same_text, write_address
 
 cdef enum:
@@ -43,7 +43,6 @@ cdef enum:
     OTHER_NAME = 1          # the entry is not about this name
     MOST_TURNS = 64         # names that are looked at for one that may go
     USED_EVERY_MS = 1000    # shards share the line: they write it seldom
-    SIP_PORT = 5060
     PLACE_KEY = 0x5106E573  # marks stand in the store: another process finds them again
 
 STATES = {NAME_STATIC: "static", NAME_KNOWN: "known", NAME_NEGATIVE: "negative"}

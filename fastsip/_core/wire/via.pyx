@@ -12,18 +12,15 @@ case (7.3.1), hence base32.  Used by branches, replies and proxy.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from fastsip._core.base.types cimport E_BAD, MAX_ATTEMPTS, MAX_SENT_BY, OK, PARTITIONS, span_t
+from fastsip._core.base.types cimport E_BAD, MAX_ATTEMPTS, MAX_SENT_BY, OK, PARTITIONS, put, put_number, span_t
 from fastsip._core.base.address cimport T_UDP, addr_t
-from fastsip._core.base.write cimport put, put_number
 from fastsip._core.base.hashing cimport (
     hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, mix, read_base32, siphash_t, write_base32,
 )
-from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6, METHOD_COUNT, M_ACK, M_INVITE, message_t, via_t
+from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6, METHOD_COUNT, M_ACK, M_INVITE, SIP_PORT, message_t, via_t
 from fastsip._core.sip.uri cimport parse_address, write_address
-from fastsip._core.store.slots cimport (
-    KIND_SERVER_INVITE, KIND_SERVER_OTHER, NO_SLOT, SLOT_BITS, SLOT_MASK, hash_call, index_find, partition_of_hash,
-    store_t,
-)
+from fastsip._core.store.records cimport KIND_SERVER_INVITE, KIND_SERVER_OTHER
+from fastsip._core.store.slots cimport NO_SLOT, SLOT_BITS, SLOT_MASK, hash_call, index_find, partition_of_hash, store_t
 from fastsip._core.routing.types cimport listener_t, table_t
 
 cdef enum:
@@ -101,7 +98,7 @@ cdef uint32_t find_cancelled(const store_t *store, const message_t *m) noexcept 
 cdef int via_address(const char *buf, const via_t *via, addr_t *to) noexcept nogil:
     """18.2.2, RFC 3581.  Of a Via that was stamped here this is what reply_address said of its request."""
     cdef const span_t *host = &via.received if via.received.len else &via.host
-    cdef uint16_t port = via.rport if via.rport else (via.port if via.port else 5060)
+    cdef uint16_t port = via.rport if via.rport else (via.port if via.port else SIP_PORT)
     cdef int code = parse_address(buf + host.off, host.len, HOST_IPV4, port, to)
     if code < 0:
         code = parse_address(buf + host.off, host.len, HOST_IPV6, port, to)
@@ -277,7 +274,7 @@ cdef int stamp_via(const message_t *m, const addr_t *source, stamp_t *stamps) no
 cdef void reply_address(const message_t *m, const addr_t *source, addr_t *to) noexcept nogil:
     to[0] = source[0]
     if not m.via.rport_off:
-        to.port = m.via.port if m.via.port else 5060
+        to.port = m.via.port if m.via.port else SIP_PORT
 
 
 cdef uint64_t local_tag(uint64_t key) noexcept nogil:

@@ -8,15 +8,19 @@ that has our name, or exchange files of ours.  So each folder on the way must be
     open_file(path, flags)         a descriptor; for whoever writes or relies on what it holds
     read_file, replace_file        all of it
     look_into(path)                a descriptor for whoever only looks, at another user's files, too
+    keep_aside(path, why)          what cannot be read is renamed and kept (docs/design.md#bad-input-and-bounds)
+    boot_id()                      what tells one boot of the machine from the next, for what holds no longer than that
 
 Must never: follow a link, wait for a fifo, or remove what it did not make.
-Called by all that have files in run_dir or state_dir.
 """
 
+import functools
 import os
 import stat
+import time
 from pathlib import Path
 
+ASIDE = ".damaged-"
 MOST_LINKS = 40
 CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -166,3 +170,16 @@ def replace_file(path, content):
     with open(open_fresh(fresh), "wb") as file:
         file.write(content)
     os.replace(fresh, path)
+
+
+def keep_aside(place: Path, why: str) -> str:
+    """Renames a file that cannot be read; the note for the log."""
+    aside = place.with_name(f"{place.name}{ASIDE}{time.time_ns()}")
+    place.rename(aside)
+    return f"{place} could not be read ({why}): kept as {aside}, started empty"
+
+
+@functools.cache
+def boot_id() -> bytes:
+    """36 letters that differ from boot to boot, as the kernel writes them."""
+    return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fastsip._core.base import folder
-from fastsip._core.base.folder import UnsafeError
+from fastsip._core.base import files
+from fastsip._core.base.files import UnsafeError
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.store.partitions import Store, partition_name
 from fastsip._core.transport.names import Names
@@ -196,16 +196,16 @@ def test_what_is_no_folder_is_refused(place, tmp_path, what):
 def test_the_way_there_is_nobody_elses(place, tmp_path):
     way = tmp_path / "way"
     (way / "run").mkdir(parents=True)
-    folder.make_folder(way / "run")
+    files.make_folder(way / "run")
     way.chmod(0o777)
     with pytest.raises(UnsafeError, match="everybody may write there"):
-        folder.make_folder(way / "run")
+        files.make_folder(way / "run")
     way.chmod(0o1777)  # as /dev/shm: what is ours there stays ours
-    folder.make_folder(way / "run")
-    folder.make_folder(way / "another")
+    files.make_folder(way / "run")
+    files.make_folder(way / "another")
     give_away(way)
     with pytest.raises(UnsafeError, match=f"{way} belongs to user {OTHER_UID}"):
-        folder.make_folder(way / "run")
+        files.make_folder(way / "run")
 
 
 @pytest.mark.parametrize("target", ["{0}/real", "real", "../{1}/real"])
@@ -213,23 +213,23 @@ def test_our_own_link_on_the_way_is_followed_and_a_strangers_is_not(tmp_path, ta
     (tmp_path / "real" / "run").mkdir(parents=True)
     link = tmp_path / "link"
     link.symlink_to(target.format(tmp_path, tmp_path.name))
-    folder.make_folder(link / "run")
-    assert folder.read_file(_written(link / "run")) == b"x"
+    files.make_folder(link / "run")
+    assert files.read_file(_written(link / "run")) == b"x"
     if not os.geteuid():
         os.lchown(link, OTHER_UID, OTHER_UID)
         with pytest.raises(UnsafeError, match="link belongs to user"):
-            folder.make_folder(link / "run")
+            files.make_folder(link / "run")
 
 
 def test_links_in_a_ring_end(tmp_path):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(UnsafeError, match="is a link"):
-        folder.make_folder(tmp_path / "a" / "run")
+        files.make_folder(tmp_path / "a" / "run")
 
 
 def _written(place: Path) -> Path:
-    folder.replace_file(place / "file", b"x")
+    files.replace_file(place / "file", b"x")
     return place / "file"
 
 
@@ -238,12 +238,12 @@ def test_no_descriptor_is_left_open(place, victim):
     for how in HOWS[:5]:
         spoil(place / how, how, victim)
         with pytest.raises(OSError):
-            folder.open_file(place / how, os.O_RDWR)
+            files.open_file(place / how, os.O_RDWR)
         if how != "folder":
             with pytest.raises(OSError):
-                folder.open_folder(place / how)
+                files.open_folder(place / how)
     with pytest.raises(OSError):
-        folder.open_file(place / "none", os.O_RDWR)
+        files.open_file(place / "none", os.O_RDWR)
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -252,8 +252,8 @@ def test_who_only_looks_waits_for_nothing_and_follows_nothing(place, victim):
     spoil(place / "link", "link", victim)
     for name in ("fifo", "link"):
         with pytest.raises(UnsafeError):
-            folder.look_at(place / name)
-    assert folder.look_at(victim) == PRECIOUS
+            files.look_at(place / name)
+    assert files.look_at(victim) == PRECIOUS
 
 
 # ---------------------------------------------------------------- nobody opens files in another way
@@ -261,15 +261,13 @@ def test_who_only_looks_waits_for_nothing_and_follows_nothing(place, victim):
 OPENING = re.compile(r"(?<![\w.])open\(|os\.open\(|\.(read|write)_(bytes|text)\(|\.open\(")
 # The file, and what its openings may hold: none of them opens what lies in run_dir or state_dir by its name.
 ELSEWHERE = {
-    "_core/base/folder.py": "os.open(",
-    "_core/dispatcher/cells.pyx": "/proc/sys/kernel",
-    "_core/store/partitions.pyx": "/proc/sys/kernel",
-    "config/load.py": "Path(path).read_bytes",  # the configuration
-    "config/secrets.py": "os.open(path, os.O_RDONLY",  # a file that the operator names
-    "config/outlook.py": "/proc/self/mounts",
-    "cli/unit.py": "systemd/fastsip.service",
-    "cli/_say.py": "os.open(os.devnull, ",
-    "messages.py": "fd",
+    "_core/base/files.py": ("os.open(", "/proc/sys/kernel"),
+    "config/load.py": ("Path(path).read_bytes",),  # the configuration
+    "config/secrets.py": ("os.open(path, os.O_RDONLY",),  # a file that the operator names
+    "config/outlook.py": ("/proc/self/mounts",),
+    "cli/unit.py": ("systemd/fastsip.service",),
+    "cli/_say.py": ("os.open(os.devnull, ",),
+    "messages.py": ("fd",),
 }
 THROUGH = re.compile(r"open\((?:open_file|open_fresh|look_into)\(")
 
@@ -281,6 +279,6 @@ def test_state_is_opened_through_this_module_alone():
         if path.suffix not in (".py", ".pyx") or name in ("demo.py", "answering.py"):
             continue
         for line in path.read_text().splitlines():
-            if OPENING.search(line) and not THROUGH.search(line) and ELSEWHERE.get(name, "\0") not in line:
+            if OPENING.search(line) and not THROUGH.search(line) and not any(map(line.count, ELSEWHERE.get(name, ()))):
                 found.append(f"{name}: {line.strip()}")
     assert found == []

@@ -1,0 +1,248 @@
+"""The next hop of a request that finds its own way (16.6 items 6 and 7).
+
+It is the topmost Route, else the Request-URI: a numeric address, or a name that is looked up in the table of names
+(docs/wire.md#names-of-next-hops).  A verified token may name a destination instead.  Nobody is sent to who is no
+host, to ourselves, or, by strangers, to what is this machine's own.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcmp, memcpy
+
+from fastsip._core.base.types cimport E_BAD, E_HOME, E_NEXT_HOP, E_NONE, E_SCHEME, E_UNRESOLVED, OK, span_t, text_t
+from fastsip._core.base.address cimport T_NONE, T_UDP, same_place
+from fastsip._core.base.hashing cimport hash_text
+from fastsip._core.sip.types cimport HOST_IPV6, SIP_PORT, S_SIP, uri_t
+from fastsip._core.sip.chars cimport C_ALPHA, C_HOST, is_class, scan_class
+from fastsip._core.sip.uri cimport is_loopback, is_unicast, uri_address
+from fastsip._core.routing.types cimport destination_t, table_t
+from fastsip._core.routing.index cimport ID_NAMED, find_id
+from fastsip._core.routing.lookup cimport find_by_address
+from fastsip._core.routing.rules cimport is_known
+from fastsip._core.wire.tokens cimport is_other_border, token_t
+from fastsip._core.transport.names cimport NAME_BYTES, find_address, place_mark, wanted_t
+from fastsip._core.transport.local cimport local_address
+from fastsip._core.state.counters cimport N_NAMES_FAILED
+from fastsip._core.state.shard cimport count
+from fastsip._core.state.questions cimport ask_name
+from fastsip._core.proxy.routes cimport route_t
+
+
+cdef int listener_of_family(const table_t *table, uint8_t family, uint32_t *many) noexcept nogil:
+    """The first one, and how many there are."""
+    cdef int found = E_BAD
+    cdef uint32_t i
+    many[0] = 0
+    for i in range(table.listener_count):
+        if table.listeners[i].addr.family == family:
+            many[0] += 1
+            if found < 0:
+                found = <int>i
+    return found
+
+
+cdef int listener_towards(core_t *core, const addr_t *to, uint32_t came_by) noexcept nogil:
+    """The one on the address that the kernel would send from; of several, that which the request came in by."""
+    cdef addr_t ours
+    cdef int found = E_NONE
+    cdef uint32_t i
+    if core.local == NULL or local_address(core.local, to, core.now_ms, &ours) < 0:
+        return E_NONE
+    for i in range(core.table.listener_count):
+        if memcmp(core.table.listeners[i].addr.ip, ours.ip, 16) == 0 and (found < 0 or i == came_by):
+            found = <int>i
+    return found
+
+
+cdef int listener_for(core_t *core, const addr_t *to, int named, uint32_t came_by) noexcept nogil:
+    """The one that our own Route names; the only one of the family; towards the place; by which the request came in."""
+    cdef uint32_t many
+    cdef int found = listener_of_family(core.table, to.family, &many)
+    if named >= 0 and core.table.listeners[named].addr.family == to.family:
+        return named
+    if many > 1:
+        named = listener_towards(core, to, came_by)
+        if named >= 0:
+            return named
+        if core.table.listeners[came_by].addr.family == to.family:
+            return came_by
+    return found
+
+
+cdef uint32_t families_of(core_t *core) noexcept nogil:
+    """Bits 4 and 6: those that can be sent to."""
+    cdef uint32_t families = 0
+    cdef uint32_t i
+    for i in range(core.table.listener_count):
+        families |= <uint32_t>1 << core.table.listeners[i].addr.family
+    return families
+
+
+cdef bint is_host_name(const text_t *name) noexcept nogil:
+    """Could DNS know it?  The last label of a host name begins with a letter (25.1)."""
+    cdef uint32_t len = name.len
+    cdef uint32_t i
+    if len and name.at[len - 1] == c'.':
+        len -= 1
+    if len == 0 or len > NAME_BYTES or scan_class(name.at, 0, len, C_HOST) != len:
+        return False
+    i = len
+    while i > 0 and name.at[i - 1] != c'.':
+        i -= 1
+    return i < len and is_class(name.at[i], C_ALPHA)
+
+
+cdef int find_name(core_t *core, const message_t *m, const span_t *host, const route_t *route, addr_t *to,
+                   hop_t *hop) noexcept nogil:
+    """Rather of the family of the listener that our own Route names (docs/wire.md#names-of-next-hops).
+
+    An answer whose time is over is used, and asked for again meanwhile.
+    """
+    cdef text_t name
+    cdef wanted_t wanted
+    cdef bint due = False
+    cdef int code = E_NONE
+    name.at = m.buf + host.off
+    name.len = host.len
+    if not is_host_name(&name):
+        return E_NONE
+    hop.by_name = 1
+    wanted.key = hash_text(core.table.branch_key, m.buf + m.call_id.off, m.call_id.len)
+    wanted.port = route.next.port
+    wanted.tried = hop.tried
+    wanted.tried_count = hop.tried_count
+    if route.listener >= 0:
+        wanted.families = <uint32_t>1 << core.table.listeners[route.listener].addr.family
+        code = find_address(core.names, name.at, name.len, &wanted, core.now_ms, to, &due)
+    if code == E_NONE:
+        wanted.families = families_of(core)
+        code = find_address(core.names, name.at, name.len, &wanted, core.now_ms, to, &due)
+    if due:
+        ask_name(core, &name, NULL)
+    if code == E_UNRESOLVED:
+        hop.name = name
+    elif code < 0 and hop.tried_count == 0:
+        count(core, N_NAMES_FAILED)
+    return code
+
+
+cdef int find_host(core_t *core, const message_t *m, const route_t *route, addr_t *to, hop_t *hop) noexcept nogil:
+    """The address of the next hop, its port as far as it is known."""
+    cdef const uri_t *uri = &route.next
+    cdef span_t host = uri.maddr if uri.maddr.len else uri.host
+    if uri_address(m.buf, uri, to) == OK:
+        return OK
+    if uri.host_kind == HOST_IPV6 and not uri.maddr.len:
+        return E_NONE
+    return find_name(core, m, &host, route, to, hop)
+
+
+cdef bint is_listener(const table_t *table, const addr_t *to) noexcept nogil:
+    cdef uint32_t i
+    for i in range(table.listener_count):
+        if same_place(&table.listeners[i].addr, to):
+            return True
+    return False
+
+
+cdef int check_next_hop(core_t *core, const addr_t *to, uint32_t listener, const addr_t *source) noexcept nogil:
+    """Whatever named it, a text or DNS: a host, not ourselves, and on this machine for nobody from outside."""
+    if not is_unicast(to):
+        return E_NEXT_HOP
+    if is_listener(core.table, to):
+        return E_HOME
+    if is_loopback(to) and not is_loopback(&core.table.listeners[listener].addr) and not is_known(core.table, source):
+        return E_NEXT_HOP
+    return OK
+
+
+cdef int aim_at_host(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+                     const addr_t *source, hop_t *hop) noexcept nogil:
+    """The port of the URI, else the one that `[names]` gives, else SIP_PORT."""
+    cdef const uri_t *uri = &route.next
+    cdef addr_t *to = &hop.flow.remote
+    cdef int known, index
+    cdef int code = find_host(core, m, route, to, hop)
+    if code < 0:
+        return code
+    if uri.port or to.port == 0:
+        to.port = uri.port if uri.port else SIP_PORT
+    to.transport = T_UDP
+    known = find_by_address(core.table, to)
+    code = check_next_hop(core, to, listener, source) if known < 0 else OK
+    if code < 0:
+        return code
+    index = listener_for(core, to, route.listener, listener)
+    if known >= 0 and route.listener < 0:
+        index = core.table.destinations[known].listener
+    if index < 0:
+        return E_BAD
+    hop.flow.listener_id = core.table.listeners[index].id
+    return OK
+
+
+cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+                      const addr_t *source, hop_t *hop) noexcept nogil:
+    """A name is a list (docs/wire.md#a-name-is-a-list): an address that nobody can be sent to counts as tried."""
+    cdef uint32_t tried[24]                 # MOST_TRIED
+    cdef const uint32_t *before = hop.tried
+    cdef uint16_t before_count = hop.tried_count
+    cdef int code, later
+    hop.name.len = 0
+    hop.by_name = 0
+    if route.next.scheme != S_SIP:
+        return E_SCHEME
+    if route.next.transport not in (T_NONE, T_UDP):
+        return E_BAD
+    code = aim_at_host(core, m, route, listener, source, hop)
+    later = code
+    if hop.by_name and later in (E_BAD, E_HOME, E_NEXT_HOP):
+        if before_count:
+            memcpy(tried, before, before_count * sizeof(uint32_t))
+        hop.tried = tried
+        while later in (E_BAD, E_HOME, E_NEXT_HOP) and hop.tried_count < MOST_TRIED:
+            tried[hop.tried_count] = place_mark(&hop.flow.remote)
+            hop.tried_count += 1
+            later = aim_at_host(core, m, route, listener, source, hop)
+        hop.tried = before
+        hop.tried_count = before_count
+    return code if later == E_NONE else later
+
+
+cdef int find_named(const table_t *table, const route_t *route) noexcept nogil:
+    cdef const token_t *token = &route.token
+    cdef int first, i
+    if not route.verified or token.destination == 0 or token.from_caller == token.of_caller:
+        return E_NONE
+    first = find_id(table, ID_NAMED, token.destination)
+    for i in range(first if first >= 0 else <int>table.destination_count, <int>table.destination_count):
+        if (table.destinations[i].short_id == token.destination
+                and table.sets[table.destinations[i].set_index].short_id == token.of_set):
+            return i
+    return E_NONE
+
+
+cdef int find_other_end(const table_t *table, const token_t *token) noexcept nogil:
+    """Whom the token names beside its destination, if there is a border there."""
+    cdef int first = find_id(table, ID_NAMED, token.stand_in)
+    cdef int i
+    for i in range(first if first >= 0 else <int>table.destination_count, <int>table.destination_count):
+        if (table.destinations[i].short_id == token.stand_in
+                and is_other_border(table, &table.destinations[i], token.of_set)):
+            return i
+    return E_NONE
+
+
+cdef int aim_by_token(core_t *core, const route_t *route, hop_t *hop) noexcept nogil:
+    cdef int index = find_named(core.table, route)
+    cdef const destination_t *d
+    if index < 0:
+        return E_NONE
+    d = &core.table.destinations[index]
+    hop.flow.remote = d.addr
+    hop.flow.listener_id = core.table.listeners[d.listener].id
+    return OK
+
+
+# ---------------------------------------------------------------- at import
+
+assert MOST_TRIED == 24

@@ -1,0 +1,124 @@
+"""What ends a batch: its messages are sent, what was owed is cleared, what only they needed is given back.
+
+Timers and probes are run here, too, since both may fill the outbox in the middle.
+"""
+
+from libc.stdint cimport uint32_t
+
+from fastsip._core.store.slots cimport NO_SLOT, clear_owes, give_pending, slot_at, word_generation
+from fastsip._core.store.wheel cimport NO_TIMER, advance_wheel, take_expired
+from fastsip._core.store.marks cimport mark_slot
+from fastsip._core.transport.udp cimport LOST, SENT, TOO_BIG, clear_outbox, flush_outbox, outgoing_t
+from fastsip._core.state.outbox cimport needs_flush
+from fastsip._core.health.probes cimport run_next_probe
+from fastsip._core.proxy.context cimport fire_timer
+from fastsip._core.proxy.transport_errors cimport message_failed
+
+cdef enum:
+    FAILURES = 128          # SEND_BATCH
+    PROBES_PER_ROUND = 512
+
+cdef struct failure_t:
+    uint32_t ref
+    uint32_t generation
+    int owes
+    bint too_big
+
+
+cdef int settle_outbox(core_t *core, failure_t *failures) noexcept nogil:
+    """Clears what was owed for all that left; returns how many could not be sent for reasons of their own."""
+    cdef outgoing_t *out
+    cdef uint32_t i, ref
+    cdef int n = 0
+    for i in range(core.net.out_count):
+        out = &core.net.out[i]
+        ref = <uint32_t>out.owner
+        if out.outcome == SENT or out.outcome == LOST:
+            if ref != NO_SLOT:
+                clear_owes(core.store, ref, out.owner_generation, <int>(out.owner >> 32))
+            continue
+        failures[n].ref = ref
+        failures[n].generation = out.owner_generation
+        failures[n].owes = <int>(out.owner >> 32)
+        failures[n].too_big = out.outcome == TOO_BIG
+        n += 1
+    return n
+
+
+cdef send_step_t stand_in = NULL
+
+
+cdef void stand_in_for_sockets(send_step_t send) noexcept nogil:
+    global stand_in
+    stand_in = send
+
+
+cdef void send_outbox(net_t *net) noexcept nogil:
+    """A net without buffers has no sockets: whoever stands in for them sets the outcomes."""
+    if net.buffers != NULL:
+        flush_outbox(net)
+    else:
+        stand_in(net)
+
+
+cdef void empty_outbox(net_t *net) noexcept nogil:
+    if net.buffers != NULL:
+        clear_outbox(net)
+    else:
+        net.out_count = 0
+
+
+cdef int send_all(core_t *core, failure_t *failures) noexcept nogil:
+    """Sends what is queued and gives back what only that still needed; how many could not be sent."""
+    cdef int n
+    send_outbox(core.net)
+    n = settle_outbox(core, failures)
+    empty_outbox(core.net)
+    give_pending(core.store, &core.pending)
+    core.scratch_used = 0
+    return n
+
+
+cdef void flush(core_t *core) noexcept nogil:
+    """Failures may queue more (a failover), so this goes on until the outbox stays empty; bounded by the attempts.
+
+    Many searches may fail over to groups at once, so room is made between them; what cannot be sent on that
+    occasion fails when its Timer A or E repeats it.
+    """
+    cdef failure_t failures[FAILURES]
+    cdef failure_t others[FAILURES]
+    cdef int i
+    cdef int n = send_all(core, failures)
+    while n:
+        for i in range(n):
+            message_failed(core, failures[i].ref, failures[i].generation, failures[i].owes, failures[i].too_big)
+            if needs_flush(core):
+                send_all(core, others)
+        n = send_all(core, failures)
+
+
+cdef bint fire_timers(core_t *core, uint32_t most) noexcept nogil:
+    cdef uint32_t ref
+    cdef uint32_t _
+    for _ in range(most):
+        ref = take_expired(core.wheel)
+        if ref == NO_TIMER:
+            advance_wheel(core.wheel, core.now_ms)
+            ref = take_expired(core.wheel)
+            if ref == NO_TIMER:
+                return False
+        mark_slot(core.mark, ref, word_generation(slot_at(core.store, ref).commit))
+        fire_timer(core, ref)
+        if needs_flush(core):
+            flush(core)
+    return True
+
+
+cdef void run_probes(core_t *core) noexcept nogil:
+    """As many as fit into a round; the next one comes at once when more are due."""
+    cdef int _
+    for _ in range(PROBES_PER_ROUND):
+        if not run_next_probe(core):
+            return
+        if needs_flush(core):
+            flush(core)

@@ -1,0 +1,14 @@
+# The vocabulary: header names, methods, usual reason phrases.  See words.pyx.
+
+from libc.stdint cimport uint32_t
+from fastsip._core.sip.chars cimport words_t
+
+# method_id of a method's name (case matters, 7.1).
+cdef int match_method(const char *name, uint32_t len) noexcept nogil
+cdef const char *method_text(int method, uint32_t *len) noexcept nogil
+cdef const char *usual_phrase(int status, uint32_t *len) noexcept nogil
+
+# Filled at import: names -> header_id, names -> method_id, names without an id -> their one letter.
+cdef words_t HEADERS
+cdef words_t METHODS
+cdef words_t COMPACT
