@@ -20,9 +20,9 @@ CALL_ID = 0  # algorithm_id
 
 def make_table(count: int, left_out: int | None = None):
     """A sealed table of one call-id set; ids are 1..count, cell lines follow the id."""
-    from fastsip._core.routing.table import Table
+    from fastsip._core.routing.table import RoutingTable
 
-    table = Table(1)
+    table = RoutingTable(1)
     listener = table.add_listener(1, 1, "127.0.0.1", 5060, "127.0.0.1:5060")
     of_set = table.add_set(1, CALL_ID, hash_key=b"consistency-test")
     for number in range(1, count + 1):

@@ -24,7 +24,7 @@ from bench.load import write_report
 from bench.processes import scratch
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.harness.rig import Rig
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from fastsip.config.patterns import compile_patterns
 
 SHORT, LONG = 1_900, 64_000     # bytes
@@ -256,7 +256,7 @@ SLOTS = {"full": 20_000, "waiting": 20_000}
 
 def table_of(kind: str, cells: Cells):
     """One listener, three destinations, two token keys; and what the kind asks for."""
-    table = Table(1, branch_key=b"0123456789abcdef", token_keys=(b"tokens of bench1", b"tokens of bench2"))
+    table = RoutingTable(1, branch_key=b"0123456789abcdef", token_keys=(b"tokens of bench1", b"tokens of bench2"))
     table.add_listener(1, 0, "10.0.0.254", 5060, "10.0.0.254:5060")
     table.add_own("10.0.0.254", 5060)
     if kind in ("names", "waiting"):

@@ -34,9 +34,9 @@ def host_of(number: int) -> str:
 
 
 def begin_table():
-    from fastsip._core.routing.table import Table
+    from fastsip._core.routing.table import RoutingTable
 
-    table = Table(1)
+    table = RoutingTable(1)
     table.add_listener(1, 1, LISTENER, 5060, f"{LISTENER}:5060", "public")
     table.add_own(LISTENER, 5060)
     table.add_policy(5, on=["timeout", "transport", "5xx"], timeout_ms=2000)
@@ -155,12 +155,12 @@ def measure(name: str, args: argparse.Namespace) -> dict:
 
 def seal_seconds(size: int) -> float:
     """How long it takes to lay out as many sets and rules: the least of three."""
-    from fastsip._core.routing.table import Table
+    from fastsip._core.routing.table import RoutingTable
 
     found = []
     for _ in range(3):
         table = begin_table()
-        assert isinstance(table, Table)
+        assert isinstance(table, RoutingTable)
         for number in range(size):
             table.add_set(number + 1, 0, hash_key=b"a key of 16 byte", name=f"set {number}")
             add_member(table, number, number, host_of(number), name=f"one {number}")

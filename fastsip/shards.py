@@ -18,7 +18,7 @@ from fastsip._core.base.lanes import Allowance, Lane
 from fastsip._core.base.ring import Ring, Sleeper
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Positions
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from fastsip._core.shard.loop import Shard
 from fastsip._core.shard.workspace import Workspace
 from fastsip._core.store.marks import Quarantine
@@ -73,7 +73,7 @@ class Shards:
         self,
         store: Store,
         cells: Cells,
-        table: Table,
+        table: RoutingTable,
         stats: StatsFile,
         marks: Marks,
         quarantine: Quarantine,
@@ -173,7 +173,7 @@ class Shards:
         """There is an answer about the name of this hash, 0 = about any; False: a shard has no room for that."""
         return all([shard.name_changed(number) for shard in self.all])
 
-    def switch_to(self, table: Table) -> None:
+    def switch_to(self, table: RoutingTable) -> None:
         """Nothing has changed when there is no memory for it."""
         positions = [Positions(table, i, shard.positions()) for i, shard in enumerate(self.all)]
         for shard, own in zip(self.all, positions, strict=True):

@@ -18,7 +18,7 @@ import uvloop
 
 from fastsip import log as logs
 from fastsip._core.base.ring import Ring
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from fastsip._core.state.events import Event, take_events
 from fastsip.answering import AnsweringMachines
 from fastsip.config import Config
@@ -252,12 +252,12 @@ class Steward:
         with uncollected():
             return received_config(order)
 
-    def build(self, fresh: Config) -> Table:
+    def build(self, fresh: Config) -> RoutingTable:
         """The shards use the table when this returns."""
         with uncollected():
             return self.build_uncollected(fresh)
 
-    def build_uncollected(self, fresh: Config) -> Table:
+    def build_uncollected(self, fresh: Config) -> RoutingTable:
         router = self.router
         if sum(len(group.destinations) for group in fresh.sets) > len(router.cells) // 2:
             raise NoRoom("more destinations than this router has room for")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastsip._core.dispatcher.cells import Cells, CellsError
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from fastsip.config import Condition, Config, ConfigError, Destination, HeaderEdits, Policy, Probe, Rule
 from fastsip.config.headers import pieces
 from fastsip.config.patterns import compile_patterns
@@ -31,12 +31,12 @@ IN_DIALOG = "in dialog"
 DEFAULT_IN_DIALOG: dict[str, Any] = {"on": ["timeout", "transport"], "timeout_ms": 2_000}
 
 
-def compile_table(config: Config, registry: Registry, cells: Cells, version: int) -> Table:
+def compile_table(config: Config, registry: Registry, cells: Cells, version: int) -> RoutingTable:
     """A sealed table.  `config` is valid: what fails here is a defect, not the operator's."""
     registry.learn(names_in(config))
     secret, *others = config.router.secret_keys
     timers = config.timers
-    table = Table(
+    table = RoutingTable(
         version,
         clocks=(timers.t1_ms, timers.t2_ms, timers.t4_ms, timers.c_ms),
         max_message=config.limits.max_message_bytes,
@@ -95,7 +95,7 @@ def split_host(text: str, default_port: int = SIP_PORT) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def add_listeners(table: Table, config: Config, registry: Registry) -> None:
+def add_listeners(table: RoutingTable, config: Config, registry: Registry) -> None:
     for listener in config.listeners:
         table.add_listener(
             registry.id("listener", listener.uri),
@@ -117,7 +117,7 @@ def add_listeners(table: Table, config: Config, registry: Registry) -> None:
 
 
 def add_sets(
-    table: Table, config: Config, registry: Registry, cells: Cells, policies: dict[str, int]
+    table: RoutingTable, config: Config, registry: Registry, cells: Cells, policies: dict[str, int]
 ) -> dict[str, int]:
     """Index by name; `policies` are the indexes that policies will have."""
     indexes = {}
@@ -144,7 +144,7 @@ def add_sets(
 
 
 def add_destination(
-    table: Table, set_index: int, destination: Destination, registry: Registry, cells: Cells
+    table: RoutingTable, set_index: int, destination: Destination, registry: Registry, cells: Cells
 ) -> None:
     number = registry.id("destination", destination.id)
     host = f"[{destination.host}]" if destination.family == 6 else destination.host

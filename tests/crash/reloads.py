@@ -29,7 +29,7 @@ from fastsip._core.base.clock import now_ms
 from fastsip._core.base.lanes import Lane
 from fastsip._core.base.ring import Sleeper
 from fastsip._core.dispatcher.cells import Cells
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from fastsip._core.store.marks import Quarantine
 from fastsip._core.store.partitions import Store
 from fastsip._core.transport.listen import open_listener
@@ -90,10 +90,10 @@ class Router:
             lambda: os._exit(3), stack,
         )  # fmt: skip
 
-    def make_table(self) -> Table:
+    def make_table(self) -> RoutingTable:
         """Never twice the same: other destinations, in another order, of other weights."""
         self.version += 1
-        table = Table(self.version, clocks=CLOCKS)
+        table = RoutingTable(self.version, clocks=CLOCKS)
         for number, port in enumerate(self.ports):
             table.add_listener(number + 1, 0, HOST, port, f"{HOST}:{port}")
             table.add_own(HOST, port)

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from tests.fuzz.findings import FOUND, note, open_current, save
 from tests.fuzz.seeds import seeds
 from tests.kernels import fuzz_doors
@@ -32,8 +32,8 @@ CONDITIONS = (
 )  # fmt: skip
 
 
-def make_rules() -> Table:
-    table = Table(1)
+def make_rules() -> RoutingTable:
+    table = RoutingTable(1)
     table.add_listener(1, 0, "192.0.2.1", 5060, "192.0.2.1")
     table.add_set(1, 0)
     for number, condition in enumerate(CONDITIONS, 1):

@@ -18,7 +18,7 @@ from fastsip._core.store.slots cimport (
     word_owes, word_state,
 )
 from fastsip._core.store.wheel cimport NOT_ARMED
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 from fastsip._core.harness.rig cimport Rig
 
 from fastsip._core.transaction.inspect import CLIENT_FLAGS, CLIENT_STATES, KINDS, SERVER_FLAGS, SERVER_STATES
@@ -46,8 +46,8 @@ cdef dict blocks_of(int kind, const record_t *record):
     return {name: (block["unit"], block["len"]) for name, block in named.items() if block["len"]}
 
 
-cdef dict describe(core_t *core, uint32_t ref):
-    cdef const slot_t *slot = slot_at(core.store, ref)
+cdef dict describe(shard_t *shard, uint32_t ref):
+    cdef const slot_t *slot = slot_at(shard.store, ref)
     cdef const record_t *record = record_of(slot)
     cdef int kind = word_kind(slot.commit)
     cdef bint server = is_server(kind)
@@ -66,19 +66,19 @@ cdef dict describe(core_t *core, uint32_t ref):
     }
 
 
-cdef list list_partition(core_t *core, uint32_t partition):
-    cdef const partition_t *p = &core.store.partitions[partition]
+cdef list list_partition(shard_t *shard, uint32_t partition):
+    cdef const partition_t *p = &shard.store.partitions[partition]
     cdef uint32_t index
     found = []
     for index in range(p.slot_count):
         if word_kind(p.slots[index].commit) != KIND_FREE:
-            found.append(describe(core, partition << SLOT_BITS | index))
+            found.append(describe(shard, partition << SLOT_BITS | index))
     return found
 
 
 # ---------------------------------------------------------------- the recounts
 
-cdef list audit_blocks(const partition_t *p, list live, const core_t *core, uint32_t partition):
+cdef list audit_blocks(const partition_t *p, list live, const shard_t *shard, uint32_t partition):
     cdef uint32_t i
     found = []
     owner = {}
@@ -93,16 +93,16 @@ cdef list audit_blocks(const partition_t *p, list live, const core_t *core, uint
                     found.append(f"slots {slot['ref']:#x} and {owner[at]:#x} both own unit {at}")
                 owner[at] = slot["ref"]
     waiting = 0
-    for i in range(core.pending.count):
-        if core.pending.items[i].partition == partition:
-            waiting += 1 << order_of(core.pending.items[i].len)
+    for i in range(shard.pending.count):
+        if shard.pending.items[i].partition == partition:
+            waiting += 1 << order_of(shard.pending.items[i].len)
     if p.buddy.used_units != len(owner) + waiting:
         found.append(f"partition {partition}: {p.buddy.used_units} units are in use by the allocator, "
                      f"{len(owner)} by slots, {waiting} wait")
     return found
 
 
-cdef list audit_held(const partition_t *p, list live, const core_t *core, uint32_t partition):
+cdef list audit_held(const partition_t *p, list live, const shard_t *shard, uint32_t partition):
     """What each share of calls holds, counted again."""
     cdef uint32_t i
     counted = {}
@@ -111,9 +111,9 @@ cdef list audit_held(const partition_t *p, list live, const core_t *core, uint32
         held = counted.setdefault(share, [0, 0])
         held[0] += 1
         held[1] += sum(1 << order_of(length) for _, length in slot["blocks"].values())
-    for i in range(core.pending.count):
-        if core.pending.items[i].partition == partition:
-            counted.setdefault(core.pending.items[i].share, [0, 0])[1] += 1 << order_of(core.pending.items[i].len)
+    for i in range(shard.pending.count):
+        if shard.pending.items[i].partition == partition:
+            counted.setdefault(shard.pending.items[i].share, [0, 0])[1] += 1 << order_of(shard.pending.items[i].len)
     return [f"partition {partition}: share {i} holds {p.held[i].slots} slots and {p.held[i].units} units, "
             f"counted {counted.get(i, [0, 0])}"
             for i in range(SHARES) if [p.held[i].slots, p.held[i].units] != counted.get(i, [0, 0])]
@@ -191,11 +191,11 @@ cdef list audit_families(const partition_t *p, dict by_ref, uint32_t partition):
     return found
 
 
-cdef list audit_life(core_t *core, dict by_ref, uint32_t partition):
+cdef list audit_life(shard_t *shard, dict by_ref, uint32_t partition):
     """Whatever lives has a timer, or a branch that it waits for."""
     found = []
     for ref, slot in by_ref.items():
-        armed = core.wheel.nodes[partition][ref & SLOT_MASK].place != NOT_ARMED
+        armed = shard.wheel.nodes[partition][ref & SLOT_MASK].place != NOT_ARMED
         branches = [other for other in by_ref.values() if other["parent"] == ref]
         if slot["kind"].startswith("unknown") or slot["state"].startswith("unknown"):
             found.append(f"slot {ref:#x}: {slot['kind']} in {slot['state']}")
@@ -227,32 +227,32 @@ cdef list audit_lingering(const partition_t *p, list live, uint32_t partition):
     return []
 
 
-cdef list audit_partition(core_t *core, uint32_t partition):
-    cdef const partition_t *p = &core.store.partitions[partition]
-    live = list_partition(core, partition)
+cdef list audit_partition(shard_t *shard, uint32_t partition):
+    cdef const partition_t *p = &shard.store.partitions[partition]
+    live = list_partition(shard, partition)
     by_ref = {slot["ref"]: slot for slot in live}
-    return (audit_blocks(p, live, core, partition) + audit_held(p, live, core, partition)
+    return (audit_blocks(p, live, shard, partition) + audit_held(p, live, shard, partition)
             + audit_free(p, live, partition) + audit_index(p, live, partition) + audit_families(p, by_ref, partition)
-            + audit_life(core, by_ref, partition) + audit_lingering(p, live, partition))
+            + audit_life(shard, by_ref, partition) + audit_lingering(p, live, partition))
 
 
 # ---------------------------------------------------------------- of a rig
 
 def live_slots(Rig rig not None) -> list:
     """All slots in use, as dicts: ref, kind, state, method, attempt, parent, owes, flags, deadlines, blocks."""
-    cdef core_t *core = rig.core()
+    cdef shard_t *shard = rig.shard()
     cdef uint32_t partition
     found = []
-    for partition in range(core.shard, PARTITIONS, core.shard_count):
-        found += list_partition(core, partition)
+    for partition in range(shard.number, PARTITIONS, shard.count):
+        found += list_partition(shard, partition)
     return found
 
 
 def complaints(Rig rig not None) -> list:
     """What contradicts itself in the store and its derived state (docs/core.md#the-checker); empty: nothing."""
-    cdef core_t *core = rig.core()
+    cdef shard_t *shard = rig.shard()
     cdef uint32_t partition
     found = []
-    for partition in range(core.shard, PARTITIONS, core.shard_count):
-        found += audit_partition(core, partition)
+    for partition in range(shard.number, PARTITIONS, shard.count):
+        found += audit_partition(shard, partition)
     return found

@@ -22,9 +22,9 @@ from fastsip._core.base.hashing cimport write_base32
 from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.store.slots cimport store_t
 from fastsip._core.routing.types cimport table_t
-from fastsip._core.routing.table cimport Table
+from fastsip._core.routing.table cimport RoutingTable
 from fastsip._core.wire.tokens cimport token_t, write_token
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 
 cdef enum:
     POOL = 4096             # messages
@@ -38,23 +38,23 @@ cdef struct text_in_pool_t:
     uint32_t len
 
 
-cdef checker_t *new_checker(Table rules) except NULL:
+cdef checker_t *new_checker(RoutingTable rules) except NULL:
     """With a store that has slots but no memory: readers only ask for its size and epoch."""
     cdef checker_t *checker = <checker_t *>calloc(1, sizeof(checker_t))
-    cdef core_t *core = <core_t *>calloc(1, sizeof(core_t))
+    cdef shard_t *shard = <shard_t *>calloc(1, sizeof(shard_t))
     cdef store_t *store = <store_t *>calloc(1, sizeof(store_t))
     cdef table_t *table = <table_t *>calloc(1, sizeof(table_t))
-    if checker == NULL or core == NULL or store == NULL or table == NULL:
+    if checker == NULL or shard == NULL or store == NULL or table == NULL:
         free(checker)
-        free(core)
+        free(shard)
         free(store)
         free(table)
         raise MemoryError("no memory for a checker")
     store.slot_count = SLOTS
-    core.store = store
-    core.table = table
+    shard.store = store
+    shard.table = table
     table.token_key_count = 1
-    checker.core = core
+    checker.shard = shard
     if rules is not None:
         checker.table = rules.sealed_table()
     return checker
@@ -62,9 +62,9 @@ cdef checker_t *new_checker(Table rules) except NULL:
 
 cdef void free_checker(checker_t *checker) noexcept:
     if checker != NULL:
-        free(checker.core.store)
-        free(<void *>checker.core.table)
-        free(<void *>checker.core)
+        free(checker.shard.store)
+        free(<void *>checker.shard.table)
+        free(<void *>checker.shard)
         free(checker)
 
 
@@ -80,7 +80,7 @@ cdef int check_exactly(checker_t *checker, const char *text, uint32_t len) noexc
     return wrong
 
 
-def wrong(bytes text not None, Table table=None):
+def wrong(bytes text not None, RoutingTable table=None):
     """What does not hold for this message, or None; the table's rules are asked as well."""
     cdef checker_t *checker = new_checker(table)
     cdef int found = check_exactly(checker, text, <uint32_t>len(text))
@@ -110,7 +110,7 @@ cdef class Fuzzer:
     """
 
     cdef checker_t *checker
-    cdef Table table                # keeps the rules
+    cdef RoutingTable table                # keeps the rules
     cdef damaged_t damaged
     cdef text_in_pool_t *pool
     cdef uint32_t pool_count
@@ -119,7 +119,7 @@ cdef class Fuzzer:
     cdef uint8_t *current_at        # NULL = nobody wants to know
     cdef readonly uint64_t runs
 
-    def __cinit__(self, texts, uint64_t seed, Table table=None, uint8_t[::1] current=None):
+    def __cinit__(self, texts, uint64_t seed, RoutingTable table=None, uint8_t[::1] current=None):
         if current is not None and current.shape[0] < DAMAGE_ROOM + 4:
             raise ValueError(f"the current message needs {DAMAGE_ROOM + 4} bytes")
         self.table = table
@@ -230,7 +230,7 @@ cdef class Fuzzer:
         else:
             token.listener, token.of_set = next_random(&d.random) & 0x3FF, next_random(&d.random) & 0x3FF
             token.destination, token.stand_in = next_random(&d.random) & 0x3FFFFFFF, 0
-            d.len = write_token(self.checker.core.table, &self.checker.blank, &token, d.text)
+            d.len = write_token(self.checker.shard.table, &self.checker.blank, &token, d.text)
         while changes:
             d.text[next_random(&d.random) % d.len] = <char>(next_random(&d.random) >> 32)
             changes -= 1

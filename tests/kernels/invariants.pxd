@@ -5,14 +5,14 @@ from fastsip._core.base.types cimport span_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.sip.edits cimport edits_t
 from fastsip._core.routing.types cimport table_t
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 
-# What a check works with; the owner clears it once, `core` stays the owner's.
+# What a check works with; the owner clears it once, `shard` stays the owner's.
 cdef struct checker_t:
     message_t m
     message_t again
     edits_t edits
-    const core_t *core      # for the readers: store, epoch and keys
+    const shard_t *shard      # for the readers: store, epoch and keys
     const table_t *table    # whose rules are asked; NULL = none
     message_t blank         # a message that says nothing
     uint32_t signature      # what kind of message the last one was

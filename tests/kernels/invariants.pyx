@@ -315,15 +315,15 @@ cdef bint branch_is_stable(const char *buf, const span_t *text) noexcept nogil:
     return same_text(buf + text.off + 7, 13, again, write_base32(value, 64, again))
 
 
-cdef bint hint_is_stable(const core_t *core, const char *buf, const span_t *text) noexcept nogil:
+cdef bint hint_is_stable(const shard_t *shard, const char *buf, const span_t *text) noexcept nogil:
     """Any text of sixteen letters, but what it says is our own epoch, a slot of ours and nothing else."""
     cdef char again[16]
     cdef uint32_t ref, generation, index
-    if read_hint(core.store, buf, text, &ref, &generation) < 0:
+    if read_hint(shard.store, buf, text, &ref, &generation) < 0:
         return True
     index = ref & SLOT_MASK
     write_base32(<uint64_t>generation << 8 | index & 0xFF, 40, again)
-    write_base32(<uint64_t>(index >> 8) << 22 | <uint64_t>(ref >> SLOT_BITS) << 16 | core.store.epoch & 0xFFFF, 40,
+    write_base32(<uint64_t>(index >> 8) << 22 | <uint64_t>(ref >> SLOT_BITS) << 16 | shard.store.epoch & 0xFFFF, 40,
                  again + 8)
     return same_text(buf + text.off, 16, again, 16)
 
@@ -335,16 +335,16 @@ cdef bint token_is_stable(checker_t *c, const char *buf, const span_t *text) noe
     cdef dialog_t dialog
     c.blank.buf = buf
     dialog.made = 0
-    if read_token(c.core.table, &c.blank, text, &dialog, &token) != OK:
+    if read_token(c.shard.table, &c.blank, text, &dialog, &token) != OK:
         return True
-    return same_text(buf + text.off, text.len, again, write_token(c.core.table, &c.blank, &token, again))
+    return same_text(buf + text.off, text.len, again, write_token(c.shard.table, &c.blank, &token, again))
 
 
 cdef int check_readers(checker_t *c, const char *buf, const span_t *text) noexcept nogil:
     """One line for each reader: what it accepts of any text, it would write again in the same letters."""
     cdef int wrong = HOLDS
     wrong = wrong if branch_is_stable(buf, text) else W_BRANCH
-    wrong = wrong if hint_is_stable(c.core, buf, text) else W_HINT
+    wrong = wrong if hint_is_stable(c.shard, buf, text) else W_HINT
     wrong = wrong if token_is_stable(c, buf, text) else W_TOKEN
     return wrong
 

@@ -16,7 +16,7 @@ from fastsip._core.base.types cimport put, put_number, text_t
 from fastsip._core.base.address cimport T_UDP, addr_t
 from fastsip._core.base.hashing cimport mix, write_base32
 from fastsip._core.sip.uri cimport write_address
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 from fastsip._core.proxy.requests cimport receive_message
 from fastsip._core.shard.round cimport flush
 from fastsip._core.harness.virtual_net cimport record_room, step_clock, wire_record_t, wire_t
@@ -126,14 +126,14 @@ cdef bint write_response(played_t *call, const wire_record_t *request, const cha
     return True
 
 
-cdef const wire_record_t *send_played(core_t *core, wire_t *wire, played_t *call, const addr_t *source,
+cdef const wire_record_t *send_played(shard_t *shard, wire_t *wire, played_t *call, const addr_t *source,
                                       const char *starts, uint32_t starts_len) noexcept nogil:
     """Gives the router the message; what it sent that begins so, or NULL."""
     cdef uint32_t off = 0
     cdef const wire_record_t *record
     wire.used = 0
-    receive_message(core, call.message, call.len, 0, source)
-    flush(core)
+    receive_message(shard, call.message, call.len, 0, source)
+    flush(shard)
     while off < wire.used:
         record = <const wire_record_t *>(wire.sent + off)
         if record.len >= starts_len and memcmp(<const char *>record + sizeof(wire_record_t), starts, starts_len) == 0:
@@ -149,37 +149,37 @@ cdef inline text_t text_of(const char *at, uint32_t len) noexcept nogil:
     return text
 
 
-cdef bint play_call(core_t *core, wire_t *wire, played_t *call) noexcept nogil:
+cdef bint play_call(shard_t *shard, wire_t *wire, played_t *call) noexcept nogil:
     cdef text_t nothing = text_of(NULL, 0)
     cdef text_t tag = text_of(call.id, 13)
     cdef text_t invite = text_of(b"INVITE", 6)
     cdef text_t ack = text_of(b"ACK", 3)
     cdef text_t bye = text_of(b"BYE", 3)
-    cdef const text_t *route = &core.table.listeners[0].sent_by
+    cdef const text_t *route = &shard.table.listeners[0].sent_by
     cdef const wire_record_t *request
     cdef char kept[4096]
     write_request(call, &invite, 1, 1, &nothing, &nothing)
-    request = send_played(core, wire, call, &call.caller, b"INVITE ", 7)
+    request = send_played(shard, wire, call, &call.caller, b"INVITE ", 7)
     if request == NULL or request.len + sizeof(wire_record_t) > sizeof(kept):
         return False
     put(kept, <const char *>request, <uint32_t>sizeof(wire_record_t) + request.len)
     request = <const wire_record_t *>kept
     call.callee = request.to
     if (not write_response(call, request, b"SIP/2.0 180 Ringing\r\n", 21, &tag)
-            or send_played(core, wire, call, &call.callee, b"SIP/2.0 180", 11) == NULL
+            or send_played(shard, wire, call, &call.callee, b"SIP/2.0 180", 11) == NULL
             or not write_response(call, request, b"SIP/2.0 200 OK\r\n", 16, &tag)
-            or send_played(core, wire, call, &call.callee, b"SIP/2.0 200", 11) == NULL):
+            or send_played(shard, wire, call, &call.callee, b"SIP/2.0 200", 11) == NULL):
         return False
     write_request(call, &ack, 1, 2, route, &tag)
-    if send_played(core, wire, call, &call.caller, b"ACK ", 4) == NULL:
+    if send_played(shard, wire, call, &call.caller, b"ACK ", 4) == NULL:
         return False
     write_request(call, &bye, 2, 3, route, &tag)
-    request = send_played(core, wire, call, &call.caller, b"BYE ", 4)
+    request = send_played(shard, wire, call, &call.caller, b"BYE ", 4)
     return (request != NULL and write_response(call, request, b"SIP/2.0 200 OK\r\n", 16, &nothing)
-            and send_played(core, wire, call, &call.callee, b"SIP/2.0 200", 11) != NULL)
+            and send_played(shard, wire, call, &call.callee, b"SIP/2.0 200", 11) != NULL)
 
 
-cdef int64_t play(core_t *core, wire_t *wire, uint64_t calls, uint32_t step_ms) noexcept nogil:
+cdef int64_t play(shard_t *shard, wire_t *wire, uint64_t calls, uint32_t step_ms) noexcept nogil:
     cdef played_t call
     cdef uint64_t number
     memset(&call, 0, sizeof(call))
@@ -189,11 +189,11 @@ cdef int64_t play(core_t *core, wire_t *wire, uint64_t calls, uint32_t step_ms) 
     call.caller.ip[10] = call.caller.ip[11] = 0xFF
     call.caller.ip[12], call.caller.ip[13], call.caller.ip[14], call.caller.ip[15] = 10, 9, 0, 1
     for number in range(calls):
-        write_base32(mix(number + 1, core.now_ms), 64, call.id)
-        if not play_call(core, wire, &call):
+        write_base32(mix(number + 1, shard.now_ms), 64, call.id)
+        if not play_call(shard, wire, &call):
             return <int64_t>number
         wire.used = 0
-        step_clock(core, core.now_ms + step_ms)
+        step_clock(shard, shard.now_ms + step_ms)
         wire.used = 0
     return -1
 
@@ -205,10 +205,10 @@ def play_calls(Rig rig not None, uint64_t calls, uint32_t step_ms=50) -> int:
     """
     cdef uint64_t before = rig.wire.count
     cdef int64_t failed
-    if rig.core().shard_count != 1:
+    if rig.shard().count != 1:
         raise ValueError("calls are played with one shard only")
     with nogil:
-        failed = play(rig.workspace.core, rig.wire, calls, step_ms)
+        failed = play(rig.workspace.shard, rig.wire, calls, step_ms)
     if failed >= 0:
         raise RuntimeError(f"call {failed} of {calls} was not forwarded as expected")
     return rig.wire.count - before

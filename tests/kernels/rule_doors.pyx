@@ -13,14 +13,15 @@ from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.routing.types cimport pattern_t, table_t
 from fastsip._core.routing.patterns cimport fill_pattern, match_pattern
 from fastsip._core.routing.policies cimport policy_mark, policy_wants
-from fastsip._core.routing.table cimport Table
+from fastsip._core.routing.table cimport RoutingTable
 from fastsip._core.routing.rules cimport is_own, match_each, match_rules, request_t
 
 from fastsip._core.routing.patterns import check_automaton
 from fastsip._core.routing.policies import MARKS, REASONS
 
 
-def match(Table table not None, bytes text not None, source="192.0.2.99", listener=0, port=SIP_PORT, by_key=True):
+def match(RoutingTable table not None, bytes text not None, source="192.0.2.99", listener=0, port=SIP_PORT,
+          by_key=True):
     """Index of the rule that this request meets, or None; ValueError if it cannot be read.
 
     by_key=False: each rule is asked, one after the other, whatever index there is.
@@ -48,7 +49,7 @@ def match(Table table not None, bytes text not None, source="192.0.2.99", listen
     return found if found >= 0 else None
 
 
-def own(Table table not None, bytes host not None, port=0):
+def own(RoutingTable table not None, bytes host not None, port=0):
     """Is host:port one of the table's own?"""
     return bool(is_own(table.sealed_table(), host, <uint32_t>len(host), port))
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.harness.rig import START_MS, Rig
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from fastsip.sip_text import (
     Address,
     Message,
@@ -80,7 +80,7 @@ def make_table(
     headers_in is of the first listener, headers_out of each, set_headers and backup_headers (out) of the sets.
     `dialog_rule` adds a rule for what comes inside of dialogs, to the same set.
     """
-    table = Table(
+    table = RoutingTable(
         1, clocks=clocks, max_message=max_message, max_head=max_head, branch_key=branch_key, token_keys=token_keys,
         other_branch_key=other_branch_key,
     )  # fmt: skip
@@ -131,7 +131,7 @@ class Stage:
     def __init__(self, run_dir, *, max_transactions=64, now_ms=START_MS, shards=1, **table):
         self.run_dir = run_dir
         self.table, self.cells = make_table(**table)
-        self.rig = Rig(run_dir, self.table, self.cells, max_transactions, shard_count=shards, now_ms=now_ms)
+        self.rig = Rig(run_dir, self.table, self.cells, max_transactions, count=shards, now_ms=now_ms)
         self.waiting: list[Sent] = []
 
     # ------------------------------------------------------------ clock and wire

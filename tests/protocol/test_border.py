@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from fastsip._core.dispatcher.chooser import Positions
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from fastsip.sip_text import make_cancel, make_request, new_branch, uri_of
 from tests.protocol.dialogs import CAROL, Talk
 from tests.protocol.script import ALICE, BOB, EDGE, PARALLEL, Stage
@@ -355,7 +355,7 @@ MOST_STEPS = 20  # for one request: of a rule, of sets at one address, of a list
 
 def use_sets(stage: Stage, count: int, headers_out=None) -> None:
     """From now on so many sets have BOB[0], and each takes a header of its own off."""
-    table = Table(2, token_keys=(b"tokens of a test",), branch_key=b"0123456789abcdef")
+    table = RoutingTable(2, token_keys=(b"tokens of a test",), branch_key=b"0123456789abcdef")
     table.add_listener(1, 0, *EDGE, US, "public", headers_out=headers_out)
     table.add_own(*EDGE)
     for index in range(count):

@@ -7,7 +7,7 @@ Request-URI inside a dialog.
 import pytest
 
 from fastsip._core.dispatcher.chooser import Positions
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from fastsip.sip_text import make_cancel
 from tests.protocol.script import ALICE, BOB, EDGE, T1, TICK, WHOLE, Stage, assert_times
 
@@ -396,7 +396,7 @@ def test_the_rules_of_now_decide(parked, make_stage):
 def test_a_rule_of_now_that_replies(parked):
     """What is answered without state to a request that comes now has a transaction here, which repeats it."""
     stage, call = parked
-    table = Table(2, clocks=(T1, 4_000, 5_000, 181_000), branch_key=b"0123456789abcdef")
+    table = RoutingTable(2, clocks=(T1, 4_000, 5_000, 181_000), branch_key=b"0123456789abcdef")
     table.add_listener(1, 0, *EDGE, f"{EDGE[0]}:{EDGE[1]}")
     table.add_rule(1, 1, reply=(480, "Closed for today"))
     stage.rig.use(table.seal(), Positions(table, 0))
@@ -413,7 +413,7 @@ def test_a_rule_of_now_that_replies(parked):
 def test_its_listener_is_gone(parked, end):
     """Nobody can be told any more: it ends without a word."""
     stage, call = parked
-    table = Table(2, clocks=(T1, 4_000, 5_000, 181_000), branch_key=b"0123456789abcdef")
+    table = RoutingTable(2, clocks=(T1, 4_000, 5_000, 181_000), branch_key=b"0123456789abcdef")
     table.add_listener(2, 0, *EDGE, f"{EDGE[0]}:{EDGE[1]}")
     stage.rig.use(table.seal(), Positions(table, 0))
     if end == "answer":

@@ -9,7 +9,7 @@ from fastsip._core.base.hashing import mix_words, unbase32
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Positions
 from fastsip._core.harness.rig import Rig
-from fastsip._core.routing.table import DEFAULT_ACCEPT, Table
+from fastsip._core.routing.table import DEFAULT_ACCEPT, RoutingTable
 from fastsip.sip_text import make_response, read_message
 from tests.kernels.audit import live_slots
 from tests.protocol.script import BOB, EDGE, TICK, Stage, make_table, read_sent
@@ -283,7 +283,7 @@ def answered(rig: Rig, ms: int) -> None:
 
 
 def many(scratch, count: int, **probe) -> tuple[Rig, Cells]:
-    table = Table(1)
+    table = RoutingTable(1)
     table.add_listener(1, 0, *EDGE, "10.0.0.254:5060", "public")
     table.add_set(1, 4)
     cells = Cells(count)
@@ -345,7 +345,7 @@ def test_a_line_that_changes_hands_is_asked_anew(make_stage):
     probe = next_probe(stage)
     stage.cells.release(1)
     assert stage.cells.assign(9) == 0
-    table = Table(2)
+    table = RoutingTable(2)
     table.add_listener(1, 0, *EDGE, "10.0.0.254:5060", "public")
     table.add_set(1, 4)
     table.add_destination(0, 9, 0, *BOB[8], 0, "sip:x", "x", probe={**PROBE, "fall": 1})
@@ -386,7 +386,7 @@ def test_shards_share_the_work(scratch):
     table, cells = make_table(destinations=6, probe=PROBE)
     probed = []
     for shard in range(3):
-        rig = Rig(scratch / f"run{shard}", table, cells, 64, shard=shard, shard_count=3)
+        rig = Rig(scratch / f"run{shard}", table, cells, 64, number=shard, count=3)
         rig.advance(1_000 + LATE)
         probed += {read_sent(record).to for record in rig.sent()}
     assert sorted(probed) == BOB[:6]

@@ -108,7 +108,7 @@ def test_hint_to_another_call_moves_nothing_there(stage):
 def test_hint_to_a_call_of_another_shard_is_not_followed(scratch):
     """Each shard touches its own partitions alone; the index still finds the branch."""
     table, cells = make_table()
-    rig = Rig(scratch / "run", table, cells, 64, shard=0, shard_count=2)
+    rig = Rig(scratch / "run", table, cells, 64, number=0, count=2)
     key = files_of(scratch / "run")[0].read_bytes()[STORE_KEY_AT : STORE_KEY_AT + 16]
     found = []
     for number in range(40):

@@ -11,7 +11,7 @@ from pathlib import Path
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Positions
 from fastsip._core.harness.rig import START_MS, Rig
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from fastsip._core.store.partitions import create_files, partition_sizes
 from tests.kernels.audit import complaints, live_slots
 from tests.simulate.message import Address
@@ -36,7 +36,7 @@ class Router:
         make_store(run_dir, world.max_transactions)
         self.cells = Cells(CELLS)
         self.plan = world.plan
-        self.table: Table = build_table(world, self.plan, self.cells)
+        self.table: RoutingTable = build_table(world, self.plan, self.cells)
         self.rigs: list[Rig] = []
         self.positions: list[Positions] = []
         self.refusals: dict[Address, str] = {}

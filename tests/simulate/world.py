@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field, replace
 
 from fastsip._core.dispatcher.cells import Cells
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from tests.simulate.message import Address
 
 EDGE: Address = ("10.0.0.254", 5060)
@@ -269,8 +269,8 @@ def header_edits() -> dict:
     return {"remove": [b"X-Auth-*"], "set": [(STAMP.encode(), [("text", b"edge "), ("call_id", b"")])]}
 
 
-def build_table(world: World, plan: Plan, cells: Cells) -> Table:
-    table = Table(
+def build_table(world: World, plan: Plan, cells: Cells) -> RoutingTable:
+    table = RoutingTable(
         plan.version,
         clocks=(world.t1, world.t2, world.t4, world.c),
         branch_key=b"0123456789abcdef",
@@ -291,7 +291,7 @@ def build_table(world: World, plan: Plan, cells: Cells) -> Table:
     return table.seal()
 
 
-def add_listeners(table: Table, world: World) -> None:
+def add_listeners(table: RoutingTable, world: World) -> None:
     for number in range(world.listeners):
         host, port = world.listener_address(number)
         table.add_listener(
@@ -309,7 +309,7 @@ def add_listeners(table: Table, world: World) -> None:
         table.add_trusted("10.0.0.0/24")
 
 
-def add_group(table: Table, world: World, cells: Cells, group: Group, number: int, policies: int) -> None:
+def add_group(table: RoutingTable, world: World, cells: Cells, group: Group, number: int, policies: int) -> None:
     table.add_set(
         group.id,
         group.algorithm,
@@ -345,7 +345,7 @@ def prefix(digits: str) -> dict:
     return {"kind": "user_prefix", "items": [digits.encode()]}
 
 
-def add_rules(table: Table, plan: Plan, policies: int, order: dict[int, int]) -> None:
+def add_rules(table: RoutingTable, plan: Plan, policies: int, order: dict[int, int]) -> None:
     table.add_rule(1, 1, [prefix(REFUSED_PREFIX)], reply=REFUSAL)
     table.add_rule(2, 2, [prefix(FORWARD_PREFIX)])
     for group in plan.groups:

@@ -5,7 +5,7 @@ import pytest
 from bench.kernels import loops
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Chooser
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from tests.kernels.parser_doors import parse
 
 from .messages import INVITE
@@ -15,7 +15,7 @@ CALL_ID_ALGORITHM = 0
 
 
 def make_chooser(destinations: int) -> Chooser:
-    table = Table(1)
+    table = RoutingTable(1)
     listener = table.add_listener(1, 1, "127.0.0.1", 5060, "127.0.0.1:5060")
     media = table.add_set(1, CALL_ID_ALGORITHM, hash_key=b"0123456789abcdef")
     for number in range(1, destinations + 1):

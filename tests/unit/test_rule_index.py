@@ -5,7 +5,7 @@ import ipaddress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from tests.kernels import rule_doors
 
 from .test_rules import request
@@ -47,7 +47,7 @@ SOURCES = st.tuples(st.sampled_from(["10.1.2.3", "10.1.2.200", "10.9.9.9", "192.
 
 
 def build(conditions_of_rules, big=0):
-    table = Table(1)
+    table = RoutingTable(1)
     table.add_listener(1, 10, "192.0.2.1", 5060, "192.0.2.1")
     table.add_listener(2, 20, "2001:db8::1", 5060, "[2001:db8::1]")
     members = [["10.1.2.3"], ["10.1.2.3", "10.9.9.9"], ["2001:db8::5"], [],

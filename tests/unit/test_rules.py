@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from fastsip.config.patterns import compile_patterns
 from tests.kernels import rule_doors
 
@@ -21,7 +21,7 @@ def request(ruri="sip:8100@media.example.net", method="INVITE", to_tag="", heade
 
 
 def build(*conditions_of_rules, tags=(10, 20)):
-    table = Table(1)
+    table = RoutingTable(1)
     for number, tag in enumerate(tags, 1):
         table.add_listener(number, tag, "192.0.2.1", 5060 + number, "192.0.2.1")
     table.add_set(1, 4)
@@ -182,7 +182,7 @@ def test_source_equals_ipaddress(source, base, bits):
 
 def with_sets():
     """Three sets; the destinations of the second and the third share a host."""
-    table = Table(1)
+    table = RoutingTable(1)
     table.add_listener(1, 10, "192.0.2.1", 5060, "192.0.2.1")
     table.add_listener(2, 20, "2001:db8::1", 5060, "[2001:db8::1]")
     members = [[("10.0.0.1", 5060), ("2001:db8::5", 5062)], [("10.0.0.2", 5060)], [("10.0.0.2", 5070)]]
@@ -267,7 +267,7 @@ def test_conditions_that_are_refused(condition, complaint):
 
 
 def owned(*hosts):
-    table = Table(1)
+    table = RoutingTable(1)
     for host, port in hosts:
         table.add_own(host, port)
     return table.seal()
@@ -295,4 +295,4 @@ def test_own_equals_a_plain_search(hosts, host, port):
 
 
 def test_nothing_is_ours_in_an_empty_table():
-    assert rule_doors.own(Table(1).seal(), b"sip.example.net") is False
+    assert rule_doors.own(RoutingTable(1).seal(), b"sip.example.net") is False

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fastsip._core.base.hashing import mix_words, siphash
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Chooser
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from tests.oracle import select_oracle as oracle
 
 CALL_ID, ROUND_ROBIN, AUTH_USER, RANDOM, PRIORITY = 0, 4, 5, 6, 8
@@ -27,7 +27,7 @@ class Bench:
 
     def __init__(self, algorithm, members, shard=0, tiers=True, try_down=False, retry_ms=30000, cells=None):
         """members: dicts of weight, priority, max_load, probed, rise, fall; ids count from 1 unless given."""
-        self.table = Table(1)
+        self.table = RoutingTable(1)
         self.table.add_listener(1, 1, "192.0.2.1", 5060, "192.0.2.1")
         self.table.add_set(7, algorithm, tiers=tiers, when_all_down=int(try_down), retry_ms=retry_ms,
                            hash_key=SECRET)
@@ -262,7 +262,7 @@ def test_second_candidate_is_the_one_after_a_failure():
 def test_ids_and_order_do_not_matter_for_hashing():
     """Two nodes whose registries gave other ids, and whose files list in another order, agree by name."""
     def build(ids, order):
-        table = Table(1)
+        table = RoutingTable(1)
         table.add_listener(1, 1, "192.0.2.1", 5060, "a")
         table.add_set(1, CALL_ID, hash_key=SECRET)
         cells = Cells(16)

@@ -18,7 +18,7 @@ from fastsip._core.base.lanes import Allowance, Lane
 from fastsip._core.base.ring import Sleeper
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Positions
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 from fastsip._core.store.marks import PAGE_BYTES, Quarantine
 from fastsip._core.store.partitions import Store, partition_name, read_header
 from fastsip._core.transport.listen import open_listener
@@ -38,7 +38,7 @@ OPTIONS = (
 
 def table_to(bob: tuple[str, int], ports):
     """All goes to one destination."""
-    table, cells = Table(1, branch_key=b"0123456789abcdef", token_keys=(b"tokens of a test",)), Cells(8)
+    table, cells = RoutingTable(1, branch_key=b"0123456789abcdef", token_keys=(b"tokens of a test",)), Cells(8)
     for number, port in enumerate(ports):
         table.add_listener(number + 1, 0, HOST, port, f"{HOST}:{port}")
         table.add_own(HOST, port)

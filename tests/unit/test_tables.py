@@ -11,14 +11,14 @@ from fastsip._core.base.hashing import siphash_pieces
 from fastsip._core.dispatcher.cells import Cells, CellsError
 from fastsip._core.dispatcher.chooser import Chooser, Positions
 from fastsip._core.routing import policies
-from fastsip._core.routing.table import DEFAULT_ACCEPT, Table
+from fastsip._core.routing.table import DEFAULT_ACCEPT, RoutingTable
 from tests.kernels import rule_doors
 
 SECRET = bytes(range(16))
 
 
 def with_listener(**fields):
-    table = Table(1, **fields)
+    table = RoutingTable(1, **fields)
     table.add_listener(1, 1, "192.0.2.1", 5060, "192.0.2.1")
     return table
 
@@ -102,18 +102,18 @@ def test_thousands_of_destinations():
 
 
 @pytest.mark.parametrize("attempt, complaint", [
-    (lambda: Table(-1), "version"),
-    (lambda: Table(1, clocks=(500, 4000, 5000)), "zip"),
-    (lambda: Table(1, clocks=(500, 4000, 0, 181000)), "t4"),
-    (lambda: Table(1, max_message=65536), "max_message"),
-    (lambda: Table(1, max_head=511), "max_head"),
-    (lambda: Table(1, branch_key=b"short"), "branch_key has 16"),
-    (lambda: Table(1).add_listener(1, 1, "host.example.net", 5060, "x"), "address"),
-    (lambda: Table(1).add_listener(1, 1, "192.0.2.1", 0, "x"), "port"),
-    (lambda: Table(1).add_listener(0, 1, "192.0.2.1", 5060, "x"), "listener id"),
-    (lambda: Table(1).add_listener(1, 1, "192.0.2.1", 5060, "x\r\nVia: y"), "one line"),
-    (lambda: Table(1).add_listener(1, 1, "192.0.2.1", 5060, "x" * 260), "bytes of sent_by"),
-    (lambda: Table(1).add_listener(1, 1, "192.0.2.1", 5060, ""), "bytes of sent_by"),
+    (lambda: RoutingTable(-1), "version"),
+    (lambda: RoutingTable(1, clocks=(500, 4000, 5000)), "zip"),
+    (lambda: RoutingTable(1, clocks=(500, 4000, 0, 181000)), "t4"),
+    (lambda: RoutingTable(1, max_message=65536), "max_message"),
+    (lambda: RoutingTable(1, max_head=511), "max_head"),
+    (lambda: RoutingTable(1, branch_key=b"short"), "branch_key has 16"),
+    (lambda: RoutingTable(1).add_listener(1, 1, "host.example.net", 5060, "x"), "address"),
+    (lambda: RoutingTable(1).add_listener(1, 1, "192.0.2.1", 0, "x"), "port"),
+    (lambda: RoutingTable(1).add_listener(0, 1, "192.0.2.1", 5060, "x"), "listener id"),
+    (lambda: RoutingTable(1).add_listener(1, 1, "192.0.2.1", 5060, "x\r\nVia: y"), "one line"),
+    (lambda: RoutingTable(1).add_listener(1, 1, "192.0.2.1", 5060, "x" * 260), "bytes of sent_by"),
+    (lambda: RoutingTable(1).add_listener(1, 1, "192.0.2.1", 5060, ""), "bytes of sent_by"),
     (lambda: with_listener().add_set(1, 16), "algorithm"),
     (lambda: with_listener().add_set(1, 0, limit=17), "limit"),
     (lambda: with_listener().add_set(1, 0, hash_key=b""), "hash_key has 16"),
@@ -153,7 +153,7 @@ def test_what_the_kernels_could_not_rely_on_is_refused(attempt, complaint):
 
 
 def test_more_listeners_than_there_is_room_for():
-    table = Table(1)
+    table = RoutingTable(1)
     for id in range(1, 17):
         table.add_listener(id, 1, "192.0.2.1", 5060 + id, "x")
     with pytest.raises(ValueError, match="more than 16"):

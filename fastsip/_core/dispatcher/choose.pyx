@@ -50,7 +50,7 @@ cdef enum usable_rule:
     BY_LIMITS = 2           # admin and limits alone: when_all_down = "try"
 
 # One choice in progress, on the stack of choose().
-cdef struct search_t:
+cdef struct choice_t:
     const table_t *table
     const set_t *of_set
     cell_t *cells
@@ -65,7 +65,7 @@ cdef struct search_t:
     bint in_group           # only what stands in one group with the last winner
 
 # Index of the tier's winner, or E_NONE.
-ctypedef int (*picker_t)(search_t *s, const tier_t *tier) noexcept nogil
+ctypedef int (*picker_t)(choice_t *s, const tier_t *tier) noexcept nogil
 
 
 # ---------------------------------------------------------------- state of a destination
@@ -121,7 +121,7 @@ cdef uint32_t count_usable(const table_t *table, uint32_t set_index, cell_t *cel
 
 # ---------------------------------------------------------------- candidates
 
-cdef inline bint is_candidate(const search_t *s, uint32_t index) noexcept nogil:
+cdef inline bint is_candidate(const choice_t *s, uint32_t index) noexcept nogil:
     cdef const destination_t *d = &s.table.destinations[index]
     cdef uint32_t i
     if s.weights != ANY_WEIGHT and (d.weight == 0) != (s.weights == WEIGHTLESS):
@@ -152,7 +152,7 @@ cdef inline uint64_t random_below(positions_t *positions, uint64_t bound) noexce
 
 # ---------------------------------------------------------------- pickers
 
-cdef int pick_first(search_t *s, const tier_t *tier) noexcept nogil:
+cdef int pick_first(choice_t *s, const tier_t *tier) noexcept nogil:
     """priority and parallel: the order of the table."""
     cdef uint32_t i
     for i in range(tier.first, tier.end):
@@ -161,7 +161,7 @@ cdef int pick_first(search_t *s, const tier_t *tier) noexcept nogil:
     return E_NONE
 
 
-cdef int pick_next(search_t *s, const tier_t *tier) noexcept nogil:
+cdef int pick_next(choice_t *s, const tier_t *tier) noexcept nogil:
     """round-robin: the first candidate from the position on, which then stands behind it.
 
     The position is left alone for a second attempt: a failover must not take the turn
@@ -182,7 +182,7 @@ cdef int pick_next(search_t *s, const tier_t *tier) noexcept nogil:
     return E_NONE
 
 
-cdef int pick_ranked(search_t *s, const run_t *run) noexcept nogil:
+cdef int pick_ranked(choice_t *s, const run_t *run) noexcept nogil:
     """The first in the key's order that is a candidate: each member is asked."""
     cdef rank_t best, rank
     cdef uint32_t i
@@ -195,7 +195,7 @@ cdef int pick_ranked(search_t *s, const run_t *run) noexcept nogil:
     return winner
 
 
-cdef int pick_hashed(search_t *s, const tier_t *tier) noexcept nogil:
+cdef int pick_hashed(choice_t *s, const tier_t *tier) noexcept nogil:
     """The first in the key's order that is a candidate: as many members as it takes are asked."""
     cdef const run_t *run = &tier.runs[s.weights]
     cdef int place, _
@@ -212,7 +212,7 @@ cdef int pick_hashed(search_t *s, const tier_t *tier) noexcept nogil:
     return pick_ranked(s, run)
 
 
-cdef int pick_random(search_t *s, const tier_t *tier) noexcept nogil:
+cdef int pick_random(choice_t *s, const tier_t *tier) noexcept nogil:
     """Uniform: whom a lot falls on, if he is a candidate, else another lot.
 
     When all are asked, in one pass: the n-th candidate takes the place with probability 1/n.
@@ -233,7 +233,7 @@ cdef int pick_random(search_t *s, const tier_t *tier) noexcept nogil:
     return best
 
 
-cdef int pick_part(search_t *s, const tier_t *tier, double part) noexcept nogil:
+cdef int pick_part(choice_t *s, const tier_t *tier, double part) noexcept nogil:
     """The candidate on whose weight this part (0 to 1) of the sum of all candidates' weights falls."""
     cdef uint64_t place, total = 0
     cdef uint32_t i
@@ -252,7 +252,7 @@ cdef int pick_part(search_t *s, const tier_t *tier, double part) noexcept nogil:
     return last
 
 
-cdef int pick_smooth(search_t *s, const tier_t *tier) noexcept nogil:
+cdef int pick_smooth(choice_t *s, const tier_t *tier) noexcept nogil:
     """weight and relative-weight: the member at the turn's place among the sums of weights, which moves on by strides.
 
     Who is no candidate loses his turn, so the others share by their weights at once.  A second attempt
@@ -282,7 +282,7 @@ cdef int pick_smooth(search_t *s, const tier_t *tier) noexcept nogil:
     return winner
 
 
-cdef int pick_weightless(search_t *s, const tier_t *tier) noexcept nogil:
+cdef int pick_weightless(choice_t *s, const tier_t *tier) noexcept nogil:
     cdef uint32_t i
     for i in range(tier.first, tier.end):
         if s.table.destinations[i].weight == 0 and is_candidate(s, i):
@@ -290,7 +290,7 @@ cdef int pick_weightless(search_t *s, const tier_t *tier) noexcept nogil:
     return E_NONE
 
 
-cdef int pick_srv(search_t *s, const tier_t *tier) noexcept nogil:
+cdef int pick_srv(choice_t *s, const tier_t *tier) noexcept nogil:
     """RFC 2782, "Weight": a number in 0..sum falls on a running sum in which weight 0 comes first.
 
     By lots: among all chances, of which those of weight 0 have one together; who is no candidate draws again.
@@ -316,7 +316,7 @@ cdef int pick_srv(search_t *s, const tier_t *tier) noexcept nogil:
     return winner
 
 
-cdef int pick_ordered(search_t *s, const tier_t *tier) noexcept nogil:
+cdef int pick_ordered(choice_t *s, const tier_t *tier) noexcept nogil:
     """ordered-round-robin: a turn for each if all priorities are equal and above 0, else the order of the table."""
     cdef const destination_t *top = &s.table.destinations[s.of_set.first]
     # Sorted: the first and the last being equal means that all are.
@@ -355,7 +355,7 @@ cdef inline bint has_any(const tier_t *tier, int weights) noexcept nogil:
     return weights == ANY_WEIGHT or tier.weighted < tier.end - tier.first
 
 
-cdef int pick_in_tiers(search_t *s) noexcept nogil:
+cdef int pick_in_tiers(choice_t *s) noexcept nogil:
     """The winner of the highest tier that has a candidate."""
     cdef picker_t pick = PICKERS[s.of_set.algorithm & 15]
     cdef uint32_t i
@@ -371,7 +371,7 @@ cdef int pick_in_tiers(search_t *s) noexcept nogil:
     return E_NONE
 
 
-cdef int pick_by_weight(search_t *s) noexcept nogil:
+cdef int pick_by_weight(choice_t *s) noexcept nogil:
     cdef int winner
     if s.of_set.algorithm == A_SRV:
         s.weights = ANY_WEIGHT
@@ -386,7 +386,7 @@ cdef int pick_by_weight(search_t *s) noexcept nogil:
     return winner
 
 
-cdef inline bint claim_trial(const search_t *s, int winner) noexcept nogil:
+cdef inline bint claim_trial(const choice_t *s, int winner) noexcept nogil:
     """True if the winner may have this call: it is not down, or its trial is due and ours.
 
     Of all that see a trial due, one changes trial_ms from what all of them saw.
@@ -407,7 +407,7 @@ cdef int choose(const table_t *table, uint32_t set_index, uint64_t key, const ui
                                        &winner) else E_NONE
 
 
-cdef int choose_by_state(search_t *s) noexcept nogil:
+cdef int choose_by_state(choice_t *s) noexcept nogil:
     cdef int winner, _
     s.rule = BY_STATE
     for _ in range(CLAIM_TRIES):
@@ -418,7 +418,7 @@ cdef int choose_by_state(search_t *s) noexcept nogil:
     return pick_by_weight(s)
 
 
-cdef int choose_one(search_t *s, uint32_t set_index) noexcept nogil:
+cdef int choose_one(choice_t *s, uint32_t set_index) noexcept nogil:
     cdef int winner = E_NONE
     if s.rule != BY_LIMITS:
         winner = choose_by_state(s)
@@ -433,7 +433,7 @@ cdef int choose_one(search_t *s, uint32_t set_index) noexcept nogil:
     return winner
 
 
-cdef void begin_search(search_t *s, const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
+cdef void begin_search(choice_t *s, const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
                        uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
     s.table, s.of_set, s.cells, s.positions = table, &table.sets[set_index], cells, positions
     s.tried, s.tried_count, s.key, s.now_ms = tried, tried_count, key, now_ms
@@ -444,7 +444,7 @@ cdef void begin_search(search_t *s, const table_t *table, uint32_t set_index, ui
 cdef int choose_group(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
                       uint32_t tried_count, uint32_t most, cell_t *cells, positions_t *positions, uint64_t now_ms,
                       uint32_t *group) noexcept nogil:
-    cdef search_t s
+    cdef choice_t s
     cdef uint32_t used[MAX_ATTEMPTS]
     cdef int winner, n = 0
     begin_search(&s, table, set_index, key, tried, tried_count, cells, positions, now_ms)
@@ -470,7 +470,7 @@ cdef int choose_group(const table_t *table, uint32_t set_index, uint64_t key, co
 
 cdef int rank_next(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
                    uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
-    cdef search_t s
+    cdef choice_t s
     begin_search(&s, table, set_index, key, tried, tried_count, cells, positions, now_ms)
     s.rule = NO_TRIALS
     return pick_by_weight(&s)
@@ -479,7 +479,7 @@ cdef int rank_next(const table_t *table, uint32_t set_index, uint64_t key, const
 cdef int peek(const table_t *table, uint32_t set_index, uint64_t key, cell_t *cells, positions_t *positions,
               uint64_t now_ms) noexcept nogil:
     """Somebody who is nobody counts as tried: positions move for first attempts only."""
-    cdef search_t s
+    cdef choice_t s
     cdef uint32_t nobody = 0
     cdef uint64_t random = positions.random
     cdef int winner

@@ -2,7 +2,7 @@
 
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.routing.table cimport Table
+from fastsip._core.routing.table cimport RoutingTable
 from fastsip._core.dispatcher.ranking cimport ranked_t
 from fastsip._core.dispatcher.cells cimport Cells
 from fastsip._core.dispatcher.positions cimport positions_t
@@ -11,7 +11,7 @@ from fastsip._core.dispatcher.positions cimport positions_t
 @cython.final
 cdef class Positions:
     cdef positions_t positions
-    cdef readonly Table table   # the one they count in
+    cdef readonly RoutingTable table   # the one they count in
     cdef uint32_t *next
     cdef uint64_t *turn
     cdef ranked_t *blocks
@@ -19,7 +19,7 @@ cdef class Positions:
 
 @cython.final
 cdef class Chooser:
-    cdef readonly Table table
+    cdef readonly RoutingTable table
     cdef readonly Cells cells
     cdef readonly Positions positions
 

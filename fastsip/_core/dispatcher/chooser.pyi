@@ -3,22 +3,22 @@
 from collections.abc import Iterable, Sequence
 
 from fastsip._core.dispatcher.cells import Cells
-from fastsip._core.routing.table import Table
+from fastsip._core.routing.table import RoutingTable
 
 EVENT_NAMES: tuple[str, ...]
 
 class Positions:
-    table: Table
+    table: RoutingTable
 
-    def __init__(self, table: Table, shard: int, previous: Positions | None = None) -> None: ...
+    def __init__(self, table: RoutingTable, shard: int, previous: Positions | None = None) -> None: ...
 
 class Chooser:
-    table: Table
+    table: RoutingTable
     cells: Cells
     positions: Positions
 
     def __init__(
-        self, table: Table, cells: Cells, shard: int = 0, previous: Chooser | None = None
+        self, table: RoutingTable, cells: Cells, shard: int = 0, previous: Chooser | None = None
     ) -> None: ...
     def choose(
         self, set_index: int, key: int = 0, tried: Sequence[int] = (), now_ms: int = 0

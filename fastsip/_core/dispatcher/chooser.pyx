@@ -14,7 +14,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.base.types cimport MAX_ATTEMPTS, MAX_SHARDS
 from fastsip._core.base.arena cimport give_piece, take_piece
 from fastsip._core.routing.types cimport destination_t, table_t
-from fastsip._core.routing.table cimport Table
+from fastsip._core.routing.table cimport RoutingTable
 from fastsip._core.dispatcher.ranking cimport ranked_t
 from fastsip._core.dispatcher.cells cimport Cells, mark_down, mark_failed, mark_succeeded
 from fastsip._core.dispatcher.positions cimport carry_positions, positions_t, start_positions
@@ -28,7 +28,7 @@ EVENT_NAMES = ("none", "up", "down", "trying")
 cdef class Positions:
     """Positions(table, shard, previous=None): round-robin and weighted positions of one shard."""
 
-    def __init__(self, Table table not None, shard, Positions previous=None):
+    def __init__(self, RoutingTable table not None, shard, Positions previous=None):
         cdef table_t *sealed = table.sealed_table()
         cdef const table_t *old_table = NULL
         cdef const positions_t *old = NULL
@@ -66,7 +66,7 @@ cdef class Positions:
 cdef class Chooser:
     """Chooser(table, cells, shard=0, previous=None): one shard's view, as the packet path has it."""
 
-    def __init__(self, Table table not None, Cells cells not None, shard=0, Chooser previous=None):
+    def __init__(self, RoutingTable table not None, Cells cells not None, shard=0, Chooser previous=None):
         cdef table_t *sealed = table.sealed_table()
         cdef uint32_t i
         for i in range(sealed.destination_count):
@@ -115,7 +115,7 @@ cdef class Chooser:
         return [self.choose(set_index, key, (), now_ms) for key in keys]
 
     def is_usable(self, index, now_ms=0) -> bool:
-        """By the destination's index in the table (Table.members)."""
+        """By the destination's index in the table (RoutingTable.members)."""
         return is_usable(self.table.table, self.check_destination(index), self.cells.cells, now_ms)
 
     def count_usable(self, set_index, now_ms=0) -> int:

@@ -4,10 +4,10 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.base.ring cimport Ring
 from fastsip._core.store.partitions cimport Store
-from fastsip._core.routing.table cimport Table
+from fastsip._core.routing.table cimport RoutingTable
 from fastsip._core.dispatcher.cells cimport Cells
 from fastsip._core.transport.names cimport Names
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 from fastsip._core.shard.workspace cimport Workspace
 from fastsip._core.shard.commands cimport commands_t
 from fastsip._core.harness.image cimport image_t
@@ -16,7 +16,7 @@ from fastsip._core.harness.virtual_net cimport wire_t
 # The store at a moment, and what had been sent until then.
 cdef struct camera_t:
     image_t image
-    const core_t *core
+    const shard_t *shard
     const wire_t *wire
     uint32_t used
     uint64_t count
@@ -30,7 +30,7 @@ cdef class Rig:
     cdef Ring commands
     cdef commands_t taken       # of them
 
-    cdef core_t *core(self) noexcept
+    cdef shard_t *shard(self) noexcept
     cdef int know_route(self, host, ours) except -1
-    cdef begin(self, Store store, Cells cells, Table table, uint32_t shard, uint32_t shard_count, uint64_t now_ms,
+    cdef begin(self, Store store, Cells cells, RoutingTable table, uint32_t number, uint32_t count, uint64_t now_ms,
                Names names)

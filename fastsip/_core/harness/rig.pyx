@@ -25,13 +25,13 @@ from fastsip._core.store.slots cimport (
 )
 from fastsip._core.store.partitions cimport Store
 from fastsip._core.store.wheel cimport init_wheel, wheel_wait_ms
-from fastsip._core.routing.table cimport Table
+from fastsip._core.routing.table cimport RoutingTable
 from fastsip._core.dispatcher.cells cimport Cells
 from fastsip._core.dispatcher.chooser cimport Positions
 from fastsip._core.transport.names cimport Names
 from fastsip._core.transport.udp cimport QUOTE_BYTES, net_error_t
 from fastsip._core.transport.local cimport add_route, open_local
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 from fastsip._core.health.probes cimport next_probe_ms
 from fastsip._core.proxy.transport_errors cimport shard_of_error, take_error
 from fastsip._core.proxy.requests cimport receive_message
@@ -106,7 +106,7 @@ def read_wire(bytes copied not None) -> list:
 
 cdef void take_camera(void *what) noexcept nogil:
     cdef camera_t *camera = <camera_t *>what
-    take_image(&camera.image, camera.core.store, camera.core.shard, camera.core.shard_count)
+    take_image(&camera.image, camera.shard.store, camera.shard.number, camera.shard.count)
     camera.used = camera.wire.used
     camera.count = camera.wire.count
 
@@ -115,10 +115,10 @@ cdef void take_camera(void *what) noexcept nogil:
 
 @cython.final
 cdef class Rig:
-    """Rig(run_dir, table, cells, max_transactions=1000, shard=0, shard_count=1, now_ms=START_MS).
+    """Rig(run_dir, table, cells, max_transactions=1000, number=0, count=1, now_ms=START_MS).
 
-    Opens (or creates) the store under run_dir and works on it like shard `shard`
-    of `shard_count`.  now_ms is the virtual CLOCK_BOOTTIME to begin with.  Raises
+    Opens (or creates) the store under run_dir and works on it like shard `number`
+    of `count`.  now_ms is the virtual CLOCK_BOOTTIME to begin with.  Raises
     what Store raises, and ValueError for a table that is not sealed.
     """
 
@@ -131,26 +131,26 @@ cdef class Rig:
         if self.wire.sent == NULL:
             raise MemoryError("no memory for a rig")
 
-    def __init__(self, run_dir, Table table not None, Cells cells not None, int max_transactions=1000,
-                 uint32_t shard=0, uint32_t shard_count=1, uint64_t now_ms=START_MS):
-        if not shard < shard_count <= PARTITIONS:
-            raise ValueError(f"shard {shard} of {shard_count}: at most {PARTITIONS} are possible")
+    def __init__(self, run_dir, RoutingTable table not None, Cells cells not None, int max_transactions=1000,
+                 uint32_t number=0, uint32_t count=1, uint64_t now_ms=START_MS):
+        if not number < count <= PARTITIONS:
+            raise ValueError(f"shard {number} of {count}: at most {PARTITIONS} are possible")
         self.routes = []
-        self.begin(Store(run_dir, max_transactions), cells, table, shard, shard_count, now_ms, None)
+        self.begin(Store(run_dir, max_transactions), cells, table, number, count, now_ms, None)
 
-    cdef begin(self, Store store, Cells cells, Table table, uint32_t shard, uint32_t shard_count, uint64_t now_ms,
+    cdef begin(self, Store store, Cells cells, RoutingTable table, uint32_t number, uint32_t count, uint64_t now_ms,
                Names names):
-        self.workspace = Workspace(store, cells, table, Positions(table, shard), shard, shard_count,
+        self.workspace = Workspace(store, cells, table, Positions(table, number), number, count,
                                    Ring(EVENT_BYTES), None, names)
         self.commands = Ring(COMMAND_BYTES)
         memset(&self.taken, 0, sizeof(self.taken))
         self.taken.ring = self.commands.ring
         self.workspace.attach(&self.wire.net)
-        self.core().now_ms = now_ms
-        self.wire.now_ms = &self.core().now_ms
+        self.shard().now_ms = now_ms
+        self.wire.now_ms = &self.shard().now_ms
         self.wire.net.out_count = 0
         init_wheel(self.workspace.wheel, self.workspace.nodes, now_ms)
-        self.camera.core = self.core()
+        self.camera.shard = self.shard()
         self.camera.wire = self.wire
         for host, ours in self.routes:
             self.know_route(host, ours)
@@ -162,21 +162,21 @@ cdef class Rig:
             free(self.wire.sent)
         free(self.wire)
 
-    cdef core_t *core(self) noexcept:
-        return self.workspace.core
+    cdef shard_t *shard(self) noexcept:
+        return self.workspace.shard
 
     # ------------------------------------------------------------ inject, advance
 
     def receive(self, bytes datagram not None, source=("10.0.0.1", 5060), uint32_t listener=0) -> None:
         """One datagram, and the end of its batch."""
         cdef addr_t addr = addr_of(source)
-        cdef core_t *core = self.core()
-        if listener >= core.table.listener_count:
+        cdef shard_t *shard = self.shard()
+        if listener >= shard.table.listener_count:
             raise IndexError(f"no listener {listener}")
         if len(datagram) > MAX_MESSAGE:
             raise ValueError(f"{len(datagram)} bytes are no datagram")
-        receive_message(core, <const char *>datagram, <uint32_t>len(datagram), listener, &addr)
-        flush(core)
+        receive_message(shard, <const char *>datagram, <uint32_t>len(datagram), listener, &addr)
+        flush(shard)
 
     def route(self, str host not None, str ours not None) -> None:
         """A host that is reached from that address of ours; without any, no route is known (see local)."""
@@ -186,44 +186,44 @@ cdef class Rig:
     cdef int know_route(self, host, ours) except -1:
         cdef addr_t to = addr_of((host, 0))
         cdef addr_t local = addr_of((ours, 0))
-        if self.core().local == NULL:
-            self.core().local = open_local()
+        if self.shard().local == NULL:
+            self.shard().local = open_local()
         to.transport = local.transport = 0
-        return add_route(self.core().local, &to, &local)
+        return add_route(self.shard().local, &to, &local)
 
     def advance(self, uint64_t ms) -> None:
         """Moves the clock on; each timer and probe fires at its own time, and its batch is sent then."""
-        cdef uint64_t target = self.core().now_ms + ms
-        cdef core_t *core = self.core()
+        cdef uint64_t target = self.shard().now_ms + ms
+        cdef shard_t *shard = self.shard()
         cdef uint32_t partition
         with nogil:
-            step_clock(core, target)
+            step_clock(shard, target)
             for partition in range(<uint32_t>PARTITIONS):       # as a shard does every second
-                if partition % core.shard_count == core.shard:
-                    write_clock_pair(core.store, partition, 0, target)
+                if partition % shard.count == shard.number:
+                    write_clock_pair(shard.store, partition, 0, target)
 
     @property
     def next_ms(self) -> int:
         """When a timer or a probe is due next, on the virtual clock."""
-        cdef core_t *core = self.core()
-        cdef int timers = wheel_wait_ms(core.wheel, core.now_ms)
-        cdef int wait = next_probe_ms(core)
-        return core.now_ms + (wait if timers < 0 else min(timers, wait))
+        cdef shard_t *shard = self.shard()
+        cdef int timers = wheel_wait_ms(shard.wheel, shard.now_ms)
+        cdef int wait = next_probe_ms(shard)
+        return shard.now_ms + (wait if timers < 0 else min(timers, wait))
 
     def partition_of(self, bytes call_id not None) -> int:
-        return partition_of(self.core().store, call_id, <uint32_t>len(call_id))
+        return partition_of(self.shard().store, call_id, <uint32_t>len(call_id))
 
     def share_of(self, bytes call_id not None) -> int:
         """What a call is counted with in its partition: calls of another one do not matter to it."""
-        return share_of_hash(hash_call(self.core().store, call_id, <uint32_t>len(call_id)))
+        return share_of_hash(hash_call(self.shard().store, call_id, <uint32_t>len(call_id)))
 
     def owner_of(self, bytes datagram not None) -> int:
         """The shard whose call this belongs to; this one, if it has no Call-ID."""
-        cdef core_t *core = self.core()
+        cdef shard_t *shard = self.shard()
         cdef span_t call_id
-        if scan_call_id(datagram, most_read(<uint32_t>len(datagram), core.table.max_head), &call_id) < 0:
-            return core.shard
-        return partition_of(core.store, <const char *>datagram + call_id.off, call_id.len) % core.shard_count
+        if scan_call_id(datagram, most_read(<uint32_t>len(datagram), shard.table.max_head), &call_id) < 0:
+            return shard.number
+        return partition_of(shard.store, <const char *>datagram + call_id.off, call_id.len) % shard.count
 
     # ------------------------------------------------------------ deaths without a process to end
 
@@ -240,28 +240,28 @@ cdef class Rig:
         """Has that store been reached?"""
         return self.camera.image.taken
 
-    def die(self, Table table not None, uint64_t now_ms, Names names=None) -> None:
+    def die(self, RoutingTable table not None, uint64_t now_ms, Names names=None) -> None:
         """All but the store is lost, and of that all since the image; the next router, which recover() begins, has it.
 
         What was sent since the image is forgotten, as if the process had ended there; without one it ends now.
         """
-        cdef core_t *core = self.core()
+        cdef shard_t *shard = self.shard()
         cdef Workspace was = self.workspace
         cdef uint32_t partition
         call_at_store(-1, NULL, NULL)
         if self.camera.image.taken:
             if self.camera.image.incomplete:
                 raise MemoryError("no memory for an image of the store")
-            put_back(&self.camera.image, core.store, core.shard, core.shard_count)
+            put_back(&self.camera.image, shard.store, shard.number, shard.count)
             self.wire.used, self.wire.count = self.camera.used, self.camera.count
-        for partition in range(core.shard, PARTITIONS, core.shard_count):
-            if scan_partition(core.store, partition) < 0:
+        for partition in range(shard.number, PARTITIONS, shard.count):
+            if scan_partition(shard.store, partition) < 0:
                 raise RuntimeError(f"partition {partition} is damaged after the death")
-        self.begin(was.store, was.cells, table, core.shard, core.shard_count, now_ms, names)
+        self.begin(was.store, was.cells, table, shard.number, shard.count, now_ms, names)
 
     def recover(self) -> int:
         """Takes up what the store holds, as a shard does before it runs; how many slots live."""
-        return recover_calls(self.core())
+        return recover_calls(self.shard())
 
     @property
     def names(self) -> Names:
@@ -271,14 +271,14 @@ cdef class Rig:
     def name_changed(self, str name="") -> None:
         """The command by which a shard hears of an answer about this name, or about any; and the end of its batch."""
         push_command(self.commands.ring, COMMAND_NAME, self.names.hash(name) if name else 0)
-        while take_commands(self.core(), &self.taken, COMMANDS_AT_ONCE):
+        while take_commands(self.shard(), &self.taken, COMMANDS_AT_ONCE):
             pass
-        flush(self.core())
+        flush(self.shard())
 
-    def use(self, Table table not None, Positions positions not None) -> None:
+    def use(self, RoutingTable table not None, Positions positions not None) -> None:
         """Another table from the next batch on.  The caller keeps both until the rig is gone."""
-        self.core().table = table.sealed_table()
-        self.core().positions = &positions.positions
+        self.shard().table = table.sealed_table()
+        self.shard().positions = &positions.positions
 
     # ------------------------------------------------------------ want of room
 
@@ -323,15 +323,15 @@ cdef class Rig:
         The shard whose call it quotes takes it, all others let it pass.
         """
         cdef net_error_t error
-        cdef core_t *core = self.core()
+        cdef shard_t *shard = self.shard()
         memset(&error, 0, sizeof(error))
         error.to = addr_of(to)
         error.code = code
         error.quote_len = min(len(datagram), QUOTE_BYTES)
         memcpy(error.quote, <const char *>datagram, error.quote_len)
-        if shard_of_error(core, &error) == <int>core.shard:
-            take_error(core, &error)
-            flush(core)
+        if shard_of_error(shard, &error) == <int>shard.number:
+            take_error(shard, &error)
+            flush(shard)
 
     def copy_to(self, int fd) -> None:
         """Writes each message there while it is sent, so that it is known even if the process dies next."""
@@ -354,10 +354,10 @@ cdef class Rig:
 
     @property
     def now_ms(self) -> int:
-        return self.core().now_ms
+        return self.shard().now_ms
 
     def counters(self) -> dict:
-        return {name: self.core().counters[i] for i, name in enumerate(COUNTER_NAMES)}
+        return {name: self.shard().counters[i] for i, name in enumerate(COUNTER_NAMES)}
 
     def events(self) -> list:
         """Events (see events.pyx) since the last call."""

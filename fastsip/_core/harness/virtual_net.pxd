@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.transport.udp cimport net_t
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 
 cdef enum:
     WIRE_BYTES = 0x400000
@@ -39,4 +39,4 @@ cdef inline uint32_t record_room(uint32_t len) noexcept nogil:
     return (<uint32_t>sizeof(wire_record_t) + len + 7) & ~<uint32_t>7
 
 # Moves the clock to now_ms; timers and probes fire at their own times.  Returns the steps.
-cdef int step_clock(core_t *core, uint64_t now_ms) noexcept nogil
+cdef int step_clock(shard_t *shard, uint64_t now_ms) noexcept nogil

@@ -58,23 +58,23 @@ cdef void send_to_wire(net_t *net) noexcept nogil:
 stand_in_for_sockets(send_to_wire)
 
 
-cdef int step_clock(core_t *core, uint64_t now_ms) noexcept nogil:
+cdef int step_clock(shard_t *shard, uint64_t now_ms) noexcept nogil:
     cdef int timers, probes
     cdef uint64_t wait
     cdef int steps = 0
     while True:
-        while fire_timers(core, TIMERS_AT_ONCE):
+        while fire_timers(shard, TIMERS_AT_ONCE):
             pass
-        run_probes(core)
-        flush(core)
-        if core.now_ms >= now_ms:
+        run_probes(shard)
+        flush(shard)
+        if shard.now_ms >= now_ms:
             return steps
-        wait = now_ms - core.now_ms
-        timers = wheel_wait_ms(core.wheel, core.now_ms)
-        probes = next_probe_ms(core)
+        wait = now_ms - shard.now_ms
+        timers = wheel_wait_ms(shard.wheel, shard.now_ms)
+        probes = next_probe_ms(shard)
         if timers >= 0:
             wait = min(wait, <uint64_t>max(timers, 1))
         if probes >= 0:
             wait = min(wait, <uint64_t>max(probes, 1))
-        core.now_ms += wait
+        shard.now_ms += wait
         steps += 1

@@ -20,30 +20,30 @@ from fastsip._core.dispatcher.cells cimport (
     HEALTH_DOWN, HEALTH_UP, WENT_DOWN, cell_health, cell_t, mark_down, mark_failed, mark_succeeded,
 )
 from fastsip._core.dispatcher.choose cimport count_usable, is_usable
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 from fastsip._core.state.events cimport EVENT_HEALTH, emit_event
 from fastsip._core.transaction.server cimport set_server_flag
 
 
-cdef void emit_health(core_t *core, uint32_t destination_id, int change, uint32_t code) noexcept nogil:
+cdef void emit_health(shard_t *shard, uint32_t destination_id, int change, uint32_t code) noexcept nogil:
     if change:
-        emit_event(core, EVENT_HEALTH, destination_id, change, code, 0, NULL, 0)
+        emit_event(shard, EVENT_HEALTH, destination_id, change, code, 0, NULL, 0)
 
 
-cdef void note_success(core_t *core, const slot_t *branch, uint32_t status) noexcept nogil:
+cdef void note_success(shard_t *shard, const slot_t *branch, uint32_t status) noexcept nogil:
     """Where probes decide, a call that is answered proves nothing that they do not find out."""
-    cdef int d = find_destination(core.table, branch.identity.client.destination_id,
+    cdef int d = find_destination(shard.table, branch.identity.client.destination_id,
                                   branch.identity.client.destination_hint)
     cdef cell_t *cell
     if d < 0:
         return
-    cell = &core.cells[core.table.destinations[d].cell]
-    if cell_health(cell) != HEALTH_UP and core.table.destinations[d].probe.interval_ms == 0:
-        emit_health(core, branch.identity.client.destination_id,
-                    mark_succeeded(cell, core.table.destinations[d].probe.rise, status, core.now_ms), status)
+    cell = &shard.cells[shard.table.destinations[d].cell]
+    if cell_health(cell) != HEALTH_UP and shard.table.destinations[d].probe.interval_ms == 0:
+        emit_health(shard, branch.identity.client.destination_id,
+                    mark_succeeded(cell, shard.table.destinations[d].probe.rise, status, shard.now_ms), status)
 
 
-cdef void note_retry_after(core_t *core, cell_t *cell, const set_t *dispatch_set, const message_t *m) noexcept nogil:
+cdef void note_retry_after(shard_t *shard, cell_t *cell, const set_t *dispatch_set, const message_t *m) noexcept nogil:
     """A 503 with Retry-After: no new calls until then (docs/wire.md#retry-after)."""
     cdef long long seconds
     cdef span_t value
@@ -56,24 +56,24 @@ cdef void note_retry_after(core_t *core, cell_t *cell, const set_t *dispatch_set
         value.len += 1
     seconds = parse_number(m.buf, value, 9)
     if seconds > 0:
-        cell.retry_after_ms = core.now_ms + min(<uint64_t>seconds * 1000, dispatch_set.retry_after_max_ms)
+        cell.retry_after_ms = shard.now_ms + min(<uint64_t>seconds * 1000, dispatch_set.retry_after_max_ms)
 
 
-cdef bint is_last(core_t *core, uint32_t d, const destination_t *destination, const cell_t *cell) noexcept nogil:
+cdef bint is_last(shard_t *shard, uint32_t d, const destination_t *destination, const cell_t *cell) noexcept nogil:
     """Nobody else in its set could be used now; whether it can, a Retry-After may say no, does not matter."""
-    cdef int others = count_usable(core.table, destination.set_index, core.cells, core.now_ms, 2)
+    cdef int others = count_usable(shard.table, destination.set_index, shard.cells, shard.now_ms, 2)
     if cell_health(cell) == HEALTH_DOWN:
         return False
-    return others - is_usable(core.table, d, core.cells, core.now_ms) == 0
+    return others - is_usable(shard.table, d, shard.cells, shard.now_ms) == 0
 
 
-cdef void note_failure(core_t *core, uint32_t parent, const slot_t *branch, int reason, int status,
+cdef void note_failure(shard_t *shard, uint32_t parent, const slot_t *branch, int reason, int status,
                        const message_t *m) noexcept nogil:
     """One call takes at most one destination down, and never the last usable one of a set."""
-    cdef slot_t *server = slot_at(core.store, parent)
+    cdef slot_t *server = slot_at(shard.store, parent)
     cdef const policy_copy_t *policy = &server.identity.server.policy
     cdef int mark = policy_mark(policy, reason, status)
-    cdef int d = find_destination(core.table, branch.identity.client.destination_id,
+    cdef int d = find_destination(shard.table, branch.identity.client.destination_id,
                                   branch.identity.client.destination_hint)
     cdef const destination_t *destination
     cdef cell_t *cell
@@ -81,18 +81,18 @@ cdef void note_failure(core_t *core, uint32_t parent, const slot_t *branch, int 
     cdef int code = status if reason == 0 else 408
     if d < 0:
         return
-    destination = &core.table.destinations[d]
-    cell = &core.cells[destination.cell]
+    destination = &shard.table.destinations[d]
+    cell = &shard.cells[destination.cell]
     if status == 503 and m != NULL:
-        note_retry_after(core, cell, &core.table.sets[destination.set_index], m)
+        note_retry_after(shard, cell, &shard.table.sets[destination.set_index], m)
     if mark == MARK_NONE or record_of(server).server.flags & SERVER_MARKED:
         return
-    if not policy.flags & POLICY_MARK_LAST and is_last(core, d, destination, cell):
+    if not policy.flags & POLICY_MARK_LAST and is_last(shard, d, destination, cell):
         return
     if mark == MARK_DOWN:
-        change = mark_down(cell, code, core.now_ms)
+        change = mark_down(cell, code, shard.now_ms)
     else:
-        change = mark_failed(cell, destination.probe.fall, code, core.now_ms)
+        change = mark_failed(cell, destination.probe.fall, code, shard.now_ms)
     if change == WENT_DOWN:
-        set_server_flag(core, parent, SERVER_MARKED)
-    emit_health(core, destination.id, change, code)
+        set_server_flag(shard, parent, SERVER_MARKED)
+    emit_health(shard, destination.id, change, code)

@@ -52,15 +52,15 @@ cdef enum:
 cdef uint64_t NEVER_MS = <uint64_t>-1
 
 
-cdef uint64_t random_word(core_t *core) noexcept nogil:
-    core.positions.random = mix(core.positions.random, core.now_ms)
-    return core.positions.random
+cdef uint64_t random_word(shard_t *shard) noexcept nogil:
+    shard.positions.random = mix(shard.positions.random, shard.now_ms)
+    return shard.positions.random
 
 
-cdef uint64_t keyed_word(const core_t *core, uint32_t cell, const probe_state_t *state, uint64_t of) noexcept nogil:
+cdef uint64_t keyed_word(const shard_t *shard, uint32_t cell, const probe_state_t *state, uint64_t of) noexcept nogil:
     """Of this probe and none other; `of` tells the words of one probe apart."""
     cdef siphash_t h
-    hash_begin(&h, core.store.hash_key)
+    hash_begin(&h, shard.store.hash_key)
     hash_add_number(&h, <uint64_t>cell << 32 | state.number)
     hash_add_number(&h, state.sent_ms)
     hash_add_number(&h, of)
@@ -78,27 +78,27 @@ cdef bint is_wanted(const destination_t *d, const cell_t *cell) noexcept nogil:
     return True
 
 
-cdef void make_call_id(core_t *core, uint32_t cell, const probe_state_t *state, char *text) noexcept nogil:
+cdef void make_call_id(shard_t *shard, uint32_t cell, const probe_state_t *state, char *text) noexcept nogil:
     """13 letters whose partition this shard serves, so that the answer is handed to it; bounded by chance alone."""
-    cdef uint64_t word = keyed_word(core, cell, state, OF_CALL_ID)
+    cdef uint64_t word = keyed_word(shard, cell, state, OF_CALL_ID)
     cdef uint32_t i
     for i in range(64 * PARTITIONS):
         write_base32(mix(word, i), 64, text)
-        if partition_of(core.store, text, ID_LETTERS) % core.shard_count == core.shard:
+        if partition_of(shard.store, text, ID_LETTERS) % shard.count == shard.number:
             return
 
 
-cdef int write_probe(core_t *core, const destination_t *d, const probe_state_t *state, char *out) noexcept nogil:
+cdef int write_probe(shard_t *shard, const destination_t *d, const probe_state_t *state, char *out) noexcept nogil:
     """The same each time it is written, until the next one starts; 11.1 wants the Accept, some carriers a Contact."""
-    cdef const listener_t *listener = &core.table.listeners[d.listener]
+    cdef const listener_t *listener = &shard.table.listeners[d.listener]
     cdef char call_id[16]
     cdef int n = put(out, d.probe.method.at, d.probe.method.len)
-    make_call_id(core, d.cell, state, call_id)
+    make_call_id(shard, d.cell, state, call_id)
     n += put(out + n, b" ", 1)
     n += put(out + n, d.uri.at, d.uri.len)
     n += put(out + n, b" SIP/2.0\r\n", 10)
-    n += write_via(core.store, out + n, listener, state.branch, 0,
-                   partition_of(core.store, call_id, ID_LETTERS) << SLOT_BITS | PROBE, d.cell)
+    n += write_via(shard.store, out + n, listener, state.branch, 0,
+                   partition_of(shard.store, call_id, ID_LETTERS) << SLOT_BITS | PROBE, d.cell)
     n += put(out + n, b"Max-Forwards: 70\r\nFrom: <", 25)
     n += put(out + n, d.probe.from_uri.at, d.probe.from_uri.len)
     n += put(out + n, b">;tag=", 6)
@@ -116,9 +116,9 @@ cdef int write_probe(core_t *core, const destination_t *d, const probe_state_t *
     return n + put(out + n, b">\r\nAccept: application/sdp\r\nContent-Length: 0\r\n\r\n", 49)
 
 
-cdef void send_probe(core_t *core, const destination_t *d, const probe_state_t *state) noexcept nogil:
-    cdef const listener_t *listener = &core.table.listeners[d.listener]
-    cdef char *at = take_scratch(core, PROBE_ROOM + VIA_ROOM + 2 * d.uri.len + d.probe.from_uri.len
+cdef void send_probe(shard_t *shard, const destination_t *d, const probe_state_t *state) noexcept nogil:
+    cdef const listener_t *listener = &shard.table.listeners[d.listener]
+    cdef char *at = take_scratch(shard, PROBE_ROOM + VIA_ROOM + 2 * d.uri.len + d.probe.from_uri.len
                                  + 2 * d.probe.method.len + listener.sent_by.len)
     cdef flow_t flow
     if at == NULL:
@@ -126,158 +126,158 @@ cdef void send_probe(core_t *core, const destination_t *d, const probe_state_t *
     memset(&flow, 0, sizeof(flow))
     flow.remote = d.addr
     flow.listener_id = listener.id
-    queue_message(core, at, write_probe(core, d, state, at), &flow, NO_SLOT, 0)
+    queue_message(shard, at, write_probe(shard, d, state, at), &flow, NO_SLOT, 0)
 
 
-cdef void start_probe(core_t *core, const destination_t *d, cell_t *cell, probe_state_t *state) noexcept nogil:
+cdef void start_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_state_t *state) noexcept nogil:
     state.number = (state.number + 1) & 0x7FFFFFFF
-    state.sent_ms = core.now_ms
-    state.branch = keyed_word(core, d.cell, state, OF_BRANCH) | 1
-    state.interval_ms = core.table.clocks.t1_ms
-    state.resend_ms = core.now_ms + state.interval_ms
-    state.next_ms = core.now_ms + d.probe.interval_ms - d.probe.interval_ms // 10 + random_word(core) % (
+    state.sent_ms = shard.now_ms
+    state.branch = keyed_word(shard, d.cell, state, OF_BRANCH) | 1
+    state.interval_ms = shard.table.clocks.t1_ms
+    state.resend_ms = shard.now_ms + state.interval_ms
+    state.next_ms = shard.now_ms + d.probe.interval_ms - d.probe.interval_ms // 10 + random_word(shard) % (
         d.probe.interval_ms // 5 + 1)
     cell.probes_sent += 1
-    count(core, N_PROBES)
-    send_probe(core, d, state)
+    count(shard, N_PROBES)
+    send_probe(shard, d, state)
 
 
-cdef void end_probe(core_t *core, const destination_t *d, cell_t *cell, probe_state_t *state, bint alive,
+cdef void end_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_state_t *state, bint alive,
                     uint32_t code) noexcept nogil:
     cdef int change
     state.branch = 0
-    cell.rtt_us = <uint32_t>(core.now_ms - state.sent_ms) * 1000
+    cell.rtt_us = <uint32_t>(shard.now_ms - state.sent_ms) * 1000
     if alive:
-        change = mark_succeeded(cell, d.probe.rise, code, core.now_ms)
+        change = mark_succeeded(cell, d.probe.rise, code, shard.now_ms)
     else:
         cell.probes_failed += 1
-        count(core, N_PROBE_FAILURES)
-        change = mark_failed(cell, d.probe.fall, code, core.now_ms)
+        count(shard, N_PROBE_FAILURES)
+        change = mark_failed(cell, d.probe.fall, code, shard.now_ms)
     if change:
-        emit_event(core, EVENT_HEALTH, d.id, change, code, 0, NULL, 0)
+        emit_event(shard, EVENT_HEALTH, d.id, change, code, 0, NULL, 0)
 
 
 # ---------------------------------------------------------------- when
 
-cdef void plan_probe(core_t *core, uint32_t cell, uint64_t at_ms) noexcept nogil:
-    arm_timer(&core.probe_wheel, cell, at_ms)
-    core.next_probe_ms = min(core.next_probe_ms, at_ms)
+cdef void plan_probe(shard_t *shard, uint32_t cell, uint64_t at_ms) noexcept nogil:
+    arm_timer(&shard.probe_wheel, cell, at_ms)
+    shard.next_probe_ms = min(shard.next_probe_ms, at_ms)
 
 
-cdef inline bint follows_table(const core_t *core) noexcept nogil:
-    return core.table == core.probed_table and core.table.version == core.probed_version
+cdef inline bint follows_table(const shard_t *shard) noexcept nogil:
+    return shard.table == shard.probed_table and shard.table.version == shard.probed_version
 
 
-cdef void follow_table(core_t *core) noexcept nogil:
+cdef void follow_table(shard_t *shard) noexcept nogil:
     """After each change of the table: who is where in it, and who is new.  What is planned stays planned."""
     cdef const destination_t *d
     cdef probe_state_t *state
     cdef uint32_t i
-    if follows_table(core):
+    if follows_table(shard):
         return
-    if core.probed_table == NULL:
-        init_wheel(&core.probe_wheel, &core.probe_nodes, core.now_ms)
-    core.probed_table = core.table
-    core.probed_version = core.table.version
-    for i in range(core.table.destination_count):
-        d = &core.table.destinations[i]
-        if d.cell % core.shard_count != core.shard:
+    if shard.probed_table == NULL:
+        init_wheel(&shard.probe_wheel, &shard.probe_nodes, shard.now_ms)
+    shard.probed_table = shard.table
+    shard.probed_version = shard.table.version
+    for i in range(shard.table.destination_count):
+        d = &shard.table.destinations[i]
+        if d.cell % shard.count != shard.number:
             continue
-        state = &core.probes[d.cell]
+        state = &shard.probes[d.cell]
         if state.destination_id != d.id:
-            disarm_timer(&core.probe_wheel, d.cell)
+            disarm_timer(&shard.probe_wheel, d.cell)
             memset(state, 0, sizeof(probe_state_t))
             state.destination_id = d.id
         state.destination = i
-        if d.probe.interval_ms and core.probe_nodes[d.cell].place == NOT_ARMED:
-            state.next_ms = core.now_ms + random_word(core) % FIRST_ROUND_MS + 1
-            plan_probe(core, d.cell, state.next_ms)
+        if d.probe.interval_ms and shard.probe_nodes[d.cell].place == NOT_ARMED:
+            state.next_ms = shard.now_ms + random_word(shard) % FIRST_ROUND_MS + 1
+            plan_probe(shard, d.cell, state.next_ms)
 
 
-cdef const destination_t *destination_of_cell(core_t *core, uint32_t cell) noexcept nogil:
+cdef const destination_t *destination_of_cell(shard_t *shard, uint32_t cell) noexcept nogil:
     """NULL when no destination of the table has it any more."""
-    cdef const probe_state_t *state = &core.probes[cell]
-    follow_table(core)
-    if (state.destination >= core.table.destination_count
-            or core.table.destinations[state.destination].id != state.destination_id):
+    cdef const probe_state_t *state = &shard.probes[cell]
+    follow_table(shard)
+    if (state.destination >= shard.table.destination_count
+            or shard.table.destinations[state.destination].id != state.destination_id):
         return NULL
-    return &core.table.destinations[state.destination]
+    return &shard.table.destinations[state.destination]
 
 
-cdef uint64_t run_probe(core_t *core, const destination_t *d, cell_t *cell, probe_state_t *state) noexcept nogil:
+cdef uint64_t run_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_state_t *state) noexcept nogil:
     """Does what is due for one destination; when to look at it again."""
     cdef uint64_t deadline = state.sent_ms + d.probe.timeout_ms
-    if state.branch and core.now_ms >= deadline:
-        end_probe(core, d, cell, state, False, 408)
-    elif state.branch and core.now_ms >= state.resend_ms:
+    if state.branch and shard.now_ms >= deadline:
+        end_probe(shard, d, cell, state, False, 408)
+    elif state.branch and shard.now_ms >= state.resend_ms:
         state.interval_ms *= 2
-        state.resend_ms = core.now_ms + state.interval_ms
-        send_probe(core, d, state)
-    if state.branch == 0 and core.now_ms >= state.next_ms:
+        state.resend_ms = shard.now_ms + state.interval_ms
+        send_probe(shard, d, state)
+    if state.branch == 0 and shard.now_ms >= state.next_ms:
         if not is_wanted(d, cell):
-            state.next_ms = core.now_ms + d.probe.interval_ms
+            state.next_ms = shard.now_ms + d.probe.interval_ms
             return state.next_ms
-        start_probe(core, d, cell, state)
+        start_probe(shard, d, cell, state)
     if state.branch:
         return min(state.sent_ms + d.probe.timeout_ms, state.resend_ms)
     return state.next_ms
 
 
-cdef bint run_next_probe(core_t *core) noexcept nogil:
+cdef bint run_next_probe(shard_t *shard) noexcept nogil:
     cdef const destination_t *d
     cdef uint32_t cell
     cdef int wait_ms
-    if core.now_ms < core.next_probe_ms and follows_table(core):
+    if shard.now_ms < shard.next_probe_ms and follows_table(shard):
         return False
-    follow_table(core)
-    advance_wheel(&core.probe_wheel, core.now_ms)
-    cell = take_expired(&core.probe_wheel)
+    follow_table(shard)
+    advance_wheel(&shard.probe_wheel, shard.now_ms)
+    cell = take_expired(&shard.probe_wheel)
     if cell == NO_TIMER:
-        wait_ms = wheel_wait_ms(&core.probe_wheel, core.now_ms)
-        core.next_probe_ms = core.now_ms + wait_ms if wait_ms >= 0 else NEVER_MS
+        wait_ms = wheel_wait_ms(&shard.probe_wheel, shard.now_ms)
+        shard.next_probe_ms = shard.now_ms + wait_ms if wait_ms >= 0 else NEVER_MS
         return False
-    d = destination_of_cell(core, cell)
+    d = destination_of_cell(shard, cell)
     if d == NULL or d.probe.interval_ms == 0:
-        core.probes[cell].branch = 0            # it is not probed any more
+        shard.probes[cell].branch = 0            # it is not probed any more
     else:
-        plan_probe(core, cell, run_probe(core, d, &core.cells[cell], &core.probes[cell]))
+        plan_probe(shard, cell, run_probe(shard, d, &shard.cells[cell], &shard.probes[cell]))
     return True
 
 
-cdef int next_probe_ms(const core_t *core) noexcept nogil:
-    if core.next_probe_ms <= core.now_ms:
+cdef int next_probe_ms(const shard_t *shard) noexcept nogil:
+    if shard.next_probe_ms <= shard.now_ms:
         return 0
-    return <int>min(core.next_probe_ms - core.now_ms, <uint64_t>LONGEST_WAIT_MS)
+    return <int>min(shard.next_probe_ms - shard.now_ms, <uint64_t>LONGEST_WAIT_MS)
 
 
 # ---------------------------------------------------------------- what comes back
 
-cdef const destination_t *waiting_for(core_t *core, uint32_t cell, uint64_t value) noexcept nogil:
+cdef const destination_t *waiting_for(shard_t *shard, uint32_t cell, uint64_t value) noexcept nogil:
     """The destination whose probe has this branch and waits for its answer, or NULL."""
-    if cell >= core.probe_count or core.probes[cell].branch != value or value == 0:
+    if cell >= shard.probe_count or shard.probes[cell].branch != value or value == 0:
         return NULL
-    return destination_of_cell(core, cell)
+    return destination_of_cell(shard, cell)
 
 
-cdef void note_answer(core_t *core, const destination_t *d, bint alive, uint32_t code) noexcept nogil:
-    end_probe(core, d, &core.cells[d.cell], &core.probes[d.cell], alive, code)
-    plan_probe(core, d.cell, core.probes[d.cell].next_ms)
+cdef void note_answer(shard_t *shard, const destination_t *d, bint alive, uint32_t code) noexcept nogil:
+    end_probe(shard, d, &shard.cells[d.cell], &shard.probes[d.cell], alive, code)
+    plan_probe(shard, d.cell, shard.probes[d.cell].next_ms)
 
 
-cdef void fail_probe(core_t *core, uint32_t cell, uint64_t value, const addr_t *to) noexcept nogil:
-    cdef const destination_t *d = waiting_for(core, cell, value)
+cdef void fail_probe(shard_t *shard, uint32_t cell, uint64_t value, const addr_t *to) noexcept nogil:
+    cdef const destination_t *d = waiting_for(shard, cell, value)
     if d != NULL and same_place(&d.addr, to):
-        note_answer(core, d, False, 503)
+        note_answer(shard, d, False, 503)
 
 
-cdef bint take_probe_response(core_t *core, const message_t *m, uint64_t value, const addr_t *source) noexcept nogil:
+cdef bint take_probe_response(shard_t *shard, const message_t *m, uint64_t value, const addr_t *source) noexcept nogil:
     cdef uint32_t ref, cell
     cdef const destination_t *d
-    if read_hint(core.store, m.buf, &m.via.hint, &ref, &cell) != OK or ref & SLOT_MASK != PROBE:
+    if read_hint(shard.store, m.buf, &m.via.hint, &ref, &cell) != OK or ref & SLOT_MASK != PROBE:
         return False
-    d = waiting_for(core, cell, value)
+    d = waiting_for(shard, cell, value)
     if d == NULL or memcmp(source.ip, d.addr.ip, 16) != 0:
-        count(core, N_STRAY_RESPONSES)
+        count(shard, N_STRAY_RESPONSES)
     elif m.status >= 200:
-        note_answer(core, d, d.probe.accept[(m.status - 100) >> 6] >> ((m.status - 100) & 63) & 1, m.status)
+        note_answer(shard, d, d.probe.accept[(m.status - 100) >> 6] >> ((m.status - 100) & 63) & 1, m.status)
     return True

@@ -28,22 +28,22 @@ from fastsip._core.proxy.routes cimport first_route, read_forward, read_ruri, ro
 from fastsip._core.proxy.next_hop cimport aim_by_route, listener_for
 
 
-cdef uint32_t begin_hop(core_t *core, uint32_t parent, hop_t *hop) noexcept nogil:
-    cdef const slot_t *server = slot_at(core.store, parent)
-    cdef uint32_t origin = read_any_request(core, parent)
+cdef uint32_t begin_hop(shard_t *shard, uint32_t parent, hop_t *hop) noexcept nogil:
+    cdef const slot_t *server = slot_at(shard.store, parent)
+    cdef uint32_t origin = read_any_request(shard, parent)
     memset(hop, 0, sizeof(hop_t))
-    if origin == NO_SLOT or undo_way_out(core, origin) < 0:
+    if origin == NO_SLOT or undo_way_out(shard, origin) < 0:
         return NO_SLOT
-    hop.from_destination = find_by_address(core.table, &server.identity.server.source.remote)
-    hop.record_route = slot_at(core.store, origin).record_routed > 0
+    hop.from_destination = find_by_address(shard.table, &server.identity.server.source.remote)
+    hop.record_route = slot_at(shard.store, origin).record_routed > 0
     hop.came_by = server.identity.server.source.listener_id
     hop.timeout_ms = server.identity.server.policy.timeout_ms
     return origin
 
 
-cdef int read_named(core_t *core, const slot_t *server, route_t *route) noexcept nogil:
-    """The URI that the first hop followed, from core.stored.  Without its rule nobody knows which one that was."""
-    cdef const message_t *m = &core.stored
+cdef int read_named(shard_t *shard, const slot_t *server, route_t *route) noexcept nogil:
+    """The URI that the first hop followed, from shard.stored.  Without its rule nobody knows which one that was."""
+    cdef const message_t *m = &shard.stored
     cdef uri_t ruri
     cdef int rule
     memset(route, 0, sizeof(route_t))
@@ -51,73 +51,73 @@ cdef int read_named(core_t *core, const slot_t *server, route_t *route) noexcept
     if read_ruri(m, &ruri) < 0:
         return E_URI
     if server.identity.server.rule_id:
-        rule = find_id(core.table, ID_RULE, server.identity.server.rule_id)
-        return read_forward(m, &core.table.rules[rule], &ruri, route) if rule >= 0 else E_NONE
+        rule = find_id(shard.table, ID_RULE, server.identity.server.rule_id)
+        return read_forward(m, &shard.table.rules[rule], &ruri, route) if rule >= 0 else E_NONE
     route.next = ruri
     return OK if server.identity.server.by_name == BY_STRICT_ROUTER else first_route(m, &route.next)
 
 
-cdef int listener_before(core_t *core, const flow_t *flow, uint32_t came_by) noexcept nogil:
+cdef int listener_before(shard_t *shard, const flow_t *flow, uint32_t came_by) noexcept nogil:
     """The listener of an earlier branch, if something named it, as index: our own Route, or the configuration."""
-    cdef int index = find_listener_index(core.table, flow.listener_id)
-    return E_NONE if index == listener_for(core, &flow.remote, E_NONE, came_by) else index
+    cdef int index = find_listener_index(shard.table, flow.listener_id)
+    return E_NONE if index == listener_for(shard, &flow.remote, E_NONE, came_by) else index
 
 
-cdef bint may_go_to(core_t *core, const addr_t *source, const addr_t *first, const addr_t *to) noexcept nogil:
+cdef bint may_go_to(shard_t *shard, const addr_t *source, const addr_t *first, const addr_t *to) noexcept nogil:
     """Who may go on only because the name led to a destination goes to destinations."""
-    return (is_known(core.table, source) or find_by_address(core.table, first) < 0
-            or find_by_address(core.table, to) >= 0)
+    return (is_known(shard.table, source) or find_by_address(shard.table, first) < 0
+            or find_by_address(shard.table, to) >= 0)
 
 
-cdef int aim_beyond(core_t *core, const slot_t *server, const flow_t *before, hop_t *hop) noexcept nogil:
+cdef int aim_beyond(shard_t *shard, const slot_t *server, const flow_t *before, hop_t *hop) noexcept nogil:
     """An address that this sender may not be led to counts as tried."""
     cdef const addr_t *source = &server.identity.server.source.remote
     cdef uint32_t tried[24]                 # MOST_TRIED
-    cdef int came_by = find_listener_index(core.table, server.identity.server.source.listener_id)
+    cdef int came_by = find_listener_index(shard.table, server.identity.server.source.listener_id)
     cdef route_t route
     cdef int _
-    if came_by < 0 or read_named(core, server, &route) < 0:
+    if came_by < 0 or read_named(shard, server, &route) < 0:
         return E_NONE
-    route.listener = listener_before(core, before, came_by)
+    route.listener = listener_before(shard, before, came_by)
     hop.tried = tried
     hop.tried_count = record_of(server).server.attempt_count
     memcpy(tried, server.identity.server.tried, hop.tried_count * sizeof(uint32_t))
     for _ in range(MOST_ADDRESSES):
-        if aim_by_route(core, &core.stored, &route, came_by, source, hop) < 0:
+        if aim_by_route(shard, &shard.stored, &route, came_by, source, hop) < 0:
             return E_NONE
-        if may_go_to(core, source, &before.remote, &hop.flow.remote):
+        if may_go_to(shard, source, &before.remote, &hop.flow.remote):
             return OK if hop.by_name else E_NONE
         tried[hop.tried_count] = place_mark(&hop.flow.remote)
         hop.tried_count += 1
     return E_NONE
 
 
-cdef bint is_of_address(core_t *core, uint32_t parent, uint32_t failed, int reason, int status) noexcept nogil:
-    cdef const slot_t *server = slot_at(core.store, parent)
+cdef bint is_of_address(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status) noexcept nogil:
+    cdef const slot_t *server = slot_at(shard.store, parent)
     return (server.identity.server.by_name and failed != NO_SLOT
-            and slot_at(core.store, failed).identity.client.destination_id == 0
+            and slot_at(shard.store, failed).identity.client.destination_id == 0
             and record_of(server).server.attempt_count < MAX_ATTEMPTS
             and (reason == F_TIMEOUT or reason == F_TRANSPORT or (reason == 0 and status == 503)))
 
 
-cdef int aim_at_next_address(core_t *core, uint32_t parent, uint32_t failed, int reason, int status,
+cdef int aim_at_next_address(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status,
                              hop_t *hop) noexcept nogil:
-    cdef const slot_t *server = slot_at(core.store, parent)
+    cdef const slot_t *server = slot_at(shard.store, parent)
     cdef hop_t aimed = hop[0]
-    if not is_of_address(core, parent, failed, reason, status):
+    if not is_of_address(shard, parent, failed, reason, status):
         return E_NONE
-    if aim_beyond(core, server, &slot_at(core.store, failed).identity.client.target, &aimed) < 0:
+    if aim_beyond(shard, server, &slot_at(shard.store, failed).identity.client.target, &aimed) < 0:
         return E_NONE
     if server.in_dialog and server.identity.server.rule_id == 0:
-        aimed.token_set = max(find_set(core.table, server.identity.server.set_id) + 1, 0)
+        aimed.token_set = max(find_set(shard.table, server.identity.server.set_id) + 1, 0)
     aimed.tried = NULL
     aimed.tried_count = 0
     hop[0] = aimed
     return OK
 
 
-cdef bint has_next_address(core_t *core, uint32_t parent, uint32_t failed, int reason, int status) noexcept nogil:
+cdef bint has_next_address(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status) noexcept nogil:
     """Asked only of failures: read_any_request costs a look at the whole request."""
     cdef hop_t hop
-    return (is_of_address(core, parent, failed, reason, status) and begin_hop(core, parent, &hop) != NO_SLOT
-            and aim_at_next_address(core, parent, failed, reason, status, &hop) == OK)
+    return (is_of_address(shard, parent, failed, reason, status) and begin_hop(shard, parent, &hop) != NO_SLOT
+            and aim_at_next_address(shard, parent, failed, reason, status, &hop) == OK)

@@ -3,11 +3,11 @@
 from libc.stdint cimport uint32_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport uri_t
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 
-# Rewrites core.incoming as `headers.in` of its listener says; OK, or what the parser says of the outcome,
+# Rewrites shard.incoming as `headers.in` of its listener says; OK, or what the parser says of the outcome,
 # E_ROOM or E_FULL: the request is as it was received then, and may only be refused.
-cdef int enter(core_t *core, uint32_t listener, const addr_t *source) noexcept nogil
+cdef int enter(shard_t *shard, uint32_t listener, const addr_t *source) noexcept nogil
 
 # 16.4: a maddr that is ours goes, and `ruri` is read again; as enter.
-cdef int strip_maddr(core_t *core, uri_t *ruri) noexcept nogil
+cdef int strip_maddr(shard_t *shard, uri_t *ruri) noexcept nogil

@@ -27,63 +27,63 @@ cdef enum:
     MADDR_LEN = 7           # of ";maddr="
 
 
-cdef int read_again(core_t *core, const char *at, uint32_t len) noexcept nogil:
-    cdef int code = parse_message(at, len, &core.incoming)
-    return parse_routing(&core.incoming) if code == OK else code
+cdef int read_again(shard_t *shard, const char *at, uint32_t len) noexcept nogil:
+    cdef int code = parse_message(at, len, &shard.incoming)
+    return parse_routing(&shard.incoming) if code == OK else code
 
 
-cdef int rewrite(core_t *core) noexcept nogil:
-    """core.incoming with the edits made, or as it was."""
-    cdef const char *buf = core.incoming.buf
-    cdef uint32_t len = core.incoming.len
+cdef int rewrite(shard_t *shard) noexcept nogil:
+    """shard.incoming with the edits made, or as it was."""
+    cdef const char *buf = shard.incoming.buf
+    cdef uint32_t len = shard.incoming.len
     cdef uint32_t room
     cdef char *at
     cdef int code
-    if core.edits.count == 0 and not core.edits.overflow:
+    if shard.edits.count == 0 and not shard.edits.overflow:
         return OK
-    close_headers(&core.edits, &core.incoming)
-    room = len + core.edits.growth
-    if core.edits.overflow or room > MAX_MESSAGE:
+    close_headers(&shard.edits, &shard.incoming)
+    room = len + shard.edits.growth
+    if shard.edits.overflow or room > MAX_MESSAGE:
         return E_ROOM
-    at = take_scratch(core, room)
+    at = take_scratch(shard, room)
     if at == NULL:
         return E_FULL
-    write_edits(&core.edits, buf, len, at, room)
-    code = read_again(core, at, room)
+    write_edits(&shard.edits, buf, len, at, room)
+    code = read_again(shard, at, room)
     if code < 0:
-        read_again(core, buf, len)
+        read_again(shard, buf, len)
     return code
 
 
-cdef int enter(core_t *core, uint32_t listener, const addr_t *source) noexcept nogil:
-    cdef const listener_t *by = &core.table.listeners[listener]
+cdef int enter(shard_t *shard, uint32_t listener, const addr_t *source) noexcept nogil:
+    cdef const listener_t *by = &shard.table.listeners[listener]
     cdef changes_t changes
     if by.headers_in.count == 0:
         return OK
-    if hides_lines(core.incoming.buf + core.incoming.headers_off,
-                   core.incoming.headers_end - core.incoming.headers_off):
+    if hides_lines(shard.incoming.buf + shard.incoming.headers_off,
+                   shard.incoming.headers_end - shard.incoming.headers_off):
         return E_HEADER
     changes.count = 1
     changes.out = 1
     changes.steps[0] = &by.headers_in
-    clear_edits(&core.edits)
-    edit_headers(&core.edits, &changes, &core.incoming, source, &by.tag, NULL)
-    return rewrite(core)
+    clear_edits(&shard.edits)
+    edit_headers(&shard.edits, &changes, &shard.incoming, source, &by.tag, NULL)
+    return rewrite(shard)
 
 
-cdef int strip_maddr(core_t *core, uri_t *ruri) noexcept nogil:
+cdef int strip_maddr(shard_t *shard, uri_t *ruri) noexcept nogil:
     """With the port beside it, which was the maddr's, and the transport, which can be UDP only."""
-    cdef const message_t *m = &core.incoming
+    cdef const message_t *m = &shard.incoming
     cdef uint32_t begin, end
     cdef int code
     if (not ruri.maddr.len or ruri.transport not in (T_NONE, T_UDP)
-            or not is_own(core.table, m.buf + ruri.maddr.off, ruri.maddr.len, ruri.port)):
+            or not is_own(shard.table, m.buf + ruri.maddr.off, ruri.maddr.len, ruri.port)):
         return OK
-    clear_edits(&core.edits)
+    clear_edits(&shard.edits)
     if ruri.port and ruri.port != SIP_PORT:
         host_port_place(ruri, &begin, &end)
         begin = ruri.host.off + ruri.host.len + (ruri.host_kind == HOST_IPV6)
-        edit_delete(&core.edits, begin, end - begin)
-    edit_delete(&core.edits, ruri.maddr.off - MADDR_LEN, ruri.maddr.len + MADDR_LEN)
-    code = rewrite(core)
+        edit_delete(&shard.edits, begin, end - begin)
+    edit_delete(&shard.edits, ruri.maddr.off - MADDR_LEN, ruri.maddr.len + MADDR_LEN)
+    code = rewrite(shard)
     return parse_uri(m.buf, m.ruri.off, m.ruri.len, ruri) if code == OK else code

@@ -69,22 +69,22 @@ from fastsip._core.proxy.addresses cimport aim_at_next_address, begin_hop, has_n
 
 # ---------------------------------------------------------------- branches start
 
-cdef bint takes_too_much(core_t *core, uint32_t parent) noexcept nogil:
+cdef bint takes_too_much(shard_t *shard, uint32_t parent) noexcept nogil:
     """What its call may hold was asked when the search began; what it wants beside its first group is asked here.
 
     Else the calls of one Call-ID, each small when it came, would fill their partition when all of them move on.
     """
-    cdef const slot_t *server = slot_at(core.store, parent)
-    if (not holds_too_much(core.store, parent >> SLOT_BITS, server.share)
-            or is_known(core.table, &server.identity.server.source.remote)):
+    cdef const slot_t *server = slot_at(shard.store, parent)
+    if (not holds_too_much(shard.store, parent >> SLOT_BITS, server.share)
+            or is_known(shard.table, &server.identity.server.source.remote)):
         return False
-    count(core, N_OVER_SHARE)
+    count(shard, N_OVER_SHARE)
     return True
 
 
-cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const message_t *m, const addr_t *source,
+cdef int start_branch(shard_t *shard, uint32_t parent, int kind, int state, const message_t *m, const addr_t *source,
                       uint32_t origin, const hop_t *hop) noexcept nogil:
-    cdef slot_t *server = slot_at(core.store, parent)
+    cdef slot_t *server = slot_at(shard.store, parent)
     cdef bint first = word_kind(server.commit) == KIND_FREE
     cdef record_t record = record_of(server)[0]
     cdef block_t waited
@@ -92,37 +92,37 @@ cdef int start_branch(core_t *core, uint32_t parent, int kind, int state, const 
     cdef int64_t ref
     if first:
         memset(&record, 0, sizeof(record))
-        set_trying_clock(core, server, &record)
+        set_trying_clock(shard, server, &record)
     else:
         state = word_state(server.commit)       # one that has waited may have had its 100 since
     attempt = record.server.attempt_count
-    if attempt and source == NULL and takes_too_much(core, parent):
+    if attempt and source == NULL and takes_too_much(shard, parent):
         return E_FULL
-    ref = make_branch(core, parent, attempt, m, source, origin, hop)
+    ref = make_branch(shard, parent, attempt, m, source, origin, hop)
     if ref < 0:
         return <int>ref
-    write_tried(core.store, parent, attempt, place_mark(&hop.flow.remote) if hop.by_name else hop.destination_id)
+    write_tried(shard.store, parent, attempt, place_mark(&hop.flow.remote) if hop.by_name else hop.destination_id)
     record.server.attempt_count += 1
     waited = leave_parking(&record)
-    commit(core.store, parent, kind, state, 0 if first else word_owes(server.commit), &record)
+    commit(shard.store, parent, kind, state, 0 if first else word_owes(server.commit), &record)
     if waited.len:
-        drop_block(core.store, &core.pending, parent, &waited)
+        drop_block(shard.store, &shard.pending, parent, &waited)
     if waited.len or record.server.retransmit_ms:
-        arm_slot(core, parent, kind, &record)
-    send_request(core, <uint32_t>ref)
+        arm_slot(shard, parent, kind, &record)
+    send_request(shard, <uint32_t>ref)
     return OK
 
 
-cdef int start_group(core_t *core, uint32_t parent, const message_t *m, const addr_t *source, uint32_t origin,
+cdef int start_group(shard_t *shard, uint32_t parent, const message_t *m, const addr_t *source, uint32_t origin,
                      const group_t *group, uint32_t first, hop_t *hop) noexcept nogil:
-    cdef slot_t *server = slot_at(core.store, parent)
+    cdef slot_t *server = slot_at(shard.store, parent)
     cdef const policy_copy_t *policy = &server.identity.server.policy
     cdef uint32_t i
     for i in range(first, group.count):
-        if aim_at(core, group.destinations[i], server.identity.server.ruri, m, policy, hop) < 0:
+        if aim_at(shard, group.destinations[i], server.identity.server.ruri, m, policy, hop) < 0:
             return <int>(i - first)
         hop.breadth = share_of(group, i, m)
-        if start_branch(core, parent, word_kind(server.commit), word_state(server.commit), m, source, origin, hop) < 0:
+        if start_branch(shard, parent, word_kind(server.commit), word_state(server.commit), m, source, origin, hop) < 0:
             return <int>(i - first)
     return <int>(group.count - first)
 
@@ -134,18 +134,18 @@ cdef bint is_open(const slot_t *branch) noexcept nogil:
     return is_under_way(word_state(branch.commit))
 
 
-cdef int count_open(core_t *core, uint32_t parent) noexcept nogil:
-    cdef uint32_t ref = first_child_of(core.store, parent)
+cdef int count_open(shard_t *shard, uint32_t parent) noexcept nogil:
+    cdef uint32_t ref = first_child_of(shard.store, parent)
     cdef int n = 0
     while ref != NO_SLOT:
-        n += is_open(slot_at(core.store, ref))
-        ref = next_child_of(core.store, ref)
+        n += is_open(slot_at(shard.store, ref))
+        ref = next_child_of(shard.store, ref)
     return n
 
 
 # ---------------------------------------------------------------- the search goes on, or ends
 
-cdef bint may_fail_over(core_t *core, const slot_t *server, int reason, int status,
+cdef bint may_fail_over(shard_t *shard, const slot_t *server, int reason, int status,
                         const message_t *m) noexcept nogil:
     """`m` is the final response, or NULL."""
     cdef const policy_copy_t *policy = &server.identity.server.policy
@@ -166,59 +166,60 @@ cdef bint is_closing(const slot_t *server) noexcept nogil:
             or record_of(server).server.best_status >= 600)
 
 
-cdef int aim_at_one(core_t *core, uint32_t parent, uint32_t failed, int reason, int status,
+cdef int aim_at_one(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status,
                     hop_t *hop) noexcept nogil:
     """Another address of the name; along a route set, somebody who shares the dialog (indialog)."""
-    cdef slot_t *server = slot_at(core.store, parent)
+    cdef slot_t *server = slot_at(shard.store, parent)
     cdef int found
-    if aim_at_next_address(core, parent, failed, reason, status, hop) == OK:
+    if aim_at_next_address(shard, parent, failed, reason, status, hop) == OK:
         return OK
     if not server.in_dialog or server.identity.server.rule_id:
         return E_NONE
-    found = next_stand_in(core, server, record_of(server).server.attempt_count)
+    found = next_stand_in(shard, server, record_of(server).server.attempt_count)
     if found >= 0:
-        aim_at_stand_in(core, found, hop)
+        aim_at_stand_in(shard, found, hop)
     return OK if found >= 0 else E_NONE
 
 
-cdef int try_next(core_t *core, uint32_t parent, uint32_t failed, int reason, int status) noexcept nogil:
+cdef int try_next(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status) noexcept nogil:
     """Starts the next group, after this branch failed for this reason; E_NONE when nobody is left or no time."""
-    cdef slot_t *server = slot_at(core.store, parent)
+    cdef slot_t *server = slot_at(shard.store, parent)
     cdef group_t group
     cdef hop_t hop
     cdef uint32_t origin
-    if server.budget_ms and core.now_ms >= server.budget_ms:
+    if server.budget_ms and shard.now_ms >= server.budget_ms:
         return E_NONE
-    origin = begin_hop(core, parent, &hop)
+    origin = begin_hop(shard, parent, &hop)
     if origin == NO_SLOT:
         return E_NONE
-    if aim_at_one(core, parent, failed, reason, status, &hop) == OK:
-        return start_branch(core, parent, word_kind(server.commit), word_state(server.commit), &core.stored, NULL,
+    if aim_at_one(shard, parent, failed, reason, status, &hop) == OK:
+        return start_branch(shard, parent, word_kind(server.commit), word_state(server.commit), &shard.stored, NULL,
                             origin, &hop)
     if server.in_dialog and server.identity.server.rule_id == 0:
         return E_NONE
-    if choose_next(core, server.identity.server.set_id, &server.identity.server.policy, server.call_key,
+    if choose_next(shard, server.identity.server.set_id, &server.identity.server.policy, server.call_key,
                    server.identity.server.tried, record_of(server).server.attempt_count,
                    server.identity.server.breadth, &group) < 0:
         return E_NONE
-    return OK if start_group(core, parent, &core.stored, NULL, origin, &group, 0, &hop) else E_NONE
+    return OK if start_group(shard, parent, &shard.stored, NULL, origin, &group, 0, &hop) else E_NONE
 
 
-cdef void tell(core_t *core, uint32_t parent, int kind, uint32_t destination_id, int reason, int status) noexcept nogil:
-    """core.stored holds a request of this search."""
-    emit_event(core, kind, destination_id, reason, status, slot_at(core.store, parent).created_ms,
-               core.stored.buf + core.stored.call_id.off, core.stored.call_id.len)
+cdef void tell(shard_t *shard, uint32_t parent, int kind, uint32_t destination_id, int reason,
+               int status) noexcept nogil:
+    """shard.stored holds a request of this search."""
+    emit_event(shard, kind, destination_id, reason, status, slot_at(shard.store, parent).created_ms,
+               shard.stored.buf + shard.stored.call_id.off, shard.stored.call_id.len)
 
 
-cdef void decide(core_t *core, uint32_t parent, bint exhausted, const message_t *m) noexcept nogil:
+cdef void decide(shard_t *shard, uint32_t parent, bint exhausted, const message_t *m) noexcept nogil:
     """No branch is open any more: the final response (16.7 item 6, docs/wire.md#the-answer-to-the-caller).
 
     `m` came last, or NULL.
     """
-    cdef slot_t *server = slot_at(core.store, parent)
+    cdef slot_t *server = slot_at(shard.store, parent)
     cdef const record_t *record = record_of(server)
     cdef const policy_copy_t *policy = &server.identity.server.policy
-    cdef int index = find_policy(core.table, policy.policy_id)
+    cdef int index = find_policy(shard.table, policy.policy_id)
     cdef int best = record.server.best_status
     cdef bint invite = word_kind(server.commit) == KIND_SERVER_INVITE
     cdef bint cancelled = (record.server.flags & SERVER_CANCELLED) != 0
@@ -227,58 +228,59 @@ cdef void decide(core_t *core, uint32_t parent, bint exhausted, const message_t 
         return
     if (exhausted and not cancelled and policy.exhausted and best != 401 and best != 407 and best < 600
             and not server.in_dialog):
-        if read_any_request(core, parent) != NO_SLOT:
-            send_own(core, parent, policy.exhausted,
-                     &core.table.policies[index].exhausted_reason if index >= 0 else NULL)
+        if read_any_request(shard, parent) != NO_SLOT:
+            send_own(shard, parent, policy.exhausted,
+                     &shard.table.policies[index].exhausted_reason if index >= 0 else NULL)
             return
     if cancelled or (best == 408 and not invite):
         best = 0            # RFC 4320: 408 is no answer to a non-INVITE, whoever gave it
     if best:
-        send_best(core, parent, m)
-    elif (invite or unreached) and read_any_request(core, parent) != NO_SLOT:
-        send_own(core, parent, 487 if cancelled else 500 if unreached else 408, NULL)
+        send_best(shard, parent, m)
+    elif (invite or unreached) and read_any_request(shard, parent) != NO_SLOT:
+        send_own(shard, parent, 487 if cancelled else 500 if unreached else 408, NULL)
     else:
-        end_silently(core, parent)
+        end_silently(shard, parent)
 
 
-cdef bint take_back(core_t *core, uint32_t parent) noexcept nogil:
+cdef bint take_back(shard_t *shard, uint32_t parent) noexcept nogil:
     """After a 482: two ways led to the same server, so the branch that was given up is the one to wait for.
 
     It has until 64 T1 after its start to say something, and is cancelled only once it has (9.1); the 482 itself is
     no answer to anybody.  Not one that the network refuses: nobody waits there.
     """
-    cdef uint32_t ref = first_child_of(core.store, parent)
+    cdef uint32_t ref = first_child_of(shard.store, parent)
     cdef slot_t *branch
     cdef record_t record
-    while ref != NO_SLOT and (word_state(slot_at(core.store, ref).commit) != ABANDONED
-                              or record_of(slot_at(core.store, ref)).client.reason == F_TRANSPORT):
-        ref = next_child_of(core.store, ref)
-    if ref == NO_SLOT or word_kind(slot_at(core.store, ref).commit) != KIND_CLIENT_INVITE:
+    while ref != NO_SLOT and (word_state(slot_at(shard.store, ref).commit) != ABANDONED
+                              or record_of(slot_at(shard.store, ref)).client.reason == F_TRANSPORT):
+        ref = next_child_of(shard.store, ref)
+    if ref == NO_SLOT or word_kind(slot_at(shard.store, ref).commit) != KIND_CLIENT_INVITE:
         return False
-    branch = slot_at(core.store, ref)
+    branch = slot_at(shard.store, ref)
     record = record_of(branch)[0]
     record.client.flags &= ~<uint8_t>CLIENT_ABANDONED
     record.client.reason = 0
     if record.client.last_status:
-        record.client.c_ms = core.now_ms + core.table.clocks.c_ms
-    commit(core.store, ref, KIND_CLIENT_INVITE, CLIENT_PROCEEDING if record.client.last_status else CALLING, 0, &record)
-    arm_slot(core, ref, KIND_CLIENT_INVITE, &record)
+        record.client.c_ms = shard.now_ms + shard.table.clocks.c_ms
+    commit(shard.store, ref, KIND_CLIENT_INVITE, CLIENT_PROCEEDING if record.client.last_status else CALLING, 0,
+           &record)
+    arm_slot(shard, ref, KIND_CLIENT_INVITE, &record)
     return True
 
 
-cdef bint ends_search(core_t *core, uint32_t parent, uint32_t ref, int reason, int status,
+cdef bint ends_search(shard_t *shard, uint32_t parent, uint32_t ref, int reason, int status,
                       const message_t *m) noexcept nogil:
     """Before a branch's failure is committed: is this group the last one?"""
-    return not (may_fail_over(core, slot_at(core.store, parent), reason, status, m)
-                or has_next_address(core, parent, ref, reason, status))
+    return not (may_fail_over(shard, slot_at(shard.store, parent), reason, status, m)
+                or has_next_address(shard, parent, ref, reason, status))
 
 
-cdef void judge(core_t *core, uint32_t parent, uint32_t ref, int reason, int status, int flag) noexcept nogil:
+cdef void judge(shard_t *shard, uint32_t parent, uint32_t ref, int reason, int status, int flag) noexcept nogil:
     """Of a branch without a response of its own; `flag` is set as well."""
-    cdef const slot_t *server = slot_at(core.store, parent)
-    if not is_closing(server) and ends_search(core, parent, ref, reason, status, NULL):
+    cdef const slot_t *server = slot_at(shard.store, parent)
+    if not is_closing(server) and ends_search(shard, parent, ref, reason, status, NULL):
         flag |= SERVER_LAST_GROUP
-    set_server_flag(core, parent, flag)
+    set_server_flag(shard, parent, flag)
 
 
 cdef inline bint may_go_on(const slot_t *server) noexcept nogil:
@@ -286,53 +288,53 @@ cdef inline bint may_go_on(const slot_t *server) noexcept nogil:
     return not is_closing(server) and not record_of(server).server.flags & SERVER_LAST_GROUP
 
 
-cdef void branch_failed(core_t *core, uint32_t parent, uint32_t ref, int reason, int status,
+cdef void branch_failed(shard_t *shard, uint32_t parent, uint32_t ref, int reason, int status,
                         const message_t *m) noexcept nogil:
     """A branch is out: reason is a failure_reason, or 0 for the final response `status`."""
-    cdef slot_t *server = slot_at(core.store, parent)
-    cdef const slot_t *branch = slot_at(core.store, ref)
+    cdef slot_t *server = slot_at(shard.store, parent)
+    cdef const slot_t *branch = slot_at(shard.store, ref)
     cdef uint32_t failed_id = branch.identity.client.destination_id
     cdef bint more
     if record_of(server).server.flags & SERVER_DECIDED:
         return
-    if not is_closing(server) and (reason or may_fail_over(core, server, reason, status, m)):
-        note_failure(core, parent, branch, reason, status, m)
+    if not is_closing(server) and (reason or may_fail_over(shard, server, reason, status, m)):
+        note_failure(shard, parent, branch, reason, status, m)
     elif m != NULL and not reason and not record_of(server).server.flags & SERVER_CANCELLED:
-        note_success(core, branch, status)
+        note_success(shard, branch, status)
     if record_of(server).server.best_status >= 600:
-        cancel_open(core, parent)
-    if count_open(core, parent):
+        cancel_open(shard, parent)
+    if count_open(shard, parent):
         return
     more = may_go_on(server)
-    if more and try_next(core, parent, ref, reason, status) == OK:
-        count(core, N_FAILOVERS)
-        tell(core, parent, EVENT_FAILOVER, failed_id, reason, status)
+    if more and try_next(shard, parent, ref, reason, status) == OK:
+        count(shard, N_FAILOVERS)
+        tell(shard, parent, EVENT_FAILOVER, failed_id, reason, status)
         return
     if more:
-        count(core, N_EXHAUSTED)
-        if read_any_request(core, parent) != NO_SLOT:
-            tell(core, parent, EVENT_EXHAUSTED, failed_id, reason, status)
-    decide(core, parent, more, m)
+        count(shard, N_EXHAUSTED)
+        if read_any_request(shard, parent) != NO_SLOT:
+            tell(shard, parent, EVENT_EXHAUSTED, failed_id, reason, status)
+    decide(shard, parent, more, m)
 
 
-cdef void cancel_open(core_t *core, uint32_t parent) noexcept nogil:
+cdef void cancel_open(shard_t *shard, uint32_t parent) noexcept nogil:
     """CANCELs what is open (9.1, 16.7 item 10)."""
     cdef uint32_t refs[16]
-    cdef uint32_t ref = first_child_of(core.store, parent)
+    cdef uint32_t ref = first_child_of(shard.store, parent)
     cdef int n = 0
     cdef int i
     while ref != NO_SLOT and n < MAX_ATTEMPTS:
-        if is_open(slot_at(core.store, ref)):
+        if is_open(slot_at(shard.store, ref)):
             refs[n] = ref
             n += 1
-        ref = next_child_of(core.store, ref)
+        ref = next_child_of(shard.store, ref)
     for i in range(n):
-        branch_input(core, refs[i], CANCEL_IT, NULL)
+        branch_input(shard, refs[i], CANCEL_IT, NULL)
 
 
-cdef void keep_reason(core_t *core, uint32_t parent, const message_t *m) noexcept nogil:
+cdef void keep_reason(shard_t *shard, uint32_t parent, const message_t *m) noexcept nogil:
     """Marks the search cancelled, with the Reason lines that its CANCELs shall repeat."""
-    cdef slot_t *server = slot_at(core.store, parent)
+    cdef slot_t *server = slot_at(shard.store, parent)
     cdef record_t record = record_of(server)[0]
     cdef uint32_t len = 0
     cdef char *at
@@ -341,27 +343,27 @@ cdef void keep_reason(core_t *core, uint32_t parent, const message_t *m) noexcep
         len += m.headers[i].end_off - m.headers[i].name_off
         i = m.headers[i].next
     record.server.flags |= SERVER_CANCELLED
-    at = take_block(core, parent, len, &record.server.kept) if len and not takes_too_much(core, parent) else NULL
+    at = take_block(shard, parent, len, &record.server.kept) if len and not takes_too_much(shard, parent) else NULL
     i = first_of(m, H_REASON)
     while at != NULL and i != NO_HEADER:
         at += put(at, m.buf + m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
         i = m.headers[i].next
     end_block()
-    commit(core.store, parent, word_kind(server.commit), word_state(server.commit), word_owes(server.commit), &record)
+    commit(shard.store, parent, word_kind(server.commit), word_state(server.commit), word_owes(server.commit), &record)
 
 
-cdef void cancel_search(core_t *core, uint32_t parent, const message_t *m) noexcept nogil:
-    cdef slot_t *server = slot_at(core.store, parent)
+cdef void cancel_search(shard_t *shard, uint32_t parent, const message_t *m) noexcept nogil:
+    cdef slot_t *server = slot_at(shard.store, parent)
     if record_of(server).server.flags & (SERVER_DECIDED | SERVER_CANCELLED):
         return
-    count(core, N_CANCELS)
+    count(shard, N_CANCELS)
     if is_parked(record_of(server)):
-        answer_parked(core, parent, 487, NULL, NULL)
+        answer_parked(shard, parent, 487, NULL, NULL)
         return
-    keep_reason(core, parent, m)
-    cancel_open(core, parent)
-    if count_open(core, parent) == 0:
-        decide(core, parent, False, NULL)
+    keep_reason(shard, parent, m)
+    cancel_open(shard, parent)
+    if count_open(shard, parent) == 0:
+        decide(shard, parent, False, NULL)
 
 
 # ---------------------------------------------------------------- what happens to a branch
@@ -374,97 +376,97 @@ cdef int owed_by(step_t step, int state) noexcept nogil:
     return 0
 
 
-cdef bint send_by(core_t *core, uint32_t ref, step_t step, int state) noexcept nogil:
+cdef bint send_by(shard_t *shard, uint32_t ref, step_t step, int state) noexcept nogil:
     """False: the request has no way any more (send_request)."""
     cdef int owed = owed_by(step, state)
     if step.actions & RESEND:
-        count(core, N_RETRANSMISSIONS_SENT)
+        count(shard, N_RETRANSMISSIONS_SENT)
     if owed == OWES_CANCEL:
-        send_cancel(core, ref)
-    return owed != OWES_REQUEST or send_request(core, ref)
+        send_cancel(shard, ref)
+    return owed != OWES_REQUEST or send_request(shard, ref)
 
 
-cdef void note_answer(core_t *core, uint32_t parent, const slot_t *branch, const message_t *m) noexcept nogil:
+cdef void note_answer(shard_t *shard, uint32_t parent, const slot_t *branch, const message_t *m) noexcept nogil:
     """The ACK of a re-INVITE shall find who answered it."""
-    if slot_at(core.store, parent).in_dialog and branch.identity.client.destination_id:
-        remember_answer(core, m, branch.identity.client.destination_id)
+    if slot_at(shard.store, parent).in_dialog and branch.identity.client.destination_id:
+        remember_answer(shard, m, branch.identity.client.destination_id)
 
 
-cdef bint tell_before(core_t *core, uint32_t parent, uint32_t ref, const record_t *record, int kind, int state,
+cdef bint tell_before(shard_t *shard, uint32_t parent, uint32_t ref, const record_t *record, int kind, int state,
                       int event, step_t step, const message_t *m) noexcept nogil:
     """What the server transaction commits before the branch does: a passed 2xx, a kept failure, a last group.
 
     False: the response says nothing about this search.
     """
-    cdef slot_t *server = slot_at(core.store, parent)
+    cdef slot_t *server = slot_at(shard.store, parent)
     if event == GOT_2XX:
         if kind == KIND_CLIENT_INVITE:
-            note_answer(core, parent, slot_at(core.store, ref), m)
-            pass_success(core, parent, m)
+            note_answer(shard, parent, slot_at(shard.store, ref), m)
+            pass_success(shard, parent, m)
         else:
-            pass_final(core, parent, m)
+            pass_final(shard, parent, m)
     elif record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON):
         return True
     elif event == GOT_1XX:
         if m.status > 100:
-            pass_provisional(core, parent, m)
+            pass_provisional(shard, parent, m)
     elif event == GOT_FINAL and state != CANCELLING:
-        if m.status == 482 and not is_closing(server) and take_back(core, parent):
+        if m.status == 482 and not is_closing(server) and take_back(shard, parent):
             return False
-        keep_best(core, parent, m, SERVER_LAST_GROUP if ends_search(core, parent, ref, 0, m.status, m) else 0)
+        keep_best(shard, parent, m, SERVER_LAST_GROUP if ends_search(shard, parent, ref, 0, m.status, m) else 0)
     elif event == GOT_FINAL:            # what a CANCEL of ours brought is no answer
-        judge(core, parent, ref, record.client.reason, m.status, 0)
+        judge(shard, parent, ref, record.client.reason, m.status, 0)
     elif event == SEND_FAILED:
-        judge(core, parent, ref, F_TRANSPORT, 503, SERVER_UNREACHED)
+        judge(shard, parent, ref, F_TRANSPORT, 503, SERVER_UNREACHED)
     elif step.next == ABANDONED or state == CANCELLING:
-        judge(core, parent, ref, record.client.reason, 408, 0)
+        judge(shard, parent, ref, record.client.reason, 408, 0)
     return True
 
 
-cdef void tell_after(core_t *core, uint32_t parent, uint32_t ref, const record_t *record, int state, int event,
+cdef void tell_after(shard_t *shard, uint32_t parent, uint32_t ref, const record_t *record, int state, int event,
                      const message_t *m) noexcept nogil:
     """What follows for the search once the branch has committed."""
     cdef bint heard = not record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON)
     if event == GOT_2XX:
-        note_success(core, slot_at(core.store, ref), m.status)
+        note_success(shard, slot_at(shard.store, ref), m.status)
         if state != CLIENT_ACCEPTED:
-            cancel_open(core, parent)
+            cancel_open(shard, parent)
     elif event == GOT_FINAL and heard:
         if m.status == 401 or m.status == 407:
-            remember_challenge(core, m, slot_at(core.store, ref).identity.client.destination_id)
-        branch_failed(core, parent, ref, record.client.reason, m.status, m)
+            remember_challenge(shard, m, slot_at(shard.store, ref).identity.client.destination_id)
+        branch_failed(shard, parent, ref, record.client.reason, m.status, m)
     elif event == SEND_FAILED:
-        count(core, N_TRANSPORT_FAILURES)
-        branch_failed(core, parent, ref, F_TRANSPORT, 0, NULL)
+        count(shard, N_TRANSPORT_FAILURES)
+        branch_failed(shard, parent, ref, F_TRANSPORT, 0, NULL)
     elif event == EXPIRE:
-        tell_expired(core, parent, ref, record, state)
+        tell_expired(shard, parent, ref, record, state)
 
 
-cdef void tell_expired(core_t *core, uint32_t parent, uint32_t ref, const record_t *record, int state) noexcept nogil:
+cdef void tell_expired(shard_t *shard, uint32_t parent, uint32_t ref, const record_t *record, int state) noexcept nogil:
     """`record` is the branch's after its step; `state` the one before."""
-    cdef slot_t *branch = slot_at(core.store, ref)
+    cdef slot_t *branch = slot_at(shard.store, ref)
     cdef record_t moved = record[0]
     cdef bint heard = not record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON)
     cdef bint last = not heard or record.client.reason == 0
     if word_state(branch.commit) == ABANDONED:
-        count(core, N_ABANDONED)
-        branch_failed(core, parent, ref, record.client.reason, 0 if record.client.reason else 408, NULL)
+        count(shard, N_ABANDONED)
+        branch_failed(shard, parent, ref, record.client.reason, 0 if record.client.reason else 408, NULL)
         return
     if state != CANCELLING:
         return
     moved.client.flags |= CLIENT_MOVED_ON
-    moved.client.expire_ms = core.now_ms + 64 * <uint64_t>core.table.clocks.t1_ms
-    commit(core.store, ref, word_kind(branch.commit), CANCELLING, 0, &moved)
-    arm_slot(core, ref, word_kind(branch.commit), &moved)
+    moved.client.expire_ms = shard.now_ms + 64 * <uint64_t>shard.table.clocks.t1_ms
+    commit(shard.store, ref, word_kind(branch.commit), CANCELLING, 0, &moved)
+    arm_slot(shard, ref, word_kind(branch.commit), &moved)
     if heard:
-        branch_failed(core, parent, ref, record.client.reason, 408, NULL)
+        branch_failed(shard, parent, ref, record.client.reason, 408, NULL)
     if last:
-        end_branch(core, ref)
-        end_server(core, parent)
+        end_branch(shard, ref)
+        end_server(shard, parent)
 
 
-cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m) noexcept nogil:
-    cdef slot_t *branch = slot_at(core.store, ref)
+cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t *m) noexcept nogil:
+    cdef slot_t *branch = slot_at(shard.store, ref)
     cdef uint32_t parent = branch.parent
     cdef int kind = word_kind(branch.commit)
     cdef int state = word_state(branch.commit)
@@ -475,104 +477,104 @@ cdef void branch_input(core_t *core, uint32_t ref, int event, const message_t *m
     cdef block_t spent
     if not step.valid:
         return
-    if event == SEND_FAILED and record.client.interval_ms > core.table.clocks.t1_ms:
+    if event == SEND_FAILED and record.client.interval_ms > shard.table.clocks.t1_ms:
         step = client_step(kind, state, EXPIRE)     # a repetition: the first one may have been heard
     spent.len = 0
     if event == EXPIRE and state != CANCELLING and step.actions & PASS_UP:
-        record.client.reason = <uint8_t>expiry_reason(core, kind, state, &record)
+        record.client.reason = <uint8_t>expiry_reason(shard, kind, state, &record)
         if record.client.reason == F_TIMEOUT:
-            count(core, N_TIMEOUTS)
+            count(shard, N_TIMEOUTS)
     elif event == SEND_FAILED:
         record.client.reason = F_TRANSPORT
     if passed:
-        passed = tell_before(core, parent, ref, &record, kind, state, event, step, m)
+        passed = tell_before(shard, parent, ref, &record, kind, state, event, step, m)
     if step.actions & GIVE_UP_CLOCK:
         record.client.flags |= CLIENT_ABANDONED
-    set_clocks(core, branch, slot_at(core.store, parent), state, step, status, &record)
+    set_clocks(shard, branch, slot_at(shard.store, parent), state, step, status, &record)
     if status:
         record.client.last_status = max(record.client.last_status, <uint16_t>status)     # a late 100 undoes no 180
     if step.next == CLIENT_ACCEPTED:
         spent = record.client.request       # nothing is sent again by this branch
         record.client.request.len = 0
-    commit(core.store, ref, kind, step.next, owed_by(step, state), &record)
-    drop_block(core.store, &core.pending, ref, &spent)
-    arm_slot(core, ref, kind, &record)
-    if not send_by(core, ref, step, state):
-        branch_input(core, ref, SEND_FAILED, NULL)
+    commit(shard.store, ref, kind, step.next, owed_by(step, state), &record)
+    drop_block(shard.store, &shard.pending, ref, &spent)
+    arm_slot(shard, ref, kind, &record)
+    if not send_by(shard, ref, step, state):
+        branch_input(shard, ref, SEND_FAILED, NULL)
         return
     if passed:
-        tell_after(core, parent, ref, &record, state, event, m)
+        tell_after(shard, parent, ref, &record, state, event, m)
     if step.actions & SEND_ACK:
-        if state != CLIENT_COMPLETED and not is_unkept(core, parent):
-            keep_ack(core, ref, m)
-        send_ack(core, ref, m)
+        if state != CLIENT_COMPLETED and not is_unkept(shard, parent):
+            keep_ack(shard, ref, m)
+        send_ack(shard, ref, m)
     if step.actions & END:
-        end_branch(core, ref)
-        end_server(core, parent)
+        end_branch(shard, ref)
+        end_server(shard, parent)
 
 
-cdef void end_by_stray(core_t *core, uint32_t parent, const message_t *m) noexcept nogil:
-    pass_success(core, parent, m)
-    cancel_open(core, parent)
+cdef void end_by_stray(shard_t *shard, uint32_t parent, const message_t *m) noexcept nogil:
+    pass_success(shard, parent, m)
+    cancel_open(shard, parent)
 
 
-cdef void refuse_search(core_t *core, uint32_t parent, int status) noexcept nogil:
-    send_own(core, parent, status, NULL)
-    cancel_open(core, parent)
+cdef void refuse_search(shard_t *shard, uint32_t parent, int status) noexcept nogil:
+    send_own(shard, parent, status, NULL)
+    cancel_open(shard, parent)
 
 
-cdef void fire_timer(core_t *core, uint32_t ref) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
+cdef void fire_timer(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef int kind = word_kind(slot.commit)
     cdef const record_t *record = record_of(slot)
-    cdef uint64_t now = core.now_ms
+    cdef uint64_t now = shard.now_ms
     if kind == KIND_FREE:
         return
     if is_server(kind) and is_parked(record):
-        expire_parked(core, ref)
+        expire_parked(shard, ref)
     elif is_server(kind):
-        fire_server_timer(core, ref)
+        fire_server_timer(shard, ref)
     elif (record.client.expire_ms and now >= record.client.expire_ms
             or record.client.c_ms and now >= record.client.c_ms):
-        branch_input(core, ref, EXPIRE, NULL)
+        branch_input(shard, ref, EXPIRE, NULL)
     elif record.client.retransmit_ms and now >= record.client.retransmit_ms:
-        branch_input(core, ref, RETRANSMIT, NULL)
+        branch_input(shard, ref, RETRANSMIT, NULL)
     else:
-        arm_slot(core, ref, kind, record)
+        arm_slot(shard, ref, kind, record)
 
 
-cdef int go_on(core_t *core, uint32_t parent) noexcept nogil:
+cdef int go_on(shard_t *shard, uint32_t parent) noexcept nogil:
     """try_next, after the branch that started last: what it ended by stands in its record."""
-    cdef int attempts = record_of(slot_at(core.store, parent)).server.attempt_count
-    cdef uint32_t ref = first_child_of(core.store, parent)
+    cdef int attempts = record_of(slot_at(shard.store, parent)).server.attempt_count
+    cdef uint32_t ref = first_child_of(shard.store, parent)
     cdef const record_t *record
-    while ref != NO_SLOT and slot_at(core.store, ref).attempt + 1 < attempts:
-        ref = next_child_of(core.store, ref)
+    while ref != NO_SLOT and slot_at(shard.store, ref).attempt + 1 < attempts:
+        ref = next_child_of(shard.store, ref)
     if ref == NO_SLOT:
-        return try_next(core, parent, ref, 0, 0)
-    record = record_of(slot_at(core.store, ref))
-    return try_next(core, parent, ref, record.client.reason, record.client.last_status)
+        return try_next(shard, parent, ref, 0, 0)
+    record = record_of(slot_at(shard.store, ref))
+    return try_next(shard, parent, ref, record.client.reason, record.client.last_status)
 
 
-cdef void resume_search(core_t *core, uint32_t parent) noexcept nogil:
-    cdef slot_t *server = slot_at(core.store, parent)
+cdef void resume_search(shard_t *shard, uint32_t parent) noexcept nogil:
+    cdef slot_t *server = slot_at(shard.store, parent)
     cdef bint more = may_go_on(server)
     if is_closing(server):
-        cancel_open(core, parent)
+        cancel_open(shard, parent)
     if record_of(server).server.flags & SERVER_DECIDED and is_searching(word_state(server.commit)):
-        end_silently(core, parent)          # damage: whatever decides leaves these states
+        end_silently(shard, parent)          # damage: whatever decides leaves these states
         return
     if record_of(server).server.flags & SERVER_DECIDED or not is_searching(word_state(server.commit)):
-        end_server(core, parent)
-    elif not is_closing(server) and is_stale(core, parent):
-        decide(core, parent, more, NULL)    # no ghost ringing (docs/core.md#after-an-absence)
-        cancel_open(core, parent)
-    elif count_open(core, parent) == 0 and (not more or go_on(core, parent) != OK):
-        decide(core, parent, more, NULL)
+        end_server(shard, parent)
+    elif not is_closing(server) and is_stale(shard, parent):
+        decide(shard, parent, more, NULL)    # no ghost ringing (docs/core.md#after-an-absence)
+        cancel_open(shard, parent)
+    elif count_open(shard, parent) == 0 and (not more or go_on(shard, parent) != OK):
+        decide(shard, parent, more, NULL)
 
 
-cdef void resume_branch(core_t *core, uint32_t ref) noexcept nogil:
-    cdef uint32_t parent = slot_at(core.store, ref).parent
-    if word_state(slot_at(core.store, ref).commit) == CLIENT_ENDED:
-        end_branch(core, ref)
-        end_server(core, parent)
+cdef void resume_branch(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef uint32_t parent = slot_at(shard.store, ref).parent
+    if word_state(slot_at(shard.store, ref).commit) == CLIENT_ENDED:
+        end_branch(shard, ref)
+        end_server(shard, parent)

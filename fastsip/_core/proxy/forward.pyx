@@ -48,9 +48,9 @@ cdef enum:
     TOP_ROOM = 1100             # our Via, two Record-Routes and Max-Forwards
 
 
-cdef int undo_way_out(core_t *core, uint32_t ref) noexcept nogil:
-    cdef const slot_t *slot = slot_at(core.store, ref)
-    cdef const message_t *m = &core.stored
+cdef int undo_way_out(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef const slot_t *slot = slot_at(shard.store, ref)
+    cdef const message_t *m = &shard.stored
     cdef const char *rest = m.buf + sent_len(slot)      # what stands behind the message
     cdef uint32_t taken = slot.identity.client.taken_len
     cdef uint32_t ruri = slot.identity.client.ruri_len
@@ -62,7 +62,7 @@ cdef int undo_way_out(core_t *core, uint32_t ref) noexcept nogil:
         return OK
     if slot.identity.client.brought > <uint32_t>m.headers_end - m.headers_off:
         return E_BAD
-    at = take_scratch(core, m.len + taken + ruri)
+    at = take_scratch(shard, m.len + taken + ruri)
     if at == NULL:
         return E_ROOM
     n = put(at, m.buf, m.ruri.off if ruri else ruri_end)
@@ -70,44 +70,44 @@ cdef int undo_way_out(core_t *core, uint32_t ref) noexcept nogil:
     n += put(at + n, m.buf + ruri_end, headers - ruri_end)
     n += put(at + n, rest, taken)
     n += put(at + n, m.buf + m.headers_end, m.len - m.headers_end)
-    code = parse_message(at, n, &core.stored)
-    return parse_routing(&core.stored) if code == OK else code
+    code = parse_message(at, n, &shard.stored)
+    return parse_routing(&shard.stored) if code == OK else code
 
 
 # ---------------------------------------------------------------- forwarding
 
-cdef void edit_max_forwards(core_t *core, const message_t *m, char *top, int *n) noexcept nogil:
+cdef void edit_max_forwards(shard_t *shard, const message_t *m, char *top, int *n) noexcept nogil:
     """16.6 item 3: one less, or 70 when the request has none."""
     cdef const header_t *header
     cdef char *text
     if m.max_forwards < 0:
         n[0] += put(top + n[0], b"Max-Forwards: 70\r\n", 18)
         return
-    text = take_room(&core.edits, 4)
+    text = take_room(&shard.edits, 4)
     if text == NULL:
         return
     header = &m.headers[first_of(m, H_MAX_FORWARDS)]
-    edit_replace(&core.edits, header.value_off, header.value_len, text, put_number(text, m.max_forwards - 1))
+    edit_replace(&shard.edits, header.value_off, header.value_len, text, put_number(text, m.max_forwards - 1))
 
 
-cdef void edit_received(core_t *core, const message_t *m, const addr_t *source) noexcept nogil:
+cdef void edit_received(shard_t *shard, const message_t *m, const addr_t *source) noexcept nogil:
     cdef stamp_t stamps[2]
     cdef char *text
     cdef int i
     for i in range(stamp_via(m, source, stamps)):
-        text = take_room(&core.edits, stamps[i].len)
+        text = take_room(&shard.edits, stamps[i].len)
         if text == NULL:
             return
-        edit_replace(&core.edits, stamps[i].off, stamps[i].cut, text, put(text, stamps[i].text, stamps[i].len))
+        edit_replace(&shard.edits, stamps[i].off, stamps[i].cut, text, put(text, stamps[i].text, stamps[i].len))
 
 
-cdef void fill_token(core_t *core, const message_t *m, const hop_t *hop, token_t *token) noexcept nogil:
+cdef void fill_token(shard_t *shard, const message_t *m, const hop_t *hop, token_t *token) noexcept nogil:
     """The destination of this branch, or the one that the request came from, and who stands in for it.
 
     Only members of shared sets stand in for each other; the one of the two that has such a set is named.  Where
     there is a border at the other end, too, that is told in place of a stand-in, whom the ranking finds as well.
     """
-    cdef const table_t *table = core.table
+    cdef const table_t *table = shard.table
     cdef const destination_t *d
     cdef const set_t *of_set
     cdef int index = find_destination(table, hop.destination_id, hop.destination)
@@ -130,36 +130,36 @@ cdef void fill_token(core_t *core, const message_t *m, const hop_t *hop, token_t
     if not of_set.in_dialog:
         return
     stand_in = rank_next(table, d.set_index, hash_text(of_set.hash_key, m.buf + m.call_id.off, m.call_id.len),
-                         &d.id, 1, core.cells, core.positions, core.now_ms)
+                         &d.id, 1, shard.cells, shard.positions, shard.now_ms)
     if stand_in >= 0:
         token.stand_in = table.destinations[stand_in].short_id
 
 
-cdef int write_record_route(core_t *core, const message_t *m, const listener_t *listener, token_t *token,
+cdef int write_record_route(shard_t *shard, const message_t *m, const listener_t *listener, token_t *token,
                             char *out) noexcept nogil:
     """One line; with a token when there is one to write."""
     cdef int n = put(out, b"Record-Route: <sip:", 19)
     if token != NULL:
         token.listener = listener.short_id
-        n += write_token(core.table, m, token, out + n)
+        n += write_token(shard.table, m, token, out + n)
         n += put(out + n, b"@", 1)
     n += put(out + n, listener.sent_by.at, listener.sent_by.len)
     return n + put(out + n, b";lr>\r\n", 6)
 
 
-cdef int write_record_routes(core_t *core, const message_t *m, const hop_t *hop, const listener_t *listener,
+cdef int write_record_routes(shard_t *shard, const message_t *m, const hop_t *hop, const listener_t *listener,
                              char *out) noexcept nogil:
     """Two when the request leaves by another listener: each side sees the one that it reaches (RFC 5658)."""
-    cdef const listener_t *came_by = find_listener(core.table, hop.came_by)
+    cdef const listener_t *came_by = find_listener(shard.table, hop.came_by)
     cdef token_t token
     cdef int n
     if not hop.record_route:
         return 0
     memset(&token, 0, sizeof(token))
-    fill_token(core, m, hop, &token)
-    n = write_record_route(core, m, listener, &token, out)
+    fill_token(shard, m, hop, &token)
+    n = write_record_route(shard, m, listener, &token, out)
     if came_by != NULL and came_by != listener:
-        n += write_record_route(core, m, came_by, NULL, out + n)
+        n += write_record_route(shard, m, came_by, NULL, out + n)
     return n
 
 
@@ -167,29 +167,29 @@ cdef int record_route_count(const hop_t *hop) noexcept nogil:
     return 0 if not hop.record_route else 1 + (hop.came_by != hop.flow.listener_id)
 
 
-cdef void edit_top(core_t *core, const message_t *m, const hop_t *hop, uint64_t branch, uint32_t ref,
+cdef void edit_top(shard_t *shard, const message_t *m, const hop_t *hop, uint64_t branch, uint32_t ref,
                    uint32_t generation, int ours) noexcept nogil:
     """Our Via and Record-Routes before all other headers.
 
     `ours` headers at the top are those of an earlier branch and go; 0 = the request is as received.
     """
-    cdef const listener_t *listener = find_listener(core.table, hop.flow.listener_id)
-    cdef char *top = take_room(&core.edits, TOP_ROOM)
+    cdef const listener_t *listener = find_listener(shard.table, hop.flow.listener_id)
+    cdef char *top = take_room(&shard.edits, TOP_ROOM)
     cdef uint64_t loop = hop.loop
     cdef int n = 0
     cdef uint32_t cut = 0
     if listener == NULL or top == NULL:
-        core.edits.overflow = 1
+        shard.edits.overflow = 1
         return
     if ours and read_loop(m.buf, &m.via, &loop) < 0:
         loop = 0
-    n = write_via(core.store, top, listener, branch, loop, ref, generation)
-    n += write_record_routes(core, m, hop, listener, top + n)
+    n = write_via(shard.store, top, listener, branch, loop, ref, generation)
+    n += write_record_routes(shard, m, hop, listener, top + n)
     if ours:
         cut = m.headers[ours - 1].end_off - m.headers_off
     else:
-        edit_max_forwards(core, m, top, &n)
-    edit_replace(&core.edits, m.headers_off, cut, top, n)
+        edit_max_forwards(shard, m, top, &n)
+    edit_replace(&shard.edits, m.headers_off, cut, top, n)
 
 
 cdef bint is_cut(const hop_t *hop, uint32_t off) noexcept nogil:
@@ -200,12 +200,12 @@ cdef bint is_cut(const hop_t *hop, uint32_t off) noexcept nogil:
     return False
 
 
-cdef void edit_named(core_t *core, const message_t *m, const hop_t *hop) noexcept nogil:
+cdef void edit_named(shard_t *shard, const message_t *m, const hop_t *hop) noexcept nogil:
     """Host and port of each leading Route value that names the one that is replaced become the stand-in's.
 
     A loose router would hand the request back to the dead one otherwise.
     """
-    cdef const text_t *host_port = &core.table.destinations[hop.destination].host_port
+    cdef const text_t *host_port = &shard.table.destinations[hop.destination].host_port
     cdef int i = first_of(m, H_ROUTE)
     cdef name_addr_t value
     cdef addr_t replaced, addr
@@ -226,99 +226,99 @@ cdef void edit_named(core_t *core, const message_t *m, const hop_t *hop) noexcep
                 if memcmp(&addr, &replaced, sizeof(addr)) != 0:
                     return
                 host_port_place(&uri, &begin, &after)
-                edit_replace(&core.edits, begin, after - begin, host_port.at, host_port.len)
+                edit_replace(&shard.edits, begin, after - begin, host_port.at, host_port.len)
             if value.last:
                 break
             off = value.off + value.len + 1
         i = m.headers[i].next
 
 
-cdef void edit_routes(core_t *core, const message_t *m, const hop_t *hop) noexcept nogil:
+cdef void edit_routes(shard_t *shard, const message_t *m, const hop_t *hop) noexcept nogil:
     cdef int i
     cdef char *text
     for i in range(hop.cut_count):
-        edit_delete(&core.edits, hop.cuts[i].off, hop.cuts[i].len)
+        edit_delete(&shard.edits, hop.cuts[i].off, hop.cuts[i].len)
     if hop.stand_in:
-        edit_named(core, m, hop)
+        edit_named(shard, m, hop)
     if hop.route_last.len == 0:
         return
-    text = take_room(&core.edits, hop.route_last.len + ROUTE_ROOM)
+    text = take_room(&shard.edits, hop.route_last.len + ROUTE_ROOM)
     if text == NULL:
         return
     i = put(text, b"Route: <", 8)
     i += put(text + i, hop.route_last.at, hop.route_last.len)
     i += put(text + i, b">\r\n", 3)
-    edit_insert(&core.edits, m.headers_end, text, i)
+    edit_insert(&shard.edits, m.headers_end, text, i)
 
 
 cdef bint adds_breadth(const message_t *m, const hop_t *hop) noexcept nogil:
     return hop.breadth and first_of(m, H_MAX_BREADTH) == NO_HEADER
 
 
-cdef void edit_breadth(core_t *core, const message_t *m, const hop_t *hop) noexcept nogil:
+cdef void edit_breadth(shard_t *shard, const message_t *m, const hop_t *hop) noexcept nogil:
     """RFC 5393 5.3.3: replaced where the request has one, else a header behind all others."""
-    cdef char *text = take_room(&core.edits, BREADTH_ROOM) if hop.breadth else NULL
+    cdef char *text = take_room(&shard.edits, BREADTH_ROOM) if hop.breadth else NULL
     cdef int i = first_of(m, H_MAX_BREADTH)
     cdef int n
     if text == NULL:
         return
     if not adds_breadth(m, hop):
-        edit_replace(&core.edits, m.headers[i].value_off, m.headers[i].value_len, text, put_number(text, hop.breadth))
+        edit_replace(&shard.edits, m.headers[i].value_off, m.headers[i].value_len, text, put_number(text, hop.breadth))
         return
     n = put(text, b"Max-Breadth: ", 13)
     n += put_number(text + n, hop.breadth)
     n += put(text + n, b"\r\n", 2)
-    edit_insert(&core.edits, m.headers_end, text, n)
+    edit_insert(&shard.edits, m.headers_end, text, n)
     if m.header_count == MAX_HEADERS:
-        core.edits.overflow = 1     # it could not be read back (edit_way_out)
+        shard.edits.overflow = 1     # it could not be read back (edit_way_out)
 
 
-cdef int edit_way_out(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop, int ours,
+cdef int edit_way_out(shard_t *shard, const message_t *m, const addr_t *source, const hop_t *hop, int ours,
                       undo_t *undo) noexcept nogil:
     """What rule, set and listener change in the headers; the last of the edits, so that its lines stand last.
 
     The rule's own edits are for the request as received only (`ours` 0): what is read back carries them.
     More headers than can be read back would be a call without CANCEL, ACK and failover: it is refused.
     """
-    cdef const listener_t *came_by = find_listener(core.table, hop.came_by)
+    cdef const listener_t *came_by = find_listener(shard.table, hop.came_by)
     cdef int count = (m.header_count + 1 + record_route_count(hop) - ours + (m.max_forwards < 0)
                       + adds_breadth(m, hop) + (hop.route_last.len > 0))
-    cdef int destination = find_destination(core.table, hop.destination_id, hop.destination)
+    cdef int destination = find_destination(shard.table, hop.destination_id, hop.destination)
     cdef changes_t changes
     cdef text_t tag
     cdef int i
     tag.len = 0
     for i in range(hop.cut_count):
         count -= m.buf[hop.cuts[i].off + hop.cuts[i].len - 1] == c'\n'      # a whole header
-    if gather_changes(core.table, hop.headers if ours == 0 else NULL, destination, hop.token_set, &hop.flow.remote,
+    if gather_changes(shard.table, hop.headers if ours == 0 else NULL, destination, hop.token_set, &hop.flow.remote,
                       hop.flow.listener_id, &changes) < 0:
         return E_ROOM
     if changes.count > changes.out and hides_lines(m.buf + m.headers_off, m.headers_end - m.headers_off):
         return E_HEADER
     if undo != NULL and changes.count > changes.out:
-        undo.taken = take_scratch(core, undo_room(m))
+        undo.taken = take_scratch(shard, undo_room(m))
         if undo.taken == NULL:
             return E_ROOM
     if changes.count:
-        count += edit_headers(&core.edits, &changes, m, source, &came_by.tag if came_by != NULL else &tag, undo)
-    return E_ROOM if count > MAX_HEADERS or core.edits.overflow else OK
+        count += edit_headers(&shard.edits, &changes, m, source, &came_by.tag if came_by != NULL else &tag, undo)
+    return E_ROOM if count > MAX_HEADERS or shard.edits.overflow else OK
 
 
-cdef int forward_stateless(core_t *core, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
+cdef int forward_stateless(shard_t *shard, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
     """The branch is recomputed for each copy, the hint leads nowhere."""
     cdef int code
-    clear_edits(&core.edits)
-    edit_top(core, m, hop, branch_value(core.table, m, &m.via, source, 0), STATELESS, 0, 0)
-    edit_routes(core, m, hop)
+    clear_edits(&shard.edits)
+    edit_top(shard, m, hop, branch_value(shard.table, m, &m.via, source, 0), STATELESS, 0, 0)
+    edit_routes(shard, m, hop)
     if hop.ruri.len:
-        edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
-    edit_start_line(&core.edits, m)
-    edit_received(core, m, source)
-    code = edit_way_out(core, m, source, hop, 0, NULL)
-    return send_edited(core, m, &hop.flow, NO_SLOT, 0) if code == OK else code
+        edit_replace(&shard.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
+    edit_start_line(&shard.edits, m)
+    edit_received(shard, m, source)
+    code = edit_way_out(shard, m, source, hop, 0, NULL)
+    return send_edited(shard, m, &hop.flow, NO_SLOT, 0) if code == OK else code
 
 
-cdef void edit_ruri(core_t *core, const message_t *m, const hop_t *hop, text_t *original) noexcept nogil:
+cdef void edit_ruri(shard_t *shard, const message_t *m, const hop_t *hop, text_t *original) noexcept nogil:
     """The new Request-URI; `original` becomes the one that another branch begins with, if that differs."""
     original.len = 0
     if hop.ruri.len == 0:
@@ -326,26 +326,26 @@ cdef void edit_ruri(core_t *core, const message_t *m, const hop_t *hop, text_t *
     if not hop.ruri_for_good:
         original.at = m.buf + m.ruri.off
         original.len = m.ruri.len
-    edit_replace(&core.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
+    edit_replace(&shard.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
 
 
-cdef void first_clocks(core_t *core, uint32_t timeout_ms, record_t *record) noexcept nogil:
+cdef void first_clocks(shard_t *shard, uint32_t timeout_ms, record_t *record) noexcept nogil:
     """Timers A and B, or E and F; the policy's `timeout`, when it has one, shortens B or F."""
-    cdef uint32_t t1 = core.table.clocks.t1_ms
+    cdef uint32_t t1 = shard.table.clocks.t1_ms
     cdef uint32_t timeout = 64 * t1
     if timeout_ms and timeout_ms < timeout:
         timeout = timeout_ms
     record.client.interval_ms = <uint16_t>t1
-    record.client.retransmit_ms = core.now_ms + t1
-    record.client.expire_ms = core.now_ms + timeout
+    record.client.retransmit_ms = shard.now_ms + t1
+    record.client.expire_ms = shard.now_ms + timeout
 
 
-cdef int end_of_block(core_t *core, const undo_t *undo, text_t *original) noexcept nogil:
+cdef int end_of_block(shard_t *shard, const undo_t *undo, text_t *original) noexcept nogil:
     """What follows the message: the lines that were taken, then the Request-URI that was changed."""
     cdef char *at
     if undo.taken_len == 0:
         return OK
-    at = take_scratch(core, undo.taken_len + original.len)
+    at = take_scratch(shard, undo.taken_len + original.len)
     if at == NULL or undo.taken_len > MAX_MESSAGE:
         return E_ROOM
     put(at, undo.taken, undo.taken_len)
@@ -356,18 +356,18 @@ cdef int end_of_block(core_t *core, const undo_t *undo, text_t *original) noexce
     return OK
 
 
-cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
+cdef int64_t make_branch(shard_t *shard, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
                          uint32_t origin, const hop_t *hop) noexcept nogil:
-    cdef slot_t *server = slot_at(core.store, parent)
+    cdef slot_t *server = slot_at(shard.store, parent)
     cdef int kind = KIND_CLIENT_INVITE if server.method == M_INVITE else KIND_CLIENT_OTHER
-    cdef uint32_t ref = take_slot_of_call(core, parent)
+    cdef uint32_t ref = take_slot_of_call(shard, parent)
     cdef slot_t identity
     cdef record_t record
     cdef via_t via = m.via
     cdef text_t original
     cdef undo_t undo
-    cdef int ours = 1 + slot_at(core.store, origin).record_routed if source == NULL else 0
-    cdef uint32_t scratch = core.scratch_used
+    cdef int ours = 1 + slot_at(shard.store, origin).record_routed if source == NULL else 0
+    cdef uint32_t scratch = shard.scratch_used
     cdef int code
     if ref == NO_SLOT:
         return E_FULL
@@ -375,29 +375,29 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     memset(&record, 0, sizeof(record))
     memset(&undo, 0, sizeof(undo))
     if source == NULL and parse_second_via(m, &via) < 0:
-        give_slot(core.store, ref)
+        give_slot(shard.store, ref)
         return E_BAD
-    identity.key = branch_value(core.table, m, &via, source, attempt)
-    clear_edits(&core.edits)
-    edit_top(core, m, hop, identity.key, ref, word_generation(slot_at(core.store, ref).commit) + 1, ours)
-    edit_routes(core, m, hop)
-    edit_ruri(core, m, hop, &original)
-    edit_breadth(core, m, hop)
+    identity.key = branch_value(shard.table, m, &via, source, attempt)
+    clear_edits(&shard.edits)
+    edit_top(shard, m, hop, identity.key, ref, word_generation(slot_at(shard.store, ref).commit) + 1, ours)
+    edit_routes(shard, m, hop)
+    edit_ruri(shard, m, hop, &original)
+    edit_breadth(shard, m, hop)
     if source != NULL:
-        edit_start_line(&core.edits, m)
-        edit_received(core, m, source)
-    code = edit_way_out(core, m, source if source != NULL else &server.identity.server.source.remote, hop, ours, &undo)
+        edit_start_line(&shard.edits, m)
+        edit_received(shard, m, source)
+    code = edit_way_out(shard, m, source if source != NULL else &server.identity.server.source.remote, hop, ours, &undo)
     if code == OK:
-        code = end_of_block(core, &undo, &original)
+        code = end_of_block(shard, &undo, &original)
     if code == OK:
-        code = write_block(core, ref, m, &original, &record.client.request)
-    core.scratch_used = scratch         # what stood there is in the block by now: a fork would fill all of it
+        code = write_block(shard, ref, m, &original, &record.client.request)
+    shard.scratch_used = scratch         # what stood there is in the block by now: a fork would fill all of it
     if code < 0:
-        give_slot(core.store, ref)
+        give_slot(shard.store, ref)
         return code
     identity.parent = parent
     identity.parent_generation = word_generation(server.commit) + (word_kind(server.commit) == KIND_FREE)
-    identity.created_ms = core.now_ms
+    identity.created_ms = shard.now_ms
     identity.method = server.method
     identity.attempt = <uint8_t>attempt
     identity.record_routed = <uint8_t>record_route_count(hop)
@@ -408,13 +408,13 @@ cdef int64_t make_branch(core_t *core, uint32_t parent, uint32_t attempt, const 
     identity.identity.client.ruri_len = <uint16_t>(original.len - undo.taken_len)
     identity.identity.client.taken_len = <uint16_t>undo.taken_len
     identity.identity.client.brought = <uint16_t>undo.brought
-    identity.identity.client.border_id = core.table.sets[hop.token_set - 1].id if hop.token_set else 0
-    first_clocks(core, hop.timeout_ms, &record)
-    write_identity(core.store, ref, &identity)
-    commit(core.store, ref, kind, CALLING, OWES_REQUEST, &record)
-    index_insert(core.store, ref)
-    link_child(core.store, ref)
-    arm_slot(core, ref, kind, &record)
+    identity.identity.client.border_id = shard.table.sets[hop.token_set - 1].id if hop.token_set else 0
+    first_clocks(shard, hop.timeout_ms, &record)
+    write_identity(shard.store, ref, &identity)
+    commit(shard.store, ref, kind, CALLING, OWES_REQUEST, &record)
+    index_insert(shard.store, ref)
+    link_child(shard.store, ref)
+    arm_slot(shard, ref, kind, &record)
     return <int64_t>ref
 
 

@@ -33,19 +33,20 @@ cdef enum:
     FEWEST_CANDIDATES = 2       # in a dialog, whatever `limit` says of new calls
 
 
-cdef bint may_follow_route(core_t *core, const message_t *m, const route_t *route, const addr_t *source) noexcept nogil:
+cdef bint may_follow_route(shard_t *shard, const message_t *m, const route_t *route,
+                           const addr_t *source) noexcept nogil:
     """Our token verifies, the source is known, or the next hop is a destination's exact address.
 
     Nobody relays by inventing a To tag or a Route; a network that is trusted to send is no place to send to.
     """
     cdef hop_t hop
     if route.forged:
-        count(core, N_FORGED_TOKENS)
-    if route.verified or is_known(core.table, source):
+        count(shard, N_FORGED_TOKENS)
+    if route.verified or is_known(shard.table, source):
         return True
     memset(&hop, 0, sizeof(hop))
-    return (aim_by_route(core, m, route, 0, source, &hop) == OK
-            and find_by_address(core.table, &hop.flow.remote) >= 0)
+    return (aim_by_route(shard, m, route, 0, source, &hop) == OK
+            and find_by_address(shard.table, &hop.flow.remote) >= 0)
 
 
 # ---------------------------------------------------------------- members of shared sets
@@ -69,99 +70,99 @@ cdef uint64_t ranking_key(const set_t *of_set, const message_t *m) noexcept nogi
     return hash_text(of_set.hash_key, m.buf + m.call_id.off, m.call_id.len)
 
 
-cdef int stand_in_for(core_t *core, const message_t *m, const route_t *route, uint32_t index) noexcept nogil:
-    cdef const destination_t *d = &core.table.destinations[index]
-    cdef int named = named_stand_in(core.table, route, index)
-    if named >= 0 and is_reachable(core.table, named, core.cells):
+cdef int stand_in_for(shard_t *shard, const message_t *m, const route_t *route, uint32_t index) noexcept nogil:
+    cdef const destination_t *d = &shard.table.destinations[index]
+    cdef int named = named_stand_in(shard.table, route, index)
+    if named >= 0 and is_reachable(shard.table, named, shard.cells):
         return named
-    return rank_next(core.table, d.set_index, ranking_key(&core.table.sets[d.set_index], m), &d.id, 1, core.cells,
-                     core.positions, core.now_ms)
+    return rank_next(shard.table, d.set_index, ranking_key(&shard.table.sets[d.set_index], m), &d.id, 1, shard.cells,
+                     shard.positions, shard.now_ms)
 
 
-cdef void aim_at_stand_in(core_t *core, uint32_t index, hop_t *hop) noexcept nogil:
-    cdef const destination_t *d = &core.table.destinations[index]
+cdef void aim_at_stand_in(shard_t *shard, uint32_t index, hop_t *hop) noexcept nogil:
+    cdef const destination_t *d = &shard.table.destinations[index]
     hop.flow.remote = d.addr
-    hop.flow.listener_id = core.table.listeners[d.listener].id
+    hop.flow.listener_id = shard.table.listeners[d.listener].id
     hop.destination_id = d.id
     hop.destination = index
     hop.stand_in = 1
-    count(core, N_STAND_INS)
+    count(shard, N_STAND_INS)
 
 
-cdef uint32_t join_shared(core_t *core, const message_t *m, const route_t *route, hop_t *hop, policy_copy_t *policy,
+cdef uint32_t join_shared(shard_t *shard, const message_t *m, const route_t *route, hop_t *hop, policy_copy_t *policy,
                           uint64_t *call_key) noexcept nogil:
     """If health says that the first is down, the stand-in is tried at once.  A PRACK never moves on."""
     cdef const set_t *of_set
-    cdef int index = find_shared(core.table, &hop.flow.remote, route)
+    cdef int index = find_shared(shard.table, &hop.flow.remote, route)
     cdef int stand_in
     if index < 0:
         return 0
-    of_set = &core.table.sets[core.table.destinations[index].set_index]
-    stand_in = stand_in_for(core, m, route, index)
-    hop.destination_id = core.table.destinations[index].id
+    of_set = &shard.table.sets[shard.table.destinations[index].set_index]
+    stand_in = stand_in_for(shard, m, route, index)
+    hop.destination_id = shard.table.destinations[index].id
     hop.destination = index
-    hop.next_stand_in = core.table.destinations[stand_in].id if stand_in >= 0 else 0
-    if stand_in >= 0 and not is_reachable(core.table, index, core.cells):
-        aim_at_stand_in(core, stand_in, hop)
+    hop.next_stand_in = shard.table.destinations[stand_in].id if stand_in >= 0 else 0
+    if stand_in >= 0 and not is_reachable(shard.table, index, shard.cells):
+        aim_at_stand_in(shard, stand_in, hop)
     if m.method != M_PRACK:
-        policy[0] = core.table.policies[of_set.dialog_policy].copy
+        policy[0] = shard.table.policies[of_set.dialog_policy].copy
         hop.timeout_ms = policy.timeout_ms
     call_key[0] = ranking_key(of_set, m)
     return of_set.id
 
 
-cdef int next_stand_in(core_t *core, const slot_t *server, uint32_t tried_count) noexcept nogil:
+cdef int next_stand_in(shard_t *shard, const slot_t *server, uint32_t tried_count) noexcept nogil:
     """Each candidate once for one request: first whom the first hop had behind it, then the ranking."""
     cdef const uint32_t *tried = &server.identity.server.tried[0]
-    cdef int first = find_destination(core.table, tried[0], 0)
-    cdef int named = find_destination(core.table, server.identity.server.stand_in_id, 0)
+    cdef int first = find_destination(shard.table, tried[0], 0)
+    cdef int named = find_destination(shard.table, server.identity.server.stand_in_id, 0)
     cdef uint32_t set_index, i
     if first < 0:
         return E_NONE
-    set_index = core.table.destinations[first].set_index
-    if tried_count >= max(core.table.sets[set_index].limit, FEWEST_CANDIDATES):
+    set_index = shard.table.destinations[first].set_index
+    if tried_count >= max(shard.table.sets[set_index].limit, FEWEST_CANDIDATES):
         return E_NONE
     for i in range(tried_count):
-        if named >= 0 and tried[i] == core.table.destinations[named].id:
+        if named >= 0 and tried[i] == shard.table.destinations[named].id:
             named = E_NONE
-    if named >= 0 and is_reachable(core.table, named, core.cells):
+    if named >= 0 and is_reachable(shard.table, named, shard.cells):
         return named
-    return rank_next(core.table, set_index, server.call_key, tried, tried_count, core.cells, core.positions,
-                     core.now_ms)
+    return rank_next(shard.table, set_index, server.call_key, tried, tried_count, shard.cells, shard.positions,
+                     shard.now_ms)
 
 
 # ---------------------------------------------------------------- without state
 
-cdef void follow_answer(core_t *core, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil:
+cdef void follow_answer(shard_t *shard, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil:
     """The ACK of a 2xx goes where its 2xx came from; without that knowledge health decides."""
-    cdef int index = find_shared(core.table, &hop.flow.remote, route)
+    cdef int index = find_shared(shard.table, &hop.flow.remote, route)
     cdef int wanted
     if index < 0:
         return
-    wanted = find_destination(core.table, recall_answer(core, m), 0)
-    if wanted < 0 and not is_reachable(core.table, index, core.cells):
-        wanted = stand_in_for(core, m, route, index)
-    if wanted >= 0 and not same_place(&core.table.destinations[wanted].addr, &hop.flow.remote):
-        aim_at_stand_in(core, wanted, hop)
+    wanted = find_destination(shard.table, recall_answer(shard, m), 0)
+    if wanted < 0 and not is_reachable(shard.table, index, shard.cells):
+        wanted = stand_in_for(shard, m, route, index)
+    if wanted >= 0 and not same_place(&shard.table.destinations[wanted].addr, &hop.flow.remote):
+        aim_at_stand_in(shard, wanted, hop)
 
 
-cdef int aim_onward(core_t *core, const message_t *m, const route_t *route, uint32_t listener, const addr_t *source,
+cdef int aim_onward(shard_t *shard, const message_t *m, const route_t *route, uint32_t listener, const addr_t *source,
                     hop_t *hop) noexcept nogil:
-    if leads_to_us(core, m, &route.next):
-        return aim_by_token(core, route, hop)
-    return aim_by_route(core, m, route, listener, source, hop)
+    if leads_to_us(shard, m, &route.next):
+        return aim_by_token(shard, route, hop)
+    return aim_by_route(shard, m, route, listener, source, hop)
 
 
-cdef int aim_in_dialog(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+cdef int aim_in_dialog(shard_t *shard, const message_t *m, const route_t *route, uint32_t listener,
                        const addr_t *source, hop_t *hop) noexcept nogil:
     """Of an ACK or CANCEL: by the same test as the other requests of its dialog, without an answer.
 
     An ACK outside of dialogs acknowledges nothing that went through us.
     """
     cdef int code
-    if (m.method == M_ACK and not hop.in_dialog) or not may_follow_route(core, m, route, source):
+    if (m.method == M_ACK and not hop.in_dialog) or not may_follow_route(shard, m, route, source):
         return E_NONE
-    code = aim_onward(core, m, route, listener, source, hop)
+    code = aim_onward(shard, m, route, listener, source, hop)
     if code == OK:
-        follow_answer(core, m, route, hop)
+        follow_answer(shard, m, route, hop)
     return code

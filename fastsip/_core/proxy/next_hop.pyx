@@ -40,40 +40,40 @@ cdef int listener_of_family(const table_t *table, uint8_t family, uint32_t *many
     return found
 
 
-cdef int listener_towards(core_t *core, const addr_t *to, uint32_t came_by) noexcept nogil:
+cdef int listener_towards(shard_t *shard, const addr_t *to, uint32_t came_by) noexcept nogil:
     """The one on the address that the kernel would send from; of several, that which the request came in by."""
     cdef addr_t ours
     cdef int found = E_NONE
     cdef uint32_t i
-    if core.local == NULL or local_address(core.local, to, core.now_ms, &ours) < 0:
+    if shard.local == NULL or local_address(shard.local, to, shard.now_ms, &ours) < 0:
         return E_NONE
-    for i in range(core.table.listener_count):
-        if memcmp(core.table.listeners[i].addr.ip, ours.ip, 16) == 0 and (found < 0 or i == came_by):
+    for i in range(shard.table.listener_count):
+        if memcmp(shard.table.listeners[i].addr.ip, ours.ip, 16) == 0 and (found < 0 or i == came_by):
             found = <int>i
     return found
 
 
-cdef int listener_for(core_t *core, const addr_t *to, int named, uint32_t came_by) noexcept nogil:
+cdef int listener_for(shard_t *shard, const addr_t *to, int named, uint32_t came_by) noexcept nogil:
     """The one that our own Route names; the only one of the family; towards the place; by which the request came in."""
     cdef uint32_t many
-    cdef int found = listener_of_family(core.table, to.family, &many)
-    if named >= 0 and core.table.listeners[named].addr.family == to.family:
+    cdef int found = listener_of_family(shard.table, to.family, &many)
+    if named >= 0 and shard.table.listeners[named].addr.family == to.family:
         return named
     if many > 1:
-        named = listener_towards(core, to, came_by)
+        named = listener_towards(shard, to, came_by)
         if named >= 0:
             return named
-        if core.table.listeners[came_by].addr.family == to.family:
+        if shard.table.listeners[came_by].addr.family == to.family:
             return came_by
     return found
 
 
-cdef uint32_t families_of(core_t *core) noexcept nogil:
+cdef uint32_t families_of(shard_t *shard) noexcept nogil:
     """Bits 4 and 6: those that can be sent to."""
     cdef uint32_t families = 0
     cdef uint32_t i
-    for i in range(core.table.listener_count):
-        families |= <uint32_t>1 << core.table.listeners[i].addr.family
+    for i in range(shard.table.listener_count):
+        families |= <uint32_t>1 << shard.table.listeners[i].addr.family
     return families
 
 
@@ -91,7 +91,7 @@ cdef bint is_host_name(const text_t *name) noexcept nogil:
     return i < len and is_class(name.at[i], C_ALPHA)
 
 
-cdef int find_name(core_t *core, const message_t *m, const span_t *host, const route_t *route, addr_t *to,
+cdef int find_name(shard_t *shard, const message_t *m, const span_t *host, const route_t *route, addr_t *to,
                    hop_t *hop) noexcept nogil:
     """Rather of the family of the listener that our own Route names (docs/wire.md#names-of-next-hops).
 
@@ -106,26 +106,26 @@ cdef int find_name(core_t *core, const message_t *m, const span_t *host, const r
     if not is_host_name(&name):
         return E_NONE
     hop.by_name = 1
-    wanted.key = hash_text(core.table.branch_key, m.buf + m.call_id.off, m.call_id.len)
+    wanted.key = hash_text(shard.table.branch_key, m.buf + m.call_id.off, m.call_id.len)
     wanted.port = route.next.port
     wanted.tried = hop.tried
     wanted.tried_count = hop.tried_count
     if route.listener >= 0:
-        wanted.families = <uint32_t>1 << core.table.listeners[route.listener].addr.family
-        code = find_address(core.names, name.at, name.len, &wanted, core.now_ms, to, &due)
+        wanted.families = <uint32_t>1 << shard.table.listeners[route.listener].addr.family
+        code = find_address(shard.names, name.at, name.len, &wanted, shard.now_ms, to, &due)
     if code == E_NONE:
-        wanted.families = families_of(core)
-        code = find_address(core.names, name.at, name.len, &wanted, core.now_ms, to, &due)
+        wanted.families = families_of(shard)
+        code = find_address(shard.names, name.at, name.len, &wanted, shard.now_ms, to, &due)
     if due:
-        ask_name(core, &name, NULL)
+        ask_name(shard, &name, NULL)
     if code == E_UNRESOLVED:
         hop.name = name
     elif code < 0 and hop.tried_count == 0:
-        count(core, N_NAMES_FAILED)
+        count(shard, N_NAMES_FAILED)
     return code
 
 
-cdef int find_host(core_t *core, const message_t *m, const route_t *route, addr_t *to, hop_t *hop) noexcept nogil:
+cdef int find_host(shard_t *shard, const message_t *m, const route_t *route, addr_t *to, hop_t *hop) noexcept nogil:
     """The address of the next hop, its port as far as it is known."""
     cdef const uri_t *uri = &route.next
     cdef span_t host = uri.maddr if uri.maddr.len else uri.host
@@ -133,7 +133,7 @@ cdef int find_host(core_t *core, const message_t *m, const route_t *route, addr_
         return OK
     if uri.host_kind == HOST_IPV6 and not uri.maddr.len:
         return E_NONE
-    return find_name(core, m, &host, route, to, hop)
+    return find_name(shard, m, &host, route, to, hop)
 
 
 cdef bint is_listener(const table_t *table, const addr_t *to) noexcept nogil:
@@ -144,43 +144,43 @@ cdef bint is_listener(const table_t *table, const addr_t *to) noexcept nogil:
     return False
 
 
-cdef int check_next_hop(core_t *core, const addr_t *to, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef int check_next_hop(shard_t *shard, const addr_t *to, uint32_t listener, const addr_t *source) noexcept nogil:
     """Whatever named it, a text or DNS: a host, not ourselves, and on this machine for nobody from outside."""
     if not is_unicast(to):
         return E_NEXT_HOP
-    if is_listener(core.table, to):
+    if is_listener(shard.table, to):
         return E_HOME
-    if is_loopback(to) and not is_loopback(&core.table.listeners[listener].addr) and not is_known(core.table, source):
+    if is_loopback(to) and not is_loopback(&shard.table.listeners[listener].addr) and not is_known(shard.table, source):
         return E_NEXT_HOP
     return OK
 
 
-cdef int aim_at_host(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, uint32_t listener,
                      const addr_t *source, hop_t *hop) noexcept nogil:
     """The port of the URI, else the one that `[names]` gives, else SIP_PORT."""
     cdef const uri_t *uri = &route.next
     cdef addr_t *to = &hop.flow.remote
     cdef int known, index
-    cdef int code = find_host(core, m, route, to, hop)
+    cdef int code = find_host(shard, m, route, to, hop)
     if code < 0:
         return code
     if uri.port or to.port == 0:
         to.port = uri.port if uri.port else SIP_PORT
     to.transport = T_UDP
-    known = find_by_address(core.table, to)
-    code = check_next_hop(core, to, listener, source) if known < 0 else OK
+    known = find_by_address(shard.table, to)
+    code = check_next_hop(shard, to, listener, source) if known < 0 else OK
     if code < 0:
         return code
-    index = listener_for(core, to, route.listener, listener)
+    index = listener_for(shard, to, route.listener, listener)
     if known >= 0 and route.listener < 0:
-        index = core.table.destinations[known].listener
+        index = shard.table.destinations[known].listener
     if index < 0:
         return E_BAD
-    hop.flow.listener_id = core.table.listeners[index].id
+    hop.flow.listener_id = shard.table.listeners[index].id
     return OK
 
 
-cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, uint32_t listener,
+cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, uint32_t listener,
                       const addr_t *source, hop_t *hop) noexcept nogil:
     """A name is a list (docs/wire.md#a-name-is-a-list): an address that nobody can be sent to counts as tried."""
     cdef uint32_t tried[24]                 # MOST_TRIED
@@ -193,7 +193,7 @@ cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, ui
         return E_SCHEME
     if route.next.transport not in (T_NONE, T_UDP):
         return E_BAD
-    code = aim_at_host(core, m, route, listener, source, hop)
+    code = aim_at_host(shard, m, route, listener, source, hop)
     later = code
     if hop.by_name and later in (E_BAD, E_HOME, E_NEXT_HOP):
         if before_count:
@@ -202,7 +202,7 @@ cdef int aim_by_route(core_t *core, const message_t *m, const route_t *route, ui
         while later in (E_BAD, E_HOME, E_NEXT_HOP) and hop.tried_count < MOST_TRIED:
             tried[hop.tried_count] = place_mark(&hop.flow.remote)
             hop.tried_count += 1
-            later = aim_at_host(core, m, route, listener, source, hop)
+            later = aim_at_host(shard, m, route, listener, source, hop)
         hop.tried = before
         hop.tried_count = before_count
     return code if later == E_NONE else later
@@ -232,14 +232,14 @@ cdef int find_other_end(const table_t *table, const token_t *token) noexcept nog
     return E_NONE
 
 
-cdef int aim_by_token(core_t *core, const route_t *route, hop_t *hop) noexcept nogil:
-    cdef int index = find_named(core.table, route)
+cdef int aim_by_token(shard_t *shard, const route_t *route, hop_t *hop) noexcept nogil:
+    cdef int index = find_named(shard.table, route)
     cdef const destination_t *d
     if index < 0:
         return E_NONE
-    d = &core.table.destinations[index]
+    d = &shard.table.destinations[index]
     hop.flow.remote = d.addr
-    hop.flow.listener_id = core.table.listeners[d.listener].id
+    hop.flow.listener_id = shard.table.listeners[d.listener].id
     return OK
 
 

@@ -5,7 +5,7 @@ from fastsip._core.base.types cimport text_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.records cimport SERVER_CANCELLED, block_t, record_t
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 from fastsip._core.proxy.hop cimport hop_t
 
 # What stands before the request in the block of a search that waits.
@@ -20,30 +20,30 @@ cdef inline bint is_parked(const record_t *record) noexcept nogil:
 
 # Before the request of a waiting search is routed again, or refused: see resumed_t.  The caller
 # sets resumed.ref to NO_SLOT afterwards and calls settle_parked.
-cdef inline void begin_resumption(core_t *core, uint32_t ref) noexcept nogil:
-    core.resumed.ref = ref
-    core.resumed.waits = False
-    core.resumed.status = 0
+cdef inline void begin_resumption(shard_t *shard, uint32_t ref) noexcept nogil:
+    shard.resumed.ref = ref
+    shard.resumed.waits = False
+    shard.resumed.status = 0
 
 # Lets a search wait for hop.name: commits the server transaction with the request as it
 # was received, or leaves it as it is when it waits already.  OK or E_FULL.
-cdef int park_search(core_t *core, uint32_t ref, int kind, int state, const message_t *m, uint32_t listener,
+cdef int park_search(shard_t *shard, uint32_t ref, int kind, int state, const message_t *m, uint32_t listener,
                      const addr_t *source, const hop_t *hop) noexcept nogil
 # In the record with which its first branch is committed; returns the block that is named no more.
 cdef block_t leave_parking(record_t *record) noexcept nogil
 
 # The waiting request, parsed from its block; index of the listener it came by, or a code below zero.
-cdef int read_parked(core_t *core, uint32_t ref, message_t *m, addr_t *source) noexcept nogil
+cdef int read_parked(shard_t *shard, uint32_t ref, message_t *m, addr_t *source) noexcept nogil
 # Ends the wait with a final response; `headers` whole lines, reason and headers may be NULL.
-cdef void answer_parked(core_t *core, uint32_t ref, int status, const text_t *reason,
+cdef void answer_parked(shard_t *shard, uint32_t ref, int status, const text_t *reason,
                         const text_t *headers) noexcept nogil
 # After the request was routed again: what has become of it.
-cdef void settle_parked(core_t *core, uint32_t ref) noexcept nogil
+cdef void settle_parked(shard_t *shard, uint32_t ref) noexcept nogil
 # Its timer has come up.
-cdef void expire_parked(core_t *core, uint32_t ref) noexcept nogil
+cdef void expire_parked(shard_t *shard, uint32_t ref) noexcept nogil
 # After a restart: from now on it has the whole time again.
-cdef void renew_parked(core_t *core, uint32_t ref) noexcept nogil
+cdef void renew_parked(shard_t *shard, uint32_t ref) noexcept nogil
 
 # Lets a request without transaction wait, or drops it (counted).
-cdef void hold_request(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+cdef void hold_request(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source,
                        const hop_t *hop) noexcept nogil

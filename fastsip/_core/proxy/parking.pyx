@@ -49,76 +49,76 @@ cdef enum:
 
 # ---------------------------------------------------------------- searches
 
-cdef bint still_waits(core_t *core, const parked_t *parked) noexcept nogil:
-    cdef const slot_t *slot = slot_at(core.store, parked.ref)
+cdef bint still_waits(shard_t *shard, const parked_t *parked) noexcept nogil:
+    cdef const slot_t *slot = slot_at(shard.store, parked.ref)
     return word_generation(slot.commit) == parked.generation and is_parked(record_of(slot))
 
 
-cdef bint has_room(core_t *core) noexcept nogil:
+cdef bint has_room(shard_t *shard) noexcept nogil:
     """Those that were answered meanwhile leave the list only when their room is wanted."""
-    cdef waiting_t *waiting = core.waiting
+    cdef waiting_t *waiting = shard.waiting
     cdef uint32_t i
     cdef uint32_t n = 0
     if waiting.parked_count < MOST_PARKED:
         return True
     for i in range(waiting.parked_count):
-        if still_waits(core, &waiting.parked[i]):
+        if still_waits(shard, &waiting.parked[i]):
             waiting.parked[n] = waiting.parked[i]
             n += 1
     waiting.parked_count = n
     return n < MOST_PARKED
 
 
-cdef int keep_request(core_t *core, uint32_t ref, const message_t *m, uint32_t listener, const addr_t *source,
+cdef int keep_request(shard_t *shard, uint32_t ref, const message_t *m, uint32_t listener, const addr_t *source,
                       block_t *block) noexcept nogil:
     cdef parked_head_t head
-    cdef char *at = take_block(core, ref, sizeof(parked_head_t) + m.len, block)
+    cdef char *at = take_block(shard, ref, sizeof(parked_head_t) + m.len, block)
     if at == NULL:
         return E_FULL
     memset(&head, 0, sizeof(head))
     head.source = source[0]
-    head.listener_id = core.table.listeners[listener].id
+    head.listener_id = shard.table.listeners[listener].id
     memcpy(at, &head, sizeof(head))
     memcpy(at + sizeof(head), m.buf, m.len)
     end_block()
     return OK
 
 
-cdef void arm_parked(core_t *core, uint32_t ref) noexcept nogil:
+cdef void arm_parked(shard_t *shard, uint32_t ref) noexcept nogil:
     """Its question may have found no room: the time to wait is long enough for another one."""
-    cdef const slot_t *slot = slot_at(core.store, ref)
-    arm_slot(core, ref, word_kind(slot.commit), record_of(slot))
-    if has_lost(core.waiting):
-        arm_timer(core.wheel, ref, min(core.now_ms + LOST_WAIT_MS, record_of(slot).server.expire_ms))
+    cdef const slot_t *slot = slot_at(shard.store, ref)
+    arm_slot(shard, ref, word_kind(slot.commit), record_of(slot))
+    if has_lost(shard.waiting):
+        arm_timer(shard.wheel, ref, min(shard.now_ms + LOST_WAIT_MS, record_of(slot).server.expire_ms))
 
 
-cdef int park_search(core_t *core, uint32_t ref, int kind, int state, const message_t *m, uint32_t listener,
+cdef int park_search(shard_t *shard, uint32_t ref, int kind, int state, const message_t *m, uint32_t listener,
                      const addr_t *source, const hop_t *hop) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef parked_t *parked
     cdef record_t record
-    if not has_room(core) or is_greedy(core, source) or runs_short(SCARCE_PARKED):
-        count(core, N_PARKED_DROPPED)
+    if not has_room(shard) or is_greedy(shard, source) or runs_short(SCARCE_PARKED):
+        count(shard, N_PARKED_DROPPED)
         return E_FULL
-    if not ask_name(core, &hop.name, source):
+    if not ask_name(shard, &hop.name, source):
         return E_FULL
     if word_kind(slot.commit) == KIND_FREE:
         memset(&record, 0, sizeof(record))
-        if keep_request(core, ref, m, listener, source, &record.server.kept) < 0:
-            count(core, N_STORE_FULL)
+        if keep_request(shard, ref, m, listener, source, &record.server.kept) < 0:
+            count(shard, N_STORE_FULL)
             return E_FULL
-        record.server.expire_ms = core.now_ms + NAME_WAIT_MS
-        set_trying_clock(core, slot, &record)
-        commit(core.store, ref, kind, state, 0, &record)
-        count(core, N_PARKED)
-    arm_parked(core, ref)
-    core.resumed.waits = True
-    parked = &core.waiting.parked[core.waiting.parked_count]
-    core.waiting.parked_count += 1
-    parked.name = hash_name(core.names, hop.name.at, hop.name.len)
+        record.server.expire_ms = shard.now_ms + NAME_WAIT_MS
+        set_trying_clock(shard, slot, &record)
+        commit(shard.store, ref, kind, state, 0, &record)
+        count(shard, N_PARKED)
+    arm_parked(shard, ref)
+    shard.resumed.waits = True
+    parked = &shard.waiting.parked[shard.waiting.parked_count]
+    shard.waiting.parked_count += 1
+    parked.name = hash_name(shard.names, hop.name.at, hop.name.len)
     parked.ref = ref
     parked.generation = word_generation(slot.commit)
-    parked.source = source_key(core, source)
+    parked.source = source_key(shard, source)
     return OK
 
 
@@ -132,9 +132,9 @@ cdef block_t leave_parking(record_t *record) noexcept nogil:
     return spent
 
 
-cdef int read_parked(core_t *core, uint32_t ref, message_t *m, addr_t *source) noexcept nogil:
-    cdef const block_t *block = &record_of(slot_at(core.store, ref)).server.kept
-    cdef const char *at = block_at(core.store, ref, block.unit)
+cdef int read_parked(shard_t *shard, uint32_t ref, message_t *m, addr_t *source) noexcept nogil:
+    cdef const block_t *block = &record_of(slot_at(shard.store, ref)).server.kept
+    cdef const char *at = block_at(shard.store, ref, block.unit)
     cdef parked_head_t head
     cdef int code
     if block.len <= sizeof(head):       # of a damaged store
@@ -144,87 +144,87 @@ cdef int read_parked(core_t *core, uint32_t ref, message_t *m, addr_t *source) n
     code = parse_message(at + sizeof(head), block.len - <uint32_t>sizeof(head), m)
     if code == OK:
         code = parse_routing(m)
-    return find_listener_index(core.table, head.listener_id) if code == OK else code
+    return find_listener_index(shard.table, head.listener_id) if code == OK else code
 
 
-cdef void answer_parked(core_t *core, uint32_t ref, int status, const text_t *reason,
+cdef void answer_parked(shard_t *shard, uint32_t ref, int status, const text_t *reason,
                         const text_t *headers) noexcept nogil:
     cdef addr_t source
     cdef reply_t reply
-    if read_parked(core, ref, &core.stored, &source) < 0:
-        end_silently(core, ref)         # its listener is gone: nobody can be told
+    if read_parked(shard, ref, &shard.stored, &source) < 0:
+        end_silently(shard, ref)         # its listener is gone: nobody can be told
         return
     reply = reply_of(status, reason, headers)
-    send_reply(core, ref, &core.stored, &source, &reply)
+    send_reply(shard, ref, &shard.stored, &source, &reply)
 
 
-cdef void settle_parked(core_t *core, uint32_t ref) noexcept nogil:
+cdef void settle_parked(shard_t *shard, uint32_t ref) noexcept nogil:
     """It has a branch, it waits on, it was refused; or it went on without state, when a store was full."""
-    cdef int status = core.resumed.status
-    if not is_parked(record_of(slot_at(core.store, ref))):
+    cdef int status = shard.resumed.status
+    if not is_parked(record_of(slot_at(shard.store, ref))):
         return
     if status:
-        answer_parked(core, ref, status, &core.resumed.reason, &core.resumed.headers)
-    elif not core.resumed.waits:
-        end_silently(core, ref)
+        answer_parked(shard, ref, status, &shard.resumed.reason, &shard.resumed.headers)
+    elif not shard.resumed.waits:
+        end_silently(shard, ref)
 
 
-cdef void expire_parked(core_t *core, uint32_t ref) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
+cdef void expire_parked(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef const record_t *record = record_of(slot)
     cdef policy_t policy
     cdef addr_t source
     cdef int listener
-    cdef int index = find_policy(core.table, slot.identity.server.policy.policy_id)
-    if core.now_ms < record.server.expire_ms:
-        if record.server.retransmit_ms and core.now_ms >= record.server.retransmit_ms:
-            listener = read_parked(core, ref, &core.stored, &source)
-            send_trying(core, ref, &core.stored if listener >= 0 else NULL, &source)
+    cdef int index = find_policy(shard.table, slot.identity.server.policy.policy_id)
+    if shard.now_ms < record.server.expire_ms:
+        if record.server.retransmit_ms and shard.now_ms >= record.server.retransmit_ms:
+            listener = read_parked(shard, ref, &shard.stored, &source)
+            send_trying(shard, ref, &shard.stored if listener >= 0 else NULL, &source)
         else:
-            ask_lost(core)
-            arm_parked(core, ref)
+            ask_lost(shard)
+            arm_parked(shard, ref)
         return
-    count(core, N_NAMES_FAILED)
-    count(core, N_TRANSPORT_FAILURES)
-    policy = core.table.policies[max(index, 0)]
+    count(shard, N_NAMES_FAILED)
+    count(shard, N_TRANSPORT_FAILURES)
+    policy = shard.table.policies[max(index, 0)]
     policy.copy = slot.identity.server.policy
-    listener = read_parked(core, ref, &core.stored, &source)
-    begin_resumption(core, ref)
+    listener = read_parked(shard, ref, &shard.stored, &source)
+    begin_resumption(shard, ref)
     if listener >= 0:
-        refuse_unavailable(core, &core.stored, &policy, listener, &source)
-    core.resumed.ref = NO_SLOT
-    settle_parked(core, ref)
+        refuse_unavailable(shard, &shard.stored, &policy, listener, &source)
+    shard.resumed.ref = NO_SLOT
+    settle_parked(shard, ref)
 
 
-cdef void renew_parked(core_t *core, uint32_t ref) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
+cdef void renew_parked(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
-    record.server.expire_ms = core.now_ms + NAME_WAIT_MS
-    commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
-    arm_slot(core, ref, word_kind(slot.commit), &record)
+    record.server.expire_ms = shard.now_ms + NAME_WAIT_MS
+    commit(shard.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+    arm_slot(shard, ref, word_kind(slot.commit), &record)
 
 
 # ---------------------------------------------------------------- what has no transaction
 
-cdef void hold_request(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+cdef void hold_request(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source,
                        const hop_t *hop) noexcept nogil:
     """memmove: what is received again may be held again, in the place where it stands."""
     cdef held_t *held = NULL
     cdef uint32_t i
     for i in range(MOST_HELD):
-        if core.waiting.held[i].name and core.now_ms >= core.waiting.held[i].until_ms:
-            core.waiting.held[i].name = 0
-            count(core, N_PARKED_DROPPED)
-        if core.waiting.held[i].name == 0:
-            held = &core.waiting.held[i]
-    if (held == NULL or m.len > HELD_BYTES or runs_short(SCARCE_HELD) or holds_much(core, source)
-            or not ask_name(core, &hop.name, source)):
-        count(core, N_PARKED_DROPPED)
+        if shard.waiting.held[i].name and shard.now_ms >= shard.waiting.held[i].until_ms:
+            shard.waiting.held[i].name = 0
+            count(shard, N_PARKED_DROPPED)
+        if shard.waiting.held[i].name == 0:
+            held = &shard.waiting.held[i]
+    if (held == NULL or m.len > HELD_BYTES or runs_short(SCARCE_HELD) or holds_much(shard, source)
+            or not ask_name(shard, &hop.name, source)):
+        count(shard, N_PARKED_DROPPED)
         return
-    held.name = hash_name(core.names, hop.name.at, hop.name.len)
-    held.until_ms = core.now_ms + NAME_WAIT_MS
+    held.name = hash_name(shard.names, hop.name.at, hop.name.len)
+    held.until_ms = shard.now_ms + NAME_WAIT_MS
     held.source = source[0]
     held.listener = listener
     held.len = m.len
     memmove(held.message, m.buf, m.len)
-    count(core, N_PARKED)
+    count(shard, N_PARKED)

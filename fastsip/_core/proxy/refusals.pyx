@@ -87,23 +87,24 @@ cdef bint is_answerable(const message_t *m) noexcept nogil:
             and first_of(m, H_CSEQ) != NO_HEADER)
 
 
-cdef void answer_source(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status,
+cdef void answer_source(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source, int status,
                         const text_t *reason, const text_t *headers) noexcept nogil:
-    answer(core, m, core.table.listeners[listener].id, source, status, reason, headers)
+    answer(shard, m, shard.table.listeners[listener].id, source, status, reason, headers)
 
 
-cdef void refuse(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, int status) noexcept nogil:
+cdef void refuse(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source,
+                 int status) noexcept nogil:
     cdef text_t headers
     headers.at = NULL
     headers.len = 0
     if counter_of[status]:
-        count(core, counter_of[status])
+        count(shard, counter_of[status])
     if status == 420:
-        headers = unsupported(core, m, H_PROXY_REQUIRE)
-    answer_source(core, m, listener, source, status, NULL, &headers)
+        headers = unsupported(shard, m, H_PROXY_REQUIRE)
+    answer_source(shard, m, listener, source, status, NULL, &headers)
 
 
-cdef void answer_options(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef void answer_options(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """As a server (8.2.2.3, 11.2), which supports no extension."""
     cdef text_t headers
     cdef int status = 200
@@ -111,12 +112,12 @@ cdef void answer_options(core_t *core, const message_t *m, uint32_t listener, co
     headers.len = ABOUT_US_LEN
     if first_of(m, H_REQUIRE) != NO_HEADER:
         status = 420
-        count(core, counter_of[status])
-        headers = unsupported(core, m, H_REQUIRE)
-    answer_source(core, m, listener, source, status, NULL, &headers)
+        count(shard, counter_of[status])
+        headers = unsupported(shard, m, H_REQUIRE)
+    answer_source(shard, m, listener, source, status, NULL, &headers)
 
 
-cdef text_t unsupported(core_t *core, const message_t *m, int asking) noexcept nogil:
+cdef text_t unsupported(shard_t *shard, const message_t *m, int asking) noexcept nogil:
     """8.2.2.3, 16.3 item 5: what Require or Proxy-Require asks for, header by header, in Unsupported."""
     cdef text_t lines
     cdef uint32_t len = 0
@@ -126,7 +127,7 @@ cdef text_t unsupported(core_t *core, const message_t *m, int asking) noexcept n
     while i != NO_HEADER:
         len += m.headers[i].value_len + UNSUPPORTED_ROOM
         i = m.headers[i].next
-    lines.at = at = take_scratch(core, len)
+    lines.at = at = take_scratch(shard, len)
     i = first_of(m, asking)
     while at != NULL and i != NO_HEADER:
         lines.len += put(at + lines.len, b"Unsupported: ", 13)
@@ -136,72 +137,72 @@ cdef text_t unsupported(core_t *core, const message_t *m, int asking) noexcept n
     return lines
 
 
-cdef void count_malformed(core_t *core, int code) noexcept nogil:
+cdef void count_malformed(shard_t *shard, int code) noexcept nogil:
     """`code` is what the parser said: E_START_LINE or below."""
     if code == E_LONG_HEAD:
-        count(core, N_TOO_LARGE)
+        count(shard, N_TOO_LARGE)
         return
-    count(core, N_MALFORMED)
+    count(shard, N_MALFORMED)
     if code == E_DUPLICATE or code == E_MAX_BREADTH:
-        count(core, N_BAD + E_START_LINE - E_ROUTE + 1 + E_DUPLICATE - code)
+        count(shard, N_BAD + E_START_LINE - E_ROUTE + 1 + E_DUPLICATE - code)
     elif E_ROUTE <= code <= E_START_LINE:
-        count(core, N_BAD + E_START_LINE - code)
+        count(shard, N_BAD + E_START_LINE - code)
 
 
-cdef void refuse_malformed(core_t *core, const message_t *m, int code, uint32_t listener,
+cdef void refuse_malformed(shard_t *shard, const message_t *m, int code, uint32_t listener,
                            const addr_t *source) noexcept nogil:
-    count_malformed(core, code)
+    count_malformed(shard, code)
     if m.method == M_ACK or not is_answerable(m) or status_of[-code] == 0:
         return
-    answer_source(core, m, listener, source, status_of[-code], &reason_of[-code], NULL)
+    answer_source(shard, m, listener, source, status_of[-code], &reason_of[-code], NULL)
 
 
-cdef text_t retry_after(core_t *core) noexcept nogil:
+cdef text_t retry_after(shard_t *shard) noexcept nogil:
     """2 to 8 seconds at random, so that the refused do not come back together."""
     cdef text_t line
-    cdef char *text = take_scratch(core, RETRY_ROOM)
+    cdef char *text = take_scratch(shard, RETRY_ROOM)
     line.at = text
     line.len = 0
     if text == NULL:
         return line
-    core.positions.random = mix(core.positions.random, core.now_ms)
+    shard.positions.random = mix(shard.positions.random, shard.now_ms)
     line.len = put(text, b"Retry-After: 2\r\n", 16)
-    text[13] = <char>(50 + core.positions.random % 7)
+    text[13] = <char>(50 + shard.positions.random % 7)
     return line
 
 
-cdef void refuse_overload(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
-    cdef text_t headers = retry_after(core)
-    answer_source(core, m, listener, source, 503, NULL, &headers)
+cdef void refuse_overload(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    cdef text_t headers = retry_after(shard)
+    answer_source(shard, m, listener, source, 503, NULL, &headers)
 
 
-cdef void refuse_unavailable(core_t *core, const message_t *m, const policy_t *policy, uint32_t listener,
+cdef void refuse_unavailable(shard_t *shard, const message_t *m, const policy_t *policy, uint32_t listener,
                              const addr_t *source) noexcept nogil:
     cdef int status = policy.copy.unavailable if policy.copy.unavailable else 500
     cdef text_t headers
     headers.at = NULL
     headers.len = 0
-    count(core, N_UNAVAILABLE)
+    count(shard, N_UNAVAILABLE)
     if status == 503:
-        headers = retry_after(core)
-    answer_source(core, m, listener, source, status, &policy.unavailable_reason, &headers)
+        headers = retry_after(shard)
+    answer_source(shard, m, listener, source, status, &policy.unavailable_reason, &headers)
 
 
-cdef void refuse_sips(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef void refuse_sips(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """RFC 5630 5.3: no TLS leads there, and in clear it must not go."""
-    cdef const text_t *sent_by = &core.table.listeners[listener].sent_by
+    cdef const text_t *sent_by = &shard.table.listeners[listener].sent_by
     cdef text_t line
-    cdef char *text = take_scratch(core, sent_by.len + WARNING_ROOM)
+    cdef char *text = take_scratch(shard, sent_by.len + WARNING_ROOM)
     line.at = text
     line.len = 0
-    count(core, N_UNSUPPORTED)
+    count(shard, N_UNSUPPORTED)
     if text != NULL:
         line.len = put(text, b"Warning: 380 ", 13)
         line.len += put(text + line.len, sent_by.at, sent_by.len)
         line.len += put(text + line.len, b' "SIPS Not Allowed"\r\n', 21)
-    answer_source(core, m, listener, source, 480, NULL, &line)
+    answer_source(shard, m, listener, source, 480, NULL, &line)
 
 
-cdef void refuse_stranger(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
-    count(core, N_RELAYS_REFUSED)
-    refuse(core, m, listener, source, 403)
+cdef void refuse_stranger(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+    count(shard, N_RELAYS_REFUSED)
+    refuse(shard, m, listener, source, 403)

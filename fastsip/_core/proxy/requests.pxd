@@ -2,11 +2,11 @@
 
 from libc.stdint cimport uint32_t
 from fastsip._core.base.address cimport addr_t
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 
 # Takes one datagram of a call that this shard owns.  `at` stays valid until the flush.
-cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t listener,
+cdef void receive_message(shard_t *shard, const char *at, uint32_t len, uint32_t listener,
                           const addr_t *source) noexcept nogil
 
 # The request of a search that waits (parking), from the start, as if it came now.
-cdef void route_again(core_t *core, uint32_t ref) noexcept nogil
+cdef void route_again(shard_t *shard, uint32_t ref) noexcept nogil

@@ -41,129 +41,129 @@ from fastsip._core.proxy.stateless cimport send_on
 from fastsip._core.proxy.responses cimport process_response
 
 
-cdef void receive_message(core_t *core, const char *at, uint32_t len, uint32_t listener,
+cdef void receive_message(shard_t *shard, const char *at, uint32_t len, uint32_t listener,
                           const addr_t *source) noexcept nogil:
-    cdef message_t *m = &core.incoming
-    cdef int code = parse_datagram(at, len, core.table.max_head, m)
+    cdef message_t *m = &shard.incoming
+    cdef int code = parse_datagram(at, len, shard.table.max_head, m)
     cdef int routing
-    count(core, N_DATAGRAMS)
+    count(shard, N_DATAGRAMS)
     if code == E_EMPTY:
-        count(core, N_KEEP_ALIVES)
+        count(shard, N_KEEP_ALIVES)
         return
     if code == E_NOT_SIP:
-        count(core, N_NOT_SIP)
+        count(shard, N_NOT_SIP)
         return
     routing = parse_routing(m)
     if code == OK:
         code = routing
     if not m.is_request:
-        count(core, N_RESPONSES)
+        count(shard, N_RESPONSES)
         if code == OK:
-            process_response(core, m, listener, source)
+            process_response(shard, m, listener, source)
         else:
-            count_malformed(core, code)
+            count_malformed(shard, code)
         return
-    count(core, N_REQUESTS)
+    count(shard, N_REQUESTS)
     if code != OK:
-        refuse_malformed(core, m, code, listener, source)
-    elif len > core.table.max_message:
-        refuse(core, m, listener, source, 513)
+        refuse_malformed(shard, m, code, listener, source)
+    elif len > shard.table.max_message:
+        refuse(shard, m, listener, source, 513)
     else:
-        code = enter(core, listener, source)
+        code = enter(shard, listener, source)
         if code < 0:
-            refuse_unedited(core, m, code, listener, source)
+            refuse_unedited(shard, m, code, listener, source)
         elif m.method == M_ACK:
-            process_ack(core, m, listener, source)
+            process_ack(shard, m, listener, source)
         elif m.method == M_CANCEL:
-            process_cancel(core, m, listener, source)
+            process_cancel(shard, m, listener, source)
         else:
-            process_request(core, m, listener, source)
+            process_request(shard, m, listener, source)
 
 
-cdef void refuse_unedited(core_t *core, const message_t *m, int code, uint32_t listener,
+cdef void refuse_unedited(shard_t *shard, const message_t *m, int code, uint32_t listener,
                           const addr_t *source) noexcept nogil:
     """What a border or a strict router's way demands cannot be done to this request, so it ends here."""
-    count(core, N_EDITS_REFUSED)
+    count(shard, N_EDITS_REFUSED)
     if code == E_FULL:
-        refuse_overload(core, m, listener, source)
+        refuse_overload(shard, m, listener, source)
     elif code == E_ROOM:
-        refuse(core, m, listener, source, 513)
+        refuse(shard, m, listener, source, 513)
     else:
-        refuse_malformed(core, m, code, listener, source)
+        refuse_malformed(shard, m, code, listener, source)
 
 
-cdef void process_request(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef void process_request(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     cdef int kind = KIND_SERVER_INVITE if m.method == M_INVITE else KIND_SERVER_OTHER
     cdef uint64_t key
-    cdef uint32_t ref = find_server(core.store, m, kind, &key)
+    cdef uint32_t ref = find_server(shard.store, m, kind, &key)
     if ref != NO_SLOT:
-        server_input(core, ref, REPEATED, m, source)
+        server_input(shard, ref, REPEATED, m, source)
         return
     if m.method == M_INVITE:
-        count(core, N_INVITES)
-    new_request(core, m, key, listener, source)
+        count(shard, N_INVITES)
+    new_request(shard, m, key, listener, source)
 
 
 # ---------------------------------------------------------------- CANCEL and ACK
 
-cdef void process_cancel(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef void process_cancel(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """16.10, 9.2.  The 200 needs no transaction: the same CANCEL always finds the same request.
 
     To anything but an INVITE it has no effect.
     """
-    cdef uint32_t ref = find_cancelled(core.store, m)
+    cdef uint32_t ref = find_cancelled(shard.store, m)
     cdef slot_t *slot
     if ref == NO_SLOT:      # its request is not known here: 16.11, with attempt 0's branch
-        if not send_on(core, m, listener, source):
-            refuse(core, m, listener, source, 481)
+        if not send_on(shard, m, listener, source):
+            refuse(shard, m, listener, source, 481)
         return
-    slot = slot_at(core.store, ref)
-    answer_as(core, m, slot.key, core.table.listeners[listener].id, source, 200, NULL, NULL)
+    slot = slot_at(shard.store, ref)
+    answer_as(shard, m, slot.key, shard.table.listeners[listener].id, source, 200, NULL, NULL)
     if word_kind(slot.commit) == KIND_SERVER_INVITE:
-        cancel_search(core, ref, m)
+        cancel_search(shard, ref, m)
 
 
-cdef void process_ack(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef void process_ack(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """The ACK of a final response ends here; that of a 2xx goes on by its route set, without state."""
     cdef uint64_t key
-    cdef uint32_t ref = find_server(core.store, m, KIND_SERVER_INVITE, &key)
-    if ref != NO_SLOT and server_input(core, ref, GOT_ACK, m, source) == 0:
+    cdef uint32_t ref = find_server(shard.store, m, KIND_SERVER_INVITE, &key)
+    if ref != NO_SLOT and server_input(shard, ref, GOT_ACK, m, source) == 0:
         return
     # of an answer that we made without state it has our tag
-    if has_local_tag(m, key) or not send_on(core, m, listener, source):
-        count(core, N_STRAY_ACKS)
+    if has_local_tag(m, key) or not send_on(shard, m, listener, source):
+        count(shard, N_STRAY_ACKS)
 
 
 # ---------------------------------------------------------------- a new request
 
-cdef bint is_for_us(core_t *core, const message_t *m, const route_t *route, const hop_t *hop) noexcept nogil:
+cdef bint is_for_us(shard_t *shard, const message_t *m, const route_t *route, const hop_t *hop) noexcept nogil:
     """An OPTIONS that asks whether we are there (11.2): nobody behind us is meant, and no dialog."""
     return (m.method == M_OPTIONS and not hop.in_dialog and not route.onward and route.next.user.len == 0
-            and leads_to_us(core, m, &route.next))
+            and leads_to_us(shard, m, &route.next))
 
 
-cdef bint is_refused(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+cdef bint is_refused(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source,
                      const hop_t *hop) noexcept nogil:
     """16.3 items 3 to 5 and Max-Breadth: answered, if one of them stops it."""
     cdef int status = 0
     cdef int breadth = read_breadth(m)
     if m.max_forwards == 0:
         status = 483
-    elif comes_round(core, m, hop):
+    elif comes_round(shard, m, hop):
         status = 482
     elif first_of(m, H_PROXY_REQUIRE) != NO_HEADER:
         status = 420
     elif breadth == 0:
         status = 440
     elif breadth < 0:
-        refuse_malformed(core, m, breadth, listener, source)
+        refuse_malformed(shard, m, breadth, listener, source)
         return True
     if status:
-        refuse(core, m, listener, source, status)
+        refuse(shard, m, listener, source, status)
     return status != 0
 
 
-cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t listener,
+cdef void new_request(shard_t *shard, const message_t *m, uint64_t key, uint32_t listener,
                       const addr_t *source) noexcept nogil:
     """16.3: the checks, in the order that gives the most useful answer."""
     cdef uri_t ruri
@@ -171,44 +171,44 @@ cdef void new_request(core_t *core, const message_t *m, uint64_t key, uint32_t l
     cdef hop_t hop
     cdef int code = E_TOO_MANY_VIAS
     if not has_too_many_vias(m):
-        code = read_way(core, m, listener, source, &ruri, &route, &hop)
+        code = read_way(shard, m, listener, source, &ruri, &route, &hop)
     if code == E_URI or code == E_TOO_MANY_VIAS:
-        refuse_malformed(core, m, code, listener, source)
-    elif (code == OK and not hop.in_dialog and core.resumed.ref == NO_SLOT and load_relaxed32(&core.draining)):
-        count(core, N_DRAINED)
-        refuse_overload(core, m, listener, source)
-    elif code == OK and is_for_us(core, m, &route, &hop):
-        answer_options(core, m, listener, source)
-    elif is_refused(core, m, listener, source, &hop):
+        refuse_malformed(shard, m, code, listener, source)
+    elif (code == OK and not hop.in_dialog and shard.resumed.ref == NO_SLOT and load_relaxed32(&shard.draining)):
+        count(shard, N_DRAINED)
+        refuse_overload(shard, m, listener, source)
+    elif code == OK and is_for_us(shard, m, &route, &hop):
+        answer_options(shard, m, listener, source)
+    elif is_refused(shard, m, listener, source, &hop):
         return
     elif code == E_FORGED:
-        count(core, N_FORGED_TOKENS)
-        refuse_stranger(core, m, listener, source)
+        count(shard, N_FORGED_TOKENS)
+        refuse_stranger(shard, m, listener, source)
     elif code == E_FULL or code == E_ROOM:
-        refuse_unedited(core, m, code, listener, source)
+        refuse_unedited(shard, m, code, listener, source)
     elif code < 0:
-        refuse_malformed(core, m, code, listener, source)
-    elif is_clear_sips(core, m, &ruri):
-        refuse_sips(core, m, listener, source)
-    elif not goes_by_rules(core, m, &ruri, &route, listener, source):
+        refuse_malformed(shard, m, code, listener, source)
+    elif is_clear_sips(shard, m, &ruri):
+        refuse_sips(shard, m, listener, source)
+    elif not goes_by_rules(shard, m, &ruri, &route, listener, source):
         if route.unreadable:
-            refuse_malformed(core, m, route.unreadable, listener, source)
+            refuse_malformed(shard, m, route.unreadable, listener, source)
         else:
-            follow_route(core, m, key, &route, listener, source, &hop)
-    elif leave_route(core, m, &route, &hop) < 0:
-        refuse_malformed(core, m, E_ROUTE, listener, source)
+            follow_route(shard, m, key, &route, listener, source, &hop)
+    elif leave_route(shard, m, &route, &hop) < 0:
+        refuse_malformed(shard, m, E_ROUTE, listener, source)
     else:
-        follow_rules(core, m, key, &ruri, listener, source, &hop)
+        follow_rules(shard, m, key, &ruri, listener, source, &hop)
 
 
-cdef void route_again(core_t *core, uint32_t ref) noexcept nogil:
+cdef void route_again(shard_t *shard, uint32_t ref) noexcept nogil:
     cdef addr_t source
-    cdef int listener = read_parked(core, ref, &core.incoming, &source)
-    begin_resumption(core, ref)
+    cdef int listener = read_parked(shard, ref, &shard.incoming, &source)
+    begin_resumption(shard, ref)
     if listener >= 0:
-        new_request(core, &core.incoming, slot_at(core.store, ref).key, listener, &source)
-    core.resumed.ref = NO_SLOT
-    settle_parked(core, ref)
+        new_request(shard, &shard.incoming, slot_at(shard.store, ref).key, listener, &source)
+    shard.resumed.ref = NO_SLOT
+    settle_parked(shard, ref)
 
 
 # ---------------------------------------------------------------- what could not be sent

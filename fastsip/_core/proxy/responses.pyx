@@ -32,7 +32,7 @@ from fastsip._core.store.slots cimport (
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.wire.via cimport PROBE, find_asker, is_our_branch, read_branch, read_hint, via_address
 from fastsip._core.state.counters cimport N_STRAY_RESPONSES
-from fastsip._core.state.shard cimport core_t, count
+from fastsip._core.state.shard cimport shard_t, count
 from fastsip._core.state.outbox cimport send_edited, take_scratch
 from fastsip._core.transaction.machines cimport GOT_1XX, GOT_2XX, GOT_FINAL
 from fastsip._core.transaction.clocks cimport arm_slot
@@ -44,57 +44,57 @@ from fastsip._core.proxy.next_hop cimport listener_for
 from fastsip._core.proxy.context cimport branch_input, end_by_stray
 
 
-cdef uint32_t find_branch(core_t *core, const message_t *m, uint64_t value) noexcept nogil:
+cdef uint32_t find_branch(shard_t *shard, const message_t *m, uint64_t value) noexcept nogil:
     """The client transaction of this branch, or NO_SLOT (17.1.3)."""
     cdef int kind = KIND_CLIENT_INVITE if m.cseq_method == M_INVITE or m.cseq_method == M_CANCEL else KIND_CLIENT_OTHER
     cdef uint32_t ref, generation
     cdef slot_t *slot
-    if (read_hint(core.store, m.buf, &m.via.hint, &ref, &generation) == OK and ref & SLOT_MASK != PROBE
-            and (ref >> SLOT_BITS) % core.shard_count == core.shard):
-        slot = slot_at(core.store, ref)
+    if (read_hint(shard.store, m.buf, &m.via.hint, &ref, &generation) == OK and ref & SLOT_MASK != PROBE
+            and (ref >> SLOT_BITS) % shard.count == shard.number):
+        slot = slot_at(shard.store, ref)
         if word_generation(slot.commit) == generation and slot.key == value and word_kind(slot.commit) == kind:
             return ref
-    return index_find(core.store, partition_of(core.store, m.buf + m.call_id.off, m.call_id.len), value, kind)
+    return index_find(shard.store, partition_of(shard.store, m.buf + m.call_id.off, m.call_id.len), value, kind)
 
 
 cdef inline bint has_second_via(const message_t *m) noexcept nogil:
     return not m.via.last or m.headers[first_of(m, H_VIA)].next != NO_HEADER
 
 
-cdef void process_response(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef void process_response(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     cdef uint64_t value
     cdef uint32_t ref
     if read_branch(m.buf, &m.via.branch, &value) < 0:
-        count(core, N_STRAY_RESPONSES)
+        count(shard, N_STRAY_RESPONSES)
         return
-    ref = find_branch(core, m, value)
-    if ref == NO_SLOT and take_probe_response(core, m, value, source):
+    ref = find_branch(shard, m, value)
+    if ref == NO_SLOT and take_probe_response(shard, m, value, source):
         return
     if ref == NO_SLOT:
-        process_stray(core, m, value, listener)
+        process_stray(shard, m, value, listener)
     elif m.cseq_method == M_CANCEL:
-        process_cancel_response(core, ref, m)
-    elif slot_at(core.store, ref).method != m.cseq_method:
-        count(core, N_STRAY_RESPONSES)      # 17.1.3 item 2
+        process_cancel_response(shard, ref, m)
+    elif slot_at(shard.store, ref).method != m.cseq_method:
+        count(shard, N_STRAY_RESPONSES)      # 17.1.3 item 2
     elif has_second_via(m):
-        branch_input(core, ref, event_of(m), m)
+        branch_input(shard, ref, event_of(m), m)
     else:
-        process_bare_response(core, ref, m)
+        process_bare_response(shard, ref, m)
 
 
 cdef inline int event_of(const message_t *m) noexcept nogil:
     return GOT_1XX if m.status < 200 else GOT_2XX if m.status < 300 else GOT_FINAL
 
 
-cdef int restore_vias(core_t *core, uint32_t ref, const message_t *m, message_t *whole) noexcept nogil:
+cdef int restore_vias(shard_t *shard, uint32_t ref, const message_t *m, message_t *whole) noexcept nogil:
     """The response with the Vias that the request of this branch has below ours, in scratch."""
-    cdef const message_t *request = &core.stored
+    cdef const message_t *request = &shard.stored
     cdef uint32_t top = m.headers[first_of(m, H_VIA)].end_off
     cdef char *at
     cdef int len, code
-    if read_request(core, ref) < 0:
+    if read_request(shard, ref) < 0:
         return E_NONE
-    at = take_scratch(core, m.len + request.headers_end)
+    at = take_scratch(shard, m.len + request.headers_end)
     if at == NULL or m.len + request.headers_end > MAX_MESSAGE:
         return E_ROOM
     len = put(at, m.buf, top)
@@ -104,31 +104,31 @@ cdef int restore_vias(core_t *core, uint32_t ref, const message_t *m, message_t 
     return code if code < 0 else parse_routing(whole)
 
 
-cdef void process_bare_response(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
+cdef void process_bare_response(shard_t *shard, uint32_t ref, const message_t *m) noexcept nogil:
     """docs/wire.md#responses-with-our-via-alone.
 
     One that cannot be completed any more is a repeated 2xx, or has no other effect than its ACK.
     """
     cdef message_t whole
-    if m.status >= 300 and word_state(slot_at(core.store, ref).commit) == CLIENT_COMPLETED:
-        branch_input(core, ref, GOT_FINAL, m)
-    elif m.status >= 200 and restore_vias(core, ref, m, &whole) == OK:
-        branch_input(core, ref, event_of(m), &whole)
+    if m.status >= 300 and word_state(slot_at(shard.store, ref).commit) == CLIENT_COMPLETED:
+        branch_input(shard, ref, GOT_FINAL, m)
+    elif m.status >= 200 and restore_vias(shard, ref, m, &whole) == OK:
+        branch_input(shard, ref, event_of(m), &whole)
     else:
-        count(core, N_STRAY_RESPONSES)
+        count(shard, N_STRAY_RESPONSES)
 
 
-cdef void process_cancel_response(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
+cdef void process_cancel_response(shard_t *shard, uint32_t ref, const message_t *m) noexcept nogil:
     """Any final response ends the repetition of our CANCEL; the INVITE's own final is what counts (9.1)."""
-    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record
     if m.status < 200 or word_state(slot.commit) != CANCELLING:
         return
     record = record_of(slot)[0]
     record.client.flags |= CLIENT_CANCEL_ANSWERED
     record.client.retransmit_ms = 0
-    commit(core.store, ref, word_kind(slot.commit), CANCELLING, 0, &record)
-    arm_slot(core, ref, word_kind(slot.commit), &record)
+    commit(shard.store, ref, word_kind(slot.commit), CANCELLING, 0, &record)
+    arm_slot(shard, ref, word_kind(slot.commit), &record)
 
 
 cdef bint may_have_called(const table_t *table, const addr_t *to) noexcept nogil:
@@ -140,35 +140,36 @@ cdef bint may_have_called(const table_t *table, const addr_t *to) noexcept nogil
     return not is_loopback(to)
 
 
-cdef int aim_at_via(core_t *core, const message_t *m, const via_t *via, flow_t *flow, uint32_t listener) noexcept nogil:
+cdef int aim_at_via(shard_t *shard, const message_t *m, const via_t *via, flow_t *flow,
+                    uint32_t listener) noexcept nogil:
     """18.2.2 and RFC 3581: where the Via below ours wants its response; never at many at once (RFC 4475 3.3.10)."""
     cdef int index
     memset(flow, 0, sizeof(flow_t))
     if (via_address(m.buf, via, &flow.remote) < 0 or not is_unicast(&flow.remote)
-            or not may_have_called(core.table, &flow.remote)):
+            or not may_have_called(shard.table, &flow.remote)):
         return E_BAD
-    index = listener_for(core, &flow.remote, E_NONE, listener)
+    index = listener_for(shard, &flow.remote, E_NONE, listener)
     if index < 0:
         return E_BAD
-    flow.listener_id = core.table.listeners[index].id
+    flow.listener_id = shard.table.listeners[index].id
     return OK
 
 
-cdef void process_stray(core_t *core, const message_t *m, uint64_t value, uint32_t listener) noexcept nogil:
+cdef void process_stray(shard_t *shard, const message_t *m, uint64_t value, uint32_t listener) noexcept nogil:
     cdef via_t second
     cdef flow_t flow
     cdef uint32_t ref, generation, parent
-    cdef bint same_store = read_hint(core.store, m.buf, &m.via.hint, &ref, &generation) == OK
+    cdef bint same_store = read_hint(shard.store, m.buf, &m.via.hint, &ref, &generation) == OK
     cdef bint wins = m.cseq_method == M_INVITE and 200 <= m.status < 300
     cdef bint of_use = m.cseq_method == M_INVITE or m.status >= 200     # RFC 4320 4.1
-    count(core, N_STRAY_RESPONSES)
+    count(shard, N_STRAY_RESPONSES)
     if ((same_store and not wins) or not of_use or parse_second_via(m, &second) < 0
-            or aim_at_via(core, m, &second, &flow, listener) < 0
-            or not is_our_branch(core.table, m, &second, &flow.remote, value)):
+            or aim_at_via(shard, m, &second, &flow, listener) < 0
+            or not is_our_branch(shard.table, m, &second, &flow.remote, value)):
         return
-    parent = find_asker(core.store, m, &second) if wins else NO_SLOT
+    parent = find_asker(shard.store, m, &second) if wins else NO_SLOT
     if parent != NO_SLOT:
-        end_by_stray(core, parent, m)
+        end_by_stray(shard, parent, m)
         return
-    edit_response(core, m)
-    send_edited(core, m, &flow, NO_SLOT, 0)
+    edit_response(shard, m)
+    send_edited(shard, m, &flow, NO_SLOT, 0)

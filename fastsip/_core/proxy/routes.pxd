@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t
 from fastsip._core.sip.types cimport message_t, uri_t
 from fastsip._core.routing.types cimport rule_t
 from fastsip._core.wire.tokens cimport dialog_t, token_t
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 from fastsip._core.proxy.hop cimport hop_t
 
 # What the Route headers of a request say.
@@ -25,7 +25,7 @@ cdef int read_ruri(const message_t *m, uri_t *ruri) noexcept nogil
 # Reads Route (16.4, 16.5, 16.6 item 6); our own leading values become cuts of the hop, and
 # it gets the Request-URI that strict routers make necessary.  OK, E_URI, E_ROUTE, E_FULL without room for that
 # one, or E_FORGED: the rest is unread.
-cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil
+cdef int read_route(shard_t *shard, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil
 
 # The URI of the topmost Route value, ours or not; without a Route `uri` stays.  OK, E_ROUTE, or what parse_uri says.
 cdef int first_route(const message_t *m, uri_t *uri) noexcept nogil
@@ -38,4 +38,4 @@ cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil
 cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri, route_t *route) noexcept nogil
 
 # Does a URI lead to us: its maddr, or else its host, with its port?  The one question, wherever it is asked (16.4).
-cdef bint leads_to_us(core_t *core, const message_t *m, const uri_t *uri) noexcept nogil
+cdef bint leads_to_us(shard_t *shard, const message_t *m, const uri_t *uri) noexcept nogil

@@ -70,40 +70,40 @@ cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil:
     return OK
 
 
-cdef bint leads_to_us(core_t *core, const message_t *m, const uri_t *uri) noexcept nogil:
+cdef bint leads_to_us(shard_t *shard, const message_t *m, const uri_t *uri) noexcept nogil:
     cdef span_t host = uri.maddr if uri.maddr.len else uri.host
-    return is_own(core.table, m.buf + host.off, host.len, uri.port)
+    return is_own(shard.table, m.buf + host.off, host.len, uri.port)
 
 
-cdef bint is_ours(core_t *core, const message_t *m, const uri_t *uri, route_t *route) noexcept nogil:
+cdef bint is_ours(shard_t *shard, const message_t *m, const uri_t *uri, route_t *route) noexcept nogil:
     """Does this Route value, or Request-URI, name us: by a token of this dialog, or by host and port?"""
     cdef token_t token
-    cdef int code = read_token(core.table, m, &uri.user, &route.dialog, &token)
+    cdef int code = read_token(shard.table, m, &uri.user, &route.dialog, &token)
     cdef int named
     if code == OK:
         route.verified = 1
         route.token = token
     elif code == E_BAD:
         route.forged += route.forged < FORGED_MOST
-    if code != OK and not leads_to_us(core, m, uri):
+    if code != OK and not leads_to_us(shard, m, uri):
         return False
     route.ours = 1
-    named = listener_named(core, m, uri)
+    named = listener_named(shard, m, uri)
     if named < 0 and code == OK:
-        named = listener_of_role(core.table, token.listener)
+        named = listener_of_role(shard.table, token.listener)
     if named >= 0:
         route.listener = named
     return True
 
 
-cdef int listener_named(core_t *core, const message_t *m, const uri_t *uri) noexcept nogil:
+cdef int listener_named(shard_t *shard, const message_t *m, const uri_t *uri) noexcept nogil:
     """The listener that one of our own Record-Route values names, as index."""
     cdef uint32_t start = uri.host.off - (uri.host_kind == HOST_IPV6)
     cdef uint32_t i, len
-    for i in range(core.table.listener_count):
-        len = core.table.listeners[i].sent_by.len
+    for i in range(shard.table.listener_count):
+        len = shard.table.listeners[i].sent_by.len
         if (start + len <= <uint32_t>uri.off + uri.len
-                and same_text(m.buf + start, len, core.table.listeners[i].sent_by.at, len)):
+                and same_text(m.buf + start, len, shard.table.listeners[i].sent_by.at, len)):
             return i
     return E_NONE
 
@@ -191,7 +191,7 @@ cdef uint32_t find_method_param(const char *buf, uint32_t off, uint32_t end, uin
     return end
 
 
-cdef int as_ruri(core_t *core, const message_t *m, const uri_t *uri, text_t *ruri) noexcept nogil:
+cdef int as_ruri(shard_t *shard, const message_t *m, const uri_t *uri, text_t *ruri) noexcept nogil:
     """A Route value as Request-URI: neither headers nor a method may stand there (19.1.1, 16.6 item 2)."""
     cdef uint32_t off = uri.params.off
     cdef uint32_t end = uri.off + uri.len - (uri.headers.len + 1 if uri.headers.len else 0)
@@ -202,7 +202,7 @@ cdef int as_ruri(core_t *core, const message_t *m, const uri_t *uri, text_t *rur
     ruri.len = end - uri.off
     if uri.params.len == 0 or find_method_param(m.buf, off, end, &behind) == end:
         return OK
-    at = take_scratch(core, ruri.len)
+    at = take_scratch(shard, ruri.len)
     if at == NULL:
         return E_FULL
     written = put(at, m.buf + uri.off, off - uri.off)
@@ -215,7 +215,7 @@ cdef int as_ruri(core_t *core, const message_t *m, const uri_t *uri, text_t *rur
     return OK
 
 
-cdef int undo_strict(core_t *core, const message_t *m, route_t *route, hop_t *hop, uint32_t *stop) noexcept nogil:
+cdef int undo_strict(shard_t *shard, const message_t *m, route_t *route, hop_t *hop, uint32_t *stop) noexcept nogil:
     """16.4: a strict router has put our value into the Request-URI and the target behind the Routes."""
     cdef name_addr_t value
     cdef uint32_t before = 0
@@ -226,7 +226,7 @@ cdef int undo_strict(core_t *core, const message_t *m, route_t *route, hop_t *ho
     code = parse_uri(m.buf, value.uri.off, value.uri.len, &route.next)
     if code < 0:
         return code
-    code = as_ruri(core, m, &route.next, &hop.ruri)
+    code = as_ruri(shard, m, &route.next, &hop.ruri)
     hop.ruri_for_good = 1
     stop[0] = value.off
     return code
@@ -247,31 +247,31 @@ cdef int cut_last(const message_t *m, uint32_t stop, hop_t *hop) noexcept nogil:
     return add_cut(hop, before, m.headers[i].value_off + m.headers[i].value_len - before)
 
 
-cdef bint is_strict_request(core_t *core, const message_t *m, const uri_t *ruri, route_t *route) noexcept nogil:
+cdef bint is_strict_request(shard_t *shard, const message_t *m, const uri_t *ruri, route_t *route) noexcept nogil:
     """Is the Request-URI a value of our Record-Route (16.4)?  They have a token, but one of a pair, which has no user.
 
     Without a user it has our lr, or is in a dialog.
     """
-    if first_of(m, H_ROUTE) == NO_HEADER or not is_ours(core, m, ruri, route):
+    if first_of(m, H_ROUTE) == NO_HEADER or not is_ours(shard, m, ruri, route):
         return False
     return route.verified or (ruri.user.len == 0 and (ruri.lr or m.to_tag.len > 0))
 
 
-cdef int read_route(core_t *core, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil:
+cdef int read_route(shard_t *shard, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil:
     """Leading values that are ours are popped together: a pair names two of our listeners (RFC 5658)."""
     cdef uint32_t stop = 0
     cdef dialog_t dialog
     cdef int code
     start_route(route, ruri)
-    if is_strict_request(core, m, ruri, route):
-        code = undo_strict(core, m, route, hop, &stop)
+    if is_strict_request(shard, m, ruri, route):
+        code = undo_strict(shard, m, route, hop, &stop)
         if code < 0:
             return code
     else:
         dialog = route.dialog
         start_route(route, ruri)
         route.dialog = dialog
-    code = pop_leading(core, m, stop, route, hop)
+    code = pop_leading(shard, m, stop, route, hop)
     if code < 0 or stop == 0:
         return code
     route.onward = 1
@@ -284,7 +284,7 @@ cdef void start_route(route_t *route, const uri_t *ruri) noexcept nogil:
     route.next = ruri[0]
 
 
-cdef int pop_leading(core_t *core, const message_t *m, uint32_t stop, route_t *route, hop_t *hop) noexcept nogil:
+cdef int pop_leading(shard_t *shard, const message_t *m, uint32_t stop, route_t *route, hop_t *hop) noexcept nogil:
     """Our own values go, and that of a strict router behind them; `stop` is where a value is the target, or 0."""
     cdef place_t place, popped_at
     cdef name_addr_t value, popped
@@ -301,7 +301,7 @@ cdef int pop_leading(core_t *core, const message_t *m, uint32_t stop, route_t *r
         if code < 0:
             route.unreadable = code
             break
-        route.onward = not is_ours(core, m, &uri, route)
+        route.onward = not is_ours(shard, m, &uri, route)
         if route.forged == FORGED_MOST:
             return E_FORGED
         if not route.onward or not uri.lr:
@@ -310,7 +310,7 @@ cdef int pop_leading(core_t *core, const message_t *m, uint32_t stop, route_t *r
         route.onward = 1
         return OK
     if route.onward and not uri.lr:
-        code = leave_to_strict(core, m, &uri, route, hop)
+        code = leave_to_strict(shard, m, &uri, route, hop)
         if code < 0:
             return code
     if route.onward:
@@ -318,13 +318,13 @@ cdef int pop_leading(core_t *core, const message_t *m, uint32_t stop, route_t *r
     return cut_through(m, &popped, &popped_at, hop) if popped.len else OK
 
 
-cdef int leave_to_strict(core_t *core, const message_t *m, const uri_t *uri, const route_t *route,
+cdef int leave_to_strict(shard_t *shard, const message_t *m, const uri_t *uri, const route_t *route,
                          hop_t *hop) noexcept nogil:
     """16.6 item 6: the next hop knows no lr, so its value becomes the Request-URI, and that the last Route value."""
     hop.route_last.at = m.buf + route.next.off
     hop.route_last.len = route.next.len
     hop.ruri_for_good = 1
-    return as_ruri(core, m, uri, &hop.ruri)
+    return as_ruri(shard, m, uri, &hop.ruri)
 
 
 cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri, route_t *route) noexcept nogil:

@@ -3,12 +3,12 @@
 from libc.stdint cimport uint32_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport message_t
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 from fastsip._core.proxy.hop cimport hop_t
 
 # Where the INVITE of an ACK or CANCEL would go; E_UNRESOLVED, or below zero: nowhere.
-cdef int aim_as_invite(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+cdef int aim_as_invite(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source,
                        hop_t *hop) noexcept nogil
 
 # An ACK or CANCEL without a transaction, now or when the name of its next hop is known; False: it has no way.
-cdef bint send_on(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil
+cdef bint send_on(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil

@@ -24,24 +24,24 @@ from fastsip._core.proxy.targets cimport (
 )
 
 
-cdef bint send_on(core_t *core, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef bint send_on(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
     """Without state, at once or when the name of its next hop is known; False: it has no way."""
     cdef hop_t hop
-    cdef int code = aim_as_invite(core, m, listener, source, &hop)
+    cdef int code = aim_as_invite(shard, m, listener, source, &hop)
     if code == E_UNRESOLVED:
-        hold_request(core, m, listener, source, &hop)
+        hold_request(shard, m, listener, source, &hop)
         return True
     if code < 0:
         if code == E_NEXT_HOP:
-            count(core, N_NEXT_HOPS_REFUSED)
+            count(shard, N_NEXT_HOPS_REFUSED)
         return False
-    if forward_stateless(core, m, source, &hop) < 0:
-        count(core, N_EDITS_REFUSED)
+    if forward_stateless(shard, m, source, &hop) < 0:
+        count(shard, N_EDITS_REFUSED)
         return False
     return True
 
 
-cdef int aim_as_invite(core_t *core, const message_t *m, uint32_t listener, const addr_t *source,
+cdef int aim_as_invite(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source,
                        hop_t *hop) noexcept nogil:
     """Where the INVITE of this ACK or CANCEL would go now: the same place, for algorithms that hash."""
     cdef uri_t ruri
@@ -51,19 +51,19 @@ cdef int aim_as_invite(core_t *core, const message_t *m, uint32_t listener, cons
     cdef group_t group
     cdef const rule_t *rule
     cdef int found
-    if (m.max_forwards == 0 or read_way(core, m, listener, source, &ruri, &route, hop) < 0
-            or comes_round(core, m, hop) or is_clear_sips(core, m, &ruri)):
+    if (m.max_forwards == 0 or read_way(shard, m, listener, source, &ruri, &route, hop) < 0
+            or comes_round(shard, m, hop) or is_clear_sips(shard, m, &ruri)):
         return E_NONE
-    if not goes_by_rules(core, m, &ruri, &route, listener, source):
-        return aim_in_dialog(core, m, &route, listener, source, hop) if not route.unreadable else E_NONE
-    found = match_as_invite(core, m, &ruri, listener, source)
-    if found < 0 or leave_route(core, m, &route, hop) < 0 or core.table.rules[found].action == ACT_REPLY:
+    if not goes_by_rules(shard, m, &ruri, &route, listener, source):
+        return aim_in_dialog(shard, m, &route, listener, source, hop) if not route.unreadable else E_NONE
+    found = match_as_invite(shard, m, &ruri, listener, source)
+    if found < 0 or leave_route(shard, m, &route, hop) < 0 or shard.table.rules[found].action == ACT_REPLY:
         return E_NONE
-    rule = &core.table.rules[found]
+    rule = &shard.table.rules[found]
     hop.headers = &rule.headers
     if rule.action == ACT_FORWARD:
-        if (not may_forward(core, rule, source) or read_forward(m, rule, &ruri, &route) < 0
-                or leads_to_us(core, m, &route.next)):
+        if (not may_forward(shard, rule, source) or read_forward(m, rule, &ruri, &route) < 0
+                or leads_to_us(shard, m, &route.next)):
             return E_NONE
-        return aim_by_route(core, m, &route, listener, source, hop)
-    return aim_by_rule(core, m, rule, &ruri, 1, &policy, &call_key, &group, hop)
+        return aim_by_route(shard, m, &route, listener, source, hop)
+    return aim_by_rule(shard, m, rule, &ruri, 1, &policy, &call_key, &group, hop)

@@ -5,7 +5,7 @@ from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport message_t, uri_t
 from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.routing.types cimport rule_t
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 from fastsip._core.proxy.hop cimport hop_t
 from fastsip._core.proxy.routes cimport route_t
 
@@ -17,7 +17,7 @@ cdef struct group_t:
 
 # Aims a hop (its cuts may be filled) at a destination of the table; `ruri` is a ruri_mode.
 # OK, or E_FULL: there is no room for the Request-URI that it wants.
-cdef int aim_at(core_t *core, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
+cdef int aim_at(shard_t *shard, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
                 hop_t *hop) noexcept nogil
 
 # Max-Breadth of a request: 0..MAX_BREADTH, which stands for more, too, and for none; E_MAX_BREADTH.
@@ -28,31 +28,31 @@ cdef uint8_t share_of(const group_t *group, uint32_t number, const message_t *m)
 
 # The next group for a search of this set and policy: of the set itself, then of the one that the policy
 # names behind `then`, each up to its limit.  OK, or E_NONE when nothing is left.
-cdef int choose_next(core_t *core, uint32_t set_id, const policy_copy_t *policy, uint64_t key, const uint32_t *tried,
+cdef int choose_next(shard_t *shard, uint32_t set_id, const policy_copy_t *policy, uint64_t key, const uint32_t *tried,
                      uint32_t tried_count, uint8_t breadth, group_t *group) noexcept nogil
 
 # Where choose_next would begin for a new call, for what is none: no turn, no trial call, no count.
-cdef int peek_next(core_t *core, uint32_t set_id, const policy_copy_t *policy, uint64_t key,
+cdef int peek_next(shard_t *shard, uint32_t set_id, const policy_copy_t *policy, uint64_t key,
                    group_t *group) noexcept nogil
 
 # Request-URI and Route, and a hop that has what the request will be known by; OK, E_URI, E_ROUTE, E_SCHEME, E_FORGED.
-cdef int read_way(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, uri_t *ruri,
+cdef int read_way(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source, uri_t *ruri,
                   route_t *route, hop_t *hop) noexcept nogil
-cdef bint comes_round(core_t *core, const message_t *m, const hop_t *hop) noexcept nogil
+cdef bint comes_round(shard_t *shard, const message_t *m, const hop_t *hop) noexcept nogil
 # A sips URI that is not of a domain of ours: in clear it must not go (26.2.2).
-cdef bint is_clear_sips(core_t *core, const message_t *m, const uri_t *ruri) noexcept nogil
+cdef bint is_clear_sips(shard_t *shard, const message_t *m, const uri_t *ruri) noexcept nogil
 
 # Do the rules decide?  If they do, Routes are left: E_ROUTE when there are too many to cut.
-cdef bint goes_by_rules(core_t *core, const message_t *m, const uri_t *ruri, const route_t *route, uint32_t listener,
+cdef bint goes_by_rules(shard_t *shard, const message_t *m, const uri_t *ruri, const route_t *route, uint32_t listener,
                         const addr_t *source) noexcept nogil
-cdef int leave_route(core_t *core, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil
+cdef int leave_route(shard_t *shard, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil
 
 # May this source forward by this rule?
-cdef bint may_forward(core_t *core, const rule_t *rule, const addr_t *source) noexcept nogil
+cdef bint may_forward(shard_t *shard, const rule_t *rule, const addr_t *source) noexcept nogil
 # At the first of the rule's first group; E_NONE when there is none.  Policy, key and group are for the search.
-cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const uri_t *ruri, int breadth,
+cdef int aim_by_rule(shard_t *shard, const message_t *m, const rule_t *rule, const uri_t *ruri, int breadth,
                      policy_copy_t *policy, uint64_t *call_key, group_t *group, hop_t *hop) noexcept nogil
 
 # Index of the rule that the INVITE of this ACK or CANCEL would meet, or E_NONE.
-cdef int match_as_invite(core_t *core, const message_t *m, const uri_t *ruri, uint32_t listener,
+cdef int match_as_invite(shard_t *shard, const message_t *m, const uri_t *ruri, uint32_t listener,
                          const addr_t *source) noexcept nogil

@@ -44,7 +44,7 @@ from fastsip._core.proxy.next_hop cimport find_named, find_other_end
 
 # ---------------------------------------------------------------- where a branch goes
 
-cdef int aim_ruri(core_t *core, const destination_t *destination, int mode, const message_t *m,
+cdef int aim_ruri(shard_t *shard, const destination_t *destination, int mode, const message_t *m,
                   hop_t *hop) noexcept nogil:
     """ruri = "host" keeps user and parameters and takes the destination's host and port; "uri" takes all of it."""
     cdef uri_t uri
@@ -57,7 +57,7 @@ cdef int aim_ruri(core_t *core, const destination_t *destination, int mode, cons
         return OK
     host_port_place(&uri, &before, &after)
     before -= m.ruri.off
-    text = take_scratch(core, m.ruri.len + destination.host_port.len)
+    text = take_scratch(shard, m.ruri.len + destination.host_port.len)
     if text == NULL:
         return E_FULL
     n = put(text, m.buf + m.ruri.off, before)
@@ -68,16 +68,16 @@ cdef int aim_ruri(core_t *core, const destination_t *destination, int mode, cons
     return OK
 
 
-cdef int aim_at(core_t *core, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
+cdef int aim_at(shard_t *shard, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
                 hop_t *hop) noexcept nogil:
-    cdef const destination_t *d = &core.table.destinations[destination]
+    cdef const destination_t *d = &shard.table.destinations[destination]
     hop.flow.remote = d.addr
-    hop.flow.listener_id = core.table.listeners[d.listener].id
+    hop.flow.listener_id = shard.table.listeners[d.listener].id
     hop.destination_id = d.id
     hop.destination = destination
     hop.timeout_ms = policy.timeout_ms
     hop.ruri.len = 0
-    return aim_ruri(core, d, ruri if ruri != RURI_OF_SET else core.table.sets[d.set_index].ruri, m, hop)
+    return aim_ruri(shard, d, ruri if ruri != RURI_OF_SET else shard.table.sets[d.set_index].ruri, m, hop)
 
 
 # ---------------------------------------------------------------- breadth
@@ -116,43 +116,44 @@ cdef uint32_t count_tried(const table_t *table, uint32_t set_index, const uint32
     return n
 
 
-cdef int choose_in(core_t *core, uint32_t set_index, uint64_t key, const uint32_t *tried, uint32_t tried_count,
+cdef int choose_in(shard_t *shard, uint32_t set_index, uint64_t key, const uint32_t *tried, uint32_t tried_count,
                    group_t *group) noexcept nogil:
-    cdef const set_t *of_set = &core.table.sets[set_index]
-    cdef uint32_t of_this = count_tried(core.table, set_index, tried, tried_count)
+    cdef const set_t *of_set = &shard.table.sets[set_index]
+    cdef uint32_t of_this = count_tried(shard.table, set_index, tried, tried_count)
     group.count = 0
     if of_this < of_set.limit:
-        group.count = choose_group(core.table, set_index, key, tried, tried_count,
-                                   min(of_set.limit - of_this, <uint32_t>group.breadth), core.cells, core.positions,
-                                   core.now_ms, group.destinations)
+        group.count = choose_group(shard.table, set_index, key, tried, tried_count,
+                                   min(of_set.limit - of_this, <uint32_t>group.breadth), shard.cells, shard.positions,
+                                   shard.now_ms, group.destinations)
     return OK if group.count else E_NONE
 
 
-cdef int choose_next(core_t *core, uint32_t set_id, const policy_copy_t *policy, uint64_t key, const uint32_t *tried,
+cdef int choose_next(shard_t *shard, uint32_t set_id, const policy_copy_t *policy, uint64_t key, const uint32_t *tried,
                      uint32_t tried_count, uint8_t breadth, group_t *group) noexcept nogil:
-    cdef int set_index = find_set(core.table, set_id)
-    cdef int index = find_policy(core.table, policy.policy_id)
+    cdef int set_index = find_set(shard.table, set_id)
+    cdef int index = find_policy(shard.table, policy.policy_id)
     cdef int found = E_NONE
     group.breadth = breadth
     group.count = 0
     if tried_count >= MAX_ATTEMPTS:
         return E_NONE
     if set_index >= 0:
-        found = choose_in(core, set_index, key, tried, tried_count, group)
-    if found < 0 and index >= 0 and core.table.policies[index].then_set:
-        found = choose_in(core, core.table.policies[index].then_set - 1, key, tried, tried_count, group)
+        found = choose_in(shard, set_index, key, tried, tried_count, group)
+    if found < 0 and index >= 0 and shard.table.policies[index].then_set:
+        found = choose_in(shard, shard.table.policies[index].then_set - 1, key, tried, tried_count, group)
     return found
 
 
-cdef int peek_next(core_t *core, uint32_t set_id, const policy_copy_t *policy, uint64_t key,
+cdef int peek_next(shard_t *shard, uint32_t set_id, const policy_copy_t *policy, uint64_t key,
                    group_t *group) noexcept nogil:
-    cdef int set_index = find_set(core.table, set_id)
-    cdef int index = find_policy(core.table, policy.policy_id)
+    cdef int set_index = find_set(shard.table, set_id)
+    cdef int index = find_policy(shard.table, policy.policy_id)
     cdef int found = E_NONE
     if set_index >= 0:
-        found = peek(core.table, set_index, key, core.cells, core.positions, core.now_ms)
-    if found < 0 and index >= 0 and core.table.policies[index].then_set:
-        found = peek(core.table, core.table.policies[index].then_set - 1, key, core.cells, core.positions, core.now_ms)
+        found = peek(shard.table, set_index, key, shard.cells, shard.positions, shard.now_ms)
+    if found < 0 and index >= 0 and shard.table.policies[index].then_set:
+        set_index = <int>shard.table.policies[index].then_set - 1
+        found = peek(shard.table, set_index, key, shard.cells, shard.positions, shard.now_ms)
     group.count = found >= 0
     if found >= 0:
         group.destinations[0] = found
@@ -186,39 +187,39 @@ cdef uint32_t set_of_token(const table_t *table, const route_t *route) noexcept 
     return 0
 
 
-cdef int read_way(core_t *core, const message_t *m, uint32_t listener, const addr_t *source, uri_t *ruri,
+cdef int read_way(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source, uri_t *ruri,
                   route_t *route, hop_t *hop) noexcept nogil:
     """16.4, which comes before everything else; begins a hop with what the request will be known by."""
     cdef int code = read_ruri(m, ruri)
     memset(hop, 0, sizeof(hop_t))
     if code == OK:
-        code = strip_maddr(core, ruri)
-    hop.loop = loop_value(core.table, m, source, core.table.listeners[listener].id)
-    hop.came_by = core.table.listeners[listener].id
+        code = strip_maddr(shard, ruri)
+    hop.loop = loop_value(shard.table, m, source, shard.table.listeners[listener].id)
+    hop.came_by = shard.table.listeners[listener].id
     if code == OK:
-        code = read_route(core, m, ruri, route, hop)
+        code = read_route(shard, m, ruri, route, hop)
     if code == OK:
         hop.verified = route.verified
-        hop.token_set = set_of_token(core.table, route)
+        hop.token_set = set_of_token(shard.table, route)
         hop.in_dialog = route.verified or m.to_tag.len > 0
     return code
 
 
-cdef bint comes_round(core_t *core, const message_t *m, const hop_t *hop) noexcept nogil:
+cdef bint comes_round(shard_t *shard, const message_t *m, const hop_t *hop) noexcept nogil:
     """16.3 item 4."""
-    cdef bint loop = is_loop(core.table, m, hop.loop)
+    cdef bint loop = is_loop(shard.table, m, hop.loop)
     if loop:
-        count(core, N_LOOPS)
+        count(shard, N_LOOPS)
     return loop
 
 
-cdef bint is_clear_sips(core_t *core, const message_t *m, const uri_t *ruri) noexcept nogil:
+cdef bint is_clear_sips(shard_t *shard, const message_t *m, const uri_t *ruri) noexcept nogil:
     """26.2.2: only TLS leads to a sips URI.  Behind a domain of ours the operator decides; 5061 is its usual port."""
     return (ruri.scheme == S_SIPS and
-            not is_own(core.table, m.buf + ruri.host.off, ruri.host.len, 0 if ruri.port == SIPS_PORT else ruri.port))
+            not is_own(shard.table, m.buf + ruri.host.off, ruri.host.len, 0 if ruri.port == SIPS_PORT else ruri.port))
 
 
-cdef int who_asked(core_t *core, const message_t *m, const set_t *to, group_t *group) noexcept nogil:
+cdef int who_asked(shard_t *shard, const message_t *m, const set_t *to, group_t *group) noexcept nogil:
     """Credentials go to the destination that asked for them, if usable (docs/wire.md#same-server-as-before).
 
     What forks asks all of them again: the challenges of all went to the caller.
@@ -228,71 +229,71 @@ cdef int who_asked(core_t *core, const message_t *m, const set_t *to, group_t *g
         return E_NONE
     if m.to_tag.len or (first_of(m, H_PROXY_AUTHORIZATION) == NO_HEADER and first_of(m, H_AUTHORIZATION) == NO_HEADER):
         return E_NONE
-    index = find_destination(core.table, recall_challenge(core, m), 0)
-    if (index < 0 or &core.table.sets[core.table.destinations[index].set_index] != to
-            or not is_usable(core.table, index, core.cells, core.now_ms)):
+    index = find_destination(shard.table, recall_challenge(shard, m), 0)
+    if (index < 0 or &shard.table.sets[shard.table.destinations[index].set_index] != to
+            or not is_usable(shard.table, index, shard.cells, shard.now_ms)):
         return E_NONE
     group.destinations[0] = index
     group.count = 1
     return OK
 
 
-cdef int aim_by_rule(core_t *core, const message_t *m, const rule_t *rule, const uri_t *ruri, int breadth,
+cdef int aim_by_rule(shard_t *shard, const message_t *m, const rule_t *rule, const uri_t *ruri, int breadth,
                      policy_copy_t *policy, uint64_t *call_key, group_t *group, hop_t *hop) noexcept nogil:
     """At the first of the rule's first group; E_NONE when there is none.  Policy, key and group are for the search."""
-    cdef const set_t *to = &core.table.sets[rule.set_index]
+    cdef const set_t *to = &shard.table.sets[rule.set_index]
     cdef int found
-    policy[0] = core.table.policies[rule.policy_index].copy
+    policy[0] = shard.table.policies[rule.policy_index].copy
     call_key[0] = selection_key(to, m, ruri)
     group.breadth = <uint8_t>breadth
-    found = who_asked(core, m, to, group)
+    found = who_asked(shard, m, to, group)
     if found < 0 and (m.method == M_CANCEL or m.method == M_ACK):      # of a call that is not known here
-        found = peek_next(core, to.id, policy, call_key[0], group)
+        found = peek_next(shard, to.id, policy, call_key[0], group)
     elif found < 0:
-        found = choose_next(core, to.id, policy, call_key[0], NULL, 0, group.breadth, group)
+        found = choose_next(shard, to.id, policy, call_key[0], NULL, 0, group.breadth, group)
     if found < 0:
         return found
-    if aim_at(core, group.destinations[0], rule.ruri, m, policy, hop) < 0:
+    if aim_at(shard, group.destinations[0], rule.ruri, m, policy, hop) < 0:
         return E_NONE
     hop.breadth = share_of(group, 0, m)
     return OK
 
 
-cdef int match_as_invite(core_t *core, const message_t *m, const uri_t *ruri, uint32_t listener,
+cdef int match_as_invite(shard_t *shard, const message_t *m, const uri_t *ruri, uint32_t listener,
                          const addr_t *source) noexcept nogil:
     """The rule of a request; of an ACK or CANCEL, that of its INVITE."""
     cdef int method = m.method
     cdef int found
     if method == M_ACK or method == M_CANCEL:
-        core.incoming.method = M_INVITE
-    found = match_rules(core.table, m, ruri, source, listener)
-    core.incoming.method = method
+        shard.incoming.method = M_INVITE
+    found = match_rules(shard.table, m, ruri, source, listener)
+    shard.incoming.method = method
     return found
 
 
-cdef bint goes_by_rules(core_t *core, const message_t *m, const uri_t *ruri, const route_t *route, uint32_t listener,
+cdef bint goes_by_rules(shard_t *shard, const message_t *m, const uri_t *ruri, const route_t *route, uint32_t listener,
                         const addr_t *source) noexcept nogil:
     """All outside of a dialog but a Route from somebody known; inside, what a rule asks for and no token proves.
 
     An ACK without a tag has no dialog, and outside of one no way.
     """
-    if route.verified or (route.onward and is_known(core.table, source)):
+    if route.verified or (route.onward and is_known(shard.table, source)):
         return False
     if m.to_tag.len:
-        return match_as_invite(core, m, ruri, listener, source) >= 0
+        return match_as_invite(shard, m, ruri, listener, source) >= 0
     return m.method != M_ACK
 
 
-cdef int leave_route(core_t *core, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil:
+cdef int leave_route(shard_t *shard, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil:
     """Whatever Route a stranger brings is removed: the rules decide."""
     cdef hop_t begun = hop[0]
     if route.onward:
-        count(core, N_ROUTES_REMOVED)
+        count(shard, N_ROUTES_REMOVED)
     memset(hop, 0, sizeof(hop_t))
     hop.loop, hop.came_by, hop.in_dialog = begun.loop, begun.came_by, begun.in_dialog
     return cut_routes(m, hop)
 
 
-cdef bint may_forward(core_t *core, const rule_t *rule, const addr_t *source) noexcept nogil:
+cdef bint may_forward(shard_t *shard, const rule_t *rule, const addr_t *source) noexcept nogil:
     """Nobody relays through us but whom the configuration knows, or names as a source of this very rule."""
-    return rule.names_sources or is_known(core.table, source)
+    return rule.names_sources or is_known(shard.table, source)

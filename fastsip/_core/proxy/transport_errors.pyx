@@ -48,7 +48,7 @@ cdef bint is_request(const net_error_t *error) noexcept nogil:
             and memcmp(at, b"CANCEL ", 7) != 0)
 
 
-cdef int read_quote(const core_t *core, const net_error_t *error, quoted_t *quoted) noexcept nogil:
+cdef int read_quote(const shard_t *shard, const net_error_t *error, quoted_t *quoted) noexcept nogil:
     cdef uint32_t wanted = BEHIND_SENT_BY_LEN - 7 + BRANCH_TEXT + BEHIND_BRANCH_LEN + HINT_TEXT
     cdef uint32_t at = 0
     cdef span_t branch, hint
@@ -68,28 +68,28 @@ cdef int read_quote(const core_t *core, const net_error_t *error, quoted_t *quot
         return E_BAD
     if read_branch(error.quote, &branch, &quoted.branch) < 0:
         return E_BAD
-    return read_hint(core.store, error.quote, &hint, &quoted.ref, &quoted.generation)
+    return read_hint(shard.store, error.quote, &hint, &quoted.ref, &quoted.generation)
 
 
-cdef int shard_of_error(const core_t *core, const net_error_t *error) noexcept nogil:
+cdef int shard_of_error(const shard_t *shard, const net_error_t *error) noexcept nogil:
     cdef quoted_t quoted
-    if read_quote(core, error, &quoted) < 0:
+    if read_quote(shard, error, &quoted) < 0:
         return E_BAD
-    return <int>((quoted.ref >> SLOT_BITS) % core.shard_count)
+    return <int>((quoted.ref >> SLOT_BITS) % shard.count)
 
 
-cdef void take_error(core_t *core, const net_error_t *error) noexcept nogil:
+cdef void take_error(shard_t *shard, const net_error_t *error) noexcept nogil:
     cdef quoted_t quoted
     cdef slot_t *slot
     cdef record_t record
-    if read_quote(core, error, &quoted) < 0:
+    if read_quote(shard, error, &quoted) < 0:
         return
     if error.code not in (ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EPROTO):
         return      # EPROTO is a parameter problem
     if quoted.ref & SLOT_MASK == PROBE:
-        fail_probe(core, quoted.generation, quoted.branch, &error.to)
+        fail_probe(shard, quoted.generation, quoted.branch, &error.to)
         return
-    slot = slot_at(core.store, quoted.ref)
+    slot = slot_at(shard.store, quoted.ref)
     if (word_generation(slot.commit) != quoted.generation or word_kind(slot.commit) == KIND_FREE
             or is_server(word_kind(slot.commit)) or slot.key != quoted.branch
             or not same_place(&slot.identity.client.target.remote, &error.to)):
@@ -99,19 +99,20 @@ cdef void take_error(core_t *core, const net_error_t *error) noexcept nogil:
     record = record_of(slot)[0]
     if error.code != ECONNREFUSED and not record.client.flags & CLIENT_UNREACHABLE:
         record.client.flags |= CLIENT_UNREACHABLE
-        commit(core.store, quoted.ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+        commit(shard.store, quoted.ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit),
+               &record)
         return
-    branch_input(core, quoted.ref, SEND_FAILED, NULL)
+    branch_input(shard, quoted.ref, SEND_FAILED, NULL)
 
 
-cdef void message_failed(core_t *core, uint32_t ref, uint32_t generation, int owes, bint too_big) noexcept nogil:
+cdef void message_failed(shard_t *shard, uint32_t ref, uint32_t generation, int owes, bint too_big) noexcept nogil:
     """Only a request that nobody has answered yet can fail by transport."""
     cdef slot_t *slot
     if ref == NO_SLOT:
         return
-    slot = slot_at(core.store, ref)
+    slot = slot_at(shard.store, ref)
     if word_generation(slot.commit) != generation or is_server(word_kind(slot.commit)) or owes != OWES_REQUEST:
         return
-    if too_big and read_request(core, ref) >= 0:
-        refuse_search(core, slot.parent, 513)       # no fault of the destination's: no mark, no failover
-    branch_input(core, ref, SEND_FAILED, NULL)
+    if too_big and read_request(shard, ref) >= 0:
+        refuse_search(shard, slot.parent, 513)       # no fault of the destination's: no mark, no failover
+    branch_input(shard, ref, SEND_FAILED, NULL)

@@ -7,7 +7,7 @@ from fastsip._core.routing.types cimport table_t
 # Owned by Python; kernels get `table` and must not outlive the object.  Before
 # seal() the table is empty, after it nothing in it changes.
 @cython.final
-cdef class Table:
+cdef class RoutingTable:
     cdef table_t *table
     cdef Arena arena
     cdef readonly bint sealed

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-class Table:
+class RoutingTable:
     version: int
     sealed: bool
 

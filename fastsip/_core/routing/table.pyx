@@ -150,9 +150,9 @@ cdef addr_t pack_addr(tuple parts) except *:
 
 
 @cython.final
-cdef class Table:
-    """Table(version, clocks=(t1, t2, t4, c) in ms, max_message and max_head in bytes, branch_key and token_keys of
-    16 bytes).
+cdef class RoutingTable:
+    """RoutingTable(version, clocks=(t1, t2, t4, c) in ms, max_message and max_head in bytes, branch_key and
+    token_keys of 16 bytes).
 
     Of one or two token_keys the first signs and both verify; so with branch_key and other_branch_key.
 

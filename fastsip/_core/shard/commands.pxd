@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.base.ring cimport ring_t
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 
 cdef enum command_kind:
     COMMAND_NAME = 1        # there is an answer about a name: number = its hash, 0 = about any
@@ -23,5 +23,5 @@ cdef struct commands_t:
 # False (and counted in the ring) when there is no room.  The caller wakes the shard.
 cdef bint push_command(ring_t *ring, int kind, uint64_t number) noexcept nogil
 # Obeys the commands that are there, at most so many requests of them; False when nothing is left.
-cdef bint take_commands(core_t *core, commands_t *commands, uint32_t most) noexcept nogil
+cdef bint take_commands(shard_t *shard, commands_t *commands, uint32_t most) noexcept nogil
 cdef bint has_commands(const commands_t *commands) noexcept nogil

@@ -30,54 +30,54 @@ cdef bint push_command(ring_t *ring, int kind, uint64_t number) noexcept nogil:
     return True
 
 
-cdef void resume_parked(core_t *core, uint32_t i) noexcept nogil:
+cdef void resume_parked(shard_t *shard, uint32_t i) noexcept nogil:
     """The last one takes its place: one that waits on is at the end again, and not looked at twice."""
-    cdef waiting_t *waiting = core.waiting
+    cdef waiting_t *waiting = shard.waiting
     cdef parked_t parked = waiting.parked[i]
-    cdef const slot_t *slot = slot_at(core.store, parked.ref)
+    cdef const slot_t *slot = slot_at(shard.store, parked.ref)
     waiting.parked_count -= 1
     waiting.parked[i] = waiting.parked[waiting.parked_count]
     if word_generation(slot.commit) == parked.generation and is_parked(record_of(slot)):
-        mark_slot(core.mark, parked.ref, parked.generation)
-        route_again(core, parked.ref)
+        mark_slot(shard.mark, parked.ref, parked.generation)
+        route_again(shard, parked.ref)
 
 
-cdef void resume_held(core_t *core, held_t *held) noexcept nogil:
+cdef void resume_held(shard_t *shard, held_t *held) noexcept nogil:
     """Received again; what is too old is dropped."""
     held.name = 0
-    if core.now_ms >= held.until_ms:
-        count(core, N_PARKED_DROPPED)
+    if shard.now_ms >= held.until_ms:
+        count(shard, N_PARKED_DROPPED)
         return
-    mark_datagram(core.mark, held.message, held.len)
-    receive_message(core, held.message, held.len, held.listener, &held.source)
+    mark_datagram(shard.mark, held.message, held.len)
+    receive_message(shard, held.message, held.len, held.listener, &held.source)
 
 
 cdef inline bint is_meant(const commands_t *commands, uint64_t name) noexcept nogil:
     return name != 0 and (commands.name == 0 or commands.name == name)
 
 
-cdef bint obey_on(core_t *core, commands_t *commands) noexcept nogil:
+cdef bint obey_on(shard_t *shard, commands_t *commands) noexcept nogil:
     """Looks for the next request that the command is about, from the end, and resumes it; False: there is none.
 
     Between two rounds the list may have become shorter, never so that one of those that are still to
     be looked at stands behind where they end.
     """
-    cdef waiting_t *waiting = core.waiting
+    cdef waiting_t *waiting = shard.waiting
     commands.parked_left = min(commands.parked_left, waiting.parked_count)
     while commands.parked_left:
         commands.parked_left -= 1
         if is_meant(commands, waiting.parked[commands.parked_left].name):
-            resume_parked(core, commands.parked_left)
+            resume_parked(shard, commands.parked_left)
             return True
     while commands.held_left:
         commands.held_left -= 1
         if is_meant(commands, waiting.held[commands.held_left].name):
-            resume_held(core, &waiting.held[commands.held_left])
+            resume_held(shard, &waiting.held[commands.held_left])
             return True
     return False
 
 
-cdef bint begin_command(core_t *core, commands_t *commands) noexcept nogil:
+cdef bint begin_command(shard_t *shard, commands_t *commands) noexcept nogil:
     """False when there is no other one."""
     cdef uint32_t len
     cdef command_t *command = <command_t *>pop_begin(commands.ring, &len)
@@ -85,19 +85,19 @@ cdef bint begin_command(core_t *core, commands_t *commands) noexcept nogil:
         return False
     if command.kind == COMMAND_NAME:
         commands.name = command.number
-        commands.parked_left = core.waiting.parked_count
+        commands.parked_left = shard.waiting.parked_count
         commands.held_left = MOST_HELD
     pop_done(commands.ring)
     return True
 
 
-cdef bint take_commands(core_t *core, commands_t *commands, uint32_t most) noexcept nogil:
+cdef bint take_commands(shard_t *shard, commands_t *commands, uint32_t most) noexcept nogil:
     cdef uint32_t _
     for _ in range(most):
-        if not obey_on(core, commands) and not begin_command(core, commands):
+        if not obey_on(shard, commands) and not begin_command(shard, commands):
             return False
-        if needs_flush(core):
-            flush(core)
+        if needs_flush(shard):
+            flush(shard)
     return True
 
 

@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.ring cimport sleeper_t
 from fastsip._core.base.lanes cimport lane_t
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 from fastsip._core.shard.commands cimport commands_t
 
 cdef enum:
@@ -27,16 +27,16 @@ cdef struct neighbours_t:
     uint64_t to_wake            # bit i: shard i was given something in this round
 
 # The shard of the datagram's call; ourselves when it has no Call-ID (it is refused here).
-cdef uint32_t owner_of(core_t *core, const char *at, uint32_t len) noexcept nogil
+cdef uint32_t owner_of(shard_t *shard, const char *at, uint32_t len) noexcept nogil
 
 # Gives a datagram, or what ICMP said (OF_ICMP), to its owner; counted where his lane has no room.
-cdef void hand_over(core_t *core, neighbours_t *others, uint32_t owner, uint32_t listener, const addr_t *source,
+cdef void hand_over(shard_t *shard, neighbours_t *others, uint32_t owner, uint32_t listener, const addr_t *source,
                     const char *at, uint32_t len) noexcept nogil
 
 # Works on the next record of a lane; False when there is none.
-cdef bint take_record(core_t *core, lane_t *lane) noexcept nogil
+cdef bint take_record(shard_t *shard, lane_t *lane) noexcept nogil
 
-cdef void wake_others(core_t *core, neighbours_t *others) noexcept nogil
+cdef void wake_others(shard_t *shard, neighbours_t *others) noexcept nogil
 
 # Is there anything from another shard, the control plane, or left over?
-cdef bint has_work(core_t *core, neighbours_t *others) noexcept nogil
+cdef bint has_work(shard_t *shard, neighbours_t *others) noexcept nogil

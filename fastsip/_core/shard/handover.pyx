@@ -23,23 +23,23 @@ from fastsip._core.shard.round cimport flush
 from fastsip._core.shard.commands cimport has_commands
 
 
-cdef uint32_t owner_of(core_t *core, const char *at, uint32_t len) noexcept nogil:
+cdef uint32_t owner_of(shard_t *shard, const char *at, uint32_t len) noexcept nogil:
     """The shard of the datagram's call; ourselves when it has no Call-ID (it is refused here)."""
     cdef span_t call_id
-    if scan_call_id(at, most_read(len, core.table.max_head), &call_id) < 0:
-        return core.shard
-    return partition_of(core.store, at + call_id.off, call_id.len) % core.shard_count
+    if scan_call_id(at, most_read(len, shard.table.max_head), &call_id) < 0:
+        return shard.number
+    return partition_of(shard.store, at + call_id.off, call_id.len) % shard.count
 
 
-cdef void hand_over(core_t *core, neighbours_t *others, uint32_t owner, uint32_t listener, const addr_t *source,
+cdef void hand_over(shard_t *shard, neighbours_t *others, uint32_t owner, uint32_t listener, const addr_t *source,
                     const char *at, uint32_t len) noexcept nogil:
     cdef lane_t *lane = others.outbound[owner][listener % others.lane_count]
     cdef handover_t *record = NULL
     # A socket that is not read empty may fill half of a lane: the other half is for bursts of the others.
-    if listener >= MAX_LISTENERS or not core.net.ready[listener] or not is_crowded(lane):
+    if listener >= MAX_LISTENERS or not shard.net.ready[listener] or not is_crowded(lane):
         record = <handover_t *>lane_push(lane, sizeof(handover_t) + len)
     if record == NULL:
-        count(core, N_HANDED_OVER_FULL)
+        count(shard, N_HANDED_OVER_FULL)
         return
     record.source = source[0]
     record.listener = listener
@@ -47,10 +47,10 @@ cdef void hand_over(core_t *core, neighbours_t *others, uint32_t owner, uint32_t
     memcpy(<char *>record + sizeof(handover_t), at, len)
     lane_pushed(lane, sizeof(handover_t) + len)
     others.to_wake |= <uint64_t>1 << owner
-    count(core, N_HANDED_OVER)
+    count(shard, N_HANDED_OVER)
 
 
-cdef bint take_record(core_t *core, lane_t *lane) noexcept nogil:
+cdef bint take_record(shard_t *shard, lane_t *lane) noexcept nogil:
     """False when there is none."""
     cdef uint32_t len
     cdef handover_t *record = <handover_t *>lane_pop(lane, &len)
@@ -58,31 +58,31 @@ cdef bint take_record(core_t *core, lane_t *lane) noexcept nogil:
     if record == NULL:
         return False
     if record.listener == OF_ICMP:
-        take_error(core, <net_error_t *>at)
+        take_error(shard, <net_error_t *>at)
     else:
-        mark_datagram(core.mark, at, record.len)
-        receive_message(core, at, record.len, record.listener, &record.source)
+        mark_datagram(shard.mark, at, record.len)
+        receive_message(shard, at, record.len, record.listener, &record.source)
     lane_popped(lane)
-    if needs_flush(core):
-        flush(core)
+    if needs_flush(shard):
+        flush(shard)
     return True
 
 
-cdef void wake_others(core_t *core, neighbours_t *others) noexcept nogil:
+cdef void wake_others(shard_t *shard, neighbours_t *others) noexcept nogil:
     cdef uint32_t i
     if others.to_wake == 0:
         return
-    for i in range(core.shard_count):
+    for i in range(shard.count):
         if others.to_wake >> i & 1 and wake(others.sleepers[i]):
-            count(core, N_WAKES)
+            count(shard, N_WAKES)
     others.to_wake = 0
 
 
-cdef bint has_work(core_t *core, neighbours_t *others) noexcept nogil:
+cdef bint has_work(shard_t *shard, neighbours_t *others) noexcept nogil:
     """From another shard, the control plane, or left over."""
     cdef uint32_t i, n
-    for i in range(core.shard_count):
+    for i in range(shard.count):
         for n in range(others.lane_count):
-            if i != core.shard and not lane_is_empty(others.inbound[i][n]):
+            if i != shard.number and not lane_is_empty(others.inbound[i][n]):
                 return True
-    return core.net.error_count != 0 or has_commands(&others.commands)
+    return shard.net.error_count != 0 or has_commands(&others.commands)

@@ -6,7 +6,7 @@ from fastsip._core.base.ring cimport Ring, Sleeper
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.dispatcher.positions cimport positions_t
 from fastsip._core.transport.udp cimport Net
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 from fastsip._core.shard.workspace cimport Workspace
 from fastsip._core.shard.handover cimport neighbours_t
 
@@ -39,4 +39,4 @@ cdef class Shard:
     cdef uint32_t running
 
     cdef void await_passing(self) noexcept nogil
-    cdef void go_round(self, core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil
+    cdef void go_round(self, shard_t *shard, neighbours_t *others, turns_t *turns) noexcept nogil

@@ -36,7 +36,7 @@ from fastsip._core.store.slots cimport write_clock_pair
 from fastsip._core.store.wheel cimport wheel_wait_ms
 from fastsip._core.store.marks cimport Quarantine, beat, is_quarantined, mark_datagram, mark_nothing, mark_t
 from fastsip._core.routing.lookup cimport find_listener_index
-from fastsip._core.routing.table cimport Table
+from fastsip._core.routing.table cimport RoutingTable
 from fastsip._core.dispatcher.chooser cimport Positions
 from fastsip._core.transport.udp cimport (
     RECEIVE_BATCH, datagram_t, net_counters_t, net_error_t, receive_batch, wait_ready,
@@ -72,38 +72,38 @@ cdef enum:
     GRACE_LOOK_US = 20          # of the control plane, while it waits for a shard to pass a table
 
 
-cdef uint64_t look(core_t *core, turns_t *turns) noexcept nogil:
+cdef uint64_t look(shard_t *shard, turns_t *turns) noexcept nogil:
     """At the clock, and a heartbeat; the microseconds since the last look."""
     cdef uint64_t before = turns.now_us
     turns.now_us = clock_us()
-    core.now_ms = turns.now_us // 1000
-    beat(core.mark)
+    shard.now_ms = turns.now_us // 1000
+    beat(shard.mark)
     return turns.now_us - before
 
 
-cdef void take_datagram(core_t *core, neighbours_t *others, uint32_t listener, const addr_t *source, char *at,
+cdef void take_datagram(shard_t *shard, neighbours_t *others, uint32_t listener, const addr_t *source, char *at,
                         uint32_t len) noexcept nogil:
-    cdef uint32_t owner = core.shard
-    mark_datagram(core.mark, at, len)
-    if core.quarantine.count and is_quarantined(core.quarantine, at, len):
-        count(core, N_QUARANTINED)
+    cdef uint32_t owner = shard.number
+    mark_datagram(shard.mark, at, len)
+    if shard.quarantine.count and is_quarantined(shard.quarantine, at, len):
+        count(shard, N_QUARANTINED)
         return
-    if core.shard_count > 1:
-        owner = owner_of(core, at, len)
-    if owner != core.shard:
-        hand_over(core, others, owner, listener, source, at, len)
+    if shard.count > 1:
+        owner = owner_of(shard, at, len)
+    if owner != shard.number:
+        hand_over(shard, others, owner, listener, source, at, len)
         return
-    receive_message(core, at, len, listener, source)
-    if needs_flush(core):
-        flush(core)
+    receive_message(shard, at, len, listener, source)
+    if needs_flush(shard):
+        flush(shard)
 
 
-cdef void take_batch(core_t *core, neighbours_t *others, uint32_t listener, int n) noexcept nogil:
+cdef void take_batch(shard_t *shard, neighbours_t *others, uint32_t listener, int n) noexcept nogil:
     cdef datagram_t *datagram
     cdef int i
     for i in range(n):
-        datagram = &core.net.batch[i]
-        take_datagram(core, others, listener, &datagram.source, datagram.at, datagram.len)
+        datagram = &shard.net.batch[i]
+        take_datagram(shard, others, listener, &datagram.source, datagram.at, datagram.len)
 
 
 cdef int next_batch(int batch, int64_t spent_us) noexcept nogil:
@@ -113,116 +113,116 @@ cdef int next_batch(int batch, int64_t spent_us) noexcept nogil:
     return min(batch << 1, <int>RECEIVE_BATCH) if spent_us < TURN_US >> 2 else batch
 
 
-cdef void read_socket(core_t *core, neighbours_t *others, turns_t *turns, uint32_t listener) noexcept nogil:
+cdef void read_socket(shard_t *shard, neighbours_t *others, turns_t *turns, uint32_t listener) noexcept nogil:
     cdef int64_t *credit_us = &turns.credit_us[listener]
     cdef int64_t spent_us
     cdef int n
     credit_us[0] = min(credit_us[0] + TURN_US, <int64_t>TURN_US)
-    while core.net.ready[listener] and credit_us[0] > 0:
-        n = receive_batch(core.net, listener, turns.batch[listener])
-        take_batch(core, others, listener, n)
-        spent_us = <int64_t>look(core, turns)
+    while shard.net.ready[listener] and credit_us[0] > 0:
+        n = receive_batch(shard.net, listener, turns.batch[listener])
+        take_batch(shard, others, listener, n)
+        spent_us = <int64_t>look(shard, turns)
         credit_us[0] = max(credit_us[0] - spent_us, -<int64_t>MOST_DEBT_US)
         turns.batch[listener] = next_batch(turns.batch[listener], spent_us)
 
 
-cdef void read_sockets(core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil:
+cdef void read_sockets(shard_t *shard, neighbours_t *others, turns_t *turns) noexcept nogil:
     cdef uint32_t listener
-    for listener in range(core.net.socket_count):
-        read_socket(core, others, turns, listener)
+    for listener in range(shard.net.socket_count):
+        read_socket(shard, others, turns, listener)
 
 
-cdef void read_lane(core_t *core, turns_t *turns, lane_t *lane, int *batch) noexcept nogil:
+cdef void read_lane(shard_t *shard, turns_t *turns, lane_t *lane, int *batch) noexcept nogil:
     cdef uint64_t end_us = turns.now_us + TURN_US
     cdef int _
     while turns.now_us < end_us:
         for _ in range(batch[0]):
-            if not take_record(core, lane):
+            if not take_record(shard, lane):
                 return
-        batch[0] = next_batch(batch[0], <int64_t>look(core, turns))
+        batch[0] = next_batch(batch[0], <int64_t>look(shard, turns))
 
 
-cdef void read_lanes(core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil:
+cdef void read_lanes(shard_t *shard, neighbours_t *others, turns_t *turns) noexcept nogil:
     """The one that comes first after those that filled the time begins the next round."""
     cdef uint64_t end_us = turns.now_us + LANES_US
     cdef uint32_t i, k, n
-    for k in range(core.shard_count):
-        i = (turns.first + k) % core.shard_count
+    for k in range(shard.count):
+        i = (turns.first + k) % shard.count
         if turns.now_us >= end_us:
             turns.first = i
             return
-        if i == core.shard:
+        if i == shard.number:
             continue
         for n in range(others.lane_count):
-            read_lane(core, turns, others.inbound[i][n], &turns.records[i][n])
+            read_lane(shard, turns, others.inbound[i][n], &turns.records[i][n])
 
 
-cdef void read_commands(core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil:
+cdef void read_commands(shard_t *shard, neighbours_t *others, turns_t *turns) noexcept nogil:
     cdef uint64_t end_us = turns.now_us + LANES_US
-    while take_commands(core, &others.commands, COMMANDS_AT_ONCE) and turns.now_us < end_us:
-        look(core, turns)
+    while take_commands(shard, &others.commands, COMMANDS_AT_ONCE) and turns.now_us < end_us:
+        look(shard, turns)
 
 
-cdef void run_timers(core_t *core, turns_t *turns) noexcept nogil:
+cdef void run_timers(shard_t *shard, turns_t *turns) noexcept nogil:
     cdef uint64_t end_us = turns.now_us + LANES_US
-    while fire_timers(core, TIMERS_AT_ONCE) and turns.now_us < end_us:
-        look(core, turns)
+    while fire_timers(shard, TIMERS_AT_ONCE) and turns.now_us < end_us:
+        look(shard, turns)
 
 
-cdef void read_errors(core_t *core, neighbours_t *others) noexcept nogil:
+cdef void read_errors(shard_t *shard, neighbours_t *others) noexcept nogil:
     """Each goes to the shard of the call that it quotes: errors surface at any socket of the group."""
     cdef net_error_t *error
     cdef uint32_t i = 0
     cdef int owner
-    while i < core.net.error_count:         # a flush may add some, as far as there is room
-        error = &core.net.errors[i]
-        owner = shard_of_error(core, error)
-        if owner == <int>core.shard:
-            take_error(core, error)
+    while i < shard.net.error_count:         # a flush may add some, as far as there is room
+        error = &shard.net.errors[i]
+        owner = shard_of_error(shard, error)
+        if owner == <int>shard.number:
+            take_error(shard, error)
         elif owner >= 0:
-            hand_over(core, others, owner, OF_ICMP, &error.to, <char *>error, sizeof(net_error_t))
+            hand_over(shard, others, owner, OF_ICMP, &error.to, <char *>error, sizeof(net_error_t))
         i += 1
-        if needs_flush(core):
-            flush(core)
-    core.net.error_count = 0
+        if needs_flush(shard):
+            flush(shard)
+    shard.net.error_count = 0
 
 
-cdef int wait_ms(core_t *core) noexcept nogil:
-    cdef int timers = wheel_wait_ms(core.wheel, core.now_ms)
-    cdef int probes = next_probe_ms(core)
+cdef int wait_ms(shard_t *shard) noexcept nogil:
+    cdef int timers = wheel_wait_ms(shard.wheel, shard.now_ms)
+    cdef int probes = next_probe_ms(shard)
     if timers < 0 or (0 <= probes < timers):
         timers = probes
     return timers if 0 <= timers < LONGEST_WAIT_MS else LONGEST_WAIT_MS
 
 
-cdef void wait_for_work(core_t *core, neighbours_t *others, sleeper_t *own, uint32_t *stopping) noexcept nogil:
+cdef void wait_for_work(shard_t *shard, neighbours_t *others, sleeper_t *own, uint32_t *stopping) noexcept nogil:
     """Sleeps unless something is left to do or it shall stop; who comes after this look sees us asleep and wakes us."""
     fall_asleep(own)
-    if has_work(core, others) or load_relaxed32(stopping):
+    if has_work(shard, others) or load_relaxed32(stopping):
         wake_up(own)
-        wait_ready(core.net, 0)
+        wait_ready(shard.net, 0)
     else:
-        wait_ready(core.net, wait_ms(core))
+        wait_ready(shard.net, wait_ms(shard))
         wake_up(own)
 
 
-cdef void end_round(core_t *core, neighbours_t *others) noexcept nogil:
+cdef void end_round(shard_t *shard, neighbours_t *others) noexcept nogil:
     """Sends, and hears what ICMP says of it; what is left of that the next round takes."""
     cdef int _
-    flush(core)
+    flush(shard)
     for _ in range(ERROR_PASSES):
-        if core.net.error_count == 0:
+        if shard.net.error_count == 0:
             break
-        read_errors(core, others)
-        flush(core)
-    wake_others(core, others)
-    note_counters(core)
+        read_errors(shard, others)
+        flush(shard)
+    wake_others(shard, others)
+    note_counters(shard)
 
 
-cdef void note_counters(core_t *core) noexcept nogil:
+cdef void note_counters(shard_t *shard) noexcept nogil:
     """What net counts, beside what the kernels count."""
-    cdef const net_counters_t *net = &core.net.counters
-    cdef uint64_t *n = core.counters
+    cdef const net_counters_t *net = &shard.net.counters
+    cdef uint64_t *n = shard.counters
     n[<int>N_RECEIVE_CALLS] = net.receive_calls
     n[<int>N_RECEIVED] = net.received
     n[<int>N_SEND_CALLS] = net.send_calls
@@ -234,29 +234,29 @@ cdef void note_counters(core_t *core) noexcept nogil:
     n[<int>N_OVER_1472] = net.over_1472
 
 
-cdef void write_clocks(core_t *core) noexcept nogil:
+cdef void write_clocks(shard_t *shard) noexcept nogil:
     """The (realtime, boottime) pair of our partitions, by which a step of the wall clock is seen."""
     cdef timespec now
     cdef uint32_t partition
     clock_gettime(CLOCK_REALTIME, &now)
     for partition in range(PARTITIONS):
-        if partition % core.shard_count == core.shard:
-            write_clock_pair(core.store, partition, <uint64_t>now.tv_sec * 1000 + now.tv_nsec // 1000000, core.now_ms)
+        if partition % shard.count == shard.number:
+            write_clock_pair(shard.store, partition, <uint64_t>now.tv_sec * 1000 + now.tv_nsec // 1000000, shard.now_ms)
 
 
-cdef void do_each_second(core_t *core, neighbours_t *others) noexcept nogil:
+cdef void do_each_second(shard_t *shard, neighbours_t *others) noexcept nogil:
     cdef uint32_t i, n
-    write_clocks(core)
-    for i in range(core.shard_count):
+    write_clocks(shard)
+    for i in range(shard.count):
         for n in range(others.lane_count):
-            if i != core.shard:
+            if i != shard.number:
                 shrink_lane(others.outbound[i][n])
 
 
-cdef void take_outlook(core_t *core, outlook_t **place) noexcept nogil:
+cdef void take_outlook(shard_t *shard, outlook_t **place) noexcept nogil:
     cdef outlook_t *outlook = <outlook_t *><void *>load_acquire64(place)
-    core.table = outlook.table
-    core.positions = outlook.positions
+    shard.table = outlook.table
+    shard.positions = outlook.positions
 
 
 @cython.final
@@ -278,8 +278,8 @@ cdef class Shard:
         for i in range(MAX_SHARDS):
             for n in range(MOST_LANES):
                 self.turns.records[i][n] = RECEIVE_BATCH
-        self.outlooks[0].table = workspace.core.table
-        self.outlooks[0].positions = workspace.core.positions
+        self.outlooks[0].table = workspace.shard.table
+        self.outlooks[0].positions = workspace.shard.positions
         self.outlook = &self.outlooks[0]
 
     def meet(self, int other, inbound, outbound, Sleeper sleeper not None):
@@ -299,20 +299,20 @@ cdef class Shard:
 
     def recover(self):
         """Before run(): takes up the calls of the store; how many slots live in this shard's partitions."""
-        take_outlook(self.workspace.core, &self.outlook)
-        return recover_calls(self.workspace.core)
+        take_outlook(self.workspace.shard, &self.outlook)
+        return recover_calls(self.workspace.shard)
 
     def held(self) -> list:
         """After run(): (address, listener's id, until_ms, datagram) of each that waits without a transaction."""
-        cdef core_t *core = self.workspace.core
+        cdef shard_t *shard = self.workspace.shard
         cdef held_t *item
         cdef uint32_t i
-        take_outlook(core, &self.outlook)
+        take_outlook(shard, &self.outlook)
         found = []
         for i in range(MOST_HELD):
-            item = &core.waiting.held[i]
+            item = &shard.waiting.held[i]
             if item.name:
-                found.append(((<char *>&item.source)[:sizeof(addr_t)], core.table.listeners[item.listener].id,
+                found.append(((<char *>&item.source)[:sizeof(addr_t)], shard.table.listeners[item.listener].id,
                               item.until_ms, item.message[:item.len]))
         return found
 
@@ -321,18 +321,18 @@ cdef class Shard:
 
         Nothing if its listener is gone, or if that router was of a release that keeps addresses otherwise.
         """
-        cdef core_t *core = self.workspace.core
+        cdef shard_t *shard = self.workspace.shard
         cdef int listener
         cdef addr_t addr
-        take_outlook(core, &self.outlook)
-        listener = find_listener_index(core.table, listener_id)
+        take_outlook(shard, &self.outlook)
+        listener = find_listener_index(shard.table, listener_id)
         if listener >= 0 and len(source) == sizeof(addr_t):
             memcpy(&addr, <const char *>source, sizeof(addr_t))
-            take_datagram(core, &self.neighbours, listener, &addr, datagram, <uint32_t>len(datagram))
-            flush(core)
-            mark_nothing(core.mark)
+            take_datagram(shard, &self.neighbours, listener, &addr, datagram, <uint32_t>len(datagram))
+            flush(shard)
+            mark_nothing(shard.mark)
 
-    def switch_to(self, Table table not None, Positions positions not None):
+    def switch_to(self, RoutingTable table not None, Positions positions not None):
         """From the control plane, one thread at a time: another table from the next wake-up on.
 
         Waits until the shard has passed the old one, which is at most a round: it is woken for it,
@@ -371,7 +371,7 @@ cdef class Shard:
         return self.kept[len(self.kept) - 1][1]
 
     def counters(self) -> dict:
-        return {name: self.workspace.core.counters[i] for i, name in enumerate(COUNTER_NAMES)}
+        return {name: self.workspace.shard.counters[i] for i, name in enumerate(COUNTER_NAMES)}
 
     def count_into(self, uint64_t[::1] where not None):
         """Before run(): counters live in this array (a mapping that others read) from now on."""
@@ -387,7 +387,7 @@ cdef class Shard:
 
     def set_draining(self, bint on):
         """From the control plane: no new calls, or again."""
-        store_relaxed32(&self.workspace.core.draining, on)
+        store_relaxed32(&self.workspace.shard.draining, on)
 
     def stop(self):
         store_relaxed32(&self.stopping, 1)
@@ -395,58 +395,58 @@ cdef class Shard:
 
     def read_out(self, uint32_t listener):
         """After run(): a batch of a socket that nobody reads after us; how many datagrams it was."""
-        cdef core_t *core = self.workspace.core
+        cdef shard_t *shard = self.workspace.shard
         cdef int n
-        take_outlook(core, &self.outlook)
+        take_outlook(shard, &self.outlook)
         with nogil:
-            n = receive_batch(core.net, listener, RECEIVE_BATCH)
-            take_batch(core, &self.neighbours, listener, n)
-            flush(core)
+            n = receive_batch(shard.net, listener, RECEIVE_BATCH)
+            take_batch(shard, &self.neighbours, listener, n)
+            flush(shard)
         return n
 
     def finish(self):
         """After run() of all shards: takes what they handed over, and sends."""
-        cdef core_t *core = self.workspace.core
+        cdef shard_t *shard = self.workspace.shard
         cdef uint32_t i, n
-        take_outlook(core, &self.outlook)
+        take_outlook(shard, &self.outlook)
         with nogil:
-            look(core, &self.turns)
-            for i in range(core.shard_count):
+            look(shard, &self.turns)
+            for i in range(shard.count):
                 for n in range(self.neighbours.lane_count):
-                    while i != core.shard and take_record(core, self.neighbours.inbound[i][n]):
-                        beat(core.mark)
-            flush(core)
-            mark_nothing(core.mark)
-            note_counters(core)
+                    while i != shard.number and take_record(shard, self.neighbours.inbound[i][n]):
+                        beat(shard.mark)
+            flush(shard)
+            mark_nothing(shard.mark)
+            note_counters(shard)
 
     def run(self):
         """Until stop(): finishes the round, sends what is owed."""
         store_release32(&self.running, 1)
         full_fence()        # from here on switch_to waits for us; what it brought before is taken now
         with nogil:
-            self.go_round(self.workspace.core, &self.neighbours, &self.turns)
+            self.go_round(self.workspace.shard, &self.neighbours, &self.turns)
         store_release32(&self.running, 0)
 
-    cdef void go_round(self, core_t *core, neighbours_t *others, turns_t *turns) noexcept nogil:
+    cdef void go_round(self, shard_t *shard, neighbours_t *others, turns_t *turns) noexcept nogil:
         cdef uint64_t clocks_at = 0
-        take_outlook(core, &self.outlook)
-        look(core, turns)
+        take_outlook(shard, &self.outlook)
+        look(shard, turns)
         while not load_relaxed32(&self.stopping):
-            end_round(core, others)
+            end_round(shard, others)
             # From here on nothing of the round can touch its table: switch_to frees what this says is passed.
             store_release64(&self.rounds, self.rounds + 1)
-            wait_for_work(core, others, self.sleeper.sleeper, &self.stopping)
-            take_outlook(core, &self.outlook)
-            look(core, turns)
-            read_sockets(core, others, turns)
-            read_lanes(core, others, turns)
-            read_commands(core, others, turns)
-            run_timers(core, turns)
-            mark_nothing(core.mark)
-            run_probes(core)
-            if core.now_ms >= clocks_at:
-                do_each_second(core, others)
-                clocks_at = core.now_ms + 1000
-        flush(core)
-        wake_others(core, others)
-        note_counters(core)
+            wait_for_work(shard, others, self.sleeper.sleeper, &self.stopping)
+            take_outlook(shard, &self.outlook)
+            look(shard, turns)
+            read_sockets(shard, others, turns)
+            read_lanes(shard, others, turns)
+            read_commands(shard, others, turns)
+            run_timers(shard, turns)
+            mark_nothing(shard.mark)
+            run_probes(shard)
+            if shard.now_ms >= clocks_at:
+                do_each_second(shard, others)
+                clocks_at = shard.now_ms + 1000
+        flush(shard)
+        wake_others(shard, others)
+        note_counters(shard)

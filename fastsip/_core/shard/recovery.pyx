@@ -43,45 +43,45 @@ cdef enum:
     LONGEST_CLOCK_MS = 172_800_000  # two days: none that the configuration allows runs so long
 
 
-cdef bint is_sound(core_t *core, uint32_t ref) noexcept nogil:
+cdef bint is_sound(shard_t *shard, uint32_t ref) noexcept nogil:
     """Can these kernels take it up?  Damage that the scan does not see, and kinds and states of a later minor layout,
     cannot be.
     """
-    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef int kind = word_kind(slot.commit)
     cdef bint invite = kind == KIND_SERVER_INVITE or kind == KIND_CLIENT_INVITE
     if not is_state(kind, word_state(slot.commit)) or (slot.method == M_INVITE) != invite:
         return False
     return is_server(kind) or (slot.record_routed <= MOST_RECORD_ROUTES
-                               and slot_at(core.store, slot.parent).method == slot.method)
+                               and slot_at(shard.store, slot.parent).method == slot.method)
 
 
-cdef void sweep_unsound(core_t *core, uint32_t partition) noexcept nogil:
+cdef void sweep_unsound(shard_t *shard, uint32_t partition) noexcept nogil:
     """What cannot be taken up would stay for ever; its branches go with it."""
     cdef uint32_t index, ref
     cdef int swept = 0
-    for index in range(core.store.partitions[partition].header.high_water):
+    for index in range(shard.store.partitions[partition].header.high_water):
         ref = partition << SLOT_BITS | index
-        if word_kind(slot_at(core.store, ref).commit) != KIND_FREE and not is_sound(core, ref):
-            give_slot(core.store, ref)
+        if word_kind(slot_at(shard.store, ref).commit) != KIND_FREE and not is_sound(shard, ref):
+            give_slot(shard.store, ref)
             swept += 1
     if swept:
-        scan_partition(core.store, partition)
+        scan_partition(shard.store, partition)
 
 
-cdef void mend_clocks(core_t *core, uint32_t ref) noexcept nogil:
+cdef void mend_clocks(shard_t *shard, uint32_t ref) noexcept nogil:
     """Damage again: a clock that its state does not have stops, and one that it needs runs out some day."""
-    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef int kind = word_kind(slot.commit)
     cdef int state = word_state(slot.commit)
-    cdef uint64_t latest = core.now_ms + LONGEST_CLOCK_MS
-    cdef uint64_t soon = core.now_ms + 64 * <uint64_t>core.table.clocks.t1_ms
+    cdef uint64_t latest = shard.now_ms + LONGEST_CLOCK_MS
+    cdef uint64_t soon = shard.now_ms + 64 * <uint64_t>shard.table.clocks.t1_ms
     cdef bint ends
     if is_server(kind):
         if is_parked(&record) and not server_step(kind, state, SEND_FINAL).valid:
             # It has its answer: it waits for no name.
-            drop_block(core.store, &core.pending, ref, &record.server.kept)
+            drop_block(shard.store, &shard.pending, ref, &record.server.kept)
             record.server.kept.len = 0
         ends = server_step(kind, state, SERVER_EXPIRE).valid or is_parked(&record)
         if not server_step(kind, state, SERVER_RETRANSMIT).valid or record.server.retransmit_ms > latest:
@@ -98,53 +98,53 @@ cdef void mend_clocks(core_t *core, uint32_t ref) noexcept nogil:
         if record.client.expire_ms > latest or (record.client.expire_ms == 0 and record.client.c_ms == 0):
             record.client.expire_ms = soon
     if memcmp(&record, record_of(slot), sizeof(record)) != 0:
-        commit(core.store, ref, kind, state, word_owes(slot.commit), &record)
+        commit(shard.store, ref, kind, state, word_owes(slot.commit), &record)
 
 
-cdef void renew_unsent(core_t *core, uint32_t ref) noexcept nogil:
+cdef void renew_unsent(shard_t *shard, uint32_t ref) noexcept nogil:
     """What may never have left has its clocks from now on: that we were away is no failure of whom it is for.
 
     Only of a first copy, and while its sender may still wait.  A recovery that was cut short may have moved them.
     """
-    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef uint64_t began = slot.created_ms
     cdef uint64_t away
-    if not word_owes(slot.commit) & OWES_REQUEST or record.client.interval_ms > core.table.clocks.t1_ms:
+    if not word_owes(slot.commit) & OWES_REQUEST or record.client.interval_ms > shard.table.clocks.t1_ms:
         return
-    if core.now_ms > began + 64 * <uint64_t>core.table.clocks.t1_ms:
+    if shard.now_ms > began + 64 * <uint64_t>shard.table.clocks.t1_ms:
         return
     if record.client.retransmit_ms > record.client.interval_ms:
         began = max(began, record.client.retransmit_ms - record.client.interval_ms)
-    away = core.now_ms - min(began, core.now_ms)
+    away = shard.now_ms - min(began, shard.now_ms)
     record.client.retransmit_ms += away if record.client.retransmit_ms else 0
     record.client.expire_ms += away if record.client.expire_ms else 0
     record.client.c_ms += away if record.client.c_ms else 0
-    commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+    commit(shard.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
 
 
-cdef void send_owed(core_t *core, uint32_t ref) noexcept nogil:
-    cdef int owes = word_owes(slot_at(core.store, ref).commit)
+cdef void send_owed(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef int owes = word_owes(slot_at(shard.store, ref).commit)
     if owes & OWES_RESPONSE:
-        send_response(core, ref)
+        send_response(shard, ref)
     if owes & OWES_REQUEST:
-        send_request(core, ref)
+        send_request(shard, ref)
     if owes & OWES_CANCEL:
-        send_cancel(core, ref)
+        send_cancel(shard, ref)
 
 
-cdef void recall_challenged(core_t *core, uint32_t ref) noexcept nogil:
+cdef void recall_challenged(shard_t *shard, uint32_t ref) noexcept nogil:
     """Of a branch that was asked for credentials, from the ACK that it keeps."""
-    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef const record_t *record = record_of(slot)
     if not record.client.flags & CLIENT_HAS_ACK or record.client.last_status not in (401, 407):
         return
-    if (parse_message(block_at(core.store, ref, record.client.request.unit), record.client.request.len,
-                      &core.stored) == OK and parse_routing(&core.stored) == OK):
-        remember_challenge(core, &core.stored, slot.identity.client.destination_id)
+    if (parse_message(block_at(shard.store, ref, record.client.request.unit), record.client.request.len,
+                      &shard.stored) == OK and parse_routing(&shard.stored) == OK):
+        remember_challenge(shard, &shard.stored, slot.identity.client.destination_id)
 
 
-cdef uint64_t overdue_since(const core_t *core, slot_t *slot) noexcept nogil:
+cdef uint64_t overdue_since(const shard_t *shard, slot_t *slot) noexcept nogil:
     """The deadline that ran out meanwhile; of a repetition only when no other did.  0 = none."""
     cdef const record_t *record = record_of(slot)
     cdef int kind = word_kind(slot.commit)
@@ -152,77 +152,77 @@ cdef uint64_t overdue_since(const core_t *core, slot_t *slot) noexcept nogil:
     if kind == KIND_FREE:
         return 0
     at = record.server.expire_ms if is_server(kind) else earlier(record.client.expire_ms, record.client.c_ms)
-    if at == 0 or at >= core.now_ms:
+    if at == 0 or at >= shard.now_ms:
         at = deadline_of(kind, record)
-    return at if at < core.now_ms else 0
+    return at if at < shard.now_ms else 0
 
 
-cdef int recover_partition(core_t *core, uint32_t partition, uint64_t *oldest) noexcept nogil:
+cdef int recover_partition(shard_t *shard, uint32_t partition, uint64_t *oldest) noexcept nogil:
     """How many slots live; `oldest` becomes the oldest deadline that ran out, if there is an older one."""
     cdef uint32_t index, ref
     cdef slot_t *slot
     cdef uint64_t overdue
     cdef int live = 0
     cdef int step
-    sweep_unsound(core, partition)
+    sweep_unsound(shard, partition)
     for step in range(3):
-        for index in range(core.store.partitions[partition].header.high_water):
+        for index in range(shard.store.partitions[partition].header.high_water):
             ref = partition << SLOT_BITS | index
-            slot = slot_at(core.store, ref)
+            slot = slot_at(shard.store, ref)
             if word_kind(slot.commit) == KIND_FREE:
                 continue
-            mark_slot(core.mark, ref, word_generation(slot.commit))
-            beat(core.mark)
+            mark_slot(shard.mark, ref, word_generation(slot.commit))
+            beat(shard.mark)
             if step == 0:
                 live += 1
-                renew_unsent(core, ref)
-                overdue = overdue_since(core, slot)
+                renew_unsent(shard, ref)
+                overdue = overdue_since(shard, slot)
                 if 0 < overdue < oldest[0]:
                     oldest[0] = overdue
-                mend_clocks(core, ref)
-                arm_slot(core, ref, word_kind(slot.commit), record_of(slot))
+                mend_clocks(shard, ref)
+                arm_slot(shard, ref, word_kind(slot.commit), record_of(slot))
                 if (word_kind(slot.commit) == KIND_SERVER_OTHER
                         and word_state(slot.commit) in (SERVER_COMPLETED, SERVER_ENDED)):
-                    begin_lingering(core, ref)
-                send_owed(core, ref)
+                    begin_lingering(shard, ref)
+                send_owed(shard, ref)
             elif step == 1 and is_server(word_kind(slot.commit)):
                 if is_parked(record_of(slot)):
-                    renew_parked(core, ref)
-                    route_again(core, ref)
+                    renew_parked(shard, ref)
+                    route_again(shard, ref)
                 else:
-                    resume_search(core, ref)
+                    resume_search(shard, ref)
             elif step == 2 and not is_server(word_kind(slot.commit)):
-                recall_challenged(core, ref)
-                resume_branch(core, ref)        # last: a search may still read the request of a branch that ended
-            if needs_flush(core):
-                flush(core)
-    flush(core)
-    mark_nothing(core.mark)
+                recall_challenged(shard, ref)
+                resume_branch(shard, ref)        # last: a search may still read the request of a branch that ended
+            if needs_flush(shard):
+                flush(shard)
+    flush(shard)
+    mark_nothing(shard.mark)
     return live
 
 
-cdef void spread_overdue(core_t *core, uint32_t partition, uint64_t oldest) noexcept nogil:
+cdef void spread_overdue(shard_t *shard, uint32_t partition, uint64_t oldest) noexcept nogil:
     """At the distances that they had, as long as that takes no longer than LONGEST_SPREAD_MS."""
-    cdef uint64_t span = core.now_ms - oldest
+    cdef uint64_t span = shard.now_ms - oldest
     cdef uint64_t window = min(span, <uint64_t>LONGEST_SPREAD_MS)
     cdef uint64_t at
     cdef uint32_t index, ref
-    for index in range(core.store.partitions[partition].header.high_water):
+    for index in range(shard.store.partitions[partition].header.high_water):
         ref = partition << SLOT_BITS | index
-        at = overdue_since(core, slot_at(core.store, ref))
+        at = overdue_since(shard, slot_at(shard.store, ref))
         if at >= oldest:
-            arm_timer(core.wheel, ref, core.now_ms + (at - oldest) * window // span)
+            arm_timer(shard.wheel, ref, shard.now_ms + (at - oldest) * window // span)
 
 
-cdef int recover_calls(core_t *core) noexcept nogil:
+cdef int recover_calls(shard_t *shard) noexcept nogil:
     """Of all partitions of this shard; how many slots live."""
-    cdef uint64_t oldest = core.now_ms
+    cdef uint64_t oldest = shard.now_ms
     cdef uint32_t partition
     cdef int live = 0
     for partition in range(PARTITIONS):
-        if partition % core.shard_count == core.shard:
-            live += recover_partition(core, partition, &oldest)
+        if partition % shard.count == shard.number:
+            live += recover_partition(shard, partition, &oldest)
     for partition in range(PARTITIONS):
-        if partition % core.shard_count == core.shard and oldest < core.now_ms:
-            spread_overdue(core, partition, oldest)
+        if partition % shard.count == shard.number and oldest < shard.now_ms:
+            spread_overdue(shard, partition, oldest)
     return live

@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport uint32_t
 from fastsip._core.transport.udp cimport net_t
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 
 # Sets the outcome of all that stands in the outbox.
 ctypedef void (*send_step_t)(net_t *net) noexcept nogil
@@ -12,8 +12,8 @@ ctypedef void (*send_step_t)(net_t *net) noexcept nogil
 cdef void stand_in_for_sockets(send_step_t send) noexcept nogil
 
 # Sends the outbox, clears what was owed, gives the blocks back.
-cdef void flush(core_t *core) noexcept nogil
-# Fires timers that are due at core.now_ms, in order of their ticks, at most so many; False when none is left.
-cdef bint fire_timers(core_t *core, uint32_t most) noexcept nogil
+cdef void flush(shard_t *shard) noexcept nogil
+# Fires timers that are due at shard.now_ms, in order of their ticks, at most so many; False when none is left.
+cdef bint fire_timers(shard_t *shard, uint32_t most) noexcept nogil
 # Sends the probes that are due, and flushes whenever the outbox is nearly full of them.
-cdef void run_probes(core_t *core) noexcept nogil
+cdef void run_probes(shard_t *shard) noexcept nogil

@@ -25,17 +25,17 @@ cdef struct failure_t:
     bint too_big
 
 
-cdef int settle_outbox(core_t *core, failure_t *failures) noexcept nogil:
+cdef int settle_outbox(shard_t *shard, failure_t *failures) noexcept nogil:
     """Clears what was owed for all that left; returns how many could not be sent for reasons of their own."""
     cdef outgoing_t *out
     cdef uint32_t i, ref
     cdef int n = 0
-    for i in range(core.net.out_count):
-        out = &core.net.out[i]
+    for i in range(shard.net.out_count):
+        out = &shard.net.out[i]
         ref = <uint32_t>out.owner
         if out.outcome == SENT or out.outcome == LOST:
             if ref != NO_SLOT:
-                clear_owes(core.store, ref, out.owner_generation, <int>(out.owner >> 32))
+                clear_owes(shard.store, ref, out.owner_generation, <int>(out.owner >> 32))
             continue
         failures[n].ref = ref
         failures[n].generation = out.owner_generation
@@ -68,18 +68,18 @@ cdef void empty_outbox(net_t *net) noexcept nogil:
         net.out_count = 0
 
 
-cdef int send_all(core_t *core, failure_t *failures) noexcept nogil:
+cdef int send_all(shard_t *shard, failure_t *failures) noexcept nogil:
     """Sends what is queued and gives back what only that still needed; how many could not be sent."""
     cdef int n
-    send_outbox(core.net)
-    n = settle_outbox(core, failures)
-    empty_outbox(core.net)
-    give_pending(core.store, &core.pending)
-    core.scratch_used = 0
+    send_outbox(shard.net)
+    n = settle_outbox(shard, failures)
+    empty_outbox(shard.net)
+    give_pending(shard.store, &shard.pending)
+    shard.scratch_used = 0
     return n
 
 
-cdef void flush(core_t *core) noexcept nogil:
+cdef void flush(shard_t *shard) noexcept nogil:
     """Failures may queue more (a failover), so this goes on until the outbox stays empty; bounded by the attempts.
 
     Many searches may fail over to groups at once, so room is made between them; what cannot be sent on that
@@ -88,37 +88,37 @@ cdef void flush(core_t *core) noexcept nogil:
     cdef failure_t failures[FAILURES]
     cdef failure_t others[FAILURES]
     cdef int i
-    cdef int n = send_all(core, failures)
+    cdef int n = send_all(shard, failures)
     while n:
         for i in range(n):
-            message_failed(core, failures[i].ref, failures[i].generation, failures[i].owes, failures[i].too_big)
-            if needs_flush(core):
-                send_all(core, others)
-        n = send_all(core, failures)
+            message_failed(shard, failures[i].ref, failures[i].generation, failures[i].owes, failures[i].too_big)
+            if needs_flush(shard):
+                send_all(shard, others)
+        n = send_all(shard, failures)
 
 
-cdef bint fire_timers(core_t *core, uint32_t most) noexcept nogil:
+cdef bint fire_timers(shard_t *shard, uint32_t most) noexcept nogil:
     cdef uint32_t ref
     cdef uint32_t _
     for _ in range(most):
-        ref = take_expired(core.wheel)
+        ref = take_expired(shard.wheel)
         if ref == NO_TIMER:
-            advance_wheel(core.wheel, core.now_ms)
-            ref = take_expired(core.wheel)
+            advance_wheel(shard.wheel, shard.now_ms)
+            ref = take_expired(shard.wheel)
             if ref == NO_TIMER:
                 return False
-        mark_slot(core.mark, ref, word_generation(slot_at(core.store, ref).commit))
-        fire_timer(core, ref)
-        if needs_flush(core):
-            flush(core)
+        mark_slot(shard.mark, ref, word_generation(slot_at(shard.store, ref).commit))
+        fire_timer(shard, ref)
+        if needs_flush(shard):
+            flush(shard)
     return True
 
 
-cdef void run_probes(core_t *core) noexcept nogil:
+cdef void run_probes(shard_t *shard) noexcept nogil:
     """As many as fit into a round; the next one comes at once when more are due."""
     cdef int _
     for _ in range(PROBES_PER_ROUND):
-        if not run_next_probe(core):
+        if not run_next_probe(shard):
             return
-        if needs_flush(core):
-            flush(core)
+        if needs_flush(shard):
+            flush(shard)

@@ -1,4 +1,4 @@
-# The memory of one shard's core_t, and the steps that end a batch.  See workspace.pyx.
+# The memory of one shard's shard_t, and the steps that end a batch.  See workspace.pyx.
 
 cimport cython
 from libc.stdint cimport uint64_t
@@ -6,21 +6,21 @@ from fastsip._core.base.ring cimport Ring, Sleeper
 from fastsip._core.store.partitions cimport Store
 from fastsip._core.store.wheel cimport timer_node_t, wheel_t
 from fastsip._core.store.marks cimport Quarantine, mark_t
-from fastsip._core.routing.table cimport Table
+from fastsip._core.routing.table cimport RoutingTable
 from fastsip._core.dispatcher.cells cimport Cells
 from fastsip._core.dispatcher.chooser cimport Positions
 from fastsip._core.transport.names cimport Names
 from fastsip._core.transport.udp cimport net_t
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 
 @cython.final
 cdef class Workspace:
-    cdef core_t *core
+    cdef shard_t *shard
     cdef wheel_t *wheel
     cdef timer_node_t **nodes
     cdef readonly Store store
     cdef readonly Cells cells
-    cdef Table table            # of the core, until a shard takes them over
+    cdef RoutingTable table            # of shard_t, until a Shard takes them over
     cdef Positions positions
     cdef readonly Ring events
     cdef readonly Sleeper control

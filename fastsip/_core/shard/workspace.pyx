@@ -1,6 +1,6 @@
 """The memory that one shard works with, and the steps that end each batch.
 
-A Workspace owns a core_t and what only this shard uses: scratch, the timing
+A Workspace owns a shard_t and what only this shard uses: scratch, the timing
 wheel and its nodes.  It keeps the shared parts (store, cells, table) alive.
 Used by shard, and by the rig that runs protocol scripts on a virtual clock.
 """
@@ -26,68 +26,68 @@ cdef class Workspace:
     """
 
     def __cinit__(self):
-        self.core = <core_t *>calloc(1, sizeof(core_t))
+        self.shard = <shard_t *>calloc(1, sizeof(shard_t))
         self.wheel = <wheel_t *>calloc(1, sizeof(wheel_t))
         self.nodes = <timer_node_t **>calloc(PARTITIONS, sizeof(timer_node_t *))
-        if self.core == NULL or self.wheel == NULL or self.nodes == NULL:
+        if self.shard == NULL or self.wheel == NULL or self.nodes == NULL:
             raise MemoryError("no memory for a shard")
-        self.core.scratch = <char *>malloc(SCRATCH_BYTES)
-        self.core.recalled = <recalled_t *>calloc(RECALL_PLACES, sizeof(recalled_t))
-        self.core.waiting = <waiting_t *>calloc(1, sizeof(waiting_t))
-        self.core.resumed.ref = NO_SLOT
+        self.shard.scratch = <char *>malloc(SCRATCH_BYTES)
+        self.shard.recalled = <recalled_t *>calloc(RECALL_PLACES, sizeof(recalled_t))
+        self.shard.waiting = <waiting_t *>calloc(1, sizeof(waiting_t))
+        self.shard.resumed.ref = NO_SLOT
         self.own_counters = <uint64_t *>calloc(COUNTER_COUNT, sizeof(uint64_t))
-        self.core.counters = self.own_counters
-        self.core.mark = &self.own_mark
-        if (self.core.scratch == NULL or self.core.counters == NULL or self.core.recalled == NULL
-                or self.core.waiting == NULL):
+        self.shard.counters = self.own_counters
+        self.shard.mark = &self.own_mark
+        if (self.shard.scratch == NULL or self.shard.counters == NULL or self.shard.recalled == NULL
+                or self.shard.waiting == NULL):
             raise MemoryError("no memory for a shard")
 
-    def __init__(self, Store store not None, Cells cells not None, Table table not None, Positions positions not None,
-                 uint32_t shard=0, uint32_t shard_count=1, Ring events=None, Sleeper control=None,
-                 Names names=None):
-        cdef core_t *core = self.core
+    def __init__(self, Store store not None, Cells cells not None, RoutingTable table not None,
+                 Positions positions not None, uint32_t number=0, uint32_t count=1, Ring events=None,
+                 Sleeper control=None, Names names=None):
+        cdef shard_t *shard = self.shard
         cdef uint32_t cell
         self.store, self.cells, self.table, self.positions = store, cells, table, positions
         self.events, self.control = events, control
         self.names = names if names is not None else Names()
-        core.store = store.store
-        core.cells = cells.cells
-        core.names = self.names.table
-        core.table = table.sealed_table()
-        core.positions = &positions.positions
-        core.shard = shard
-        core.shard_count = shard_count
+        shard.store = store.store
+        shard.cells = cells.cells
+        shard.names = self.names.table
+        shard.table = table.sealed_table()
+        shard.positions = &positions.positions
+        shard.number = number
+        shard.count = count
         self.quarantine = Quarantine()
-        core.quarantine = self.quarantine.quarantine
-        core.wheel = self.wheel
-        core.probes = <probe_state_t *>calloc(cells.count + 1, sizeof(probe_state_t))
-        core.probe_count = cells.count
-        core.probe_nodes = <timer_node_t *>calloc(cells.count + 1, sizeof(timer_node_t))
-        if core.probes == NULL or core.probe_nodes == NULL:
+        shard.quarantine = self.quarantine.quarantine
+        shard.wheel = self.wheel
+        shard.probes = <probe_state_t *>calloc(cells.count + 1, sizeof(probe_state_t))
+        shard.probe_count = cells.count
+        shard.probe_nodes = <timer_node_t *>calloc(cells.count + 1, sizeof(timer_node_t))
+        if shard.probes == NULL or shard.probe_nodes == NULL:
             raise MemoryError("no memory for probes")
         for cell in range(cells.count):
-            core.probe_nodes[cell].place = NOT_ARMED
+            shard.probe_nodes[cell].place = NOT_ARMED
         if events is not None:
-            core.events = events.ring
+            shard.events = events.ring
         if control is not None:
-            core.control = control.sleeper
+            shard.control = control.sleeper
 
     cdef int attach(self, net_t *net) except -1:
         """Gives the shard its outbox and starts its clock."""
         cdef uint32_t partition, i
-        self.core.net = net
-        self.core.now_ms = clock_ms()
+        self.shard.net = net
+        self.shard.now_ms = clock_ms()
         if net.buffers != NULL:
-            self.core.local = open_local()
+            self.shard.local = open_local()
         for partition in range(PARTITIONS):
-            if partition % self.core.shard_count != self.core.shard:
+            if partition % self.shard.count != self.shard.number:
                 continue
             self.nodes[partition] = <timer_node_t *>calloc(self.store.store.slot_count, sizeof(timer_node_t))
             if self.nodes[partition] == NULL:
                 raise MemoryError("no memory for timers")
             for i in range(self.store.store.slot_count):
                 self.nodes[partition][i].place = NOT_ARMED
-        init_wheel(self.wheel, self.nodes, self.core.now_ms)
+        init_wheel(self.wheel, self.nodes, self.shard.now_ms)
         return 0
 
     cdef void count_into(self, uint64_t *where, object owner) noexcept:
@@ -95,28 +95,28 @@ cdef class Workspace:
         free(self.own_counters)
         self.own_counters = NULL
         self.counter_owner = owner
-        self.core.counters = where
+        self.shard.counters = where
 
     cdef void mark_into(self, mark_t *page, object owner, Quarantine quarantine) noexcept:
         """What this shard is at stands there: in memory of `owner`, which this keeps alive."""
         self.mark_owner = owner
-        self.core.mark = page
+        self.shard.mark = page
         self.quarantine = quarantine
-        self.core.quarantine = quarantine.quarantine
+        self.shard.quarantine = quarantine.quarantine
 
     def __dealloc__(self):
         cdef uint32_t partition
         free(self.own_counters)
-        if self.core != NULL:
-            free(self.core.scratch)
-            free(self.core.probes)
-            free(self.core.probe_nodes)
-            free(self.core.recalled)
-            close_local(self.core.local)
-            free(self.core.waiting)
+        if self.shard != NULL:
+            free(self.shard.scratch)
+            free(self.shard.probes)
+            free(self.shard.probe_nodes)
+            free(self.shard.recalled)
+            close_local(self.shard.local)
+            free(self.shard.waiting)
         if self.nodes != NULL:
             for partition in range(PARTITIONS):
                 free(self.nodes[partition])
-        free(self.core)
+        free(self.shard)
         free(self.wheel)
         free(self.nodes)

@@ -1,7 +1,7 @@
 # Events of the shards, for the control plane.  See events.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 
 # A record of the event ring to the control plane (a hint, docs/core.md#events-and-commands).
 cdef enum event_kind:
@@ -21,5 +21,5 @@ cdef struct event_t:
     char text[256]              # EVENT_TEXT: the Call-ID, cut, or the name
 
 # False (and counted) when it found no room.
-cdef bint emit_event(core_t *core, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,
+cdef bint emit_event(shard_t *shard, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,
                      uint64_t since_ms, const char *text, uint32_t len) noexcept nogil

@@ -12,7 +12,7 @@ from fastsip._core.base.scarcity cimport SCARCE_EVENT, runs_short
 from fastsip._core.base.ring cimport Ring, pop_begin, pop_done, push_begin, push_done, wake
 from fastsip._core.state.counters cimport N_EVENTS_DROPPED
 from fastsip._core.state.memory cimport EVENT_TEXT
-from fastsip._core.state.shard cimport core_t, count
+from fastsip._core.state.shard cimport shard_t, count
 
 Event = namedtuple("Event", "kind destination_id reason status at_ms after_ms call_id name")
 
@@ -41,25 +41,25 @@ def take_events(Ring ring not None, int most=1000) -> list:
     return taken
 
 
-cdef bint emit_event(core_t *core, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,
+cdef bint emit_event(shard_t *shard, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,
                      uint64_t since_ms, const char *text, uint32_t len) noexcept nogil:
     cdef event_t *event
-    if core.events == NULL:
+    if shard.events == NULL:
         return False
-    event = NULL if runs_short(SCARCE_EVENT) else <event_t *>push_begin(core.events, sizeof(event_t))
+    event = NULL if runs_short(SCARCE_EVENT) else <event_t *>push_begin(shard.events, sizeof(event_t))
     if event == NULL:
-        count(core, N_EVENTS_DROPPED)
+        count(shard, N_EVENTS_DROPPED)
         return False
     event.kind = kind
     event.destination_id = destination_id
     event.reason = reason
     event.status = status
-    event.at_ms = core.now_ms
-    event.after_ms = <uint32_t>(core.now_ms - since_ms) if since_ms else 0
+    event.at_ms = shard.now_ms
+    event.after_ms = <uint32_t>(shard.now_ms - since_ms) if since_ms else 0
     event.text_len = min(len, <uint32_t>EVENT_TEXT)
     if event.text_len:
         memcpy(event.text, text, event.text_len)
-    push_done(core.events, sizeof(event_t))
-    if core.control != NULL:
-        wake(core.control)
+    push_done(shard.events, sizeof(event_t))
+    if shard.control != NULL:
+        wake(shard.control)
     return True

@@ -15,36 +15,36 @@ from fastsip._core.routing.lookup cimport find_listener_index
 from fastsip._core.transport.udp cimport SEND_BATCH, outgoing_t, take_outgoing
 from fastsip._core.state.counters cimport N_NO_ROOM, N_SENT_LOST
 from fastsip._core.state.memory cimport OUTBOX_RESERVE, PENDING_RESERVE, SCRATCH_BYTES, SCRATCH_RESERVE
-from fastsip._core.state.shard cimport core_t, count
+from fastsip._core.state.shard cimport shard_t, count
 
 
-cdef bint needs_flush(const core_t *core) noexcept nogil:
+cdef bint needs_flush(const shard_t *shard) noexcept nogil:
     """True when the next event might not find room in outbox, scratch or pending."""
-    return (core.net.out_count > SEND_BATCH - OUTBOX_RESERVE
-            or core.scratch_used > SCRATCH_BYTES - SCRATCH_RESERVE
-            or core.pending.count > PENDING_BLOCKS - PENDING_RESERVE)
+    return (shard.net.out_count > SEND_BATCH - OUTBOX_RESERVE
+            or shard.scratch_used > SCRATCH_BYTES - SCRATCH_RESERVE
+            or shard.pending.count > PENDING_BLOCKS - PENDING_RESERVE)
 
 
-cdef char *take_scratch(core_t *core, uint32_t len) noexcept nogil:
+cdef char *take_scratch(shard_t *shard, uint32_t len) noexcept nogil:
     """Bytes that live until the flush, or NULL (counted)."""
-    cdef char *at = core.scratch + core.scratch_used
-    if core.scratch_used + len > SCRATCH_BYTES or runs_short(SCARCE_SCRATCH):
-        count(core, N_NO_ROOM)
+    cdef char *at = shard.scratch + shard.scratch_used
+    if shard.scratch_used + len > SCRATCH_BYTES or runs_short(SCARCE_SCRATCH):
+        count(shard, N_NO_ROOM)
         return NULL
-    core.scratch_used += (len + 63) & ~<uint32_t>63
+    shard.scratch_used += (len + 63) & ~<uint32_t>63
     return at
 
 
-cdef bint queue_message(core_t *core, const char *at, uint32_t len, const flow_t *flow,
+cdef bint queue_message(shard_t *shard, const char *at, uint32_t len, const flow_t *flow,
                         uint32_t owner, int owes) noexcept nogil:
     cdef outgoing_t *out
-    cdef int listener = find_listener_index(core.table, flow.listener_id)
+    cdef int listener = find_listener_index(shard.table, flow.listener_id)
     if listener < 0:
-        count(core, N_SENT_LOST)
+        count(shard, N_SENT_LOST)
         return False
-    out = take_outgoing(core.net)
+    out = take_outgoing(shard.net)
     if out == NULL:
-        count(core, N_NO_ROOM)
+        count(shard, N_NO_ROOM)
         return True
     out.at = at
     out.len = len
@@ -54,23 +54,23 @@ cdef bint queue_message(core_t *core, const char *at, uint32_t len, const flow_t
     out.owner_generation = 0
     if owner != NO_SLOT:
         out.owner = (<uint64_t>owes << 32) | owner
-        out.owner_generation = word_generation(slot_at(core.store, owner).commit)
+        out.owner_generation = word_generation(slot_at(shard.store, owner).commit)
     return True
 
 
-cdef int send_edited(core_t *core, const message_t *m, const flow_t *flow, uint32_t owner, int owes) noexcept nogil:
+cdef int send_edited(shard_t *shard, const message_t *m, const flow_t *flow, uint32_t owner, int owes) noexcept nogil:
     """The length sent, or E_ROOM."""
     cdef uint32_t room
     cdef char *at
     cdef int len
-    close_headers(&core.edits, m)
-    room = m.len + core.edits.growth
+    close_headers(&shard.edits, m)
+    room = m.len + shard.edits.growth
     if room > MAX_MESSAGE:
         return E_ROOM
-    at = take_scratch(core, room)
+    at = take_scratch(shard, room)
     if at == NULL:
         return E_ROOM
-    len = write_edits(&core.edits, m.buf, m.len, at, room)
+    len = write_edits(&shard.edits, m.buf, m.len, at, room)
     if len > 0:
-        queue_message(core, at, len, flow, owner, owes)
+        queue_message(shard, at, len, flow, owner, owes)
     return len

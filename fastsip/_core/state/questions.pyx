@@ -19,24 +19,24 @@ cdef enum:
     ASK_AGAIN_MS = 1000     # a name
 
 
-cdef bint ask_name(core_t *core, const text_t *name, const addr_t *source) noexcept nogil:
+cdef bint ask_name(shard_t *shard, const text_t *name, const addr_t *source) noexcept nogil:
     """One question per name and ASK_AGAIN_MS: an answer takes a moment, and a lost question is asked again.
 
     False: `source` has had too many asked.  NULL: the name is known, and asked for again for all who use it.
     """
-    cdef uint64_t hash = hash_name(core.names, name.at, name.len)
-    cdef asked_t *asked = &core.waiting.asked[hash % ASKED_LATELY]
-    if asked.name == hash and core.now_ms < asked.at_ms + ASK_AGAIN_MS:
+    cdef uint64_t hash = hash_name(shard.names, name.at, name.len)
+    cdef asked_t *asked = &shard.waiting.asked[hash % ASKED_LATELY]
+    if asked.name == hash and shard.now_ms < asked.at_ms + ASK_AGAIN_MS:
         return True
-    if source != NULL and not take_turn(core, source):
-        count(core, N_NAMES_REFUSED)
+    if source != NULL and not take_turn(shard, source):
+        count(shard, N_NAMES_REFUSED)
         return False
-    if emit_event(core, EVENT_QUESTION, 0, 0, 0, 0, name.at, name.len):
+    if emit_event(shard, EVENT_QUESTION, 0, 0, 0, 0, name.at, name.len):
         asked.name = hash
-        asked.at_ms = core.now_ms
-        count(core, N_NAMES_ASKED)
+        asked.at_ms = shard.now_ms
+        count(shard, N_NAMES_ASKED)
     else:
-        keep_lost(core.waiting, hash, name)
+        keep_lost(shard.waiting, hash, name)
     return True
 
 
@@ -55,12 +55,12 @@ cdef bint has_lost(const waiting_t *waiting) noexcept nogil:
     return False
 
 
-cdef void ask_lost(core_t *core) noexcept nogil:
+cdef void ask_lost(shard_t *shard) noexcept nogil:
     cdef text_t name
     cdef uint32_t i
     for i in range(MOST_LOST):
-        name.at = core.waiting.lost[i].name
-        name.len = core.waiting.lost[i].len
-        core.waiting.lost[i].len = 0
+        name.at = shard.waiting.lost[i].name
+        name.len = shard.waiting.lost[i].len
+        shard.waiting.lost[i].len = 0
         if name.len:
-            ask_name(core, &name, NULL)
+            ask_name(shard, &name, NULL)

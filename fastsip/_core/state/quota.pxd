@@ -2,14 +2,14 @@
 
 from libc.stdint cimport uint64_t
 from fastsip._core.base.address cimport addr_t
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 
 # A number for the source, whatever its port: 0 for none.
-cdef uint64_t source_key(const core_t *core, const addr_t *source) noexcept nogil
+cdef uint64_t source_key(const shard_t *shard, const addr_t *source) noexcept nogil
 
 # May this source have another question asked?  Then that is counted.
-cdef bint take_turn(core_t *core, const addr_t *source) noexcept nogil
+cdef bint take_turn(shard_t *shard, const addr_t *source) noexcept nogil
 
 # Has this source its share of those that wait, in times when there are many?
-cdef bint is_greedy(const core_t *core, const addr_t *source) noexcept nogil
-cdef bint holds_much(const core_t *core, const addr_t *source) noexcept nogil
+cdef bint is_greedy(const shard_t *shard, const addr_t *source) noexcept nogil
+cdef bint holds_much(const shard_t *shard, const addr_t *source) noexcept nogil

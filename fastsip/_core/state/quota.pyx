@@ -23,26 +23,26 @@ cdef enum:
     LONG_MS = 60000         # time enough for any rate: a bucket holds at most what comes in it
 
 
-cdef uint64_t source_key(const core_t *core, const addr_t *source) noexcept nogil:
+cdef uint64_t source_key(const shard_t *shard, const addr_t *source) noexcept nogil:
     cdef uint64_t words[2]
     memcpy(words, source.ip, 16)
     if source.family == 6:
         words[1] = 0
-    return mix(mix(core.names.key[0], words[0]), words[1] ^ source.family) | 1
+    return mix(mix(shard.names.key[0], words[0]), words[1] ^ source.family) | 1
 
 
-cdef inline uint64_t question_cost(const core_t *core) noexcept nogil:
+cdef inline uint64_t question_cost(const shard_t *shard) noexcept nogil:
     """In what `names_per_source` brings all shards in a millisecond: a shard's part of it needs no rounding."""
-    return <uint64_t>core.shard_count * PER_MILLE
+    return <uint64_t>shard.count * PER_MILLE
 
 
-cdef inline uint64_t bucket_size(const core_t *core) noexcept nogil:
+cdef inline uint64_t bucket_size(const shard_t *shard) noexcept nogil:
     """Of a shard: its part of names_burst, never less than one question."""
-    return <uint64_t>max(core.table.names_burst, core.shard_count) * PER_MILLE
+    return <uint64_t>max(shard.table.names_burst, shard.count) * PER_MILLE
 
 
-cdef source_t *find_source(core_t *core, uint64_t key) noexcept nogil:
-    cdef source_t *row = &core.waiting.sources[key % (SOURCES // WAYS) * WAYS]
+cdef source_t *find_source(shard_t *shard, uint64_t key) noexcept nogil:
+    cdef source_t *row = &shard.waiting.sources[key % (SOURCES // WAYS) * WAYS]
     cdef source_t *oldest = row
     cdef uint32_t i
     for i in range(WAYS):
@@ -51,41 +51,41 @@ cdef source_t *find_source(core_t *core, uint64_t key) noexcept nogil:
         if row[i].at_ms < oldest.at_ms:
             oldest = &row[i]
     oldest.key = key
-    oldest.at_ms = core.now_ms
-    oldest.credit = bucket_size(core)
+    oldest.at_ms = shard.now_ms
+    oldest.credit = bucket_size(shard)
     return oldest
 
 
-cdef bint take_turn(core_t *core, const addr_t *source) noexcept nogil:
-    cdef source_t *found = find_source(core, source_key(core, source))
-    cdef uint64_t passed = min(core.now_ms - found.at_ms, <uint64_t>LONG_MS)
-    found.credit = min(bucket_size(core), found.credit + passed * core.table.names_per_source)
-    found.at_ms = core.now_ms
-    if found.credit < question_cost(core):
+cdef bint take_turn(shard_t *shard, const addr_t *source) noexcept nogil:
+    cdef source_t *found = find_source(shard, source_key(shard, source))
+    cdef uint64_t passed = min(shard.now_ms - found.at_ms, <uint64_t>LONG_MS)
+    found.credit = min(bucket_size(shard), found.credit + passed * shard.table.names_per_source)
+    found.at_ms = shard.now_ms
+    if found.credit < question_cost(shard):
         return False
-    found.credit -= question_cost(core)
+    found.credit -= question_cost(shard)
     return True
 
 
-cdef bint is_greedy(const core_t *core, const addr_t *source) noexcept nogil:
-    cdef uint64_t key = source_key(core, source)
+cdef bint is_greedy(const shard_t *shard, const addr_t *source) noexcept nogil:
+    cdef uint64_t key = source_key(shard, source)
     cdef uint32_t i
     cdef uint32_t n = 0
-    if core.waiting.parked_count < MOST_PARKED // 2:
+    if shard.waiting.parked_count < MOST_PARKED // 2:
         return False
-    for i in range(core.waiting.parked_count):
-        n += core.waiting.parked[i].source == key
+    for i in range(shard.waiting.parked_count):
+        n += shard.waiting.parked[i].source == key
     return n >= MOST_PARKED // 4
 
 
-cdef bint holds_much(const core_t *core, const addr_t *source) noexcept nogil:
+cdef bint holds_much(const shard_t *shard, const addr_t *source) noexcept nogil:
     """Of requests without a transaction."""
-    cdef uint64_t key = source_key(core, source)
+    cdef uint64_t key = source_key(shard, source)
     cdef uint32_t i
     cdef uint32_t n = 0
     cdef uint32_t all = 0
     for i in range(MOST_HELD):
-        if core.waiting.held[i].name:
+        if shard.waiting.held[i].name:
             all += 1
-            n += source_key(core, &core.waiting.held[i].source) == key
+            n += source_key(shard, &shard.waiting.held[i].source) == key
     return all >= MOST_HELD // 2 and n >= MOST_HELD // 4

@@ -19,10 +19,10 @@ cdef enum purpose:
     ANSWERED = 2
 
 
-cdef uint64_t key_of(const core_t *core, int purpose, const message_t *m) noexcept nogil:
+cdef uint64_t key_of(const shard_t *shard, int purpose, const message_t *m) noexcept nogil:
     """Of a call and its caller; of an answer also the number in CSeq."""
     cdef siphash_t h
-    hash_begin(&h, core.store.hash_key)
+    hash_begin(&h, shard.store.hash_key)
     hash_add_number(&h, <uint64_t>purpose << 32 | (m.cseq if purpose == ANSWERED else 0))
     hash_add_number(&h, <uint64_t>m.call_id.len << 32 | m.from_tag.len)
     hash_add(&h, m.buf + m.call_id.off, m.call_id.len)
@@ -30,31 +30,31 @@ cdef uint64_t key_of(const core_t *core, int purpose, const message_t *m) noexce
     return hash_end(&h)
 
 
-cdef void remember(core_t *core, int purpose, const message_t *m, uint32_t destination_id) noexcept nogil:
-    cdef uint64_t key = key_of(core, purpose, m)
-    cdef recalled_t *place = &core.recalled[key % RECALL_PLACES]
+cdef void remember(shard_t *shard, int purpose, const message_t *m, uint32_t destination_id) noexcept nogil:
+    cdef uint64_t key = key_of(shard, purpose, m)
+    cdef recalled_t *place = &shard.recalled[key % RECALL_PLACES]
     place.key = key
     place.destination_id = destination_id
-    place.expires_ms = core.now_ms + 64 * <uint64_t>core.table.clocks.t1_ms
+    place.expires_ms = shard.now_ms + 64 * <uint64_t>shard.table.clocks.t1_ms
 
 
-cdef uint32_t recall(const core_t *core, int purpose, const message_t *m) noexcept nogil:
-    cdef uint64_t key = key_of(core, purpose, m)
-    cdef const recalled_t *place = &core.recalled[key % RECALL_PLACES]
-    return place.destination_id if place.key == key and core.now_ms < place.expires_ms else 0
+cdef uint32_t recall(const shard_t *shard, int purpose, const message_t *m) noexcept nogil:
+    cdef uint64_t key = key_of(shard, purpose, m)
+    cdef const recalled_t *place = &shard.recalled[key % RECALL_PLACES]
+    return place.destination_id if place.key == key and shard.now_ms < place.expires_ms else 0
 
 
-cdef void remember_challenge(core_t *core, const message_t *m, uint32_t destination_id) noexcept nogil:
-    remember(core, CHALLENGED, m, destination_id)
+cdef void remember_challenge(shard_t *shard, const message_t *m, uint32_t destination_id) noexcept nogil:
+    remember(shard, CHALLENGED, m, destination_id)
 
 
-cdef uint32_t recall_challenge(const core_t *core, const message_t *m) noexcept nogil:
-    return recall(core, CHALLENGED, m)
+cdef uint32_t recall_challenge(const shard_t *shard, const message_t *m) noexcept nogil:
+    return recall(shard, CHALLENGED, m)
 
 
-cdef void remember_answer(core_t *core, const message_t *m, uint32_t destination_id) noexcept nogil:
-    remember(core, ANSWERED, m, destination_id)
+cdef void remember_answer(shard_t *shard, const message_t *m, uint32_t destination_id) noexcept nogil:
+    remember(shard, ANSWERED, m, destination_id)
 
 
-cdef uint32_t recall_answer(const core_t *core, const message_t *m) noexcept nogil:
-    return recall(core, ANSWERED, m)
+cdef uint32_t recall_answer(const shard_t *shard, const message_t *m) noexcept nogil:
+    return recall(shard, ANSWERED, m)

@@ -17,7 +17,7 @@ from fastsip._core.state.memory cimport probe_state_t, recalled_t, resumed_t, wa
 
 # Everything a kernel above `slots` needs; one per shard, owned by Shard (or by
 # the test bench), valid for its whole life.
-cdef struct core_t:
+cdef struct shard_t:
     uint64_t now_ms             # CLOCK_BOOTTIME, read once per batch
     const table_t *table        # re-read after each sleep
     store_t *store
@@ -28,8 +28,8 @@ cdef struct core_t:
     uint64_t *counters
     ring_t *events
     sleeper_t *control          # the control plane, to be woken for events
-    uint32_t shard
-    uint32_t shard_count
+    uint32_t number             # of `count`: partition p is ours when p mod count is the number
+    uint32_t count
     pending_t pending
     uint32_t scratch_used
     char *scratch               # SCRATCH_BYTES; messages that no block holds
@@ -52,5 +52,5 @@ cdef struct core_t:
     message_t incoming
     message_t stored            # a message parsed from a block
 
-cdef inline void count(core_t *core, int counter) noexcept nogil:
-    core.counters[counter] += 1
+cdef inline void count(shard_t *shard, int counter) noexcept nogil:
+    shard.counters[counter] += 1

@@ -4,25 +4,25 @@ from libc.stdint cimport uint32_t
 from fastsip._core.base.types cimport text_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.slots cimport record_of, slot_t
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 
 # Makes the CANCEL of the branch's request and queues it (9.1).
-cdef void send_cancel(core_t *core, uint32_t ref) noexcept nogil
+cdef void send_cancel(shard_t *shard, uint32_t ref) noexcept nogil
 # What the CANCELs of this search say why (RFC 3326); len 0 = nothing.
-cdef text_t cancel_reason(core_t *core, uint32_t parent) noexcept nogil
+cdef text_t cancel_reason(shard_t *shard, uint32_t parent) noexcept nogil
 # Makes the ACK of a final response other than 2xx and queues it (17.1.1.3).
-cdef void send_ack(core_t *core, uint32_t ref, const message_t *response) noexcept nogil
+cdef void send_ack(shard_t *shard, uint32_t ref, const message_t *response) noexcept nogil
 # Once no branch can follow this one: the ACK replaces the request block.
-cdef void keep_ack(core_t *core, uint32_t ref, const message_t *response) noexcept nogil
+cdef void keep_ack(shard_t *shard, uint32_t ref, const message_t *response) noexcept nogil
 
-# Reads the branch's request back into core.stored; its length, or a code.
-cdef int read_request(core_t *core, uint32_t ref) noexcept nogil
+# Reads the branch's request back into shard.stored; its length, or a code.
+cdef int read_request(shard_t *shard, uint32_t ref) noexcept nogil
 
 # Queues the branch's request block (the ACK, when it holds that).  False: its listener is gone since the
 # branch began, so that nothing of it goes out any more.
-cdef bint send_request(core_t *core, uint32_t ref) noexcept nogil
+cdef bint send_request(shard_t *shard, uint32_t ref) noexcept nogil
 
-cdef void end_branch(core_t *core, uint32_t ref) noexcept nogil
+cdef void end_branch(shard_t *shard, uint32_t ref) noexcept nogil
 
 cdef inline uint32_t sent_len(const slot_t *slot) noexcept nogil:
     """Of the message in a request block."""

@@ -68,24 +68,25 @@ cdef int write_hop_request(char *out, const char *method, uint32_t method_len, c
     return n + put(out + n, b"Content-Length: 0\r\n\r\n", 21)
 
 
-cdef bint may_say_why(core_t *core, const slot_t *branch, const text_t *reason) noexcept nogil:
+cdef bint may_say_why(shard_t *shard, const slot_t *branch, const text_t *reason) noexcept nogil:
     """Of the caller's headers a CANCEL of ours carries nothing but his Reason, unless the way out takes it."""
-    cdef int destination = find_destination(core.table, branch.identity.client.destination_id,
+    cdef int destination = find_destination(shard.table, branch.identity.client.destination_id,
                                             branch.identity.client.destination_hint)
-    cdef int border = find_set(core.table, branch.identity.client.border_id) if branch.identity.client.border_id else -1
+    cdef uint32_t border_id = branch.identity.client.border_id
+    cdef int border = find_set(shard.table, border_id) if border_id else -1
     cdef changes_t changes
     cdef text_t name
     name.at = b"Reason"
     name.len = 6
-    return (gather_changes(core.table, NULL, destination, border + 1, &branch.identity.client.target.remote,
+    return (gather_changes(shard.table, NULL, destination, border + 1, &branch.identity.client.target.remote,
                            branch.identity.client.target.listener_id, &changes) == OK
             and not takes_away(&changes, &name)
             and (changes.count == 0 or not hides_lines(reason.at, reason.len)))
 
 
-cdef text_t cancel_reason(core_t *core, uint32_t parent) noexcept nogil:
+cdef text_t cancel_reason(shard_t *shard, uint32_t parent) noexcept nogil:
     """The caller's own Reason, or that somebody else has answered."""
-    cdef slot_t *server = slot_at(core.store, parent)
+    cdef slot_t *server = slot_at(shard.store, parent)
     cdef const record_t *record = record_of(server)
     cdef text_t reason
     reason.at = COMPLETED_ELSEWHERE
@@ -93,84 +94,84 @@ cdef text_t cancel_reason(core_t *core, uint32_t parent) noexcept nogil:
     if word_state(server.commit) == SERVER_ACCEPTED:
         reason.len = <uint32_t>strlen(COMPLETED_ELSEWHERE)
     elif record.server.flags & SERVER_CANCELLED and record.server.kept.len:
-        reason.at = block_at(core.store, parent, record.server.kept.unit)
+        reason.at = block_at(shard.store, parent, record.server.kept.unit)
         reason.len = record.server.kept.len
     return reason
 
 
-cdef void send_cancel(core_t *core, uint32_t ref) noexcept nogil:
+cdef void send_cancel(shard_t *shard, uint32_t ref) noexcept nogil:
     cdef text_t reason
     cdef char *at
-    if read_request(core, ref) < 0:
+    if read_request(shard, ref) < 0:
         return
-    reason = cancel_reason(core, slot_at(core.store, ref).parent)
-    if reason.len and not may_say_why(core, slot_at(core.store, ref), &reason):
+    reason = cancel_reason(shard, slot_at(shard.store, ref).parent)
+    if reason.len and not may_say_why(shard, slot_at(shard.store, ref), &reason):
         reason.len = 0
-    at = take_scratch(core, hop_request_room(&core.stored, &core.stored) + reason.len)
+    at = take_scratch(shard, hop_request_room(&shard.stored, &shard.stored) + reason.len)
     if at == NULL:
         return
-    queue_message(core, at, write_hop_request(at, b"CANCEL", 6, &core.stored, &core.stored, &reason),
-                  &slot_at(core.store, ref).identity.client.target, ref, OWES_CANCEL)
+    queue_message(shard, at, write_hop_request(at, b"CANCEL", 6, &shard.stored, &shard.stored, &reason),
+                  &slot_at(shard.store, ref).identity.client.target, ref, OWES_CANCEL)
 
 
-cdef void send_ack(core_t *core, uint32_t ref, const message_t *response) noexcept nogil:
+cdef void send_ack(shard_t *shard, uint32_t ref, const message_t *response) noexcept nogil:
     """From the kept ACK when there is one, else from the request."""
     cdef char *at
-    if record_of(slot_at(core.store, ref)).client.flags & CLIENT_HAS_ACK:
-        send_request(core, ref)
+    if record_of(slot_at(shard.store, ref)).client.flags & CLIENT_HAS_ACK:
+        send_request(shard, ref)
         return
-    if read_request(core, ref) < 0:
+    if read_request(shard, ref) < 0:
         return
-    at = take_scratch(core, hop_request_room(&core.stored, response))
+    at = take_scratch(shard, hop_request_room(&shard.stored, response))
     if at == NULL:
         return
-    queue_message(core, at, write_hop_request(at, b"ACK", 3, &core.stored, response, NULL),
-                  &slot_at(core.store, ref).identity.client.target, NO_SLOT, 0)
+    queue_message(shard, at, write_hop_request(at, b"ACK", 3, &shard.stored, response, NULL),
+                  &slot_at(shard.store, ref).identity.client.target, NO_SLOT, 0)
 
 
-cdef void keep_ack(core_t *core, uint32_t ref, const message_t *response) noexcept nogil:
+cdef void keep_ack(shard_t *shard, uint32_t ref, const message_t *response) noexcept nogil:
     """Replaces the request block by the ACK: from now on nothing else is sent by this branch."""
-    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef block_t old = record.client.request
     cdef uint32_t room
     cdef char *text
     cdef char *at
     cdef int len
-    if read_request(core, ref) < 0:
+    if read_request(shard, ref) < 0:
         return
-    room = hop_request_room(&core.stored, response)
-    text = take_scratch(core, room)
+    room = hop_request_room(&shard.stored, response)
+    text = take_scratch(shard, room)
     if text == NULL:
         return
-    len = write_hop_request(text, b"ACK", 3, &core.stored, response, NULL)
-    at = take_block(core, ref, len, &record.client.request)
+    len = write_hop_request(text, b"ACK", 3, &shard.stored, response, NULL)
+    at = take_block(shard, ref, len, &record.client.request)
     if at == NULL:
         return
     memcpy(at, text, len)
     end_block()
     record.client.flags |= CLIENT_HAS_ACK
-    commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
-    drop_block(core.store, &core.pending, ref, &old)
+    commit(shard.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+    drop_block(shard.store, &shard.pending, ref, &old)
 
 
-cdef int read_request(core_t *core, uint32_t ref) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
+cdef int read_request(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef const record_t *record = record_of(slot)
     cdef uint32_t len = record.client.request.len
     cdef int code
     if len == 0 or record.client.flags & CLIENT_HAS_ACK:
         return E_NONE
     len = sent_len(slot)
-    code = parse_message(block_at(core.store, ref, record.client.request.unit), len, &core.stored)
+    code = parse_message(block_at(shard.store, ref, record.client.request.unit), len, &shard.stored)
     if code < 0:
         return code
-    code = parse_routing(&core.stored)
+    code = parse_routing(&shard.stored)
     return code if code < 0 else <int>len
 
 
-cdef bint send_request(core_t *core, uint32_t ref) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
+cdef bint send_request(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef const block_t *block = &record_of(slot).client.request
     cdef bint is_ack = (record_of(slot).client.flags & CLIENT_HAS_ACK) != 0
     cdef uint32_t len = block.len
@@ -178,15 +179,15 @@ cdef bint send_request(core_t *core, uint32_t ref) noexcept nogil:
         return True
     if not is_ack:
         len = sent_len(slot)
-    return queue_message(core, block_at(core.store, ref, block.unit), len, &slot.identity.client.target,
+    return queue_message(shard, block_at(shard.store, ref, block.unit), len, &slot.identity.client.target,
                          NO_SLOT if is_ack else ref, OWES_REQUEST)
 
 
-cdef void end_branch(core_t *core, uint32_t ref) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
+cdef void end_branch(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef block_t block = record_of(slot).client.request
-    disarm_timer(core.wheel, ref)
-    unlink_child(core.store, ref)
-    index_remove(core.store, ref)
-    give_slot(core.store, ref)
-    drop_block(core.store, &core.pending, ref, &block)
+    disarm_timer(shard.wheel, ref)
+    unlink_child(shard.store, ref)
+    index_remove(shard.store, ref)
+    give_slot(shard.store, ref)
+    drop_block(shard.store, &shard.pending, ref, &block)

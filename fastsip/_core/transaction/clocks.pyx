@@ -13,7 +13,7 @@ from fastsip._core.store.slots cimport word_kind
 from fastsip._core.store.wheel cimport arm_timer, disarm_timer
 from fastsip._core.routing.types cimport F_PROGRESS, F_RING, F_TIMEOUT
 from fastsip._core.routing.policies cimport policy_wants
-from fastsip._core.state.shard cimport core_t
+from fastsip._core.state.shard cimport shard_t
 from fastsip._core.transaction.machines cimport (
     END_CLOCK, GIVE_UP_CLOCK, PHASE_CLOCKS, RESEND, SEND_CANCEL, SLOW, STOP, TIMER_F,
 )
@@ -22,75 +22,75 @@ cdef enum:
     CROSSING_MS = 1000      # how long a failover waits for the final response of a cancelled branch
 
 
-cdef void set_phase_clocks(core_t *core, const slot_t *server, record_t *record, int status) noexcept nogil:
+cdef void set_phase_clocks(shard_t *shard, const slot_t *server, record_t *record, int status) noexcept nogil:
     """`progress` from the 100, `ring` from the first 101-199, Timer C restarted by each 101-199 (16.7 item 2)."""
     cdef const policy_copy_t *policy = &server.identity.server.policy
     if status > 100:
-        record.client.c_ms = core.now_ms + core.table.clocks.c_ms
+        record.client.c_ms = shard.now_ms + shard.table.clocks.c_ms
         if record.client.last_status <= 100:
-            record.client.expire_ms = core.now_ms + policy.ring_ms if policy.ring_ms else 0
+            record.client.expire_ms = shard.now_ms + policy.ring_ms if policy.ring_ms else 0
     elif record.client.last_status == 0:
-        record.client.c_ms = core.now_ms + core.table.clocks.c_ms
-        record.client.expire_ms = core.now_ms + policy.progress_ms if policy.progress_ms else 0
+        record.client.c_ms = shard.now_ms + shard.table.clocks.c_ms
+        record.client.expire_ms = shard.now_ms + policy.progress_ms if policy.progress_ms else 0
 
 
-cdef void set_cancel_clocks(core_t *core, const slot_t *server, record_t *record) noexcept nogil:
+cdef void set_cancel_clocks(shard_t *shard, const slot_t *server, record_t *record) noexcept nogil:
     """The CANCEL is repeated by Timer E; a failover waits for the final response but briefly.
 
     One that went on long ago does not wait: the branch that it gave up stays to ACK its final response.
     """
-    cdef uint32_t t1 = core.table.clocks.t1_ms
+    cdef uint32_t t1 = shard.table.clocks.t1_ms
     record.client.c_ms = 0
     record.client.interval_ms = <uint16_t>t1
-    record.client.retransmit_ms = core.now_ms + t1
-    record.client.expire_ms = core.now_ms + 64 * <uint64_t>t1
+    record.client.retransmit_ms = shard.now_ms + t1
+    record.client.expire_ms = shard.now_ms + 64 * <uint64_t>t1
     if record.client.flags & CLIENT_ABANDONED:
         return
     if record.client.reason and policy_wants(&server.identity.server.policy, record.client.reason, 0):
-        record.client.expire_ms = core.now_ms + CROSSING_MS
+        record.client.expire_ms = shard.now_ms + CROSSING_MS
 
 
-cdef void repeat_later(core_t *core, record_t *record, bint doubling) noexcept nogil:
+cdef void repeat_later(shard_t *shard, record_t *record, bint doubling) noexcept nogil:
     """Timer A doubles without end; E, and that of a CANCEL, up to T2."""
     cdef uint32_t interval = max(2 * <uint32_t>record.client.interval_ms, 1)
-    if not doubling and interval > core.table.clocks.t2_ms:
-        interval = core.table.clocks.t2_ms
+    if not doubling and interval > shard.table.clocks.t2_ms:
+        interval = shard.table.clocks.t2_ms
     record.client.interval_ms = <uint16_t>min(interval, 0xFFFF)
-    record.client.retransmit_ms = core.now_ms + record.client.interval_ms
+    record.client.retransmit_ms = shard.now_ms + record.client.interval_ms
 
 
-cdef void set_clocks(core_t *core, const slot_t *branch, const slot_t *server, int state, step_t step, int status,
+cdef void set_clocks(shard_t *shard, const slot_t *branch, const slot_t *server, int state, step_t step, int status,
                      record_t *record) noexcept nogil:
-    cdef uint64_t whole = 64 * <uint64_t>core.table.clocks.t1_ms
-    cdef uint64_t started_ms = min(branch.created_ms, core.now_ms)
+    cdef uint64_t whole = 64 * <uint64_t>shard.table.clocks.t1_ms
+    cdef uint64_t started_ms = min(branch.created_ms, shard.now_ms)
     if step.actions & STOP:
         record.client.retransmit_ms = 0
     if step.actions & PHASE_CLOCKS:
-        set_phase_clocks(core, server, record, status)
+        set_phase_clocks(shard, server, record, status)
     if step.actions & SEND_CANCEL:
-        set_cancel_clocks(core, server, record)
+        set_cancel_clocks(shard, server, record)
     if step.actions & END_CLOCK and state != step.next:
         record.client.retransmit_ms = 0
         record.client.c_ms = 0
-        record.client.expire_ms = core.now_ms + whole
+        record.client.expire_ms = shard.now_ms + whole
     if step.actions & GIVE_UP_CLOCK:
         record.client.c_ms = 0
-        record.client.expire_ms = max(started_ms + whole, core.now_ms + 1)
+        record.client.expire_ms = max(started_ms + whole, shard.now_ms + 1)
     if step.actions & TIMER_F:
-        record.client.expire_ms = max(started_ms + whole, core.now_ms + 1)
+        record.client.expire_ms = max(started_ms + whole, shard.now_ms + 1)
     if step.actions & RESEND:
-        repeat_later(core, record, word_kind(branch.commit) == KIND_CLIENT_INVITE and state != CANCELLING)
+        repeat_later(shard, record, word_kind(branch.commit) == KIND_CLIENT_INVITE and state != CANCELLING)
     if step.actions & SLOW:
-        record.client.interval_ms = <uint16_t>core.table.clocks.t2_ms
-        record.client.retransmit_ms = core.now_ms + core.table.clocks.t2_ms
+        record.client.interval_ms = <uint16_t>shard.table.clocks.t2_ms
+        record.client.retransmit_ms = shard.now_ms + shard.table.clocks.t2_ms
 
 
-cdef int expiry_reason(core_t *core, int kind, int state, const record_t *record) noexcept nogil:
+cdef int expiry_reason(shard_t *shard, int kind, int state, const record_t *record) noexcept nogil:
     if state == CALLING or state == CANCEL_PENDING:
         return F_TIMEOUT
     if kind != KIND_CLIENT_INVITE:
         return 0
-    if record.client.expire_ms and core.now_ms >= record.client.expire_ms:
+    if record.client.expire_ms and shard.now_ms >= record.client.expire_ms:
         return F_RING if record.client.last_status > 100 else F_PROGRESS
     return 0
 
@@ -109,9 +109,9 @@ cdef uint64_t deadline_of(int kind, const record_t *record) noexcept nogil:
     return earlier(earlier(record.client.retransmit_ms, record.client.expire_ms), record.client.c_ms)
 
 
-cdef void arm_slot(core_t *core, uint32_t ref, int kind, const record_t *record) noexcept nogil:
+cdef void arm_slot(shard_t *shard, uint32_t ref, int kind, const record_t *record) noexcept nogil:
     cdef uint64_t at = deadline_of(kind, record)
     if at == 0:
-        disarm_timer(core.wheel, ref)
+        disarm_timer(shard.wheel, ref)
     else:
-        arm_timer(core.wheel, ref, at)
+        arm_timer(shard.wheel, ref, at)

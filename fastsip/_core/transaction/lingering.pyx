@@ -31,54 +31,54 @@ cdef enum:
     SHED_SPAN_MS = 2000     # what ends within this of the oldest counts as oldest, too
 
 
-cdef void drop_all(core_t *core, uint32_t ref, const record_t *was) noexcept nogil:
+cdef void drop_all(shard_t *shard, uint32_t ref, const record_t *was) noexcept nogil:
     cdef record_t record = was[0]
-    drop_block(core.store, &core.pending, ref, &record.server.kept)
-    drop_block(core.store, &core.pending, ref, &record.server.response)
-    drop_block(core.store, &core.pending, ref, &record.server.best)
+    drop_block(shard.store, &shard.pending, ref, &record.server.kept)
+    drop_block(shard.store, &shard.pending, ref, &record.server.response)
+    drop_block(shard.store, &shard.pending, ref, &record.server.best)
 
 
-cdef void free_server(core_t *core, uint32_t ref) noexcept nogil:
-    cdef record_t record = record_of(slot_at(core.store, ref))[0]
-    disarm_timer(core.wheel, ref)
-    index_remove(core.store, ref)
-    give_slot(core.store, ref)
-    drop_all(core, ref, &record)
-    count(core, N_TRANSACTIONS_ENDED)
+cdef void free_server(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef record_t record = record_of(slot_at(shard.store, ref))[0]
+    disarm_timer(shard.wheel, ref)
+    index_remove(shard.store, ref)
+    give_slot(shard.store, ref)
+    drop_all(shard, ref, &record)
+    count(shard, N_TRANSACTIONS_ENDED)
 
 
-cdef void begin_lingering(core_t *core, uint32_t ref) noexcept nogil:
-    if word_kind(slot_at(core.store, ref).commit) == KIND_SERVER_OTHER:
-        leave_lingering(core.store, ref)
-        add_lingering(core.store, ref)
+cdef void begin_lingering(shard_t *shard, uint32_t ref) noexcept nogil:
+    if word_kind(slot_at(shard.store, ref).commit) == KIND_SERVER_OTHER:
+        leave_lingering(shard.store, ref)
+        add_lingering(shard.store, ref)
 
 
-cdef bint is_queued(core_t *core, uint32_t ref, const block_t *block) noexcept nogil:
+cdef bint is_queued(shard_t *shard, uint32_t ref, const block_t *block) noexcept nogil:
     """Does a message that waits to be sent stand in this block?"""
     cdef uint32_t i
-    for i in range(core.net.out_count):
-        if block.len and core.net.out[i].at == block_at(core.store, ref, block.unit):
+    for i in range(shard.net.out_count):
+        if block.len and shard.net.out[i].at == block_at(shard.store, ref, block.unit):
             return True
     return False
 
 
-cdef void end_lingering(core_t *core, uint32_t ref) noexcept nogil:
+cdef void end_lingering(shard_t *shard, uint32_t ref) noexcept nogil:
     """The block serves again at once: who asks for room cannot wait for the end of the batch."""
-    cdef block_t response = record_of(slot_at(core.store, ref)).server.response
-    cdef bint queued = is_queued(core, ref, &response)
-    disarm_timer(core.wheel, ref)
-    index_remove(core.store, ref)
-    give_slot(core.store, ref)
+    cdef block_t response = record_of(slot_at(shard.store, ref)).server.response
+    cdef bint queued = is_queued(shard, ref, &response)
+    disarm_timer(shard.wheel, ref)
+    index_remove(shard.store, ref)
+    give_slot(shard.store, ref)
     if queued:
-        drop_block(core.store, &core.pending, ref, &response)
+        drop_block(shard.store, &shard.pending, ref, &response)
     else:
-        give_block(core.store, ref, &response)
-    count(core, N_SHED)
-    count(core, N_TRANSACTIONS_ENDED)
+        give_block(shard.store, ref, &response)
+    count(shard, N_SHED)
+    count(shard, N_TRANSACTIONS_ENDED)
 
 
-cdef uint64_t expiry_of(core_t *core, uint32_t ref) noexcept nogil:
-    return record_of(slot_at(core.store, ref)).server.expire_ms
+cdef uint64_t expiry_of(shard_t *shard, uint32_t ref) noexcept nogil:
+    return record_of(slot_at(shard.store, ref)).server.expire_ms
 
 
 cdef inline bint is_answered(int state) noexcept nogil:
@@ -86,91 +86,91 @@ cdef inline bint is_answered(int state) noexcept nogil:
     return state == SERVER_COMPLETED or state == SERVER_ENDED
 
 
-cdef inline bint may_give_way(core_t *core, uint32_t ref) noexcept nogil:
-    return first_child_of(core.store, ref) == NO_SLOT and is_answered(word_state(slot_at(core.store, ref).commit))
+cdef inline bint may_give_way(shard_t *shard, uint32_t ref) noexcept nogil:
+    return first_child_of(shard.store, ref) == NO_SLOT and is_answered(word_state(slot_at(shard.store, ref).commit))
 
 
-cdef uint32_t next_to_shed(core_t *core, uint32_t partition, int *looks) noexcept nogil:
+cdef uint32_t next_to_shed(shard_t *shard, uint32_t partition, int *looks) noexcept nogil:
     """The oldest without a branch, or NO_SLOT after so many looks; one that has a branch goes behind the others."""
-    cdef uint32_t ref = oldest_lingering(core.store, partition)
+    cdef uint32_t ref = oldest_lingering(shard.store, partition)
     while ref != NO_SLOT and looks[0] < LOOK_AT_MOST:
         looks[0] += 1
-        if may_give_way(core, ref):
+        if may_give_way(shard, ref):
             return ref
-        leave_lingering(core.store, ref)
-        add_lingering(core.store, ref)
-        ref = oldest_lingering(core.store, partition)
+        leave_lingering(shard.store, ref)
+        add_lingering(shard.store, ref)
+        ref = oldest_lingering(shard.store, partition)
     return NO_SLOT
 
 
-cdef int shed_lingering(core_t *core, uint32_t partition) noexcept nogil:
+cdef int shed_lingering(shard_t *shard, uint32_t partition) noexcept nogil:
     cdef int looks = 0
     cdef int shed = 0
-    cdef uint32_t ref = next_to_shed(core, partition, &looks)
-    cdef uint64_t end = expiry_of(core, ref) + SHED_SPAN_MS if ref != NO_SLOT else 0
-    while ref != NO_SLOT and expiry_of(core, ref) <= end:
-        end_lingering(core, ref)
+    cdef uint32_t ref = next_to_shed(shard, partition, &looks)
+    cdef uint64_t end = expiry_of(shard, ref) + SHED_SPAN_MS if ref != NO_SLOT else 0
+    while ref != NO_SLOT and expiry_of(shard, ref) <= end:
+        end_lingering(shard, ref)
         shed += 1
-        ref = next_to_shed(core, partition, &looks)
+        ref = next_to_shed(shard, partition, &looks)
     return shed
 
 
-cdef int shed_lingering_of(core_t *core, uint32_t partition, uint8_t share) noexcept nogil:
+cdef int shed_lingering_of(shard_t *shard, uint32_t partition, uint8_t share) noexcept nogil:
     """Nobody else's transactions give way to one who holds too much; they keep their places."""
-    cdef uint32_t ref = oldest_lingering(core.store, partition)
+    cdef uint32_t ref = oldest_lingering(shard.store, partition)
     cdef uint32_t newer
     cdef uint64_t end = 0
     cdef int shed = 0
     cdef int _
     for _ in range(<int>LOOK_AT_MOST):
-        if ref == NO_SLOT or (shed and expiry_of(core, ref) > end):
+        if ref == NO_SLOT or (shed and expiry_of(shard, ref) > end):
             break
-        newer = newer_lingering(core.store, ref)
-        if share_of(core.store, ref) == share and may_give_way(core, ref):
+        newer = newer_lingering(shard.store, ref)
+        if share_of(shard.store, ref) == share and may_give_way(shard, ref):
             if shed == 0:
-                end = expiry_of(core, ref) + SHED_SPAN_MS
-            end_lingering(core, ref)
+                end = expiry_of(shard, ref) + SHED_SPAN_MS
+            end_lingering(shard, ref)
             shed += 1
         ref = newer
     return shed
 
 
-cdef char *take_block(core_t *core, uint32_t ref, uint32_t len, block_t *block) noexcept nogil:
-    cdef char *at = begin_block(core.store, ref, len, block)
+cdef char *take_block(shard_t *shard, uint32_t ref, uint32_t len, block_t *block) noexcept nogil:
+    cdef char *at = begin_block(shard.store, ref, len, block)
     cdef int looks = 0
     cdef uint32_t other
     while at == NULL and order_of(len) < ORDERS:
-        other = next_to_shed(core, ref >> SLOT_BITS, &looks)
+        other = next_to_shed(shard, ref >> SLOT_BITS, &looks)
         if other == NO_SLOT:
             break
-        end_lingering(core, other)
-        at = begin_block(core.store, ref, len, block)
+        end_lingering(shard, other)
+        at = begin_block(shard.store, ref, len, block)
     return at
 
 
-cdef uint32_t take_slot_of_call(core_t *core, uint32_t of) noexcept nogil:
+cdef uint32_t take_slot_of_call(shard_t *shard, uint32_t of) noexcept nogil:
     cdef uint32_t partition = of >> SLOT_BITS
-    cdef uint8_t share = share_of(core.store, of)
-    cdef uint32_t ref = take_slot(core.store, partition, share, True)
-    if ref == NO_SLOT and shed_lingering(core, partition):
-        ref = take_slot(core.store, partition, share, True)
+    cdef uint8_t share = share_of(shard.store, of)
+    cdef uint32_t ref = take_slot(shard.store, partition, share, True)
+    if ref == NO_SLOT and shed_lingering(shard, partition):
+        ref = take_slot(shard.store, partition, share, True)
     return ref
 
 
-cdef int write_block(core_t *core, uint32_t ref, const message_t *m, const text_t *trailer,
+cdef int write_block(shard_t *shard, uint32_t ref, const message_t *m, const text_t *trailer,
                      block_t *block) noexcept nogil:
     """OK; E_ROOM beyond the largest message, E_FULL without a free block.  `trailer` may be NULL."""
     cdef uint32_t more = trailer.len if trailer != NULL else 0
     cdef uint32_t len
     cdef char *at
-    close_headers(&core.edits, m)
-    len = m.len + core.edits.growth
-    if core.edits.overflow or len > MAX_MESSAGE or len + more > BLOCK_BYTES or runs_short(SCARCE_EDIT):
+    close_headers(&shard.edits, m)
+    len = m.len + shard.edits.growth
+    if shard.edits.overflow or len > MAX_MESSAGE or len + more > BLOCK_BYTES or runs_short(SCARCE_EDIT):
         return E_ROOM
-    at = take_block(core, ref, len + more, block)
+    at = take_block(shard, ref, len + more, block)
     if at == NULL:
         return E_FULL
-    write_edits(&core.edits, m.buf, m.len, at, len)
+    write_edits(&shard.edits, m.buf, m.len, at, len)
     if more:
         memcpy(at + len, trailer.at, more)
     end_block()

@@ -125,14 +125,14 @@ cdef void reply_flow(const message_t *m, const addr_t *source, uint32_t listener
     flow.listener_id = listener_id
 
 
-cdef void answer(core_t *core, const message_t *m, uint32_t listener_id, const addr_t *source, int status,
+cdef void answer(shard_t *shard, const message_t *m, uint32_t listener_id, const addr_t *source, int status,
                  const text_t *reason, const text_t *headers) noexcept nogil:
     """A CANCEL gets the To tag that its INVITE gets, known here or not (9.2)."""
-    answer_as(core, m, 0 if status == 100 else server_key(core.store, m, m.method == M_CANCEL), listener_id, source,
+    answer_as(shard, m, 0 if status == 100 else server_key(shard.store, m, m.method == M_CANCEL), listener_id, source,
               status, reason, headers)
 
 
-cdef void answer_as(core_t *core, const message_t *m, uint64_t key, uint32_t listener_id, const addr_t *source,
+cdef void answer_as(shard_t *shard, const message_t *m, uint64_t key, uint32_t listener_id, const addr_t *source,
                     int status, const text_t *reason, const text_t *headers) noexcept nogil:
     """`source` is where the request came from; `headers` whole lines or NULL.
 
@@ -147,18 +147,18 @@ cdef void answer_as(core_t *core, const message_t *m, uint64_t key, uint32_t lis
     reply = reply_of(status, reason, headers)
     reply.tag_key = key
     if status >= 400:
-        count(core, N_REFUSED_REQUESTS)
-    if core.resumed.ref != NO_SLOT:
-        core.resumed.status = status
-        core.resumed.reason = reply.reason
-        core.resumed.headers = reply.headers
+        count(shard, N_REFUSED_REQUESTS)
+    if shard.resumed.ref != NO_SLOT:
+        shard.resumed.status = status
+        shard.resumed.reason = reply.reason
+        shard.resumed.headers = reply.headers
         return
-    at = take_scratch(core, reply_room(m, &reply))
+    at = take_scratch(shard, reply_room(m, &reply))
     if at == NULL:
         return
     len = write_reply(m, first_of(m, H_VIA), source, &reply, at)
     reply_flow(m, source, listener_id, &flow)
-    queue_message(core, at, len, &flow, NO_SLOT, 0)
+    queue_message(shard, at, len, &flow, NO_SLOT, 0)
 
 
 # ---------------------------------------------------------------- at import

@@ -39,87 +39,88 @@ cdef inline step_t step_of(const slot_t *slot, int event) noexcept nogil:
     return server_step(word_kind(slot.commit), word_state(slot.commit), event)
 
 
-cdef inline void commit_server(core_t *core, uint32_t ref, int state, int owes, const record_t *record) noexcept nogil:
-    cdef int kind = word_kind(slot_at(core.store, ref).commit)
-    commit(core.store, ref, kind, state, owes, record)
-    arm_slot(core, ref, kind, record)
+cdef inline void commit_server(shard_t *shard, uint32_t ref, int state, int owes,
+                               const record_t *record) noexcept nogil:
+    cdef int kind = word_kind(slot_at(shard.store, ref).commit)
+    commit(shard.store, ref, kind, state, owes, record)
+    arm_slot(shard, ref, kind, record)
 
 
-cdef void edit_response(core_t *core, const message_t *m) noexcept nogil:
+cdef void edit_response(shard_t *shard, const message_t *m) noexcept nogil:
     """16.7 item 3: the topmost Via, which is ours, goes."""
     cdef int i = first_of(m, H_VIA)
-    clear_edits(&core.edits)
+    clear_edits(&shard.edits)
     if m.via.last:
-        edit_delete(&core.edits, m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
+        edit_delete(&shard.edits, m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
     else:
-        edit_delete(&core.edits, m.via.off, m.via.len + 1)
+        edit_delete(&shard.edits, m.via.off, m.via.len + 1)
 
 
-cdef void send_block(core_t *core, uint32_t ref, const block_t *block, int owes) noexcept nogil:
-    queue_message(core, block_at(core.store, ref, block.unit), block.len,
-                  &slot_at(core.store, ref).identity.server.source, ref if owes else NO_SLOT, owes)
+cdef void send_block(shard_t *shard, uint32_t ref, const block_t *block, int owes) noexcept nogil:
+    queue_message(shard, block_at(shard.store, ref, block.unit), block.len,
+                  &slot_at(shard.store, ref).identity.server.source, ref if owes else NO_SLOT, owes)
 
 
-cdef void final_clocks(core_t *core, uint32_t ref, record_t *record) noexcept nogil:
+cdef void final_clocks(shard_t *shard, uint32_t ref, record_t *record) noexcept nogil:
     """Timers G and H of an INVITE, J of any other method."""
-    cdef uint32_t t1 = core.table.clocks.t1_ms
-    record.server.expire_ms = core.now_ms + 64 * <uint64_t>t1
+    cdef uint32_t t1 = shard.table.clocks.t1_ms
+    record.server.expire_ms = shard.now_ms + 64 * <uint64_t>t1
     record.server.retransmit_ms = 0
-    if word_kind(slot_at(core.store, ref).commit) == KIND_SERVER_INVITE:
+    if word_kind(slot_at(shard.store, ref).commit) == KIND_SERVER_INVITE:
         record.server.interval_ms = <uint16_t>t1
-        record.server.retransmit_ms = core.now_ms + t1
+        record.server.retransmit_ms = shard.now_ms + t1
 
 
-cdef void set_server_flag(core_t *core, uint32_t ref, int flag) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
+cdef void set_server_flag(shard_t *shard, uint32_t ref, int flag) noexcept nogil:
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     if record.server.flags & flag == flag:
         return
     record.server.flags |= flag
-    commit(core.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
+    commit(shard.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
 
 
-cdef void set_trying_clock(core_t *core, const slot_t *slot, record_t *record) noexcept nogil:
+cdef void set_trying_clock(shard_t *shard, const slot_t *slot, record_t *record) noexcept nogil:
     """RFC 4320 4.1: a non-INVITE that has no answer by the time that its caller's Timer E reaches T2 gets a 100."""
-    cdef uint64_t t1 = core.table.clocks.t1_ms
+    cdef uint64_t t1 = shard.table.clocks.t1_ms
     cdef uint64_t interval = 2 * t1
     if slot.method == M_INVITE:
         return
-    while 0 < interval < core.table.clocks.t2_ms:
+    while 0 < interval < shard.table.clocks.t2_ms:
         interval *= 2
-    record.server.retransmit_ms = max(slot.created_ms + interval - t1, core.now_ms + 1)
+    record.server.retransmit_ms = max(slot.created_ms + interval - t1, shard.now_ms + 1)
 
 
-cdef uint32_t read_any_request(core_t *core, uint32_t parent) noexcept nogil:
-    cdef uint32_t ref = first_child_of(core.store, parent)
+cdef uint32_t read_any_request(shard_t *shard, uint32_t parent) noexcept nogil:
+    cdef uint32_t ref = first_child_of(shard.store, parent)
     while ref != NO_SLOT:
-        if read_request(core, ref) >= 0:
+        if read_request(shard, ref) >= 0:
             return ref
-        ref = next_child_of(core.store, ref)
+        ref = next_child_of(shard.store, ref)
     return NO_SLOT
 
 
 # ---------------------------------------------------------------- from a branch
 
-cdef void pass_provisional(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
+cdef void pass_provisional(shard_t *shard, uint32_t ref, const message_t *m) noexcept nogil:
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record
     cdef block_t old
     cdef step_t step = step_of(slot, SEND_1XX)
     if not step.valid:
         return
-    edit_response(core, m)
+    edit_response(shard, m)
     record = record_of(slot)[0]
     old = record.server.response
-    if write_block(core, ref, m, NULL, &record.server.response) < 0:
-        send_edited(core, m, &slot.identity.server.source, NO_SLOT, 0)
-        set_server_flag(core, ref, SERVER_PROGRESSED)
+    if write_block(shard, ref, m, NULL, &record.server.response) < 0:
+        send_edited(shard, m, &slot.identity.server.source, NO_SLOT, 0)
+        set_server_flag(shard, ref, SERVER_PROGRESSED)
         return
     record.server.last_status = m.status
     record.server.flags |= SERVER_PROGRESSED
-    commit_server(core, ref, step.next, OWES_RESPONSE, &record)
-    drop_block(core.store, &core.pending, ref, &old)
-    send_block(core, ref, &record.server.response, OWES_RESPONSE)
+    commit_server(shard, ref, step.next, OWES_RESPONSE, &record)
+    drop_block(shard.store, &shard.pending, ref, &old)
+    send_block(shard, ref, &record.server.response, OWES_RESPONSE)
 
 
 cdef inline void name_no_blocks(record_t *record) noexcept nogil:
@@ -128,9 +129,9 @@ cdef inline void name_no_blocks(record_t *record) noexcept nogil:
     record.server.best.len = 0
 
 
-cdef void pass_success(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
+cdef void pass_success(shard_t *shard, uint32_t ref, const message_t *m) noexcept nogil:
     """Not stored: the callee repeats its 2xx until the ACK, and each one is passed on."""
-    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t was = record_of(slot)[0]
     cdef record_t record = was
     cdef step_t step = step_of(slot, SEND_2XX)
@@ -138,19 +139,19 @@ cdef void pass_success(core_t *core, uint32_t ref, const message_t *m) noexcept 
         return
     if word_state(slot.commit) != SERVER_ACCEPTED:
         if was.server.flags & SERVER_DECIDED:
-            count(core, N_LATE_ANSWERS)
+            count(shard, N_LATE_ANSWERS)
         name_no_blocks(&record)
         record.server.last_status = m.status
         record.server.flags |= SERVER_DECIDED
         record.server.retransmit_ms = 0
-        record.server.expire_ms = core.now_ms + 64 * <uint64_t>core.table.clocks.t1_ms
-        commit_server(core, ref, step.next, 0, &record)
-        drop_all(core, ref, &was)
-    edit_response(core, m)
-    send_edited(core, m, &slot.identity.server.source, NO_SLOT, 0)
+        record.server.expire_ms = shard.now_ms + 64 * <uint64_t>shard.table.clocks.t1_ms
+        commit_server(shard, ref, step.next, 0, &record)
+        drop_all(shard, ref, &was)
+    edit_response(shard, m)
+    send_edited(shard, m, &slot.identity.server.source, NO_SLOT, 0)
 
 
-cdef void send_final(core_t *core, uint32_t ref, const record_t *was, const block_t *response,
+cdef void send_final(shard_t *shard, uint32_t ref, const record_t *was, const block_t *response,
                      int status) noexcept nogil:
     """Commits the final response that stands in `response` and sends it.
 
@@ -159,34 +160,34 @@ cdef void send_final(core_t *core, uint32_t ref, const record_t *was, const bloc
     """
     cdef record_t record = was[0]
     cdef record_t rest = was[0]
-    cdef step_t step = step_of(slot_at(core.store, ref), SEND_FINAL)
+    cdef step_t step = step_of(slot_at(shard.store, ref), SEND_FINAL)
     cdef bint due = response != NULL or status >= 300
     name_no_blocks(&record)
     record.server.last_status = <uint16_t>status
     record.server.flags |= SERVER_DECIDED
-    final_clocks(core, ref, &record)
+    final_clocks(shard, ref, &record)
     if response != NULL:
         record.server.response = response[0]
         if rest.server.best.unit == response.unit:
             rest.server.best.len = 0
     elif not due:
         record.server.retransmit_ms = 0
-    commit_server(core, ref, step.next, OWES_RESPONSE if due else 0, &record)
-    begin_lingering(core, ref)
-    drop_all(core, ref, &rest)
+    commit_server(shard, ref, step.next, OWES_RESPONSE if due else 0, &record)
+    begin_lingering(shard, ref)
+    drop_all(shard, ref, &rest)
     if response != NULL:
-        send_block(core, ref, response, OWES_RESPONSE)
+        send_block(shard, ref, response, OWES_RESPONSE)
 
 
-cdef void send_unkept(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
+cdef void send_unkept(shard_t *shard, uint32_t ref, const message_t *m) noexcept nogil:
     """The final response `m`, for which there is no block; a 503 as 500."""
-    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
-    edit_response(core, m)
+    edit_response(shard, m)
     if m.status == 503:
-        edit_status_500(core, m)
-    send_edited(core, m, &slot.identity.server.source, ref, OWES_RESPONSE)
-    send_final(core, ref, &record, NULL, 500 if m.status == 503 else m.status)
+        edit_status_500(shard, m)
+    send_edited(shard, m, &slot.identity.server.source, ref, OWES_RESPONSE)
+    send_final(shard, ref, &record, NULL, 500 if m.status == 503 else m.status)
 
 
 cdef bint takes_final(const slot_t *slot) noexcept nogil:
@@ -195,17 +196,17 @@ cdef bint takes_final(const slot_t *slot) noexcept nogil:
             and (word_state(slot.commit) != SERVER_ENDED or record_of(slot).server.last_status < 200))
 
 
-cdef void pass_final(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
+cdef void pass_final(shard_t *shard, uint32_t ref, const message_t *m) noexcept nogil:
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef block_t block
     if not takes_final(slot):
         return
-    edit_response(core, m)
-    if write_block(core, ref, m, NULL, &block) < 0:
-        send_unkept(core, ref, m)
+    edit_response(shard, m)
+    if write_block(shard, ref, m, NULL, &block) < 0:
+        send_unkept(shard, ref, m)
         return
-    send_final(core, ref, &record, &block, m.status)
+    send_final(shard, ref, &record, &block, m.status)
 
 
 # ---------------------------------------------------------------- the choice
@@ -228,17 +229,17 @@ cdef inline bint is_challenge(int status) noexcept nogil:
     return status == 401 or status == 407
 
 
-cdef void edit_status_500(core_t *core, const message_t *m) noexcept nogil:
+cdef void edit_status_500(shard_t *shard, const message_t *m) noexcept nogil:
     """The whole status line, which ends where the headers begin; blank lines may stand before it (7.5)."""
-    edit_replace(&core.edits, 0, m.headers_off, b"SIP/2.0 500 Server Internal Error\r\n", 35)
+    edit_replace(&shard.edits, 0, m.headers_off, b"SIP/2.0 500 Server Internal Error\r\n", 35)
 
 
-cdef int write_best(core_t *core, uint32_t ref, const message_t *m, block_t *best) noexcept nogil:
+cdef int write_best(shard_t *shard, uint32_t ref, const message_t *m, block_t *best) noexcept nogil:
     """A 503 is kept as 500: upstream it would say that we ourselves are unavailable (16.7 item 6)."""
-    edit_response(core, m)
+    edit_response(shard, m)
     if m.status == 503:
-        edit_status_500(core, m)
-    return write_block(core, ref, m, NULL, best)
+        edit_status_500(shard, m)
+    return write_block(shard, ref, m, NULL, best)
 
 
 cdef int put_headers(char *out, const message_t *m, int id, int *headers) noexcept nogil:
@@ -252,34 +253,34 @@ cdef int put_headers(char *out, const message_t *m, int id, int *headers) noexce
     return n
 
 
-cdef int write_merged(core_t *core, uint32_t ref, const message_t *m, block_t *best) noexcept nogil:
+cdef int write_merged(shard_t *shard, uint32_t ref, const message_t *m, block_t *best) noexcept nogil:
     """16.7 item 7: the kept challenge with those of `m` behind its headers.
 
     OK; E_NONE without challenges; E_ROOM when that would be longer than a message or have more headers than one
     may have, E_FULL: what is kept remains as it is then.
     """
-    cdef message_t *kept = &core.stored
-    cdef uint32_t scratch = core.scratch_used
-    cdef char *text = take_scratch(core, m.headers_end)
+    cdef message_t *kept = &shard.stored
+    cdef uint32_t scratch = shard.scratch_used
+    cdef char *text = take_scratch(shard, m.headers_end)
     cdef int headers = 0
     cdef int code = E_NONE
     cdef int n
-    if text == NULL or parse_message(block_at(core.store, ref, best.unit), best.len, kept) < 0:
+    if text == NULL or parse_message(block_at(shard.store, ref, best.unit), best.len, kept) < 0:
         return E_ROOM
     n = put_headers(text, m, H_WWW_AUTHENTICATE, &headers)
     n += put_headers(text + n, m, H_PROXY_AUTHENTICATE, &headers)
     if kept.header_count + headers > MAX_HEADERS:
         code = E_ROOM
     elif headers:
-        clear_edits(&core.edits)
-        edit_insert(&core.edits, kept.headers_end, text, n)
-        code = write_block(core, ref, kept, NULL, best)
-    core.scratch_used = scratch
+        clear_edits(&shard.edits)
+        edit_insert(&shard.edits, kept.headers_end, text, n)
+        code = write_block(shard, ref, kept, NULL, best)
+    shard.scratch_used = scratch
     return code
 
 
-cdef void keep_best(core_t *core, uint32_t ref, const message_t *m, int flag) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
+cdef void keep_best(shard_t *shard, uint32_t ref, const message_t *m, int flag) noexcept nogil:
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef block_t old = record.server.best
     cdef int kind = word_kind(slot.commit)
@@ -289,38 +290,38 @@ cdef void keep_best(core_t *core, uint32_t ref, const message_t *m, int flag) no
         return
     record.server.flags |= <uint8_t>flag
     if is_challenge(best) and is_challenge(m.status) and old.len:
-        code = write_merged(core, ref, m, &record.server.best)
+        code = write_merged(shard, ref, m, &record.server.best)
     elif best == 0 or rank_of(kind, m.status) < rank_of(kind, best):
-        code = write_best(core, ref, m, &record.server.best)
+        code = write_best(shard, ref, m, &record.server.best)
         record.server.best_status = m.status
         if code < 0:                        # by its status alone (send_best)
-            count(core, N_NO_ROOM)
+            count(shard, N_NO_ROOM)
             record.server.best.len = 0
             code = OK
     if code == E_ROOM or code == E_FULL:
-        count(core, N_NO_ROOM)
+        count(shard, N_NO_ROOM)
     if code < 0:
         old.len = 0
         if record.server.flags == record_of(slot).server.flags:
             return
-    commit(core.store, ref, kind, word_state(slot.commit), word_owes(slot.commit), &record)
-    drop_block(core.store, &core.pending, ref, &old)
+    commit(shard.store, ref, kind, word_state(slot.commit), word_owes(slot.commit), &record)
+    drop_block(shard.store, &shard.pending, ref, &old)
 
 
-cdef void send_best(core_t *core, uint32_t ref, const message_t *m) noexcept nogil:
+cdef void send_best(shard_t *shard, uint32_t ref, const message_t *m) noexcept nogil:
     """What found no block is sent as it is if it is `m`, else made anew from its status."""
-    cdef record_t record = record_of(slot_at(core.store, ref))[0]
+    cdef record_t record = record_of(slot_at(shard.store, ref))[0]
     cdef int status = 500 if record.server.best_status == 503 else record.server.best_status
-    if not takes_final(slot_at(core.store, ref)):
+    if not takes_final(slot_at(shard.store, ref)):
         return
     if record.server.best.len:
-        send_final(core, ref, &record, &record.server.best, status)
+        send_final(shard, ref, &record, &record.server.best, status)
     elif m != NULL and m.status == record.server.best_status:
-        send_unkept(core, ref, m)
-    elif read_any_request(core, ref) != NO_SLOT:
-        send_own(core, ref, status, NULL)
+        send_unkept(shard, ref, m)
+    elif read_any_request(shard, ref) != NO_SLOT:
+        send_own(shard, ref, status, NULL)
     else:
-        end_silently(core, ref)
+        end_silently(shard, ref)
 
 
 cdef int first_via_of(const message_t *request, const addr_t *source) noexcept nogil:
@@ -329,23 +330,23 @@ cdef int first_via_of(const message_t *request, const addr_t *source) noexcept n
     return i if source != NULL else request.headers[i].next
 
 
-cdef void queue_reply(core_t *core, uint32_t ref, const message_t *request, const addr_t *source,
+cdef void queue_reply(shard_t *shard, uint32_t ref, const message_t *request, const addr_t *source,
                       const reply_t *reply, int owes) noexcept nogil:
     """From scratch, with no block to keep it.  Without room nothing is sent, and what is owed stays owed."""
-    cdef char *text = take_scratch(core, reply_room(request, reply))
+    cdef char *text = take_scratch(shard, reply_room(request, reply))
     if text != NULL:
-        queue_message(core, text, write_reply(request, first_via_of(request, source), source, reply, text),
-                      &slot_at(core.store, ref).identity.server.source, ref if owes else NO_SLOT, owes)
+        queue_message(shard, text, write_reply(request, first_via_of(request, source), source, reply, text),
+                      &slot_at(shard.store, ref).identity.server.source, ref if owes else NO_SLOT, owes)
 
 
-cdef void send_own(core_t *core, uint32_t ref, int status, const text_t *reason) noexcept nogil:
+cdef void send_own(shard_t *shard, uint32_t ref, int status, const text_t *reason) noexcept nogil:
     cdef reply_t reply = reply_of(status, reason, NULL)
-    send_reply(core, ref, &core.stored, NULL, &reply)
+    send_reply(shard, ref, &shard.stored, NULL, &reply)
 
 
-cdef void send_reply(core_t *core, uint32_t ref, const message_t *request, const addr_t *source,
+cdef void send_reply(shard_t *shard, uint32_t ref, const message_t *request, const addr_t *source,
                      reply_t *reply) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef block_t block
     cdef char *text
@@ -354,162 +355,162 @@ cdef void send_reply(core_t *core, uint32_t ref, const message_t *request, const
     if not takes_final(slot):
         return
     reply.tag_key = slot.key
-    text = take_scratch(core, reply_room(request, reply))
+    text = take_scratch(shard, reply_room(request, reply))
     if text == NULL:
-        end_silently(core, ref)
+        end_silently(shard, ref)
         return
     len = write_reply(request, first_via_of(request, source), source, reply, text)
-    at = take_block(core, ref, len, &block)
+    at = take_block(shard, ref, len, &block)
     if at == NULL:
-        queue_message(core, text, len, &slot.identity.server.source, ref, OWES_RESPONSE)
-        send_final(core, ref, &record, NULL, reply.status)
+        queue_message(shard, text, len, &slot.identity.server.source, ref, OWES_RESPONSE)
+        send_final(shard, ref, &record, NULL, reply.status)
         return
     memcpy(at, text, len)
     end_block()
-    send_final(core, ref, &record, &block, reply.status)
+    send_final(shard, ref, &record, &block, reply.status)
 
 
-cdef bint is_unkept(core_t *core, uint32_t ref) noexcept nogil:
+cdef bint is_unkept(shard_t *shard, uint32_t ref) noexcept nogil:
     """Is it answered by a failure that stands in no block?  Then a branch must keep its request: see answer_anew."""
-    cdef const slot_t *slot = slot_at(core.store, ref)
+    cdef const slot_t *slot = slot_at(shard.store, ref)
     cdef const record_t *record = record_of(slot)
     return (word_state(slot.commit) == SERVER_COMPLETED and record.server.response.len == 0
             and record.server.last_status >= 300)
 
 
-cdef void answer_anew(core_t *core, uint32_t ref) noexcept nogil:
+cdef void answer_anew(shard_t *shard, uint32_t ref) noexcept nogil:
     """The failure that stands in no block, from its status and the request of a branch.
 
     It is poorer than what came, but ends the call: a caller who never gets a final response waits for ever.
     """
-    cdef slot_t *slot = slot_at(core.store, ref)
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef reply_t reply = reply_of(record_of(slot).server.last_status, NULL, NULL)
-    if read_any_request(core, ref) == NO_SLOT:
-        clear_owes(core.store, ref, word_generation(slot.commit), OWES_RESPONSE)
+    if read_any_request(shard, ref) == NO_SLOT:
+        clear_owes(shard.store, ref, word_generation(slot.commit), OWES_RESPONSE)
         return
     reply.tag_key = slot.key
-    queue_reply(core, ref, &core.stored, NULL, &reply, OWES_RESPONSE)
+    queue_reply(shard, ref, &shard.stored, NULL, &reply, OWES_RESPONSE)
 
 
-cdef void end_silently(core_t *core, uint32_t ref) noexcept nogil:
+cdef void end_silently(shard_t *shard, uint32_t ref) noexcept nogil:
     """Nobody is told anything.
 
     A non-INVITE has no answer then (RFC 4320): repeated ones are absorbed as if it had (Timer J), and while a
     branch lives.  An INVITE that comes again may try again.
     """
-    cdef record_t was = record_of(slot_at(core.store, ref))[0]
+    cdef record_t was = record_of(slot_at(shard.store, ref))[0]
     cdef record_t record = was
     name_no_blocks(&record)
     record.server.flags |= SERVER_DECIDED
     record.server.retransmit_ms = 0
     record.server.expire_ms = 0
-    if word_kind(slot_at(core.store, ref).commit) == KIND_SERVER_OTHER:
-        record.server.expire_ms = core.now_ms + 64 * <uint64_t>core.table.clocks.t1_ms
-    commit_server(core, ref, SERVER_ENDED, 0, &record)
-    begin_lingering(core, ref)
-    drop_all(core, ref, &was)
-    end_server(core, ref)
+    if word_kind(slot_at(shard.store, ref).commit) == KIND_SERVER_OTHER:
+        record.server.expire_ms = shard.now_ms + 64 * <uint64_t>shard.table.clocks.t1_ms
+    commit_server(shard, ref, SERVER_ENDED, 0, &record)
+    begin_lingering(shard, ref)
+    drop_all(shard, ref, &was)
+    end_server(shard, ref)
 
 
 # ---------------------------------------------------------------- from the caller
 
-cdef int server_input(core_t *core, uint32_t ref, int event, const message_t *m, const addr_t *source) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
+cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *m, const addr_t *source) noexcept nogil:
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef step_t step = step_of(slot, event)
     if event == REPEATED:
-        count(core, N_RETRANSMITTED_REQUESTS)
+        count(shard, N_RETRANSMITTED_REQUESTS)
     if not step.valid:
         return 0
     if step.actions & RESEND_LAST:
-        resend_last(core, ref, &record, m, source)
+        resend_last(shard, ref, &record, m, source)
     elif step.actions & PASS_UP:
         return 1
     elif event == GOT_ACK:
-        drop_all(core, ref, &record)
+        drop_all(shard, ref, &record)
         name_no_blocks(&record)
         record.server.retransmit_ms = 0
-        record.server.expire_ms = core.now_ms + core.table.clocks.t4_ms
-        commit_server(core, ref, step.next, 0, &record)
+        record.server.expire_ms = shard.now_ms + shard.table.clocks.t4_ms
+        commit_server(shard, ref, step.next, 0, &record)
     return 0
 
 
-cdef void resend_last(core_t *core, uint32_t ref, const record_t *record, const message_t *m,
+cdef void resend_last(shard_t *shard, uint32_t ref, const record_t *record, const message_t *m,
                       const addr_t *source) noexcept nogil:
     """The last response again: the 100, when there is no other yet."""
-    cdef const slot_t *slot = slot_at(core.store, ref)
+    cdef const slot_t *slot = slot_at(shard.store, ref)
     if record.server.response.len:
-        send_block(core, ref, &record.server.response, 0)
-    elif is_unkept(core, ref):
-        answer(core, m, slot.identity.server.source.listener_id, source, record.server.last_status, NULL, NULL)
+        send_block(shard, ref, &record.server.response, 0)
+    elif is_unkept(shard, ref):
+        answer(shard, m, slot.identity.server.source.listener_id, source, record.server.last_status, NULL, NULL)
     elif word_state(slot.commit) == SERVER_PROCEEDING:
-        answer(core, m, slot.identity.server.source.listener_id, source, 100, NULL, NULL)
+        answer(shard, m, slot.identity.server.source.listener_id, source, 100, NULL, NULL)
 
 
-cdef void send_trying(core_t *core, uint32_t ref, const message_t *request, const addr_t *source) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
+cdef void send_trying(shard_t *shard, uint32_t ref, const message_t *request, const addr_t *source) noexcept nogil:
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef reply_t reply = reply_of(100, NULL, NULL)
     record.server.retransmit_ms = 0
-    commit_server(core, ref, step_of(slot, SERVER_RETRANSMIT).next, 0, &record)
+    commit_server(shard, ref, step_of(slot, SERVER_RETRANSMIT).next, 0, &record)
     if request != NULL:
-        queue_reply(core, ref, request, source, &reply, 0)
+        queue_reply(shard, ref, request, source, &reply, 0)
 
 
-cdef void fire_server_timer(core_t *core, uint32_t ref) noexcept nogil:
-    cdef slot_t *slot = slot_at(core.store, ref)
+cdef void fire_server_timer(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t was = record_of(slot)[0]
     cdef record_t record = was
-    cdef bint expired = was.server.expire_ms and core.now_ms >= was.server.expire_ms
+    cdef bint expired = was.server.expire_ms and shard.now_ms >= was.server.expire_ms
     cdef step_t step
-    if not expired and (was.server.retransmit_ms == 0 or core.now_ms < was.server.retransmit_ms):
-        arm_slot(core, ref, word_kind(slot.commit), &was)
+    if not expired and (was.server.retransmit_ms == 0 or shard.now_ms < was.server.retransmit_ms):
+        arm_slot(shard, ref, word_kind(slot.commit), &was)
         return
     step = step_of(slot, SERVER_EXPIRE if expired else SERVER_RETRANSMIT)
     if not step.valid:
         return
     if step.actions & SEND_TRYING:
-        send_trying(core, ref, &core.stored if read_any_request(core, ref) != NO_SLOT else NULL, NULL)
+        send_trying(shard, ref, &shard.stored if read_any_request(shard, ref) != NO_SLOT else NULL, NULL)
         return
     if step.actions & END:
         name_no_blocks(&record)
         record.server.retransmit_ms = 0
         record.server.expire_ms = 0
-        commit_server(core, ref, step.next, 0, &record)
-        drop_all(core, ref, &was)
-        end_server(core, ref)
+        commit_server(shard, ref, step.next, 0, &record)
+        drop_all(shard, ref, &was)
+        end_server(shard, ref)
         return
     record.server.interval_ms = <uint16_t>min(max(2 * <uint32_t>record.server.interval_ms, 1),
-                                              core.table.clocks.t2_ms)
-    record.server.retransmit_ms = core.now_ms + record.server.interval_ms
-    commit_server(core, ref, step.next, OWES_RESPONSE, &record)
-    count(core, N_RETRANSMISSIONS_SENT)
-    send_response(core, ref)
+                                              shard.table.clocks.t2_ms)
+    record.server.retransmit_ms = shard.now_ms + record.server.interval_ms
+    commit_server(shard, ref, step.next, OWES_RESPONSE, &record)
+    count(shard, N_RETRANSMISSIONS_SENT)
+    send_response(shard, ref)
 
 
-cdef void end_server(core_t *core, uint32_t ref) noexcept nogil:
+cdef void end_server(shard_t *shard, uint32_t ref) noexcept nogil:
     """Once nobody waits for it, neither a branch nor whoever repeats his request."""
-    cdef const slot_t *slot = slot_at(core.store, ref)
-    if (word_state(slot.commit) == SERVER_ENDED and first_child_of(core.store, ref) == NO_SLOT
+    cdef const slot_t *slot = slot_at(shard.store, ref)
+    if (word_state(slot.commit) == SERVER_ENDED and first_child_of(shard.store, ref) == NO_SLOT
             and record_of(slot).server.expire_ms == 0):
-        free_server(core, ref)
+        free_server(shard, ref)
 
 
-cdef void send_response(core_t *core, uint32_t ref) noexcept nogil:
-    cdef const record_t *record = record_of(slot_at(core.store, ref))
+cdef void send_response(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef const record_t *record = record_of(slot_at(shard.store, ref))
     if record.server.response.len:
-        send_block(core, ref, &record.server.response, OWES_RESPONSE)
-    elif is_unkept(core, ref):
-        answer_anew(core, ref)
+        send_block(shard, ref, &record.server.response, OWES_RESPONSE)
+    elif is_unkept(shard, ref):
+        answer_anew(shard, ref)
 
 
-cdef bint is_stale(core_t *core, uint32_t parent) noexcept nogil:
+cdef bint is_stale(shard_t *shard, uint32_t parent) noexcept nogil:
     """Past its budget, and nobody was here for 64 T1: whatever CANCEL the caller sent is not repeated any more.
 
     Of a shorter absence nothing was missed, and what rings may go on as it would have without one.
     """
-    cdef const slot_t *server = slot_at(core.store, parent)
-    cdef uint64_t seen_ms = core.store.partitions[parent >> SLOT_BITS].header.boottime_ms
-    return (server.budget_ms and core.now_ms >= server.budget_ms
-            and core.now_ms > seen_ms + 64 * <uint64_t>core.table.clocks.t1_ms
+    cdef const slot_t *server = slot_at(shard.store, parent)
+    cdef uint64_t seen_ms = shard.store.partitions[parent >> SLOT_BITS].header.boottime_ms
+    return (server.budget_ms and shard.now_ms >= server.budget_ms
+            and shard.now_ms > seen_ms + 64 * <uint64_t>shard.table.clocks.t1_ms
             and word_kind(server.commit) == KIND_SERVER_INVITE)
