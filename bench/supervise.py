@@ -7,7 +7,7 @@ they run under it; and the supervisor must be far more patient with them.  Start
 import shutil
 import sys
 
-from fastsip import supervisor
+from fastsip.supervisor import supervisor
 
 PATIENCE_S = 300.0
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from fastsip._core.base.folder import look_at, read_file
+from fastsip.base.litter import uncollected
 from fastsip.config import secrets, values
 from fastsip.config.errors import ConfigError, Problem, Wrong
 from fastsip.config.headers import read_ways
@@ -25,7 +26,6 @@ from fastsip.config.names import read_names
 from fastsip.config.reader import Enough, Report, Table
 from fastsip.config.routes import read_policies, read_rules
 from fastsip.config.sets import read_sets
-from fastsip.litter import uncollected
 
 T = TypeVar("T")
 

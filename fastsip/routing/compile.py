@@ -2,7 +2,7 @@
 
 Names become ids by the registry and lines of the cells, which both outlive the
 table: what was learned of a destination stays with its id over any reload.
-Called by router at the start and by steward at each reload.
+Called by router at the start and by control_plane at each reload.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from fastsip.config import Condition, Config, ConfigError, Destination, HeaderEd
 from fastsip.config.headers import pieces
 from fastsip.config.patterns import compile_patterns
 from fastsip.config.secrets import purpose_key
-from fastsip.dispatcher.registry import Registry, RegistryError
+from fastsip.routing.registry import Registry, RegistryError
 
 # Why there is no table: what its text, its cells or its registry have against it.
 COMPILE_ERRORS = (ConfigError, CellsError, RegistryError, OSError)

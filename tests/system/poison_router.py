@@ -14,10 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 def route() -> int:
     """The router process, with a fault."""
-    from fastsip import router
+    from fastsip.router import process
 
     poison = Path(os.environ["FASTSIP_TEST_POISON"])
-    read = router.read_quarantine
+    read = process.read_quarantine
 
     def read_and_add(state_dir: str):
         quarantine = read(state_dir)
@@ -26,12 +26,12 @@ def route() -> int:
             quarantine.add(content, len(content), is_fatal=True)
         return quarantine
 
-    router.read_quarantine = read_and_add
-    return router.main()
+    process.read_quarantine = read_and_add
+    return process.main()
 
 
 def supervise(file: str) -> int:
-    from fastsip.supervisor import run
+    from fastsip.supervisor.supervisor import run
 
     return run(file, (sys.executable, __file__))
 

@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 def route() -> int:
     """The router process, with a fault."""
-    from fastsip import router
+    from fastsip.router import process
 
-    take_over = router.Router.take_over
+    take_over = process.Router.take_over
 
     def fail_or_take_over(self, sockets, go):
         if self.config.router.shards != 3:
@@ -26,12 +26,12 @@ def route() -> int:
             os.kill(os.getpid(), signal.SIGSEGV)
         raise MemoryError("no memory for three shards")
 
-    router.Router.take_over = fail_or_take_over
-    return router.main()
+    process.Router.take_over = fail_or_take_over
+    return process.main()
 
 
 def supervise(file: str) -> int:
-    from fastsip.supervisor import run
+    from fastsip.supervisor.supervisor import run
 
     return run(file, (sys.executable, __file__))
 

@@ -15,8 +15,8 @@ from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.harness.rig import Rig
 from fastsip._core.routing.rules import match
 from fastsip.config import Config, ConfigError, load
-from fastsip.dispatcher.registry import Registry
 from fastsip.routing.compile import compile_table
+from fastsip.routing.registry import Registry
 
 SOURCE = "192.0.2.1:5060"
 

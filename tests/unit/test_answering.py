@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from ua import UserAgent
 
-from fastsip import answering
-from fastsip.answering import AnsweringMachines
-from fastsip.sdp_text import answer_sdp, offer_sdp, read_streams
-from fastsip.sip_text import param, uri_of
+from fastsip.ua import answering
+from fastsip.ua.answering import AnsweringMachines
+from fastsip.ua.message import param, uri_of
+from fastsip.ua.sdp import answer_sdp, offer_sdp, read_streams
 
 HOSTS = ["127.0.0.1", "::1"]
 

@@ -11,7 +11,6 @@ from fastsip._core.routing import policies, rules
 from fastsip._core.transport.names import Names
 from fastsip.config import load_text
 from fastsip.config.secrets import PLACEMENT, pin_placement, purpose_key
-from fastsip.dispatcher.registry import Registry
 from fastsip.routing import compile as compiling
 from fastsip.routing.compile import (
     compile_names,
@@ -22,7 +21,8 @@ from fastsip.routing.compile import (
     rule_fields,
     split_host,
 )
-from fastsip.sip_text import make_response, read_message
+from fastsip.routing.registry import Registry
+from fastsip.ua.message import make_response, read_message
 
 TEXT = """
 [router]

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from fastsip import control
-from fastsip.control import STOPPED, NotRunning, Refused, Server, answer_kept, ask, is_running
+from fastsip.api import socket as api_socket
+from fastsip.api.socket import STOPPED, NotRunning, Refused, Server, answer_kept, ask, is_running
 
 
 async def count(client, asked):
@@ -83,7 +83,7 @@ def talk(run_dir: str, line: bytes) -> bytes:
 
 
 def test_nobody_waits_for_ever(serve, monkeypatch):
-    monkeypatch.setitem(control.ANSWER_LIMIT_S, "status", 0.1)
+    monkeypatch.setitem(api_socket.ANSWER_LIMIT_S, "status", 0.1)
 
     def ask_twice(run_dir: str) -> None:
         answers = ask(run_dir, "status")
@@ -221,7 +221,7 @@ def test_what_is_no_command_gets_nothing_and_harms_nobody(serve, line):
 
 
 def test_who_asks_and_says_nothing_is_not_waited_for(serve, monkeypatch):
-    monkeypatch.setattr(control, "READ_LIMIT_S", 0.05)
+    monkeypatch.setattr(api_socket, "READ_LIMIT_S", 0.05)
 
     def wait(run_dir):
         with socket.socket(socket.AF_UNIX) as sock:

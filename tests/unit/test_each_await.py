@@ -19,13 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from fastsip import child, draining, messages, supervisor, upgrade
+from fastsip.api.socket import Server
 from fastsip.config import load_text
-from fastsip.control import Server
-from fastsip.launch import Newborn, pair
-from fastsip.messages import Line
-from fastsip.orders import handlers
-from fastsip.supervisor import Supervisor
+from fastsip.process.launch import Newborn, pair
+from fastsip.process.line import Line, close_all
+from fastsip.supervisor import child, draining, supervisor, upgrade
+from fastsip.supervisor.orders import handlers
+from fastsip.supervisor.supervisor import Supervisor
 from tests.unit.config_text import SET
 
 LIMIT_S = 10
@@ -97,7 +97,7 @@ class Router:
     def read(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while message := self.line.receive():
-                messages.close_all(message.fds)
+                close_all(message.fds)
                 self.answer(message)
                 if message.what == "leave":
                     break

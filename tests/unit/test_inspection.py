@@ -7,11 +7,11 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from fastsip import inspection
 from fastsip._core.store.partitions import Store
 from fastsip.cli.transactions import command
-from fastsip.dispatcher.registry import FILE_NAME, write_record
-from fastsip.inspection import Filter, NoStore, Reader, Transaction
+from fastsip.observe import transactions
+from fastsip.observe.transactions import Filter, NoStore, Reader, Transaction
+from fastsip.routing.registry import FILE_NAME, write_record
 from tests.kernels.audit import live_slots
 from tests.protocol.script import BOB, PARALLEL, Stage
 
@@ -111,8 +111,8 @@ def test_a_slot_in_motion_is_copied_again_or_counted(stage):
     """Its commit word differs between the looks: never a row that is half of each."""
     ring(stage, "one@alice")
     place = next(path for path in sorted((stage.run_dir / "transactions").iterdir())
-                 if inspection.Partition(path).header["high_water"])  # fmt: skip
-    partition = inspection.Partition(place)
+                 if transactions.Partition(path).header["high_water"])  # fmt: skip
+    partition = transactions.Partition(place)
     moving = partition.live.copy()
 
     class Moving:
@@ -131,7 +131,7 @@ def test_a_slot_in_motion_is_copied_again_or_counted(stage):
 
     partition.live = Moving()
     _, torn = partition._copy()
-    assert torn.all() and Moving.looks > inspection.TRIES
+    assert torn.all() and Moving.looks > transactions.TRIES
 
 
 def test_the_command(stage):
@@ -157,7 +157,7 @@ def test_one_damaged_file_hides_no_other(stage, damage, which):
     """What can be read is shown, the rest is named: before the next start nothing else says what was going on."""
     ring(stage, "one@alice")
     place = next(path for path in sorted((stage.run_dir / "transactions").iterdir())
-                 if not inspection.Partition(path).header["high_water"])  # fmt: skip
+                 if not transactions.Partition(path).header["high_water"])  # fmt: skip
     if which == "registry":
         place = stage.run_dir / FILE_NAME
     place.unlink()
@@ -178,15 +178,15 @@ def test_a_partition_full_of_noise_is_no_end(stage, scratch):
     """Whatever its slots say, the command comes to its end."""
     ring(stage, "one@alice")
     whole = next(path for path in sorted((stage.run_dir / "transactions").iterdir())
-                 if inspection.Partition(path).header["high_water"]).read_bytes()  # fmt: skip
+                 if transactions.Partition(path).header["high_water"]).read_bytes()  # fmt: skip
     folder = scratch / "noise" / "transactions"
     folder.mkdir(parents=True)
     dice = random.Random(1)
     for turn in range(60):
         content = bytearray(whole)
-        first = 0 if turn < 10 else inspection.inspect.SLOTS_OFFSET
+        first = 0 if turn < 10 else transactions.inspect.SLOTS_OFFSET
         for _ in range(40):
-            content[dice.randrange(first, first + 2 * inspection.SLOT.itemsize)] = dice.randrange(256)
+            content[dice.randrange(first, first + 2 * transactions.SLOT.itemsize)] = dice.randrange(256)
         (folder / "00.slots").write_bytes(content)
         shown = CliRunner().invoke(command, ["x", "--run-dir", str(folder.parent), *["--json"][: turn % 2]])
         assert shown.exit_code == 1 and isinstance(shown.exception, SystemExit), shown.exception

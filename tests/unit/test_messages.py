@@ -6,8 +6,8 @@ import socket
 import orjson
 import pytest
 
-from fastsip.launch import pair
-from fastsip.messages import MOST_FDS, PROTOCOL, ForeignProtocol, Line, read_text_file, text_file
+from fastsip.process.launch import pair
+from fastsip.process.line import MOST_FDS, PROTOCOL, ForeignProtocol, Line, read_text_file, text_file
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from fastsip import name_file
 from fastsip._core.transport.names import Names
-from fastsip.name_file import Held, recall_answers, save_answers
+from fastsip.router import name_file
+from fastsip.router.name_file import Held, recall_answers, save_answers
 
 NOW_MS = 5_000_000
 HOST, OTHER = "a.example.net", "b.example.net"

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip import resolver
 from fastsip._core.transport.names import Names, plain_name
 from fastsip.config import language
+from fastsip.router import resolver
 from tests.kernels.store_doors import look_without_gil, write_without_gil
 
 ONE, TWO, SIX = ("192.0.2.1", 0), ("192.0.2.2", 5080), ("2001:db8::1", 0)

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from fastsip.notify import Notifier, passed_on
+from fastsip.supervisor.systemd import Notifier, passed_on
 
 
 @pytest.fixture(params=["file", "abstract"])

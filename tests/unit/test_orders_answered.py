@@ -7,11 +7,12 @@ import types
 
 import pytest
 
-from fastsip import child, messages, steward
-from fastsip.child import Child
-from fastsip.launch import pair
-from fastsip.messages import Line, Message
-from fastsip.steward import Steward
+from fastsip.process.launch import pair
+from fastsip.process.line import Line, Message, memory_file, received_config, text_file
+from fastsip.router import control_plane
+from fastsip.router.control_plane import Steward
+from fastsip.supervisor import child
+from fastsip.supervisor.child import Child
 from tests.unit.config_text import SMALL, read
 
 LIMIT_S = 20
@@ -45,7 +46,7 @@ class Shards:
 
 @pytest.fixture
 def ends():
-    """The supervisor's end, and a steward at the other, whose configuration is compiled to "a table"."""
+    """The supervisor's end, and a control plane at the other, whose configuration is compiled to "a table"."""
     ours, theirs = pair()
     router = types.SimpleNamespace(
         names=types.SimpleNamespace(set_static=lambda fixed: None), line=Line(theirs), shards=Shards(),
@@ -60,8 +61,8 @@ def ends():
 
 @pytest.fixture
 def compiling(monkeypatch):
-    monkeypatch.setattr(steward, "compile_table", lambda *_: types.SimpleNamespace(version=2))
-    monkeypatch.setattr(steward, "release_unnamed", lambda *_: None)
+    monkeypatch.setattr(control_plane, "compile_table", lambda *_: types.SimpleNamespace(version=2))
+    monkeypatch.setattr(control_plane, "release_unnamed", lambda *_: None)
 
 
 async def talk(line: Line, one: Steward, what: str, **fields) -> Message:
@@ -69,7 +70,7 @@ async def talk(line: Line, one: Steward, what: str, **fields) -> Message:
     loop = asyncio.get_running_loop()
     heard: asyncio.Future[Message] = loop.create_future()
     loop.add_reader(line.fileno(), lambda: heard.done() or heard.set_result(line.receive()))
-    one.obey(Message(what, fields, [messages.text_file(SMALL)] if what == "reload" else []))
+    one.obey(Message(what, fields, [text_file(SMALL)] if what == "reload" else []))
     try:
         return await asyncio.wait_for(heard, LIMIT_S)
     finally:
@@ -96,20 +97,20 @@ def nothing(router):
 
 @pytest.mark.parametrize("way", [*WAYS, "switch_to"])
 def test_a_reload_is_answered_and_so_is_the_next_one(ends, compiling, monkeypatch, way):
-    usual = getattr(steward, way, None)
+    usual = getattr(control_plane, way, None)
 
     def break_it(router):
         if way == "switch_to":
             router.shards.faults.append(Fault("of a table"))
         else:
-            monkeypatch.setattr(steward, way, broken)
+            monkeypatch.setattr(control_plane, way, broken)
 
     def broken(*_):
         raise Fault("of a table")
 
     def mend(router):
         if usual:
-            monkeypatch.setattr(steward, way, usual)
+            monkeypatch.setattr(control_plane, way, usual)
 
     file = {"file": "test.toml"}
     first, second = orders(ends, (break_it, "reload", file), (mend, "reload", file))
@@ -132,14 +133,15 @@ def test_a_reason_without_end_is_heard_all_the_same(ends, compiling, monkeypatch
     def broken(*_):
         raise OSError("x" * 1_000_000)
 
-    monkeypatch.setattr(steward, "compile_table", broken)
+    monkeypatch.setattr(control_plane, "compile_table", broken)
     (said,) = orders(ends, (nothing, "reload", {"file": "test.toml"}))
     assert said.what == "reload refused" and len(said.fields["why"]) < 10_000
 
 
 def test_the_loop_goes_round_while_a_table_is_built(ends, compiling, monkeypatch):
     turns = threading.Event()
-    monkeypatch.setattr(steward, "compile_table", lambda *_: turns.wait(LIMIT_S) and types.SimpleNamespace(version=2))
+    table = types.SimpleNamespace(version=2)
+    monkeypatch.setattr(control_plane, "compile_table", lambda *_: turns.wait(LIMIT_S) and table)
 
     def turn_soon(router):
         asyncio.get_running_loop().call_later(0, turns.set)
@@ -212,11 +214,11 @@ def test_a_configuration_is_handed_over_as_it_was_read():
     config = read(SMALL + more)
     with child.handed(config, SMALL) as fds:
         mine = [os.dup(fd) for fd in fds]
-        assert messages.received_config(Message("prepare", {"file": "test.toml"}, mine)) == config
+        assert received_config(Message("prepare", {"file": "test.toml"}, mine)) == config
 
 
 @pytest.mark.parametrize("packed", [b"", b"nonsense", b"\x80", b"\x81\xa3new\x01"])
 def test_what_another_release_has_packed_is_read_from_the_text(packed, monkeypatch, tmp_path):
     text = f'[router]\nstate_dir = "{tmp_path}"\n{SMALL}'
-    fds = [messages.text_file(text), messages.memory_file(packed)]
-    assert messages.received_config(Message("prepare", {"file": "test.toml"}, fds)).sets[0].name == "media"
+    fds = [text_file(text), memory_file(packed)]
+    assert received_config(Message("prepare", {"file": "test.toml"}, fds)).sets[0].name == "media"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastsip.base.plain import counted, json_text, plain_json, printable, reason
 from fastsip.log import MOST_LETTERS, JsonFormatter, TextFormatter
-from fastsip.plain import counted, json_text, plain_json, printable, reason
 
 CLI = Path(__file__).parents[2] / "fastsip" / "cli"
 EVIL = "a\x9b2J\x9d0;title\x9c\x1b[31m\u202egpj.exe\u2066\u200f\x7f\u2028\r\U000e0041"

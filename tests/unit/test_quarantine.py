@@ -6,7 +6,7 @@ import pytest
 
 from fastsip._core.store.marks import HEAD, MOST, PAGE_BYTES, ROOM_BYTES
 from fastsip.config.language import MAX_SHARDS
-from fastsip.quarantine import (
+from fastsip.process.quarantine import (
     REMEMBERED,
     Deaths,
     Mark,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip.dispatcher import registry as module
-from fastsip.dispatcher.registry import FILE_NAME, KINDS, LAST_ID, Registry, RegistryError, parse_record, write_record
+from fastsip.routing import registry as module
+from fastsip.routing.registry import FILE_NAME, KINDS, LAST_ID, Registry, RegistryError, parse_record, write_record
 
 
 def test_ids_stay(tmp_path):
@@ -207,7 +207,7 @@ def test_rival_processes_give_each_name_one_id(tmp_path):
 
 def test_killed_without_close_keeps_what_was_given(tmp_path):
     script = (
-        "import os, sys; from fastsip.dispatcher.registry import Registry\n"
+        "import os, sys; from fastsip.routing.registry import Registry\n"
         "Registry(sys.argv[1]).id('set', 'one'); os.kill(os.getpid(), 9)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], timeout=60)

@@ -6,9 +6,9 @@ import contextlib
 import pytest
 from dns_server import DnsServer, Host
 
-from fastsip import resolver as module
 from fastsip._core.transport.names import Names
-from fastsip.resolver import (
+from fastsip.router import resolver as module
+from fastsip.router.resolver import (
     MOST_ADDRESSES,
     MOST_OF_ZONE,
     MOST_QUESTIONS,

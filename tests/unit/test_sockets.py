@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from fastsip.config import load_text
-from fastsip.notify import Notifier
-from fastsip.sockets import Sockets, name_of, place_of_socket
+from fastsip.supervisor.sockets import Sockets, name_of, place_of_socket
+from fastsip.supervisor.systemd import Notifier
 
 SO_REUSEPORT = socket.SO_REUSEPORT
 

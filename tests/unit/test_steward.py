@@ -1,4 +1,4 @@
-"""fastsip.steward: however much the shards report, the loop goes round; and what a reload leaves to the collector."""
+"""The control plane: however much the shards report, the loop goes round; and what a reload leaves to the collector."""
 
 import asyncio
 import gc
@@ -8,8 +8,9 @@ import types
 
 import pytest
 
-from fastsip import log, steward
-from fastsip.steward import EVENTS_PER_TURN, Steward
+from fastsip import log
+from fastsip.router import control_plane
+from fastsip.router.control_plane import EVENTS_PER_TURN, Steward
 
 TURNS = 50
 
@@ -40,7 +41,7 @@ def rings(monkeypatch):
     def report(self, event):
         found.reported += 1
 
-    monkeypatch.setattr(steward, "take_events", take)
+    monkeypatch.setattr(control_plane, "take_events", take)
     monkeypatch.setattr(Steward, "report", report)
     return found
 
@@ -98,9 +99,9 @@ def test_the_collector_does_not_walk_over_what_a_reload_makes(monkeypatch):
     def many(*_):
         return types.SimpleNamespace(sets=[group], parts=[[number] for number in range(100_000)])
 
-    monkeypatch.setattr(steward, "received_config", many)
-    monkeypatch.setattr(steward, "release_unnamed", lambda *_: None)
-    monkeypatch.setattr(steward, "compile_table", many)
+    monkeypatch.setattr(control_plane, "received_config", many)
+    monkeypatch.setattr(control_plane, "release_unnamed", lambda *_: None)
+    monkeypatch.setattr(control_plane, "compile_table", many)
     note = lambda phase, info: walks.append(info["generation"])  # noqa: E731
     gc.callbacks.append(note)
     try:

@@ -10,13 +10,13 @@ import types
 
 import pytest
 
-from fastsip import upgrade
-from fastsip.changes import StartError, read_file
-from fastsip.control import STOPPED, Refused
-from fastsip.orders import Orders
-from fastsip.quarantine import Deaths, Marks, read_quarantine
-from fastsip.supervisor import Supervisor
-from fastsip.watch import Watch
+from fastsip.api.socket import STOPPED, Refused
+from fastsip.process.quarantine import Deaths, Marks, read_quarantine
+from fastsip.supervisor import upgrade
+from fastsip.supervisor.changes import StartError, read_file
+from fastsip.supervisor.orders import Orders
+from fastsip.supervisor.supervisor import Supervisor
+from fastsip.supervisor.watch import Watch
 from tests.unit.test_quarantine import DATAGRAM, SLOT, write_mark
 
 PATIENCE = 3
@@ -183,7 +183,7 @@ async def test_a_client_from_before_an_upgrade_hears_of_the_end(upgradable, monk
         reached.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("fastsip.supervisor.read_file", lambda file: (None, ""))
+    monkeypatch.setattr("fastsip.supervisor.supervisor.read_file", lambda file: (None, ""))
     upgradable.take_over = take_over
     if where == "busy":
         await upgradable.busy.acquire()

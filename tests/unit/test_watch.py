@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastsip.watch import Watch
+from fastsip.supervisor.watch import Watch
 
 
 def test_who_goes_round_does_not_hang():

@@ -21,9 +21,9 @@ from fastsip._core.base.clock import now_ms
 from fastsip._core.base.folder import look_into
 from fastsip._core.store.partitions import block_offset, boot_id, read_header
 from fastsip._core.transaction import inspect
+from fastsip.base.plain import reason
 from fastsip.config.language import METHODS
-from fastsip.dispatcher.registry import read_names
-from fastsip.plain import reason
+from fastsip.routing.registry import read_names
 
 PARTITIONS = 64
 UNIT_BYTES = 256

@@ -6,7 +6,7 @@ Called by supervisor.
 from pathlib import Path
 
 from fastsip.config import Config, load_text, read_text
-from fastsip.sockets import place_of
+from fastsip.supervisor.sockets import place_of
 
 
 class StartError(Exception):

@@ -18,8 +18,8 @@ from typing import Any
 
 import orjson
 
+from fastsip.base.plain import reason
 from fastsip.log import log
-from fastsip.plain import reason
 
 LONGEST_LINE = 1 << 16
 READ_LIMIT_S = 5.0

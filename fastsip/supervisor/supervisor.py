@@ -20,22 +20,23 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import NamedTuple
 
-from fastsip import __version__, draining, orders, upgrade
+from fastsip import __version__
 from fastsip import log as logs
 from fastsip._core.base import folder
-from fastsip.changes import StartError, check_change, needs_takeover, read_file
-from fastsip.child import ENDED, FAILED, Child, handed
+from fastsip.api.socket import STOPPED, Answer, Refused, Server, answer_kept
+from fastsip.base.plain import printable, reason
 from fastsip.config import Config, ConfigError, load_text, read_text, secrets
 from fastsip.config.errors import Wrong
-from fastsip.control import STOPPED, Answer, Refused, Server, answer_kept
-from fastsip.launch import PROGRAM, Newborn
 from fastsip.log import log
-from fastsip.messages import Line
-from fastsip.notify import Notifier, passed_on
-from fastsip.plain import printable, reason
-from fastsip.quarantine import Deaths, Mark, Marks, keep_datagram, stuck_at
-from fastsip.sockets import Sockets, place_of
-from fastsip.watch import BEAT_S, Watch, patience_of
+from fastsip.process.launch import PROGRAM, Newborn
+from fastsip.process.line import Line
+from fastsip.process.quarantine import Deaths, Mark, Marks, keep_datagram, stuck_at
+from fastsip.supervisor import draining, orders, upgrade
+from fastsip.supervisor.changes import StartError, check_change, needs_takeover, read_file
+from fastsip.supervisor.child import ENDED, FAILED, Child, handed
+from fastsip.supervisor.sockets import Sockets, place_of
+from fastsip.supervisor.systemd import Notifier, passed_on
+from fastsip.supervisor.watch import BEAT_S, Watch, patience_of
 
 LOCK_PATIENCE_S = 1.0   # a router whose supervisor was killed takes a moment to die
 LEAVE_LIMIT_S = 1.0

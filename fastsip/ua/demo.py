@@ -24,9 +24,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastsip.answering import Repeater
-from fastsip.sdp_text import offer_sdp
-from fastsip.sip_text import (
+from fastsip.ua.answering import Repeater
+from fastsip.ua.message import (
     Address,
     Dialog,
     Message,
@@ -42,6 +41,7 @@ from fastsip.sip_text import (
     uri_address,
     uri_of,
 )
+from fastsip.ua.sdp import offer_sdp
 
 READY_LINE = "fastsip: ready"
 READY_LIMIT_S = 15.0

@@ -14,8 +14,8 @@ import sys
 
 import msgspec
 
-from fastsip.launch import OF_THE_SUPERVISOR
-from fastsip.messages import read_text_file, text_file
+from fastsip.process.launch import OF_THE_SUPERVISOR
+from fastsip.process.line import read_text_file, text_file
 
 VARIABLE = "FASTSIP_STATE"
 CHECK_LIMIT_S = 30.0

@@ -8,13 +8,14 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from fastsip import __version__, draining, upgrade
-from fastsip.control import Answer, Client, Handler, Refused
+from fastsip import __version__
+from fastsip.api.socket import Answer, Client, Handler, Refused
+from fastsip.base.plain import reason
 from fastsip.log import log
-from fastsip.plain import reason
+from fastsip.supervisor import draining, upgrade
 
 if TYPE_CHECKING:
-    from fastsip.supervisor import Supervisor
+    from fastsip.supervisor.supervisor import Supervisor
 
 LONGEST_DRAIN_S = 86_400
 

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Sequence
 
 from fastsip.config import Config
 from fastsip.config.handed import pack
-from fastsip.launch import Newborn, launch
 from fastsip.log import log
-from fastsip.messages import MOST_FDS, ForeignProtocol, Line, Message, close_all, memory_file, text_file
+from fastsip.process.launch import Newborn, launch
+from fastsip.process.line import MOST_FDS, ForeignProtocol, Line, Message, close_all, memory_file, text_file
 
 ENDED = "ended"
 FAILED = "failed"

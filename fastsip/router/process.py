@@ -2,7 +2,7 @@
 
 Before that it touches nothing that another router works with: it imports, compiles the
 configuration, and waits.  Then the shards take up the calls of the store and route.  What this thread
-does from then on is in steward, for which no call waits: after a restart it is loaded when they flow.
+does from then on is in control_plane, for which no call waits: after a restart it is loaded when they flow.
 It leaves when it is told to, and dies with its supervisor.
 
 Started by launch (`python -m fastsip.router`, its end of the line as descriptor 3).
@@ -23,18 +23,18 @@ from fastsip import log as logs
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.store.partitions import Store, StoreError
 from fastsip._core.transport.names import Names
+from fastsip.base.litter import uncollected
+from fastsip.base.plain import reason
 from fastsip.config import Config
-from fastsip.dispatcher.registry import Registry
-from fastsip.launch import LINE_FD, end
-from fastsip.litter import uncollected
 from fastsip.log import log
-from fastsip.messages import Line, Message, received_config
-from fastsip.name_file import recall_answers
-from fastsip.plain import reason
-from fastsip.quarantine import Mark, Marks, keep_slot, read_quarantine
+from fastsip.observe.counters import StatsFile
+from fastsip.process.launch import LINE_FD
+from fastsip.process.line import Line, Message, received_config
+from fastsip.process.quarantine import Mark, Marks, keep_slot, read_quarantine
+from fastsip.router.name_file import recall_answers
+from fastsip.router.shards import Shards
 from fastsip.routing.compile import COMPILE_ERRORS, compile_names, compile_table
-from fastsip.shards import Shards
-from fastsip.stats import StatsFile
+from fastsip.routing.registry import Registry
 
 SPARE_CELLS = 256               # for destinations that a reload brings
 SOON_MS = 100                   # "go" comes at once after a restart, and late for a spare
@@ -83,21 +83,21 @@ def serve(line: Line, stack: contextlib.ExitStack) -> int:
         router = Router(received_config(message), line, stack)
     line.send("warm")
     if not select.select([line], [], [], SOON_MS / 1000)[0]:
-        load_steward()
+        load_control_plane()
     sockets: list[int] = []
     while (message := line.receive()) and message.what == "sockets":
         sockets += message.fds
     if message is None or message.what != "go":
         return 0
     router.take_over(sockets, message)
-    return load_steward().run(router, first=message.fields["first"])
+    return load_control_plane().run(router, first=message.fields["first"])
 
 
-def load_steward():
-    steward = import_module("fastsip.steward")
+def load_control_plane():
+    control_plane = import_module("fastsip.router.control_plane")
     gc.collect()
     gc.freeze()
-    return steward
+    return control_plane
 
 
 class Router:
@@ -146,6 +146,3 @@ class Router:
             os.close(fd)    # an address that is given up is free as soon as we say so
         return True
 
-
-if __name__ == "__main__":
-    end(main())

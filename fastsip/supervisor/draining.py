@@ -1,6 +1,6 @@
 """No new calls, until none is in set-up any more or the time is over: by `fastsip drain`, or by SIGTERM.
 
-The router refuses and counts what is open (steward); the supervisor remembers it for the next router.
+The router refuses and counts what is open (router/control_plane); the supervisor remembers it for the next router.
 Called by supervisor and orders.
 """
 
@@ -9,14 +9,14 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from fastsip.child import FAILED, Child
-from fastsip.control import Answer, Refused
+from fastsip.api.socket import Answer, Refused
+from fastsip.base.plain import counted
 from fastsip.log import log
-from fastsip.messages import Message
-from fastsip.plain import counted
+from fastsip.process.line import Message
+from fastsip.supervisor.child import FAILED, Child
 
 if TYPE_CHECKING:
-    from fastsip.supervisor import Supervisor
+    from fastsip.supervisor.supervisor import Supervisor
 
 PATIENCE_S = 60.0       # when nobody says another
 ANSWER_LIMIT_S = 5.0

@@ -26,9 +26,9 @@ from fastsip._core.store.partitions import Store
 from fastsip._core.transport.names import Names
 from fastsip._core.transport.udp import Net
 from fastsip.log import log
-from fastsip.name_file import Held
-from fastsip.quarantine import Marks
-from fastsip.stats import StatsFile
+from fastsip.observe.counters import StatsFile
+from fastsip.process.quarantine import Marks
+from fastsip.router.name_file import Held
 
 # Of all lanes between shards: what they have at the start, at most, and what they may grow to when bursts come.
 LANES_BYTES, GROWN_BYTES = 64 << 20, 128 << 20

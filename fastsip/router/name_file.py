@@ -5,7 +5,7 @@ follows it reads it before it takes up the calls.  Requests that have no transac
 2xx above all, go that way, too, when a router leaves as planned; those of a dead one are lost as on the wire.
 Times are CLOCK_BOOTTIME, so what another boot left is not read.
 
-Called by router, shards and steward.
+Called by router, shards and control_plane.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from fastsip._core.base.clock import now_ms
 from fastsip._core.base.folder import read_file, replace_file
 from fastsip._core.store.partitions import boot_id
 from fastsip._core.transport.names import Names
+from fastsip.base.plain import reason
 from fastsip.log import log
-from fastsip.plain import reason
 
 NAME = "names"
 

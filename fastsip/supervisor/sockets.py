@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 from fastsip._core.transport.listen import open_listener
 from fastsip.config import Listener
-from fastsip.notify import Notifier
+from fastsip.supervisor.systemd import Notifier
 
 DISCARD_PORT = 9
 

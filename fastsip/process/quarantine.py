@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 from fastsip._core.base.folder import make_folder, open_file, read_file, replace_file
 from fastsip._core.store.marks import HEAD, KINDS, MOST, PAGE_BYTES, ROOM_BYTES, Quarantine
+from fastsip.base.plain import reason
 from fastsip.config.language import MAX_SHARDS
 from fastsip.log import log
-from fastsip.plain import reason
 
 POISON_AT = 2           # deaths with the same mark
 REMEMBERED = 1000       # marks of deaths

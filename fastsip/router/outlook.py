@@ -124,7 +124,7 @@ def outlook(config: Config) -> Outlook:
 def memory_of(config: Config) -> tuple[tuple[str, int], ...]:
     """What the two router processes and their supervisor take, by what it is for."""
     from fastsip._core.store.partitions import store_bytes
-    from fastsip.shards import shard_bytes
+    from fastsip.router.shards import shard_bytes
 
     most = config.limits.max_transactions
     destinations = sum(len(group.destinations) for group in config.sets)

@@ -2,7 +2,7 @@
 
 Such a walk stops all Python of a process, the router's heartbeat with it.
 
-Called by config/load.py, router and steward.
+Called by config/load and router.
 """
 
 import contextlib

@@ -14,7 +14,7 @@ import sys
 from typing import NamedTuple, NoReturn
 
 PROGRAM = (sys.executable, "-m", "fastsip.router")
-CORE = os.path.join(os.path.dirname(__file__), "_core")
+CORE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "_core")
 LINE_FD = 3  # of the router's end, in the router
 # Not the router's: the supervisor acts on them, whoever else in the process group gets them.
 OF_THE_SUPERVISOR = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP}

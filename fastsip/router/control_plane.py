@@ -20,19 +20,19 @@ from fastsip import log as logs
 from fastsip._core.base.ring import Ring
 from fastsip._core.routing.table import Table
 from fastsip._core.state.events import Event, take_events
-from fastsip.answering import AnsweringMachines
+from fastsip.base.litter import uncollected
+from fastsip.base.plain import reason
 from fastsip.config import Config
-from fastsip.config.outlook import outlook
-from fastsip.litter import uncollected
 from fastsip.log import log
-from fastsip.messages import ForeignProtocol, Message, received_config
-from fastsip.name_file import Held, save_answers
-from fastsip.plain import reason
-from fastsip.resolver import Resolver
+from fastsip.process.line import ForeignProtocol, Message, received_config
+from fastsip.router.name_file import Held, save_answers
+from fastsip.router.outlook import outlook
+from fastsip.router.resolver import Resolver
 from fastsip.routing.compile import COMPILE_ERRORS, compile_names, compile_table, release_unnamed
+from fastsip.ua.answering import AnsweringMachines
 
 if TYPE_CHECKING:
-    from fastsip.router import Router  # which is __main__, and would be loaded twice
+    from fastsip.router.process import Router
 
 GAUGES_EVERY_S = 1.0
 EVENTS_PER_TURN = 1000  # about 4 ms; then everybody else of the loop has a turn

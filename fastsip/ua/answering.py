@@ -22,9 +22,8 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
-from fastsip.plain import reason
-from fastsip.sdp_text import answer_sdp, offer_sdp
-from fastsip.sip_text import (
+from fastsip.base.plain import reason
+from fastsip.ua.message import (
     COOKIE,
     Address,
     Dialog,
@@ -39,6 +38,7 @@ from fastsip.sip_text import (
     response_address,
     uri_of,
 )
+from fastsip.ua.sdp import answer_sdp, offer_sdp
 
 DIALOGS = 1_000  # per machine
 TRANSACTIONS = 4_000  # per machine; answers kept for repeated requests

@@ -1,0 +1,1 @@
+"""What everybody upstairs stands on: no SIP, no configuration."""
