@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from fastsip._core.store.partitions import Store
-from fastsip.router import process
+from fastsip.router import process, router
 
 MAP_FIXED = 0x10
 FILLED_BYTES = 4096  # of a new partition: its header, all else is zero
@@ -41,5 +41,5 @@ class AnonymousStore(Store):
 
 
 if __name__ == "__main__":
-    process.Store = AnonymousStore
+    router.Store = AnonymousStore
     sys.exit(process.main())

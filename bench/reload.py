@@ -24,7 +24,7 @@ from bench.processes import RunFailed, scratch, take_ports
 from bench.restart import Pings
 from bench.targets import ROOT
 from fastsip.observe import counters
-from fastsip.process.quarantine import Marks
+from fastsip.process.marks import Marks
 from fastsip.router.control_plane import GAUGES_EVERY_S
 
 RELOAD_BAR_S, BEAT_BAR_MS, P99_BAR_MS = 1.5, 200, 1.0

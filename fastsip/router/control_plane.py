@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import uvloop
 
@@ -28,11 +28,9 @@ from fastsip.process.line import ForeignProtocol, Message, received_config
 from fastsip.router.name_file import Held, save_answers
 from fastsip.router.outlook import outlook
 from fastsip.router.resolver import Resolver
+from fastsip.router.router import Router
 from fastsip.routing.compile import COMPILE_ERRORS, compile_names, compile_table, release_unnamed
 from fastsip.ua.answering import AnsweringMachines
-
-if TYPE_CHECKING:
-    from fastsip.router.process import Router
 
 GAUGES_EVERY_S = 1.0
 EVENTS_PER_TURN = 1000  # about 4 ms; then everybody else of the loop has a turn
@@ -49,15 +47,15 @@ def answered_here(config: Config) -> list[tuple[str, int]]:
     return list(dict.fromkeys(places))
 
 
-def run(router: "Router", first: bool) -> int:
+def run(router: Router, first: bool) -> int:
     """From the first packet to "leave"; the exit code.  first: no router of this supervisor routed before."""
-    return uvloop.run(Steward(router).serve(first))
+    return uvloop.run(ControlPlane(router).serve(first))
 
 
-class Steward:
+class ControlPlane:
     """One for a router."""
 
-    def __init__(self, router: "Router"):
+    def __init__(self, router: Router):
         self.router, self.line, self.shards = router, router.line, router.shards
         families = [listener.family for listener in router.config.listeners]
         self.resolver = Resolver(router.names, self.tell_name, families)
@@ -267,7 +265,7 @@ class Steward:
         self.shards.switch_to(table)
         return table
 
-    ORDERS: ClassVar[dict[str, Callable[["Steward", Message], None]]] = {
+    ORDERS: ClassVar[dict[str, Callable[["ControlPlane", Message], None]]] = {
         "leave": lambda self, order: self.told.set_result(order),
         "reload": reload,
         "drain": drain,

@@ -27,7 +27,7 @@ from fastsip._core.transport.names import Names
 from fastsip._core.transport.udp import Net
 from fastsip.log import log
 from fastsip.observe.counters import StatsFile
-from fastsip.process.quarantine import Marks
+from fastsip.process.marks import Marks
 from fastsip.router.name_file import Held
 
 # Of all lanes between shards: what they have at the start, at most, and what they may grow to when bursts come.

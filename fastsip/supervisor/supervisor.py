@@ -30,7 +30,8 @@ from fastsip.config.errors import Wrong
 from fastsip.log import log
 from fastsip.process.launch import PROGRAM, Newborn
 from fastsip.process.line import Line
-from fastsip.process.quarantine import Deaths, Mark, Marks, keep_datagram, stuck_at
+from fastsip.process.marks import Mark, Marks, stuck_at
+from fastsip.process.quarantine import Deaths, keep_datagram
 from fastsip.supervisor import draining, orders, upgrade
 from fastsip.supervisor.changes import StartError, check_change, needs_takeover, read_file
 from fastsip.supervisor.child import ENDED, FAILED, Child, handed

@@ -35,7 +35,7 @@ from fastsip._core.store.partitions import Store
 from fastsip._core.transport.listen import open_listener
 from fastsip._core.transport.names import Names
 from fastsip.observe.counters import StatsFile
-from fastsip.process.quarantine import Marks
+from fastsip.process.marks import Marks
 from fastsip.router.shards import Shards
 
 HOST = "127.0.0.1"

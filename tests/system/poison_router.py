@@ -14,10 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 def route() -> int:
     """The router process, with a fault."""
-    from fastsip.router import process
+    from fastsip.router import process, router
 
     poison = Path(os.environ["FASTSIP_TEST_POISON"])
-    read = process.read_quarantine
+    read = router.read_quarantine
 
     def read_and_add(state_dir: str):
         quarantine = read(state_dir)
@@ -26,7 +26,7 @@ def route() -> int:
             quarantine.add(content, len(content), is_fatal=True)
         return quarantine
 
-    process.read_quarantine = read_and_add
+    router.read_quarantine = read_and_add
     return process.main()
 
 

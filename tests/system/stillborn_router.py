@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 def route() -> int:
     """The router process, with a fault."""
-    from fastsip.router import process
+    from fastsip.router import process, router
 
-    take_over = process.Router.take_over
+    take_over = router.Router.take_over
 
     def fail_or_take_over(self, sockets, go):
         if self.config.router.shards != 3:
@@ -26,7 +26,7 @@ def route() -> int:
             os.kill(os.getpid(), signal.SIGSEGV)
         raise MemoryError("no memory for three shards")
 
-    process.Router.take_over = fail_or_take_over
+    router.Router.take_over = fail_or_take_over
     return process.main()
 
 

@@ -10,7 +10,7 @@ import pytest
 from ua import UserAgent
 
 from fastsip.observe import counters
-from fastsip.process.quarantine import Marks
+from fastsip.process.marks import Marks
 
 from .edge import NUMBER, edge_config, expect_call, settle
 from .lives import Life

@@ -18,7 +18,8 @@ from fastsip.api.socket import Server
 from fastsip.config import secrets
 from fastsip.config.errors import Wrong
 from fastsip.observe.counters import StatsFile
-from fastsip.process.quarantine import Mark, Marks, keep_datagram, read_quarantine
+from fastsip.process.marks import Mark, Marks
+from fastsip.process.quarantine import keep_datagram, read_quarantine
 from fastsip.router.name_file import save_answers
 from fastsip.routing.registry import Registry
 from fastsip.supervisor.changes import StartError

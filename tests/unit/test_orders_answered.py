@@ -10,7 +10,7 @@ import pytest
 from fastsip.process.launch import pair
 from fastsip.process.line import Line, Message, memory_file, received_config, text_file
 from fastsip.router import control_plane
-from fastsip.router.control_plane import Steward
+from fastsip.router.control_plane import ControlPlane
 from fastsip.supervisor import child
 from fastsip.supervisor.child import Child
 from tests.unit.config_text import SMALL, read
@@ -65,7 +65,7 @@ def compiling(monkeypatch):
     monkeypatch.setattr(control_plane, "release_unnamed", lambda *_: None)
 
 
-async def talk(line: Line, one: Steward, what: str, **fields) -> Message:
+async def talk(line: Line, one: ControlPlane, what: str, **fields) -> Message:
     """One order, and the first thing that is said to it."""
     loop = asyncio.get_running_loop()
     heard: asyncio.Future[Message] = loop.create_future()
@@ -81,7 +81,7 @@ def orders(ends, *steps) -> list[Message]:
     line, router = ends
 
     async def main():
-        one = Steward(router)
+        one = ControlPlane(router)
         said = []
         for before, what, fields in steps:
             before(router)

@@ -6,15 +6,8 @@ import pytest
 
 from fastsip._core.store.marks import HEAD, MOST, PAGE_BYTES, ROOM_BYTES
 from fastsip.config.language import MAX_SHARDS
-from fastsip.process.quarantine import (
-    REMEMBERED,
-    Deaths,
-    Mark,
-    Marks,
-    keep_datagram,
-    keep_slot,
-    read_quarantine,
-)
+from fastsip.process.marks import Mark, Marks
+from fastsip.process.quarantine import REMEMBERED, Deaths, keep_datagram, keep_slot, read_quarantine
 
 DATAGRAM, SLOT = 1, 2
 

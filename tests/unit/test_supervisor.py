@@ -11,7 +11,8 @@ import types
 import pytest
 
 from fastsip.api.socket import STOPPED, Refused
-from fastsip.process.quarantine import Deaths, Marks, read_quarantine
+from fastsip.process.marks import Marks
+from fastsip.process.quarantine import Deaths, read_quarantine
 from fastsip.supervisor import upgrade
 from fastsip.supervisor.changes import StartError, read_file
 from fastsip.supervisor.orders import Orders

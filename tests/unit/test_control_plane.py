@@ -10,7 +10,7 @@ import pytest
 
 from fastsip import log
 from fastsip.router import control_plane
-from fastsip.router.control_plane import EVENTS_PER_TURN, Steward
+from fastsip.router.control_plane import EVENTS_PER_TURN, ControlPlane
 
 TURNS = 50
 
@@ -42,13 +42,13 @@ def rings(monkeypatch):
         found.reported += 1
 
     monkeypatch.setattr(control_plane, "take_events", take)
-    monkeypatch.setattr(Steward, "report", report)
+    monkeypatch.setattr(ControlPlane, "report", report)
     return found
 
 
 @pytest.fixture
 def one(rings):
-    made = Steward.__new__(Steward)
+    made = ControlPlane.__new__(ControlPlane)
     fd = os.eventfd(0, os.EFD_NONBLOCK)
     made.shards = types.SimpleNamespace(control_fd=fd, control=Control(), event_rings=[])
     yield made
@@ -90,7 +90,7 @@ def test_what_was_reported_is_taken_to_the_end_and_then_it_sleeps(one, rings, mo
 
 
 def test_the_collector_does_not_walk_over_what_a_reload_makes(monkeypatch):
-    one = Steward.__new__(Steward)
+    one = ControlPlane.__new__(ControlPlane)
     one.router = types.SimpleNamespace(config=None, cells=range(10), registry=None, version=1)
     one.shards = types.SimpleNamespace(switch_to=lambda table: None)
     group = types.SimpleNamespace(destinations=[])
@@ -124,7 +124,7 @@ def test_an_outage_is_a_few_lines_a_second_of_each_kind(monkeypatch, kind):
         line=None, shards=None, names=None, config=types.SimpleNamespace(listeners=[]),
         registry=types.SimpleNamespace(name=lambda number: ("set", f"sip:{number}")),
     )  # fmt: skip
-    one = Steward(router)
+    one = ControlPlane(router)
     try:
         for number in range(5_000):
             one.report(types.SimpleNamespace(kind=kind, destination_id=number, reason="down", status=503,
