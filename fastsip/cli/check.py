@@ -45,7 +45,7 @@ def _check_takeover(config: str) -> None:
     """Everything that a router imports is there, CONFIG is right, and what run_dir holds can be read."""
     import fastsip.router.control_plane
     import fastsip.router.process
-    import fastsip.supervisor.supervisor  # noqa: F401
+    import fastsip.supervisor.run  # noqa: F401
     from fastsip._core.store.partitions import unreadable
 
     try:

@@ -14,7 +14,7 @@ def command(config: str) -> None:
     need_kernels()
     born = launch()  # it loads while we load
     from fastsip.config import ConfigError
-    from fastsip.supervisor.supervisor import run
+    from fastsip.supervisor.run import run
 
     try:
         end(run(config, born=born))

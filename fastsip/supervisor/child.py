@@ -93,6 +93,16 @@ class Child:
         if self.shows_stacks and self.status is None:
             signal.pidfd_send_signal(self.pidfd, signal.SIGUSR2)
 
+    async def bury(self, patience_s: float) -> None:
+        """It ends by itself, or is killed."""
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await self.hear()
+        finally:
+            self.kill()
+        await self.hear()
+
     # ------------------------------------------------------------ listening
 
     async def hear(self, *wanted: str, number: int | None = None) -> Message:

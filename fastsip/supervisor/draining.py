@@ -7,23 +7,20 @@ Called by supervisor and orders.
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
 from fastsip.api.socket import Answer, Refused
 from fastsip.base.plain import counted
 from fastsip.log import log
 from fastsip.process.line import Message
 from fastsip.supervisor.child import FAILED, Child
-
-if TYPE_CHECKING:
-    from fastsip.supervisor.supervisor import Supervisor
+from fastsip.supervisor.state import State
 
 PATIENCE_S = 60.0       # when nobody says another
 ANSWER_LIMIT_S = 5.0
 LOOK_S = 0.5
 
 
-async def drain(here: "Supervisor", limit_s: float) -> AsyncIterator[Answer]:
+async def drain(here: State, limit_s: float) -> AsyncIterator[Answer]:
     """No new calls; says how many transactions are still open until none is or the time is over."""
     here.draining = True
     log.info("draining", extra={"fields": {"limit_s": limit_s}})
@@ -53,7 +50,7 @@ async def _order(router: Child, on: bool) -> Message | None:
     return said if said and said.what == "draining" else None
 
 
-async def undo(here: "Supervisor") -> None:
+async def undo(here: State) -> None:
     """Refused: the router has not said that it takes new calls again."""
     here.draining = False
     here.notifier.say(f"STATUS={here.status_text()}")
@@ -62,7 +59,7 @@ async def undo(here: "Supervisor") -> None:
     log.info("new calls are taken")
 
 
-async def drain_away(here: "Supervisor") -> None:
+async def drain_away(here: State) -> None:
     """And then leave, unless somebody has undone it."""
     undone = False
     try:

@@ -21,7 +21,7 @@ VARIABLE = "FASTSIP_STATE"
 CHECK_LIMIT_S = 30.0
 
 
-class State(msgspec.Struct, kw_only=True):
+class Inheritance(msgspec.Struct, kw_only=True):
     """What outlives the exec.  Descriptors are numbers of this process.
 
     Read by code of another release: fields stay, a new one has a default.
@@ -61,7 +61,7 @@ async def objection(file: str) -> str:
     return (words or f"the new code ended with {check.returncode}") if check.returncode else ""
 
 
-def replace(state: State) -> None:
+def replace(state: Inheritance) -> None:
     """Does not return, except by an OSError after which all is as before."""
     kept = text_file(msgspec.json.encode(state).decode())
     passed = [kept, *state.descriptors()]
@@ -78,12 +78,12 @@ def replace(state: State) -> None:
         os.close(kept)
 
 
-def inherited() -> State | None:
+def inherited() -> Inheritance | None:
     """What the program before us in this process left, or None."""
     kept = os.environ.pop(VARIABLE, "")
     if not kept:
         return None
-    state = msgspec.json.decode(read_text_file(int(kept)), type=State)
+    state = msgspec.json.decode(read_text_file(int(kept)), type=Inheritance)
     for fd in state.descriptors():
         os.set_inheritable(fd, False)
     return state

@@ -31,7 +31,7 @@ def route() -> int:
 
 
 def supervise(file: str) -> int:
-    from fastsip.supervisor.supervisor import run
+    from fastsip.supervisor.run import run
 
     return run(file, (sys.executable, __file__))
 

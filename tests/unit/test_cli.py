@@ -147,9 +147,9 @@ def test_run_gives_the_file_to_the_supervisor_and_its_code_to_the_shell(monkeypa
         seen.append(file)
         return code
 
-    supervisor = types.ModuleType("fastsip.supervisor.supervisor")
+    supervisor = types.ModuleType("fastsip.supervisor.run")
     supervisor.run = run
-    monkeypatch.setitem(sys.modules, "fastsip.supervisor.supervisor", supervisor)
+    monkeypatch.setitem(sys.modules, "fastsip.supervisor.run", supervisor)
     monkeypatch.setattr("fastsip.process.launch.end", sys.exit)
     path = tmp_path / "c.toml"
     path.write_text(

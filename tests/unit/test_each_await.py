@@ -23,8 +23,9 @@ from fastsip.api.socket import Server
 from fastsip.config import load_text
 from fastsip.process.launch import Newborn, pair
 from fastsip.process.line import Line, close_all
-from fastsip.supervisor import child, draining, supervisor, upgrade
+from fastsip.supervisor import changes, child, draining, limits, upgrade
 from fastsip.supervisor.orders import handlers
+from fastsip.supervisor.run import take_hold
 from fastsip.supervisor.supervisor import Supervisor
 from tests.unit.config_text import SET
 
@@ -161,8 +162,9 @@ class Life:
         self.listen = f'[[listen]]\nuri = "udp:127.0.0.1:{port}"\n'
         self.before = children()
         text = self.write()
-        self.here = Supervisor(load_text(text, self.file), text, (), None, None, stack)
-        self.server = Server(str(place), handlers(self.here))
+        self.here = take_hold(load_text(text, self.file), text, stack, program=())
+        self.supervisor = Supervisor(self.here)
+        self.server = Server(str(place), handlers(self.supervisor))
         begin = self.here.start_task
         self.here.start_task = lambda work: begin(self.lead(work, "tasks"))
 
@@ -188,7 +190,7 @@ class Life:
         here = self.here
         async with asyncio.timeout(LIMIT_S):
             while not (here.router and here.spare and any(said.what == "warm" for said in here.spare.inbox)
-                       and not here.change and not here.awaited and not here.busy.locked() and len(here.tasks) == 1
+                       and not here.planned and not here.underway and not here.busy.locked() and len(here.tasks) == 1
                        and children() - self.before == {here.router.pid, here.spare.pid}):  # fmt: skip
                 await asyncio.sleep(0.001)
 
@@ -253,7 +255,7 @@ async def finish_upgrade(life):
     asyncio.get_running_loop().call_later(0.002, life.here.busy.release)
     asker = Asker()
     try:
-        await life.here.finish_upgrade(asker.keep())
+        await changes.finish_upgrade(life.here, asker.keep())
     finally:
         life.heard = asker.heard()
     return life.heard
@@ -305,7 +307,7 @@ STRIKES = {
 def live(scratch, free_port, monkeypatch):
     """A function that lives through one thing with a strike at its n-th await: was there one?"""
     for name, value in {"LONGEST_PAUSE_S": 0.001, "WARM_LIMIT_S": 1, "START_LIMIT_S": 1}.items():
-        monkeypatch.setattr(supervisor, name, value)
+        monkeypatch.setattr(limits, name, value)
     monkeypatch.setattr(draining, "LOOK_S", 0.001)
     monkeypatch.setattr(upgrade, "CHECK_LIMIT_S", 0.05)
     monkeypatch.setattr(child, "launch", lambda program: Router().born)
@@ -320,7 +322,7 @@ def live(scratch, free_port, monkeypatch):
     async def one(thing, where: str, strike: Strike) -> bool:
         with contextlib.ExitStack() as stack:
             life = Life(scratch, strike, where, port, stack)
-            serving = asyncio.create_task(life.lead(life.here.serve(), "serve"))
+            serving = asyncio.create_task(life.lead(life.supervisor.serve(), "serve"))
             try:
                 await see_through(life, thing, serving)
             finally:
@@ -334,8 +336,6 @@ def live(scratch, free_port, monkeypatch):
 
 
 async def see_through(life, thing, serving) -> None:
-    while not hasattr(life.here, "busy"):
-        await asyncio.sleep(0)
     await life.settled()
     tasks, fds = len(asyncio.all_tasks()), descriptors()
     life.strike.armed = True
@@ -356,7 +356,7 @@ async def see_through(life, thing, serving) -> None:
     if thing in ORDERS:
         assert [bool(answer.keys() & {"done", "error"}) for answer in heard] == [False] * (len(heard) - 1) + [True]
     if thing in (reload_in_place, reload_by_takeover):
-        assert "done" in heard[-1] or heard[-1]["error"].endswith(supervisor.OLD_RUNS_ON)
+        assert "done" in heard[-1] or heard[-1]["error"].endswith(changes.OLD_RUNS_ON)
     await life.settled()
     await life.others_end(tasks)
     if thing is reload_by_takeover and life.where == "serve":

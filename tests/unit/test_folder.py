@@ -22,8 +22,8 @@ from fastsip.process.marks import Mark, Marks
 from fastsip.process.quarantine import keep_datagram, read_quarantine
 from fastsip.router.name_file import save_answers
 from fastsip.routing.registry import Registry
-from fastsip.supervisor.changes import StartError
-from fastsip.supervisor.supervisor import lock_folder, make_folder
+from fastsip.supervisor.run import lock_folder, make_folder
+from fastsip.supervisor.state import StartError
 
 ROOT = Path(__file__).parents[2]
 OTHER_UID = 2001
