@@ -10,10 +10,10 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
 
+import msgspec
 import uvloop
 
 from fastsip import log as logs
@@ -24,7 +24,9 @@ from fastsip.base.litter import uncollected
 from fastsip.base.plain import reason
 from fastsip.config import Config
 from fastsip.log import log
-from fastsip.process.line import ForeignProtocol, Message, received_config
+from fastsip.process import messages
+from fastsip.process.line import Received, close_all, received_config
+from fastsip.process.messages import ForeignProtocol, Message, Numbered
 from fastsip.router.name_file import Held, save_answers
 from fastsip.router.outlook import outlook
 from fastsip.router.resolver import Resolver
@@ -39,6 +41,10 @@ CONTROL_NICE = 5
 
 class NoRoom(Exception):
     """A configuration for which this router is too small."""
+
+
+class NotUnderstood(Exception):
+    """An order of a newer supervisor, which hears so."""
 
 
 def answered_here(config: Config) -> list[tuple[str, int]]:
@@ -70,7 +76,7 @@ class ControlPlane:
 
     async def serve(self, first: bool) -> int:
         loop, router = asyncio.get_running_loop(), self.router
-        self.told: asyncio.Future[Message] = loop.create_future()
+        self.told: asyncio.Future[messages.Leave] = loop.create_future()
         loop.add_reader(self.shards.control_fd, self.take_events)
         self.line.sock.setblocking(False)
         loop.add_reader(self.line.fileno(), self.listen)
@@ -80,7 +86,7 @@ class ControlPlane:
         await self.machines.start()
         release_unnamed(router.cells, router.registry, router.config)
         self.take_events()
-        self.line.send("started")
+        self.line.send(messages.Started())
         gauges = asyncio.create_task(self.keep_gauges())
         order = await self.told
         gauges.cancel()
@@ -103,8 +109,8 @@ class ControlPlane:
 
     def listen(self) -> None:
         try:
-            while message := self.line.receive():
-                self.obey(message)
+            while received := self.line.receive():
+                self.obey(received)
         except BlockingIOError:
             return
         except ForeignProtocol as said:
@@ -112,34 +118,46 @@ class ControlPlane:
             return
         os._exit(1)  # it is gone, and so are we in a moment
 
-    def obey(self, order: Message) -> None:
+    def obey(self, received: Received) -> None:
         """Whatever happens, who gave the order hears of it."""
+        order, fds = received
         try:
-            self.ORDERS[order.what](self, order)
+            match order:
+                case messages.Leave():
+                    self.told.set_result(order)
+                case messages.Reload():
+                    self.reload(order, fds)
+                case messages.Drain():
+                    self.drain(order)
+                case _:
+                    close_all(fds)
+                    raise NotUnderstood(order.what)
         except Exception as error:
             self.fail(order, error)
 
     def fail(self, order: Message, error: Exception) -> None:
         log.error(f"{order.what} failed", exc_info=error)
-        self.answer(order, "failed", why=f"{type(error).__name__}: {error}")
+        self.answer(order, messages.Failed(why=f"{type(error).__name__}: {error}"))
 
-    def answer(self, order: Message, what: str, **fields: Any) -> None:
+    def answer(self, order: Message, answer: Numbered) -> None:
+        if isinstance(order, Numbered):
+            answer = msgspec.structs.replace(answer, number=order.number)
         with contextlib.suppress(OSError):  # it does not read, and will not wait for ever either
-            self.line.send(what, number=order.fields.get("number"), **fields)
+            self.line.send(answer)
 
-    async def leave(self, order: Message) -> int:
-        if not self.router.leave(order.fields["keep"]):
+    async def leave(self, order: messages.Leave) -> int:
+        if not self.router.leave(order.keep):
             return 1
         await self.machines.close()
         self.write_gauges()
         self.save_answers(self.router.shards.held())
         log.info("router stopped", extra={"fields": {"transactions_kept": self.router.store.in_use()["slots"]}})
-        self.line.send("released")
+        self.line.send(messages.Released())
         return 0
 
-    def drain(self, order: Message) -> None:
-        self.shards.set_draining(order.fields["on"])
-        self.answer(order, "draining", open=self.router.store.count_open())
+    def drain(self, order: messages.Drain) -> None:
+        self.shards.set_draining(order.on)
+        self.answer(order, messages.Draining(open=self.router.store.count_open()))
 
     # ------------------------------------------------------------ what the shards report
 
@@ -215,29 +233,29 @@ class ControlPlane:
 
     # ------------------------------------------------------------ reload
 
-    def reload(self, order: Message) -> None:
-        task = asyncio.get_running_loop().create_task(self.reload_beside(order))
+    def reload(self, order: messages.Reload, fds: Sequence[int]) -> None:
+        task = asyncio.get_running_loop().create_task(self.reload_beside(order, fds))
         self.reloads.add(task)
         task.add_done_callback(self.reloads.discard)
 
-    async def reload_beside(self, order: Message) -> None:
+    async def reload_beside(self, order: messages.Reload, fds: Sequence[int]) -> None:
         """Sets, policies, rules, names, timers and all else that the table holds, from now on as this text says."""
         try:
             async with self.one_reload:
-                await self.take_configuration(order)
+                await self.take_configuration(order, fds)
         except NoRoom as error:
-            self.answer(order, "reload refused", why=str(error), larger=True)
+            self.answer(order, messages.ReloadRefused(why=str(error), larger=True))
         except COMPILE_ERRORS as error:
-            self.answer(order, "reload refused", why=reason(error), larger=False)
+            self.answer(order, messages.ReloadRefused(why=reason(error)))
         except Exception as error:
             log.exception("reload failed, by a fault of fastsip")
-            self.answer(order, "reload refused", why=f"{type(error).__name__}: {error}", larger=False)
+            self.answer(order, messages.ReloadRefused(why=f"{type(error).__name__}: {error}"))
         else:
-            self.answer(order, "reloaded")
+            self.answer(order, messages.Reloaded())
 
-    async def take_configuration(self, order: Message) -> None:
+    async def take_configuration(self, order: messages.Reload, fds: Sequence[int]) -> None:
         loop, router = asyncio.get_running_loop(), self.router
-        fresh = await loop.run_in_executor(self.beside, self.read, order)
+        fresh = await loop.run_in_executor(self.beside, self.read, order, fds)
         async with self.machines.moving_to(answered_here(fresh)):
             table = await loop.run_in_executor(self.beside, self.build, fresh)
         router.version, router.table, router.config = table.version, table, fresh
@@ -246,9 +264,9 @@ class ControlPlane:
 
     # In a thread of its own, because it takes as long as the configuration is large.
 
-    def read(self, order: Message) -> Config:
+    def read(self, order: messages.Reload, fds: Sequence[int]) -> Config:
         with uncollected():
-            return received_config(order)
+            return received_config(order, fds)
 
     def build(self, fresh: Config) -> Table:
         """The shards use the table when this returns."""
@@ -264,9 +282,3 @@ class ControlPlane:
         table = compile_table(fresh, router.registry, router.cells, router.version + 1)
         self.shards.switch_to(table)
         return table
-
-    ORDERS: ClassVar[dict[str, Callable[["ControlPlane", Message], None]]] = {
-        "leave": lambda self, order: self.told.set_result(order),
-        "reload": reload,
-        "drain": drain,
-    }

@@ -23,6 +23,7 @@ from fastsip.base.plain import reason
 from fastsip.log import log
 from fastsip.process.launch import LINE_FD
 from fastsip.process.line import Line, received_config
+from fastsip.process.messages import Go, Prepare, Refused, Sockets, Warm
 from fastsip.router.router import Router
 from fastsip.routing.compile import COMPILE_ERRORS
 
@@ -54,7 +55,7 @@ def main() -> int:
 
 def refuse(line: Line, why: str) -> int:
     with contextlib.suppress(OSError):
-        line.send("refused", why=why)
+        line.send(Refused(why=why))
     return 2
 
 
@@ -65,21 +66,21 @@ def die_with_parent() -> None:
 
 def serve(line: Line, stack: contextlib.ExitStack) -> int:
     """Prepares, waits, routes."""
-    message = line.receive()
-    if message is None:
+    received = line.receive()
+    if received is None or not isinstance(received.message, Prepare):
         return 0
     with uncollected():
-        router = Router(received_config(message), line, stack)
-    line.send("warm")
+        router = Router(received_config(received.message, received.fds), line, stack)
+    line.send(Warm())
     if not select.select([line], [], [], SOON_MS / 1000)[0]:
         load_control_plane()
     sockets: list[int] = []
-    while (message := line.receive()) and message.what == "sockets":
-        sockets += message.fds
-    if message is None or message.what != "go":
+    while (received := line.receive()) and isinstance(received.message, Sockets):
+        sockets += received.fds
+    if received is None or not isinstance(received.message, Go):
         return 0
-    router.take_over(sockets, message)
-    return load_control_plane().run(router, first=message.fields["first"])
+    router.take_over(sockets, received.message)
+    return load_control_plane().run(router, first=received.message.first)
 
 
 def load_control_plane():

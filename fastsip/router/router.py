@@ -15,8 +15,9 @@ from fastsip._core.transport.names import Names
 from fastsip.config import Config
 from fastsip.log import log
 from fastsip.observe.counters import StatsFile
-from fastsip.process.line import Line, Message
+from fastsip.process.line import Line
 from fastsip.process.marks import Mark, Marks
+from fastsip.process.messages import Go
 from fastsip.process.quarantine import keep_slot, read_quarantine
 from fastsip.router.name_file import recall_answers
 from fastsip.router.shards import Shards
@@ -42,12 +43,12 @@ class Router:
         self.names = Names()
         self.names.set_static(compile_names(config))
 
-    def take_over(self, sockets: list[int], go: Message) -> None:
+    def take_over(self, sockets: list[int], go: Go) -> None:
         """The one thing that calls wait for; all else comes before it or after it."""
         config, count = self.config.router, self.config.router.shards
         self.sockets = sockets
         self.store = Store(config.run_dir, self.config.limits.max_transactions)
-        for ref, generation in go.fields["drop"]:
+        for ref, generation in go.drop:
             mark = Mark("slot", ref=ref, generation=generation)
             keep_slot(config.state_dir, mark, self.store.drop(ref, generation))
         held = recall_answers(self.names, config.run_dir)
@@ -57,7 +58,7 @@ class Router:
                for i in range(count)]
         self.shards = Shards(self.store, self.cells, self.table, self.stats, self.marks,
                              read_quarantine(config.state_dir), self.names, own, self.fall_over, self.stack)
-        self.shards.set_draining(go.fields["draining"])
+        self.shards.set_draining(go.draining)
         self.taken_up = self.shards.start(held)
 
     def fall_over(self) -> None:

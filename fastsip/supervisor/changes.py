@@ -16,8 +16,9 @@ from fastsip.api.socket import STOPPED, Answer, Client, Refused, answer_kept
 from fastsip.base.plain import reason
 from fastsip.config import Config, ConfigError, load_text, read_text
 from fastsip.log import log
+from fastsip.process import messages
 from fastsip.supervisor import limits, upgrade
-from fastsip.supervisor.child import FAILED, Child, handed
+from fastsip.supervisor.child import Child, handed
 from fastsip.supervisor.sockets import place_of
 from fastsip.supervisor.state import Change, StartError, State
 from fastsip.supervisor.watch import patience_of
@@ -97,14 +98,14 @@ async def reload_in_place(here: State, fresh: Config, text: str) -> bool:
         return False
     try:
         with handed(fresh, text) as fds:
-            said = await router.order("reload", "reloaded", "reload refused", limit_s=limits.RELOAD_LIMIT_S, fds=fds,
-                                      file=fresh.file)
+            said = await router.order(messages.Reload(file=fresh.file), messages.Reloaded, messages.ReloadRefused,
+                                      limit_s=limits.RELOAD_LIMIT_S, fds=fds)
     except TimeoutError:
         log.error("a reload is not answered: another router takes over", extra={"fields": {"pid": router.pid}})
         return False
-    if said.what == FAILED or (said.what == "reload refused" and not said.fields["larger"]):
-        raise StartError(said.fields["why"])
-    return said.what == "reloaded" and router is here.router and router.status is None
+    if isinstance(said, messages.Failed) or (isinstance(said, messages.ReloadRefused) and not said.larger):
+        raise StartError(said.why)
+    return isinstance(said, messages.Reloaded) and router is here.router and router.status is None
 
 
 async def take_over(here: State, config: Config, text: str) -> None:
@@ -112,9 +113,11 @@ async def take_over(here: State, config: Config, text: str) -> None:
     spare, change = Child.start(config, text, here.program), None
     try:
         async with asyncio.timeout(limits.WARM_LIMIT_S):
-            said = await spare.hear("warm", "refused")
-        if said.what != "warm":
-            raise StartError(str(said.fields.get("why", f"the new router ended with {spare.status}")))
+            said = await spare.hear(messages.Warm, messages.Refused)
+        if isinstance(said, messages.Refused):
+            raise StartError(said.why)
+        if isinstance(said, messages.Ended):
+            raise StartError(f"the new router ended with {spare.status}")
         here.open_sockets(config)
         spare.inbox.insert(0, said)
         change = here.planned = Change(spare, config, text)

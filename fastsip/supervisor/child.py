@@ -13,15 +13,19 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import msgspec
 
 from fastsip.config import Config
 from fastsip.config.handed import pack
 from fastsip.log import log
+from fastsip.process import messages
 from fastsip.process.launch import Newborn, launch
-from fastsip.process.line import MOST_FDS, ForeignProtocol, Line, Message, close_all, memory_file, text_file
+from fastsip.process.line import MOST_FDS, Line, close_all, memory_file, text_file
+from fastsip.process.messages import Ended, Failed, ForeignProtocol, Message, Numbered
 
-ENDED = "ended"
-FAILED = "failed"
+M = TypeVar("M", bound=Message)
 
 
 class Child:
@@ -50,7 +54,7 @@ class Child:
         child.shows_stacks = True
         try:
             with handed(config, text) as fds:
-                child.send("prepare", fds, file=config.file)
+                child.send(messages.Prepare(file=config.file), fds)
         except BaseException:
             child.kill()  # nobody else knows it
             raise
@@ -58,30 +62,30 @@ class Child:
 
     # ------------------------------------------------------------ saying
 
-    def send(self, what: str, fds: Sequence[int] = (), **fields: object) -> None:
+    def send(self, message: Message, fds: Sequence[int] = ()) -> None:
         """A child that is gone or does not read will be found so by what it does not answer."""
         with contextlib.suppress(OSError):
-            self.line.send(what, fds, **fields)
+            self.line.send(message, fds)
 
     async def order(
-        self, what: str, *answers: str, limit_s: float, fds: Sequence[int] = (), **fields: object
-    ) -> Message:
-        """Says it, and hears the answer: one of these, FAILED or ENDED.  TimeoutError when none of them comes."""
+        self, order: Numbered, *answers: type[M], limit_s: float, fds: Sequence[int] = ()
+    ) -> M | Failed | Ended:
+        """Says it, and hears the answer: one of these, Failed or Ended.  TimeoutError when none of them comes."""
         number = next(self._numbers)
         self._asked.add(number)
-        self.send(what, fds, number=number, **fields)
+        self.send(msgspec.structs.replace(order, number=number), fds)
         try:
             async with asyncio.timeout(limit_s):
-                return await self.hear(*answers, FAILED, number=number)
+                return await self.hear(*answers, Failed, number=number)
         finally:
             self._asked.discard(number)
 
-    def go(self, sockets: Sequence[int], lock: int, **fields: object) -> None:
+    def go(self, sockets: Sequence[int], lock: int, order: messages.Go) -> None:
         """It takes over, now."""
         for start in range(0, len(sockets), MOST_FDS):
-            self.send("sockets", sockets[start : start + MOST_FDS])
+            self.send(messages.Sockets(), sockets[start : start + MOST_FDS])
         self.began = time.monotonic()
-        self.send("go", [lock], **fields)
+        self.send(order, [lock])
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         if self.status is None:
@@ -105,31 +109,32 @@ class Child:
 
     # ------------------------------------------------------------ listening
 
-    async def hear(self, *wanted: str, number: int | None = None) -> Message:
+    async def hear(self, *wanted: type[M], number: int | None = None) -> M | Ended:
         """The next message of these kinds, or that it has ended, which stays for whoever asks again.
 
         To the order of that number, if there is one: other answers are for others.
         """
         while True:
             for place, message in enumerate(self.inbox):
-                if message.what == ENDED:
+                if isinstance(message, Ended):
                     return message
-                if message.what in wanted and (number is None or message.fields.get("number", number) == number):
-                    return self.inbox.pop(place)
+                if isinstance(message, wanted) and answers(message, number):
+                    del self.inbox[place]
+                    return message
             self._news.clear()
             await self._news.wait()
 
     def _take(self, message: Message) -> None:
-        number = message.fields.get("number")
-        if number is not None and number not in self._asked:
+        if isinstance(message, Numbered) and isinstance(message.number, int) and message.number not in self._asked:
             return  # too late
         self.inbox.append(message)
         self._news.set()
 
     def _read(self) -> None:
         try:
-            while message := self.line.receive():
-                self._take(message)
+            while received := self.line.receive():
+                close_all(received.fds)
+                self._take(received.message)
             self._close_line()
         except BlockingIOError:
             pass
@@ -155,7 +160,12 @@ class Child:
             self._read()  # what it said last
         if self.line.fileno() >= 0:
             self._close_line()
-        self._take(Message(ENDED, {"status": self.status}, []))
+        self._take(Ended(status=self.status))
+
+
+def answers(message: Message, number: int | None) -> bool:
+    """Is this the answer to the order of that number, None = to anything?"""
+    return number is None or not isinstance(message, Numbered) or message.is_for(number)
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from fastsip.api.socket import Answer, Refused
 from fastsip.base.plain import counted
 from fastsip.log import log
-from fastsip.process.line import Message
-from fastsip.supervisor.child import FAILED, Child
+from fastsip.process import messages
+from fastsip.supervisor.child import Child
 from fastsip.supervisor.state import State
 
 PATIENCE_S = 60.0       # when nobody says another
@@ -29,7 +29,7 @@ async def drain(here: State, limit_s: float) -> AsyncIterator[Answer]:
     while here.draining:  # else somebody has undone it, and it must not begin anew
         said = await _order(here.router, on=True) if here.router else None
         if said:
-            still_open = said.fields["open"]
+            still_open = said.open
             yield {"open": still_open, "left_s": round(max(0.0, end - time.monotonic()))}
         if still_open == 0 or time.monotonic() >= end:
             break
@@ -39,15 +39,15 @@ async def drain(here: State, limit_s: float) -> AsyncIterator[Answer]:
         log.info(words, extra={"fields": {"open": still_open}})
 
 
-async def _order(router: Child, on: bool) -> Message | None:
+async def _order(router: Child, on: bool) -> messages.Draining | None:
     """None: it has not answered."""
     try:
-        said = await router.order("drain", "draining", limit_s=ANSWER_LIMIT_S, on=on)
+        said = await router.order(messages.Drain(on=on), messages.Draining, limit_s=ANSWER_LIMIT_S)
     except TimeoutError:
         said = None
-    if said is None or said.what == FAILED:
-        log.error("the router does not say what it drains", extra={"fields": said.fields if said else {}})
-    return said if said and said.what == "draining" else None
+    if said is None or isinstance(said, messages.Failed):
+        log.error("the router does not say what it drains", extra={"fields": said.facts if said else {}})
+    return said if isinstance(said, messages.Draining) else None
 
 
 async def undo(here: State) -> None:

@@ -13,9 +13,10 @@ import time
 
 from fastsip import log as logs
 from fastsip.log import log
+from fastsip.process import messages
 from fastsip.process.line import Line
 from fastsip.supervisor import limits
-from fastsip.supervisor.child import ENDED, Child
+from fastsip.supervisor.child import Child
 from fastsip.supervisor.sockets import place_of
 from fastsip.supervisor.state import Change, StartError, State
 from fastsip.supervisor.watch import Watch, patience_of
@@ -91,19 +92,19 @@ async def let_go(here: State) -> None:
         return
     here.marks.clear()
     router.go(here.sockets.of(config.listeners, config.router.shards), here.lock,
-              first=not here.lives, draining=here.draining, drop=here.drop)
+              messages.Go(first=not here.lives, draining=here.draining, drop=here.drop))
     here.router, here.spare = router, None
     try:
         async with asyncio.timeout(limits.START_LIMIT_S):
-            said = await router.hear("started", "refused")
+            said = await router.hear(messages.Started, messages.Refused)
     except TimeoutError:
         await dump(here, router, "the router does not start", here.marks.set())
         said = await router.hear()
-    if said.what == "started":
+    if isinstance(said, messages.Started):
         note_start(here, router, since)
         return
-    why = said.fields.get("why", f"the new router ended with {router.status}")
-    if not here.lives and said.what == "refused":
+    why = said.why if isinstance(said, messages.Refused) else f"the new router ended with {router.status}"
+    if not here.lives and isinstance(said, messages.Refused):
         raise StartError(why)
     if here.underway:
         log.error("the new router does not start", extra={"fields": {"why": why}})
@@ -121,16 +122,17 @@ async def next_router(here: State) -> Child | None:
         spare = here.spare = here.spare or here.new_spare()
         try:
             async with asyncio.timeout(limits.WARM_LIMIT_S):
-                said = await spare.hear("warm", "refused")
+                said = await spare.hear(messages.Warm, messages.Refused)
         except TimeoutError:
             spare.kill()
             said = await spare.hear()
-        if said.what == "warm":
+        if isinstance(said, messages.Warm):
             return spare
-        if not here.lives and (said.what == "refused" or failures + 1 == limits.STILLBORN):
-            words = f"{limits.STILLBORN} routers ended while they prepared themselves"
-            raise StartError(said.fields.get("why", words))
-        log.error("a spare router cannot prepare itself", extra={"fields": said.fields})
+        if not here.lives and isinstance(said, messages.Refused):
+            raise StartError(said.why)
+        if not here.lives and failures + 1 == limits.STILLBORN:
+            raise StartError(f"{limits.STILLBORN} routers ended while they prepared themselves")
+        log.error("a spare router cannot prepare itself", extra={"fields": said.facts})
         await spare.hear()
         here.spare = None
         await pause(here, "no router", failures)
@@ -186,15 +188,15 @@ async def dismiss(here: State, router: Child) -> None:
     if here.planned:
         here.sockets.detach(config.listeners, config.router.shards)
     kept = {place_of(listener) for listener in config.listeners}
-    router.send("leave", keep=[config.router.shards if place_of(listener) in kept else 0
-                               for listener in here.config.listeners])
+    keep = [config.router.shards if place_of(listener) in kept else 0 for listener in here.config.listeners]
+    router.send(messages.Leave(keep=keep))
     try:
         async with asyncio.timeout(limits.LEAVE_LIMIT_S):
-            said = await router.hear("released")
+            said = await router.hear(messages.Released)
     except TimeoutError:
         said = None
         log.error("the router does not leave: it is killed", extra={"fields": {"pid": router.pid}})
-    if said is None or said.what == ENDED or here.stopping:
+    if said is None or isinstance(said, messages.Ended) or here.stopping:
         await router.bury(limits.LEAVE_LIMIT_S if said else 0)
     else:
         here.start_task(router.bury(limits.LEAVE_LIMIT_S))

@@ -105,7 +105,7 @@ def test_the_collector_does_not_walk_over_what_a_reload_makes(monkeypatch):
     note = lambda phase, info: walks.append(info["generation"])  # noqa: E731
     gc.callbacks.append(note)
     try:
-        fresh = one.read(None)
+        fresh = one.read(None, [])
         table = one.build(fresh)
         assert not walks and gc.isenabled()
         assert gc.get_freeze_count() > 200_000 and fresh is not table

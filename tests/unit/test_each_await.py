@@ -21,6 +21,7 @@ import pytest
 
 from fastsip.api.socket import Server
 from fastsip.config import load_text
+from fastsip.process import messages
 from fastsip.process.launch import Newborn, pair
 from fastsip.process.line import Line, close_all
 from fastsip.supervisor import changes, child, draining, limits, upgrade
@@ -97,18 +98,22 @@ class Router:
 
     def read(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            while message := self.line.receive():
-                close_all(message.fds)
-                self.answer(message)
-                if message.what == "leave":
+            while received := self.line.receive():
+                close_all(received.fds)
+                self.answer(received.message)
+                if isinstance(received.message, messages.Leave):
                     break
             self.end()
 
     def answer(self, message) -> None:
-        said = {"prepare": "warm", "go": "started", "reload": "reloaded", "drain": "draining", "leave": "released"}
+        said = {
+            "prepare": messages.Warm, "go": messages.Started, "leave": messages.Released,
+            "reload": lambda: messages.Reloaded(number=message.number),
+            "drain": lambda: messages.Draining(number=message.number, open=self.open),
+        }  # fmt: skip
         if message.what in said:
             with contextlib.suppress(OSError):  # who asked has killed us meanwhile
-                self.line.send(said[message.what], open=self.open, number=message.fields.get("number"))
+                self.line.send(said[message.what]())
         self.open = 0
 
     def end(self) -> None:
@@ -189,7 +194,7 @@ class Life:
         """One routes, one waits, and nothing is under way."""
         here = self.here
         async with asyncio.timeout(LIMIT_S):
-            while not (here.router and here.spare and any(said.what == "warm" for said in here.spare.inbox)
+            while not (here.router and here.spare and any(isinstance(said, messages.Warm) for said in here.spare.inbox)
                        and not here.planned and not here.underway and not here.busy.locked() and len(here.tasks) == 1
                        and children() - self.before == {here.router.pid, here.spare.pid}):  # fmt: skip
                 await asyncio.sleep(0.001)
