@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from fastsip.base.plain import reason
+from fastsip.base.run_dir import CONTROL
 from fastsip.log import log
 
 LONGEST_LINE = 1 << 16
@@ -58,7 +59,7 @@ class Server:
     """Answers with `handlers`, by command."""
 
     def __init__(self, run_dir: str, handlers: dict[str, Handler]):
-        self._path = Path(run_dir) / "control.sock"
+        self._path = Path(run_dir) / CONTROL
         self._handlers = handlers
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
@@ -152,7 +153,7 @@ def ask(run_dir: str, command: str, **fields: Any) -> Generator[Answer, None, No
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(CONNECT_LIMIT_S)
         try:
-            sock.connect(str(Path(run_dir) / "control.sock"))
+            sock.connect(str(Path(run_dir) / CONTROL))
             sock.sendall(orjson.dumps({"command": command, **fields}) + b"\n")
         except NOBODY_THERE:
             raise NotRunning(f"no router runs in {run_dir}") from None
@@ -178,7 +179,7 @@ def is_running(run_dir: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(CONNECT_LIMIT_S)
         try:
-            sock.connect(str(Path(run_dir) / "control.sock"))
+            sock.connect(str(Path(run_dir) / CONTROL))
         except NOBODY_THERE:
             return False
         except OSError:

@@ -1,1 +1,1 @@
-"""What everybody upstairs stands on: no SIP, no configuration."""
+"""What everybody upstairs stands on: texts, the collector, names of files."""

@@ -17,6 +17,7 @@ import msgspec
 
 from fastsip._core.base.folder import look_at, read_file
 from fastsip.base.litter import uncollected
+from fastsip.base.run_dir import PLACEMENT, SECRET
 from fastsip.config import secrets, values
 from fastsip.config.errors import ConfigError, Problem, Wrong
 from fastsip.config.headers import read_ways
@@ -230,7 +231,7 @@ class _Loader:
                 return (), ""
             return router.take_list("secret", lambda item: secrets.read_secret(item, self.base)), ""
         self.report.raise_if_any()
-        place = state_dir / "secret"
+        place = state_dir / SECRET
         try:
             return secrets.read_or_make(place, make), str(place)
         except Wrong as wrong:
@@ -241,7 +242,7 @@ class _Loader:
     def _placement(self, router: Table, state_dir: Path, keys: tuple[bytes, ...], make: bool) -> bytes:
         read = read_file if make else look_at
         try:
-            return secrets.placement_key(state_dir / secrets.PLACEMENT, keys[0], read) if keys else b""
+            return secrets.placement_key(state_dir / PLACEMENT, keys[0], read) if keys else b""
         except Wrong as wrong:
             self.report.add((*router.path, "state_dir"), "", wrong.allowed)
             return b""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from http import HTTPStatus
 
+from fastsip.base import sip
 from fastsip.config.errors import Wrong, did_you_mean
 from fastsip.config.language import ALGORITHMS, MAX_NAME_BYTES, METHODS
 from fastsip.config.model import Reply
@@ -169,7 +170,7 @@ def user(raw: object) -> str:
     return word
 
 
-def port(raw: str | None, default: int = 5060) -> int:
+def port(raw: str | None, default: int = sip.PORT) -> int:
     """The port of an address, `default` when absent."""
     number = default if raw is None else int(raw)
     if not 1 <= number <= 65535:

@@ -15,6 +15,7 @@ import orjson
 
 from fastsip._core.base.folder import look_at, open_fresh
 from fastsip._core.state.counters import COUNTER_NAMES
+from fastsip.base.run_dir import STATS
 
 HEAD_BYTES = 4096
 GAUGES = ("slots", "slot_bytes", "block_bytes", "store_bytes")
@@ -27,7 +28,7 @@ class StatsFile:
     """Makes the file anew and keeps it mapped: `gauges` and `shards` are writable rows."""
 
     def __init__(self, run_dir: str, shards: int):
-        self.path = Path(run_dir) / "stats"
+        self.path = Path(run_dir) / STATS
         size = HEAD_BYTES + (1 + shards) * COLUMNS * 8
         fresh = self.path.with_suffix(".new")
         head = {"shards": shards, "pid": os.getpid(), "gauges": GAUGES, "counters": COUNTER_NAMES}
@@ -53,7 +54,7 @@ def split_rows(content: memoryview) -> list[memoryview]:
 
 def read_rows(run_dir: str | Path) -> tuple[dict, list[memoryview]]:
     """The head, and all rows: gauges first, then one per shard; OSError when there is no router's file, or Damaged."""
-    path = Path(run_dir) / "stats"
+    path = Path(run_dir) / STATS
     raw = look_at(path)
     try:
         head = orjson.loads(raw[:HEAD_BYTES])

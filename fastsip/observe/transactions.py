@@ -19,14 +19,14 @@ import numpy as np
 
 from fastsip._core.base.clock import now_ms
 from fastsip._core.base.folder import look_into
-from fastsip._core.store.partitions import block_offset, boot_id, read_header
+from fastsip._core.store.partitions import block_offset, boot_id, file_bytes, read_header
 from fastsip._core.transaction import inspect
 from fastsip.base.plain import reason
+from fastsip.base.run_dir import PARTITIONS, REGISTRY, TRANSACTIONS, partition_file
 from fastsip.config.language import METHODS
 from fastsip.routing.registry import read_names
 
-PARTITIONS = 64
-UNIT_BYTES = 256
+UNIT_BYTES = file_bytes(0, 1) - file_bytes(0, 0)  # of a block: what one more makes a file longer
 TRIES = 5
 CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 METHOD_NAMES = ("other", *METHODS)
@@ -164,12 +164,13 @@ class Reader:
     files cannot be read, and why."""
 
     def __init__(self, run_dir: str | Path):
-        self.folder = Path(run_dir) / "transactions"
+        self.run_dir = run_dir
+        self.folder = Path(run_dir) / TRANSACTIONS
         if not self.folder.is_dir():
             raise NoStore(f"{self.folder}: there is no transaction store")
         self.torn = 0
         self.damaged: dict[Path, str] = {}
-        self.names = self._names(Path(run_dir) / "registry")
+        self.names = self._names(Path(run_dir) / REGISTRY)
 
     def _names(self, registry: Path) -> dict[int, tuple[str, str]]:
         """Those of destinations; without them they are shown by their numbers."""
@@ -191,7 +192,7 @@ class Reader:
         """In the order of the files; those that the filter wants.  NoStore when no file can be read."""
         read = 0
         for number in range(PARTITIONS):
-            path = self.folder / f"{number:02}.slots"
+            path = partition_file(self.run_dir, number)
             try:
                 partition = Partition(path)
             except (NoStore, OSError, ValueError) as error:

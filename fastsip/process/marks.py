@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from fastsip._core.base.folder import open_file
 from fastsip._core.store.marks import HEAD, KINDS, PAGE_BYTES, ROOM_BYTES
+from fastsip._core.transaction.inspect import REFERENCE_BITS
+from fastsip.base.run_dir import MARKS
 from fastsip.config.language import MAX_SHARDS
 
 
@@ -27,7 +29,8 @@ class Mark(NamedTuple):
 
     def __str__(self) -> str:
         if self.kind == "slot":
-            return f"slot {self.ref >> 26}/{self.ref & 0x3FFFFFF}, generation {self.generation}"
+            partition, index = divmod(self.ref, 1 << REFERENCE_BITS)
+            return f"slot {partition}/{index}, generation {self.generation}"
         return f"datagram of {self.len} bytes: {self.datagram[:64]!r}"
 
 
@@ -36,7 +39,7 @@ class Marks:
 
     def __init__(self, run_dir: str):
         size = (1 + MAX_SHARDS) * PAGE_BYTES
-        fd = open_file(Path(run_dir) / "marks", os.O_RDWR | os.O_CREAT)
+        fd = open_file(Path(run_dir) / MARKS, os.O_RDWR | os.O_CREAT)
         try:
             os.posix_fallocate(fd, 0, size)
             self._mapping = mmap.mmap(fd, size)

@@ -14,6 +14,7 @@ from pathlib import Path
 from fastsip._core.base.folder import make_folder, read_file, replace_file
 from fastsip._core.store.marks import MOST, Quarantine
 from fastsip.base.plain import reason
+from fastsip.base.run_dir import QUARANTINE
 from fastsip.log import log
 from fastsip.process.marks import Mark
 
@@ -42,7 +43,7 @@ class Deaths:
 
 def _keep(state_dir: str, name: str, content: bytes) -> Path | None:
     """None: it could not be saved, which nobody's calls must wait for."""
-    folder = Path(state_dir) / "quarantine"
+    folder = Path(state_dir) / QUARANTINE
     place = folder / name
     try:
         make_folder(folder)
@@ -67,7 +68,7 @@ def keep_slot(state_dir: str, mark: Mark, content: bytes) -> Path | None:
 def read_quarantine(state_dir: str) -> Quarantine:
     """The datagrams that are refused; of more than there is room for, the newest.  What is none of ours is left out."""
     quarantine = Quarantine()
-    found = sorted((Path(state_dir) / "quarantine").glob(f"*{ENDING}"), key=lambda place: place.lstat().st_mtime)
+    found = sorted((Path(state_dir) / QUARANTINE).glob(f"*{ENDING}"), key=lambda place: place.lstat().st_mtime)
     for place in found[-MOST:]:
         try:
             quarantine.add(read_file(place), int(place.stem.partition("-")[2]))

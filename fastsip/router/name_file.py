@@ -19,9 +19,8 @@ from fastsip._core.base.folder import read_file, replace_file
 from fastsip._core.store.partitions import boot_id
 from fastsip._core.transport.names import Names
 from fastsip.base.plain import reason
+from fastsip.base.run_dir import NAMES
 from fastsip.log import log
-
-NAME = "names"
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -50,7 +49,7 @@ class Content(msgspec.Struct, frozen=True):
 def save_answers(names: Names, run_dir: str, held: Sequence[Held] = ()) -> None:
     """Replaces the file; OSError: it could not be written."""
     answers = [Answer(*answer) for answer in names.learned()]
-    replace_file(Path(run_dir) / NAME, msgspec.json.encode(Content(boot_id().decode(), answers, held)))
+    replace_file(Path(run_dir) / NAMES, msgspec.json.encode(Content(boot_id().decode(), answers, held)))
 
 
 def put_aside(place: Path, error: Exception) -> str:
@@ -63,7 +62,7 @@ def put_aside(place: Path, error: Exception) -> str:
 
 def recall_answers(names: Names, run_dir: str) -> list[Held]:
     """Puts into `names` what the file says, and returns what was held; a file that cannot be read stops nobody."""
-    place, now = Path(run_dir) / NAME, now_ms()
+    place, now = Path(run_dir) / NAMES, now_ms()
     try:
         found = msgspec.json.decode(read_file(place), type=Content)
         if found.boot_id != boot_id().decode():

@@ -28,9 +28,9 @@ from pycares import AAAARecordData, ARecordData
 from fastsip import log as logs
 from fastsip._core.base.clock import now_ms
 from fastsip._core.transport.names import Names
+from fastsip.config.language import MAX_ADDRESSES
 
 TYPES = {4: "A", 6: "AAAA"}
-MOST_ADDRESSES = 8  # of a name: the table's bound
 MOST_QUESTIONS = 256  # names at a time; more are asked for again by the next request
 MOST_OF_ZONE = 64  # of these, names that end in the same two labels and had no address before
 TTL_MIN_S, TTL_MAX_S = 5, 3_600
@@ -53,11 +53,11 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def some_of_each(found: list[tuple[str, ...]]) -> list[tuple[str, int]]:
-    """IPv4 first, MOST_ADDRESSES at most; both families have their half when they want it."""
-    half = MOST_ADDRESSES // 2
+    """IPv4 first, MAX_ADDRESSES at most; both families have their half when they want it."""
+    half = MAX_ADDRESSES // 2
     first, second = [*found, (), ()][:2]
-    first = first[: max(half, MOST_ADDRESSES - len(second))]
-    return [(host, 0) for host in (*first, *second)][:MOST_ADDRESSES]
+    first = first[: max(half, MAX_ADDRESSES - len(second))]
+    return [(host, 0) for host in (*first, *second)][:MAX_ADDRESSES]
 
 
 def zone_of(name: str) -> str:

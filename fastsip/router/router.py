@@ -12,6 +12,7 @@ from pathlib import Path
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.store.partitions import Store
 from fastsip._core.transport.names import Names
+from fastsip.base.run_dir import CELLS
 from fastsip.config import Config
 from fastsip.log import log
 from fastsip.observe.counters import StatsFile
@@ -35,7 +36,7 @@ class Router:
         self.config, self.line, self.stack = config, line, stack
         self.registry = stack.enter_context(Registry(config.router.run_dir))
         count = sum(len(group.destinations) for group in config.sets)
-        self.cells = Cells(str(Path(config.router.run_dir) / "cells"), 2 * count + SPARE_CELLS)
+        self.cells = Cells(str(Path(config.router.run_dir) / CELLS), 2 * count + SPARE_CELLS)
         for note in self.cells.notes:
             log.warning(note)
         self.version = 1

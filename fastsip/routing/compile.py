@@ -10,6 +10,7 @@ from typing import Any
 
 from fastsip._core.dispatcher.cells import Cells, CellsError
 from fastsip._core.routing.table import Table
+from fastsip.base import sip
 from fastsip.config import Condition, Config, ConfigError, Destination, HeaderEdits, Policy, Probe, Rule
 from fastsip.config.headers import pieces
 from fastsip.config.patterns import compile_patterns
@@ -23,7 +24,7 @@ RURI = {"keep": 0, "host": 1, "uri": 2, "": 255}
 DIALOGS = {"pinned": 0, "shared": 1}
 WHEN_ALL_DOWN = {"fail": 0, "try": 1}
 ACT_SET, ACT_REPLY, ACT_FORWARD = 0, 1, 2
-SIP_PORT, ANY_PORT = 5060, 0
+ANY_PORT = 0
 
 # What requests of dialogs fail over by between members of a shared set that names no policy for them; the
 # name is one that nobody can give in a file.
@@ -87,7 +88,7 @@ def release_unnamed(cells: Cells, registry: Registry, *configs: Config) -> None:
         cells.release(number)
 
 
-def split_host(text: str, default_port: int = SIP_PORT) -> tuple[str, int]:
+def split_host(text: str, default_port: int = sip.PORT) -> tuple[str, int]:
     """host[:port], IPv6 in brackets, as (host without brackets, port)."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or (":" in host and not host.startswith("[")):

@@ -28,11 +28,11 @@ from pathlib import Path
 
 from fastsip._core.base.aside import keep_aside
 from fastsip._core.base.folder import look_at, open_file
+from fastsip.base.run_dir import REGISTRY
 from fastsip.log import log
 
 KINDS = ("listener", "tag", "set", "destination", "policy", "rule", "hook")
 LAYOUT = 1
-FILE_NAME = "registry"
 HEAD = b"fastsip registry "
 LAST_ID = 2**32 - 1
 
@@ -80,7 +80,7 @@ class Registry:
     """
 
     def __init__(self, run_dir: str | os.PathLike[str]) -> None:
-        self.path = Path(run_dir) / FILE_NAME
+        self.path = Path(run_dir) / REGISTRY
         self._ids: dict[tuple[str, str], int] = {}
         self._names: dict[int, tuple[str, str]] = {}
         self._read_bytes = 0

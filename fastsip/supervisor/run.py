@@ -14,6 +14,7 @@ from pathlib import Path
 from fastsip import log as logs
 from fastsip._core.base import folder
 from fastsip.base.plain import printable, reason
+from fastsip.base.run_dir import LOCK, PLACEMENT
 from fastsip.config import Config, ConfigError, load_text, read_text, secrets
 from fastsip.config.errors import Wrong
 from fastsip.log import log
@@ -73,7 +74,7 @@ def take_hold(
 
 def pin_placement(config: Config) -> None:
     """Where it cannot be written, the secret goes on to place calls, as long as it stays."""
-    place = Path(config.router.state_dir) / secrets.PLACEMENT
+    place = Path(config.router.state_dir) / PLACEMENT
     try:
         secrets.pin_placement(place, config.router.placement_key)
     except Wrong as wrong:
@@ -91,7 +92,7 @@ def make_folder(path: str, key: str) -> None:
 
 def lock_folder(path: str) -> int:
     """Two routers on one run_dir would write into each other's calls."""
-    fd = folder.open_file(Path(path) / "lock", os.O_RDWR | os.O_CREAT)
+    fd = folder.open_file(Path(path) / LOCK, os.O_RDWR | os.O_CREAT)
     end = time.monotonic() + limits.LOCK_PATIENCE_S
     while True:
         try:

@@ -15,6 +15,8 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from fastsip.base import sip
+
 COMPACT = {
     "a": "Accept-Contact", "b": "Referred-By", "c": "Content-Type", "e": "Content-Encoding",
     "f": "From", "i": "Call-ID", "k": "Supported", "l": "Content-Length", "m": "Contact",
@@ -234,7 +236,7 @@ def param(value: str, name: str) -> str | None:
     return None
 
 
-def split_host_port(text: str, default: int = 5060) -> Address:
+def split_host_port(text: str, default: int = sip.PORT) -> Address:
     """("::1", 5060) from "[::1]:5060"; the port is optional."""
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")

@@ -9,8 +9,9 @@ from fastsip._core.dispatcher.chooser import Chooser
 from fastsip._core.harness.rig import Rig
 from fastsip._core.routing import policies, rules
 from fastsip._core.transport.names import Names
+from fastsip.base.run_dir import PLACEMENT
 from fastsip.config import load_text
-from fastsip.config.secrets import PLACEMENT, pin_placement, purpose_key
+from fastsip.config.secrets import pin_placement, purpose_key
 from fastsip.routing import compile as compiling
 from fastsip.routing.compile import (
     compile_names,

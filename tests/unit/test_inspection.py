@@ -8,10 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from fastsip._core.store.partitions import Store
+from fastsip.base.run_dir import REGISTRY
 from fastsip.cli.transactions import command
 from fastsip.observe import transactions
 from fastsip.observe.transactions import Filter, NoStore, Reader, Transaction
-from fastsip.routing.registry import FILE_NAME, write_record
+from fastsip.routing.registry import write_record
 from tests.kernels.audit import live_slots
 from tests.protocol.script import BOB, PARALLEL, Stage
 
@@ -20,7 +21,7 @@ from tests.protocol.script import BOB, PARALLEL, Stage
 def stage(scratch) -> Stage:
     made = Stage(scratch / "run", algorithm=PARALLEL, destinations=2, policy={"on": [500], "mark": "none"})
     records = [write_record(number, "destination", f"ms{number}") for number in (1, 2)]
-    (scratch / "run" / FILE_NAME).write_bytes(b"fastsip registry 1\n" + b"".join(records))
+    (scratch / "run" / REGISTRY).write_bytes(b"fastsip registry 1\n" + b"".join(records))
     return made
 
 
@@ -159,7 +160,7 @@ def test_one_damaged_file_hides_no_other(stage, damage, which):
     place = next(path for path in sorted((stage.run_dir / "transactions").iterdir())
                  if not transactions.Partition(path).header["high_water"])  # fmt: skip
     if which == "registry":
-        place = stage.run_dir / FILE_NAME
+        place = stage.run_dir / REGISTRY
     place.unlink()
     if NOISE[damage] == "folder":
         place.mkdir()

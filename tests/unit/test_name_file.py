@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fastsip._core.transport.names import Names
+from fastsip.base.run_dir import NAMES
 from fastsip.router import name_file
 from fastsip.router.name_file import Held, recall_answers, save_answers
 
@@ -92,7 +93,7 @@ def damaged(content: bytes) -> list[bytes]:
 
 def test_a_file_that_cannot_be_read_stops_nobody(tmp_path, caplog):
     saved(tmp_path, (HOST, [ONE], 1_000))
-    place = tmp_path / name_file.NAME
+    place = tmp_path / NAMES
     for content in damaged(place.read_bytes()):
         caplog.clear()
         place.write_bytes(content)
@@ -109,7 +110,7 @@ def test_a_damaged_file_that_cannot_be_put_aside_stops_nobody(tmp_path, caplog, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(name_file, "keep_aside", refuse)
-    (tmp_path / name_file.NAME).write_bytes(b"")
+    (tmp_path / NAMES).write_bytes(b"")
     assert len(recalled(tmp_path)) == 0
     assert "DNS is asked again" in caplog.text
 

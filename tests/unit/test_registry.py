@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastsip.base.run_dir import REGISTRY
 from fastsip.routing import registry as module
-from fastsip.routing.registry import FILE_NAME, KINDS, LAST_ID, Registry, RegistryError, parse_record, write_record
+from fastsip.routing.registry import KINDS, LAST_ID, Registry, RegistryError, parse_record, write_record
 
 
 def test_ids_stay(tmp_path):
@@ -54,7 +55,7 @@ def test_unknown_kind(tmp_path):
 def test_damaged_tail_is_cut(tmp_path, cut, caplog):
     with Registry(tmp_path) as registry:
         one, two = registry.id("set", "one"), registry.id("set", "two-with-a-long-name")
-    path = tmp_path / FILE_NAME
+    path = tmp_path / REGISTRY
     path.write_bytes(path.read_bytes()[:-cut])
     with Registry(tmp_path) as registry:
         assert "1 damaged record" in caplog.text
@@ -68,7 +69,7 @@ def test_damaged_tail_is_cut(tmp_path, cut, caplog):
 def test_damage_in_the_middle_loses_one_name_only(tmp_path, caplog):
     with Registry(tmp_path) as registry:
         before = [registry.id("set", name) for name in ("one", "two", "three")]
-    path = tmp_path / FILE_NAME
+    path = tmp_path / REGISTRY
     path.write_bytes(path.read_bytes().replace(b'"two"', b'"tw0"'))
     with Registry(tmp_path) as registry:
         assert "left out" in caplog.text
@@ -78,7 +79,7 @@ def test_damage_in_the_middle_loses_one_name_only(tmp_path, caplog):
 
 @pytest.mark.parametrize("length", range(1, 19))
 def test_cut_short_while_made_counts_as_empty(tmp_path, length):
-    path = tmp_path / FILE_NAME
+    path = tmp_path / REGISTRY
     path.write_bytes(b"fastsip registry 1\n"[:length])
     with Registry(tmp_path) as registry:
         assert registry.find("set", "one") is None and registry.id("set", "one")
@@ -90,11 +91,11 @@ def test_cut_short_while_made_counts_as_empty(tmp_path, length):
     (b"\x7fELF and more", "not a registry"),
 ])
 def test_what_cannot_be_read_is_kept_aside(tmp_path, caplog, text, complaint):
-    path = tmp_path / FILE_NAME
+    path = tmp_path / REGISTRY
     path.write_bytes(text)
     with Registry(tmp_path) as registry:
         assert registry.id("set", "one")
-    (aside,) = tmp_path.glob(f"{FILE_NAME}.damaged-*")
+    (aside,) = tmp_path.glob(f"{REGISTRY}.damaged-*")
     assert aside.read_bytes() == text
     assert complaint in caplog.text and str(aside) in caplog.text
 
@@ -114,7 +115,7 @@ def test_names_find_their_ids_again(tmp_path, damage):
     names = [f"ms{number}" for number in range(20)]
     with Registry(tmp_path) as registry:
         before = {name: registry.id("destination", name) for name in names}
-    DAMAGES[damage](tmp_path / FILE_NAME)
+    DAMAGES[damage](tmp_path / REGISTRY)
     with Registry(tmp_path) as registry:
         registry.id("destination", "another")
         assert {name: registry.id("destination", name) for name in reversed(names)} == before

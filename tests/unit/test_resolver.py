@@ -7,9 +7,9 @@ import pytest
 from dns_server import DnsServer, Host
 
 from fastsip._core.transport.names import Names
+from fastsip.config.language import MAX_ADDRESSES
 from fastsip.router import resolver as module
 from fastsip.router.resolver import (
-    MOST_ADDRESSES,
     MOST_OF_ZONE,
     MOST_QUESTIONS,
     Answer,
@@ -231,7 +231,7 @@ def hosts(letter: str, count: int) -> tuple[str, ...]:
 def test_each_family_has_its_half(of_four, of_six, taken_four, taken_six):
     taken = some_of_each([hosts("a", of_four), hosts("b", of_six)])
     assert taken == [(host, 0) for host in (*hosts("a", taken_four), *hosts("b", taken_six))]
-    assert len(taken) <= MOST_ADDRESSES
+    assert len(taken) <= MAX_ADDRESSES
     assert some_of_each([hosts("a", 9)]) == [(host, 0) for host in hosts("a", 8)]
 
 
