@@ -1,6 +1,6 @@
 """Readers of single values: a raw TOML value in, a checked one out, Wrong when it is not allowed.
 
-Each reader takes one argument and is given to Table.take (reader.py).  Functions with a capital meaning
+Each reader takes one argument and is given to Section.take (reader.py).  Functions with a capital meaning
 "makes a reader" are named after what they read: one_of, integer, duration, size, text.  None of them
 knows where its value stands.  Sources: RFC 3261 section 25 for tokens and URIs, RFC 5952 for IPv6 text.
 """

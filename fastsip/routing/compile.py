@@ -34,7 +34,7 @@ DEFAULT_IN_DIALOG: dict[str, Any] = {"on": ["timeout", "transport"], "timeout_ms
 
 def compile_table(config: Config, registry: Registry, cells: Cells, version: int) -> Table:
     """A sealed table.  `config` is valid: what fails here is a defect, not the operator's."""
-    registry.learn(names_in(config))
+    registry.learn(names_in(config))  # one lock for all; from here on `id` only looks them up
     secret, *others = config.router.secret_keys
     timers = config.timers
     table = Table(
@@ -53,10 +53,10 @@ def compile_table(config: Config, registry: Registry, cells: Cells, version: int
     policies = {name: place for place, name in enumerate(["", *(policy.name for policy in config.policies), IN_DIALOG])}
     sets = add_sets(table, config, registry, cells, policies)
     for policy in config.policies:
-        table.add_policy(registry.id("policy", policy.name), **policy_fields(policy, sets))
-    table.add_policy(registry.id("policy", IN_DIALOG), **DEFAULT_IN_DIALOG)
+        table.add_policy(id=registry.id("policy", policy.name), **policy_fields(policy, sets))
+    table.add_policy(id=registry.id("policy", IN_DIALOG), **DEFAULT_IN_DIALOG)
     for rule in config.rules:
-        table.add_rule(registry.id("rule", rule.name), **rule_fields(rule, registry, sets, policies))
+        table.add_rule(id=registry.id("rule", rule.name), **rule_fields(rule, registry, sets, policies))
     return table.seal()
 
 
@@ -99,12 +99,12 @@ def split_host(text: str, default_port: int = sip.PORT) -> tuple[str, int]:
 def add_listeners(table: Table, config: Config, registry: Registry) -> None:
     for listener in config.listeners:
         table.add_listener(
-            registry.id("listener", listener.uri),
-            registry.id("tag", listener.tag),
-            listener.host,
-            listener.port,
-            listener.sent_by,
-            listener.tag,
+            id=registry.id("listener", listener.uri),
+            tag_id=registry.id("tag", listener.tag),
+            address=listener.host,
+            port=listener.port,
+            sent_by=listener.sent_by,
+            tag=listener.tag,
             headers_in=header_fields(listener.headers_in),
             headers_out=header_fields(listener.headers_out),
         )
@@ -124,8 +124,8 @@ def add_sets(
     indexes = {}
     for group in config.sets:
         indexes[group.name] = index = table.add_set(
-            registry.id("set", group.name),
-            group.algorithm_number,
+            id=registry.id("set", group.name),
+            algorithm=group.algorithm_number,
             ruri=RURI[group.ruri],
             in_dialog=DIALOGS[group.in_dialog],
             tiers=group.tiers,
@@ -133,6 +133,7 @@ def add_sets(
             limit=group.limit,
             retry_ms=group.retry_ms,
             retry_after_max_ms=group.retry_after_max_ms,
+            # A promise to the calls: who renames a set moves all of its keys.
             hash_key=purpose_key(config.router.placement_key, f"set {group.name}"),
             key_header=group.key,
             dialog_policy=policies[group.in_dialog_failure or IN_DIALOG],
@@ -150,14 +151,14 @@ def add_destination(
     number = registry.id("destination", destination.id)
     host = f"[{destination.host}]" if destination.family == 6 else destination.host
     table.add_destination(
-        set_index,
-        number,
-        cells.assign(number),
-        destination.host,
-        destination.port,
-        destination.listener,
-        destination.uri,
-        f"{host}:{destination.port}",
+        set_index=set_index,
+        id=number,
+        cell=cells.assign(number),
+        address=destination.host,
+        port=destination.port,
+        listener_index=destination.listener,
+        uri=destination.uri,
+        host_port=f"{host}:{destination.port}",
         weight=destination.weight,
         priority=destination.priority,
         probe=probe_fields(destination.probe),
