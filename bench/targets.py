@@ -20,7 +20,7 @@ from bench.systemd import HAND_BACK
 KAMAILIO = "/usr/sbin/kamailio"
 ROOT = HERE.parent
 
-# Names in fastsip's own counters that the runners use (fastsip.stats.read).
+# Names in fastsip's own counters that the runners use (fastsip.observe.counters.read).
 RECEIVE_CALLS = "receive_calls"  # recvmmsg
 DATAGRAMS_IN = "received"
 HANDED_OVER = "handed_over"  # to another shard's ring

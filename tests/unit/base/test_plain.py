@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fastsip.base.plain import counted, json_text, plain_json, printable, reason
 from fastsip.log import MOST_LETTERS, JsonFormatter, TextFormatter
 
-CLI = Path(__file__).parents[2] / "fastsip" / "cli"
+CLI = Path(__file__).parents[3] / "fastsip" / "cli"
 EVIL = "a\x9b2J\x9d0;title\x9c\x1b[31m\u202egpj.exe\u2066\u200f\x7f\u2028\r\U000e0041"
 ODD = st.text(st.one_of(st.characters(), st.sampled_from(EVIL)))
 

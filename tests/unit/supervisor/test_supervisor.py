@@ -21,7 +21,7 @@ from fastsip.supervisor.orders import Orders
 from fastsip.supervisor.state import StartError, State
 from fastsip.supervisor.supervisor import Supervisor
 from fastsip.supervisor.watch import Watch
-from tests.unit.test_quarantine import DATAGRAM, SLOT, write_mark
+from tests.unit.process.test_quarantine import DATAGRAM, SLOT, write_mark
 
 PATIENCE = 3
 SHARDS = 2

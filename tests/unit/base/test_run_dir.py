@@ -6,7 +6,7 @@ from pathlib import Path
 from fastsip._core.store.partitions import Store
 from fastsip.base import run_dir
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMES = {key: value for key, value in vars(run_dir).items() if key.isupper() and isinstance(value, str)}
 
 
