@@ -3,7 +3,7 @@
 It logs what they report, asks DNS for the names that they need, keeps the gauges, and does what the
 supervisor says.  Nothing of it is in the way of a call: it may be late.
 
-Called by router.
+Called by process.
 """
 
 import asyncio

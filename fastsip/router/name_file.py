@@ -5,7 +5,7 @@ follows it reads it before it takes up the calls.  Requests that have no transac
 2xx above all, go that way, too, when a router leaves as planned; those of a dead one are lost as on the wire.
 Times are CLOCK_BOOTTIME, so what another boot left is not read.
 
-Called by router, shards and control_plane.
+Called by router and control_plane.
 """
 
 from collections.abc import Sequence

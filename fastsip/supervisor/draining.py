@@ -1,7 +1,7 @@
 """No new calls, until none is in set-up any more or the time is over: by `fastsip drain`, or by SIGTERM.
 
 The router refuses and counts what is open (router/control_plane); the supervisor remembers it for the next router.
-Called by supervisor and orders.
+Called by supervisor.
 """
 
 import asyncio

@@ -4,7 +4,7 @@ What it holds is written into a file in memory whose descriptor goes through the
 others that are named in it.  Signals wait meanwhile.  Before that the new code is asked
 whether it can do it: `fastsip check --takeover CONFIG`.
 
-Called by supervisor.
+Called by run and changes.
 """
 
 import asyncio
