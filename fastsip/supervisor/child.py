@@ -118,7 +118,7 @@ class Child:
             for place, message in enumerate(self.inbox):
                 if isinstance(message, Ended):
                     return message
-                if isinstance(message, wanted) and answers(message, number):
+                if isinstance(message, wanted) and is_answer(message, number):
                     del self.inbox[place]
                     return message
             self._news.clear()
@@ -163,7 +163,7 @@ class Child:
         self._take(Ended(status=self.status))
 
 
-def answers(message: Message, number: int | None) -> bool:
+def is_answer(message: Message, number: int | None) -> bool:
     """Is this the answer to the order of that number, None = to anything?"""
     return number is None or not isinstance(message, Numbered) or message.is_for(number)
 
