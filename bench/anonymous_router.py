@@ -8,8 +8,8 @@ import mmap
 import sys
 from pathlib import Path
 
-from fastsip import router
 from fastsip._core.store.partitions import Store
+from fastsip.router import process, router
 
 MAP_FIXED = 0x10
 FILLED_BYTES = 4096  # of a new partition: its header, all else is zero
@@ -42,4 +42,4 @@ class AnonymousStore(Store):
 
 if __name__ == "__main__":
     router.Store = AnonymousStore
-    sys.exit(router.main())
+    sys.exit(process.main())

@@ -21,7 +21,7 @@ from bench.load import write_report
 from bench.processes import Process, RunFailed, answers_options, scratch, take_ports, wait_until
 from bench.procfs import Reading
 from bench.traffic import Answerer, Generator
-from fastsip import stats
+from fastsip.observe import counters
 
 GIL_ROUTER = HERE.parent / "tests" / "system" / "gil_router.py"
 WARM_S = 1.0
@@ -40,7 +40,7 @@ def start_router(site: targets.Site) -> Process:
 
 def hold(router: Process, run_dir: Path) -> float:
     """Holds the GIL once; for how long another Python thread saw nothing, in seconds."""
-    os.kill(stats.read_rows(run_dir)[0]["pid"], signal.SIGUSR1)
+    os.kill(counters.read_rows(run_dir)[0]["pid"], signal.SIGUSR1)
     wait_until(lambda: bool(HELD.search(router.output())), HOLD_S + 10, "the end of the hold", router)
     found = HELD.search(router.output())
     return float(found[1]) if found else 0.0

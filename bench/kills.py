@@ -23,7 +23,7 @@ from bench.load import write_report
 from bench.processes import RunFailed, scratch, take_ports
 from bench.targets import Site, start_target
 from bench.traffic import Outcome, SippCallees, SippCaller, read_sipp
-from fastsip import stats
+from fastsip.observe import counters
 
 WARM_S, REST_S = 2.0, 2.0
 RING_MS = 2000
@@ -46,7 +46,7 @@ failure = "next-media"
 def router_of(run_dir: Path, before: int) -> int:
     """The process that routes, when it is another than before."""
     end = time.monotonic() + TAKEOVER_LIMIT_S
-    while (pid := stats.read_rows(run_dir)[0]["pid"]) == before:
+    while (pid := counters.read_rows(run_dir)[0]["pid"]) == before:
         if time.monotonic() > end:
             raise RunFailed(f"no router followed {before} within {TAKEOVER_LIMIT_S:.0f} s")
         time.sleep(LOOK_S)

@@ -21,7 +21,7 @@ from bench import targets
 from bench.load import write_report
 from bench.phone import REPEAT_S, Phone
 from bench.processes import RunFailed, scratch, take_ports
-from fastsip.sip_text import Dialog, Message, caller_dialog, read_message
+from fastsip.ua.message import Dialog, Message, caller_dialog, read_message
 
 PATIENCE_S = 32  # 64 T1
 PLACE_BRANCH, PLACE_CSEQ = b"the-branch", b"4242424242"  # stand in a template until the number does

@@ -1,6 +1,6 @@
 """A user agent of a few calls: what needs to see or repeat exact datagrams, not to load.
 
-Messages come from fastsip.sip_text, which the router itself never uses.  Nothing
+Messages come from fastsip.ua.message, which the router itself never uses.  Nothing
 is repeated by itself: whoever runs phones decides.  Used by order and rounds.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from fastsip.sip_text import (
+from fastsip.ua.message import (
     Address,
     Dialog,
     Message,

@@ -24,7 +24,7 @@ from bench.load import write_report
 from bench.phone import widen
 from bench.processes import Process, RunFailed, answers_options, scratch, take_ports, wait_until
 from bench.targets import ROOT
-from fastsip import stats
+from fastsip.observe import counters
 
 BAR_MS = 300
 SILENT_S = 25           # until an unanswered INVITE fails over
@@ -179,10 +179,10 @@ class Run:
         wait_until(lambda: answers_options(self.edge), 20, "fastsip", self.process)
 
     def router_pid(self) -> int:
-        return stats.read_rows(self.home / "run")[0]["pid"]
+        return counters.read_rows(self.home / "run")[0]["pid"]
 
     def kept(self) -> dict[str, int]:
-        return stats.read(self.home / "run")
+        return counters.read(self.home / "run")
 
     def prepare(self) -> tuple[float, float]:
         """Fills the store; when the first and the last of the silent third are due."""

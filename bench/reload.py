@@ -23,9 +23,9 @@ from bench.load import write_report
 from bench.processes import RunFailed, scratch, take_ports
 from bench.restart import Pings
 from bench.targets import ROOT
-from fastsip import stats
-from fastsip.quarantine import Marks
-from fastsip.steward import GAUGES_EVERY_S
+from fastsip.observe import counters
+from fastsip.process.marks import Marks
+from fastsip.router.control_plane import GAUGES_EVERY_S
 
 RELOAD_BAR_S, BEAT_BAR_MS, P99_BAR_MS = 1.5, 200, 1.0
 LOOK_S, RELOAD_LIMIT_S, START_S = 0.002, 120, 60
@@ -58,7 +58,7 @@ class Router:
 
     @property
     def pid(self) -> int:
-        return stats.read_rows(self.site.run_dir)[0]["pid"]
+        return counters.read_rows(self.site.run_dir)[0]["pid"]
 
     def rename(self, name: str) -> None:
         self.site.rules = tables(self.count, name)

@@ -30,7 +30,7 @@ from bench.recovery import request
 from bench.stage import Stage, stage
 from bench.systemd import Systemd
 from bench.targets import ROOT
-from fastsip import stats
+from fastsip.observe import counters
 
 GAP_BAR_MS = 100
 UNPLANNED = ("kill", "restart")  # what a killed router had in hand is lost, what a closed socket held, too
@@ -113,7 +113,7 @@ class Site:
         self.command("reload")
 
     def kill(self) -> None:
-        os.kill(stats.read_rows(self.there.site.run_dir)[0]["pid"], signal.SIGKILL)
+        os.kill(counters.read_rows(self.there.site.run_dir)[0]["pid"], signal.SIGKILL)
 
     def service(self) -> None:
         self.start_again(tuple(self.systemd.kept.values()))

@@ -101,7 +101,7 @@ def write_call_ids(path: Path, run_dir: Path, shard: int, count: int) -> None:
 
 def run_mode(mode: str, plan: Plan) -> dict:
     """One run; its figures, with the datagrams that each shard received."""
-    from fastsip.stats import read_shards
+    from fastsip.observe.counters import read_shards
 
     shards, owner = MODES[mode]
     with scratch() as files, ExitStack() as stack:

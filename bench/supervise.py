@@ -7,7 +7,8 @@ they run under it; and the supervisor must be far more patient with them.  Start
 import shutil
 import sys
 
-from fastsip import supervisor
+from fastsip.supervisor import limits
+from fastsip.supervisor.run import run
 
 PATIENCE_S = 300.0
 
@@ -18,8 +19,8 @@ def main() -> int:
     if found is None:
         print(f"bench.supervise: {program} is missing", file=sys.stderr)
         return 2
-    supervisor.LEAVE_LIMIT_S = supervisor.WARM_LIMIT_S = supervisor.START_LIMIT_S = PATIENCE_S
-    return supervisor.run(file, (found, *arguments))
+    limits.LEAVE_LIMIT_S = limits.WARM_LIMIT_S = limits.START_LIMIT_S = PATIENCE_S
+    return run(file, (found, *arguments))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from bench.systemd import HAND_BACK
 KAMAILIO = "/usr/sbin/kamailio"
 ROOT = HERE.parent
 
-# Names in fastsip's own counters that the runners use (fastsip.stats.read).
+# Names in fastsip's own counters that the runners use (fastsip.observe.counters.read).
 RECEIVE_CALLS = "receive_calls"  # recvmmsg
 DATAGRAMS_IN = "received"
 HANDED_OVER = "handed_over"  # to another shard's ring
@@ -58,7 +58,7 @@ class Site:
 
 def read_fastsip_stats(run_dir: Path) -> dict[str, int]:
     """fastsip's own counters, from the files in its run_dir; ImportError when it has no such door."""
-    return importlib.import_module("fastsip.stats").read(run_dir)
+    return importlib.import_module("fastsip.observe.counters").read(run_dir)
 
 
 def start_floor(site: Site) -> Process:
@@ -159,7 +159,7 @@ def start_fastsip(site: Site) -> Process:
     path = write_fastsip_config(site)
     argv = [*site.prefix, sys.executable, "-m", "fastsip", "run", str(path)]
     program = site.program
-    if site.prefix and (site.root / "fastsip" / "supervisor.py").exists():
+    if site.prefix and any((site.root / "fastsip").glob("supervisor*")):
         program = (*site.prefix, sys.executable, "-m", "fastsip.router")
     if program:
         argv = [sys.executable, "-m", "bench.supervise", str(path), *program]

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TextIO
 
-from fastsip.plain import json_text, printable
+from fastsip.base.plain import json_text, printable
 
 MOST_LETTERS = 2_000  # of a field: takes_lines looks for the room of a line, not of a book
 

@@ -17,8 +17,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterable
 
-from fastsip.sdp_text import offer_sdp
-from fastsip.sip_text import (
+from fastsip.ua.message import (
     Address,
     Dialog,
     Message,
@@ -35,6 +34,7 @@ from fastsip.sip_text import (
     read_message,
     response_address,
 )
+from fastsip.ua.sdp import offer_sdp
 
 WAIT_S = 3.0  # what an expected message may take; generous, for a busy machine
 RECEIVE_BYTES = 4 << 20

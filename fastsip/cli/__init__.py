@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 import click
 
 from fastsip import __version__
+from fastsip.base.plain import reason
 from fastsip.cli._say import fail, give_up_output, say
-from fastsip.plain import reason
 
 COMMANDS = ("run", "check", "status", "reload", "drain", "upgrade", "stop", "stats", "transactions", "demo", "unit")
 

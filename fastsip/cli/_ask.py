@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from fastsip.api.socket import Answer, NotRunning, Refused, ask
 from fastsip.cli._say import NOT_RUNNING, REFUSED, WRONG, fail
 from fastsip.config import ConfigError, load_run_dir
-from fastsip.control import Answer, NotRunning, Refused, ask
 
 EXITS = "Exit codes: 0 it is done, 1 it is refused or failed, 2 CONFIG is wrong, 3 no router runs on it."
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from fastsip.plain import json_text, printable
+from fastsip.base.plain import json_text, printable
 
 REFUSED, WRONG, NOT_RUNNING = 1, 2, 3  # exit codes
 

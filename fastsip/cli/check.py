@@ -6,11 +6,11 @@ from typing import Any
 import click
 import msgspec
 
+from fastsip.base.plain import counted, plain_json, printable
 from fastsip.cli._say import WRONG, say
 from fastsip.config import ConfigError, load
-from fastsip.config.outlook import DestinationOutlook, ListenerOutlook, NameOutlook, Outlook, SetOutlook, outlook
-from fastsip.launch import need_kernels
-from fastsip.plain import counted, plain_json, printable
+from fastsip.process.launch import need_kernels
+from fastsip.router.outlook import DestinationOutlook, ListenerOutlook, NameOutlook, Outlook, SetOutlook, outlook
 
 MIB = 1 << 20
 
@@ -43,9 +43,9 @@ def command(config: str, as_json: bool, takeover: bool) -> None:
 
 def _check_takeover(config: str) -> None:
     """Everything that a router imports is there, CONFIG is right, and what run_dir holds can be read."""
-    import fastsip.router
-    import fastsip.steward
-    import fastsip.supervisor  # noqa: F401
+    import fastsip.router.control_plane
+    import fastsip.router.process
+    import fastsip.supervisor.run  # noqa: F401
     from fastsip._core.store.partitions import unreadable
 
     try:

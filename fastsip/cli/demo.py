@@ -1,6 +1,6 @@
 """`fastsip demo`: see the router work without a carrier, a phone or a configuration.
 
-Only arguments and the screen; what happens is in `fastsip/demo.py`.  rich is
+Only arguments and the screen; what happens is in `fastsip/ua/demo.py`.  rich is
 imported on a terminal only.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from fastsip.cli._say import REFUSED, fail, say
-from fastsip.demo import DemoFailed, Tally, run_demo
+from fastsip.ua.demo import DemoFailed, Tally, run_demo
 
 PLAIN_EVERY_S = 1.0
 

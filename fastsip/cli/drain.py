@@ -4,10 +4,10 @@ import sys
 
 import click
 
+from fastsip.base.plain import counted
 from fastsip.cli._ask import EXITS, answers, config_argument
 from fastsip.cli._say import REFUSED, say, say_over
 from fastsip.cli._values import DAY_MS, Duration
-from fastsip.plain import counted
 
 GOES_ON = "new calls get 503 until `fastsip drain --undo`"
 

@@ -9,12 +9,12 @@ from fastsip.cli._say import WRONG, fail
 @click.argument("config", type=click.Path())
 def command(config: str) -> None:
     """Run the router with CONFIG until it is told to stop (exit 2: CONFIG is wrong, or it cannot start)."""
-    from fastsip.launch import end, launch, need_kernels
+    from fastsip.process.launch import end, launch, need_kernels
 
     need_kernels()
     born = launch()  # it loads while we load
     from fastsip.config import ConfigError
-    from fastsip.supervisor import run
+    from fastsip.supervisor.run import run
 
     try:
         end(run(config, born=born))

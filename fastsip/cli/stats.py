@@ -2,11 +2,11 @@
 
 import click
 
-from fastsip import stats
+from fastsip.api.socket import is_running
+from fastsip.base.plain import reason
 from fastsip.cli._ask import config_argument, run_dir_of
 from fastsip.cli._say import NOT_RUNNING, REFUSED, fail, say, say_json
-from fastsip.control import is_running
-from fastsip.plain import reason
+from fastsip.observe import counters
 
 
 @click.command("stats", short_help="Show what the router has counted.")
@@ -17,12 +17,12 @@ def command(config: str, with_zeros: bool, as_json: bool) -> None:
     """Show what the router that runs on CONFIG has counted (exit 3: none runs; the last numbers are shown)."""
     run_dir = run_dir_of(config)
     try:
-        found = stats.read(run_dir)
+        found = counters.read(run_dir)
     except FileNotFoundError:
         if is_running(run_dir):
             fail(f"the router in {run_dir} has not counted anything yet", REFUSED)
         fail(f"no router runs in {run_dir}, and none has left its numbers there", NOT_RUNNING)
-    except (stats.Damaged, OSError) as error:
+    except (counters.Damaged, OSError) as error:
         fail(reason(error), REFUSED)
     if as_json:
         say_json(found)

@@ -5,12 +5,12 @@ import sys
 
 import click
 
-from fastsip import inspection
 from fastsip._core.transaction.inspect import SERVER_STATES
+from fastsip.base.plain import counted
 from fastsip.cli._ask import run_dir_of
 from fastsip.cli._say import REFUSED, fail, say, say_json
 from fastsip.cli._values import DAY_MS, Duration
-from fastsip.plain import counted
+from fastsip.observe import transactions
 
 STATES = click.Choice([*SERVER_STATES.values()])
 
@@ -26,7 +26,7 @@ class _Method(click.Choice):
 @click.argument("config", type=click.Path())
 @click.option("--run-dir", type=click.Path(), help="Another router's run_dir, or a copy of one.")
 @click.option("--state", type=STATES, help="Those in this state.")
-@click.option("--method", type=_Method(inspection.METHOD_NAMES), metavar="METHOD",
+@click.option("--method", type=_Method(transactions.METHOD_NAMES), metavar="METHOD",
               help="INVITE, BYE, ...; other = one that has no name here.")
 @click.option("--call-id", default="", help="A part of it.")
 @click.option("--destination", default="", help="One that it was sent to, by id.")
@@ -41,16 +41,16 @@ def command(config, run_dir, state, method, call_id, destination, older, most, a
     kept, so it has no Call-ID any more.
     """
     folder = run_dir or run_dir_of(config)
-    wanted = inspection.Filter(state or "", method or "", call_id, destination, older)
+    wanted = transactions.Filter(state or "", method or "", call_id, destination, older)
     try:
-        reader = inspection.Reader(folder)
+        reader = transactions.Reader(folder)
         found = reader.transactions(wanted)
         if as_json:
             for one in found:
-                say_json(inspection.as_dict(one))
+                say_json(transactions.as_dict(one))
         else:
             _print(list(found), most)
-    except inspection.NoStore as error:
+    except transactions.NoStore as error:
         fail(str(error), REFUSED)
     if reader.torn:
         say(f"{reader.torn} more were in the middle of a change each time they were looked at", err=True)
@@ -63,7 +63,7 @@ def _seconds(ms: int | None) -> str:
     return "-" if ms is None else f"{ms / 1000:.1f}"
 
 
-def _print(found: list[inspection.Transaction], most: int) -> None:
+def _print(found: list[transactions.Transaction], most: int) -> None:
     """A line for each transaction and one for each of its branches."""
     for one in itertools.islice(found, most):
         notes = " ".join(filter(None, ("in dialog" if one.in_dialog else "", *one.flags)))
@@ -76,6 +76,6 @@ def _print(found: list[inspection.Transaction], most: int) -> None:
                 f"  to {branch.destination or '(by route)'}: {branch.state} {branch.last_status or '-'}  "
                 f"age {_seconds(branch.age_ms)}  left {_seconds(branch.deadline_ms)}  {' '.join(branch.flags)}".rstrip()
             )
-    counts = ", ".join(f"{count:,} {state}" for state, count in inspection.summary(found).items())
+    counts = ", ".join(f"{count:,} {state}" for state, count in transactions.summary(found).items())
     hidden = f"; {len(found) - most:,} not shown (--most)" if len(found) > most else ""
     say(f"{counted(len(found), 'transaction')}{': ' + counts if counts else ''}{hidden}")

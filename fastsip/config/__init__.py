@@ -5,8 +5,8 @@
 
 Layout: language (the words), values (single values), reader (tables), sets, routes with patterns and
 headers, names, load (the whole), secrets (the key file), locate (lines), errors, model (the result), handed (the
-result for another process), outlook (what `check` shows).
-Nothing here touches the network or a packet; outlook alone opens a socket, to ask how large it may be.
+result for another process).
+Nothing here touches the network or a packet.
 """
 
 from fastsip.config.errors import ConfigError, Problem

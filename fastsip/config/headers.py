@@ -9,7 +9,7 @@ from fastsip.config import values
 from fastsip.config.errors import Wrong, did_you_mean, shown
 from fastsip.config.language import HEADER_FIELDS, MAX_HEADER_BYTES, MAX_HEADER_EDITS
 from fastsip.config.model import HeaderEdits
-from fastsip.config.reader import Table
+from fastsip.config.reader import Section
 
 # What branches and dialogs hang on, and the way back.
 PROTECTED = (
@@ -63,41 +63,42 @@ def _value(raw: object) -> str:
     return text
 
 
-def read_ways(owner: Table, *ways: str) -> list[HeaderEdits]:
+def read_ways(owner: Section, *ways: str) -> list[HeaderEdits]:
     """`headers = { in = {...}, out = {...} }` of a listener or a set, by these ways; empty where nothing is said."""
-    table = owner.table("headers", f"{owner.kind}.headers")
-    if "headers" in owner and not table.raw and not table.report.touches(*table.path):
-        table.report.add(table.path, "nothing to change", "allowed: " + ", ".join(f"{way} = {{ ... }}" for way in ways))
-    return [read_headers(table, way) for way in ways]
+    section = owner.section("headers", f"{owner.kind}.headers")
+    if "headers" in owner and not section.raw and not section.report.touches(*section.path):
+        allowed = "allowed: " + ", ".join(f"{way} = {{ ... }}" for way in ways)
+        section.report.add(section.path, "nothing to change", allowed)
+    return [read_headers(section, way) for way in ways]
 
 
-def read_headers(owner: Table, key: str = "headers") -> HeaderEdits:
+def read_headers(owner: Section, key: str = "headers") -> HeaderEdits:
     """The edits under a key; empty when it is absent."""
-    table = owner.table(key, "headers")
-    removed = table.take_list("remove", _beginning)
-    given = table.raw.get("set", {})
-    path = (*table.path, "set")
+    section = owner.section(key, "headers")
+    removed = section.take_list("remove", _beginning)
+    given = section.raw.get("set", {})
+    path = (*section.path, "set")
     if not isinstance(given, dict):
-        table.report.add(path, shown(given), 'allowed: a table { Name = "value" }')
+        section.report.add(path, shown(given), 'allowed: a table { Name = "value" }')
         given = {}
-    if key in owner and not removed and not given and not table.report.touches(*table.path):
-        table.report.add(table.path, "nothing to change", 'allowed: set = { Name = "value" }, remove = ["Name"]')
+    if key in owner and not removed and not given and not section.report.touches(*section.path):
+        section.report.add(section.path, "nothing to change", 'allowed: set = { Name = "value" }, remove = ["Name"]')
     assigned = []
     for name, raw in given.items():
         here = (*path, name)
-        table.read(here, name, _name, "")
-        assigned.append((name, table.read(here, raw, _value, "")))
+        section.read(here, name, _name, "")
+        assigned.append((name, section.read(here, raw, _value, "")))
         first = next(other for other, _ in assigned if other.lower() == name.lower())
         if first != name:
-            table.report.add(here, f'"{name}"', f'"{first}" is the same header; allowed: each once')
+            section.report.add(here, f'"{name}"', f'"{first}" is the same header; allowed: each once')
     if len(removed) + len(assigned) > MAX_HEADER_EDITS:
         allowed = f"allowed: at most {MAX_HEADER_EDITS} in `set` and `remove` together"
-        table.report.add(table.path, f"{len(removed) + len(assigned)} names", allowed)
+        section.report.add(section.path, f"{len(removed) + len(assigned)} names", allowed)
     written = sum(len(name) + len(": \r\n") + _most_bytes(value) for name, value in assigned)
     if written > MAX_HEADER_BYTES:
         fields = ", ".join(f"{{{field}}} with {most}" for field, most in HEADER_FIELDS.items())
         allowed = f"allowed: at most {MAX_HEADER_BYTES} bytes together, counting {fields}"
-        table.report.add(path, f"up to {written} bytes", allowed)
+        section.report.add(path, f"up to {written} bytes", allowed)
     return HeaderEdits(remove=removed, set=tuple(assigned))
 
 

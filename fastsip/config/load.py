@@ -2,7 +2,7 @@
 
 Reads in two steps: each table by itself, then what refers from one table to another.  The key file of the
 router's secret is touched only after everything else was found right, and made only when asked for.
-Called by: cli, router.
+Called by: cli, supervisor, and router for what another release has read.
 """
 
 import os
@@ -16,16 +16,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from fastsip._core.base.files import look_at, read_file
+from fastsip.base.litter import uncollected
+from fastsip.base.run_dir import PLACEMENT, SECRET
 from fastsip.config import secrets, values
 from fastsip.config.errors import ConfigError, Problem, Wrong
 from fastsip.config.headers import read_ways
 from fastsip.config.language import MAX_LISTENERS, MAX_SHARDS
 from fastsip.config.model import Config, Limits, Listener, Router, Timers
 from fastsip.config.names import read_names
-from fastsip.config.reader import Enough, Report, Table
+from fastsip.config.reader import Enough, Report, Section
 from fastsip.config.routes import read_policies, read_rules
 from fastsip.config.sets import read_sets
-from fastsip.litter import uncollected
 
 T = TypeVar("T")
 
@@ -159,11 +160,11 @@ class _Loader:
         self.file = file
         self.base = Path(file).resolve().parent
         self.report = report
-        self.root = Table(raw, (), "", report)
+        self.root = Section(raw, (), "", report)
 
     def config(self, make_secret: bool) -> Config:
-        table = self.root.table("router", "router")
-        router = self._router(table)
+        section = self.root.section("router", "router")
+        router = self._router(section)
         listeners = self._listeners()
         config = Config(
             file=self.file,
@@ -176,38 +177,38 @@ class _Loader:
             rules=read_rules(self.root, listeners),
             names=read_names(self.root, listeners),
         )
-        keys, secret_file = self._secret(table, Path(router.state_dir), make_secret)
+        keys, secret_file = self._secret(section, Path(router.state_dir), make_secret)
         self.report.raise_if_any()
-        placement = self._placement(table, Path(router.state_dir), keys, make_secret)
+        placement = self._placement(section, Path(router.state_dir), keys, make_secret)
         self.report.raise_if_any()
         router = msgspec.structs.replace(router, secret_keys=keys, secret_file=secret_file, placement_key=placement)
         return msgspec.structs.replace(config, router=router)
 
     def run_dir(self) -> str:
         """The one key of [router] by which others find it."""
-        found = self._run_dir_of(self.root.table("router", "router"))
+        found = self._run_dir_of(self.root.section("router", "router"))
         if self.report.touches("router"):
             self.report.raise_if_any()
         return found
 
-    def _run_dir_of(self, table: Table) -> str:
-        return table.take("run_dir", self._run_dir, str(default_run_dir()))
+    def _run_dir_of(self, section: Section) -> str:
+        return section.take("run_dir", self._run_dir, str(default_run_dir()))
 
-    def _router(self, table: Table) -> Router:
+    def _router(self, section: Section) -> Router:
         """[router] without its secret, which is read last."""
         return Router(
-            name=table.take("name", values.name, _default_name()),
-            shards=table.take("shards", _shards, _shards("auto")),
-            run_dir=self._run_dir_of(table),
-            state_dir=table.take("state_dir", self._directory, str(default_state_dir())),
-            domains=table.take_list("domains", values.host_port),
-            trusted=table.take_list("trusted", values.network),
+            name=section.take("name", values.name, _default_name()),
+            shards=section.take("shards", _shards, _shards("auto")),
+            run_dir=self._run_dir_of(section),
+            state_dir=section.take("state_dir", self._directory, str(default_state_dir())),
+            domains=section.take_list("domains", values.host_port),
+            trusted=section.take_list("trusted", values.network),
             secret_keys=(),
             secret_file="",
             placement_key=b"",
-            stop_mode=table.take("stop_mode", values.one_of("leave", "drain"), "leave"),
-            hang_ms=table.take("hang", values.duration(2_000, 60_000), 5_000),
-            hang_loop_ms=table.take("hang_loop", values.duration(2_000, 600_000), 60_000),
+            stop_mode=section.take("stop_mode", values.one_of("leave", "drain"), "leave"),
+            hang_ms=section.take("hang", values.duration(2_000, 60_000), 5_000),
+            hang_loop_ms=section.take("hang_loop", values.duration(2_000, 600_000), 60_000),
         )
 
     def _directory(self, raw: object) -> str:
@@ -220,7 +221,7 @@ class _Loader:
             raise Wrong(f"allowed: a path of at most {MAX_CONTROL_PATH_BYTES} bytes, for its socket")
         return place
 
-    def _secret(self, router: Table, state_dir: Path, make: bool) -> tuple[tuple[bytes, ...], str]:
+    def _secret(self, router: Section, state_dir: Path, make: bool) -> tuple[tuple[bytes, ...], str]:
         """The keys, and the key file when it is the router's own."""
         if "secret" in router:
             raw = router.raw["secret"]
@@ -230,7 +231,7 @@ class _Loader:
                 return (), ""
             return router.take_list("secret", lambda item: secrets.read_secret(item, self.base)), ""
         self.report.raise_if_any()
-        place = state_dir / "secret"
+        place = state_dir / SECRET
         try:
             return secrets.read_or_make(place, make), str(place)
         except Wrong as wrong:
@@ -238,10 +239,10 @@ class _Loader:
             self.report.add((*router.path, "state_dir"), "", wrong.allowed, hint)
             return (), ""
 
-    def _placement(self, router: Table, state_dir: Path, keys: tuple[bytes, ...], make: bool) -> bytes:
+    def _placement(self, router: Section, state_dir: Path, keys: tuple[bytes, ...], make: bool) -> bytes:
         read = read_file if make else look_at
         try:
-            return secrets.placement_key(state_dir / secrets.PLACEMENT, keys[0], read) if keys else b""
+            return secrets.placement_key(state_dir / PLACEMENT, keys[0], read) if keys else b""
         except Wrong as wrong:
             self.report.add((*router.path, "state_dir"), "", wrong.allowed)
             return b""
@@ -249,18 +250,18 @@ class _Loader:
     def _listeners(self) -> tuple[Listener, ...]:
         listeners: list[Listener] = []
         taken: dict[str, int] = {}
-        for index, table in enumerate(self.root.listed("listen", "listen")):
-            address = table.need("uri", values.listen_address, None, 'for example "udp:192.0.2.1:5060"')
-            advertise = table.take("advertise", values.host_port, "")
-            rcvbuf_bytes = table.take("rcvbuf", values.size(4096, 1 << 30), 8 << 20)
-            tag = table.take("tag", values.name, "")
-            headers_in, headers_out = read_ways(table, "in", "out")
+        for index, section in enumerate(self.root.listed("listen", "listen")):
+            address = section.need("uri", values.listen_address, None, 'for example "udp:192.0.2.1:5060"')
+            advertise = section.take("advertise", values.host_port, "")
+            rcvbuf_bytes = section.take("rcvbuf", values.size(4096, 1 << 30), 8 << 20)
+            tag = section.take("tag", values.name, "")
+            headers_in, headers_out = read_ways(section, "in", "out")
             if address is None:
                 continue
-            uri = table.raw["uri"]
+            uri = section.raw["uri"]
             if str(address) in taken:
                 self.report.add(
-                    (*table.path, "uri"), f'"{uri}"', f"listen[{taken[str(address)] + 1}] has this address"
+                    (*section.path, "uri"), f'"{uri}"', f"listen[{taken[str(address)] + 1}] has this address"
                 )
             taken.setdefault(str(address), index)
             listeners.append(
@@ -289,11 +290,11 @@ class _Loader:
             self.report.add(("listen",), f"{count} listeners", f"allowed: at most {MAX_LISTENERS}")
 
     def _timers(self) -> Timers:
-        table = self.root.table("timers", "timers")
-        t1_ms = table.take("t1", values.duration(10, 60_000), 500)
-        t2_ms = table.take("t2", values.duration(10, 60_000), 4_000)
-        t4_ms = table.take("t4", values.duration(10, 60_000), 5_000)
-        c_ms = table.take("c", self._timer_c, 181_000)
+        section = self.root.section("timers", "timers")
+        t1_ms = section.take("t1", values.duration(10, 60_000), 500)
+        t2_ms = section.take("t2", values.duration(10, 60_000), 4_000)
+        t4_ms = section.take("t4", values.duration(10, 60_000), 5_000)
+        c_ms = section.take("c", self._timer_c, 181_000)
         if t2_ms < t1_ms and not self.report.touches("timers"):
             self.report.add(
                 ("timers", "t2"), values.ms_text(t2_ms), f"allowed: at least t1, {values.ms_text(t1_ms)}"
@@ -308,11 +309,11 @@ class _Loader:
         return ms
 
     def _limits(self) -> Limits:
-        table = self.root.table("limits", "limits")
+        section = self.root.section("limits", "limits")
         return Limits(
-            max_transactions=table.take("max_transactions", values.integer(64, 10_000_000), 20_000),
-            max_message_bytes=table.take("max_message", values.size(1_300, 65_535), 65_535),
-            max_head_bytes=table.take("max_head", values.size(1_300, 65_535), 8_192),
-            names_per_source=table.take("names_per_source", values.integer(1, 1_000_000), 20),
-            names_burst=table.take("names_burst", values.integer(1, 1_000_000), 100),
+            max_transactions=section.take("max_transactions", values.integer(64, 10_000_000), 20_000),
+            max_message_bytes=section.take("max_message", values.size(1_300, 65_535), 65_535),
+            max_head_bytes=section.take("max_head", values.size(1_300, 65_535), 8_192),
+            names_per_source=section.take("names_per_source", values.integer(1, 1_000_000), 20),
+            names_burst=section.take("names_burst", values.integer(1, 1_000_000), 100),
         )

@@ -9,12 +9,12 @@ from fastsip.config import values
 from fastsip.config.errors import Path, Wrong, shown
 from fastsip.config.language import MAX_ADDRESSES, MAX_NAMES
 from fastsip.config.model import Listener, Name
-from fastsip.config.reader import Table
+from fastsip.config.reader import Section
 
 ANY = "*"
 
 
-def read_names(root: Table, listeners: tuple[Listener, ...]) -> tuple[Name, ...]:
+def read_names(root: Section, listeners: tuple[Listener, ...]) -> tuple[Name, ...]:
     """All names in the order of the file."""
     raw = root.raw.get("names", {})
     if not isinstance(raw, dict):
@@ -40,7 +40,7 @@ def _name(raw: object) -> str:
         raise Wrong(f'{wrong.allowed}, or "{ANY}" for every other name', wrong.hint) from None
 
 
-def _addresses(root: Table, path: Path, raw: object, listeners: tuple[Listener, ...]) -> tuple[tuple[str, int], ...]:
+def _addresses(root: Section, path: Path, raw: object, listeners: tuple[Listener, ...]) -> tuple[tuple[str, int], ...]:
     allowed = f'allowed: 1 to {MAX_ADDRESSES} addresses, such as ["192.0.2.1:5060"]'
     if isinstance(raw, dict):
         root.report.add(path, shown(raw), allowed, 'a name with dots stands in quotes: "pbx.example.net" = [...]')

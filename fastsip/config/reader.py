@@ -1,6 +1,6 @@
 """Reads raw TOML tables key by key and remembers every problem instead of stopping.
 
-Report collects problems by key path and turns them into lines at the end; Table wraps one raw table.
+Report collects problems by key path and turns them into lines at the end; Section wraps one raw table.
 After a problem the reader goes on with the key's default, so that one slip does not hide the next.
 Called by: load.py, sets.py, routes.py, names.py.
 """
@@ -83,7 +83,7 @@ class Report:
         raise ConfigError(tuple(problems))
 
 
-class Table:
+class Section:
     """One raw table: takes keys out of it, and knows at the end which ones nobody asked for."""
 
     def __init__(self, raw: dict[str, Any], path: Path, kind: str, report: Report) -> None:
@@ -176,7 +176,7 @@ class Table:
         raw = self.raw.get(key, {})
         return raw.keys() if isinstance(raw, dict) else ()
 
-    def table(self, key: str, kind: str) -> "Table":
+    def section(self, key: str, kind: str) -> "Section":
         """The table under a key; an empty one when it is absent or not a table."""
         raw = self.raw.get(key, {})
         if not isinstance(raw, dict):
@@ -184,9 +184,9 @@ class Table:
                 (*self.path, key), shown(raw), f"allowed: a table, [{key_text((*self.path, key))}]"
             )
             raw = {}
-        return Table(raw, (*self.path, key), kind, self.report)
+        return Section(raw, (*self.path, key), kind, self.report)
 
-    def named(self, key: str, kind: str) -> Iterator[tuple[str, "Table"]]:
+    def named(self, key: str, kind: str) -> Iterator[tuple[str, "Section"]]:
         """The tables [key.NAME], in the order of the file."""
         raw = self.raw.get(key, {})
         if not isinstance(raw, dict):
@@ -194,11 +194,11 @@ class Table:
             return
         for name, inner in raw.items():
             if isinstance(inner, dict):
-                yield name, Table(inner, (*self.path, key, name), kind, self.report)
+                yield name, Section(inner, (*self.path, key, name), kind, self.report)
             else:
                 self.report.add((*self.path, key, name), shown(inner), f"allowed: a table, [{key}.{name}]")
 
-    def listed(self, key: str, kind: str) -> Iterator["Table"]:
+    def listed(self, key: str, kind: str) -> Iterator["Section"]:
         """The tables [[key]], in the order of the file."""
         raw = self.raw.get(key, [])
         if not isinstance(raw, list):
@@ -207,7 +207,7 @@ class Table:
             return
         for index, inner in enumerate(raw):
             if isinstance(inner, dict):
-                yield Table(inner, (*self.path, key, index), kind, self.report)
+                yield Section(inner, (*self.path, key, index), kind, self.report)
             else:
                 self.report.add((*self.path, key, index), shown(inner), f"allowed: a table, [[{key}]]")
 

@@ -13,7 +13,7 @@ from fastsip.config.headers import read_headers
 from fastsip.config.language import CLASSES, MARK_KEYS, MARKS, MAX_POLICY_CODES, REASONS
 from fastsip.config.model import Condition, HeaderEdits, Listener, Policy, Reply, Rule
 from fastsip.config.patterns import PatternError, compile_patterns
-from fastsip.config.reader import Table, listed
+from fastsip.config.reader import Section, listed
 
 HOUR_MS = 3_600_000
 UNAVAILABLE = Reply(code=500, reason="Server Internal Error")
@@ -26,10 +26,10 @@ SIX_XX = (
 # ---------------------------------------------------------------- policies
 
 
-def read_policies(root: Table) -> tuple[Policy, ...]:
+def read_policies(root: Section) -> tuple[Policy, ...]:
     """All failure policies in the order of the file."""
     sets = root.names_under("set")
-    return tuple(_policy(name, table, sets) for name, table in root.named("failure", "failure"))
+    return tuple(_policy(name, section, sets) for name, section in root.named("failure", "failure"))
 
 
 def _on_item(raw: object) -> str | int:
@@ -48,57 +48,57 @@ def _on_item(raw: object) -> str | int:
     )
 
 
-def _policy(name: str, table: Table, sets: Collection[str]) -> Policy:
-    table.read(table.path, name, values.name, "")
-    if "on" not in table:
-        table.report.add(
-            table.path, "", '`on` is missing: what counts as a failure, such as [500, "timeout"]'
+def _policy(name: str, section: Section, sets: Collection[str]) -> Policy:
+    section.read(section.path, name, values.name, "")
+    if "on" not in section:
+        section.report.add(
+            section.path, "", '`on` is missing: what counts as a failure, such as [500, "timeout"]'
         )
-    on = tuple(dict.fromkeys(table.take_list("on", _on_item)))
+    on = tuple(dict.fromkeys(section.take_list("on", _on_item)))
     codes = tuple(item for item in on if isinstance(item, int))
     if len(codes) > MAX_POLICY_CODES:
         allowed = f'allowed: at most {MAX_POLICY_CODES} codes; classes such as "5xx" count apart'
-        table.report.add((*table.path, "on"), f"{len(codes)} codes", allowed)
-    progress_ms = table.take("progress", values.duration(10, HOUR_MS), 0)
-    if "progress" in on and "progress" not in table:
+        section.report.add((*section.path, "on"), f"{len(codes)} codes", allowed)
+    progress_ms = section.take("progress", values.duration(10, HOUR_MS), 0)
+    if "progress" in on and "progress" not in section:
         allowed = 'needs the clock it waits for beside it, such as progress = "10s"'
-        table.report.add((*table.path, "on"), '"progress"', allowed)
-    mark, mark_by = _marks(table)
+        section.report.add((*section.path, "on"), '"progress"', allowed)
+    mark, mark_by = _marks(section)
     return Policy(
         name=name,
         on_codes=codes,
         on_classes=tuple(int(item[0]) for item in on if isinstance(item, str) and item in CLASSES),
         on_reasons=tuple(item for item in on if isinstance(item, str) and item in REASONS),
-        timeout_ms=table.take("timeout", values.duration(10, HOUR_MS), 0),
+        timeout_ms=section.take("timeout", values.duration(10, HOUR_MS), 0),
         progress_ms=progress_ms,
-        ring_ms=table.take("ring", values.duration(10, HOUR_MS), 0),
-        budget_ms=table.take("budget", values.duration(10, HOUR_MS), 0),
-        after_progress=table.take("after_progress", values.boolean, True),
+        ring_ms=section.take("ring", values.duration(10, HOUR_MS), 0),
+        budget_ms=section.take("budget", values.duration(10, HOUR_MS), 0),
+        after_progress=section.take("after_progress", values.boolean, True),
         mark=mark,
         mark_by=mark_by,
-        mark_last=table.take("mark_last", values.boolean, False),
-        then=table.take_reference("then", sets, "the name of a set"),
-        exhausted=table.take("exhausted", values.reply, None),
-        unavailable=table.take("unavailable", values.reply, UNAVAILABLE),
+        mark_last=section.take("mark_last", values.boolean, False),
+        then=section.take_reference("then", sets, "the name of a set"),
+        exhausted=section.take("exhausted", values.reply, None),
+        unavailable=section.take("unavailable", values.reply, UNAVAILABLE),
     )
 
 
-def _marks(table: Table) -> tuple[str, tuple[tuple[str, str], ...]]:
+def _marks(section: Section) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The mark for everything, and those by reason, class or code."""
-    raw = table.raw.get("mark", "suspect")
-    path: Path = (*table.path, "mark")
+    raw = section.raw.get("mark", "suspect")
+    path: Path = (*section.path, "mark")
     if not isinstance(raw, dict):
-        return table.take("mark", values.one_of(*MARKS), "suspect"), ()
+        return section.take("mark", values.one_of(*MARKS), "suspect"), ()
     found = []
     for key, word in raw.items():
         if key not in MARK_KEYS:
             allowed = "allowed: " + ", ".join(MARK_KEYS)
-            table.report.add((*path, key), "an unknown key", allowed, did_you_mean(key, MARK_KEYS))
+            section.report.add((*path, key), "an unknown key", allowed, did_you_mean(key, MARK_KEYS))
             continue
-        mark = table.read((*path, key), word, values.one_of(*MARKS), "")
+        mark = section.read((*path, key), word, values.one_of(*MARKS), "")
         if key == "ring" and mark not in ("none", ""):
             allowed = 'allowed: "none": a phone that nobody picks up says nothing about a server'
-            table.report.add((*path, key), shown(word), allowed)
+            section.report.add((*path, key), shown(word), allowed)
         if mark:
             found.append((key, mark))
     return "suspect", tuple(found)
@@ -107,16 +107,16 @@ def _marks(table: Table) -> tuple[str, tuple[tuple[str, str], ...]]:
 # ---------------------------------------------------------------- rules
 
 
-def read_rules(root: Table, listeners: tuple[Listener, ...]) -> tuple[Rule, ...]:
+def read_rules(root: Section, listeners: tuple[Listener, ...]) -> tuple[Rule, ...]:
     """All rules in the order of the file; with none and one set, everything goes to that set."""
     rules: list[Rule] = []
     names: dict[str, int] = {}
     known = _Known(root, listeners)
-    for index, table in enumerate(root.listed("route", "route")):
-        rule = _rule(index, table, known)
+    for index, section in enumerate(root.listed("route", "route")):
+        rule = _rule(index, section, known)
         if names.setdefault(rule.name, index) != index:
             allowed = f"allowed: a name of its own; route[{names[rule.name] + 1}] has it"
-            table.report.add((*table.path, "name"), shown(rule.name), allowed)
+            section.report.add((*section.path, "name"), shown(rule.name), allowed)
         rules.append(rule)
     if "route" in root:
         return tuple(rules)
@@ -150,7 +150,7 @@ def _implied(only_set: str) -> Rule:
 class _Known:
     """The names that rules may refer to, looked up by hash; `readers` are those of their conditions, by key."""
 
-    def __init__(self, root: Table, listeners: tuple[Listener, ...]) -> None:
+    def __init__(self, root: Section, listeners: tuple[Listener, ...]) -> None:
         self.sets, self.failures = root.names_under("set"), root.names_under("failure")
         tags = dict.fromkeys(listener.tag for listener in listeners)
         unsure = root.report.touches("listen")  # a listener that is wrong itself is not among the known
@@ -160,21 +160,21 @@ class _Known:
         }
 
 
-def _rule(index: int, table: Table, known: _Known) -> Rule:
-    to = table.take_reference("to", known.sets, "the name of a set")
-    reply = table.take("reply", values.reply, None)
-    forward = table.take("forward", _forward, "")
-    _check_action(table)
+def _rule(index: int, section: Section, known: _Known) -> Rule:
+    to = section.take_reference("to", known.sets, "the name of a set")
+    reply = section.take("reply", values.reply, None)
+    forward = section.take("forward", _forward, "")
+    _check_action(section)
     return Rule(
-        name=table.take("name", values.name, "") or f"route-{index + 1}",
-        conditions=_conditions(table, known),
+        name=section.take("name", values.name, "") or f"route-{index + 1}",
+        conditions=_conditions(section, known),
         to=to,
         reply=reply,
         forward=forward,
-        headers=read_headers(table),
-        failure=table.take_reference("failure", known.failures, "the name of a failure policy"),
-        ruri=table.take("ruri", values.one_of("keep", "host", "uri"), ""),
-        record_route=table.take("record_route", values.boolean, True),
+        headers=read_headers(section),
+        failure=section.take_reference("failure", known.failures, "the name of a failure policy"),
+        ruri=section.take("ruri", values.one_of("keep", "host", "uri"), ""),
+        record_route=section.take("record_route", values.boolean, True),
         implied=False,
     )
 
@@ -192,29 +192,29 @@ def _forward(raw: object) -> str:
 _NOT_BESIDE = {"reply": ("failure", "ruri", "record_route", "headers"), "forward": ("ruri",), "to": ()}
 
 
-def _check_action(table: Table) -> None:
+def _check_action(section: Section) -> None:
     """Exactly one action, and beside it nothing that it would not look at."""
-    actions = [key for key in ("to", "reply", "forward", "python") if key in table]
+    actions = [key for key in ("to", "reply", "forward", "python") if key in section]
     if not actions:
         allowed = 'an action is missing; allowed: to = "SET", reply = "404 Not found", forward = "request-uri"'
-        table.report.add(table.path, "", allowed)
+        section.report.add(section.path, "", allowed)
     if len(actions) > 1:
-        table.report.add(
-            (*table.path, actions[1]), " and ".join(f"`{key}`" for key in actions), "allowed: one action"
+        section.report.add(
+            (*section.path, actions[1]), " and ".join(f"`{key}`" for key in actions), "allowed: one action"
         )
     elif actions:
         for key in _NOT_BESIDE.get(actions[0], ()):
-            if key in table:
+            if key in section:
                 others = " and ".join(f"`{other}`" for other in ("to", "forward") if key not in _NOT_BESIDE[other])
                 found = f"`{key}` beside `{actions[0]}`"
-                table.report.add((*table.path, key), found, f"allowed: only beside {others}")
+                section.report.add((*section.path, key), found, f"allowed: only beside {others}")
 
 
-def _conditions(table: Table, known: _Known) -> tuple[Condition, ...]:
-    when = table.table("when", "when")
+def _conditions(section: Section, known: _Known) -> tuple[Condition, ...]:
+    when = section.section("when", "when")
     conditions = _read_when(when, False, known)
     if "not" in when:
-        inner = when.table("not", "when")
+        inner = when.section("not", "when")
         if "not" in inner:
             inner.report.add(
                 (*inner.path, "not"), "`not` inside `not`", "allowed: one `not`, beside the other keys"
@@ -233,7 +233,7 @@ _ITEMS = {
 }
 
 
-def _read_when(when: Table, negate: bool, known: _Known) -> tuple[Condition, ...]:
+def _read_when(when: Section, negate: bool, known: _Known) -> tuple[Condition, ...]:
     """The conditions of one `when` or `not`, in the order of the file."""
     found: list[Condition] = []
     for key in when.raw:
@@ -273,7 +273,7 @@ def _pattern(raw: object) -> str:
     return raw
 
 
-def _patterns(when: Table) -> tuple[str, ...]:
+def _patterns(when: Section) -> tuple[str, ...]:
     """Each right by itself, and all of them not too large together."""
     found = when.take_list("user_match", _pattern)
     try:
@@ -284,7 +284,7 @@ def _patterns(when: Table) -> tuple[str, ...]:
     return found
 
 
-def _headers(when: Table, negate: bool) -> list[Condition]:
+def _headers(when: Section, negate: bool) -> list[Condition]:
     """header = { Name = "value" | ["one", "other"] | true }: one condition for each name."""
     headers = when.raw["header"]
     path: Path = (*when.path, "header")

@@ -17,7 +17,6 @@ from fastsip._core.base.files import look_at, make_folder, open_file, read_file
 from fastsip.config.errors import Wrong
 
 KEY_BYTES = 16
-PLACEMENT = "placement"  # its file in state_dir
 _PERSON = b"fastsip-secret"
 _MIN_CHARS = 16
 

@@ -14,7 +14,7 @@ from fastsip.config.errors import Wrong, did_you_mean, shown
 from fastsip.config.headers import read_ways
 from fastsip.config.language import ALGORITHMS, MAX_ATTEMPTS
 from fastsip.config.model import Destination, DestinationSet, Listener, Probe
-from fastsip.config.reader import Report, Table
+from fastsip.config.reader import Report, Section
 
 # Many gateways answer OPTIONS with 403, 405 or 501 and are well (docs/wire.md#probes).
 DEFAULT_ACCEPT = tuple(code for code in range(200, 700) if code not in (408, 500, 503, 504))
@@ -43,20 +43,20 @@ PROBE_READERS: dict[str, values.Reader] = {
 }
 
 
-def read_sets(root: Table, listeners: tuple[Listener, ...], router_name: str) -> tuple[DestinationSet, ...]:
+def read_sets(root: Section, listeners: tuple[Listener, ...], router_name: str) -> tuple[DestinationSet, ...]:
     """All sets in the order of the file."""
     seen_ids: dict[str, str] = {}
     seen_setids: dict[int, str] = {}
     failures = root.names_under("failure")
     sets = []
-    for name, table in root.named("set", "set"):
-        table.read(table.path, name, values.name, "")
-        reader = _SetReader(name, table, listeners, router_name, seen_ids, failures)
+    for name, section in root.named("set", "set"):
+        section.read(section.path, name, values.name, "")
+        reader = _SetReader(name, section, listeners, router_name, seen_ids, failures)
         group = reader.read()
         if group.setid is not None and seen_setids.setdefault(group.setid, name) != name:
             owner = seen_setids[group.setid]
             root.report.add(
-                (*table.path, "setid"), str(group.setid), f'allowed: one set each; set "{owner}" has it'
+                (*section.path, "setid"), str(group.setid), f'allowed: one set each; set "{owner}" has it'
             )
         sets.append(group)
     return tuple(sets)
@@ -76,15 +76,15 @@ class _SetReader:
     def __init__(
         self,
         name: str,
-        table: Table,
+        section: Section,
         listeners: tuple[Listener, ...],
         router_name: str,
         seen_ids: dict[str, str],
         failures: Collection[str],
     ) -> None:
         self.name = name
-        self.table = table
-        self.report: Report = table.report
+        self.section = section
+        self.report: Report = section.report
         self.listeners = listeners
         self.router_name = router_name
         self.seen_ids = seen_ids
@@ -94,68 +94,68 @@ class _SetReader:
         self.answering = False
 
     def read(self) -> DestinationSet:
-        table = self.table
-        algorithm = table.take("algorithm", values.algorithm, "call-id")
+        section = self.section
+        algorithm = section.take("algorithm", values.algorithm, "call-id")
         self.listen = self._listen_tag()
-        self.answering = table.take("answering", values.boolean, False)
-        probe = self._probe_keys(table, None)
+        self.answering = section.take("answering", values.boolean, False)
+        probe = self._probe_keys(section, None)
         return DestinationSet(
             name=self.name,
-            setid=table.take("setid", values.integer(0, 0x7FFF_FFFF), None),
+            setid=section.take("setid", values.integer(0, 0x7FFF_FFFF), None),
             algorithm=algorithm,
             algorithm_number=ALGORITHMS[algorithm],
             key=self._key(algorithm),
-            limit=table.take("limit", values.integer(1, MAX_ATTEMPTS), MAX_ATTEMPTS),
-            ruri=table.take("ruri", values.one_of("keep", "host", "uri"), "keep"),
+            limit=section.take("limit", values.integer(1, MAX_ATTEMPTS), MAX_ATTEMPTS),
+            ruri=section.take("ruri", values.one_of("keep", "host", "uri"), "keep"),
             listen=self.listen,
-            in_dialog=table.take("in_dialog", values.one_of("pinned", "shared"), "pinned"),
+            in_dialog=section.take("in_dialog", values.one_of("pinned", "shared"), "pinned"),
             in_dialog_failure=self._in_dialog_failure(),
-            tiers=table.take("tiers", values.boolean, True),
-            when_all_down=table.take("when_all_down", values.one_of("fail", "try"), "fail"),
-            retry_ms=table.take("retry", values.duration(1_000, DAY_MS), 30_000),
-            retry_after_max_ms=table.take("retry_after_max", values.duration(0, DAY_MS), 60_000),
-            headers_out=read_ways(table, "out")[0],
+            tiers=section.take("tiers", values.boolean, True),
+            when_all_down=section.take("when_all_down", values.one_of("fail", "try"), "fail"),
+            retry_ms=section.take("retry", values.duration(1_000, DAY_MS), 30_000),
+            retry_after_max_ms=section.take("retry_after_max", values.duration(0, DAY_MS), 60_000),
+            headers_out=read_ways(section, "out")[0],
             answering=self.answering,
             destinations=self._destinations(probe),
         )
 
     def _listen_tag(self) -> str:
         """The tag of the listener this set is reached from."""
-        tag = self.table.take("listen", values.text, "")
+        tag = self.section.take("listen", values.text, "")
         tags = [listener.tag for listener in self.listeners]
         if tag and tag not in tags and not self.report.touches("listen"):
             allowed = "allowed: the tags of [[listen]]: " + ", ".join(
                 f'"{known}"' for known in dict.fromkeys(tags)
             )
-            self.report.add((*self.table.path, "listen"), f'"{tag}"', allowed, did_you_mean(tag, tags))
+            self.report.add((*self.section.path, "listen"), f'"{tag}"', allowed, did_you_mean(tag, tags))
         return tag
 
     def _in_dialog_failure(self) -> str:
         """The policy of requests in dialogs; only members that share them can stand in for each other."""
         key = "in_dialog_failure"
-        name = self.table.take_reference(key, self.failures, "the name of a failure policy")
-        if name and self.table.raw.get("in_dialog", "pinned") != "shared":
-            self.report.add((*self.table.path, key), shown(name), 'allowed: only with in_dialog = "shared"')
+        name = self.section.take_reference(key, self.failures, "the name of a failure policy")
+        if name and self.section.raw.get("in_dialog", "pinned") != "shared":
+            self.report.add((*self.section.path, key), shown(name), 'allowed: only with in_dialog = "shared"')
         return name
 
     def _key(self, algorithm: str) -> str:
-        path = (*self.table.path, "key")
-        key = self.table.take("key", values.token, "")
-        if algorithm == "key" and "key" not in self.table:
+        path = (*self.section.path, "key")
+        key = self.section.take("key", values.token, "")
+        if algorithm == "key" and "key" not in self.section:
             self.report.add(
-                self.table.path, "", '`key` is missing: the algorithm "key" hashes the header it names'
+                self.section.path, "", '`key` is missing: the algorithm "key" hashes the header it names'
             )
-        if algorithm != "key" and key and not self.report.touches(*self.table.path, "algorithm"):
+        if algorithm != "key" and key and not self.report.touches(*self.section.path, "algorithm"):
             self.report.add(path, f'"{key}"', 'allowed: only with algorithm = "key"')
         return key
 
     def _destinations(self, probe: dict[str, Any] | None) -> tuple[Destination, ...]:
-        table = self.table
-        raw = table.raw.get("destinations")
-        path = (*table.path, "destinations")
+        section = self.section
+        raw = section.raw.get("destinations")
+        path = (*section.path, "destinations")
         if raw is None:
             self.report.add(
-                table.path, "", '`destinations` is missing: a list such as ["sip:192.0.2.1:5060"]'
+                section.path, "", '`destinations` is missing: a list such as ["sip:192.0.2.1:5060"]'
             )
             return ()
         if not isinstance(raw, list) or not raw:
@@ -166,10 +166,10 @@ class _SetReader:
             here = (*path, index)
             if isinstance(item, str):
                 one = self._destination(
-                    Table({"uri": item}, here, "destination", self.report), probe, plain=True
+                    Section({"uri": item}, here, "destination", self.report), probe, plain=True
                 )
             elif isinstance(item, dict):
-                one = self._destination(Table(item, here, "destination", self.report), probe, plain=False)
+                one = self._destination(Section(item, here, "destination", self.report), probe, plain=False)
             else:
                 self.report.add(here, shown(item), 'allowed: "sip:ADDRESS:PORT" or a table with uri')
                 continue
@@ -177,22 +177,22 @@ class _SetReader:
                 found.append(one)
         return tuple(found)
 
-    def _destination(self, table: Table, probe: dict[str, Any] | None, *, plain: bool) -> Destination | None:
-        uri_path = table.path if plain else (*table.path, "uri")
-        if "uri" not in table:
-            self.report.add(table.path, "", '`uri` is missing: for example "sip:192.0.2.1:5060"')
-        uri = table.read(uri_path, table.raw["uri"], values.destination_uri, None) if "uri" in table else None
-        given = table.take("id", values.name, "")
-        weight = table.take("weight", values.integer(0, 1_000_000), 1)
-        priority = table.take("priority", values.integer(-(1 << 31), (1 << 31) - 1), 0)
-        attrs = table.take("attrs", _attrs, ())
-        own_probe = self._probe_keys(table, probe)
+    def _destination(self, section: Section, probe: dict[str, Any] | None, *, plain: bool) -> Destination | None:
+        uri_path = section.path if plain else (*section.path, "uri")
+        if "uri" not in section:
+            self.report.add(section.path, "", '`uri` is missing: for example "sip:192.0.2.1:5060"')
+        uri = section.read(uri_path, section.raw["uri"], values.destination_uri, None) if "uri" in section else None
+        given = section.take("id", values.name, "")
+        weight = section.take("weight", values.integer(0, 1_000_000), 1)
+        priority = section.take("priority", values.integer(-(1 << 31), (1 << 31) - 1), 0)
+        attrs = section.take("attrs", _attrs, ())
+        own_probe = self._probe_keys(section, probe)
         if uri is None:
             return None
         listener = self._listener(uri_path, uri)
         self._check_address(uri_path, uri)
         identity = given or f"{self.name}/{uri.text}"
-        self._check_id(table, identity, given)
+        self._check_id(section, identity, given)
         return Destination(
             id=identity,
             uri=uri.text,
@@ -206,21 +206,21 @@ class _SetReader:
             probe=self._probe(own_probe, listener),
         )
 
-    def _check_id(self, table: Table, identity: str, given: str) -> None:
+    def _check_id(self, section: Section, identity: str, given: str) -> None:
         if identity not in self.seen_ids:
             self.seen_ids[identity] = self.name
         elif given:
             allowed = f'allowed: an id of its own; one in set "{self.seen_ids[identity]}" has it'
-            self.report.add((*table.path, "id"), f'"{given}"', allowed)
+            self.report.add((*section.path, "id"), f'"{given}"', allowed)
         else:
-            self.report.add(table.path, f'"{table.raw["uri"]}" twice', "allowed: once, or with an `id` each")
+            self.report.add(section.path, f'"{section.raw["uri"]}" twice', "allowed: once, or with an `id` each")
 
     def _listener(self, path: tuple[str | int, ...], uri: values.SipUri) -> int:
         """Index of the listener of the destination's family, by tag when the set names one."""
         for index, listener in enumerate(self.listeners):
             if listener.family == uri.address.family and self.listen in ("", listener.tag):
                 return index
-        if not self.report.touches("listen") and not self.report.touches(*self.table.path, "listen"):
+        if not self.report.touches("listen") and not self.report.touches(*self.section.path, "listen"):
             where = f' with tag "{self.listen}"' if self.listen else ""
             allowed = f"no [[listen]]{where} has an IPv{uri.address.family} address to send from"
             self.report.add(path, f'"{uri.text}"', allowed)
@@ -239,17 +239,17 @@ class _SetReader:
 
     # ------------------------------------------------------------ probes
 
-    def _probe_keys(self, table: Table, base: dict[str, Any] | None) -> dict[str, Any] | None:
+    def _probe_keys(self, section: Section, base: dict[str, Any] | None) -> dict[str, Any] | None:
         """The checked keys of `probe` laid over `base`; None = no probes (absent or false)."""
-        raw = table.raw.get("probe")
+        raw = section.raw.get("probe")
         if raw is None:
             return base
         if not isinstance(raw, dict):
             if raw is not False:
                 hint = "the defaults are probe = {}" if raw is True else ""
-                self.report.add((*table.path, "probe"), shown(raw), "allowed: a table, or false", hint)
+                self.report.add((*section.path, "probe"), shown(raw), "allowed: a table, or false", hint)
             return None
-        probe = Table(raw, (*table.path, "probe"), "probe", self.report)
+        probe = Section(raw, (*section.path, "probe"), "probe", self.report)
         keys = dict(base or PROBE_DEFAULTS)
         keys.update({key: value for key, read in PROBE_READERS.items()
                      if (value := probe.take(key, read, None)) is not None})  # fmt: skip

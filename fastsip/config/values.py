@@ -1,6 +1,6 @@
 """Readers of single values: a raw TOML value in, a checked one out, Wrong when it is not allowed.
 
-Each reader takes one argument and is given to Table.take (reader.py).  Functions with a capital meaning
+Each reader takes one argument and is given to Section.take (reader.py).  Functions with a capital meaning
 "makes a reader" are named after what they read: one_of, integer, duration, size, text.  None of them
 knows where its value stands.  Sources: RFC 3261 section 25 for tokens and URIs, RFC 5952 for IPv6 text.
 """
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from http import HTTPStatus
 
+from fastsip.base import sip
 from fastsip.config.errors import Wrong, did_you_mean
 from fastsip.config.language import ALGORITHMS, MAX_NAME_BYTES, METHODS
 from fastsip.config.model import Reply
@@ -169,7 +170,7 @@ def user(raw: object) -> str:
     return word
 
 
-def port(raw: str | None, default: int = 5060) -> int:
+def port(raw: str | None, default: int = sip.PORT) -> int:
     """The port of an address, `default` when absent."""
     number = default if raw is None else int(raw)
     if not 1 <= number <= 65535:

@@ -2,7 +2,7 @@
 
 Names become ids by the registry and lines of the cells, which both outlive the
 table: what was learned of a destination stays with its id over any reload.
-Called by router at the start and by steward at each reload.
+Called by router at the start and by control_plane at each reload.
 """
 
 from collections.abc import Iterator
@@ -10,11 +10,12 @@ from typing import Any
 
 from fastsip._core.dispatcher.cells import Cells, CellsError
 from fastsip._core.routing.table import RoutingTable
+from fastsip.base import sip
 from fastsip.config import Condition, Config, ConfigError, Destination, HeaderEdits, Policy, Probe, Rule
 from fastsip.config.headers import pieces
 from fastsip.config.patterns import compile_patterns
 from fastsip.config.secrets import purpose_key
-from fastsip.dispatcher.registry import Registry, RegistryError
+from fastsip.routing.registry import Registry, RegistryError
 
 # Why there is no table: what its text, its cells or its registry have against it.
 COMPILE_ERRORS = (ConfigError, CellsError, RegistryError, OSError)
@@ -23,7 +24,7 @@ RURI = {"keep": 0, "host": 1, "uri": 2, "": 255}
 DIALOGS = {"pinned": 0, "shared": 1}
 WHEN_ALL_DOWN = {"fail": 0, "try": 1}
 ACT_SET, ACT_REPLY, ACT_FORWARD = 0, 1, 2
-SIP_PORT, ANY_PORT = 5060, 0
+ANY_PORT = 0
 
 # What requests of dialogs fail over by between members of a shared set that names no policy for them; the
 # name is one that nobody can give in a file.
@@ -33,7 +34,7 @@ DEFAULT_IN_DIALOG: dict[str, Any] = {"on": ["timeout", "transport"], "timeout_ms
 
 def compile_table(config: Config, registry: Registry, cells: Cells, version: int) -> RoutingTable:
     """A sealed table.  `config` is valid: what fails here is a defect, not the operator's."""
-    registry.learn(names_in(config))
+    registry.learn(names_in(config))  # one lock for all; from here on `id` only looks them up
     secret, *others = config.router.secret_keys
     timers = config.timers
     table = RoutingTable(
@@ -52,10 +53,10 @@ def compile_table(config: Config, registry: Registry, cells: Cells, version: int
     policies = {name: place for place, name in enumerate(["", *(policy.name for policy in config.policies), IN_DIALOG])}
     sets = add_sets(table, config, registry, cells, policies)
     for policy in config.policies:
-        table.add_policy(registry.id("policy", policy.name), **policy_fields(policy, sets))
-    table.add_policy(registry.id("policy", IN_DIALOG), **DEFAULT_IN_DIALOG)
+        table.add_policy(id=registry.id("policy", policy.name), **policy_fields(policy, sets))
+    table.add_policy(id=registry.id("policy", IN_DIALOG), **DEFAULT_IN_DIALOG)
     for rule in config.rules:
-        table.add_rule(registry.id("rule", rule.name), **rule_fields(rule, registry, sets, policies))
+        table.add_rule(id=registry.id("rule", rule.name), **rule_fields(rule, registry, sets, policies))
     return table.seal()
 
 
@@ -87,7 +88,7 @@ def release_unnamed(cells: Cells, registry: Registry, *configs: Config) -> None:
         cells.release(number)
 
 
-def split_host(text: str, default_port: int = SIP_PORT) -> tuple[str, int]:
+def split_host(text: str, default_port: int = sip.PORT) -> tuple[str, int]:
     """host[:port], IPv6 in brackets, as (host without brackets, port)."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or (":" in host and not host.startswith("[")):
@@ -98,12 +99,12 @@ def split_host(text: str, default_port: int = SIP_PORT) -> tuple[str, int]:
 def add_listeners(table: RoutingTable, config: Config, registry: Registry) -> None:
     for listener in config.listeners:
         table.add_listener(
-            registry.id("listener", listener.uri),
-            registry.id("tag", listener.tag),
-            listener.host,
-            listener.port,
-            listener.sent_by,
-            listener.tag,
+            id=registry.id("listener", listener.uri),
+            tag_id=registry.id("tag", listener.tag),
+            address=listener.host,
+            port=listener.port,
+            sent_by=listener.sent_by,
+            tag=listener.tag,
             headers_in=header_fields(listener.headers_in),
             headers_out=header_fields(listener.headers_out),
         )
@@ -123,8 +124,8 @@ def add_sets(
     indexes = {}
     for group in config.sets:
         indexes[group.name] = index = table.add_set(
-            registry.id("set", group.name),
-            group.algorithm_number,
+            id=registry.id("set", group.name),
+            algorithm=group.algorithm_number,
             ruri=RURI[group.ruri],
             in_dialog=DIALOGS[group.in_dialog],
             tiers=group.tiers,
@@ -132,6 +133,7 @@ def add_sets(
             limit=group.limit,
             retry_ms=group.retry_ms,
             retry_after_max_ms=group.retry_after_max_ms,
+            # A promise to the calls: who renames a set moves all of its keys.
             hash_key=purpose_key(config.router.placement_key, f"set {group.name}"),
             key_header=group.key,
             dialog_policy=policies[group.in_dialog_failure or IN_DIALOG],
@@ -149,14 +151,14 @@ def add_destination(
     number = registry.id("destination", destination.id)
     host = f"[{destination.host}]" if destination.family == 6 else destination.host
     table.add_destination(
-        set_index,
-        number,
-        cells.assign(number),
-        destination.host,
-        destination.port,
-        destination.listener,
-        destination.uri,
-        f"{host}:{destination.port}",
+        set_index=set_index,
+        id=number,
+        cell=cells.assign(number),
+        address=destination.host,
+        port=destination.port,
+        listener_index=destination.listener,
+        uri=destination.uri,
+        host_port=f"{host}:{destination.port}",
         weight=destination.weight,
         priority=destination.priority,
         probe=probe_fields(destination.probe),

@@ -25,11 +25,11 @@ import msgspec
 from fastsip._core.base.clock import now_ms
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.harness.rig import Rig
-from fastsip.answering import AnsweringMachines
 from fastsip.config import load
-from fastsip.demo import Caller
-from fastsip.dispatcher.registry import Registry
 from fastsip.routing.compile import compile_table
+from fastsip.routing.registry import Registry
+from fastsip.ua.answering import AnsweringMachines
+from fastsip.ua.demo import Caller
 from tests.conftest import is_free
 from tests.kernels.audit import complaints
 from tests.system.lives import Home, Life, command

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, Pipe
 
 from fastsip._core.harness.rig import START_MS, Rig, read_wire
 from fastsip._core.store.slots import die_at_store
-from fastsip.sip_text import (
+from fastsip.ua.message import (
     Message,
     make_ack,
     make_cancel,

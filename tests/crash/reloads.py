@@ -34,9 +34,9 @@ from fastsip._core.store.marks import Quarantine
 from fastsip._core.store.partitions import Store
 from fastsip._core.transport.listen import open_listener
 from fastsip._core.transport.names import Names
-from fastsip.quarantine import Marks
-from fastsip.shards import Shards
-from fastsip.stats import StatsFile
+from fastsip.observe.counters import StatsFile
+from fastsip.process.marks import Marks
+from fastsip.router.shards import Shards
 from tests.kernels.lane_stress import stress_produce
 
 HOST = "127.0.0.1"

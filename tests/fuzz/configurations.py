@@ -19,9 +19,9 @@ from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.harness.rig import Rig
 from fastsip.config import Config, ConfigError, load_text
 from fastsip.config.language import HEADER_FIELDS, METHODS
-from fastsip.dispatcher.registry import Registry
 from fastsip.routing.compile import compile_table
-from fastsip.sip_text import NotSip, make_ack, make_cancel, make_response, read_message
+from fastsip.routing.registry import Registry
+from fastsip.ua.message import NotSip, make_ack, make_cancel, make_response, read_message
 from tests.fuzz.findings import run_seeds
 from tests.fuzz.seeds import seeds
 from tests.kernels.audit import complaints, live_slots

@@ -13,7 +13,7 @@ import random
 import sys
 
 from fastsip._core.harness.rig import Rig
-from fastsip.sip_text import NotSip, make_ack, make_cancel, make_request, make_response, read_message
+from fastsip.ua.message import NotSip, make_ack, make_cancel, make_request, make_response, read_message
 from tests.fuzz.findings import run_seeds
 from tests.fuzz.seeds import seeds
 from tests.kernels.audit import complaints, live_slots

@@ -8,7 +8,7 @@ The caller and the callee's Contact are strangers: neither is a destination nor
 trusted, so that only the token lets their requests through.
 """
 
-from fastsip.sip_text import Address, Message, make_request, new_branch
+from fastsip.ua.message import Address, Message, make_request, new_branch
 from tests.protocol.script import ALICE, BOB, Sent, Stage
 
 CAROL: Address = ("10.0.7.7", 5062)  # where the callee is reached once it has answered

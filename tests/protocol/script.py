@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.harness.rig import START_MS, Rig
 from fastsip._core.routing.table import RoutingTable
-from fastsip.sip_text import (
+from fastsip.ua.message import (
     Address,
     Message,
     host_text,

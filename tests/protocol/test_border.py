@@ -11,7 +11,7 @@ import pytest
 
 from fastsip._core.dispatcher.chooser import Positions
 from fastsip._core.routing.table import RoutingTable
-from fastsip.sip_text import make_cancel, make_request, new_branch, uri_of
+from fastsip.ua.message import make_cancel, make_request, new_branch, uri_of
 from tests.protocol.dialogs import CAROL, Talk
 from tests.protocol.script import ALICE, BOB, EDGE, PARALLEL, Stage
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastsip.sip_text import make_cancel
+from fastsip.ua.message import make_cancel
 from tests.kernels.audit import live_slots
 from tests.protocol.script import ALICE, BOB, PRIORITY, WHOLE, assert_times
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastsip.sip_text import host_text, make_request, new_branch
+from fastsip.ua.message import host_text, make_request, new_branch
 from tests.protocol.dialogs import CAROL, Talk
 from tests.protocol.script import ALICE, BOB, EDGE, INSIDE, Stage
 

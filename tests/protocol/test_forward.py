@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from fastsip.sip_text import make_ack
+from fastsip.ua.message import make_ack
 from tests.kernels.audit import live_slots
 from tests.protocol.script import ALICE, BOB, EDGE, T1, WHOLE, assert_times
 

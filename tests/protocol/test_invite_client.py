@@ -5,7 +5,7 @@ Each arrow of the figures is a test.  Our own states (cancelled, abandoned) are 
 
 import pytest
 
-from fastsip.sip_text import param
+from fastsip.ua.message import param
 from tests.kernels.audit import live_slots
 from tests.protocol.script import ALICE, BOB, EDGE, T1, WHOLE, assert_times
 

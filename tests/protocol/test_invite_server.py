@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastsip.sip_text import make_ack
+from fastsip.ua.message import make_ack
 from tests.kernels.audit import live_slots
 from tests.protocol.script import ALICE, BOB, T1, T4, WHOLE, assert_times
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastsip.sip_text import Message
+from fastsip.ua.message import Message
 from tests.protocol.script import ALICE, BOB, Sent, Stage
 
 BY_HEADER = ({"kind": "header", "items": ["X-Leg", "a", "b"]},)

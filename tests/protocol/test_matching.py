@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastsip.sip_text import make_ack
+from fastsip.ua.message import make_ack
 from tests.protocol.script import BOB, Stage
 
 # What peers were seen to write into every request; behind NATs they share a sent-by, too.

@@ -8,7 +8,7 @@ import pytest
 
 from fastsip._core.dispatcher.chooser import Positions
 from fastsip._core.routing.table import RoutingTable
-from fastsip.sip_text import make_cancel
+from fastsip.ua.message import make_cancel
 from tests.protocol.script import ALICE, BOB, EDGE, T1, TICK, WHOLE, Stage, assert_times
 
 NAME = "gw.example.net"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastsip.sip_text import make_ack, make_cancel
+from fastsip.ua.message import make_ack, make_cancel
 from tests.protocol.script import BOB, EDGE
 
 US = f"{EDGE[0]}:{EDGE[1]}"

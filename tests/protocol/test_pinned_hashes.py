@@ -6,7 +6,7 @@ CHANGELOG that calls of before are strangers.
 
 import struct
 
-from fastsip.dispatcher.registry import wanted_id
+from fastsip.routing.registry import wanted_id
 from tests.unit.test_slots import files_of, patch
 
 from .script import ALICE, BOB, NUMBER, Stage

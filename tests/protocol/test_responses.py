@@ -4,7 +4,7 @@ import pytest
 
 from fastsip._core.base.hashing import base32, partition_of_call, unbase32
 from fastsip._core.harness.rig import Rig
-from fastsip.sip_text import Message, make_response, param, read_message
+from fastsip.ua.message import Message, make_response, param, read_message
 from tests.kernels.audit import complaints, live_slots
 from tests.protocol.script import ALICE, BOB, EDGE, INSIDE, WHOLE, Address, Request, Stage, make_table
 from tests.unit.test_slots import files_of

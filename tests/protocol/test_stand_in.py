@@ -3,7 +3,7 @@
 import pytest
 
 from fastsip._core.dispatcher.chooser import Chooser
-from fastsip.sip_text import make_request, new_branch
+from fastsip.ua.message import make_request, new_branch
 from tests.protocol.dialogs import CAROL, Talk
 from tests.protocol.script import BOB, Stage
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from fastsip._core.wire.tokens import token_letters
-from fastsip.sip_text import uri_of
+from fastsip.ua.message import uri_of
 from tests.protocol.dialogs import CAROL, Talk
 from tests.protocol.script import ALICE, BOB, EDGE, INSIDE
 

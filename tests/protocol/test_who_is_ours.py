@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fastsip.sip_text import Message, make_request, make_response, new_branch, uri_of
+from fastsip.ua.message import Message, make_request, make_response, new_branch, uri_of
 from tests.protocol.dialogs import CAROL, Talk
 from tests.protocol.script import ALICE, BOB, EDGE, Stage
 

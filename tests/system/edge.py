@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ua import Leg, OutgoingCall, UserAgent
 
-from fastsip.sip_text import Address, Message, host_text
+from fastsip.ua.message import Address, Message, host_text
 
 SHORT_TIMERS = 't1 = "100ms"\nt2 = "400ms"\nt4 = "500ms"'
 NEXT_ON_SILENCE = 'on = [500, "timeout", "transport"]\ntimeout = "400ms"'

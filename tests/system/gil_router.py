@@ -57,13 +57,13 @@ def route() -> int:
     pulse = Pulse()
     pulse.start()
     threading.Thread(target=hold_on_demand, args=(pulse,), daemon=True).start()
-    from fastsip.router import main
+    from fastsip.router.process import main
 
     return main()
 
 
 def supervise(file: str) -> int:
-    from fastsip.supervisor import run
+    from fastsip.supervisor.run import run
 
     return run(file, (sys.executable, __file__))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ua import Leg, OutgoingCall, UserAgent
 
-from fastsip.sip_text import Address, Message
+from fastsip.ua.message import Address, Message
 
 from .edge import expect_call, listen_table, sip_uri
 

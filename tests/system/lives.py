@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from fastsip import stats
+from fastsip.observe import counters
 from tests.conftest import READY_LINE, ROOT, Router
 
 LIMIT_S = 20
@@ -33,7 +33,7 @@ class Life(Router):
 
     def router_pid(self) -> int:
         """The process that routes now, or did last."""
-        return stats.read_rows(self.config.parent / "run")[0]["pid"]
+        return counters.read_rows(self.config.parent / "run")[0]["pid"]
 
     def kill_router(self, number: signal.Signals = signal.SIGKILL) -> None:
         """The signal to the process that routes, not to its supervisor."""

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 def route() -> int:
     """The router process, with a fault."""
-    from fastsip import router
+    from fastsip.router import process, router
 
     poison = Path(os.environ["FASTSIP_TEST_POISON"])
     read = router.read_quarantine
@@ -27,11 +27,11 @@ def route() -> int:
         return quarantine
 
     router.read_quarantine = read_and_add
-    return router.main()
+    return process.main()
 
 
 def supervise(file: str) -> int:
-    from fastsip.supervisor import run
+    from fastsip.supervisor.run import run
 
     return run(file, (sys.executable, __file__))
 

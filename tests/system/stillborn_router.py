@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 def route() -> int:
     """The router process, with a fault."""
-    from fastsip import router
+    from fastsip.router import process, router
 
     take_over = router.Router.take_over
 
@@ -27,11 +27,11 @@ def route() -> int:
         raise MemoryError("no memory for three shards")
 
     router.Router.take_over = fail_or_take_over
-    return router.main()
+    return process.main()
 
 
 def supervise(file: str) -> int:
-    from fastsip.supervisor import run
+    from fastsip.supervisor.run import run
 
     return run(file, (sys.executable, __file__))
 

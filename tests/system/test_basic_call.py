@@ -2,7 +2,7 @@
 
 from ua import Leg, UserAgent
 
-from fastsip.sip_text import COOKIE, caller_dialog, param, sent_by, uri_address, uri_of
+from fastsip.ua.message import COOKIE, caller_dialog, param, sent_by, uri_address, uri_of
 
 from .edge import NUMBER, connect, edge_config, expect_call
 

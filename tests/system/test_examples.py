@@ -9,8 +9,8 @@ import pytest
 from ua import UserAgent
 
 import fastsip
-from fastsip import stats
-from fastsip.sip_text import Message, new_via, sent_by, uri_address, uri_of
+from fastsip.observe import counters
+from fastsip.ua.message import Message, new_via, sent_by, uri_address, uri_of
 
 from .edge import settle, sip_uri
 
@@ -92,7 +92,7 @@ class Media:
             yield self
 
     def counter(self, name: str) -> int:
-        return stats.read(self.process.config.parent / "run")[name]
+        return counters.read(self.process.config.parent / "run")[name]
 
     def call(self, ua: UserAgent, number="80123"):
         return ua.invite(f"sip:{number}@example.net", self.edge)

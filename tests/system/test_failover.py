@@ -3,7 +3,7 @@
 import pytest
 from ua import UserAgent
 
-from fastsip.sip_text import param
+from fastsip.ua.message import param
 
 from .edge import NUMBER, edge_config, expect_call, finals, settle
 

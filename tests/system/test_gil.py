@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastsip import stats
+from fastsip.observe import counters
 from tests.conftest import wait_until
 
 from .edge import edge_config
@@ -33,7 +33,7 @@ class HeldRouter(Life):
 
 def calls_seen(life: Life) -> int:
     """Calls that the router has counted so far, from its file of counters: no Python of its is asked."""
-    return stats.read(str(life.config.parent / "run"))["invites"]
+    return counters.read(str(life.config.parent / "run"))["invites"]
 
 
 @pytest.mark.parametrize("shards", [1, 2])
@@ -59,5 +59,5 @@ def test_calls_go_on_while_the_gil_is_held(home, sipp, free_port, shards):
     assert (caller.successful, caller.failed, caller.retransmissions) == (CALLS, 0, 0), caller
     assert (called.successful, called.failed, called.retransmissions) == (CALLS, 0, 0), called
     assert life.end(signal.SIGTERM) == 0
-    counted = stats.read(str(life.config.parent / "run"))
+    counted = counters.read(str(life.config.parent / "run"))
     assert [counted[name] for name in MUST_BE_ZERO] == [0] * len(MUST_BE_ZERO)

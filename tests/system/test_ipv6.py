@@ -5,7 +5,7 @@ import socket
 import pytest
 from ua import UserAgent
 
-from fastsip.sip_text import host_text, param, sent_by, uri_address, uri_of
+from fastsip.ua.message import host_text, param, sent_by, uri_address, uri_of
 
 from .edge import NUMBER, connect, edge_config, expect_call
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from ua import UserAgent
 
-from fastsip.sip_text import Address, Message
+from fastsip.ua.message import Address, Message
 from tests.conftest import is_free, wait_until
 
 from .edge import NUMBER, SHORT_TIMERS

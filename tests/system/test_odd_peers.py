@@ -3,7 +3,7 @@
 import pytest
 from ua import Leg, UserAgent
 
-from fastsip.sip_text import Message, callee_dialog, caller_dialog, make_response
+from fastsip.ua.message import Message, callee_dialog, caller_dialog, make_response
 
 from .edge import NUMBER, edge_config, expect_call
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ua import UserAgent
 
-from fastsip import stats
-from fastsip.quarantine import Marks
+from fastsip.observe import counters
+from fastsip.process.marks import Marks
 
 from .edge import NUMBER, edge_config, expect_call, settle
 from .lives import Life
@@ -53,7 +53,7 @@ async def test_a_datagram_that_kills_is_refused_the_third_time(home, edge, monke
         alice.send(deadly, edge)
         await settle(alice, edge)
         assert len(life.records("the router died")) == 3
-        assert stats.read(home.place / "run")["quarantined"] == 1
+        assert counters.read(home.place / "run")["quarantined"] == 1
         (kept,) = (home.place / "state" / "quarantine").iterdir()
         assert kept.read_bytes() == deadly.to_bytes()
         assert not [m for m in alice.inbox if m.call_id == deadly.call_id]

@@ -4,7 +4,7 @@ import asyncio
 
 from ua import UserAgent
 
-from fastsip.sip_text import COOKIE, sent_by, uri_of
+from fastsip.ua.message import COOKIE, sent_by, uri_of
 
 from .edge import NUMBER, edge_config, expect_call, sip_uri
 

@@ -3,7 +3,7 @@
 import pytest
 from ua import UserAgent
 
-from fastsip.sip_text import make_ack
+from fastsip.ua.message import make_ack
 
 from .edge import NUMBER, connect, edge_config, settle, sip_uri
 

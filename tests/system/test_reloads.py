@@ -9,8 +9,8 @@ import os
 import socket
 import threading
 
-from fastsip import stats
-from fastsip.control import ask
+from fastsip.api.socket import ask
+from fastsip.observe import counters
 
 from .edge import edge_config
 from .lives import Home
@@ -63,6 +63,6 @@ def test_reloads_under_calls_that_fail(home: Home, free_port, monkeypatch):
     finally:
         stop.set()
         calling.join()
-    counted = stats.read(home.place / "run")
+    counted = counters.read(home.place / "run")
     assert counted["failovers"] and counted["transport_failures"]
     assert life.router_pid() == pid and not life.records("the router died"), life.text

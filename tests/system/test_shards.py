@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 from ua import Leg, UserAgent
 
-from fastsip.answering import AnsweringMachines
+from fastsip.ua.answering import AnsweringMachines
 
 from .edge import NUMBER, connect, edge_config
 

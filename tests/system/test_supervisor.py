@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from ua import UserAgent
 
-from fastsip import stats
+from fastsip.observe import counters
 from tests.conftest import READY_LINE
 
 from .edge import NUMBER, connect, edge_config, expect_call, ringing, settle
@@ -588,4 +588,4 @@ async def test_counters_name_the_router_that_counts(home, edge):
     life: Life = home.start(edge_config(edge, [("127.0.0.1", 9)])).ready()
     life.kill_router()
     await life.logged("router took over", 2)
-    assert stats.read_rows(home.place / "run")[0]["pid"] == status(home)["router"]
+    assert counters.read_rows(home.place / "run")[0]["pid"] == status(home)["router"]

@@ -14,8 +14,8 @@ from pathlib import Path
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.harness.rig import Rig
 from fastsip.config import Config, ConfigError, load
-from fastsip.dispatcher.registry import Registry
 from fastsip.routing.compile import compile_table
+from fastsip.routing.registry import Registry
 from tests.kernels.rule_doors import match
 
 SOURCE = "192.0.2.1:5060"

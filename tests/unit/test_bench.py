@@ -19,7 +19,7 @@ import pytest
 from bench import capacity, gil_hold, load, procfs, targets, traffic
 from bench.build import HERE, PROGRAMS, build
 from bench.processes import Process, RunFailed, answers_options, take_ports, wait_until
-from fastsip import stats
+from fastsip.observe import counters
 
 COMMANDS = re.findall(r"`python -m bench\.(\w+)`", (HERE / "README.md").read_text())
 NAMED = ("RECEIVE_CALLS", "DATAGRAMS_IN", "HANDED_OVER", "SLOTS_USED", "SLOT_BYTES", "BLOCK_BYTES")
@@ -260,7 +260,7 @@ def test_capacity_bisects_to_the_edge(monkeypatch):
 
 
 def test_counters_are_read_by_the_names_that_they_have():
-    known = {*stats.GAUGES, *stats.COUNTER_NAMES}
+    known = {*counters.GAUGES, *counters.COUNTER_NAMES}
     assert {getattr(targets, name) for name in NAMED} <= known
 
 

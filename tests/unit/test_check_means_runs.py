@@ -15,8 +15,8 @@ from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.transport.names import Names
 from fastsip.config import ConfigError, load_text
 from fastsip.config.language import KEYS, LATER, METHODS
-from fastsip.dispatcher.registry import Registry
 from fastsip.routing.compile import compile_names, compile_table
+from fastsip.routing.registry import Registry
 
 LONG = "a" * 250
 TEXTS = (

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from fastsip import __version__
 from fastsip.cli import COMMANDS, main
 from fastsip.config import load_text
-from fastsip.config import outlook as outlook_module
-from fastsip.config.outlook import BUFFER_BYTES_PER_MS, effective_rcvbuf, outlook, rule_text
-from fastsip.shards import GROWN_BYTES
+from fastsip.router import outlook as outlook_module
+from fastsip.router.outlook import BUFFER_BYTES_PER_MS, effective_rcvbuf, outlook, rule_text
+from fastsip.router.shards import GROWN_BYTES
 from tests.unit.config_text import SMALL, read
 
 ROOT = Path(__file__).parents[2]
@@ -147,10 +147,10 @@ def test_run_gives_the_file_to_the_supervisor_and_its_code_to_the_shell(monkeypa
         seen.append(file)
         return code
 
-    supervisor = types.ModuleType("fastsip.supervisor")
+    supervisor = types.ModuleType("fastsip.supervisor.run")
     supervisor.run = run
-    monkeypatch.setitem(sys.modules, "fastsip.supervisor", supervisor)
-    monkeypatch.setattr("fastsip.launch.end", sys.exit)
+    monkeypatch.setitem(sys.modules, "fastsip.supervisor.run", supervisor)
+    monkeypatch.setattr("fastsip.process.launch.end", sys.exit)
     path = tmp_path / "c.toml"
     path.write_text(
         f'[router]\nstate_dir = "{tmp_path}/state"\n[[listen]]\nuri = "udp:127.0.0.1:5060"\n'
@@ -229,7 +229,7 @@ def test_a_small_buffer_is_a_warning_that_says_what_to_change(kernels, tmp_path)
 
 
 def test_a_buffer_that_the_kernel_cuts_names_the_sysctl(kernels, tmp_path, monkeypatch):
-    monkeypatch.setattr("fastsip.config.outlook.effective_rcvbuf", lambda wanted, family: 425_984)
+    monkeypatch.setattr("fastsip.router.outlook.effective_rcvbuf", lambda wanted, family: 425_984)
     found = facts(tmp_path)
     assert found.listeners[0].buffer_ms == 30
     assert any("sysctl -w net.core.rmem_max=4194304" in line for line in found.warnings)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fastsip import launch, stats
 from fastsip.cli import COMMANDS, main
 from fastsip.cli._ask import EXITS
+from fastsip.observe import counters
+from fastsip.process import launch
 from tests.unit.config_text import SMALL
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +79,7 @@ def test_durations_are_named_alike():
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_the_numbers_of_a_router_that_is_gone(config, flags):
-    stats.StatsFile(str(config.parent / "run"), 1).gauges[0] = 7
+    counters.StatsFile(str(config.parent / "run"), 1).gauges[0] = 7
     done = invoke("stats", str(config), *flags)
     assert done.exit_code == 3 and re.search(r"slots\W+7\b", done.stdout)
     assert re.fullmatch(r"fastsip: no router runs in \S+: these are the last numbers of .*\n", done.stderr)
@@ -102,7 +103,7 @@ COMMAND_LINES = [["--help"], ["--version"], ["check", EXAMPLE], ["check", "--jso
 
 @pytest.mark.parametrize("words", COMMAND_LINES, ids=" ".join)
 def test_a_full_disk_is_said_in_one_line(config, words):
-    stats.StatsFile(str(config.parent / "run"), 1).gauges[0] = 7
+    counters.StatsFile(str(config.parent / "run"), 1).gauges[0] = 7
     argv = [sys.executable, "-m", "fastsip", *(str(config) if word == "CONFIG" else word for word in words)]
     with open("/dev/full", "w") as full:
         done = subprocess.run(argv, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
@@ -152,7 +153,8 @@ def test_all_kernels_are_there(core):
 
 def test_what_takes_over_is_all_imported_by_the_check():
     """A module that a router loads late is missed before it routes, not after."""
-    found = (ROOT / "fastsip" / "cli" / "check.py").read_text()
-    late = re.findall(r'import_module\("(fastsip\.\w+)"\)', (ROOT / "fastsip" / "router.py").read_text())
-    assert late and all(f"import {name}" in found for name in late)
+    check = (ROOT / "fastsip" / "cli" / "check.py").read_text()
+    process = (ROOT / "fastsip" / "router" / "process.py").read_text()
+    late = [".".join(found) for found in re.findall(r"^ +from (fastsip[\w.]+) import (\w+)$", process, re.M)]
+    assert late and all(f"import {name}\n" in check for name in late)
     assert all(import_module(name) for name in late)

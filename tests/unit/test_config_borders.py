@@ -3,7 +3,7 @@
 import pytest
 
 from fastsip.config import ConfigError, load_text
-from fastsip.config.outlook import outlook
+from fastsip.router.outlook import outlook
 
 TEXT = """
 [router]

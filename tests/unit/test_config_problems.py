@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fastsip.config import ConfigError, load
 from fastsip.config.language import LATER
 from fastsip.config.load import _Loader
-from fastsip.config.reader import MOST_PROBLEMS, Report, Table
+from fastsip.config.reader import MOST_PROBLEMS, Report, Section
 from tests.unit.config_text import LISTEN, SET, SMALL, only_problem, problems, read
 
 ONE_PROBLEM = {
@@ -487,5 +487,5 @@ def test_a_file_of_nothing_but_mistakes_is_not_read_to_its_end():
 
 
 def test_names_that_rules_refer_to_are_looked_up_by_hash():
-    root = Table({"set": {"a": {}, "b": {}}}, (), "", Report("test.toml", ""))
+    root = Section({"set": {"a": {}, "b": {}}}, (), "", Report("test.toml", ""))
     assert isinstance(root.names_under("set"), Set) and not isinstance(root.names_under("set"), list)

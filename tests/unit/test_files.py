@@ -14,15 +14,16 @@ from fastsip._core.base.files import UnsafeError
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.store.partitions import Store, partition_name
 from fastsip._core.transport.names import Names
-from fastsip.changes import StartError
+from fastsip.api.socket import Server
 from fastsip.config import secrets
 from fastsip.config.errors import Wrong
-from fastsip.control import Server
-from fastsip.dispatcher.registry import Registry
-from fastsip.name_file import save_answers
-from fastsip.quarantine import Mark, Marks, keep_datagram, read_quarantine
-from fastsip.stats import StatsFile
-from fastsip.supervisor import lock_folder, make_folder
+from fastsip.observe.counters import StatsFile
+from fastsip.process.marks import Mark, Marks
+from fastsip.process.quarantine import keep_datagram, read_quarantine
+from fastsip.router.name_file import save_answers
+from fastsip.routing.registry import Registry
+from fastsip.supervisor.run import lock_folder, make_folder
+from fastsip.supervisor.state import StartError
 
 ROOT = Path(__file__).parents[2]
 OTHER_UID = 2001
@@ -264,10 +265,10 @@ ELSEWHERE = {
     "_core/base/files.py": ("os.open(", "/proc/sys/kernel"),
     "config/load.py": ("Path(path).read_bytes",),  # the configuration
     "config/secrets.py": ("os.open(path, os.O_RDONLY",),  # a file that the operator names
-    "config/outlook.py": ("/proc/self/mounts",),
+    "router/outlook.py": ("/proc/self/mounts",),
     "cli/unit.py": ("systemd/fastsip.service",),
     "cli/_say.py": ("os.open(os.devnull, ",),
-    "messages.py": ("fd",),
+    "process/line.py": ("fd",),
 }
 THROUGH = re.compile(r"open\((?:open_file|open_fresh|look_into)\(")
 
@@ -276,7 +277,7 @@ def test_state_is_opened_through_this_module_alone():
     found = []
     for path in sorted((ROOT / "fastsip").rglob("*.py*")):
         name = str(path.relative_to(ROOT / "fastsip"))
-        if path.suffix not in (".py", ".pyx") or name in ("demo.py", "answering.py"):
+        if path.suffix not in (".py", ".pyx") or name in ("ua/demo.py", "ua/answering.py"):
             continue
         for line in path.read_text().splitlines():
             if OPENING.search(line) and not THROUGH.search(line) and not any(map(line.count, ELSEWHERE.get(name, ()))):

@@ -16,7 +16,7 @@ import pytest
 from fastsip._core.base.files import boot_id
 from fastsip._core.store.partitions import Store
 from fastsip._core.transaction import inspect
-from fastsip.inspection import Filter, Reader, as_dict
+from fastsip.observe.transactions import Filter, Reader, as_dict
 from tests.kernels.store_doors import BLOCKS, KINDS, LAYOUT, Slots
 
 from .test_slots import BOOT_AT, SMALL, client_record, files_of, patch, server_record

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fastsip._core.base.lanes import LANE_BYTES, Allowance, Lane
 from fastsip._core.base.ring import Sleeper
-from fastsip.shards import GROWN_BYTES, base_bytes, lanes_each
+from fastsip.router.shards import GROWN_BYTES, base_bytes, lanes_each
 from tests.kernels.lane_stress import stress_consume, stress_produce
 from tests.unit.wakes import resident_kib, written
 

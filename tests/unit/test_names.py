@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip import resolver
 from fastsip._core.transport.names import Names, plain_name
 from fastsip.config import language
 from tests.kernels.store_doors import look_without_gil, write_without_gil
@@ -221,7 +220,6 @@ def test_longest_name_and_most_addresses():
 def test_the_configuration_knows_the_bounds():
     assert (language.MAX_ADDRESSES, language.MAX_NAME_BYTES) == (MOST_ADDRESSES, NAME_BYTES)
     assert language.MAX_NAMES < MOST_NAMES // 2  # DNS keeps the most of it
-    assert resolver.MOST_ADDRESSES == MOST_ADDRESSES
 
 
 def test_a_removed_name_is_gone():

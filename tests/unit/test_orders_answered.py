@@ -5,16 +5,21 @@ import os
 import threading
 import types
 
+import msgspec
 import pytest
 
-from fastsip import child, messages, steward
-from fastsip.child import Child
-from fastsip.launch import pair
-from fastsip.messages import Line, Message
-from fastsip.steward import Steward
+from fastsip.process import messages
+from fastsip.process.launch import pair
+from fastsip.process.line import Line, Received, memory_file, received_config, text_file
+from fastsip.process.messages import Message
+from fastsip.router import control_plane
+from fastsip.router.control_plane import ControlPlane
+from fastsip.supervisor import child
+from fastsip.supervisor.child import Child
 from tests.unit.config_text import SMALL, read
 
 LIMIT_S = 20
+RELOAD, DRAIN = messages.Reload(file="test.toml"), messages.Drain(on=True)
 WAYS = ["received_config", "release_unnamed", "compile_table", "compile_names"]
 
 
@@ -45,7 +50,7 @@ class Shards:
 
 @pytest.fixture
 def ends():
-    """The supervisor's end, and a steward at the other, whose configuration is compiled to "a table"."""
+    """The supervisor's end, and a control plane at the other, whose configuration is compiled to "a table"."""
     ours, theirs = pair()
     router = types.SimpleNamespace(
         names=types.SimpleNamespace(set_static=lambda fixed: None), line=Line(theirs), shards=Shards(),
@@ -60,16 +65,16 @@ def ends():
 
 @pytest.fixture
 def compiling(monkeypatch):
-    monkeypatch.setattr(steward, "compile_table", lambda *_: types.SimpleNamespace(version=2))
-    monkeypatch.setattr(steward, "release_unnamed", lambda *_: None)
+    monkeypatch.setattr(control_plane, "compile_table", lambda *_: types.SimpleNamespace(version=2))
+    monkeypatch.setattr(control_plane, "release_unnamed", lambda *_: None)
 
 
-async def talk(line: Line, one: Steward, what: str, **fields) -> Message:
+async def talk(line: Line, one: ControlPlane, order: Message) -> Message:
     """One order, and the first thing that is said to it."""
     loop = asyncio.get_running_loop()
     heard: asyncio.Future[Message] = loop.create_future()
-    loop.add_reader(line.fileno(), lambda: heard.done() or heard.set_result(line.receive()))
-    one.obey(Message(what, fields, [messages.text_file(SMALL)] if what == "reload" else []))
+    loop.add_reader(line.fileno(), lambda: heard.done() or heard.set_result(line.receive().message))
+    one.obey(Received(order, [text_file(SMALL)] if isinstance(order, messages.Reload) else []))
     try:
         return await asyncio.wait_for(heard, LIMIT_S)
     finally:
@@ -80,11 +85,11 @@ def orders(ends, *steps) -> list[Message]:
     line, router = ends
 
     async def main():
-        one = Steward(router)
+        one = ControlPlane(router)
         said = []
-        for before, what, fields in steps:
+        for before, order in steps:
             before(router)
-            said.append(await talk(line, one, what, number=len(said), **fields))
+            said.append(await talk(line, one, msgspec.structs.replace(order, number=len(said))))
         return said
 
     return asyncio.run(main())
@@ -96,56 +101,56 @@ def nothing(router):
 
 @pytest.mark.parametrize("way", [*WAYS, "switch_to"])
 def test_a_reload_is_answered_and_so_is_the_next_one(ends, compiling, monkeypatch, way):
-    usual = getattr(steward, way, None)
+    usual = getattr(control_plane, way, None)
 
     def break_it(router):
         if way == "switch_to":
             router.shards.faults.append(Fault("of a table"))
         else:
-            monkeypatch.setattr(steward, way, broken)
+            monkeypatch.setattr(control_plane, way, broken)
 
     def broken(*_):
         raise Fault("of a table")
 
     def mend(router):
         if usual:
-            monkeypatch.setattr(steward, way, usual)
+            monkeypatch.setattr(control_plane, way, usual)
 
-    file = {"file": "test.toml"}
-    first, second = orders(ends, (break_it, "reload", file), (mend, "reload", file))
-    assert (first.what, first.fields["why"], first.fields["larger"]) == ("reload refused", "Fault: of a table", False)
-    assert (second.what, first.fields["number"], second.fields["number"]) == ("reloaded", 0, 1)
+    first, second = orders(ends, (break_it, RELOAD), (mend, RELOAD))
+    assert first == messages.ReloadRefused(why="Fault: of a table", larger=False, number=0)
+    assert second == messages.Reloaded(number=1)
 
 
 def test_other_orders_are_answered_too(ends, compiling):
     def break_it(router):
         router.shards.faults.append(Fault("of a shard"))
 
-    first, second, third = orders(ends, (break_it, "drain", {"on": True}), (nothing, "dance", {}),
-                                  (nothing, "drain", {"on": False}))  # fmt: skip
-    assert (first.what, first.fields["why"]) == ("failed", "Fault: of a shard")
-    assert second.what == "failed"
-    assert (third.what, third.fields["open"]) == ("draining", 0)
+    first, second, third = orders(ends, (break_it, messages.Drain(on=True)), (nothing, messages.Unknown(word="dance")),
+                                  (nothing, messages.Drain(on=False)))  # fmt: skip
+    assert first == messages.Failed(why="Fault: of a shard", number=0)
+    assert second == messages.Failed(why="NotUnderstood: dance", number=1)
+    assert third == messages.Draining(open=0, number=2)
 
 
 def test_a_reason_without_end_is_heard_all_the_same(ends, compiling, monkeypatch):
     def broken(*_):
         raise OSError("x" * 1_000_000)
 
-    monkeypatch.setattr(steward, "compile_table", broken)
-    (said,) = orders(ends, (nothing, "reload", {"file": "test.toml"}))
-    assert said.what == "reload refused" and len(said.fields["why"]) < 10_000
+    monkeypatch.setattr(control_plane, "compile_table", broken)
+    (said,) = orders(ends, (nothing, RELOAD))
+    assert isinstance(said, messages.ReloadRefused) and len(said.why) < 10_000
 
 
 def test_the_loop_goes_round_while_a_table_is_built(ends, compiling, monkeypatch):
     turns = threading.Event()
-    monkeypatch.setattr(steward, "compile_table", lambda *_: turns.wait(LIMIT_S) and types.SimpleNamespace(version=2))
+    table = types.SimpleNamespace(version=2)
+    monkeypatch.setattr(control_plane, "compile_table", lambda *_: turns.wait(LIMIT_S) and table)
 
     def turn_soon(router):
         asyncio.get_running_loop().call_later(0, turns.set)
 
-    (said,) = orders(ends, (turn_soon, "reload", {"file": "test.toml"}))
-    assert said.what == "reloaded" and ends[1].version == 2
+    (said,) = orders(ends, (turn_soon, RELOAD))
+    assert isinstance(said, messages.Reloaded) and ends[1].version == 2
 
 
 # ---------------------------------------------------------------- the supervisor's end
@@ -165,37 +170,38 @@ class Pretender:
 
 async def test_an_answer_that_never_comes_is_not_waited_for():
     with pytest.raises(TimeoutError):
-        await Pretender().child.order("reload", "reloaded", limit_s=0.01)
+        await Pretender().child.order(RELOAD, messages.Reloaded, limit_s=0.01)
 
 
 async def test_a_late_answer_is_not_taken_for_the_next_one():
     other = Pretender()
     with pytest.raises(TimeoutError):
-        await other.child.order("reload", "reloaded", limit_s=0.01)
-    asking = asyncio.ensure_future(other.child.order("reload", "reloaded", "reload refused", limit_s=LIMIT_S))
+        await other.child.order(RELOAD, messages.Reloaded, limit_s=0.01)
+    asking = asyncio.ensure_future(
+        other.child.order(RELOAD, messages.Reloaded, messages.ReloadRefused, limit_s=LIMIT_S))
     await asyncio.sleep(0)
-    other.line.send("reloaded", number=1)
-    other.line.send("reload refused", number=2, why="no")
-    assert (await asking).what == "reload refused"
+    other.line.send(messages.Reloaded(number=1))
+    other.line.send(messages.ReloadRefused(number=2, why="no"))
+    assert (await asking) == messages.ReloadRefused(number=2, why="no")
 
 
 async def test_each_of_several_orders_gets_its_own_answer():
     """Of one kind, in any order."""
     other = Pretender()
-    asking = [asyncio.ensure_future(other.child.order("drain", "draining", limit_s=LIMIT_S)) for _ in range(3)]
+    asking = [asyncio.ensure_future(other.child.order(DRAIN, messages.Draining, limit_s=LIMIT_S)) for _ in range(3)]
     await asyncio.sleep(0)
     for number in (3, 1, 2):
-        other.line.send("draining", number=number, open=number)
-    assert [said.fields["open"] for said in await asyncio.gather(*asking)] == [1, 2, 3]
+        other.line.send(messages.Draining(number=number, open=number))
+    assert [said.open for said in await asyncio.gather(*asking)] == [1, 2, 3]
     assert other.child.inbox == []
 
 
 async def test_a_router_of_another_release_answers_without_a_number():
     other = Pretender()
-    asking = asyncio.ensure_future(other.child.order("drain", "draining", limit_s=LIMIT_S))
+    asking = asyncio.ensure_future(other.child.order(DRAIN, messages.Draining, limit_s=LIMIT_S))
     await asyncio.sleep(0)
-    other.line.send("draining", open=3)
-    assert (await asking).fields["open"] == 3
+    other.line.send(messages.Draining(open=3))
+    assert (await asking).open == 3
 
 
 async def test_nonsense_over_the_line_harms_nobody(caplog):
@@ -203,8 +209,8 @@ async def test_nonsense_over_the_line_harms_nobody(caplog):
     other.child.pid = 1
     other.line.sock.send(b"{")
     other.line.sock.send(b"[1]")
-    other.line.send("draining", open=3)
-    assert (await asyncio.wait_for(other.child.hear("draining"), LIMIT_S)).fields["open"] == 3
+    other.line.send(messages.Draining(open=3))
+    assert (await asyncio.wait_for(other.child.hear(messages.Draining), LIMIT_S)).open == 3
 
 
 def test_a_configuration_is_handed_over_as_it_was_read():
@@ -212,11 +218,11 @@ def test_a_configuration_is_handed_over_as_it_was_read():
     config = read(SMALL + more)
     with child.handed(config, SMALL) as fds:
         mine = [os.dup(fd) for fd in fds]
-        assert messages.received_config(Message("prepare", {"file": "test.toml"}, mine)) == config
+        assert received_config(messages.Prepare(file="test.toml"), mine) == config
 
 
 @pytest.mark.parametrize("packed", [b"", b"nonsense", b"\x80", b"\x81\xa3new\x01"])
 def test_what_another_release_has_packed_is_read_from_the_text(packed, monkeypatch, tmp_path):
     text = f'[router]\nstate_dir = "{tmp_path}"\n{SMALL}'
-    fds = [messages.text_file(text), messages.memory_file(packed)]
-    assert messages.received_config(Message("prepare", {"file": "test.toml"}, fds)).sets[0].name == "media"
+    fds = [text_file(text), memory_file(packed)]
+    assert received_config(messages.Prepare(file="test.toml"), fds).sets[0].name == "media"

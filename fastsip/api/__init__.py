@@ -1,0 +1,1 @@
+"""The door through which operators ask."""

@@ -1,0 +1,196 @@
+"""run_dir/control.sock: what an operator asks of a running router, and who answers.
+
+A UNIX stream socket, mode 0660.  The client sends one JSON object as a line, with `command` and what
+that takes; the answer is JSON lines: any number with how far it is, then one with `error` (a
+text) or `done`.
+
+The server runs in the supervisor, which gives it the handlers; the client is for cli.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Generator
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from fastsip.base.plain import reason
+from fastsip.base.run_dir import CONTROL
+from fastsip.log import log
+
+LONGEST_LINE = 1 << 16
+READ_LIMIT_S = 5.0
+CONNECT_LIMIT_S = 5.0
+CLOSE_LIMIT_S = 1.0       # for what is said to those who still wait for an answer at the end
+ANSWER_LIMIT_S = {"status": 5.0, "stop": 5.0}  # these are answered from what is known
+NOBODY_THERE = (FileNotFoundError, NotADirectoryError, ConnectionRefusedError)
+LONGEST_SILENCE_S = 120.0  # a new router may take 30 s to prepare itself, and 30 s to start
+
+STOPPED = "the router was stopped meanwhile"
+
+Answer = dict[str, Any]
+Handler = Callable[["Client", dict[str, Any]], AsyncIterator[Answer]]
+
+
+class Refused(Exception):
+    """What was asked for is not done; the text says why."""
+
+
+class NotRunning(Exception):
+    """Nobody listens there."""
+
+
+class Client:
+    """Whoever asked; an upgrade answers him from another program."""
+
+    def __init__(self, writer: asyncio.StreamWriter):
+        self._writer = writer
+
+    def keep(self) -> int:
+        """A descriptor of his that outlives this connection."""
+        return os.dup(self._writer.get_extra_info("socket").fileno())
+
+
+class Server:
+    """Answers with `handlers`, by command."""
+
+    def __init__(self, run_dir: str, handlers: dict[str, Handler]):
+        self._path = Path(run_dir) / CONTROL
+        self._handlers = handlers
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Whoever holds run_dir's lock may take the place of a socket that was left behind."""
+        self._path.unlink(missing_ok=True)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o117)
+        try:
+            sock.bind(str(self._path))
+        except OSError as error:
+            sock.close()
+            raise OSError(f"{self._path} cannot be made: {reason(error)}") from None
+        finally:
+            os.umask(before)
+        self._server = await asyncio.start_unix_server(self._begin, sock=sock, limit=LONGEST_LINE)
+
+    async def close(self) -> None:
+        """Nobody may ask any more, and whoever still waits hears why he waits in vain."""
+        if self._server:
+            self._server.close()
+        self._path.unlink(missing_ok=True)
+        for task in self._open:
+            task.cancel()
+        if self._open:
+            await asyncio.wait(self._open, timeout=CLOSE_LIMIT_S)
+
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A task of ours: those that asyncio makes complain when they are cancelled."""
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Who does not read what he gets loses the connection; what he has ordered goes on to its end, or to ours."""
+        waits = True  # for an answer, and can hear it
+        try:
+            async with asyncio.timeout(READ_LIMIT_S):
+                asked = orjson.loads(await reader.readline())
+            heard = True
+            async for answer in self._answers(Client(writer), asked):
+                waits = heard and not answer.keys() & {"done", "error"}
+                heard = heard and await self._say(writer, answer)
+        except (OSError, TimeoutError, ValueError):
+            pass  # no order
+        except asyncio.CancelledError:
+            if waits:
+                await self._say(writer, {"error": STOPPED})
+        finally:
+            writer.close()
+
+    async def _say(self, writer: asyncio.StreamWriter, answer: Answer) -> bool:
+        try:
+            writer.write(orjson.dumps(answer) + b"\n")
+            async with asyncio.timeout(READ_LIMIT_S):
+                await writer.drain()
+        except (OSError, TimeoutError):
+            writer.transport.abort()
+            return False
+        return True
+
+    async def _answers(self, client: Client, asked: Any) -> AsyncIterator[Answer]:
+        command = asked.get("command") if isinstance(asked, dict) else None
+        handler = self._handlers.get(command) if isinstance(command, str) else None
+        if handler is None:
+            yield {"error": f"a command is one of {', '.join(self._handlers)}"}
+            return
+        try:
+            async for answer in handler(client, asked):
+                yield answer
+        except Refused as refused:
+            yield {"error": str(refused)}
+        except Exception as error:
+            log.exception("a command failed", extra={"fields": {"command": asked["command"]}})
+            yield {"error": f"{type(error).__name__}: {error}; this is a fault of fastsip, its log has the traceback"}
+
+
+def answer_kept(fd: int, answer: Answer) -> None:
+    """The last word to a client that was kept."""
+    with socket.socket(fileno=fd) as sock, contextlib.suppress(OSError):
+        sock.setblocking(True)
+        sock.sendall(orjson.dumps(answer) + b"\n")
+
+
+def ask(run_dir: str, command: str, **fields: Any) -> Generator[Answer, None, None]:
+    """The answers to a command, the last of which has `done`.
+
+    Raises NotRunning, and Refused with the text of an `error`, when the connection breaks or nobody answers.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(CONNECT_LIMIT_S)
+        try:
+            sock.connect(str(Path(run_dir) / CONTROL))
+            sock.sendall(orjson.dumps({"command": command, **fields}) + b"\n")
+        except NOBODY_THERE:
+            raise NotRunning(f"no router runs in {run_dir}") from None
+        except PermissionError:
+            raise Refused(f"only the user and the group of the router in {run_dir} may give it orders") from None
+        except OSError as error:
+            raise Refused(f"the router in {run_dir} takes no orders: {reason(error)}") from None
+        limit_s = ANSWER_LIMIT_S.get(command, LONGEST_SILENCE_S)
+        sock.settimeout(limit_s)
+        with sock.makefile("rb") as lines:
+            while line := read_answer(lines, limit_s):
+                answer = orjson.loads(line)
+                if "error" in answer:
+                    raise Refused(answer["error"])
+                yield answer
+                if "done" in answer:
+                    return
+    raise Refused("the connection ended before the answer came")
+
+
+def is_running(run_dir: str) -> bool:
+    """Does anybody listen there?  Yes for whoever may not ask."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(CONNECT_LIMIT_S)
+        try:
+            sock.connect(str(Path(run_dir) / CONTROL))
+        except NOBODY_THERE:
+            return False
+        except OSError:
+            return True
+    return True
+
+
+def read_answer(lines: BufferedReader, limit_s: float) -> bytes:
+    try:
+        return lines.readline()
+    except TimeoutError:
+        raise Refused(f"the supervisor has not answered for {limit_s:.0f} s; calls go on without it") from None
+    except ConnectionError:
+        return b""

@@ -1,0 +1,1 @@
+"""What everybody upstairs stands on: texts, the collector, names of files."""

@@ -1,0 +1,41 @@
+"""Every name in run_dir and in state_dir, once.
+
+`run_dir` is lost with the machine's memory, `state_dir` stays.  Who writes:
+
+    run_dir     lock          supervisor; held as long as it lives
+                control.sock  supervisor; operators ask there
+                transactions/ router; NN.slots, one for each partition
+                cells         router, spare; a line for each destination
+                registry      router, spare; names to ids
+                names         router; what DNS said
+                stats         router; anyone may read it
+                marks         router; read by the supervisor when it finds one dead
+    state_dir   secret        the first start
+                placement     the first start with a secret
+                quarantine/   supervisor (datagrams), router (slots)
+
+Called by whoever opens one of them; _core/store/partitions makes `transactions` by its own knowledge.
+"""
+
+from os import PathLike
+from pathlib import Path
+
+LOCK = "lock"
+CONTROL = "control.sock"
+TRANSACTIONS = "transactions"
+CELLS = "cells"
+REGISTRY = "registry"
+NAMES = "names"
+STATS = "stats"
+MARKS = "marks"
+
+SECRET = "secret"
+PLACEMENT = "placement"
+QUARANTINE = "quarantine"
+
+PARTITIONS = 64
+
+
+def partition_file(run_dir: str | PathLike[str], partition: int) -> Path:
+    """One file of the store of transactions."""
+    return Path(run_dir) / TRANSACTIONS / f"{partition:02}.slots"

@@ -1,0 +1,1 @@
+"""What anyone may look at from outside: counters and transactions, in files."""

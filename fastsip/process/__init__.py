@@ -1,0 +1,1 @@
+"""What supervisor and router share: birth, the line between them, what a dead one was at."""

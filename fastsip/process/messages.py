@@ -1,0 +1,190 @@
+"""What supervisor and router say to each other: every message is a type here, and its fields are what it carries.
+
+On the wire a message is a JSON object: `v` is PROTOCOL, `what` the word that its type has below.  After an upgrade
+the new supervisor still talks to the router of the old code.  So words and fields stay; a new field has a default,
+which is what it means when the other end does not know it; fields and words that are not known here are nothing
+that goes wrong.
+
+An order has a number, and so has its answer: an answer that comes when nobody waits for it any more is not taken
+for that of a later order.  (The routers of old releases leave it out.)  Descriptors travel beside a message.
+
+Called by line, which writes and reads them, and by whoever says something.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+PROTOCOL = 1
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="what"):
+    """Any of them."""
+
+    v: int = PROTOCOL
+
+    @property
+    def what(self) -> str:
+        return str(self.__struct_config__.tag)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the log."""
+        found = msgspec.structs.asdict(self)
+        return {key: value for key, value in found.items() if key != "v" and value is not UNSET}
+
+
+class Numbered(Message, frozen=True, kw_only=True):
+    """An order that is answered, or the answer."""
+
+    number: int | UnsetType | None = UNSET
+
+    def is_for(self, number: int) -> bool:
+        """Is it the answer to the order of that number, as far as it says?"""
+        return self.number is UNSET or self.number == number
+
+
+# ---------------------------------------------------------------- to the router
+
+
+class Prepare(Message, frozen=True, kw_only=True, tag="prepare"):
+    """Get ready for a configuration.  Descriptors: its text, and what was read of it; `file` is its name."""
+
+    file: str
+
+
+class Sockets(Message, frozen=True, kw_only=True, tag="sockets"):
+    """Descriptors: some of the listeners' sockets, in order."""
+
+
+class Go(Message, frozen=True, kw_only=True, tag="go"):
+    """Take over.  Descriptor: run_dir's lock.
+
+    first: no router of this supervisor has routed before.  drop: (reference, generation) of slots to be freed.
+    draining: take no new calls.
+    """
+
+    first: bool
+    drop: list[tuple[int, int]] = []
+    draining: bool = False
+
+
+class Reload(Numbered, frozen=True, kw_only=True, tag="reload"):
+    """Another configuration, from now on.  Descriptors as of Prepare."""
+
+    file: str
+
+
+class Drain(Numbered, frozen=True, kw_only=True, tag="drain"):
+    """Take no new calls, or again."""
+
+    on: bool
+
+
+class Leave(Message, frozen=True, kw_only=True, tag="leave"):
+    """Finish, and say Released.  keep: by listener, how many of its sockets somebody will read after us."""
+
+    keep: list[int]
+
+
+# ---------------------------------------------------------------- to the supervisor
+
+
+class Warm(Message, frozen=True, kw_only=True, tag="warm"):
+    """Whatever needs no store is done."""
+
+
+class Started(Message, frozen=True, kw_only=True, tag="started"):
+    """The shards run."""
+
+
+class Refused(Message, frozen=True, kw_only=True, tag="refused"):
+    """It cannot be prepared, or cannot start."""
+
+    why: str
+
+
+class Reloaded(Numbered, frozen=True, kw_only=True, tag="reloaded"):
+    """The new configuration is in force."""
+
+
+class ReloadRefused(Numbered, frozen=True, kw_only=True, tag="reload refused"):
+    """The old one is.  larger: only a new start has the room."""
+
+    why: str
+    larger: bool = False
+
+
+class Draining(Numbered, frozen=True, kw_only=True, tag="draining"):
+    """open: transactions that drain would wait for."""
+
+    open: int
+
+
+class Failed(Numbered, frozen=True, kw_only=True, tag="failed"):
+    """An order that ended in an exception which nobody had thought of."""
+
+    why: str
+
+
+class Released(Message, frozen=True, kw_only=True, tag="released"):
+    """Nothing is read or written here any more."""
+
+
+# ---------------------------------------------------------------- on no wire
+
+
+class Unknown(Numbered, frozen=True, kw_only=True):
+    """What another release says and this one does not know, or cannot read."""
+
+    word: str
+
+    @property
+    def what(self) -> str:
+        return self.word
+
+
+class Ended(Message, frozen=True, kw_only=True, tag="ended"):
+    """A process ended, with this status (os.waitstatus_to_exitcode).  The last thing that is heard of a router."""
+
+    status: int
+
+
+TO_ROUTER = Prepare | Sockets | Go | Reload | Drain | Leave
+TO_SUPERVISOR = Warm | Started | Refused | Reloaded | ReloadRefused | Draining | Failed | Released
+
+
+class _Envelope(msgspec.Struct):
+    """What every release puts on every message."""
+
+    v: int
+    what: str
+    number: int | UnsetType | None = UNSET
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+_known = msgspec.json.Decoder(TO_ROUTER | TO_SUPERVISOR)
+_encoder = msgspec.json.Encoder()
+
+
+class ForeignProtocol(Exception):
+    """The other end speaks another version, or nonsense."""
+
+
+def pack(message: Message) -> bytes:
+    return _encoder.encode(message)
+
+
+def unpack(raw: bytes) -> Message:
+    """ForeignProtocol for what is no message of ours; Unknown for one that only another release knows."""
+    try:
+        envelope = _envelope.decode(raw)
+    except ValueError:  # msgspec's errors are ValueErrors
+        raise ForeignProtocol(raw[:200].decode(errors="replace")) from None
+    if envelope.v != PROTOCOL:
+        raise ForeignProtocol(raw[:200].decode(errors="replace"))
+    try:
+        return _known.decode(raw)
+    except msgspec.ValidationError:
+        return Unknown(word=envelope.what, number=envelope.number)

@@ -1,0 +1,1 @@
+"""The process that routes: shards, what their control plane does, and what both will need."""

@@ -1,0 +1,196 @@
+"""Another configuration, or another code: what a change needs, what it cannot change, and how it takes place.
+
+What the table holds changes in place, in the router that routes.  Shards, sockets and code change by a planned
+takeover: another router is made ready, the one that routes leaves, and nothing has changed when that fails.
+
+Called by supervisor.
+"""
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+
+from fastsip import __version__
+from fastsip.api.socket import STOPPED, Answer, Client, Refused, answer_kept
+from fastsip.base.plain import reason
+from fastsip.config import Config, ConfigError, load_text, read_text
+from fastsip.log import log
+from fastsip.process import messages
+from fastsip.supervisor import limits, upgrade
+from fastsip.supervisor.child import Child, handed
+from fastsip.supervisor.sockets import place_of
+from fastsip.supervisor.state import Change, StartError, State
+from fastsip.supervisor.watch import patience_of
+
+OLD_RUNS_ON = "the old configuration runs on"
+OLD_CODE_RUNS_ON = "the old code runs on"
+
+
+def read_file(file: str) -> tuple[Config, str]:
+    """What it says now, read and as it stands.  Takes as long as it is large."""
+    if Path(file).is_fifo():
+        raise StartError(f"{file} is a pipe: who waits for one may wait for ever")
+    text = read_text(file)
+    return load_text(text, file), text
+
+
+def check_change(old: Config, fresh: Config) -> None:
+    """StartError: this cannot change while calls are kept."""
+    if fresh.router.run_dir != old.router.run_dir:
+        raise StartError("router.run_dir changes with a restart only: the calls in progress are there")
+    if fresh.router.state_dir != old.router.state_dir:
+        raise StartError("router.state_dir changes with a restart only: the secret that calls in progress are signed "
+                         "with is there; take it along")
+    now, wanted = old.limits.max_transactions, fresh.limits.max_transactions
+    if wanted != now:
+        raise StartError(f"limits.max_transactions: {wanted} in the file, {now} in use; it changes at a start at which "
+                         "no transaction is kept: fastsip drain --then stop, 32 s, then start")
+
+
+def needs_takeover(old: Config, fresh: Config) -> bool:
+    """Do the shards or the sockets change?  All else is in the table."""
+    def sockets(config: Config) -> tuple:
+        return config.router.shards, [(place_of(one), one.rcvbuf_bytes) for one in config.listeners]
+
+    return sockets(old) != sockets(fresh)
+
+
+# ---------------------------------------------------------------- reload
+
+
+async def reload(here: State) -> None:
+    """What the file says now, in place or by a planned takeover; Refused whole when it is wrong."""
+    async with here.busy:
+        here.notifier.reloading()
+        try:
+            await apply(here, *await asyncio.to_thread(read_file, here.config.file))
+        except (ConfigError, StartError, OSError) as error:
+            log.error(f"reload refused, {OLD_RUNS_ON}", extra={"fields": {"why": reason(error)}})
+            raise Refused(f"{reason(error)}\n{OLD_RUNS_ON}") from None
+        except Exception as error:
+            log.exception(f"reload failed, {OLD_RUNS_ON}")
+            raise Refused(f"{type(error).__name__}: {error}\n{OLD_RUNS_ON}") from None
+        finally:
+            here.notifier.ready(here.status_text())
+        here.version += 1
+        log.info("reloaded", extra={"fields": {"version": here.version}})
+
+
+async def apply(here: State, fresh: Config, text: str) -> None:
+    """StartError says why it cannot be."""
+    check_change(here.config, fresh)
+    if needs_takeover(here.config, fresh) or not await reload_in_place(here, fresh, text):
+        await take_over(here, fresh, text)
+        return
+    here.config, here.text = fresh, text
+    if here.watch:
+        here.watch.patience, here.watch.for_the_loop = patience_of(fresh)
+    if here.spare:
+        here.spare.kill()
+        here.spare = here.new_spare()
+
+
+async def reload_in_place(here: State, fresh: Config, text: str) -> bool:
+    """False: it needs a new router, also when the old one died over it or says nothing."""
+    router = here.router
+    if router is None:
+        return False
+    try:
+        with handed(fresh, text) as fds:
+            said = await router.order(messages.Reload(file=fresh.file), messages.Reloaded, messages.ReloadRefused,
+                                      limit_s=limits.RELOAD_LIMIT_S, fds=fds)
+    except TimeoutError:
+        log.error("a reload is not answered: another router takes over", extra={"fields": {"pid": router.pid}})
+        return False
+    if isinstance(said, messages.Failed) or (isinstance(said, messages.ReloadRefused) and not said.larger):
+        raise StartError(said.why)
+    return isinstance(said, messages.Reloaded) and router is here.router and router.status is None
+
+
+async def take_over(here: State, config: Config, text: str) -> None:
+    """Another router routes with this configuration when this returns; StartError: nothing has changed."""
+    spare, change = Child.start(config, text, here.program), None
+    try:
+        async with asyncio.timeout(limits.WARM_LIMIT_S):
+            said = await spare.hear(messages.Warm, messages.Refused)
+        if isinstance(said, messages.Refused):
+            raise StartError(said.why)
+        if isinstance(said, messages.Ended):
+            raise StartError(f"the new router ended with {spare.status}")
+        here.open_sockets(config)
+        spare.inbox.insert(0, said)
+        change = here.planned = Change(spare, config, text)
+        here.wish.set()
+        await change.done
+    except BaseException as error:
+        if spare not in (here.spare, here.router):  # it takes over, whoever does not wait for it
+            here.planned = None if here.planned is change else here.planned
+            spare.kill()
+        if isinstance(error, TimeoutError):
+            raise StartError(f"the new router was not ready within {limits.WARM_LIMIT_S:.0f} s") from None
+        raise
+
+
+# ---------------------------------------------------------------- upgrade
+
+
+async def upgrade_all(here: State, client: Client) -> None:
+    """Does not return: the new code answers, when the router's code is new, too.  Refused: nothing has changed."""
+    async with here.busy:
+        words = await upgrade.objection(here.config.file)
+        if words:
+            log.error(f"upgrade refused, {OLD_CODE_RUNS_ON}", extra={"fields": {"why": words}})
+            raise Refused(f"{words}\n{OLD_CODE_RUNS_ON}")
+        try:
+            await replace(here, client.keep())
+        except OSError as error:
+            raise Refused(f"{reason(error)}\n{OLD_CODE_RUNS_ON}") from None
+
+
+async def replace(here: State, client: int) -> None:
+    """The installed code goes on in this process and answers the client; an exception: nothing has changed."""
+    try:
+        if here.spare:
+            spare, here.spare = here.spare, None
+            spare.kill()
+            await spare.hear()
+        if here.router is None:
+            raise OSError(errno.EAGAIN, "a router is just starting; ask again")
+        if here.stopping:
+            raise Refused(STOPPED)  # the new code would know nothing of that order
+        upgrade.replace(upgrade.Inheritance(
+            file=here.config.file, text=here.text, lock=here.lock,
+            groups=[(host, port, fds) for (host, port), fds in here.sockets.groups.items()],
+            router_pid=here.router.pid, router_line=here.router.line.fileno(), client=client,
+            version=here.version, draining=here.draining,
+        ))  # fmt: skip
+    except BaseException:
+        os.close(client)
+        if here.router and not here.spare and not here.stopping:
+            here.spare = here.new_spare()
+        raise
+
+
+async def finish_upgrade(here: State, client: int) -> None:
+    """The supervisor's code is new; now the router's, on what the file says."""
+    answer = {"error": STOPPED}
+    try:
+        answer = await upgrade_router(here)
+    finally:  # also when it is cancelled, at the end of all
+        if client >= 0:
+            answer_kept(client, answer)
+
+
+async def upgrade_router(here: State) -> Answer:
+    try:
+        async with here.busy:
+            await take_over(here, *await asyncio.to_thread(read_file, here.config.file))
+    except Exception as error:
+        planned = isinstance(error, ConfigError | StartError | OSError)
+        words = reason(error) if planned else f"{type(error).__name__}: {error}"
+        log.error("the router was not upgraded", exc_info=None if planned else error,
+                  extra={"fields": {"why": words}})
+        return {"error": f"{words}\n{OLD_RUNS_ON} under the new supervisor"}
+    log.info("upgraded", extra={"fields": {"version": __version__}})
+    return {"done": "upgraded", "version": __version__}

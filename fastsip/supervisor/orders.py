@@ -1,0 +1,83 @@
+"""What operators ask of a running router, by the names of the commands of api/socket.
+
+Called by supervisor, which does what is asked for.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from fastsip.api.socket import Answer, Client, Handler, Refused
+from fastsip.supervisor.draining import PATIENCE_S
+
+LONGEST_DRAIN_S = 86_400
+
+
+class Service(Protocol):
+    """What orders need of a supervisor.  Whatever cannot be done is Refused, with the reason."""
+
+    @property
+    def draining(self) -> bool:
+        """No new calls are taken."""
+
+    def status(self) -> Answer:
+        """What runs, now."""
+
+    async def reload(self) -> int:
+        """Takes the file as it is now; the number of this configuration."""
+
+    def drain(self, limit_s: float) -> AsyncIterator[Answer]:
+        """Takes no new calls, and says once in a while what is still `open`."""
+
+    async def undo_drain(self) -> None:
+        """Takes new calls again."""
+
+    async def upgrade(self, client: Client) -> None:
+        """Goes on as another program, which answers the client; so it does not return."""
+
+    def stop(self) -> None:
+        """Leaves, soon."""
+
+
+def handlers(service: Service) -> dict[str, Handler]:
+    orders = Orders(service)
+    return {name: getattr(orders, name) for name in ("status", "reload", "drain", "upgrade", "stop")}
+
+
+class Orders:
+    """A handler for each command; the last answer of each has `done`."""
+
+    def __init__(self, service: Service):
+        self.service = service
+
+    async def status(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        yield {"done": "status", **self.service.status()}
+
+    async def reload(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        yield {"done": "reloaded", "configuration": await self.service.reload()}
+
+    async def stop(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        yield {"done": "leaving"}
+        self.service.stop()
+
+    async def drain(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        """`limit_s`, `then` = "stop" or nothing; `undo`: takes new calls again."""
+        if asked.get("undo"):
+            await self.service.undo_drain()
+            yield {"done": "new calls are taken"}
+            return
+        left, limit_s = None, asked.get("limit_s", PATIENCE_S)
+        if not isinstance(limit_s, int | float) or not 0 <= limit_s <= LONGEST_DRAIN_S:
+            raise Refused(f"limit_s is a number of seconds from 0 to {LONGEST_DRAIN_S}")
+        async for answer in self.service.drain(float(limit_s)):
+            left = answer["open"]
+            yield answer
+        if not self.service.draining:
+            raise Refused("somebody has undone the draining")
+        yield {"done": "drained" if left == 0 else "the time is over", "open": left}
+        if asked.get("then") == "stop":
+            self.service.stop()
+
+    async def upgrade(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        """The new code answers, when the router's code is new, too."""
+        await self.service.upgrade(client)
+        yield {"done": "nothing"}

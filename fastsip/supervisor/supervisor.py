@@ -1,0 +1,98 @@
+"""The supervisor: holds what outlives a router, and sees to it that one routes, never two.
+
+It alone acts on signals, and answers operators.  What it holds and in which state it is stands in state, how one
+router follows the other in succession, what changes a running service in changes, who hangs in watching.
+
+Never: touch a call.  Called by run.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+
+from fastsip import __version__
+from fastsip.api.socket import Answer, Client, Refused, Server
+from fastsip.supervisor import changes, draining, orders, succession, upgrade, watching
+from fastsip.supervisor.state import State
+
+
+class Supervisor:
+    """Serves until the end of all; what operators may ask of it is orders.Service."""
+
+    def __init__(self, state: State):
+        self.state = state
+
+    async def serve(self) -> int:
+        """The exit code."""
+        here, loop = self.state, asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.terminate)
+        loop.add_signal_handler(signal.SIGHUP, lambda: here.start_task(self.hang_up()))
+        server = Server(here.config.router.run_dir, orders.handlers(self))
+        await server.start()
+        try:
+            await self.reign()
+        finally:
+            await server.close()
+        await succession.end_all(here)
+        return 0
+
+    async def reign(self) -> None:
+        here = self.state
+        succession.inherit_router(here)
+        if here.inherited:
+            here.start_task(changes.finish_upgrade(here, here.inherited.client))
+        upgrade.signals_may_come()
+        here.start_task(watching.beat(here))
+        await succession.reign_on(here)
+
+    def terminate(self) -> None:
+        """SIGTERM: at once, or when it is empty if so configured; a second one is not patient."""
+        here = self.state
+        if here.config.router.stop_mode == "drain" and not here.draining:
+            here.start_task(draining.drain_away(here))
+        else:
+            here.stop()
+
+    async def hang_up(self) -> None:
+        with contextlib.suppress(Refused):
+            await changes.reload(self.state)
+
+    # ------------------------------------------------------------ what operators ask for
+
+    @property
+    def draining(self) -> bool:
+        return self.state.draining
+
+    def status(self) -> Answer:
+        here = self.state
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "router": here.router.pid if here.router else None,
+            "routes_since_s": round(time.monotonic() - here.router.began) if here.router else None,
+            "spare": here.spare.pid if here.spare else None,
+            "configuration": here.version,
+            "shards": here.config.router.shards,
+            "listeners": [listener.uri for listener in here.config.listeners],
+            "draining": here.draining,
+        }
+
+    async def reload(self) -> int:
+        await changes.reload(self.state)
+        return self.state.version
+
+    def drain(self, limit_s: float) -> AsyncIterator[Answer]:
+        return draining.drain(self.state, limit_s)
+
+    async def undo_drain(self) -> None:
+        await draining.undo(self.state)
+
+    async def upgrade(self, client: Client) -> None:
+        await changes.upgrade_all(self.state, client)
+
+    def stop(self) -> None:
+        self.state.stop()

@@ -1,0 +1,140 @@
+"""The control plane: however much the shards report, the loop goes round; and what a reload leaves to the collector."""
+
+import asyncio
+import gc
+import itertools
+import os
+import types
+
+import pytest
+
+from fastsip import log
+from fastsip.router import control_plane
+from fastsip.router.control_plane import EVENTS_PER_TURN, ControlPlane
+
+TURNS = 50
+
+
+class Control:
+    """The loop's end of the wake-ups."""
+
+    def __init__(self):
+        self.said = []
+
+    def wake_up(self):
+        self.said.append("awake")
+
+    def fall_asleep(self):
+        self.said.append("asleep")
+
+
+@pytest.fixture
+def rings(monkeypatch):
+    """What still lies in each of the rings; reported events count up `reported`."""
+    found = types.SimpleNamespace(left=[], reported=0)
+
+    def take(ring, most):
+        taken = min(most, found.left[ring])
+        found.left[ring] -= taken
+        return [types.SimpleNamespace(kind="any")] * taken
+
+    def report(self, event):
+        found.reported += 1
+
+    monkeypatch.setattr(control_plane, "take_events", take)
+    monkeypatch.setattr(ControlPlane, "report", report)
+    return found
+
+
+@pytest.fixture
+def one(rings):
+    made = ControlPlane.__new__(ControlPlane)
+    fd = os.eventfd(0, os.EFD_NONBLOCK)
+    made.shards = types.SimpleNamespace(control_fd=fd, control=Control(), event_rings=[])
+    yield made
+    os.close(fd)
+
+
+@pytest.mark.parametrize("shards", [1, 3, 64])
+def test_an_outage_leaves_everybody_else_of_the_loop_his_turn(one, rings, shards):
+    """All rings are full and stay so: the shards report faster than anybody reads."""
+    rings.left, one.shards.event_rings = [10**9] * shards, list(range(shards))
+    beats = []
+
+    async def main():
+        one.take_events()
+        for _ in range(TURNS):
+            beats.append(rings.reported)
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    steps = [after - before for before, after in itertools.pairwise(beats)]
+    assert max(steps) <= EVENTS_PER_TURN and min(steps) > EVENTS_PER_TURN // 2
+    assert "asleep" not in one.shards.control.said
+    assert len({10**9 - left for left in rings.left}) == 1  # and no shard before the others
+
+
+@pytest.mark.parametrize("most", [0, 1, EVENTS_PER_TURN, 10 * EVENTS_PER_TURN + 1])
+def test_what_was_reported_is_taken_to_the_end_and_then_it_sleeps(one, rings, most):
+    rings.left, one.shards.event_rings = [most, 0, 7], [0, 1, 2]
+
+    async def main():
+        one.take_events()
+        while any(rings.left):
+            await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert rings.reported == most + 7 and one.shards.control.said[-1] == "asleep"
+
+
+def test_the_collector_does_not_walk_over_what_a_reload_makes(monkeypatch):
+    one = ControlPlane.__new__(ControlPlane)
+    one.router = types.SimpleNamespace(config=None, cells=range(10), registry=None, version=1)
+    one.shards = types.SimpleNamespace(switch_to=lambda table: None)
+    group = types.SimpleNamespace(destinations=[])
+    walks = []
+
+    def many(*_):
+        return types.SimpleNamespace(sets=[group], parts=[[number] for number in range(100_000)])
+
+    monkeypatch.setattr(control_plane, "received_config", many)
+    monkeypatch.setattr(control_plane, "release_unnamed", lambda *_: None)
+    monkeypatch.setattr(control_plane, "compile_table", many)
+    note = lambda phase, info: walks.append(info["generation"])  # noqa: E731
+    gc.callbacks.append(note)
+    try:
+        fresh = one.read(None, [])
+        table = one.build(fresh)
+        assert not walks and gc.isenabled()
+        assert gc.get_freeze_count() > 200_000 and fresh is not table
+    finally:
+        gc.callbacks.remove(note)
+        gc.unfreeze()
+
+
+@pytest.mark.parametrize("kind", ["health", "failover", "exhausted"])
+def test_an_outage_is_a_few_lines_a_second_of_each_kind(monkeypatch, kind):
+    """However many destinations go down, and calls with them; what was left out is said with the next line."""
+    monkeypatch.setattr(log.time, "monotonic", lambda: 1000.0)
+    lines = []
+    monkeypatch.setattr(log.log, "info", lambda event, extra: lines.append((event, extra["fields"])))
+    router = types.SimpleNamespace(
+        line=None, shards=None, names=None, config=types.SimpleNamespace(listeners=[]),
+        registry=types.SimpleNamespace(name=lambda number: ("set", f"sip:{number}")),
+    )  # fmt: skip
+    one = ControlPlane(router)
+    try:
+        for number in range(5_000):
+            one.report(types.SimpleNamespace(kind=kind, destination_id=number, reason="down", status=503,
+                                             call_id=f"{number}@a", after_ms=1))  # fmt: skip
+        assert 0 < len(lines) <= 20 and {fields["destination"] for _, fields in lines} == {
+            f"sip:{number}" for number in range(len(lines))
+        }
+        monkeypatch.setattr(log.time, "monotonic", lambda: 1001.0)
+        one.report(types.SimpleNamespace(kind=kind, destination_id=1, reason="up", status=200, call_id="z@a",
+                                         after_ms=1))  # fmt: skip
+        assert lines[-1][1]["left_out"] == 5_001 - len(lines)
+    finally:
+        one.beside.shutdown()
