@@ -113,13 +113,15 @@ def shard_thread(pid: int) -> int:
 
 async def die_at(life: Life, run_dir: Path, ref: int, generation: int) -> None:
     """As if the shard had fallen over at that slot: its own thread gets the signal before it can go on."""
-    pid, deaths = life.router_pid(), len(life.records("router took over"))
+    pid = life.router_pid()
+    deaths, starts = len(life.records("router took over")), len(life.records("router started"))
     hold(pid)
     page = Marks(str(run_dir)).page(1).cast("B")
     struct.pack_into("=IIII", page, 8, 2, 0, ref, generation)
     assert ctypes.CDLL(None).tgkill(pid, shard_thread(pid), signal.SIGSEGV) == 0
     os.kill(pid, signal.SIGCONT)
     await life.logged("router took over", deaths + 1)
+    await life.logged("router started", starts + 1)  # said by the router itself, the other by the supervisor
 
 
 async def test_a_slot_that_kills_is_dropped_the_second_time(home, edge):
