@@ -14,7 +14,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "": ROOT,
     "router": ("name", "shards", "run_dir", "state_dir", "domains", "trusted", "secret", "stop_mode", "hang",
                "hang_loop"),
-    "listen": ("uri", "tag", "advertise", "rcvbuf", "headers"),
+    "listen": ("uri", "tag", "advertise", "contact", "rcvbuf", "headers"),
     "listen.headers": ("in", "out"),
     "timers": ("t1", "t2", "t4", "c"),
     "limits": ("max_transactions", "max_message", "max_head", "names_per_source", "names_burst"),

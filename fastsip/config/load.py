@@ -27,6 +27,7 @@ from fastsip.config.names import read_names
 from fastsip.config.reader import Enough, Report, Section
 from fastsip.config.routes import read_policies, read_rules
 from fastsip.config.sets import read_sets
+from fastsip.config.short_names import check_destinations, check_tags
 
 T = TypeVar("T")
 
@@ -177,6 +178,8 @@ class _Loader:
             rules=read_rules(self.root, listeners),
             names=read_names(self.root, listeners),
         )
+        check_tags(config.listeners, self.report)
+        check_destinations(config.sets, self.report)
         keys, secret_file = self._secret(section, Path(router.state_dir), make_secret)
         self.report.raise_if_any()
         placement = self._placement(section, Path(router.state_dir), keys, make_secret)
@@ -253,6 +256,7 @@ class _Loader:
         for index, section in enumerate(self.root.listed("listen", "listen")):
             address = section.need("uri", values.listen_address, None, 'for example "udp:192.0.2.1:5060"')
             advertise = section.take("advertise", values.host_port, "")
+            contact = section.take("contact", values.host_port, "")
             rcvbuf_bytes = section.take("rcvbuf", values.size(4096, 1 << 30), 8 << 20)
             tag = section.take("tag", values.name, "")
             headers_in, headers_out = read_ways(section, "in", "out")
@@ -274,6 +278,7 @@ class _Loader:
                     tag=tag or uri,
                     advertise=advertise,
                     sent_by=advertise or str(address),
+                    contact=contact,
                     rcvbuf_bytes=rcvbuf_bytes,
                     headers_in=headers_in,
                     headers_out=headers_out,

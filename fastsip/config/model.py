@@ -46,7 +46,7 @@ class HeaderEdits(Part, frozen=True, kw_only=True):
 
 
 class Listener(Part, frozen=True, kw_only=True):
-    """One [[listen]].  `sent_by` is host[:port] as it stands in Via and Record-Route."""
+    """One [[listen]].  `sent_by` is host[:port] as it stands in Via, and in Record-Route unless `contact` is given."""
 
     uri: str
     transport: str  # "udp"
@@ -56,6 +56,7 @@ class Listener(Part, frozen=True, kw_only=True):
     tag: str
     advertise: str  # as given, "" when not
     sent_by: str
+    contact: str  # as given, "" when not
     rcvbuf_bytes: int
     headers_in: HeaderEdits
     headers_out: HeaderEdits

@@ -1,4 +1,4 @@
-"""Names of next hops, asked of DNS when a shard wants to know (docs/wire.md#names-of-next-hops).
+"""Names of next hops, asked of DNS when a shard wants to know (docs/names.md#names-of-next-hops).
 
     resolver = Resolver(names, tell, families)
     resolver.ask("gw.example.net")      what a shard reported

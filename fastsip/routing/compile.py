@@ -44,6 +44,7 @@ def compile_table(config: Config, registry: Registry, cells: Cells, version: int
         max_head=config.limits.max_head_bytes,
         names_per_source=config.limits.names_per_source,
         names_burst=config.limits.names_burst,
+        node=config.router.name,
         branch_key=purpose_key(secret, "branch"),
         token_keys=tuple(purpose_key(key, "token") for key in config.router.secret_keys),
         other_branch_key=purpose_key(others[0], "branch") if others else None,
@@ -105,12 +106,13 @@ def add_listeners(table: RoutingTable, config: Config, registry: Registry) -> No
             port=listener.port,
             sent_by=listener.sent_by,
             tag=listener.tag,
+            contact=listener.contact,
             headers_in=header_fields(listener.headers_in),
             headers_out=header_fields(listener.headers_out),
         )
         table.add_own(listener.host, listener.port)
-        if listener.advertise:
-            table.add_own(*split_host(listener.advertise))
+        for name in filter(None, (listener.advertise, listener.contact)):
+            table.add_own(*split_host(name))
     for domain in config.router.domains:
         table.add_own(*split_host(domain))
     for network in config.router.trusted:

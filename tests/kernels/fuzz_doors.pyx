@@ -23,7 +23,7 @@ from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.store.slots cimport store_t
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.routing.table cimport RoutingTable
-from fastsip._core.wire.tokens cimport token_t, write_token
+from fastsip._core.wire.tokens cimport dialog_of, token_t, write_token
 from fastsip._core.state.shard cimport shard_t
 
 cdef enum:
@@ -216,6 +216,7 @@ cdef class Fuzzer:
         cdef damaged_t *d = &self.damaged
         cdef uint64_t random = next_random(&d.random)
         cdef uint32_t changes = next_random(&d.random) % 4
+        cdef const table_t *table
         cdef token_t token
         cdef span_t text
         cdef char *exact
@@ -230,7 +231,10 @@ cdef class Fuzzer:
         else:
             token.listener, token.of_set = next_random(&d.random) & 0x3FF, next_random(&d.random) & 0x3FF
             token.destination, token.stand_in = next_random(&d.random) & 0x3FFFFFFF, 0
-            d.len = write_token(self.checker.shard.table, &self.checker.blank, &token, d.text)
+            token.passage = <uint32_t>(next_random(&d.random) & 0x3FFFFFFF)
+            token.of_pair = next_random(&d.random) & 1
+            table = self.checker.shard.table
+            d.len = write_token(table, dialog_of(table, &self.checker.blank), &token, d.text)
         while changes:
             d.text[next_random(&d.random) % d.len] = <char>(next_random(&d.random) >> 32)
             changes -= 1

@@ -155,7 +155,7 @@ cdef bint play_call(shard_t *shard, wire_t *wire, played_t *call) noexcept nogil
     cdef text_t invite = text_of(b"INVITE", 6)
     cdef text_t ack = text_of(b"ACK", 3)
     cdef text_t bye = text_of(b"BYE", 3)
-    cdef const text_t *route = &shard.table.listeners[0].sent_by
+    cdef const text_t *route = &shard.table.listeners[0].contact
     cdef const wire_record_t *request
     cdef char kept[4096]
     write_request(call, &invite, 1, 1, &nothing, &nothing)

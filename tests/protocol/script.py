@@ -63,6 +63,18 @@ def read_sent(record) -> Sent:
     return Sent(**fields, to=record.to)
 
 
+def add_listeners(table, addresses, contact, headers_in, headers_out) -> None:
+    for number, (host, port) in enumerate(addresses):
+        table.add_listener(
+            number + 1, 0, host, port, f"{host_text(host)}:{port}", ("public", "inside")[number], contact=contact,
+            headers_in=headers_in if number == 0 else None,
+            headers_out=headers_out[number] if number < len(headers_out) else None,
+        )  # fmt: skip
+        table.add_own(host, port)
+    if contact:
+        table.add_own(contact, 5060)
+
+
 def make_table(
     *, policy=None, destinations=3, clocks=(T1, T2, T4, 181_000), probe=None, priorities=(), limit=0,
     algorithm=PRIORITY, cells=None, backup=0, when_all_down=0, record_route=True, ruri=0, retry_ms=30_000,
@@ -70,27 +82,22 @@ def make_table(
     addresses=(EDGE, INSIDE), rule=None, tiers=True, backup_algorithm=PRIORITY, backup_limit=0, dialog_rule=False,
     backup_ruri=None, max_message=65_535, max_head=65_535,
     branch_key=b"0123456789abcdef", other_branch_key=None, headers_in=None, headers_out=(),
-    set_headers=None, backup_headers=None, pinned=(),
+    set_headers=None, backup_headers=None, pinned=(), node="", contact="",
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
     Destinations are reached from the last listener over IPv4: with listeners=2 from INSIDE.
     `in_dialog` is the policy of a shared set, which both are then but those whose number stands in `pinned`.
     `rule` has more of what add_rule takes.
+    `node` is the router's name, `contact` what Record-Route says in place of the address.
     headers_in is of the first listener, headers_out of each, set_headers and backup_headers (out) of the sets.
     `dialog_rule` adds a rule for what comes inside of dialogs, to the same set.
     """
     table = RoutingTable(
         1, clocks=clocks, max_message=max_message, max_head=max_head, branch_key=branch_key, token_keys=token_keys,
-        other_branch_key=other_branch_key,
+        other_branch_key=other_branch_key, node=node,
     )  # fmt: skip
-    for number, (host, port) in enumerate(addresses[:listeners]):
-        table.add_listener(
-            number + 1, 0, host, port, f"{host_text(host)}:{port}", ("public", "inside")[number],
-            headers_in=headers_in if number == 0 else None,
-            headers_out=headers_out[number] if number < len(headers_out) else None,
-        )  # fmt: skip
-        table.add_own(host, port)
+    add_listeners(table, addresses[:listeners], contact, headers_in, headers_out)
     way_out = max(number for number, (host, _) in enumerate(addresses[:listeners]) if ":" not in host)
     for network in trusted:
         table.add_trusted(network)

@@ -1,4 +1,4 @@
-"""docs/wire.md#a-name-is-a-list: the next address after silence, a transport error, a 503 (RFC 3263 section 4.3).
+"""docs/names.md#a-name-is-a-list: the next address after silence, a transport error, a 503 (RFC 3263 section 4.3).
 
 For Route, Request-URI and the rules that forward; in the order that the Call-ID gives.
 """

@@ -1,4 +1,4 @@
-"""A question that found no room among the events is asked again (docs/wire.md#waiting-for-a-name)."""
+"""A question that found no room among the events is asked again (docs/names.md#waiting-for-a-name)."""
 
 import pytest
 

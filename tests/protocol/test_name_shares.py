@@ -1,4 +1,4 @@
-"""Each source's share of questions about names and of room to wait (docs/wire.md#shares-of-questions)."""
+"""Each source's share of questions about names and of room to wait (docs/names.md#shares-of-questions)."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Next hops that are names (docs/wire.md#names-of-next-hops): look-up, waiting, what ends the wait.
+"""Next hops that are names (docs/names.md#names-of-next-hops): look-up, waiting, what ends the wait.
 
 A preloaded Route of a trusted caller brings requests to names; so does the
 Request-URI inside a dialog.

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from fastsip._core.wire.tokens import token_letters
-from fastsip.ua.message import uri_of
+from fastsip._core.wire.tokens import pair_letters, token_letters
+from fastsip.ua.message import make_request, new_branch, uri_of
 from tests.protocol.dialogs import CAROL, Talk
 from tests.protocol.script import ALICE, BOB, EDGE, INSIDE
 
@@ -14,6 +14,10 @@ SHARED = {"on": ["timeout", "transport"], "timeout_ms": 2_000}
 
 def token_of(value: str) -> str:
     return re.fullmatch(rf"<sip:([a-z2-7]{{{token_letters()}}})@[0-9.]+:5060;lr>", value)[1]
+
+
+def user_of(value: str) -> str:
+    return uri_of(value).removeprefix("sip:").partition("@")[0]
 
 
 def echoes(value: str) -> dict[str, list[str]]:
@@ -48,12 +52,12 @@ def test_a_bye_arrives_whatever_the_peer_does_to_the_value(stage, how, back):
     "how", ["two lines", "one line", "one line without blanks", "lower case", "lr=on", "without lr"]
 )
 def test_a_pair_is_popped_together(make_stage, how, back):
-    """RFC 5658: two listeners, two values, one token."""
+    """RFC 5658: two listeners, two values, each with a token."""
     stage = make_stage(listeners=2)
     talk = Talk(stage, listener=1)
     values = talk.routes_back if back else talk.routes
     assert len(values) == 2
-    assert sum("@" in value for value in values) == 1
+    assert sorted(len(user_of(value)) for value in values) == [pair_letters(), token_letters()]
     lines = {
         "two lines": values,
         "one line": [", ".join(values)],
@@ -181,7 +185,7 @@ def test_two_keys_are_accepted_while_they_change(make_stage):
     ids=["the longest addresses", "received and rport filled in"],
 )
 def test_most_bytes_that_are_added(make_stage, addresses, via, source):
-    """190 over IPv4 with one value, 270 with two, hint and token included."""
+    """196 over IPv4 with one value, 290 with two, hint and tokens included."""
     added = []
     for listeners in (1, 2):
         stage = make_stage(listeners=listeners, addresses=addresses)
@@ -191,4 +195,101 @@ def test_most_bytes_that_are_added(make_stage, addresses, via, source):
         sent = stage.expect_request(BOB[0], "INVITE")
         added.append(len(sent.to_bytes()) - len(invite.to_bytes()))
         assert len(sent.values("Record-Route")) == listeners
-    assert added[0] <= 190 and added[1] <= 270, added
+    assert added[0] <= 196 and added[1] <= 290, added
+
+
+# ---------------------------------------------------------------- nodes that share a secret
+
+THERE = (("10.0.9.254", 5060), ("10.1.9.254", 5060))
+
+
+def renamed(values: list[str]) -> list[str]:
+    """The same Record-Route values as the other node would have written them."""
+    texts = []
+    for value in values:
+        for (host, _), (other, _) in zip((EDGE, INSIDE), THERE, strict=True):
+            value = value.replace(f"@{host}:", f"@{other}:")
+        texts.append(value)
+    return texts
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["from the caller", "from the callee"])
+@pytest.mark.parametrize("listeners", [1, 2])
+def test_a_node_that_stands_in_knows_the_first_value_whatever_its_host(make_stage, listeners, back):
+    """Each value of a pair has a token, so whichever comes first says that the dialog went through us."""
+    stage = make_stage(listeners=listeners)
+    talk = Talk(stage, listener=listeners - 1)
+    routes = renamed(talk.routes_back if back else talk.routes)
+    assert len(routes) == listeners and all("9.254" in value for value in routes)
+    talk.send("BYE", back=back, routes=routes)
+    assert stage.expect_request(ALICE if back else CAROL, "BYE").lines("Route") == []
+    stage.nothing_sent()
+
+
+@pytest.mark.parametrize("listeners", [1, 2])
+def test_of_two_nodes_in_a_row_neither_pops_the_others_value(make_stage, listeners):
+    """Both have one secret, so each verifies the other's token; only the first value is ours for that alone."""
+    first = make_stage(listeners=listeners, node="first")
+    second = make_stage(listeners=listeners, node="second", addresses=THERE)
+    call = first.invite()
+    passed_on = first.expect_request(BOB[0], "INVITE")
+    second.inject(passed_on.to_bytes(), EDGE if listeners == 1 else INSIDE)
+    invite = second.expect_request(BOB[0], "INVITE")
+    assert len(invite.values("Record-Route")) == 2 * listeners
+    ok = second.response(invite, 200)
+    ok.set("Contact", "<sip:carol@10.0.7.7:5062>")
+    bye = make_request(
+        "BYE", "sip:alice@10.0.0.1:5060", via=f"SIP/2.0/UDP {CAROL[0]}:{CAROL[1]};branch={new_branch()}",
+        sender=ok.get("To"), recipient=invite.get("From"), call_id=call.message.call_id, cseq=1,
+        headers=[("Route", value) for value in invite.values("Record-Route")],
+    )  # fmt: skip
+    second.inject(bye, CAROL, listeners - 1)
+    ours = EDGE if listeners == 1 else INSIDE
+    between = second.expect_request(ours, "BYE")
+    assert between.values("Route") == invite.values("Record-Route")[listeners:], "the first one's own are left to it"
+    first.inject(between.to_bytes(), THERE[0], listeners - 1)
+    assert first.expect_request(ALICE, "BYE").lines("Route") == []
+    first.nothing_sent()
+
+
+def test_tokens_of_one_dialog_differ_by_passage(make_stage):
+    """By the node, and on one node by the branch: a dialog that comes round has two of ours, told apart."""
+    tokens = set()
+    for node, cseq in (("first", 1), ("second", 1), ("first", 2)):
+        stage = make_stage(node=node)
+        stage.invite(call_id="one", from_tag="one", branch="z9hG4bKone", cseq=cseq)
+        tokens.add(token_of(stage.expect_request(BOB[0], "INVITE").get("Record-Route")))
+    assert len(tokens) == 3
+
+
+def test_record_route_says_the_contact_and_via_the_address(make_stage):
+    """A name that leads to several nodes is for requests of dialogs; responses must come to the one that waits."""
+    stage = make_stage(contact="edge.example.net")
+    talk = Talk(stage)
+    assert all("@edge.example.net;lr>" in value for value in talk.routes)
+    assert f"{EDGE[0]}:{EDGE[1]};" in talk.invite.via
+    for back in (False, True):
+        talk.send("BYE", back=back)
+        assert stage.expect_request(ALICE if back else CAROL, "BYE").lines("Route") == []
+    stage.nothing_sent()
+
+
+# ---------------------------------------------------------------- of releases before
+
+OLD_TOKEN = "aaygss3t7g7aaaaaa2ipty47gncajk"  # as 1.0 wrote it for this call to BOB[0]
+OLD_CALL = {"call_id": "pinned-call@10.0.0.1", "from_tag": "pinned-tag"}
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["from the caller", "from the callee"])
+def test_a_token_of_version_0_is_read_as_long_as_its_call_lives(stage, back):
+    talk = Talk(stage, **OLD_CALL)
+    talk.send("BYE", back=back, routes=[f"<sip:{OLD_TOKEN}@{EDGE[0]}:{EDGE[1]};lr>"])
+    assert stage.expect_request(ALICE if back else CAROL, "BYE").lines("Route") == []
+    stage.nothing_sent()
+
+
+def test_a_broken_token_of_version_0_proves_nothing(stage):
+    Talk(stage, **OLD_CALL).send("BYE", routes=[f"<sip:{OLD_TOKEN[:-1]}a@{EDGE[0]}:{EDGE[1]};lr>"])
+    stage.expect_response(403, "BYE")
+    assert stage.counter("forged_tokens") == 1
+    stage.nothing_sent()

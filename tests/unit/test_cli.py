@@ -169,7 +169,7 @@ try:
     main(["check", {wrong!r}])
 except SystemExit:
     heavy = ("rich", "fastsip._core.", "numpy", "uvloop")
-    light = {{"fastsip._core.base", "fastsip._core.base.files"}}
+    light = {{"fastsip._core.base", "fastsip._core.base.files", "fastsip._core.base.short_ids"}}
     print(sorted(name for name in sys.modules if name.startswith(heavy) and name not in light))
 """
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, timeout=60)

@@ -1,4 +1,4 @@
-"""A next hop that is a name is a list (docs/wire.md#a-name-is-a-list, RFC 3263 section 4.3).
+"""A next hop that is a name is a list (docs/names.md#a-name-is-a-list, RFC 3263 section 4.3).
 
 Its next address is tried, in a branch of its own, when one says nothing, cannot be reached, or answers 503.  Any
 other answer is the server's, and ends that.  The name is found again in the request as it was sent: in the header

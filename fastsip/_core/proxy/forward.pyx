@@ -34,7 +34,9 @@ from fastsip._core.routing.lookup cimport find_by_address, find_destination, fin
 from fastsip._core.routing.header_edits cimport changes_t, edit_headers, gather_changes, hides_lines, undo_room, undo_t
 from fastsip._core.dispatcher.choose cimport rank_next
 from fastsip._core.wire.via cimport STATELESS, VIA_ROOM, branch_value, read_loop, stamp_t, stamp_via, write_via
-from fastsip._core.wire.tokens cimport TOKEN_LETTERS, is_other_border, token_t, write_token
+from fastsip._core.wire.tokens cimport (
+    PAIR_LETTERS, TOKEN_LETTERS, dialog_of, is_other_border, passage_of, token_t, write_token,
+)
 from fastsip._core.state.outbox cimport send_edited, take_scratch
 from fastsip._core.transaction.clocks cimport arm_slot
 from fastsip._core.transaction.lingering cimport take_slot_of_call, write_block
@@ -135,31 +137,36 @@ cdef void fill_token(shard_t *shard, const message_t *m, const hop_t *hop, token
         token.stand_in = table.destinations[stand_in].short_id
 
 
-cdef int write_record_route(shard_t *shard, const message_t *m, const listener_t *listener, token_t *token,
+cdef int write_record_route(const table_t *table, uint64_t of_dialog, const listener_t *listener, token_t *token,
                             char *out) noexcept nogil:
-    """One line; with a token when there is one to write."""
     cdef int n = put(out, b"Record-Route: <sip:", 19)
-    if token != NULL:
-        token.listener = listener.short_id
-        n += write_token(shard.table, m, token, out + n)
-        n += put(out + n, b"@", 1)
-    n += put(out + n, listener.sent_by.at, listener.sent_by.len)
+    token.listener = listener.short_id
+    n += write_token(table, of_dialog, token, out + n)
+    n += put(out + n, b"@", 1)
+    n += put(out + n, listener.contact.at, listener.contact.len)
     return n + put(out + n, b";lr>\r\n", 6)
 
 
 cdef int write_record_routes(shard_t *shard, const message_t *m, const hop_t *hop, const listener_t *listener,
-                             char *out) noexcept nogil:
-    """Two when the request leaves by another listener: each side sees the one that it reaches (RFC 5658)."""
+                             uint64_t branch, char *out) noexcept nogil:
+    """Two when the request leaves by another listener: each side sees the one that it reaches (RFC 5658).
+
+    Both have a token, so that a node that stands in for this one knows whichever comes first as ours.
+    """
     cdef const listener_t *came_by = find_listener(shard.table, hop.came_by)
     cdef token_t token
+    cdef uint64_t of_dialog
     cdef int n
     if not hop.record_route:
         return 0
     memset(&token, 0, sizeof(token))
     fill_token(shard, m, hop, &token)
-    n = write_record_route(shard, m, listener, &token, out)
+    token.passage = passage_of(shard.table, branch)
+    of_dialog = dialog_of(shard.table, m)
+    n = write_record_route(shard.table, of_dialog, listener, &token, out)
     if came_by != NULL and came_by != listener:
-        n += write_record_route(shard, m, came_by, NULL, out + n)
+        token.of_pair = True
+        n += write_record_route(shard.table, of_dialog, came_by, &token, out + n)
     return n
 
 
@@ -184,7 +191,7 @@ cdef void edit_top(shard_t *shard, const message_t *m, const hop_t *hop, uint64_
     if ours and read_loop(m.buf, &m.via, &loop) < 0:
         loop = 0
     n = write_via(shard.store, top, listener, branch, loop, ref, generation)
-    n += write_record_routes(shard, m, hop, listener, top + n)
+    n += write_record_routes(shard, m, hop, listener, branch, top + n)
     if ours:
         cut = m.headers[ours - 1].end_off - m.headers_off
     else:
@@ -420,6 +427,6 @@ cdef int64_t make_branch(shard_t *shard, uint32_t parent, uint32_t attempt, cons
 
 # ---------------------------------------------------------------- at import
 
-assert TOP_ROOM >= (VIA_ROOM + 2 * (len(b"Record-Route: <sip:@;lr>\r\n") + TOKEN_LETTERS + MAX_SENT_BY)
+assert TOP_ROOM >= (VIA_ROOM + 2 * (len(b"Record-Route: <sip:@;lr>\r\n") + MAX_SENT_BY) + TOKEN_LETTERS + PAIR_LETTERS
                     + len(b"Max-Forwards: 70\r\n")) and <int>TOP_ROOM < <int>EDIT_ROOM
 assert ROUTE_ROOM >= len(b"Route: <>\r\n") and BREADTH_ROOM >= len(b"Max-Breadth: 255\r\n")

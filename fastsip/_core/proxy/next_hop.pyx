@@ -1,7 +1,7 @@
 """The next hop of a request that finds its own way (16.6 items 6 and 7).
 
 It is the topmost Route, else the Request-URI: a numeric address, or a name that is looked up in the table of names
-(docs/wire.md#names-of-next-hops).  A verified token may name a destination instead.  Nobody is sent to who is no
+(docs/names.md#names-of-next-hops).  A verified token may name a destination instead.  Nobody is sent to who is no
 host, to ourselves, or, by strangers, to what is this machine's own.
 """
 
@@ -93,7 +93,7 @@ cdef bint is_host_name(const text_t *name) noexcept nogil:
 
 cdef int find_name(shard_t *shard, const message_t *m, const span_t *host, const route_t *route, addr_t *to,
                    hop_t *hop) noexcept nogil:
-    """Rather of the family of the listener that our own Route names (docs/wire.md#names-of-next-hops).
+    """Rather of the family of the listener that our own Route names (docs/names.md#names-of-next-hops).
 
     An answer whose time is over is used, and asked for again meanwhile.
     """
@@ -182,7 +182,7 @@ cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, u
 
 cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, uint32_t listener,
                       const addr_t *source, hop_t *hop) noexcept nogil:
-    """A name is a list (docs/wire.md#a-name-is-a-list): an address that nobody can be sent to counts as tried."""
+    """A name is a list (docs/names.md#a-name-is-a-list): an address that nobody can be sent to counts as tried."""
     cdef uint32_t tried[24]                 # MOST_TRIED
     cdef const uint32_t *before = hop.tried
     cdef uint16_t before_count = hop.tried_count

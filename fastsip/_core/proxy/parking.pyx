@@ -1,4 +1,4 @@
-"""Requests that wait for the address of their next hop (docs/wire.md#waiting-for-a-name).
+"""Requests that wait for the address of their next hop (docs/names.md#waiting-for-a-name).
 
 A request of which a name is not known is stored as it was received, in the
 `kept` block of its server transaction, and the name is asked for.  When there

@@ -1,6 +1,6 @@
 # Where a request wants to go by itself: Route and Request-URI.  See routes.pyx.
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 from fastsip._core.sip.types cimport message_t, uri_t
 from fastsip._core.routing.types cimport rule_t
 from fastsip._core.wire.tokens cimport dialog_t, token_t
@@ -16,7 +16,9 @@ cdef struct route_t:
     int unreadable          # why that one cannot be read, a code; 0 = it can
     uri_t next              # that value, or the Request-URI
     int listener            # index of the one that our last value names, or E_NONE
-    token_t token           # when verified
+    token_t token           # when verified; the whole one of a pair
+    uint32_t passage        # of the value that was read last, and was ours; 0 = it had no token, or an old one
+    uint8_t of_pair         # that value was the short one of a pair
     dialog_t dialog         # what tokens are bound to
 
 # Reads the Request-URI; OK, also for a scheme that we do not know, or E_URI, also for headers in it (19.1.1).

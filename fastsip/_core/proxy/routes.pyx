@@ -3,7 +3,7 @@
 RFC 3261 16.4 (our own Route values are removed, what strict routers do is undone),
 16.5 and 16.6 items 6 and 7 (the next hop is the topmost Route, else the
 Request-URI).  Only reads; used by proxy and indialog.  A next hop that is a name
-is looked up in the table of names (docs/wire.md#names-of-next-hops).
+is looked up in the table of names (docs/names.md#names-of-next-hops).
 """
 
 from libc.stdint cimport uint32_t
@@ -75,19 +75,33 @@ cdef bint leads_to_us(shard_t *shard, const message_t *m, const uri_t *uri) noex
     return is_own(shard.table, m.buf + host.off, host.len, uri.port)
 
 
-cdef bint is_ours(shard_t *shard, const message_t *m, const uri_t *uri, route_t *route) noexcept nogil:
-    """Does this Route value, or Request-URI, name us: by a token of this dialog, or by host and port?"""
+cdef inline bint is_pair(const route_t *route, const token_t *token) noexcept nogil:
+    """Do this value and the one before it name two listeners of one passage (RFC 5658)?"""
+    return (route.passage != 0 and token.passage == route.passage and token.of_pair != route.of_pair)
+
+
+cdef bint is_ours(shard_t *shard, const message_t *m, const uri_t *uri, bint first, route_t *route) noexcept nogil:
+    """Does this Route value, or Request-URI, name us: by a token of this dialog, or by host and port?
+
+    A token alone makes the `first` value ours, whatever its host is: it may be that of a node we stand in for.  Of
+    those behind it only the first one's pair is: another node of this secret may have written them, and wants to be
+    passed, too.
+    """
     cdef token_t token
     cdef int code = read_token(shard.table, m, &uri.user, &route.dialog, &token)
     cdef int named
-    if code == OK:
-        route.verified = 1
-        route.token = token
-    elif code == E_BAD:
+    if code == E_BAD:
         route.forged += route.forged < FORGED_MOST
-    if code != OK and not leads_to_us(shard, m, uri):
+    if not (code == OK and (first or is_pair(route, &token))) and not leads_to_us(shard, m, uri):
         return False
     route.ours = 1
+    route.passage = 0
+    if code == OK:
+        route.passage = token.passage
+        route.of_pair = token.of_pair
+        if not token.of_pair or not route.verified:
+            route.token = token
+        route.verified = 1
     named = listener_named(shard, m, uri)
     if named < 0 and code == OK:
         named = listener_of_role(shard.table, token.listener)
@@ -101,9 +115,9 @@ cdef int listener_named(shard_t *shard, const message_t *m, const uri_t *uri) no
     cdef uint32_t start = uri.host.off - (uri.host_kind == HOST_IPV6)
     cdef uint32_t i, len
     for i in range(shard.table.listener_count):
-        len = shard.table.listeners[i].sent_by.len
+        len = shard.table.listeners[i].contact.len
         if (start + len <= <uint32_t>uri.off + uri.len
-                and same_text(m.buf + start, len, shard.table.listeners[i].sent_by.at, len)):
+                and same_text(m.buf + start, len, shard.table.listeners[i].contact.at, len)):
             return i
     return E_NONE
 
@@ -248,11 +262,11 @@ cdef int cut_last(const message_t *m, uint32_t stop, hop_t *hop) noexcept nogil:
 
 
 cdef bint is_strict_request(shard_t *shard, const message_t *m, const uri_t *ruri, route_t *route) noexcept nogil:
-    """Is the Request-URI a value of our Record-Route (16.4)?  They have a token, but one of a pair, which has no user.
+    """Is the Request-URI a value of our Record-Route (16.4)?  It has a token, or, of an earlier release, no user.
 
     Without a user it has our lr, or is in a dialog.
     """
-    if first_of(m, H_ROUTE) == NO_HEADER or not is_ours(shard, m, ruri, route):
+    if first_of(m, H_ROUTE) == NO_HEADER or not is_ours(shard, m, ruri, True, route):
         return False
     return route.verified or (ruri.user.len == 0 and (ruri.lr or m.to_tag.len > 0))
 
@@ -289,6 +303,7 @@ cdef int pop_leading(shard_t *shard, const message_t *m, uint32_t stop, route_t 
     cdef place_t place, popped_at
     cdef name_addr_t value, popped
     cdef uri_t uri
+    cdef bint first = stop == 0
     cdef int code
     popped.len = 0
     first_value(m, &place)
@@ -301,7 +316,8 @@ cdef int pop_leading(shard_t *shard, const message_t *m, uint32_t stop, route_t 
         if code < 0:
             route.unreadable = code
             break
-        route.onward = not is_ours(shard, m, &uri, route)
+        route.onward = not is_ours(shard, m, &uri, first, route)
+        first = False
         if route.forged == FORGED_MOST:
             return E_FORGED
         if not route.onward or not uri.lr:

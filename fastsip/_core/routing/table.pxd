@@ -1,6 +1,7 @@
 # The immutable routing table and its builder.  See table.pyx.
 
 cimport cython
+from libc.stdint cimport uint32_t
 from fastsip._core.base.arena cimport Arena
 from fastsip._core.routing.types cimport table_t
 
@@ -21,6 +22,7 @@ cdef class RoutingTable:
     cdef bytes branch_key
     cdef bytes other_branch_key
     cdef tuple token_keys
+    cdef uint32_t node
     cdef tuple clocks
     cdef object max_message
     cdef object max_head

@@ -14,7 +14,6 @@ be used on the packet path.  Called by the control plane at start and at each re
 """
 
 import functools
-import hashlib
 import ipaddress
 import socket
 
@@ -37,6 +36,7 @@ from fastsip._core.routing.index cimport lay_out_indexes, make_index, put_key
 from fastsip._core.routing.header_edits cimport fill_headers
 from fastsip._core.routing.rule_index cimport lay_out_rule_index, name_key
 
+from fastsip._core.base.short_ids import DESTINATION_BITS, LISTENER_BITS, NODE_BITS, SET_BITS, short_id
 from fastsip._core.routing.conditions import as_host, as_token, plan_condition
 from fastsip._core.routing.policies import number_in, pack_policy, reply_parts
 from fastsip._core.routing.header_edits import plan_headers
@@ -46,7 +46,6 @@ MS = (0, 2**32 - 1)
 PROBE_MODES = {"all": 0, "only-failed": 1, "marked": 2, "none": 3}
 PROBE_NONE = 3
 # Bits of what a token calls them (see tokens).
-LISTENER_BITS, SET_BITS, DESTINATION_BITS = 10, 10, 30
 
 # Any final response shows life, except those that say overload or death (docs/wire.md#probes).
 REFUSED_CODES = frozenset((408, 500, 503, 504))
@@ -128,15 +127,6 @@ def checked_probe(given):
 NO_PROBE = checked_probe({})
 
 
-def short_id(name, bits):
-    """What a token calls a listener's tag, a set or a destination: 1..2**bits - 1, the same on each node.
-
-    The key is no secret: the token is signed as a whole.
-    """
-    number = int.from_bytes(hashlib.blake2b(line_text("name", name), digest_size=8, person=b"fastsip-short").digest())
-    return number % (2**bits - 1) + 1
-
-
 cdef addr_t pack_addr(tuple parts) except *:
     cdef addr_t addr
     packed, port, family, scope = parts
@@ -154,7 +144,8 @@ cdef class RoutingTable:
     """RoutingTable(version, clocks=(t1, t2, t4, c) in ms, max_message and max_head in bytes, branch_key and
     token_keys of 16 bytes).
 
-    Of one or two token_keys the first signs and both verify; so with branch_key and other_branch_key.
+    Of one or two token_keys the first signs and both verify; so with branch_key and other_branch_key.  `node` is the
+    router's name, by which tokens say where they were made.
 
     add_* return the index that later calls and the kernels use.  Ids are 32-bit numbers
     from the registry.  ValueError for what the kernels could not hold or rely on;
@@ -166,7 +157,7 @@ cdef class RoutingTable:
         self.table = <table_t *>self.arena.take(1, sizeof(table_t))
 
     def __init__(self, version, clocks=(500, 4000, 5000, 181000), max_message=MAX_MESSAGE, max_head=MAX_HEAD,
-                 branch_key=bytes(16), token_keys=(bytes(16),), other_branch_key=None, names_per_source=20,
+                 branch_key=bytes(16), token_keys=(bytes(16),), other_branch_key=None, node="", names_per_source=20,
                  names_burst=100):
         self.version = number_in("version", version, 0, 2**64 - 1)
         self.clocks = tuple(number_in(name, value, 1, 2**32 - 1)
@@ -185,6 +176,7 @@ cdef class RoutingTable:
         for key in token_keys:
             key_words("a token key", key)
         self.token_keys = tuple(token_keys)
+        self.node = short_id(line_text("node", node), NODE_BITS)
         self.sealed = False
         self.listeners, self.sets, self.destinations = [], [], []
         self.policies, self.rules, self.own, self.trusted = [], [], [], []
@@ -194,8 +186,9 @@ cdef class RoutingTable:
         if self.sealed:
             raise RuntimeError("the table is sealed: build another one")
 
-    def add_listener(self, id, tag_id, address, port, sent_by, tag=b"", headers_in=None, headers_out=None):
-        """A socket's address, host[:port] as it shall stand in Via and Record-Route, and its tag in words.
+    def add_listener(self, id, tag_id, address, port, sent_by, tag=b"", headers_in=None, headers_out=None, contact=b""):
+        """A socket's address, host[:port] as it shall stand in Via, and in Record-Route (`contact`, else the same), and
+        its tag in words.
 
         What it changes on the way in and out: see header_edits.plan_headers.
         """
@@ -205,8 +198,9 @@ cdef class RoutingTable:
         number_in("listener id", id, *ID)
         number_in("tag id", tag_id, 0, ID[1])
         number_in("bytes of sent_by", len(line_text("sent_by", sent_by)), 1, MAX_SENT_BY)
+        number_in("bytes of contact", len(line_text("contact", contact)), 0, MAX_SENT_BY)
         self.listeners.append((id, tag_id, address_parts(address, port), line_text("sent_by", sent_by),
-                               line_text("tag", tag), short_id(tag or sent_by, LISTENER_BITS),
+                               line_text("contact", contact or sent_by), line_text("tag", tag), short_id(tag or sent_by, LISTENER_BITS),
                                plan_headers(**(headers_in or {})), plan_headers(**(headers_out or {}))))
         return len(self.listeners) - 1
 
@@ -347,6 +341,7 @@ cdef class RoutingTable:
         if self.other_branch_key is not None:
             table.two_branch_keys = 1
             table.other_branch_key[0], table.other_branch_key[1] = key_words("branch_key", self.other_branch_key)
+        table.node = self.node
         table.token_key_count = <uint32_t>len(self.token_keys)
         for i in range(len(self.token_keys)):
             table.token_keys[i][0], table.token_keys[i][1] = key_words("a token key", self.token_keys[i])
@@ -399,9 +394,10 @@ cdef int lay_out_listeners(table_t *table, Arena arena, list listeners) except -
     cdef Py_ssize_t i
     cdef listener_t *place = <listener_t *>arena.take(len(listeners), sizeof(listener_t))
     for i in range(len(listeners)):
-        place[i].id, place[i].tag_id, addr, sent_by, tag, place[i].short_id, headers_in, headers_out = listeners[i]
+        place[i].id, place[i].tag_id, addr, sent_by, contact, tag, place[i].short_id, headers_in, headers_out = listeners[i]
         place[i].addr = pack_addr(addr)
         place[i].sent_by = arena.keep(sent_by)
+        place[i].contact = arena.keep(contact)
         place[i].tag = arena.keep(tag)
         fill_headers(arena, &place[i].headers_in, headers_in)
         fill_headers(arena, &place[i].headers_out, headers_out)

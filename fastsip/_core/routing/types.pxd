@@ -64,7 +64,8 @@ cdef struct listener_t:
     uint32_t tag_id
     uint32_t short_id       # hash of its tag, the same on each node; 10 bits, in tokens
     addr_t addr
-    text_t sent_by          # host[:port] as it stands in Via and Record-Route
+    text_t sent_by          # host[:port] as it stands in Via
+    text_t contact          # host[:port] as it stands in Record-Route
     text_t tag              # what {listener} stands for
     header_edits_t headers_in   # of every request that comes in here, before anything looks at it
     header_edits_t headers_out  # of every request that leaves here
@@ -271,6 +272,7 @@ cdef struct table_t:
     uint64_t other_branch_key[2]  # of the second secret, while they change: known, never made with
     uint32_t two_branch_keys
     uint64_t token_keys[2][2]  # the first signs, both verify
+    uint32_t node           # short id of this router's name: where a token was made
     uint32_t token_key_count
     uint32_t listener_count
     uint32_t set_count

@@ -1,4 +1,4 @@
-"""Questions about names (docs/wire.md#shares-of-questions): what the shard asks the control plane, once or again.
+"""Questions about names (docs/names.md#shares-of-questions): what the shard asks the control plane, once or again.
 
 Limited per source, and to one per name and second.  Events are hints, which find no room when the ring is full;
 but a question that nobody hears is a request that fails.  So it is kept, and asked again by the timer of a

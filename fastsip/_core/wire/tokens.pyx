@@ -1,14 +1,18 @@
 """Tokens: what our Record-Route remembers for us (docs/wire.md#record-route-token).
 
-Thirty letters of base32 in the user part, where peers keep what they do not
-understand: 5 for version, listener and set, 12 for destination and stand-in, 13
-for a keyed hash over these, the Call-ID and the tag of the one that made the
-dialog.  A request of that dialog carries this tag in From or in To, which is its
-direction.  Compared without case, tags too (7.3.1).  The key has no number of its
-own: while keys change, both are tried.
+Letters of base32 in the user part, where peers keep what they do not understand:
 
-A token that does not verify says nothing; what is done then is in indialog.
-Used by branches and routing.
+    whole     head 5   ids 12   passage 6   hash 13     36 letters
+    of a pair head 5            passage 6   hash 13     24, the second value of two (RFC 5658)
+    version 0 head 5   ids 12               hash 13     30, read as long as calls have them
+
+The head says version, kind, whether the destination made the dialog, listener and set; the ids are destination and
+stand-in; the passage is the branch of ours by which the dialog went through us, and the node that this was.  The
+keyed hash is over all of these, the Call-ID and the tag of the one that made the dialog: a request of that dialog
+carries this tag in From or in To, which is its direction.  Compared without case, tags too (7.3.1).  The key has no
+number of its own: while keys change, both are tried.
+
+A token that does not verify says nothing; what is done then is in in_dialog.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -21,17 +25,35 @@ from fastsip._core.sip.types cimport message_t
 from fastsip._core.routing.types cimport destination_t, set_t, table_t
 
 cdef enum:
-    VERSION = 0             # 2 bits
-    HEAD_BITS = 25          # version 2, reserve 2 (zero), of_caller 1, listener 10, set 10
+    VERSION = 1             # 2 bits
+    WHOLE = 0               # kinds, 2 bits; others are for what is no Record-Route
+    OF_A_PAIR = 1
+    HEAD_BITS = 25          # version 2, kind 2, of_caller 1, listener 10, set 10
     HEAD_LETTERS = 5
     IDS_BITS = 60           # destination 30, stand-in 30
     IDS_LETTERS = 12
+    PASSAGE_LETTERS = 6
     MAC_LETTERS = 13
+assert TOKEN_LETTERS == HEAD_LETTERS + IDS_LETTERS + PASSAGE_LETTERS + MAC_LETTERS
+assert PAIR_LETTERS == HEAD_LETTERS + PASSAGE_LETTERS + MAC_LETTERS
+assert OLD_LETTERS == HEAD_LETTERS + IDS_LETTERS + MAC_LETTERS
+
+
+cdef struct letters_t:
+    uint64_t head
+    uint64_t ids            # 0 of a pair
+    uint64_t passage        # 0 of version 0
+    uint64_t mac
 
 
 def token_letters() -> int:
     """How many letters of base32 a token has."""
     return TOKEN_LETTERS
+
+
+def pair_letters() -> int:
+    """The same of the second value of a pair."""
+    return PAIR_LETTERS
 
 
 cdef uint64_t digest(const uint64_t *key, const message_t *m, const span_t *tag) noexcept nogil:
@@ -44,12 +66,14 @@ cdef uint64_t digest(const uint64_t *key, const message_t *m, const span_t *tag)
     return hash_end(&h)
 
 
-cdef uint64_t sign(const uint64_t *key, uint64_t of_dialog, uint64_t head, uint64_t ids) noexcept nogil:
+cdef uint64_t sign(const uint64_t *key, uint64_t of_dialog, const letters_t *letters) noexcept nogil:
     cdef siphash_t h
     hash_begin(&h, key)
     hash_add_number(&h, of_dialog)
-    hash_add_number(&h, head)
-    hash_add_number(&h, ids)
+    hash_add_number(&h, letters.head)
+    hash_add_number(&h, letters.ids)
+    if letters.head >> 23:
+        hash_add_number(&h, letters.passage)
     return hash_end(&h)
 
 
@@ -69,34 +93,64 @@ cdef bint is_other_border(const table_t *table, const destination_t *d, uint32_t
     return other.headers_out.count > 0 and (other.short_id != of_set or not other.in_dialog)
 
 
-cdef int write_token(const table_t *table, const message_t *m, const token_t *token, char *out) noexcept nogil:
-    cdef uint64_t head = (<uint64_t>VERSION << 23 | <uint64_t>(token.of_caller != 0) << 20
-                          | <uint64_t>token.listener << 10 | token.of_set)
-    cdef uint64_t ids = <uint64_t>token.destination << 30 | token.stand_in
-    cdef int n = write_base32(head, HEAD_BITS, out)
-    n += write_base32(ids, IDS_BITS, out + n)
-    n += write_base32(sign(table.token_keys[0], digest(table.token_keys[0], m, &m.from_tag), head, ids), 64, out + n)
-    return n
+cdef uint64_t dialog_of(const table_t *table, const message_t *m) noexcept nogil:
+    return digest(table.token_keys[0], m, &m.from_tag)
+
+
+cdef int write_token(const table_t *table, uint64_t of_dialog, const token_t *token, char *out) noexcept nogil:
+    cdef letters_t letters
+    cdef int n
+    letters.head = (<uint64_t>VERSION << 23 | <uint64_t>(OF_A_PAIR if token.of_pair else WHOLE) << 21
+                    | <uint64_t>(token.of_caller != 0) << 20 | <uint64_t>token.listener << 10 | token.of_set)
+    letters.ids = 0 if token.of_pair else <uint64_t>token.destination << 30 | token.stand_in
+    letters.passage = token.passage
+    n = write_base32(letters.head, HEAD_BITS, out)
+    if not token.of_pair:
+        n += write_base32(letters.ids, IDS_BITS, out + n)
+    n += write_base32(letters.passage, PASSAGE_BITS, out + n)
+    return n + write_base32(sign(table.token_keys[0], of_dialog, &letters), 64, out + n)
+
+
+cdef int read_letters(const char *at, uint32_t len, letters_t *letters) noexcept nogil:
+    """OK, or E_NONE for what is no token of a Record-Route."""
+    cdef uint32_t version, kind
+    cdef uint32_t n = HEAD_LETTERS
+    letters.ids = letters.passage = 0
+    if len < PAIR_LETTERS or read_base32(at, HEAD_LETTERS, HEAD_BITS, &letters.head) < 0:
+        return E_NONE
+    version, kind = <uint32_t>(letters.head >> 23), <uint32_t>(letters.head >> 21) & 3
+    if len != (TOKEN_LETTERS if version == VERSION and kind == WHOLE
+               else PAIR_LETTERS if version == VERSION and kind == OF_A_PAIR
+               else OLD_LETTERS if version == 0 and kind == WHOLE else 0):
+        return E_NONE
+    if kind == WHOLE:
+        if read_base32(at + n, IDS_LETTERS, IDS_BITS, &letters.ids) < 0:
+            return E_NONE
+        n += IDS_LETTERS
+    if version == VERSION:
+        if read_base32(at + n, PASSAGE_LETTERS, PASSAGE_BITS, &letters.passage) < 0:
+            return E_NONE
+        n += PASSAGE_LETTERS
+    return OK if read_base32(at + n, MAC_LETTERS, 64, &letters.mac) >= 0 else E_NONE
 
 
 cdef int read_token(const table_t *table, const message_t *m, const span_t *user, dialog_t *dialog,
                     token_t *token) noexcept nogil:
-    cdef const char *at = m.buf + user.off
-    cdef uint64_t head, ids, mac
+    cdef letters_t letters
     cdef uint32_t key
-    if (user.len != TOKEN_LETTERS or read_base32(at, HEAD_LETTERS, HEAD_BITS, &head) < 0
-            or read_base32(at + HEAD_LETTERS, IDS_LETTERS, IDS_BITS, &ids) < 0
-            or read_base32(at + HEAD_LETTERS + IDS_LETTERS, MAC_LETTERS, 64, &mac) < 0 or head >> 21 != VERSION << 2):
+    if read_letters(m.buf + user.off, user.len, &letters) < 0:
         return E_NONE
-    token.of_caller = (head >> 20 & 1) != 0
-    token.listener = <uint32_t>(head >> 10) & 0x3FF
-    token.of_set = <uint32_t>head & 0x3FF
-    token.destination = <uint32_t>(ids >> 30)
-    token.stand_in = <uint32_t>ids & 0x3FFFFFFF
+    token.of_pair = user.len == PAIR_LETTERS
+    token.of_caller = (letters.head >> 20 & 1) != 0
+    token.listener = <uint32_t>(letters.head >> 10) & 0x3FF
+    token.of_set = <uint32_t>letters.head & 0x3FF
+    token.destination = <uint32_t>(letters.ids >> 30)
+    token.stand_in = <uint32_t>letters.ids & 0x3FFFFFFF
+    token.passage = <uint32_t>letters.passage
     make_digests(table, m, dialog)
     for key in range(table.token_key_count):
-        token.from_caller = sign(table.token_keys[key], dialog.digests[key][0], head, ids) == mac
+        token.from_caller = sign(table.token_keys[key], dialog.digests[key][0], &letters) == letters.mac
         if token.from_caller or (m.to_tag.len
-                                 and sign(table.token_keys[key], dialog.digests[key][1], head, ids) == mac):
+                                 and sign(table.token_keys[key], dialog.digests[key][1], &letters) == letters.mac):
             return OK
     return E_BAD

@@ -86,7 +86,7 @@ class Forwarding(Check):
         return left
 
     def look_at_ruri(self, msg: Msg, asked: Asked) -> None:
-        """16.6 items 2 and 6; `ruri` of the set (docs/wire.md#request-uri-of-a-destination)."""
+        """16.6 items 2 and 6; `ruri` of the set (docs/names.md#request-uri-of-a-destination)."""
         book = self.sim.book
         wanted = {book.undo_strict(asked.msg)[0]}
         left = self.onward(asked.msg)

@@ -1,0 +1,19 @@
+"""Short ids: what tokens call the things of a configuration, the same on each node (docs/wire.md#record-route-token).
+
+They are hashes of names, since a token is read by nodes that number things otherwise.  The key of the hash is no
+secret: the token is signed as a whole.
+"""
+
+import hashlib
+
+NODE_BITS = 10
+LISTENER_BITS = 10
+SET_BITS = 10
+DESTINATION_BITS = 30
+
+
+def short_id(name: str | bytes, bits: int) -> int:
+    """1..2**bits - 1."""
+    text = name.encode() if isinstance(name, str) else name
+    number = int.from_bytes(hashlib.blake2b(text, digest_size=8, person=b"fastsip-short").digest())
+    return number % (2**bits - 1) + 1
