@@ -186,7 +186,8 @@ cdef class RoutingTable:
         if self.sealed:
             raise RuntimeError("the table is sealed: build another one")
 
-    def add_listener(self, id, tag_id, address, port, sent_by, tag=b"", headers_in=None, headers_out=None, contact=b""):
+    def add_listener(self, id, tag_id, address, port, sent_by, tag=b"", headers_in=None, headers_out=None,
+                     contact=b""):
         """A socket's address, host[:port] as it shall stand in Via, and in Record-Route (`contact`, else the same), and
         its tag in words.
 
@@ -200,8 +201,9 @@ cdef class RoutingTable:
         number_in("bytes of sent_by", len(line_text("sent_by", sent_by)), 1, MAX_SENT_BY)
         number_in("bytes of contact", len(line_text("contact", contact)), 0, MAX_SENT_BY)
         self.listeners.append((id, tag_id, address_parts(address, port), line_text("sent_by", sent_by),
-                               line_text("contact", contact or sent_by), line_text("tag", tag), short_id(tag or sent_by, LISTENER_BITS),
-                               plan_headers(**(headers_in or {})), plan_headers(**(headers_out or {}))))
+                               line_text("contact", contact or sent_by), line_text("tag", tag),
+                               short_id(tag or sent_by, LISTENER_BITS), plan_headers(**(headers_in or {})),
+                               plan_headers(**(headers_out or {}))))
         return len(self.listeners) - 1
 
     def add_set(self, id, algorithm, ruri=RURI_KEEP, in_dialog=0, tiers=True, when_all_down=0, limit=0,
@@ -394,7 +396,8 @@ cdef int lay_out_listeners(table_t *table, Arena arena, list listeners) except -
     cdef Py_ssize_t i
     cdef listener_t *place = <listener_t *>arena.take(len(listeners), sizeof(listener_t))
     for i in range(len(listeners)):
-        place[i].id, place[i].tag_id, addr, sent_by, contact, tag, place[i].short_id, headers_in, headers_out = listeners[i]
+        (place[i].id, place[i].tag_id, addr, sent_by, contact, tag, place[i].short_id, headers_in,
+         headers_out) = listeners[i]
         place[i].addr = pack_addr(addr)
         place[i].sent_by = arena.keep(sent_by)
         place[i].contact = arena.keep(contact)
