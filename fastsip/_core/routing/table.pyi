@@ -16,6 +16,7 @@ class RoutingTable:
         branch_key: bytes = ...,
         token_keys: tuple[bytes, ...] = ...,
         other_branch_key: bytes | None = ...,
+        node: str | bytes = ...,
         names_per_source: int = ...,
         names_burst: int = ...,
     ) -> None: ...
@@ -33,6 +34,7 @@ class RoutingTable:
         tag: str | bytes = b"",
         headers_in: dict[str, Any] | None = None,
         headers_out: dict[str, Any] | None = None,
+        contact: str | bytes = b"",
     ) -> int: ...
     def add_set(
         self,
