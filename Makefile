@@ -2,6 +2,7 @@
 # make test    the same set-up, then all tests      ARGS="-k config -x" goes to pytest
 # make crash   the crash tests at every store, and deaths during the recovery
 # make kill-soak   routers killed, upgraded and reshaped under calls    SECONDS=60
+# make upgrades   live upgrades through commits, calls up    COMMITS="2956ea2 ."
 # make simulate   random user agents, networks, deaths and reloads on a virtual clock    SECONDS=60 ARGS="--base 7"
 # make reload-soak   tables swapped under calls that fail, what was freed cannot be touched    RELOADS=10000
 # make fuzz    damaged datagrams against sanitized kernels    SECONDS=60 WHAT=all (parser, shard, configurations)
@@ -30,12 +31,13 @@ needs = $$($(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproje
 	print(*(x.replace(" ", "") for x in r))' $(1))
 
 SECONDS ?= 60
+COMMITS ?= 2956ea2 .
 WHAT ?= all
 RELOADS ?= 10000
 MESSAGE ?= -
 K ?= -
 
-.PHONY: run build-all test crash kill-soak simulate reload-soak fuzz tsan rfc map call one build lint bench bench-all clean peers
+.PHONY: run build-all test crash kill-soak upgrades simulate reload-soak fuzz tsan rfc map call one build lint bench bench-all clean peers
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -59,6 +61,9 @@ crash: build-all $(VENV)/.ready-test
 
 kill-soak: build-all $(VENV)/.ready-test
 	@timeout --kill-after=10 $$(( $(SECONDS) + 180 )) $(BIN)/python -m tests.crash.kill_soak --seconds $(SECONDS) $(ARGS)
+
+upgrades: build-all $(VENV)/.ready-test
+	@$(BIN)/python -m tests.crash.upgrades $(COMMITS) $(ARGS)
 
 simulate: build-all $(VENV)/.ready-test
 	@$(BIN)/python -m tests.simulate.run --seconds $(SECONDS) $(ARGS)

@@ -115,6 +115,7 @@ class Router:
     """A running router process; `lines` is what it wrote to stderr so far."""
 
     program = ("-m", "fastsip", "run")
+    cwd: Path = ROOT
     passed: tuple[int, ...] = ()  # descriptors that it inherits
 
     def __init__(self, config: Path):
@@ -125,7 +126,7 @@ class Router:
         # A session of its own: if it will not stop, its children are killed with it.
         self.process = subprocess.Popen(
             [sys.executable, *self.program, str(config)],
-            cwd=ROOT,
+            cwd=self.cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
