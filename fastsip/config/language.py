@@ -17,7 +17,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "listen": ("uri", "tag", "advertise", "contact", "rcvbuf", "headers"),
     "listen.headers": ("in", "out"),
     "timers": ("t1", "t2", "t4", "c"),
-    "limits": ("max_transactions", "max_message", "max_head", "names_per_source", "names_burst"),
+    "limits": ("max_transactions", "max_message", "max_head", "max_names", "names_per_source", "names_burst"),
     "set": (
         "destinations", "answering", "setid", "algorithm", "key", "limit", "ruri", "listen", "in_dialog",
         "in_dialog_failure", "probe", "tiers", "when_all_down", "retry", "retry_after_max", "headers",
@@ -96,7 +96,7 @@ MAX_LISTENERS = 16
 MAX_SHARDS = 64
 MAX_POLICY_CODES = 10
 
-# What the table of names allows; of its names (MOST_NAMES) the most part is left to DNS.
+# What the table of names allows; of its names (limits.max_names) the most part is left to DNS.
 MAX_NAMES = 1_000
 MAX_NAME_BYTES = 253
-MAX_ADDRESSES = 8
+MAX_ADDRESSES = 32

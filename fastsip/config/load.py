@@ -319,6 +319,7 @@ class _Loader:
             max_transactions=section.take("max_transactions", values.integer(64, 10_000_000), 20_000),
             max_message_bytes=section.take("max_message", values.size(1_300, 65_535), 65_535),
             max_head_bytes=section.take("max_head", values.size(1_300, 65_535), 8_192),
+            max_names=section.take("max_names", values.integer(2_048, 262_144), 4_096),
             names_per_source=section.take("names_per_source", values.integer(1, 1_000_000), 20),
             names_burst=section.take("names_burst", values.integer(1, 1_000_000), 100),
         )

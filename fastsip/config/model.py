@@ -77,6 +77,7 @@ class Limits(Part, frozen=True, kw_only=True):
     max_transactions: int
     max_message_bytes: int
     max_head_bytes: int  # of start line and headers of what comes in
+    max_names: int  # of next hops, static ones and those of DNS
     names_per_source: int  # questions of DNS a second that one source may cause
     names_burst: int  # and at once
 

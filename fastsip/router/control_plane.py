@@ -259,6 +259,7 @@ class ControlPlane:
         async with self.machines.moving_to(answered_here(fresh)):
             table = await loop.run_in_executor(self.beside, self.build, fresh)
         router.version, router.table, router.config = table.version, table, fresh
+        router.names.set_limit(fresh.limits.max_names)
         router.names.set_static(compile_names(fresh))
         self.tell_name(0)
 

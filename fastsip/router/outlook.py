@@ -23,7 +23,7 @@ SO_RCVBUFFORCE = 33
 BUFFER_BYTES_PER_MS = 212_992 / 15
 ENOUGH_MS = 500
 CELL_BYTES, SPARE_DESTINATIONS = 64, 256
-NAMES_BYTES = 5 << 20  # of 4,096 names with eight addresses twice
+NAME_BYTES = 2_500  # of a name with 32 addresses twice, and what the control plane keeps of it
 # Measured without traffic: 16 MB of the supervisor, 20 of the router, 18 of its spare, and 17 of files that they share.
 PROCESSES_BYTES = 71_000_000
 # Measured with 2,000 to 150,000: the index, lists and timers that a router has of its own for each transaction.
@@ -133,7 +133,8 @@ def memory_of(config: Config) -> tuple[tuple[str, int], ...]:
         ("calls", store_bytes(most) + OWN_BYTES * most),
         ("rings between shards", rings),
         ("buffers of shards", buffers),
-        ("destinations and names", NAMES_BYTES + (2 * destinations + SPARE_DESTINATIONS) * CELL_BYTES),
+        ("destinations", (2 * destinations + SPARE_DESTINATIONS) * CELL_BYTES),
+        ("names, when all are known", NAME_BYTES * config.limits.max_names),
         ("three Python processes", PROCESSES_BYTES),
     )
 

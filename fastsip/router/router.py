@@ -41,7 +41,7 @@ class Router:
             log.warning(note)
         self.version = 1
         self.table = compile_table(config, self.registry, self.cells, self.version)
-        self.names = Names()
+        self.names = Names(config.limits.max_names)
         self.names.set_static(compile_names(config))
 
     def take_over(self, sockets: list[int], go: Go) -> None:

@@ -58,7 +58,9 @@ class LinkedLife(Life):
         return next(iter(re.findall(r"(/\S+)/fastsip/_core/\S+\.so", maps)))
 
 
-async def step_through(life: LinkedLife, live: Live, home: Home, trees: list[Path], seconds: float, caller: Caller) -> list[str]:
+async def step_through(
+    life: LinkedLife, live: Live, home: Home, trees: list[Path], seconds: float, caller: Caller
+) -> list[str]:
     """What was refused, in words."""
     refused = []
     for number, tree in enumerate(trees):

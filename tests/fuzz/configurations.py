@@ -145,6 +145,7 @@ class Maker:
     def timers(self) -> str:
         limits = {"max_message": lambda: self.rng.choice((1300, 4096, 65535)), "max_transactions": lambda: 64,
                   "max_head": lambda: self.rng.choice((1300, 8192, 65535)),
+                  "max_names": lambda: self.rng.choice((2_048, 4_096, 262_144)),
                   "names_per_source": lambda: self.rng.choice((1, 1_000_000)), "names_burst": lambda: 1}
         clocks = {"t1": lambda: self.rng.choice(("10ms", "500ms")), "t2": lambda: "500ms", "t4": lambda: "10ms",
                   "c": lambda: "181s"}

@@ -34,7 +34,9 @@ from fastsip._core.store.wheel cimport (
     LONGEST_MS, NOT_ARMED, TICK_MS, advance_wheel, arm_timer, disarm_timer, init_wheel, take_expired, timer_node_t,
     wheel_t, wheel_wait_ms,
 )
-from fastsip._core.transport.names cimport MOST_ADDRESSES, Names, find_address, name_answer_t, publish_answer, wanted_t
+from fastsip._core.transport.names cimport (
+    MOST_ADDRESSES, Names, entry_at, find_address, name_answer_t, name_entry_t, publish_answer, wanted_t,
+)
 
 from fastsip._core.store import blocks, slots, wheel
 
@@ -65,9 +67,9 @@ cdef struct looks_t:
 
 
 def write_without_gil(Names names not None, str name, uint64_t times) -> None:
-    """Publishes answers for a known name so often: eight times one address, its last byte the low byte of the port."""
-    cdef uint32_t number = names.numbers[name]
-    cdef name_answer_t answer = names.table.entries[number].answers[names.table.entries[number].word & 1]
+    """Publishes answers for a known name so often: one address many times, its last byte the low byte of the port."""
+    cdef name_entry_t *entry = entry_at(names.table, names.numbers[name])
+    cdef name_answer_t answer = entry.answers[entry.word & 1]
     cdef uint64_t i
     cdef uint32_t k
     answer.count = MOST_ADDRESSES
@@ -77,7 +79,7 @@ def write_without_gil(Names names not None, str name, uint64_t times) -> None:
                 answer.addrs[k] = answer.addrs[0]
                 answer.addrs[k].ip[15] = i & 0xFF
                 answer.addrs[k].port = 0x100 | i & 0xFF
-            publish_answer(&names.table.entries[number], &answer)
+            publish_answer(entry, &answer)
 
 
 def look_without_gil(Names names not None, str name, uint64_t looks) -> dict:

@@ -348,7 +348,8 @@ def test_all_memory_is_counted(monkeypatch):
     monkeypatch.setattr(outlook_module, "effective_rcvbuf", lambda wanted, family: wanted)
     small, large = (dict(outlook_module.memory_of(read(f"[router]\nshards = {shards}\n{SMALL}"))) for shards in (1, 16))
     assert set(small) == {
-        "calls", "rings between shards", "buffers of shards", "destinations and names", "three Python processes",
+        "calls", "rings between shards", "buffers of shards", "destinations", "names, when all are known",
+        "three Python processes",
     }  # fmt: skip
     assert all(small.values()) and large["rings between shards"] >= GROWN_BYTES
     assert large["buffers of shards"] == 16 * small["buffers of shards"] and small["calls"] == large["calls"]

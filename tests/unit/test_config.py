@@ -448,7 +448,7 @@ def test_as_many_names_and_addresses_as_there_may_be():
     assert len(longest) == language.MAX_NAME_BYTES
     full = f'"{longest}." = {[f"192.0.2.{number}" for number in range(language.MAX_ADDRESSES)]}\n'
     found = read(SMALL + "[names]\n" + many + full).names
-    assert (len(found), found[-1].name, len(found[-1].addresses)) == (1_000, longest, 8)
+    assert (len(found), found[-1].name, len(found[-1].addresses)) == (1_000, longest, language.MAX_ADDRESSES)
 
 
 # ---------------------------------------------------------------- placement

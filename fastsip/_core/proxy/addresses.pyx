@@ -72,7 +72,7 @@ cdef bint may_go_to(shard_t *shard, const addr_t *source, const addr_t *first, c
 cdef int aim_beyond(shard_t *shard, const slot_t *server, const flow_t *before, hop_t *hop) noexcept nogil:
     """An address that this sender may not be led to counts as tried."""
     cdef const addr_t *source = &server.identity.server.source.remote
-    cdef uint32_t tried[24]                 # MOST_TRIED
+    cdef uint32_t tried[48]                 # MOST_TRIED
     cdef int came_by = find_listener_index(shard.table, server.identity.server.source.listener_id)
     cdef route_t route
     cdef int _

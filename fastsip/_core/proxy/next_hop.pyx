@@ -183,7 +183,7 @@ cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, u
 cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, uint32_t listener,
                       const addr_t *source, hop_t *hop) noexcept nogil:
     """A name is a list (docs/names.md#a-name-is-a-list): an address that nobody can be sent to counts as tried."""
-    cdef uint32_t tried[24]                 # MOST_TRIED
+    cdef uint32_t tried[48]                 # MOST_TRIED
     cdef const uint32_t *before = hop.tried
     cdef uint16_t before_count = hop.tried_count
     cdef int code, later
@@ -245,4 +245,4 @@ cdef int aim_by_token(shard_t *shard, const route_t *route, hop_t *hop) noexcept
 
 # ---------------------------------------------------------------- at import
 
-assert MOST_TRIED == 24
+assert MOST_TRIED == 48

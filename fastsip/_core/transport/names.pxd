@@ -5,10 +5,12 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from fastsip._core.base.address cimport addr_t
 
 cdef enum:
-    MOST_NAMES = 4096           # static ones and those of DNS
-    MOST_ADDRESSES = 8          # of one name
+    SEGMENT_NAMES = 4096        # that room is made for at once
+    MOST_SEGMENTS = 64
+    MOST_NAMES = 262144         # static ones and those of DNS, whatever the configuration allows
+    MOST_ADDRESSES = 32         # of one name
     NAME_BYTES = 253            # of a name without its final dot (RFC 1035 section 2.3.4)
-    NAME_BUCKETS = 8192
+    NAME_BUCKETS = 524288
 
 cdef enum name_state:
     NAME_FREE = 0
@@ -23,7 +25,7 @@ cdef struct name_answer_t:
     uint8_t count               # of the addresses
     uint8_t name_len
     uint8_t reserve[5]
-    addr_t addrs[8]             # MOST_ADDRESSES; port 0 = none given
+    addr_t addrs[32]            # MOST_ADDRESSES; port 0 = none given
     char name[256]              # lower case, without final dot
 
 cdef struct name_entry_t:
@@ -35,9 +37,12 @@ cdef struct name_entry_t:
 
 cdef struct name_table_t:
     uint64_t key[2]             # of the hash: callers choose the names
-    uint32_t heads[8192]        # NAME_BUCKETS; number of the first entry + 1
+    uint32_t *heads             # NAME_BUCKETS; number of the first entry + 1
     name_entry_t any            # what stands for every name that is not in the table
-    name_entry_t entries[4096]  # MOST_NAMES
+    name_entry_t *segments[64]  # MOST_SEGMENTS, each of SEGMENT_NAMES entries; made when needed, given back at the end
+
+cdef inline name_entry_t *entry_at(const name_table_t *names, uint32_t number) noexcept nogil:
+    return &names.segments[number // SEGMENT_NAMES][number % SEGMENT_NAMES]
 
 # What a request wants of a name.
 cdef struct wanted_t:
@@ -67,12 +72,16 @@ cdef class Names:
     cdef name_table_t *table
     cdef dict numbers           # name -> number of its entry
     cdef list unused            # numbers of free entries
+    cdef uint32_t made          # entries that there is room for
+    cdef uint32_t limit         # names at most
     cdef dict fixed             # static name -> its addresses, "*" among them
     cdef object turn            # name -> when it was used, as of its place in turn
     cdef dict denied            # names that do not exist
 
     cdef int publish(self, str name, const name_answer_t *answer, uint64_t now_ms) except -1
     cdef uint32_t take_entry(self) except? 0xFFFFFFFF
+    cdef int make_segment(self) except -1
+    cdef bint has_room(self)
     cdef note_kind(self, str name, int state)
     cdef str one_to_go(self)
     cdef const name_answer_t *answer_of(self, str name) except? NULL

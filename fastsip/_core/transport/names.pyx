@@ -10,8 +10,9 @@ behind it: it takes a name for unknown that is not, and the question that
 follows is answered at once.  (An immutable snapshot would have to be made anew
 for each answer, and freed when every shard is past it.)
 
-Bounds: MOST_NAMES names, MOST_ADDRESSES of each.  When the table is full, a name goes
-that does not exist, else one of DNS that was not used lately; names of the configuration stay.
+Bounds: as many names as `limit` allows, MOST_ADDRESSES of each.  The table grows by segments, which stay where they
+are until the end: a reader may stand in any of them.  When it is full, a name goes that does not exist, else one of
+DNS that was not used lately; names of the configuration stay.
 Of several addresses the Call-ID chooses, by rendezvous: a repeated request goes
 the same way, whatever the order in which DNS gave them.  Whom it chooses next, once some were
 tried in vain, follows from the same order (RFC 3263 section 4.3).
@@ -143,10 +144,10 @@ cdef int find_address(name_table_t *names, const char *name, uint32_t len, const
     for _ in range(MOST_STEPS):
         if at == 0:
             break
-        found = look_at(&names.entries[at - 1], name, len, wanted, now_ms, addr, due)
+        found = look_at(entry_at(names, at - 1), name, len, wanted, now_ms, addr, due)
         if found != OTHER_NAME:
             return found
-        at = load_acquire32(&names.entries[at - 1].next)
+        at = load_acquire32(&entry_at(names, at - 1).next)
     return look_at(&names.any, NULL, 0, wanted, now_ms, addr, due)
 
 
@@ -166,18 +167,18 @@ cdef uint32_t *bucket_of(name_table_t *names, const name_entry_t *entry) noexcep
 
 
 cdef void link_entry(name_table_t *names, uint32_t number) noexcept nogil:
-    cdef name_entry_t *entry = &names.entries[number]
+    cdef name_entry_t *entry = entry_at(names, number)
     cdef uint32_t *head = bucket_of(names, entry)
     store_release32(&entry.next, head[0])
     store_release32(head, number + 1)
 
 
 cdef void unlink_entry(name_table_t *names, uint32_t number) noexcept nogil:
-    cdef uint32_t *link = bucket_of(names, &names.entries[number])
+    cdef uint32_t *link = bucket_of(names, entry_at(names, number))
     while link[0] and link[0] != number + 1:
-        link = &names.entries[link[0] - 1].next
+        link = &entry_at(names, link[0] - 1).next
     if link[0]:
-        store_release32(link, names.entries[number].next)
+        store_release32(link, entry_at(names, number).next)
 
 
 cdef int read_addresses(addresses, name_answer_t *answer) except -1:
@@ -204,25 +205,44 @@ def plain_name(str name) -> str:
 
 @cython.final
 cdef class Names:
-    """The table; one for all shards.  One thread writes: all methods are the control plane's.
+    """Names(limit=4096): the table, one for all shards.  One thread writes: all methods are the control plane's.
 
     Addresses are (host, port) pairs: numeric hosts, 1 to MOST_ADDRESSES of them, port 0 when
     none is given.  now_ms is CLOCK_BOOTTIME.  ValueError for what cannot be held.
     """
 
-    def __cinit__(self):
+    def __cinit__(self, limit=SEGMENT_NAMES):
         self.table = <name_table_t *>calloc(1, sizeof(name_table_t))
-        if self.table == NULL:
+        if self.table != NULL:
+            self.table.heads = <uint32_t *>calloc(NAME_BUCKETS, sizeof(uint32_t))
+        if self.table == NULL or self.table.heads == NULL:
             raise MemoryError("no memory for names")
         self.table.key = [secrets.randbits(64), secrets.randbits(64)]
         self.numbers = {}
-        self.unused = list(reversed(range(MOST_NAMES)))
+        self.unused = []
         self.fixed = {}
         self.turn = OrderedDict()
         self.denied = {}
+        self.set_limit(limit)
 
     def __dealloc__(self):
+        cdef uint32_t i
+        if self.table == NULL:
+            return
+        for i in range(MOST_SEGMENTS):
+            free(self.table.segments[i])
+        free(self.table.heads)
         free(self.table)
+
+    def set_limit(self, limit) -> None:
+        """Names at most from now on; those too many go as in a full table."""
+        if not 1 <= limit <= MOST_NAMES:
+            raise ValueError(f"{limit} names: 1 to {MOST_NAMES} are possible")
+        if len(self.fixed) > limit:
+            raise ValueError(f"{limit} names: {len(self.fixed)} are fixed")
+        self.limit = limit
+        while len(self.numbers) > limit:
+            self.remove(self.one_to_go())
 
     def __len__(self):
         return len(self.numbers)
@@ -243,7 +263,7 @@ cdef class Names:
         answer.state = NAME_NEGATIVE
         answer.until_ms = now_ms + ttl_ms
         name = plain_name(name)
-        if name in self.numbers or self.unused or self.denied:
+        if name in self.numbers or self.has_room() or self.denied:
             self.publish(name, &answer, now_ms)
 
     def keep(self, str name, uint64_t ttl_ms, uint64_t now_ms) -> bool:
@@ -263,8 +283,8 @@ cdef class Names:
         With "*" nothing that DNS said is left.
         """
         cdef name_answer_t answer
-        if len(fixed) >= MOST_NAMES:
-            raise ValueError(f"{len(fixed)} names: fewer than {MOST_NAMES} are possible")
+        if len(fixed) >= self.limit:
+            raise ValueError(f"{len(fixed)} names: fewer than {self.limit} are possible")
         for name in [name for name in self.numbers if name in self.fixed or "*" in fixed]:
             if name not in fixed:
                 self.remove(name)
@@ -293,12 +313,12 @@ cdef class Names:
         whole.name_len = <uint8_t>len(text)
         memcpy(whole.name, <const char *>text, len(text))
         if name in self.numbers:
-            publish_answer(&self.table.entries[<uint32_t>self.numbers[name]], &whole)
+            publish_answer(entry_at(self.table, self.numbers[name]), &whole)
             self.note_kind(name, answer.state)
             return 0
         number = self.take_entry()
-        store_release64(&self.table.entries[number].used_ms, now_ms)    # whoever asked for it will use it
-        publish_answer(&self.table.entries[number], &whole)
+        store_release64(&entry_at(self.table, number).used_ms, now_ms)  # whoever asked for it will use it
+        publish_answer(entry_at(self.table, number), &whole)
         link_entry(self.table, number)
         self.numbers[name] = number
         self.turn[name] = now_ms
@@ -312,10 +332,25 @@ cdef class Names:
         else:
             self.denied.pop(name, None)
 
+    cdef bint has_room(self):
+        return <uint32_t>len(self.numbers) < self.limit
+
     cdef uint32_t take_entry(self) except? 0xFFFFFFFF:
-        if not self.unused:
+        if not self.has_room():
             self.remove(self.one_to_go())
+        if not self.unused:
+            self.make_segment()
         return self.unused.pop()
+
+    cdef int make_segment(self) except -1:
+        """Room for more; whoever reads finds it by a head or a `next` that is written after it."""
+        cdef uint32_t which = self.made // SEGMENT_NAMES
+        self.table.segments[which] = <name_entry_t *>calloc(SEGMENT_NAMES, sizeof(name_entry_t))
+        if self.table.segments[which] == NULL:
+            raise MemoryError("no memory for more names")
+        self.unused = list(reversed(range(self.made, self.made + SEGMENT_NAMES)))
+        self.made += SEGMENT_NAMES
+        return 0
 
     cdef str one_to_go(self):
         """One that does not exist, else the first in turn that was not used since it came to its place.
@@ -345,7 +380,7 @@ cdef class Names:
         self.turn.pop(name, None)
         self.denied.pop(name, None)
         unlink_entry(self.table, number)
-        publish_answer(&self.table.entries[number], &nothing)
+        publish_answer(entry_at(self.table, number), &nothing)
         self.unused.append(number)
 
     cdef const name_answer_t *answer_of(self, str name) except? NULL:
@@ -354,7 +389,7 @@ cdef class Names:
         if name == "*":
             entry = &self.table.any
         elif name in self.numbers:
-            entry = &self.table.entries[<uint32_t>self.numbers[name]]
+            entry = entry_at(self.table, self.numbers[name])
         else:
             return NULL
         return &entry.answers[entry.word & 1]
@@ -363,7 +398,7 @@ cdef class Names:
 
     def used_ms(self, str name) -> int:
         """When it came or a shard last looked for it; KeyError when it is not there."""
-        return self.table.entries[<uint32_t>self.numbers[name]].used_ms
+        return entry_at(self.table, self.numbers[name]).used_ms
 
     def hash(self, str name) -> int:
         """By which questions and answers name it."""
@@ -407,3 +442,8 @@ cdef class Names:
         if code == OK:
             return (room[:write_address(&addr, room, False)].decode(), addr.port), due
         return "unresolved" if code == E_UNRESOLVED else "none", due
+
+
+# ---------------------------------------------------------------- at import
+
+assert MOST_NAMES == SEGMENT_NAMES * MOST_SEGMENTS and NAME_BUCKETS == 2 * MOST_NAMES

@@ -87,7 +87,7 @@ def damaged(content: bytes) -> list[bytes]:
     """The file cut short, and each kind of value that is none."""
     whole = json.loads(content)
     wrong = [("x" * 254, [ONE], 1), (HOST, [("nowhere", 0)], 1), (HOST, [("192.0.2.1", 65_536)], 1), (HOST, [], 1),
-             (HOST, [ONE] * 9, 1), (HOST, [ONE], "soon"), (HOST, [ONE])]  # fmt: skip
+             (HOST, [ONE] * 33, 1), (HOST, [ONE], "soon"), (HOST, [ONE])]  # fmt: skip
     return [content[:-1], b"", b"[]", b"\xff", *(json.dumps({**whole, "answers": [one]}).encode() for one in wrong)]
 
 

@@ -226,13 +226,16 @@ def hosts(letter: str, count: int) -> tuple[str, ...]:
 
 @pytest.mark.parametrize(
     "of_four, of_six, taken_four, taken_six",
-    [(1, 0, 1, 0), (9, 0, 8, 0), (9, 9, 4, 4), (9, 2, 6, 2), (2, 9, 2, 6), (0, 9, 0, 8), (4, 4, 4, 4), (3, 5, 3, 5)],
+    [
+        (1, 0, 1, 0), (33, 0, 32, 0), (33, 33, 16, 16), (33, 2, 30, 2), (2, 33, 2, 30), (0, 33, 0, 32),
+        (16, 16, 16, 16), (15, 17, 15, 17),
+    ],
 )
 def test_each_family_has_its_half(of_four, of_six, taken_four, taken_six):
     taken = some_of_each([hosts("a", of_four), hosts("b", of_six)])
     assert taken == [(host, 0) for host in (*hosts("a", taken_four), *hosts("b", taken_six))]
     assert len(taken) <= MAX_ADDRESSES
-    assert some_of_each([hosts("a", 9)]) == [(host, 0) for host in hosts("a", 8)]
+    assert some_of_each([hosts("a", 33)]) == [(host, 0) for host in hosts("a", 32)]
 
 
 GOOD, EMPTY, NO_NAME, FAILED = Answer(hosts=("a",)), Answer(), Answer(exists=False), Answer(why="no server")
