@@ -274,6 +274,16 @@ def test_record_route_says_the_contact_and_via_the_address(make_stage):
     stage.nothing_sent()
 
 
+@pytest.mark.parametrize("back", [False, True], ids=["from the caller", "from the callee"])
+def test_two_listeners_of_one_contact_are_told_apart_by_their_tags(make_stage, back):
+    stage = make_stage(listeners=2, contact="edge.example.net")
+    Talk(stage, listener=1).send("BYE", back=back)
+    bye = stage.expect_request(ALICE if back else CAROL, "BYE")
+    host, port = EDGE if back else INSIDE
+    assert f"{host}:{port};" in bye.via
+    stage.nothing_sent()
+
+
 # ---------------------------------------------------------------- of releases before
 
 OLD_TOKEN = "aaygss3t7g7aaaaaa2ipty47gncajk"  # as 1.0 wrote it for this call to BOB[0]

@@ -17,7 +17,7 @@ from fastsip._core.sip.chars cimport C_PARAM, scan_class
 from fastsip._core.sip.uri cimport parse_uri, same_text
 from fastsip._core.sip.values cimport parse_name_addr
 from fastsip._core.sip.parser cimport find_header, first_of
-from fastsip._core.routing.types cimport rule_t, table_t
+from fastsip._core.routing.types cimport listener_t, rule_t, table_t
 from fastsip._core.routing.rules cimport is_own
 from fastsip._core.wire.tokens cimport dialog_t, read_token, token_t
 from fastsip._core.state.outbox cimport take_scratch
@@ -102,7 +102,7 @@ cdef bint is_ours(shard_t *shard, const message_t *m, const uri_t *uri, bint fir
         if not token.of_pair or not route.verified:
             route.token = token
         route.verified = 1
-    named = listener_named(shard, m, uri)
+    named = listener_named(shard, m, uri, token.listener if code == OK else 0)
     if named < 0 and code == OK:
         named = listener_of_role(shard.table, token.listener)
     if named >= 0:
@@ -110,14 +110,18 @@ cdef bint is_ours(shard_t *shard, const message_t *m, const uri_t *uri, bint fir
     return True
 
 
-cdef int listener_named(shard_t *shard, const message_t *m, const uri_t *uri) noexcept nogil:
-    """The listener that one of our own Record-Route values names, as index."""
+cdef int listener_named(shard_t *shard, const message_t *m, const uri_t *uri, uint32_t role) noexcept nogil:
+    """The listener that one of our own Record-Route values names, as index; `role` 0 = whatever its tag.
+
+    Several may share a tag, and several a contact: both together tell them apart.
+    """
     cdef uint32_t start = uri.host.off - (uri.host_kind == HOST_IPV6)
-    cdef uint32_t i, len
+    cdef const listener_t *listener
+    cdef uint32_t i
     for i in range(shard.table.listener_count):
-        len = shard.table.listeners[i].contact.len
-        if (start + len <= <uint32_t>uri.off + uri.len
-                and same_text(m.buf + start, len, shard.table.listeners[i].contact.at, len)):
+        listener = &shard.table.listeners[i]
+        if (start + listener.contact.len <= <uint32_t>uri.off + uri.len and (role == 0 or listener.short_id == role)
+                and same_text(m.buf + start, listener.contact.len, listener.contact.at, listener.contact.len)):
             return i
     return E_NONE
 
