@@ -9,7 +9,7 @@ import re
 from .case import SOURCE
 
 OURS = rb"Via: SIP/2\.0/UDP 10\.0\.0\.254:5060;branch=z9hG4bK[a-z2-7]{13}\.[a-z2-7]{6};fs=[a-z2-7]{22}\r\n"
-RECORD_ROUTE = rb"Record-Route: <sip:[a-z2-7]{30}@10\.0\.0\.254:5060;lr>\r\n"
+RECORD_ROUTE = rb"Record-Route: <sip:[a-z2-7]{36}@10\.0\.0\.254:5060;lr>\r\n"
 TAG = rb";tag=[a-z2-7]{13}"
 DIALOGS = {b"INVITE", b"SUBSCRIBE", b"REFER"}
 KNOWN = DIALOGS | {

@@ -3,6 +3,7 @@
 from libc.stdint cimport uint32_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport message_t
+from fastsip._core.store.slots cimport slot_t
 from fastsip._core.state.shard cimport shard_t
 from fastsip._core.proxy.hop cimport hop_t
 from fastsip._core.proxy.targets cimport group_t
@@ -28,8 +29,13 @@ cdef void cancel_search(shard_t *shard, uint32_t parent, const message_t *m) noe
 cdef void refuse_search(shard_t *shard, uint32_t parent, int status) noexcept nogil
 # The slot's timer has come up.
 cdef void fire_timer(shard_t *shard, uint32_t ref) noexcept nogil
-# After a restart: carries out what the server transaction had committed, or
-# goes on where no branch is left to wait for.
-cdef void resume_search(shard_t *shard, uint32_t parent) noexcept nogil
-# The same for a branch, after all searches: ends it if it had ended but for its slot.
-cdef void resume_branch(shard_t *shard, uint32_t ref) noexcept nogil
+
+# Of a search: branches that it waits for; is it cancelled or decided; may it go on to another group; the next group,
+# after a branch that ended like this (OK, or below zero: there is none); the end, with the best that there is; a CANCEL
+# for all that is open.
+cdef int count_open(shard_t *shard, uint32_t parent) noexcept nogil
+cdef bint is_closing(const slot_t *server) noexcept nogil
+cdef bint may_go_on(const slot_t *server) noexcept nogil
+cdef int try_next(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status) noexcept nogil
+cdef void decide(shard_t *shard, uint32_t parent, bint exhausted, const message_t *m) noexcept nogil
+cdef void cancel_open(shard_t *shard, uint32_t parent) noexcept nogil

@@ -28,10 +28,10 @@ from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport H_REASON, H_RETRY_AFTER, message_t
 from fastsip._core.sip.parser cimport first_of
 from fastsip._core.store.records cimport (
-    ABANDONED, CALLING, CANCELLING, CLIENT_ABANDONED, CLIENT_ACCEPTED, CLIENT_COMPLETED, CLIENT_ENDED, CLIENT_MOVED_ON,
+    ABANDONED, CALLING, CANCELLING, CLIENT_ABANDONED, CLIENT_ACCEPTED, CLIENT_COMPLETED, CLIENT_MOVED_ON,
     CLIENT_PROCEEDING, KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED,
-    SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, SERVER_UNREACHED, block_t, is_searching, is_server,
-    is_under_way, policy_copy_t, record_t,
+    SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, SERVER_UNREACHED, block_t, is_server, is_under_way,
+    policy_copy_t, record_t,
 )
 from fastsip._core.store.slots cimport (
     NO_SLOT, SLOT_BITS, commit, drop_block, end_block, first_child_of, holds_too_much, next_child_of, record_of,
@@ -50,15 +50,15 @@ from fastsip._core.state.shard cimport count
 from fastsip._core.state.events cimport EVENT_EXHAUSTED, EVENT_FAILOVER, emit_event
 from fastsip._core.state.recall cimport remember_answer, remember_challenge
 from fastsip._core.transaction.machines cimport (
-    CANCEL_IT, END, EXPIRE, GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, RESEND, RETRANSMIT, SEND_ACK,
-    SEND_CANCEL, SEND_FAILED, client_step, step_t,
+    CANCEL_IT, CLIENT_EVENTS, END, EXPIRE, GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, RESEND, RETRANSMIT,
+    SEND_ACK, SEND_CANCEL, SEND_FAILED, client_step, step_t,
 )
 from fastsip._core.transaction.clocks cimport arm_slot, expiry_reason, set_clocks
 from fastsip._core.transaction.lingering cimport take_block
 from fastsip._core.transaction.client cimport end_branch, keep_ack, send_ack, send_cancel, send_request
 from fastsip._core.transaction.server cimport (
-    end_server, end_silently, fire_server_timer, is_stale, is_unkept, keep_best, pass_final, pass_provisional,
-    pass_success, read_any_request, send_best, send_own, set_server_flag, set_trying_clock,
+    end_server, end_silently, fire_server_timer, is_unkept, keep_best, pass_final, pass_provisional, pass_success,
+    read_any_request, send_best, send_own, set_server_flag, set_trying_clock,
 )
 from fastsip._core.health.calls cimport note_failure, note_success
 from fastsip._core.proxy.forward cimport make_branch
@@ -283,7 +283,7 @@ cdef void judge(shard_t *shard, uint32_t parent, uint32_t ref, int reason, int s
     set_server_flag(shard, parent, flag)
 
 
-cdef inline bint may_go_on(const slot_t *server) noexcept nogil:
+cdef bint may_go_on(const slot_t *server) noexcept nogil:
     """May another group follow, now that this one is final?"""
     return not is_closing(server) and not record_of(server).server.flags & SERVER_LAST_GROUP
 
@@ -392,61 +392,113 @@ cdef void note_answer(shard_t *shard, uint32_t parent, const slot_t *branch, con
         remember_answer(shard, m, branch.identity.client.destination_id)
 
 
-cdef bint tell_before(shard_t *shard, uint32_t parent, uint32_t ref, const record_t *record, int kind, int state,
-                      int event, step_t step, const message_t *m) noexcept nogil:
-    """What the server transaction commits before the branch does: a passed 2xx, a kept failure, a last group.
+# One input of a branch, as its response context sees it.
+cdef struct news_t:
+    uint32_t parent
+    uint32_t ref
+    int kind
+    int state                   # of the branch before this input
+    int next                    # and after it
+    const record_t *record      # of the branch after it
+    const message_t *m          # the response, or NULL
 
-    False: the response says nothing about this search.
-    """
-    cdef slot_t *server = slot_at(shard.store, parent)
-    if event == GOT_2XX:
-        if kind == KIND_CLIENT_INVITE:
-            note_answer(shard, parent, slot_at(shard.store, ref), m)
-            pass_success(shard, parent, m)
-        else:
-            pass_final(shard, parent, m)
-    elif record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON):
-        return True
-    elif event == GOT_1XX:
-        if m.status > 100:
-            pass_provisional(shard, parent, m)
-    elif event == GOT_FINAL and state != CANCELLING:
-        if m.status == 482 and not is_closing(server) and take_back(shard, parent):
-            return False
-        keep_best(shard, parent, m, SERVER_LAST_GROUP if ends_search(shard, parent, ref, 0, m.status, m) else 0)
-    elif event == GOT_FINAL:            # what a CANCEL of ours brought is no answer
-        judge(shard, parent, ref, record.client.reason, m.status, 0)
-    elif event == SEND_FAILED:
-        judge(shard, parent, ref, F_TRANSPORT, 503, SERVER_UNREACHED)
-    elif step.next == ABANDONED or state == CANCELLING:
-        judge(shard, parent, ref, record.client.reason, 408, 0)
+ctypedef bint (*before_t)(shard_t *shard, const news_t *news) noexcept nogil
+ctypedef void (*after_t)(shard_t *shard, const news_t *news) noexcept nogil
+
+
+cdef inline bint is_heard(const record_t *branch) noexcept nogil:
+    """Does the search still want to know what this branch hears, but for a 2xx?"""
+    return not branch.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON)
+
+
+cdef bint pass_1xx(shard_t *shard, const news_t *news) noexcept nogil:
+    """16.7 item 5: a 100 is for one hop."""
+    if news.m.status > 100:
+        pass_provisional(shard, news.parent, news.m)
     return True
 
 
-cdef void tell_after(shard_t *shard, uint32_t parent, uint32_t ref, const record_t *record, int state, int event,
-                     const message_t *m) noexcept nogil:
-    """What follows for the search once the branch has committed."""
-    cdef bint heard = not record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON)
-    if event == GOT_2XX:
-        note_success(shard, slot_at(shard.store, ref), m.status)
-        if state != CLIENT_ACCEPTED:
-            cancel_open(shard, parent)
-    elif event == GOT_FINAL and heard:
-        if m.status == 401 or m.status == 407:
-            remember_challenge(shard, m, slot_at(shard.store, ref).identity.client.destination_id)
-        branch_failed(shard, parent, ref, record.client.reason, m.status, m)
-    elif event == SEND_FAILED:
-        count(shard, N_TRANSPORT_FAILURES)
-        branch_failed(shard, parent, ref, F_TRANSPORT, 0, NULL)
-    elif event == EXPIRE:
-        tell_expired(shard, parent, ref, record, state)
+cdef bint pass_2xx(shard_t *shard, const news_t *news) noexcept nogil:
+    """16.7 item 5: each 2xx to an INVITE goes up at once, whatever was decided."""
+    if news.kind == KIND_CLIENT_INVITE:
+        note_answer(shard, news.parent, slot_at(shard.store, news.ref), news.m)
+        pass_success(shard, news.parent, news.m)
+    else:
+        pass_final(shard, news.parent, news.m)
+    return True
+
+
+cdef bint keep_final(shard_t *shard, const news_t *news) noexcept nogil:
+    """16.7 item 6.  A 482 may say that an abandoned branch lives: then this response is dropped."""
+    cdef int last
+    if news.state == CANCELLING:        # what a CANCEL of ours brought is no answer
+        judge(shard, news.parent, news.ref, news.record.client.reason, news.m.status, 0)
+        return True
+    if (news.m.status == 482 and not is_closing(slot_at(shard.store, news.parent))
+            and take_back(shard, news.parent)):
+        return False
+    last = SERVER_LAST_GROUP if ends_search(shard, news.parent, news.ref, 0, news.m.status, news.m) else 0
+    keep_best(shard, news.parent, news.m, last)
+    return True
+
+
+cdef bint judge_silence(shard_t *shard, const news_t *news) noexcept nogil:
+    if news.next == ABANDONED or news.state == CANCELLING:
+        judge(shard, news.parent, news.ref, news.record.client.reason, 408, 0)
+    return True
+
+
+cdef bint judge_transport(shard_t *shard, const news_t *news) noexcept nogil:
+    """16.9: as if it had been a 503."""
+    judge(shard, news.parent, news.ref, F_TRANSPORT, 503, SERVER_UNREACHED)
+    return True
+
+
+# [client_event]: what the server transaction commits before the branch does, so that a recovery decides alike; False:
+# the input says nothing about this search.
+cdef before_t[7] BEFORE = [pass_1xx, pass_2xx, keep_final, NULL, judge_silence, NULL, judge_transport]
+
+
+cdef bint tell_before(shard_t *shard, int event, const news_t *news) noexcept nogil:
+    if BEFORE[event] == NULL or (event != GOT_2XX and not is_heard(news.record)):
+        return True
+    return BEFORE[event](shard, news)
+
+
+cdef void after_2xx(shard_t *shard, const news_t *news) noexcept nogil:
+    """16.7 item 10: who else was asked is asked no more."""
+    note_success(shard, slot_at(shard.store, news.ref), news.m.status)
+    if news.state != CLIENT_ACCEPTED:
+        cancel_open(shard, news.parent)
+
+
+cdef void after_final(shard_t *shard, const news_t *news) noexcept nogil:
+    if not is_heard(news.record):
+        return
+    if news.m.status == 401 or news.m.status == 407:
+        remember_challenge(shard, news.m, slot_at(shard.store, news.ref).identity.client.destination_id)
+    branch_failed(shard, news.parent, news.ref, news.record.client.reason, news.m.status, news.m)
+
+
+cdef void after_send_failed(shard_t *shard, const news_t *news) noexcept nogil:
+    count(shard, N_TRANSPORT_FAILURES)
+    branch_failed(shard, news.parent, news.ref, F_TRANSPORT, 0, NULL)
+
+
+cdef void after_silence(shard_t *shard, const news_t *news) noexcept nogil:
+    tell_expired(shard, news.parent, news.ref, news.record, news.state)
+
+
+# [client_event]: what follows for the search once the branch has committed.
+cdef after_t[7] AFTER = [NULL, after_2xx, after_final, NULL, after_silence, NULL, after_send_failed]
+assert CLIENT_EVENTS == 7 and (GOT_1XX, GOT_2XX, GOT_FINAL, EXPIRE, SEND_FAILED) == (0, 1, 2, 4, 6)
 
 
 cdef void tell_expired(shard_t *shard, uint32_t parent, uint32_t ref, const record_t *record, int state) noexcept nogil:
     """`record` is the branch's after its step; `state` the one before."""
     cdef slot_t *branch = slot_at(shard.store, ref)
     cdef record_t moved = record[0]
-    cdef bint heard = not record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON)
+    cdef bint heard = is_heard(record)
     cdef bint last = not heard or record.client.reason == 0
     if word_state(branch.commit) == ABANDONED:
         count(shard, N_ABANDONED)
@@ -474,6 +526,7 @@ cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t 
     cdef record_t record = record_of(branch)[0]
     cdef int status = m.status if m != NULL else 0
     cdef bint passed = step.actions & PASS_UP != 0
+    cdef news_t news
     cdef block_t spent
     if not step.valid:
         return
@@ -486,8 +539,9 @@ cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t 
             count(shard, N_TIMEOUTS)
     elif event == SEND_FAILED:
         record.client.reason = F_TRANSPORT
-    if passed:
-        passed = tell_before(shard, parent, ref, &record, kind, state, event, step, m)
+    news.parent, news.ref, news.kind, news.state, news.next = parent, ref, kind, state, step.next
+    news.record, news.m = &record, m
+    passed = passed and tell_before(shard, event, &news)
     if step.actions & GIVE_UP_CLOCK:
         record.client.flags |= CLIENT_ABANDONED
     set_clocks(shard, branch, slot_at(shard.store, parent), state, step, status, &record)
@@ -502,8 +556,8 @@ cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t 
     if not send_by(shard, ref, step, state):
         branch_input(shard, ref, SEND_FAILED, NULL)
         return
-    if passed:
-        tell_after(shard, parent, ref, &record, state, event, m)
+    if passed and AFTER[event] != NULL:
+        AFTER[event](shard, &news)
     if step.actions & SEND_ACK:
         if state != CLIENT_COMPLETED and not is_unkept(shard, parent):
             keep_ack(shard, ref, m)
@@ -541,40 +595,3 @@ cdef void fire_timer(shard_t *shard, uint32_t ref) noexcept nogil:
         branch_input(shard, ref, RETRANSMIT, NULL)
     else:
         arm_slot(shard, ref, kind, record)
-
-
-cdef int go_on(shard_t *shard, uint32_t parent) noexcept nogil:
-    """try_next, after the branch that started last: what it ended by stands in its record."""
-    cdef int attempts = record_of(slot_at(shard.store, parent)).server.attempt_count
-    cdef uint32_t ref = first_child_of(shard.store, parent)
-    cdef const record_t *record
-    while ref != NO_SLOT and slot_at(shard.store, ref).attempt + 1 < attempts:
-        ref = next_child_of(shard.store, ref)
-    if ref == NO_SLOT:
-        return try_next(shard, parent, ref, 0, 0)
-    record = record_of(slot_at(shard.store, ref))
-    return try_next(shard, parent, ref, record.client.reason, record.client.last_status)
-
-
-cdef void resume_search(shard_t *shard, uint32_t parent) noexcept nogil:
-    cdef slot_t *server = slot_at(shard.store, parent)
-    cdef bint more = may_go_on(server)
-    if is_closing(server):
-        cancel_open(shard, parent)
-    if record_of(server).server.flags & SERVER_DECIDED and is_searching(word_state(server.commit)):
-        end_silently(shard, parent)          # damage: whatever decides leaves these states
-        return
-    if record_of(server).server.flags & SERVER_DECIDED or not is_searching(word_state(server.commit)):
-        end_server(shard, parent)
-    elif not is_closing(server) and is_stale(shard, parent):
-        decide(shard, parent, more, NULL)    # no ghost ringing (docs/core.md#after-an-absence)
-        cancel_open(shard, parent)
-    elif count_open(shard, parent) == 0 and (not more or go_on(shard, parent) != OK):
-        decide(shard, parent, more, NULL)
-
-
-cdef void resume_branch(shard_t *shard, uint32_t ref) noexcept nogil:
-    cdef uint32_t parent = slot_at(shard.store, ref).parent
-    if word_state(slot_at(shard.store, ref).commit) == CLIENT_ENDED:
-        end_branch(shard, ref)
-        end_server(shard, parent)

@@ -15,11 +15,11 @@ from fastsip._core.sip.types cimport M_INVITE
 from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.store.records cimport (
     CLIENT_ENDED, CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, OWES_CANCEL,
-    OWES_REQUEST, OWES_RESPONSE, SERVER_COMPLETED, SERVER_ENDED, is_server, record_t,
+    OWES_REQUEST, OWES_RESPONSE, SERVER_COMPLETED, SERVER_DECIDED, SERVER_ENDED, is_searching, is_server, record_t,
 )
 from fastsip._core.store.slots cimport (
-    SLOT_BITS, block_at, commit, drop_block, give_slot, record_of, scan_partition, slot_at, slot_t, word_generation,
-    word_kind, word_owes, word_state,
+    NO_SLOT, SLOT_BITS, block_at, commit, drop_block, first_child_of, give_slot, next_child_of, record_of,
+    scan_partition, slot_at, slot_t, word_generation, word_kind, word_owes, word_state,
 )
 from fastsip._core.store.wheel cimport arm_timer
 from fastsip._core.store.marks cimport beat, mark_nothing, mark_slot
@@ -30,10 +30,10 @@ from fastsip._core.transaction.machines cimport (
 )
 from fastsip._core.transaction.clocks cimport arm_slot, deadline_of, earlier
 from fastsip._core.transaction.lingering cimport begin_lingering
-from fastsip._core.transaction.client cimport send_cancel, send_request
-from fastsip._core.transaction.server cimport send_response
+from fastsip._core.transaction.client cimport end_branch, send_cancel, send_request
+from fastsip._core.transaction.server cimport end_server, end_silently, is_stale, send_response
 from fastsip._core.proxy.parking cimport is_parked, renew_parked
-from fastsip._core.proxy.context cimport resume_branch, resume_search
+from fastsip._core.proxy.context cimport cancel_open, count_open, decide, is_closing, may_go_on, try_next
 from fastsip._core.proxy.requests cimport route_again
 from fastsip._core.shard.round cimport flush
 
@@ -155,6 +155,43 @@ cdef uint64_t overdue_since(const shard_t *shard, slot_t *slot) noexcept nogil:
     if at == 0 or at >= shard.now_ms:
         at = deadline_of(kind, record)
     return at if at < shard.now_ms else 0
+
+
+cdef int go_on(shard_t *shard, uint32_t parent) noexcept nogil:
+    """try_next, after the branch that started last: what it ended by stands in its record."""
+    cdef int attempts = record_of(slot_at(shard.store, parent)).server.attempt_count
+    cdef uint32_t ref = first_child_of(shard.store, parent)
+    cdef const record_t *record
+    while ref != NO_SLOT and slot_at(shard.store, ref).attempt + 1 < attempts:
+        ref = next_child_of(shard.store, ref)
+    if ref == NO_SLOT:
+        return try_next(shard, parent, ref, 0, 0)
+    record = record_of(slot_at(shard.store, ref))
+    return try_next(shard, parent, ref, record.client.reason, record.client.last_status)
+
+
+cdef void resume_search(shard_t *shard, uint32_t parent) noexcept nogil:
+    cdef slot_t *server = slot_at(shard.store, parent)
+    cdef bint more = may_go_on(server)
+    if is_closing(server):
+        cancel_open(shard, parent)
+    if record_of(server).server.flags & SERVER_DECIDED and is_searching(word_state(server.commit)):
+        end_silently(shard, parent)          # damage: whatever decides leaves these states
+        return
+    if record_of(server).server.flags & SERVER_DECIDED or not is_searching(word_state(server.commit)):
+        end_server(shard, parent)
+    elif not is_closing(server) and is_stale(shard, parent):
+        decide(shard, parent, more, NULL)    # no ghost ringing (docs/core.md#after-an-absence)
+        cancel_open(shard, parent)
+    elif count_open(shard, parent) == 0 and (not more or go_on(shard, parent) != OK):
+        decide(shard, parent, more, NULL)
+
+
+cdef void resume_branch(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef uint32_t parent = slot_at(shard.store, ref).parent
+    if word_state(slot_at(shard.store, ref).commit) == CLIENT_ENDED:
+        end_branch(shard, ref)
+        end_server(shard, parent)
 
 
 cdef int recover_partition(shard_t *shard, uint32_t partition, uint64_t *oldest) noexcept nogil:
