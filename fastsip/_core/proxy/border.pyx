@@ -13,7 +13,7 @@ Must never: answer, or choose a way.  Called by proxy and branches.
 from libc.stdint cimport uint32_t
 
 from fastsip._core.base.types cimport E_FULL, E_HEADER, E_ROOM, MAX_MESSAGE, OK
-from fastsip._core.base.address cimport T_NONE, T_UDP
+from fastsip._core.base.address cimport T_NONE, T_UDP, origin_t
 from fastsip._core.sip.types cimport HOST_IPV6, SIP_PORT, message_t
 from fastsip._core.sip.uri cimport host_port_place, parse_uri
 from fastsip._core.sip.parser cimport parse_message, parse_routing
@@ -55,8 +55,8 @@ cdef int rewrite(shard_t *shard) noexcept nogil:
     return code
 
 
-cdef int enter(shard_t *shard, uint32_t listener, const addr_t *source) noexcept nogil:
-    cdef const listener_t *by = &shard.table.listeners[listener]
+cdef int enter(shard_t *shard, const origin_t *origin) noexcept nogil:
+    cdef const listener_t *by = &shard.table.listeners[origin.listener]
     cdef changes_t changes
     if by.headers_in.count == 0:
         return OK
@@ -67,7 +67,7 @@ cdef int enter(shard_t *shard, uint32_t listener, const addr_t *source) noexcept
     changes.out = 1
     changes.steps[0] = &by.headers_in
     clear_edits(&shard.edits)
-    edit_headers(&shard.edits, &changes, &shard.incoming, source, &by.tag, NULL)
+    edit_headers(&shard.edits, &changes, &shard.incoming, &origin.flow.remote, &by.tag, NULL)
     return rewrite(shard)
 
 

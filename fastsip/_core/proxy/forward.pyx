@@ -357,7 +357,7 @@ cdef int end_of_block(shard_t *shard, const undo_t *undo, text_t *original) noex
 
 
 cdef int64_t make_branch(shard_t *shard, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
-                         uint32_t origin, const hop_t *hop) noexcept nogil:
+                         uint32_t earlier, const hop_t *hop) noexcept nogil:
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef int kind = KIND_CLIENT_INVITE if server.method == M_INVITE else KIND_CLIENT_OTHER
     cdef uint32_t ref = take_slot_of_call(shard, parent)
@@ -366,7 +366,7 @@ cdef int64_t make_branch(shard_t *shard, uint32_t parent, uint32_t attempt, cons
     cdef via_t via = m.via
     cdef text_t original
     cdef undo_t undo
-    cdef int ours = 1 + slot_at(shard.store, origin).record_routed if source == NULL else 0
+    cdef int ours = 1 + slot_at(shard.store, earlier).record_routed if source == NULL else 0
     cdef uint32_t scratch = shard.scratch_used
     cdef int code
     if ref == NO_SLOT:

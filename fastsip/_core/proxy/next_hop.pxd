@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t
 from fastsip._core.base.types cimport MAX_ATTEMPTS
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport addr_t, origin_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.wire.tokens cimport token_t
@@ -19,8 +19,8 @@ cdef enum:
 # address that we could send to; E_BAD: there is no listener of its family, or its transport
 # is not ours; E_SCHEME: it is no sip URI; E_HOME: it is one of our listeners; E_NEXT_HOP: no
 # host has such an address, or it is this machine's own and the source is a stranger on another.
-cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, uint32_t listener,
-                      const addr_t *source, hop_t *hop) noexcept nogil
+cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
+                      hop_t *hop) noexcept nogil
 
 # Index of the destination towards which a verified token leads, or E_NONE: it leads to the other end, or
 # the destination is gone.

@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy
 
 from fastsip._core.base.types cimport E_BAD, E_HOME, E_NEXT_HOP, E_NONE, E_SCHEME, E_UNRESOLVED, OK, span_t, text_t
-from fastsip._core.base.address cimport T_NONE, T_UDP, same_place
+from fastsip._core.base.address cimport T_NONE, T_UDP, origin_t, same_place
 from fastsip._core.base.hashing cimport hash_text
 from fastsip._core.sip.types cimport HOST_IPV6, SIP_PORT, S_SIP, uri_t
 from fastsip._core.sip.chars cimport C_ALPHA, C_HOST, is_class, scan_class
@@ -144,19 +144,20 @@ cdef bint is_listener(const table_t *table, const addr_t *to) noexcept nogil:
     return False
 
 
-cdef int check_next_hop(shard_t *shard, const addr_t *to, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef int check_next_hop(shard_t *shard, const addr_t *to, const origin_t *origin) noexcept nogil:
     """Whatever named it, a text or DNS: a host, not ourselves, and on this machine for nobody from outside."""
     if not is_unicast(to):
         return E_NEXT_HOP
     if is_listener(shard.table, to):
         return E_HOME
-    if is_loopback(to) and not is_loopback(&shard.table.listeners[listener].addr) and not is_known(shard.table, source):
+    if (is_loopback(to) and not is_loopback(&shard.table.listeners[origin.listener].addr)
+            and not is_known(shard.table, &origin.flow.remote)):
         return E_NEXT_HOP
     return OK
 
 
-cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, uint32_t listener,
-                     const addr_t *source, hop_t *hop) noexcept nogil:
+cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
+                     hop_t *hop) noexcept nogil:
     """The port of the URI, else the one that `[names]` gives, else SIP_PORT."""
     cdef const uri_t *uri = &route.next
     cdef addr_t *to = &hop.flow.remote
@@ -168,10 +169,10 @@ cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, u
         to.port = uri.port if uri.port else SIP_PORT
     to.transport = T_UDP
     known = find_by_address(shard.table, to)
-    code = check_next_hop(shard, to, listener, source) if known < 0 else OK
+    code = check_next_hop(shard, to, origin) if known < 0 else OK
     if code < 0:
         return code
-    index = listener_for(shard, to, route.listener, listener)
+    index = listener_for(shard, to, route.listener, origin.listener)
     if known >= 0 and route.listener < 0:
         index = shard.table.destinations[known].listener
     if index < 0:
@@ -180,8 +181,8 @@ cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, u
     return OK
 
 
-cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, uint32_t listener,
-                      const addr_t *source, hop_t *hop) noexcept nogil:
+cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
+                      hop_t *hop) noexcept nogil:
     """A name is a list (docs/wire.md#a-name-is-a-list): an address that nobody can be sent to counts as tried."""
     cdef uint32_t tried[24]                 # MOST_TRIED
     cdef const uint32_t *before = hop.tried
@@ -193,7 +194,7 @@ cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, 
         return E_SCHEME
     if route.next.transport not in (T_NONE, T_UDP):
         return E_BAD
-    code = aim_at_host(shard, m, route, listener, source, hop)
+    code = aim_at_host(shard, m, route, origin, hop)
     later = code
     if hop.by_name and later in (E_BAD, E_HOME, E_NEXT_HOP):
         if before_count:
@@ -202,7 +203,7 @@ cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, 
         while later in (E_BAD, E_HOME, E_NEXT_HOP) and hop.tried_count < MOST_TRIED:
             tried[hop.tried_count] = place_mark(&hop.flow.remote)
             hop.tried_count += 1
-            later = aim_at_host(shard, m, route, listener, source, hop)
+            later = aim_at_host(shard, m, route, origin, hop)
         hop.tried = before
         hop.tried_count = before_count
     return code if later == E_NONE else later

@@ -2,14 +2,13 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.base.types cimport text_t
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport addr_t, origin_t
 from fastsip._core.sip.types cimport message_t, uri_t
 from fastsip._core.sip.uri cimport CANONICAL_ROOM
 from fastsip._core.routing.types cimport table_t
 
 # Index of the first rule whose conditions all hold, or E_NONE; with a To tag, of those that ask for one.
-cdef int match_rules(const table_t *table, const message_t *m, const uri_t *ruri,
-                     const addr_t *source, uint32_t listener) noexcept nogil
+cdef int match_rules(const table_t *table, const message_t *m, const uri_t *ruri, const origin_t *origin) noexcept nogil
 
 # What the headers that routing looks at say here, hashed.
 cdef uint64_t headers_looked_at(const table_t *table, const message_t *m) noexcept nogil
@@ -28,8 +27,7 @@ cdef struct request_t:
     const table_t *table
     const message_t *m
     const uri_t *ruri
-    const addr_t *source
-    uint32_t listener
+    const origin_t *origin
     int host_len            # -1 = not written yet
     char host[256]          # HOST_ROOM
     text_t user             # canonical; at NULL = not asked for yet

@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastsip._core.base.types cimport E_FULL, E_NONE, E_ROOM, MAX_HEADERS, NO_HEADER, OK, put, text_t
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport addr_t, origin_t
 from fastsip._core.sip.types cimport H_PROXY_AUTHENTICATE, H_VIA, H_WWW_AUTHENTICATE, M_INVITE, message_t
 from fastsip._core.sip.parser cimport first_of, parse_message
 from fastsip._core.sip.edits cimport clear_edits, edit_delete, edit_insert, edit_replace
@@ -414,7 +414,8 @@ cdef void end_silently(shard_t *shard, uint32_t ref) noexcept nogil:
 
 # ---------------------------------------------------------------- from the caller
 
-cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *m, const addr_t *source) noexcept nogil:
+cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *m,
+                      const origin_t *origin) noexcept nogil:
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef step_t step = step_of(slot, event)
@@ -423,7 +424,7 @@ cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *
     if not step.valid:
         return 0
     if step.actions & RESEND_LAST:
-        resend_last(shard, ref, &record, m, source)
+        resend_last(shard, ref, &record, m, origin)
     elif step.actions & PASS_UP:
         return 1
     elif event == GOT_ACK:
@@ -436,15 +437,17 @@ cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *
 
 
 cdef void resend_last(shard_t *shard, uint32_t ref, const record_t *record, const message_t *m,
-                      const addr_t *source) noexcept nogil:
-    """The last response again: the 100, when there is no other yet."""
+                      const origin_t *origin) noexcept nogil:
+    """The last response again: the 100, when there is no other yet; from the listener that the first copy came to."""
     cdef const slot_t *slot = slot_at(shard.store, ref)
+    cdef origin_t again = origin[0]
+    again.flow.listener_id = slot.identity.server.source.listener_id
     if record.server.response.len:
         send_block(shard, ref, &record.server.response, 0)
     elif is_unkept(shard, ref):
-        answer(shard, m, slot.identity.server.source.listener_id, source, record.server.last_status, NULL, NULL)
+        answer(shard, m, &again, record.server.last_status, NULL, NULL)
     elif word_state(slot.commit) == SERVER_PROCEEDING:
-        answer(shard, m, slot.identity.server.source.listener_id, source, 100, NULL, NULL)
+        answer(shard, m, &again, 100, NULL, NULL)
 
 
 cdef void send_trying(shard_t *shard, uint32_t ref, const message_t *request, const addr_t *source) noexcept nogil:
