@@ -70,13 +70,13 @@ def make_table(
     addresses=(EDGE, INSIDE), rule=None, tiers=True, backup_algorithm=PRIORITY, backup_limit=0, dialog_rule=False,
     backup_ruri=None, max_message=65_535, max_head=65_535,
     branch_key=b"0123456789abcdef", other_branch_key=None, headers_in=None, headers_out=(),
-    set_headers=None, backup_headers=None, pinned=(),
+    set_headers=None, backup_headers=None, pinned=(), transport=1,
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
     Destinations are reached from the last listener over IPv4: with listeners=2 from INSIDE.
     `in_dialog` is the policy of a shared set, which both are then but those whose number stands in `pinned`.
-    `rule` has more of what add_rule takes.
+    `rule` has more of what add_rule takes; `transport` (a transport_id) is that of each listener.
     headers_in is of the first listener, headers_out of each, set_headers and backup_headers (out) of the sets.
     `dialog_rule` adds a rule for what comes inside of dialogs, to the same set.
     """
@@ -88,7 +88,7 @@ def make_table(
         table.add_listener(
             number + 1, 0, host, port, f"{host_text(host)}:{port}", ("public", "inside")[number],
             headers_in=headers_in if number == 0 else None,
-            headers_out=headers_out[number] if number < len(headers_out) else None,
+            headers_out=headers_out[number] if number < len(headers_out) else None, transport=transport,
         )  # fmt: skip
         table.add_own(host, port)
     way_out = max(number for number, (host, _) in enumerate(addresses[:listeners]) if ":" not in host)

@@ -12,7 +12,7 @@ import socket
 from collections import namedtuple
 
 cimport cython
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
@@ -168,8 +168,9 @@ cdef class Rig:
 
     # ------------------------------------------------------------ inject, advance
 
-    def receive(self, bytes datagram not None, source=("10.0.0.1", 5060), uint32_t listener=0) -> None:
-        """One datagram, and the end of its batch."""
+    def receive(self, bytes datagram not None, source=("10.0.0.1", 5060), uint32_t listener=0,
+                uint8_t transport=T_UDP) -> None:
+        """One datagram, and the end of its batch.  Of another transport than UDP (a transport_id) no answer leaves."""
         cdef addr_t addr = addr_of(source)
         cdef origin_t origin
         cdef shard_t *shard = self.shard()
@@ -177,6 +178,7 @@ cdef class Rig:
             raise IndexError(f"no listener {listener}")
         if len(datagram) > MAX_MESSAGE:
             raise ValueError(f"{len(datagram)} bytes are no datagram")
+        addr.transport = transport
         set_origin(&origin, shard.table, listener, &addr)
         receive_message(shard, <const char *>datagram, <uint32_t>len(datagram), &origin)
         flush(shard)

@@ -30,6 +30,6 @@ cdef int find_other_end(const table_t *table, const token_t *token) noexcept nog
 # Aims at that destination, for a request whose Request-URI is still ours (peers that keep sip:user@us).
 cdef int aim_by_token(shard_t *shard, const route_t *route, hop_t *hop) noexcept nogil
 
-# Index of the listener to send from: the one that our own Route names, or the only one of the family, or
-# the one towards the place, or the one a request came in by (`came_by`); E_BAD: none is of that family.
+# Index of the listener to send from: the one that our own Route names, or the only one that can, or
+# the one towards the place, or the one a request came in by (`came_by`); E_BAD: none has that family and transport.
 cdef int listener_for(shard_t *shard, const addr_t *to, int named, uint32_t came_by) noexcept nogil

@@ -145,7 +145,7 @@ cdef int aim_at_via(shard_t *shard, const message_t *m, const via_t *via, flow_t
     """18.2.2 and RFC 3581: where the Via below ours wants its response; never at many at once (RFC 4475 3.3.10)."""
     cdef int index
     memset(flow, 0, sizeof(flow_t))
-    if (via_address(m.buf, via, &flow.remote) < 0 or not is_unicast(&flow.remote)
+    if (via_address(m.buf, via, origin.flow.remote.transport, &flow.remote) < 0 or not is_unicast(&flow.remote)
             or not may_have_called(shard.table, &flow.remote)):
         return E_BAD
     index = listener_for(shard, &flow.remote, E_NONE, origin.listener)

@@ -19,7 +19,8 @@ from fastsip._core.base.types cimport (
 )
 from fastsip._core.base.address cimport origin_t
 from fastsip._core.sip.types cimport (
-    H_AUTHORIZATION, H_MAX_BREADTH, H_PROXY_AUTHORIZATION, M_ACK, M_CANCEL, M_INVITE, S_SIPS, message_t, uri_t,
+    H_AUTHORIZATION, H_MAX_BREADTH, H_PROXY_AUTHORIZATION, M_ACK, M_CANCEL, M_INVITE, SIPS_PORT, S_SIPS, message_t,
+    uri_t,
 )
 from fastsip._core.sip.uri cimport host_port_place, parse_uri
 from fastsip._core.sip.values cimport parse_number
@@ -158,10 +159,6 @@ cdef int peek_next(shard_t *shard, uint32_t set_id, const policy_copy_t *policy,
     if found >= 0:
         group.destinations[0] = found
     return found
-
-
-cdef enum:
-    SIPS_PORT = 5061
 
 
 cdef uint32_t set_of_token(const table_t *table, const route_t *route) noexcept nogil:

@@ -33,6 +33,7 @@ class RoutingTable:
         tag: str | bytes = b"",
         headers_in: dict[str, Any] | None = None,
         headers_out: dict[str, Any] | None = None,
+        transport: int = 1,
     ) -> int: ...
     def add_set(
         self,

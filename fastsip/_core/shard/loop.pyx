@@ -99,13 +99,13 @@ cdef void take_datagram(shard_t *shard, neighbours_t *others, const origin_t *or
 
 
 cdef void take_batch(shard_t *shard, neighbours_t *others, uint32_t listener, int n) noexcept nogil:
+    cdef uint32_t listener_id = shard.table.listeners[listener].id
     cdef datagram_t *datagram
-    cdef origin_t origin
     cdef int i
     for i in range(n):
         datagram = &shard.net.batch[i]
-        set_origin(&origin, shard.table, listener, &datagram.source)
-        take_datagram(shard, others, &origin, datagram.at, datagram.len)
+        datagram.origin.flow.listener_id = listener_id
+        take_datagram(shard, others, &datagram.origin, datagram.at, datagram.len)
 
 
 cdef int next_batch(int batch, int64_t spent_us) noexcept nogil:

@@ -14,10 +14,10 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.base.types cimport NO_HEADER, OK
 from fastsip._core.base.address cimport addr_t, origin_t
 from fastsip._core.base.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
-from fastsip._core.sip.types cimport H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_ROUTE, H_VIA, message_t, via_t
+from fastsip._core.sip.types cimport H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_ROUTE, H_VIA, S_SIP, message_t, via_t
 from fastsip._core.sip.parser cimport first_of, parse_via
 from fastsip._core.routing.types cimport table_t
-from fastsip._core.routing.rules cimport headers_looked_at, is_own
+from fastsip._core.routing.rules cimport headers_looked_at, is_own, port_of
 from fastsip._core.wire.via cimport read_loop, reply_address
 
 cdef enum:
@@ -76,7 +76,8 @@ cdef bint is_loop(const table_t *table, const message_t *m, uint64_t loop) noexc
             if off != m.via.off and parse_via(m.buf, off, end, &via) < 0:
                 return False        # what others wrote below is not ours to judge
             if (read_loop(m.buf, &via, &seen) == OK and seen == loop
-                    and is_own(table, m.buf + via.host.off, via.host.len, via.port)):
+                    and is_own(table, m.buf + via.host.off, via.host.len,
+                               port_of(table, S_SIP, via.transport, via.port))):
                 return True
             if via.last:
                 break
