@@ -17,7 +17,7 @@ from fastsip._core.base.types cimport (
     E_CALL_ID, E_TOO_LARGE, E_TOO_MANY_HEADERS, MAX_HEADERS, MAX_MESSAGE, MAX_TOKEN, MAX_VIAS, NO_HEADER, OK,
     put_number,
 )
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport addr_t, origin_t
 from fastsip._core.base.hashing cimport mix, write_base32
 from fastsip._core.sip.types cimport (
     HEADER_COUNT, HOST_IPV4, HOST_IPV6, H_CALL_ID, H_CSEQ, H_FROM, H_MAX_FORWARDS, H_TO, H_VIA, header_t, name_addr_t,
@@ -452,10 +452,13 @@ cdef void edit_hop(checker_t *c, const addr_t *source) noexcept nogil:
 cdef int check_rules(checker_t *c, const addr_t *source) noexcept nogil:
     """With one hop less it is still the same request to every rule."""
     cdef uri_t uri, again
+    cdef origin_t origin
     if c.table == NULL or not c.m.is_request or parse_uri(c.m.buf, c.m.ruri.off, c.m.ruri.len, &uri) < 0:
         return HOLDS
     parse_uri(c.again.buf, c.again.ruri.off, c.again.ruri.len, &again)
-    if match_rules(c.table, &c.m, &uri, source, 0) == match_rules(c.table, &c.again, &again, source, 0):
+    memset(&origin, 0, sizeof(origin))
+    origin.flow.remote = source[0]
+    if match_rules(c.table, &c.m, &uri, &origin) == match_rules(c.table, &c.again, &again, &origin):
         return HOLDS
     return W_RULE
 

@@ -13,7 +13,7 @@ from fastsip._core.base.types cimport MAX_MESSAGE, NO_HEADER, span_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport HEADER_COUNT, H_RECORD_ROUTE, H_ROUTE, message_t, name_addr_t, uri_t, via_t
 from fastsip._core.sip.words cimport match_method, method_text
-from fastsip._core.sip.uri cimport parse_address, parse_host_port, parse_uri, same_text, write_address
+from fastsip._core.sip.uri cimport parse_address, parse_host_port, parse_uri, same_text, usual_port, write_address
 from fastsip._core.sip.parser cimport (
     count_vias, find_header, find_param, parse_datagram, parse_message, parse_name_addr, parse_number, parse_routing,
     parse_second_via, parse_via, scan_call_id,
@@ -158,6 +158,11 @@ def host_port(bytes text not None):
     host.off = host.len = 0
     code = parse_host_port(text, 0, <uint32_t> len(text), &host, &kind, &port)
     return code, pair(host), kind, port
+
+
+def default_port(int scheme, int transport):
+    """Where neither URI nor Via names one; numbers are those of the enums."""
+    return usual_port(scheme, transport)
 
 
 def address(bytes text not None, uint8_t kind, bint brackets=True):

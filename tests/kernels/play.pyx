@@ -13,9 +13,10 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
 from fastsip._core.base.types cimport put, put_number, text_t
-from fastsip._core.base.address cimport T_UDP, addr_t
+from fastsip._core.base.address cimport T_UDP, addr_t, origin_t
 from fastsip._core.base.hashing cimport mix, write_base32
 from fastsip._core.sip.uri cimport write_address
+from fastsip._core.routing.lookup cimport set_origin
 from fastsip._core.state.shard cimport shard_t
 from fastsip._core.proxy.requests cimport receive_message
 from fastsip._core.shard.round cimport flush
@@ -131,8 +132,10 @@ cdef const wire_record_t *send_played(shard_t *shard, wire_t *wire, played_t *ca
     """Gives the router the message; what it sent that begins so, or NULL."""
     cdef uint32_t off = 0
     cdef const wire_record_t *record
+    cdef origin_t origin
+    set_origin(&origin, shard.table, 0, source)
     wire.used = 0
-    receive_message(shard, call.message, call.len, 0, source)
+    receive_message(shard, call.message, call.len, &origin)
     flush(shard)
     while off < wire.used:
         record = <const wire_record_t *>(wire.sent + off)

@@ -1,10 +1,10 @@
 """What the kernels of the routing table answer, as Python calls them in tests."""
 
 from libc.stdint cimport uint8_t, uint32_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastsip._core.base.types cimport OK
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport origin_t
 from fastsip._core.base.arena cimport Arena
 from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6, SIP_PORT, message_t, uri_t
 from fastsip._core.sip.uri cimport parse_address, parse_uri
@@ -29,9 +29,8 @@ def match(RoutingTable table not None, bytes text not None, source="192.0.2.99",
     cdef const table_t *sealed = table.sealed_table()
     cdef message_t m
     cdef uri_t ruri
-    cdef addr_t addr
+    cdef origin_t origin
     cdef bytes peer = source.encode("ascii")
-    cdef uint32_t listener_index = listener
     cdef uint8_t kind = HOST_IPV6 if b":" in peer else HOST_IPV4
     cdef bint asks_each = not by_key
     cdef request_t request
@@ -40,12 +39,14 @@ def match(RoutingTable table not None, bytes text not None, source="192.0.2.99",
         raise ValueError("not a SIP request")
     if parse_uri(m.buf, m.ruri.off, m.ruri.len, &ruri) != OK:
         raise ValueError("not a URI that is routed")
-    if parse_address(peer, <uint32_t>len(peer), kind, port, &addr) != OK:
+    memset(&origin, 0, sizeof(origin))
+    origin.listener = listener
+    if parse_address(peer, <uint32_t>len(peer), kind, port, &origin.flow.remote) != OK:
         raise ValueError(f"not an address: {source!r}")
-    request.table, request.m, request.ruri, request.source = sealed, &m, &ruri, &addr
-    request.listener, request.host_len, request.user.at = listener_index, -1, NULL
+    request.table, request.m, request.ruri, request.origin = sealed, &m, &ruri, &origin
+    request.host_len, request.user.at = -1, NULL
     with nogil:
-        found = match_each(sealed, &request) if asks_each else match_rules(sealed, &m, &ruri, &addr, listener_index)
+        found = match_each(sealed, &request) if asks_each else match_rules(sealed, &m, &ruri, &origin)
     return found if found >= 0 else None
 
 

@@ -15,7 +15,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastsip._core.base.types cimport E_UNRESOLVED, OK, PARTITIONS
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport T_UDP, addr_t
 from fastsip._core.store.records cimport (
     KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, block_t, record_t,
 )
@@ -34,9 +34,13 @@ from fastsip._core.store.wheel cimport (
     LONGEST_MS, NOT_ARMED, TICK_MS, advance_wheel, arm_timer, disarm_timer, init_wheel, take_expired, timer_node_t,
     wheel_t, wheel_wait_ms,
 )
+from fastsip._core.routing.types cimport table_t
 from fastsip._core.transport.names cimport (
     MOST_ADDRESSES, Names, entry_at, find_address, name_answer_t, name_entry_t, publish_answer, wanted_t,
 )
+from fastsip._core.state.shard cimport shard_t
+from fastsip._core.transaction.machines cimport client_step
+from fastsip._core.transaction.clocks cimport first_clocks, set_clocks
 
 from fastsip._core.store import blocks, slots, wheel
 
@@ -53,6 +57,33 @@ KINDS = {
 }
 CLOCK = {"tick_ms": TICK_MS, "longest_ms": <uint64_t>LONGEST_MS}
 MODULES = (blocks, slots, wheel)   # whose compiled files these doors open
+
+
+def branch_clocks(str kind, int state, int event, int status=0, uint8_t transport=T_UDP) -> dict:
+    """Clocks of a branch to a place of that transport, in ms from now, None = stands still.
+
+    As it begins (`state` 0), or after the step of this state and event; the values are those of RFC 3261.
+    """
+    cdef shard_t shard
+    cdef table_t table
+    cdef slot_t branch, server
+    cdef record_t record
+    cdef int number = KINDS[kind]
+    memset(&shard, 0, sizeof(shard))
+    memset(&table, 0, sizeof(table))
+    memset(&branch, 0, sizeof(branch))
+    memset(&server, 0, sizeof(server))
+    memset(&record, 0, sizeof(record))
+    table.clocks.t1_ms, table.clocks.t2_ms, table.clocks.t4_ms, table.clocks.c_ms = 500, 4000, 5000, 181000
+    shard.table = &table
+    shard.now_ms = branch.created_ms = 1_000_000
+    branch.identity.client.target.remote.transport = transport
+    branch.commit = <uint64_t>number << 24 | <uint64_t>state << 16
+    first_clocks(&shard, &branch.identity.client.target.remote, 0, &record)
+    if state:
+        set_clocks(&shard, &branch, &server, state, client_step(number, state, event), status, &record)
+    found = {"repeat": record.client.retransmit_ms, "expire": record.client.expire_ms, "c": record.client.c_ms}
+    return {name: at_ms - 1_000_000 if at_ms else None for name, at_ms in found.items()}
 
 
 def block_order(uint32_t length) -> int:

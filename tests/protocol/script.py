@@ -63,11 +63,11 @@ def read_sent(record) -> Sent:
     return Sent(**fields, to=record.to)
 
 
-def add_listeners(table, addresses, contact, headers_in, headers_out) -> None:
+def add_listeners(table, addresses, contact, headers_in, headers_out, transport) -> None:
     for number, (host, port) in enumerate(addresses):
         table.add_listener(
             number + 1, 0, host, port, f"{host_text(host)}:{port}", ("public", "inside")[number], contact=contact,
-            headers_in=headers_in if number == 0 else None,
+            transport=transport, headers_in=headers_in if number == 0 else None,
             headers_out=headers_out[number] if number < len(headers_out) else None,
         )  # fmt: skip
         table.add_own(host, port)
@@ -82,13 +82,13 @@ def make_table(
     addresses=(EDGE, INSIDE), rule=None, tiers=True, backup_algorithm=PRIORITY, backup_limit=0, dialog_rule=False,
     backup_ruri=None, max_message=65_535, max_head=65_535,
     branch_key=b"0123456789abcdef", other_branch_key=None, headers_in=None, headers_out=(),
-    set_headers=None, backup_headers=None, pinned=(), node="", contact="",
+    set_headers=None, backup_headers=None, pinned=(), node="", contact="", transport=1,
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
     Destinations are reached from the last listener over IPv4: with listeners=2 from INSIDE.
     `in_dialog` is the policy of a shared set, which both are then but those whose number stands in `pinned`.
-    `rule` has more of what add_rule takes.
+    `rule` has more of what add_rule takes; `transport` (a transport_id) is that of each listener.
     `node` is the router's name, `contact` what Record-Route says in place of the address.
     headers_in is of the first listener, headers_out of each, set_headers and backup_headers (out) of the sets.
     `dialog_rule` adds a rule for what comes inside of dialogs, to the same set.
@@ -97,7 +97,7 @@ def make_table(
         1, clocks=clocks, max_message=max_message, max_head=max_head, branch_key=branch_key, token_keys=token_keys,
         other_branch_key=other_branch_key, node=node,
     )  # fmt: skip
-    add_listeners(table, addresses[:listeners], contact, headers_in, headers_out)
+    add_listeners(table, addresses[:listeners], contact, headers_in, headers_out, transport)
     way_out = max(number for number, (host, _) in enumerate(addresses[:listeners]) if ":" not in host)
     for network in trusted:
         table.add_trusted(network)

@@ -128,6 +128,16 @@ def test_host_port_refused(text):
     assert doors.host_port(text)[0] == E_URI
 
 
+@pytest.mark.parametrize(("scheme", "transport", "port"), [
+    (SIP, "", 5060), (SIP, "udp", 5060), (SIP, "tcp", 5060), (SIP, "tls", 5061), (SIP, "ws", 80), (SIP, "wss", 443),
+    (SIP, "sctp", 5060), (SIPS, "", 5061), (SIPS, "tcp", 5061), (SIPS, "tls", 5061), (SIPS, "ws", 443),
+])  # fmt: skip
+def test_usual_ports(scheme, transport, port):
+    """RFC 3261 19.1.2 and 26.2.2, RFC 7118: where neither URI nor Via names one."""
+    number = ("", "udp", "tcp", "tls", "ws", "wss", "sctp").index(transport)
+    assert doors.default_port(scheme, number) == port
+
+
 # ---------------------------------------------------------------- addresses
 
 def check_ipv4(text: bytes) -> None:

@@ -30,5 +30,14 @@ cdef struct flow_t:
     uint32_t conn_generation
     uint32_t reserve
 
+# Where a message came from, as it came in: filled once (udp, lookup.set_origin), and passed on to all that work on it.
+cdef struct origin_t:
+    flow_t flow
+    uint32_t listener       # its index in today's table
+
+# Does what is sent there arrive, or the sender hear that it did not (17)?  Then nothing is repeated on its account.
+cdef inline bint is_reliable(const addr_t *addr) noexcept nogil:
+    return T_TCP <= addr.transport <= T_SCTP
+
 cdef inline bint same_place(const addr_t *a, const addr_t *b) noexcept nogil:
     return a.port == b.port and memcmp(a.ip, b.ip, 16) == 0

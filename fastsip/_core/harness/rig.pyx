@@ -12,12 +12,12 @@ import socket
 from collections import namedtuple
 
 cimport cython
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from fastsip._core.base.types cimport MAX_MESSAGE, PARTITIONS, span_t
-from fastsip._core.base.address cimport T_UDP, addr_t
+from fastsip._core.base.address cimport T_UDP, addr_t, origin_t
 from fastsip._core.base.ring cimport Ring
 from fastsip._core.sip.parser cimport most_read, scan_call_id
 from fastsip._core.store.slots cimport (
@@ -25,6 +25,7 @@ from fastsip._core.store.slots cimport (
 )
 from fastsip._core.store.partitions cimport Store
 from fastsip._core.store.wheel cimport init_wheel, wheel_wait_ms
+from fastsip._core.routing.lookup cimport set_origin
 from fastsip._core.routing.table cimport RoutingTable
 from fastsip._core.dispatcher.cells cimport Cells
 from fastsip._core.dispatcher.chooser cimport Positions
@@ -167,15 +168,19 @@ cdef class Rig:
 
     # ------------------------------------------------------------ inject, advance
 
-    def receive(self, bytes datagram not None, source=("10.0.0.1", 5060), uint32_t listener=0) -> None:
-        """One datagram, and the end of its batch."""
+    def receive(self, bytes datagram not None, source=("10.0.0.1", 5060), uint32_t listener=0,
+                uint8_t transport=T_UDP) -> None:
+        """One datagram, and the end of its batch.  Of another transport than UDP (a transport_id) no answer leaves."""
         cdef addr_t addr = addr_of(source)
+        cdef origin_t origin
         cdef shard_t *shard = self.shard()
         if listener >= shard.table.listener_count:
             raise IndexError(f"no listener {listener}")
         if len(datagram) > MAX_MESSAGE:
             raise ValueError(f"{len(datagram)} bytes are no datagram")
-        receive_message(shard, <const char *>datagram, <uint32_t>len(datagram), listener, &addr)
+        addr.transport = transport
+        set_origin(&origin, shard.table, listener, &addr)
+        receive_message(shard, <const char *>datagram, <uint32_t>len(datagram), &origin)
         flush(shard)
 
     def route(self, str host not None, str ours not None) -> None:

@@ -21,7 +21,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
 from fastsip._core.base.types cimport OK, PARTITIONS, put, put_number
-from fastsip._core.base.address cimport flow_t, same_place
+from fastsip._core.base.address cimport flow_t, is_reliable, same_place
 from fastsip._core.base.hashing cimport hash_add_number, hash_begin, hash_end, mix, siphash_t, write_base32
 from fastsip._core.store.slots cimport NO_SLOT, SLOT_BITS, SLOT_MASK, partition_of
 from fastsip._core.store.wheel cimport (
@@ -134,7 +134,7 @@ cdef void start_probe(shard_t *shard, const destination_t *d, cell_t *cell, prob
     state.sent_ms = shard.now_ms
     state.branch = keyed_word(shard, d.cell, state, OF_BRANCH) | 1
     state.interval_ms = shard.table.clocks.t1_ms
-    state.resend_ms = shard.now_ms + state.interval_ms
+    state.resend_ms = NEVER_MS if is_reliable(&d.addr) else shard.now_ms + state.interval_ms
     state.next_ms = shard.now_ms + d.probe.interval_ms - d.probe.interval_ms // 10 + random_word(shard) % (
         d.probe.interval_ms // 5 + 1)
     cell.probes_sent += 1

@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.base.types cimport E_BAD, E_FULL, E_HOME, E_NEXT_HOP, E_ROOM, E_SCHEME, E_UNRESOLVED, OK
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport origin_t
 from fastsip._core.sip.types cimport (
     M_INVITE, M_NOTIFY, M_OTHER, M_PRACK, M_REFER, M_SUBSCRIBE, S_OTHER, S_SIPS, message_t, uri_t,
 )
@@ -41,11 +41,11 @@ from fastsip._core.proxy.targets cimport aim_by_rule, group_t, may_forward, read
 from fastsip._core.proxy.context cimport start_branch, start_group
 
 ctypedef void (*action_t)(shard_t *shard, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
-                          uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil
+                          const origin_t *origin, hop_t *hop) noexcept nogil
 
 
-cdef void follow_route(shard_t *shard, const message_t *m, uint64_t key, const route_t *route, uint32_t listener,
-                       const addr_t *source, hop_t *hop) noexcept nogil:
+cdef void follow_route(shard_t *shard, const message_t *m, uint64_t key, const route_t *route, const origin_t *origin,
+                       hop_t *hop) noexcept nogil:
     """16.5: what has a route set needs no decision of ours.
 
     A Request-URI that is still ours leads to the destination of the token: some peers keep the one they called.
@@ -56,56 +56,56 @@ cdef void follow_route(shard_t *shard, const message_t *m, uint64_t key, const r
     cdef bint kept_ours = leads_to_us(shard, m, &route.next)
     if kept_ours and aim_by_token(shard, route, hop) < 0:
         count(shard, N_UNKNOWN_DIALOGS)
-        refuse(shard, m, listener, source, 481)
+        refuse(shard, m, origin, 481)
         return
-    if not kept_ours and not may_follow_route(shard, m, route, source):
-        refuse_stranger(shard, m, listener, source)
+    if not kept_ours and not may_follow_route(shard, m, route, origin):
+        refuse_stranger(shard, m, origin)
         return
     hop.record_route = makes_dialogs(m.method) and (not hop.in_dialog or (m.method == M_NOTIFY and route.ours))
-    hop.from_destination = find_by_address(shard.table, source)
-    if not kept_ours and not go_by_route(shard, m, route, listener, source, hop):
+    hop.from_destination = find_by_address(shard.table, &origin.flow.remote)
+    if not kept_ours and not go_by_route(shard, m, route, origin, hop):
         return
     if hop.in_dialog and hop.name.len == 0:
         set_id = join_shared(shard, m, route, hop, &policy, &call_key)
-    open_search(shard, m, key, NULL, set_id, &policy, call_key, listener, source, hop)
+    open_search(shard, m, key, NULL, set_id, &policy, call_key, origin, hop)
 
 
-cdef bint go_by_route(shard_t *shard, const message_t *m, const route_t *route, uint32_t listener, const addr_t *source,
+cdef bint go_by_route(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
                       hop_t *hop) noexcept nogil:
     """Aims at the next hop that the request names, or at its name; False: there is no way, and that was answered."""
-    cdef int code = aim_by_route(shard, m, route, listener, source, hop)
+    cdef int code = aim_by_route(shard, m, route, origin, hop)
     if code == OK or code == E_UNRESOLVED:
         return True
     if code == E_SCHEME and route.next.scheme == S_SIPS:
-        refuse_sips(shard, m, listener, source)
+        refuse_sips(shard, m, origin)
     elif code == E_SCHEME:
-        refuse(shard, m, listener, source, 416)
+        refuse(shard, m, origin, 416)
     elif code == E_NEXT_HOP:
         count(shard, N_NEXT_HOPS_REFUSED)
-        refuse(shard, m, listener, source, 403)
+        refuse(shard, m, origin, 403)
     elif code == E_HOME:
         count(shard, N_UNKNOWN_DIALOGS if hop.in_dialog else N_LOOPS)
-        refuse(shard, m, listener, source, 481 if hop.in_dialog else 482)
+        refuse(shard, m, origin, 481 if hop.in_dialog else 482)
     else:
         if code == E_BAD:
             count(shard, N_UNSUPPORTED)
-        refuse(shard, m, listener, source, 500)
+        refuse(shard, m, origin, 500)
     return False
 
 
-cdef void follow_rules(shard_t *shard, const message_t *m, uint64_t key, const uri_t *ruri, uint32_t listener,
-                       const addr_t *source, hop_t *hop) noexcept nogil:
-    cdef int found = match_rules(shard.table, m, ruri, source, listener)
+cdef void follow_rules(shard_t *shard, const message_t *m, uint64_t key, const uri_t *ruri, const origin_t *origin,
+                       hop_t *hop) noexcept nogil:
+    cdef int found = match_rules(shard.table, m, ruri, origin)
     cdef const rule_t *rule
     if found < 0:
         count(shard, N_NO_RULE)
-        refuse(shard, m, listener, source, 416 if ruri.scheme == S_OTHER else 404)
+        refuse(shard, m, origin, 416 if ruri.scheme == S_OTHER else 404)
         return
     rule = &shard.table.rules[found]
     hop.headers = &rule.headers
     hop.record_route = rule.record_route and makes_dialogs(m.method) and (not hop.in_dialog or m.method == M_NOTIFY)
-    hop.from_destination = find_by_address(shard.table, source)
-    ACTIONS[rule.action](shard, m, key, rule, ruri, listener, source, hop)
+    hop.from_destination = find_by_address(shard.table, &origin.flow.remote)
+    ACTIONS[rule.action](shard, m, key, rule, ruri, origin, hop)
 
 
 cdef bint makes_dialogs(int method) noexcept nogil:
@@ -115,50 +115,50 @@ cdef bint makes_dialogs(int method) noexcept nogil:
 
 
 cdef void dispatch(shard_t *shard, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
-                   uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil:
+                   const origin_t *origin, hop_t *hop) noexcept nogil:
     cdef policy_copy_t policy
     cdef uint64_t call_key
     cdef group_t group
     cdef uint32_t ref
     if aim_by_rule(shard, m, rule, ruri, read_breadth(m), &policy, &call_key, &group, hop) < 0:
-        refuse_unavailable(shard, m, &shard.table.policies[rule.policy_index], listener, source)
+        refuse_unavailable(shard, m, &shard.table.policies[rule.policy_index], origin)
         return
-    ref = open_search(shard, m, key, rule, shard.table.sets[rule.set_index].id, &policy, call_key, listener, source,
+    ref = open_search(shard, m, key, rule, shard.table.sets[rule.set_index].id, &policy, call_key, origin,
                       hop)
     if ref != NO_SLOT and group.count > 1:
-        start_group(shard, ref, m, source, NO_SLOT, &group, 1, hop)
+        start_group(shard, ref, m, &origin.flow.remote, NO_SLOT, &group, 1, hop)
 
 
 cdef void answer_by_rule(shard_t *shard, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
-                         uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil:
+                         const origin_t *origin, hop_t *hop) noexcept nogil:
     count(shard, N_REPLIES_BY_RULE)
-    answer(shard, m, shard.table.listeners[listener].id, source, rule.reply_code, &rule.reply_reason, NULL)
+    answer(shard, m, origin, rule.reply_code, &rule.reply_reason, NULL)
 
 
 cdef void forward_by_rule(shard_t *shard, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
-                          uint32_t listener, const addr_t *source, hop_t *hop) noexcept nogil:
+                          const origin_t *origin, hop_t *hop) noexcept nogil:
     """A Request-URI of our own is a number that no other rule has; a header that names us would be a loop."""
     cdef policy_t *rules_policy = &shard.table.policies[rule.policy_index]
     cdef policy_copy_t policy = rules_policy.copy
     cdef uint64_t call_key = 0
     cdef route_t route
     cdef int code
-    if not may_forward(shard, rule, source):
-        refuse_stranger(shard, m, listener, source)
+    if not may_forward(shard, rule, origin):
+        refuse_stranger(shard, m, origin)
         return
     code = read_forward(m, rule, ruri, &route)
     if code == E_SCHEME:
-        refuse(shard, m, listener, source, 416)
+        refuse(shard, m, origin, 416)
     elif code < 0:
-        answer_by_rule(shard, m, key, rule, ruri, listener, source, hop)
+        answer_by_rule(shard, m, key, rule, ruri, origin, hop)
     elif leads_to_us(shard, m, &route.next):
-        refuse(shard, m, listener, source, 482 if rule.forward.len else 404)
+        refuse(shard, m, origin, 482 if rule.forward.len else 404)
     else:
         if rules_policy.then_set:
             call_key = selection_key(&shard.table.sets[rules_policy.then_set - 1], m, ruri)
         hop.timeout_ms = policy.timeout_ms
-        if go_by_route(shard, m, &route, listener, source, hop):
-            open_search(shard, m, key, rule, 0, &policy, call_key, listener, source, hop)
+        if go_by_route(shard, m, &route, origin, hop):
+            open_search(shard, m, key, rule, 0, &policy, call_key, origin, hop)
 
 
 # [action_id]
@@ -166,8 +166,8 @@ cdef action_t[3] ACTIONS = [dispatch, answer_by_rule, forward_by_rule]
 
 
 cdef void fill_server(shard_t *shard, const message_t *m, uint64_t key, const rule_t *rule, uint32_t set_id,
-                      const policy_copy_t *policy, uint64_t call_key, uint32_t listener, const addr_t *source,
-                      const hop_t *hop, slot_t *identity) noexcept nogil:
+                      const policy_copy_t *policy, uint64_t call_key, const origin_t *origin, const hop_t *hop,
+                      slot_t *identity) noexcept nogil:
     memset(identity, 0, sizeof(slot_t))
     identity.key = key
     identity.parent = NO_SLOT
@@ -179,7 +179,7 @@ cdef void fill_server(shard_t *shard, const message_t *m, uint64_t key, const ru
     identity.cseq = m.cseq
     identity.method = m.method
     identity.in_dialog = hop.in_dialog
-    reply_flow(m, source, shard.table.listeners[listener].id, &identity.identity.server.source)
+    reply_flow(m, origin, &identity.identity.server.source)
     identity.identity.server.policy = policy[0]
     identity.identity.server.set_id = set_id
     identity.identity.server.ruri = RURI_OF_SET
@@ -194,7 +194,7 @@ cdef void fill_server(shard_t *shard, const message_t *m, uint64_t key, const ru
         identity.identity.server.ruri = rule.ruri
 
 
-cdef uint32_t take_server(shard_t *shard, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
+cdef uint32_t take_server(shard_t *shard, const message_t *m, const origin_t *origin, const hop_t *hop) noexcept nogil:
     """A free slot, or NO_SLOT when the partition is full of what must stay, or of this one call.
 
     The reserve is for dialogs that are proven, by a token or by who sends: a To tag is easily invented.  What one
@@ -205,12 +205,12 @@ cdef uint32_t take_server(shard_t *shard, const message_t *m, const addr_t *sour
     cdef uint32_t partition = partition_of_hash(hashed)
     cdef uint8_t share = share_of_hash(hashed)
     cdef uint32_t ref
-    if holds_too_much(shard.store, partition, share) and not is_known(shard.table, source):
+    if holds_too_much(shard.store, partition, share) and not is_known(shard.table, &origin.flow.remote):
         if not shed_lingering_of(shard, partition, share) or holds_too_much(shard.store, partition, share):
             count(shard, N_OVER_SHARE)
             return NO_SLOT
     ref = take_slot(shard.store, partition, share, False)
-    if ref == NO_SLOT and hop.in_dialog and (hop.verified or is_known(shard.table, source)):
+    if ref == NO_SLOT and hop.in_dialog and (hop.verified or is_known(shard.table, &origin.flow.remote)):
         ref = take_slot(shard.store, partition, share, True)
     if ref == NO_SLOT and shed_lingering(shard, partition):
         ref = take_slot(shard.store, partition, share, False)
@@ -220,7 +220,7 @@ cdef uint32_t take_server(shard_t *shard, const message_t *m, const addr_t *sour
 
 
 cdef uint32_t open_search(shard_t *shard, const message_t *m, uint64_t key, const rule_t *rule, uint32_t set_id,
-                          const policy_copy_t *policy, uint64_t call_key, uint32_t listener, const addr_t *source,
+                          const policy_copy_t *policy, uint64_t call_key, const origin_t *origin,
                           const hop_t *hop) noexcept nogil:
     """A server transaction with its first branch, or one that waits for the name of its next hop.
 
@@ -231,40 +231,39 @@ cdef uint32_t open_search(shard_t *shard, const message_t *m, uint64_t key, cons
     cdef bint again = shard.resumed.ref != NO_SLOT
     cdef int kind = KIND_SERVER_INVITE if invite else KIND_SERVER_OTHER
     cdef int state = SERVER_PROCEEDING if invite else TRYING
-    cdef uint32_t ref = shard.resumed.ref if again else take_server(shard, m, source, hop)
+    cdef uint32_t ref = shard.resumed.ref if again else take_server(shard, m, origin, hop)
     cdef slot_t identity
     cdef int code
     if ref == NO_SLOT:
-        go_without_state(shard, m, listener, source, hop)
+        go_without_state(shard, m, origin, hop)
         return NO_SLOT
-    fill_server(shard, m, key, rule, set_id, policy, call_key, listener, source, hop, &identity)
+    fill_server(shard, m, key, rule, set_id, policy, call_key, origin, hop, &identity)
     write_identity(shard.store, ref, &identity)
     if hop.name.len:
-        code = park_search(shard, ref, kind, state, m, listener, source, hop)
+        code = park_search(shard, ref, kind, state, m, origin, hop)
     else:
-        code = start_branch(shard, ref, kind, state, m, source, NO_SLOT, hop)
+        code = start_branch(shard, ref, kind, state, m, &origin.flow.remote, NO_SLOT, hop)
         if code == E_FULL:
             count(shard, N_STORE_FULL)
     if code < 0:
         if not again:
             give_slot(shard.store, ref)
         if code == E_FULL:
-            go_without_state(shard, m, listener, source, hop)
+            go_without_state(shard, m, origin, hop)
         elif code == E_ROOM:
-            refuse(shard, m, listener, source, 513)
+            refuse(shard, m, origin, 513)
         else:
-            refuse(shard, m, listener, source, 400)
+            refuse(shard, m, origin, 400)
         return NO_SLOT
     if not again:
         index_insert(shard.store, ref)
         count(shard, N_TRANSACTIONS)
     if invite and not again:
-        answer(shard, m, shard.table.listeners[listener].id, source, 100, NULL, NULL)
+        answer(shard, m, origin, 100, NULL, NULL)
     return ref
 
 
-cdef void go_without_state(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source,
-                           const hop_t *hop) noexcept nogil:
+cdef void go_without_state(shard_t *shard, const message_t *m, const origin_t *origin, const hop_t *hop) noexcept nogil:
     """New calls are refused with Retry-After; what belongs to a call goes on without state, edited all the same."""
-    if not hop.in_dialog or hop.name.len or forward_stateless(shard, m, source, hop) < 0:
-        refuse_overload(shard, m, listener, source)
+    if not hop.in_dialog or hop.name.len or forward_stateless(shard, m, &origin.flow.remote, hop) < 0:
+        refuse_overload(shard, m, origin)

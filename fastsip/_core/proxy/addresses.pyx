@@ -13,13 +13,13 @@ from libc.stdint cimport uint32_t
 from libc.string cimport memcpy, memset
 
 from fastsip._core.base.types cimport E_NONE, E_URI, MAX_ATTEMPTS, OK
-from fastsip._core.base.address cimport addr_t, flow_t
+from fastsip._core.base.address cimport addr_t, flow_t, origin_t
 from fastsip._core.sip.types cimport message_t, uri_t
 from fastsip._core.store.records cimport BY_STRICT_ROUTER
 from fastsip._core.store.slots cimport NO_SLOT, record_of, slot_at, slot_t
 from fastsip._core.routing.types cimport F_TIMEOUT, F_TRANSPORT
 from fastsip._core.routing.index cimport ID_RULE, find_id
-from fastsip._core.routing.lookup cimport find_by_address, find_listener_index, find_set
+from fastsip._core.routing.lookup cimport find_by_address, find_listener_index, find_set, set_origin
 from fastsip._core.routing.rules cimport is_known
 from fastsip._core.transport.names cimport MOST_ADDRESSES, place_mark
 from fastsip._core.transaction.server cimport read_any_request
@@ -30,15 +30,15 @@ from fastsip._core.proxy.next_hop cimport aim_by_route, listener_for
 
 cdef uint32_t begin_hop(shard_t *shard, uint32_t parent, hop_t *hop) noexcept nogil:
     cdef const slot_t *server = slot_at(shard.store, parent)
-    cdef uint32_t origin = read_any_request(shard, parent)
+    cdef uint32_t earlier = read_any_request(shard, parent)
     memset(hop, 0, sizeof(hop_t))
-    if origin == NO_SLOT or undo_way_out(shard, origin) < 0:
+    if earlier == NO_SLOT or undo_way_out(shard, earlier) < 0:
         return NO_SLOT
     hop.from_destination = find_by_address(shard.table, &server.identity.server.source.remote)
-    hop.record_route = slot_at(shard.store, origin).record_routed > 0
+    hop.record_route = slot_at(shard.store, earlier).record_routed > 0
     hop.came_by = server.identity.server.source.listener_id
     hop.timeout_ms = server.identity.server.policy.timeout_ms
-    return origin
+    return earlier
 
 
 cdef int read_named(shard_t *shard, const slot_t *server, route_t *route) noexcept nogil:
@@ -74,16 +74,18 @@ cdef int aim_beyond(shard_t *shard, const slot_t *server, const flow_t *before, 
     cdef const addr_t *source = &server.identity.server.source.remote
     cdef uint32_t tried[48]                 # MOST_TRIED
     cdef int came_by = find_listener_index(shard.table, server.identity.server.source.listener_id)
+    cdef origin_t origin
     cdef route_t route
     cdef int _
     if came_by < 0 or read_named(shard, server, &route) < 0:
         return E_NONE
+    set_origin(&origin, shard.table, came_by, source)
     route.listener = listener_before(shard, before, came_by)
     hop.tried = tried
     hop.tried_count = record_of(server).server.attempt_count
     memcpy(tried, server.identity.server.tried, hop.tried_count * sizeof(uint32_t))
     for _ in range(MOST_ADDRESSES):
-        if aim_by_route(shard, &shard.stored, &route, came_by, source, hop) < 0:
+        if aim_by_route(shard, &shard.stored, &route, &origin, hop) < 0:
             return E_NONE
         if may_go_to(shard, source, &before.remote, &hop.flow.remote):
             return OK if hop.by_name else E_NONE

@@ -10,17 +10,17 @@ Also the other thing that is rewritten before it is looked at: a Request-URI wit
 Must never: answer, or choose a way.  Called by proxy and branches.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from fastsip._core.base.types cimport E_FULL, E_HEADER, E_ROOM, MAX_MESSAGE, OK
-from fastsip._core.base.address cimport T_NONE, T_UDP
-from fastsip._core.sip.types cimport HOST_IPV6, SIP_PORT, message_t
+from fastsip._core.base.address cimport T_UDP, origin_t
+from fastsip._core.sip.types cimport HOST_IPV6, message_t
 from fastsip._core.sip.uri cimport host_port_place, parse_uri
 from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.sip.edits cimport clear_edits, close_headers, edit_delete, write_edits
 from fastsip._core.routing.types cimport listener_t
 from fastsip._core.routing.header_edits cimport changes_t, edit_headers, hides_lines
-from fastsip._core.routing.rules cimport is_own
+from fastsip._core.routing.rules cimport is_own, is_served, port_of
 from fastsip._core.state.outbox cimport take_scratch
 
 cdef enum:
@@ -55,8 +55,8 @@ cdef int rewrite(shard_t *shard) noexcept nogil:
     return code
 
 
-cdef int enter(shard_t *shard, uint32_t listener, const addr_t *source) noexcept nogil:
-    cdef const listener_t *by = &shard.table.listeners[listener]
+cdef int enter(shard_t *shard, const origin_t *origin) noexcept nogil:
+    cdef const listener_t *by = &shard.table.listeners[origin.listener]
     cdef changes_t changes
     if by.headers_in.count == 0:
         return OK
@@ -67,20 +67,23 @@ cdef int enter(shard_t *shard, uint32_t listener, const addr_t *source) noexcept
     changes.out = 1
     changes.steps[0] = &by.headers_in
     clear_edits(&shard.edits)
-    edit_headers(&shard.edits, &changes, &shard.incoming, source, &by.tag, NULL)
+    edit_headers(&shard.edits, &changes, &shard.incoming, &origin.flow.remote, &by.tag, NULL)
     return rewrite(shard)
 
 
 cdef int strip_maddr(shard_t *shard, uri_t *ruri) noexcept nogil:
-    """With the port beside it, which was the maddr's, and the transport, which can be UDP only."""
+    """With the port beside it, which was the maddr's, and the transport, which is one of ours."""
     cdef const message_t *m = &shard.incoming
     cdef uint32_t begin, end
     cdef int code
-    if (not ruri.maddr.len or ruri.transport not in (T_NONE, T_UDP)
-            or not is_own(shard.table, m.buf + ruri.maddr.off, ruri.maddr.len, ruri.port)):
+    cdef uint32_t usual
+    if not ruri.maddr.len or not is_served(shard.table, ruri.transport if ruri.transport else <uint8_t>T_UDP):
+        return OK
+    usual = port_of(shard.table, ruri.scheme, ruri.transport, 0)
+    if not is_own(shard.table, m.buf + ruri.maddr.off, ruri.maddr.len, ruri.port if ruri.port else usual):
         return OK
     clear_edits(&shard.edits)
-    if ruri.port and ruri.port != SIP_PORT:
+    if ruri.port and ruri.port != usual:
         host_port_place(ruri, &begin, &end)
         begin = ruri.host.off + ruri.host.len + (ruri.host_kind == HOST_IPV6)
         edit_delete(&shard.edits, begin, end - begin)

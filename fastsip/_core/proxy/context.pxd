@@ -11,11 +11,11 @@ from fastsip._core.proxy.targets cimport group_t
 # Starts a branch and publishes it by committing its server transaction in this
 # state (the first branch brings that to life); OK or a code below zero.
 cdef int start_branch(shard_t *shard, uint32_t parent, int kind, int state, const message_t *m, const addr_t *source,
-                      uint32_t origin, const hop_t *hop) noexcept nogil
+                      uint32_t earlier, const hop_t *hop) noexcept nogil
 
 # Starts the branches of a group from number `first` on, each published by a commit of its own; how many.
-# `m`, `source` and `origin` as for make_branch; the server transaction lives.
-cdef int start_group(shard_t *shard, uint32_t parent, const message_t *m, const addr_t *source, uint32_t origin,
+# `m`, `source` and `earlier` as for make_branch; the server transaction lives.
+cdef int start_group(shard_t *shard, uint32_t parent, const message_t *m, const addr_t *source, uint32_t earlier,
                      const group_t *group, uint32_t first, hop_t *hop) noexcept nogil
 
 # A 2xx of a branch that has ended already: this search is over all the same (16.7 item 5).

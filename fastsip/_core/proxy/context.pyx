@@ -83,7 +83,7 @@ cdef bint takes_too_much(shard_t *shard, uint32_t parent) noexcept nogil:
 
 
 cdef int start_branch(shard_t *shard, uint32_t parent, int kind, int state, const message_t *m, const addr_t *source,
-                      uint32_t origin, const hop_t *hop) noexcept nogil:
+                      uint32_t earlier, const hop_t *hop) noexcept nogil:
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef bint first = word_kind(server.commit) == KIND_FREE
     cdef record_t record = record_of(server)[0]
@@ -98,7 +98,7 @@ cdef int start_branch(shard_t *shard, uint32_t parent, int kind, int state, cons
     attempt = record.server.attempt_count
     if attempt and source == NULL and takes_too_much(shard, parent):
         return E_FULL
-    ref = make_branch(shard, parent, attempt, m, source, origin, hop)
+    ref = make_branch(shard, parent, attempt, m, source, earlier, hop)
     if ref < 0:
         return <int>ref
     write_tried(shard.store, parent, attempt, place_mark(&hop.flow.remote) if hop.by_name else hop.destination_id)
@@ -113,7 +113,7 @@ cdef int start_branch(shard_t *shard, uint32_t parent, int kind, int state, cons
     return OK
 
 
-cdef int start_group(shard_t *shard, uint32_t parent, const message_t *m, const addr_t *source, uint32_t origin,
+cdef int start_group(shard_t *shard, uint32_t parent, const message_t *m, const addr_t *source, uint32_t earlier,
                      const group_t *group, uint32_t first, hop_t *hop) noexcept nogil:
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef const policy_copy_t *policy = &server.identity.server.policy
@@ -122,7 +122,8 @@ cdef int start_group(shard_t *shard, uint32_t parent, const message_t *m, const 
         if aim_at(shard, group.destinations[i], server.identity.server.ruri, m, policy, hop) < 0:
             return <int>(i - first)
         hop.breadth = share_of(group, i, m)
-        if start_branch(shard, parent, word_kind(server.commit), word_state(server.commit), m, source, origin, hop) < 0:
+        if start_branch(shard, parent, word_kind(server.commit), word_state(server.commit), m, source, earlier,
+                        hop) < 0:
             return <int>(i - first)
     return <int>(group.count - first)
 
@@ -186,22 +187,22 @@ cdef int try_next(shard_t *shard, uint32_t parent, uint32_t failed, int reason, 
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef group_t group
     cdef hop_t hop
-    cdef uint32_t origin
+    cdef uint32_t earlier
     if server.budget_ms and shard.now_ms >= server.budget_ms:
         return E_NONE
-    origin = begin_hop(shard, parent, &hop)
-    if origin == NO_SLOT:
+    earlier = begin_hop(shard, parent, &hop)
+    if earlier == NO_SLOT:
         return E_NONE
     if aim_at_one(shard, parent, failed, reason, status, &hop) == OK:
         return start_branch(shard, parent, word_kind(server.commit), word_state(server.commit), &shard.stored, NULL,
-                            origin, &hop)
+                            earlier, &hop)
     if server.in_dialog and server.identity.server.rule_id == 0:
         return E_NONE
     if choose_next(shard, server.identity.server.set_id, &server.identity.server.policy, server.call_key,
                    server.identity.server.tried, record_of(server).server.attempt_count,
                    server.identity.server.breadth, &group) < 0:
         return E_NONE
-    return OK if start_group(shard, parent, &shard.stored, NULL, origin, &group, 0, &hop) else E_NONE
+    return OK if start_group(shard, parent, &shard.stored, NULL, earlier, &group, 0, &hop) else E_NONE
 
 
 cdef void tell(shard_t *shard, uint32_t parent, int kind, uint32_t destination_id, int reason,

@@ -12,9 +12,9 @@ cdef int undo_way_out(shard_t *shard, uint32_t ref) noexcept nogil
 
 # Makes branch `attempt` of the response context `parent` from a request: as
 # received (source != NULL) or read back from another branch (source == NULL,
-# `origin` is that branch).  Commits the branch, unpublished; its reference (32 bits), or a code below zero.
+# `earlier` is that branch).  Commits the branch, unpublished; its reference (32 bits), or a code below zero.
 cdef int64_t make_branch(shard_t *shard, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
-                         uint32_t origin, const hop_t *hop) noexcept nogil
+                         uint32_t earlier, const hop_t *hop) noexcept nogil
 
 # Sends a request on without state, with the edits of 16.6 items 2-8 and of its way out; E_ROOM when these cannot be
 # made: it stays here then.

@@ -14,6 +14,7 @@ from libc.string cimport memcmp, memset
 from fastsip._core.base.types cimport (
     E_BAD, E_FULL, E_HEADER, E_ROOM, MAX_HEADERS, MAX_MESSAGE, MAX_SENT_BY, NO_HEADER, OK, put, put_number, text_t,
 )
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.hashing cimport hash_text
 from fastsip._core.sip.types cimport (
     H_MAX_BREADTH, H_MAX_FORWARDS, H_ROUTE, M_INVITE, header_t, name_addr_t, uri_t, via_t,
@@ -33,12 +34,14 @@ from fastsip._core.routing.types cimport destination_t, listener_t, set_t, table
 from fastsip._core.routing.lookup cimport find_by_address, find_destination, find_listener
 from fastsip._core.routing.header_edits cimport changes_t, edit_headers, gather_changes, hides_lines, undo_room, undo_t
 from fastsip._core.dispatcher.choose cimport rank_next
-from fastsip._core.wire.via cimport STATELESS, VIA_ROOM, branch_value, read_loop, stamp_t, stamp_via, write_via
+from fastsip._core.wire.via cimport (
+    STATELESS, VIA_ROOM, branch_value, read_loop, reply_address, stamp_t, stamp_via, write_via,
+)
 from fastsip._core.wire.tokens cimport (
     PAIR_LETTERS, TOKEN_LETTERS, dialog_of, is_other_border, passage_of, token_t, write_token,
 )
 from fastsip._core.state.outbox cimport send_edited, take_scratch
-from fastsip._core.transaction.clocks cimport arm_slot
+from fastsip._core.transaction.clocks cimport arm_slot, first_clocks
 from fastsip._core.transaction.lingering cimport take_slot_of_call, write_block
 from fastsip._core.transaction.client cimport sent_len
 from fastsip._core.proxy.hop cimport hop_t
@@ -313,9 +316,11 @@ cdef int edit_way_out(shard_t *shard, const message_t *m, const addr_t *source, 
 
 cdef int forward_stateless(shard_t *shard, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
     """The branch is recomputed for each copy, the hint leads nowhere."""
+    cdef addr_t place
     cdef int code
+    reply_address(m, source, &place)
     clear_edits(&shard.edits)
-    edit_top(shard, m, hop, branch_value(shard.table, m, &m.via, source, 0), STATELESS, 0, 0)
+    edit_top(shard, m, hop, branch_value(shard.table, m, &m.via, &place, 0), STATELESS, 0, 0)
     edit_routes(shard, m, hop)
     if hop.ruri.len:
         edit_replace(&shard.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
@@ -336,17 +341,6 @@ cdef void edit_ruri(shard_t *shard, const message_t *m, const hop_t *hop, text_t
     edit_replace(&shard.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
 
 
-cdef void first_clocks(shard_t *shard, uint32_t timeout_ms, record_t *record) noexcept nogil:
-    """Timers A and B, or E and F; the policy's `timeout`, when it has one, shortens B or F."""
-    cdef uint32_t t1 = shard.table.clocks.t1_ms
-    cdef uint32_t timeout = 64 * t1
-    if timeout_ms and timeout_ms < timeout:
-        timeout = timeout_ms
-    record.client.interval_ms = <uint16_t>t1
-    record.client.retransmit_ms = shard.now_ms + t1
-    record.client.expire_ms = shard.now_ms + timeout
-
-
 cdef int end_of_block(shard_t *shard, const undo_t *undo, text_t *original) noexcept nogil:
     """What follows the message: the lines that were taken, then the Request-URI that was changed."""
     cdef char *at
@@ -364,7 +358,7 @@ cdef int end_of_block(shard_t *shard, const undo_t *undo, text_t *original) noex
 
 
 cdef int64_t make_branch(shard_t *shard, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
-                         uint32_t origin, const hop_t *hop) noexcept nogil:
+                         uint32_t earlier, const hop_t *hop) noexcept nogil:
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef int kind = KIND_CLIENT_INVITE if server.method == M_INVITE else KIND_CLIENT_OTHER
     cdef uint32_t ref = take_slot_of_call(shard, parent)
@@ -373,7 +367,7 @@ cdef int64_t make_branch(shard_t *shard, uint32_t parent, uint32_t attempt, cons
     cdef via_t via = m.via
     cdef text_t original
     cdef undo_t undo
-    cdef int ours = 1 + slot_at(shard.store, origin).record_routed if source == NULL else 0
+    cdef int ours = 1 + slot_at(shard.store, earlier).record_routed if source == NULL else 0
     cdef uint32_t scratch = shard.scratch_used
     cdef int code
     if ref == NO_SLOT:
@@ -384,7 +378,7 @@ cdef int64_t make_branch(shard_t *shard, uint32_t parent, uint32_t attempt, cons
     if source == NULL and parse_second_via(m, &via) < 0:
         give_slot(shard.store, ref)
         return E_BAD
-    identity.key = branch_value(shard.table, m, &via, source, attempt)
+    identity.key = branch_value(shard.table, m, &via, &server.identity.server.source.remote, attempt)
     clear_edits(&shard.edits)
     edit_top(shard, m, hop, identity.key, ref, word_generation(slot_at(shard.store, ref).commit) + 1, ours)
     edit_routes(shard, m, hop)
@@ -416,7 +410,7 @@ cdef int64_t make_branch(shard_t *shard, uint32_t parent, uint32_t attempt, cons
     identity.identity.client.taken_len = <uint16_t>undo.taken_len
     identity.identity.client.brought = <uint16_t>undo.brought
     identity.identity.client.border_id = shard.table.sets[hop.token_set - 1].id if hop.token_set else 0
-    first_clocks(shard, hop.timeout_ms, &record)
+    first_clocks(shard, &hop.flow.remote, hop.timeout_ms, &record)
     write_identity(shard.store, ref, &identity)
     commit(shard.store, ref, kind, CALLING, OWES_REQUEST, &record)
     index_insert(shard.store, ref)

@@ -1,7 +1,7 @@
 # Requests of dialogs: who may send them, and who stands in for whom.  See in_dialog.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport origin_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.store.slots cimport slot_t
@@ -11,11 +11,11 @@ from fastsip._core.proxy.routes cimport route_t
 
 # May a request of a dialog go on along this route?  Counts a forged token.
 cdef bint may_follow_route(shard_t *shard, const message_t *m, const route_t *route,
-                           const addr_t *source) noexcept nogil
+                           const origin_t *origin) noexcept nogil
 
 # Aims a hop without state: the route set, our token, who answered, or who stands in; below zero: nowhere.
-cdef int aim_in_dialog(shard_t *shard, const message_t *m, const route_t *route, uint32_t listener,
-                       const addr_t *source, hop_t *hop) noexcept nogil
+cdef int aim_in_dialog(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
+                       hop_t *hop) noexcept nogil
 
 # The hop leads to a destination of a shared set: its id, what is hashed for the ranking, and the
 # policy that requests of dialogs fail over by.  0: it does not, nothing is changed.

@@ -13,7 +13,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.base.types cimport E_NONE, OK
-from fastsip._core.base.address cimport addr_t, same_place
+from fastsip._core.base.address cimport addr_t, origin_t, same_place
 from fastsip._core.base.hashing cimport hash_text
 from fastsip._core.sip.types cimport M_ACK, M_PRACK, message_t
 from fastsip._core.store.records cimport policy_copy_t
@@ -34,7 +34,7 @@ cdef enum:
 
 
 cdef bint may_follow_route(shard_t *shard, const message_t *m, const route_t *route,
-                           const addr_t *source) noexcept nogil:
+                           const origin_t *origin) noexcept nogil:
     """Our token verifies, the source is known, or the next hop is a destination's exact address.
 
     Nobody relays by inventing a To tag or a Route; a network that is trusted to send is no place to send to.
@@ -42,10 +42,10 @@ cdef bint may_follow_route(shard_t *shard, const message_t *m, const route_t *ro
     cdef hop_t hop
     if route.forged:
         count(shard, N_FORGED_TOKENS)
-    if route.verified or is_known(shard.table, source):
+    if route.verified or is_known(shard.table, &origin.flow.remote):
         return True
     memset(&hop, 0, sizeof(hop))
-    return (aim_by_route(shard, m, route, 0, source, &hop) == OK
+    return (aim_by_route(shard, m, route, origin, &hop) == OK
             and find_by_address(shard.table, &hop.flow.remote) >= 0)
 
 
@@ -146,23 +146,23 @@ cdef void follow_answer(shard_t *shard, const message_t *m, const route_t *route
         aim_at_stand_in(shard, wanted, hop)
 
 
-cdef int aim_onward(shard_t *shard, const message_t *m, const route_t *route, uint32_t listener, const addr_t *source,
+cdef int aim_onward(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
                     hop_t *hop) noexcept nogil:
     if leads_to_us(shard, m, &route.next):
         return aim_by_token(shard, route, hop)
-    return aim_by_route(shard, m, route, listener, source, hop)
+    return aim_by_route(shard, m, route, origin, hop)
 
 
-cdef int aim_in_dialog(shard_t *shard, const message_t *m, const route_t *route, uint32_t listener,
-                       const addr_t *source, hop_t *hop) noexcept nogil:
+cdef int aim_in_dialog(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
+                       hop_t *hop) noexcept nogil:
     """Of an ACK or CANCEL: by the same test as the other requests of its dialog, without an answer.
 
     An ACK outside of dialogs acknowledges nothing that went through us.
     """
     cdef int code
-    if (m.method == M_ACK and not hop.in_dialog) or not may_follow_route(shard, m, route, source):
+    if (m.method == M_ACK and not hop.in_dialog) or not may_follow_route(shard, m, route, origin):
         return E_NONE
-    code = aim_onward(shard, m, route, listener, source, hop)
+    code = aim_onward(shard, m, route, origin, hop)
     if code == OK:
         follow_answer(shard, m, route, hop)
     return code

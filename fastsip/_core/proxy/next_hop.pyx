@@ -9,15 +9,15 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy
 
 from fastsip._core.base.types cimport E_BAD, E_HOME, E_NEXT_HOP, E_NONE, E_SCHEME, E_UNRESOLVED, OK, span_t, text_t
-from fastsip._core.base.address cimport T_NONE, T_UDP, same_place
+from fastsip._core.base.address cimport T_NONE, T_UDP, origin_t, same_place
 from fastsip._core.base.hashing cimport hash_text
-from fastsip._core.sip.types cimport HOST_IPV6, SIP_PORT, S_SIP, uri_t
+from fastsip._core.sip.types cimport HOST_IPV6, S_SIP, uri_t
 from fastsip._core.sip.chars cimport C_ALPHA, C_HOST, is_class, scan_class
-from fastsip._core.sip.uri cimport is_loopback, is_unicast, uri_address
-from fastsip._core.routing.types cimport destination_t, table_t
+from fastsip._core.sip.uri cimport is_loopback, is_unicast, uri_address, usual_port
+from fastsip._core.routing.types cimport destination_t, listener_t, table_t
 from fastsip._core.routing.index cimport ID_NAMED, find_id
 from fastsip._core.routing.lookup cimport find_by_address
-from fastsip._core.routing.rules cimport is_known
+from fastsip._core.routing.rules cimport is_known, is_served
 from fastsip._core.wire.tokens cimport is_other_border, token_t
 from fastsip._core.transport.names cimport NAME_BYTES, find_address, place_mark, wanted_t
 from fastsip._core.transport.local cimport local_address
@@ -27,13 +27,17 @@ from fastsip._core.state.questions cimport ask_name
 from fastsip._core.proxy.routes cimport route_t
 
 
-cdef int listener_of_family(const table_t *table, uint8_t family, uint32_t *many) noexcept nogil:
-    """The first one, and how many there are."""
+cdef inline bint can_send(const listener_t *listener, const addr_t *to) noexcept nogil:
+    return listener.addr.family == to.family and listener.addr.transport == to.transport
+
+
+cdef int first_that_can(const table_t *table, const addr_t *to, uint32_t *many) noexcept nogil:
+    """The first listener that can send there, and how many there are."""
     cdef int found = E_BAD
     cdef uint32_t i
     many[0] = 0
     for i in range(table.listener_count):
-        if table.listeners[i].addr.family == family:
+        if can_send(&table.listeners[i], to):
             many[0] += 1
             if found < 0:
                 found = <int>i
@@ -48,22 +52,23 @@ cdef int listener_towards(shard_t *shard, const addr_t *to, uint32_t came_by) no
     if shard.local == NULL or local_address(shard.local, to, shard.now_ms, &ours) < 0:
         return E_NONE
     for i in range(shard.table.listener_count):
-        if memcmp(shard.table.listeners[i].addr.ip, ours.ip, 16) == 0 and (found < 0 or i == came_by):
+        if (memcmp(shard.table.listeners[i].addr.ip, ours.ip, 16) == 0 and (found < 0 or i == came_by)
+                and shard.table.listeners[i].addr.transport == to.transport):
             found = <int>i
     return found
 
 
 cdef int listener_for(shard_t *shard, const addr_t *to, int named, uint32_t came_by) noexcept nogil:
-    """The one that our own Route names; the only one of the family; towards the place; by which the request came in."""
+    """The one that our own Route names; the only one that can; towards the place; by which the request came in."""
     cdef uint32_t many
-    cdef int found = listener_of_family(shard.table, to.family, &many)
-    if named >= 0 and shard.table.listeners[named].addr.family == to.family:
+    cdef int found = first_that_can(shard.table, to, &many)
+    if named >= 0 and can_send(&shard.table.listeners[named], to):
         return named
     if many > 1:
         named = listener_towards(shard, to, came_by)
         if named >= 0:
             return named
-        if shard.table.listeners[came_by].addr.family == to.family:
+        if can_send(&shard.table.listeners[came_by], to):
             return came_by
     return found
 
@@ -108,6 +113,7 @@ cdef int find_name(shard_t *shard, const message_t *m, const span_t *host, const
     hop.by_name = 1
     wanted.key = hash_text(shard.table.branch_key, m.buf + m.call_id.off, m.call_id.len)
     wanted.port = route.next.port
+    wanted.usual_port = usual_port(route.next.scheme, route.next.transport)
     wanted.tried = hop.tried
     wanted.tried_count = hop.tried_count
     if route.listener >= 0:
@@ -144,20 +150,25 @@ cdef bint is_listener(const table_t *table, const addr_t *to) noexcept nogil:
     return False
 
 
-cdef int check_next_hop(shard_t *shard, const addr_t *to, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef int check_next_hop(shard_t *shard, const addr_t *to, const origin_t *origin) noexcept nogil:
     """Whatever named it, a text or DNS: a host, not ourselves, and on this machine for nobody from outside."""
     if not is_unicast(to):
         return E_NEXT_HOP
     if is_listener(shard.table, to):
         return E_HOME
-    if is_loopback(to) and not is_loopback(&shard.table.listeners[listener].addr) and not is_known(shard.table, source):
+    if (is_loopback(to) and not is_loopback(&shard.table.listeners[origin.listener].addr)
+            and not is_known(shard.table, &origin.flow.remote)):
         return E_NEXT_HOP
     return OK
 
 
-cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, uint32_t listener,
-                     const addr_t *source, hop_t *hop) noexcept nogil:
-    """The port of the URI, else the one that `[names]` gives, else SIP_PORT."""
+cdef inline uint8_t wanted_transport(const uri_t *uri) noexcept nogil:
+    return uri.transport if uri.transport != T_NONE else <uint8_t>T_UDP
+
+
+cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
+                     hop_t *hop) noexcept nogil:
+    """The port of the URI, else the one that `[names]` gives, else the usual one."""
     cdef const uri_t *uri = &route.next
     cdef addr_t *to = &hop.flow.remote
     cdef int known, index
@@ -165,13 +176,13 @@ cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, u
     if code < 0:
         return code
     if uri.port or to.port == 0:
-        to.port = uri.port if uri.port else SIP_PORT
-    to.transport = T_UDP
+        to.port = uri.port if uri.port else usual_port(uri.scheme, uri.transport)
+    to.transport = wanted_transport(uri)
     known = find_by_address(shard.table, to)
-    code = check_next_hop(shard, to, listener, source) if known < 0 else OK
+    code = check_next_hop(shard, to, origin) if known < 0 else OK
     if code < 0:
         return code
-    index = listener_for(shard, to, route.listener, listener)
+    index = listener_for(shard, to, route.listener, origin.listener)
     if known >= 0 and route.listener < 0:
         index = shard.table.destinations[known].listener
     if index < 0:
@@ -180,8 +191,8 @@ cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, u
     return OK
 
 
-cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, uint32_t listener,
-                      const addr_t *source, hop_t *hop) noexcept nogil:
+cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
+                      hop_t *hop) noexcept nogil:
     """A name is a list (docs/names.md#a-name-is-a-list): an address that nobody can be sent to counts as tried."""
     cdef uint32_t tried[48]                 # MOST_TRIED
     cdef const uint32_t *before = hop.tried
@@ -191,9 +202,9 @@ cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, 
     hop.by_name = 0
     if route.next.scheme != S_SIP:
         return E_SCHEME
-    if route.next.transport not in (T_NONE, T_UDP):
+    if not is_served(shard.table, wanted_transport(&route.next)):
         return E_BAD
-    code = aim_at_host(shard, m, route, listener, source, hop)
+    code = aim_at_host(shard, m, route, origin, hop)
     later = code
     if hop.by_name and later in (E_BAD, E_HOME, E_NEXT_HOP):
         if before_count:
@@ -202,7 +213,7 @@ cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, 
         while later in (E_BAD, E_HOME, E_NEXT_HOP) and hop.tried_count < MOST_TRIED:
             tried[hop.tried_count] = place_mark(&hop.flow.remote)
             hop.tried_count += 1
-            later = aim_at_host(shard, m, route, listener, source, hop)
+            later = aim_at_host(shard, m, route, origin, hop)
         hop.tried = before
         hop.tried_count = before_count
     return code if later == E_NONE else later

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.base.types cimport text_t
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport addr_t, origin_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.records cimport SERVER_CANCELLED, block_t, record_t
 from fastsip._core.state.shard cimport shard_t
@@ -27,13 +27,13 @@ cdef inline void begin_resumption(shard_t *shard, uint32_t ref) noexcept nogil:
 
 # Lets a search wait for hop.name: commits the server transaction with the request as it
 # was received, or leaves it as it is when it waits already.  OK or E_FULL.
-cdef int park_search(shard_t *shard, uint32_t ref, int kind, int state, const message_t *m, uint32_t listener,
-                     const addr_t *source, const hop_t *hop) noexcept nogil
+cdef int park_search(shard_t *shard, uint32_t ref, int kind, int state, const message_t *m, const origin_t *origin,
+                     const hop_t *hop) noexcept nogil
 # In the record with which its first branch is committed; returns the block that is named no more.
 cdef block_t leave_parking(record_t *record) noexcept nogil
 
-# The waiting request, parsed from its block; index of the listener it came by, or a code below zero.
-cdef int read_parked(shard_t *shard, uint32_t ref, message_t *m, addr_t *source) noexcept nogil
+# The waiting request, parsed from its block, and where it came from; OK or a code below zero.
+cdef int read_parked(shard_t *shard, uint32_t ref, message_t *m, origin_t *origin) noexcept nogil
 # Ends the wait with a final response; `headers` whole lines, reason and headers may be NULL.
 cdef void answer_parked(shard_t *shard, uint32_t ref, int status, const text_t *reason,
                         const text_t *headers) noexcept nogil
@@ -45,5 +45,4 @@ cdef void expire_parked(shard_t *shard, uint32_t ref) noexcept nogil
 cdef void renew_parked(shard_t *shard, uint32_t ref) noexcept nogil
 
 # Lets a request without transaction wait, or drops it (counted).
-cdef void hold_request(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source,
-                       const hop_t *hop) noexcept nogil
+cdef void hold_request(shard_t *shard, const message_t *m, const origin_t *origin, const hop_t *hop) noexcept nogil

@@ -21,6 +21,7 @@ Must never: route (proxy does).  Called by proxy, search, recovery, commands.
 from libc.string cimport memcpy, memmove, memset
 
 from fastsip._core.base.types cimport E_BAD, E_FULL, OK
+from fastsip._core.base.address cimport origin_t
 from fastsip._core.base.scarcity cimport SCARCE_HELD, SCARCE_PARKED, runs_short
 from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.store.records cimport KIND_FREE
@@ -29,7 +30,7 @@ from fastsip._core.store.slots cimport (
 )
 from fastsip._core.store.wheel cimport arm_timer
 from fastsip._core.routing.types cimport policy_t
-from fastsip._core.routing.lookup cimport find_listener_index, find_policy
+from fastsip._core.routing.lookup cimport find_listener_index, find_policy, set_origin
 from fastsip._core.transport.names cimport hash_name
 from fastsip._core.state.counters cimport N_NAMES_FAILED, N_PARKED, N_PARKED_DROPPED, N_STORE_FULL, N_TRANSPORT_FAILURES
 from fastsip._core.state.memory cimport HELD_BYTES, MOST_HELD, MOST_PARKED, held_t, parked_t, waiting_t
@@ -69,15 +70,15 @@ cdef bint has_room(shard_t *shard) noexcept nogil:
     return n < MOST_PARKED
 
 
-cdef int keep_request(shard_t *shard, uint32_t ref, const message_t *m, uint32_t listener, const addr_t *source,
+cdef int keep_request(shard_t *shard, uint32_t ref, const message_t *m, const origin_t *origin,
                       block_t *block) noexcept nogil:
     cdef parked_head_t head
     cdef char *at = take_block(shard, ref, sizeof(parked_head_t) + m.len, block)
     if at == NULL:
         return E_FULL
     memset(&head, 0, sizeof(head))
-    head.source = source[0]
-    head.listener_id = shard.table.listeners[listener].id
+    head.source = origin.flow.remote
+    head.listener_id = origin.flow.listener_id
     memcpy(at, &head, sizeof(head))
     memcpy(at + sizeof(head), m.buf, m.len)
     end_block()
@@ -92,19 +93,19 @@ cdef void arm_parked(shard_t *shard, uint32_t ref) noexcept nogil:
         arm_timer(shard.wheel, ref, min(shard.now_ms + LOST_WAIT_MS, record_of(slot).server.expire_ms))
 
 
-cdef int park_search(shard_t *shard, uint32_t ref, int kind, int state, const message_t *m, uint32_t listener,
-                     const addr_t *source, const hop_t *hop) noexcept nogil:
+cdef int park_search(shard_t *shard, uint32_t ref, int kind, int state, const message_t *m, const origin_t *origin,
+                     const hop_t *hop) noexcept nogil:
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef parked_t *parked
     cdef record_t record
-    if not has_room(shard) or is_greedy(shard, source) or runs_short(SCARCE_PARKED):
+    if not has_room(shard) or is_greedy(shard, &origin.flow.remote) or runs_short(SCARCE_PARKED):
         count(shard, N_PARKED_DROPPED)
         return E_FULL
-    if not ask_name(shard, &hop.name, source):
+    if not ask_name(shard, &hop.name, &origin.flow.remote):
         return E_FULL
     if word_kind(slot.commit) == KIND_FREE:
         memset(&record, 0, sizeof(record))
-        if keep_request(shard, ref, m, listener, source, &record.server.kept) < 0:
+        if keep_request(shard, ref, m, origin, &record.server.kept) < 0:
             count(shard, N_STORE_FULL)
             return E_FULL
         record.server.expire_ms = shard.now_ms + NAME_WAIT_MS
@@ -118,7 +119,7 @@ cdef int park_search(shard_t *shard, uint32_t ref, int kind, int state, const me
     parked.name = hash_name(shard.names, hop.name.at, hop.name.len)
     parked.ref = ref
     parked.generation = word_generation(slot.commit)
-    parked.source = source_key(shard, source)
+    parked.source = source_key(shard, &origin.flow.remote)
     return OK
 
 
@@ -132,30 +133,35 @@ cdef block_t leave_parking(record_t *record) noexcept nogil:
     return spent
 
 
-cdef int read_parked(shard_t *shard, uint32_t ref, message_t *m, addr_t *source) noexcept nogil:
+cdef int read_parked(shard_t *shard, uint32_t ref, message_t *m, origin_t *origin) noexcept nogil:
     cdef const block_t *block = &record_of(slot_at(shard.store, ref)).server.kept
     cdef const char *at = block_at(shard.store, ref, block.unit)
     cdef parked_head_t head
-    cdef int code
+    cdef int code, listener
     if block.len <= sizeof(head):       # of a damaged store
         return E_BAD
     memcpy(&head, at, sizeof(head))
-    source[0] = head.source
     code = parse_message(at + sizeof(head), block.len - <uint32_t>sizeof(head), m)
     if code == OK:
         code = parse_routing(m)
-    return find_listener_index(shard.table, head.listener_id) if code == OK else code
+    if code < 0:
+        return code
+    listener = find_listener_index(shard.table, head.listener_id)
+    if listener < 0:
+        return E_BAD
+    set_origin(origin, shard.table, listener, &head.source)
+    return OK
 
 
 cdef void answer_parked(shard_t *shard, uint32_t ref, int status, const text_t *reason,
                         const text_t *headers) noexcept nogil:
-    cdef addr_t source
+    cdef origin_t origin
     cdef reply_t reply
-    if read_parked(shard, ref, &shard.stored, &source) < 0:
+    if read_parked(shard, ref, &shard.stored, &origin) < 0:
         end_silently(shard, ref)         # its listener is gone: nobody can be told
         return
     reply = reply_of(status, reason, headers)
-    send_reply(shard, ref, &shard.stored, &source, &reply)
+    send_reply(shard, ref, &shard.stored, &origin.flow.remote, &reply)
 
 
 cdef void settle_parked(shard_t *shard, uint32_t ref) noexcept nogil:
@@ -173,13 +179,13 @@ cdef void expire_parked(shard_t *shard, uint32_t ref) noexcept nogil:
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef const record_t *record = record_of(slot)
     cdef policy_t policy
-    cdef addr_t source
-    cdef int listener
+    cdef origin_t origin
+    cdef int code
     cdef int index = find_policy(shard.table, slot.identity.server.policy.policy_id)
     if shard.now_ms < record.server.expire_ms:
         if record.server.retransmit_ms and shard.now_ms >= record.server.retransmit_ms:
-            listener = read_parked(shard, ref, &shard.stored, &source)
-            send_trying(shard, ref, &shard.stored if listener >= 0 else NULL, &source)
+            code = read_parked(shard, ref, &shard.stored, &origin)
+            send_trying(shard, ref, &shard.stored if code == OK else NULL, &origin.flow.remote)
         else:
             ask_lost(shard)
             arm_parked(shard, ref)
@@ -188,10 +194,10 @@ cdef void expire_parked(shard_t *shard, uint32_t ref) noexcept nogil:
     count(shard, N_TRANSPORT_FAILURES)
     policy = shard.table.policies[max(index, 0)]
     policy.copy = slot.identity.server.policy
-    listener = read_parked(shard, ref, &shard.stored, &source)
+    code = read_parked(shard, ref, &shard.stored, &origin)
     begin_resumption(shard, ref)
-    if listener >= 0:
-        refuse_unavailable(shard, &shard.stored, &policy, listener, &source)
+    if code == OK:
+        refuse_unavailable(shard, &shard.stored, &policy, &origin)
     shard.resumed.ref = NO_SLOT
     settle_parked(shard, ref)
 
@@ -206,8 +212,7 @@ cdef void renew_parked(shard_t *shard, uint32_t ref) noexcept nogil:
 
 # ---------------------------------------------------------------- what has no transaction
 
-cdef void hold_request(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source,
-                       const hop_t *hop) noexcept nogil:
+cdef void hold_request(shard_t *shard, const message_t *m, const origin_t *origin, const hop_t *hop) noexcept nogil:
     """memmove: what is received again may be held again, in the place where it stands."""
     cdef held_t *held = NULL
     cdef uint32_t i
@@ -217,14 +222,13 @@ cdef void hold_request(shard_t *shard, const message_t *m, uint32_t listener, co
             count(shard, N_PARKED_DROPPED)
         if shard.waiting.held[i].name == 0:
             held = &shard.waiting.held[i]
-    if (held == NULL or m.len > HELD_BYTES or runs_short(SCARCE_HELD) or holds_much(shard, source)
-            or not ask_name(shard, &hop.name, source)):
+    if (held == NULL or m.len > HELD_BYTES or runs_short(SCARCE_HELD) or holds_much(shard, &origin.flow.remote)
+            or not ask_name(shard, &hop.name, &origin.flow.remote)):
         count(shard, N_PARKED_DROPPED)
         return
     held.name = hash_name(shard.names, hop.name.at, hop.name.len)
     held.until_ms = shard.now_ms + NAME_WAIT_MS
-    held.source = source[0]
-    held.listener = listener
+    held.origin = origin[0]
     held.len = m.len
     memmove(held.message, m.buf, m.len)
     count(shard, N_PARKED)

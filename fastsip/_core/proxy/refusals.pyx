@@ -12,7 +12,7 @@ from fastsip._core.base.types cimport (
     E_ROUTE, E_SCHEME, E_START_LINE, E_TO, E_TOO_LARGE, E_TOO_MANY_HEADERS, E_TOO_MANY_VIAS, E_URI, E_VERSION, E_VIA,
     NO_HEADER, put, text_t,
 )
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport origin_t
 from fastsip._core.base.hashing cimport mix
 from fastsip._core.sip.types cimport (
     H_CALL_ID, H_CSEQ, H_FROM, H_PROXY_REQUIRE, H_REQUIRE, H_TO, H_VIA, M_ACK, message_t,
@@ -87,13 +87,12 @@ cdef bint is_answerable(const message_t *m) noexcept nogil:
             and first_of(m, H_CSEQ) != NO_HEADER)
 
 
-cdef void answer_source(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source, int status,
-                        const text_t *reason, const text_t *headers) noexcept nogil:
-    answer(shard, m, shard.table.listeners[listener].id, source, status, reason, headers)
+cdef void answer_source(shard_t *shard, const message_t *m, const origin_t *origin, int status, const text_t *reason,
+                        const text_t *headers) noexcept nogil:
+    answer(shard, m, origin, status, reason, headers)
 
 
-cdef void refuse(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source,
-                 int status) noexcept nogil:
+cdef void refuse(shard_t *shard, const message_t *m, const origin_t *origin, int status) noexcept nogil:
     cdef text_t headers
     headers.at = NULL
     headers.len = 0
@@ -101,10 +100,10 @@ cdef void refuse(shard_t *shard, const message_t *m, uint32_t listener, const ad
         count(shard, counter_of[status])
     if status == 420:
         headers = unsupported(shard, m, H_PROXY_REQUIRE)
-    answer_source(shard, m, listener, source, status, NULL, &headers)
+    answer_source(shard, m, origin, status, NULL, &headers)
 
 
-cdef void answer_options(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef void answer_options(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
     """As a server (8.2.2.3, 11.2), which supports no extension."""
     cdef text_t headers
     cdef int status = 200
@@ -114,7 +113,7 @@ cdef void answer_options(shard_t *shard, const message_t *m, uint32_t listener, 
         status = 420
         count(shard, counter_of[status])
         headers = unsupported(shard, m, H_REQUIRE)
-    answer_source(shard, m, listener, source, status, NULL, &headers)
+    answer_source(shard, m, origin, status, NULL, &headers)
 
 
 cdef text_t unsupported(shard_t *shard, const message_t *m, int asking) noexcept nogil:
@@ -149,12 +148,11 @@ cdef void count_malformed(shard_t *shard, int code) noexcept nogil:
         count(shard, N_BAD + E_START_LINE - code)
 
 
-cdef void refuse_malformed(shard_t *shard, const message_t *m, int code, uint32_t listener,
-                           const addr_t *source) noexcept nogil:
+cdef void refuse_malformed(shard_t *shard, const message_t *m, int code, const origin_t *origin) noexcept nogil:
     count_malformed(shard, code)
     if m.method == M_ACK or not is_answerable(m) or status_of[-code] == 0:
         return
-    answer_source(shard, m, listener, source, status_of[-code], &reason_of[-code], NULL)
+    answer_source(shard, m, origin, status_of[-code], &reason_of[-code], NULL)
 
 
 cdef text_t retry_after(shard_t *shard) noexcept nogil:
@@ -171,13 +169,13 @@ cdef text_t retry_after(shard_t *shard) noexcept nogil:
     return line
 
 
-cdef void refuse_overload(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef void refuse_overload(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
     cdef text_t headers = retry_after(shard)
-    answer_source(shard, m, listener, source, 503, NULL, &headers)
+    answer_source(shard, m, origin, 503, NULL, &headers)
 
 
-cdef void refuse_unavailable(shard_t *shard, const message_t *m, const policy_t *policy, uint32_t listener,
-                             const addr_t *source) noexcept nogil:
+cdef void refuse_unavailable(shard_t *shard, const message_t *m, const policy_t *policy,
+                             const origin_t *origin) noexcept nogil:
     cdef int status = policy.copy.unavailable if policy.copy.unavailable else 500
     cdef text_t headers
     headers.at = NULL
@@ -185,12 +183,12 @@ cdef void refuse_unavailable(shard_t *shard, const message_t *m, const policy_t 
     count(shard, N_UNAVAILABLE)
     if status == 503:
         headers = retry_after(shard)
-    answer_source(shard, m, listener, source, status, &policy.unavailable_reason, &headers)
+    answer_source(shard, m, origin, status, &policy.unavailable_reason, &headers)
 
 
-cdef void refuse_sips(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef void refuse_sips(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
     """RFC 5630 5.3: no TLS leads there, and in clear it must not go."""
-    cdef const text_t *sent_by = &shard.table.listeners[listener].sent_by
+    cdef const text_t *sent_by = &shard.table.listeners[origin.listener].sent_by
     cdef text_t line
     cdef char *text = take_scratch(shard, sent_by.len + WARNING_ROOM)
     line.at = text
@@ -200,9 +198,9 @@ cdef void refuse_sips(shard_t *shard, const message_t *m, uint32_t listener, con
         line.len = put(text, b"Warning: 380 ", 13)
         line.len += put(text + line.len, sent_by.at, sent_by.len)
         line.len += put(text + line.len, b' "SIPS Not Allowed"\r\n', 21)
-    answer_source(shard, m, listener, source, 480, NULL, &line)
+    answer_source(shard, m, origin, 480, NULL, &line)
 
 
-cdef void refuse_stranger(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef void refuse_stranger(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
     count(shard, N_RELAYS_REFUSED)
-    refuse(shard, m, listener, source, 403)
+    refuse(shard, m, origin, 403)

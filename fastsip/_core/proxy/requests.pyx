@@ -12,7 +12,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.base.types cimport (
     E_EMPTY, E_FORGED, E_FULL, E_NOT_SIP, E_ROOM, E_ROUTE, E_TOO_MANY_VIAS, E_URI, NO_HEADER, OK,
 )
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport origin_t
 from fastsip._core.base.atomics cimport load_relaxed32
 from fastsip._core.sip.types cimport H_PROXY_REQUIRE, M_ACK, M_CANCEL, M_INVITE, M_OPTIONS, message_t, uri_t
 from fastsip._core.sip.parser cimport first_of, has_too_many_vias, parse_datagram, parse_routing
@@ -41,8 +41,7 @@ from fastsip._core.proxy.stateless cimport send_on
 from fastsip._core.proxy.responses cimport process_response
 
 
-cdef void receive_message(shard_t *shard, const char *at, uint32_t len, uint32_t listener,
-                          const addr_t *source) noexcept nogil:
+cdef void receive_message(shard_t *shard, const char *at, uint32_t len, const origin_t *origin) noexcept nogil:
     cdef message_t *m = &shard.incoming
     cdef int code = parse_datagram(at, len, shard.table.max_head, m)
     cdef int routing
@@ -59,54 +58,53 @@ cdef void receive_message(shard_t *shard, const char *at, uint32_t len, uint32_t
     if not m.is_request:
         count(shard, N_RESPONSES)
         if code == OK:
-            process_response(shard, m, listener, source)
+            process_response(shard, m, origin)
         else:
             count_malformed(shard, code)
         return
     count(shard, N_REQUESTS)
     if code != OK:
-        refuse_malformed(shard, m, code, listener, source)
+        refuse_malformed(shard, m, code, origin)
     elif len > shard.table.max_message:
-        refuse(shard, m, listener, source, 513)
+        refuse(shard, m, origin, 513)
     else:
-        code = enter(shard, listener, source)
+        code = enter(shard, origin)
         if code < 0:
-            refuse_unedited(shard, m, code, listener, source)
+            refuse_unedited(shard, m, code, origin)
         elif m.method == M_ACK:
-            process_ack(shard, m, listener, source)
+            process_ack(shard, m, origin)
         elif m.method == M_CANCEL:
-            process_cancel(shard, m, listener, source)
+            process_cancel(shard, m, origin)
         else:
-            process_request(shard, m, listener, source)
+            process_request(shard, m, origin)
 
 
-cdef void refuse_unedited(shard_t *shard, const message_t *m, int code, uint32_t listener,
-                          const addr_t *source) noexcept nogil:
+cdef void refuse_unedited(shard_t *shard, const message_t *m, int code, const origin_t *origin) noexcept nogil:
     """What a border or a strict router's way demands cannot be done to this request, so it ends here."""
     count(shard, N_EDITS_REFUSED)
     if code == E_FULL:
-        refuse_overload(shard, m, listener, source)
+        refuse_overload(shard, m, origin)
     elif code == E_ROOM:
-        refuse(shard, m, listener, source, 513)
+        refuse(shard, m, origin, 513)
     else:
-        refuse_malformed(shard, m, code, listener, source)
+        refuse_malformed(shard, m, code, origin)
 
 
-cdef void process_request(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef void process_request(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
     cdef int kind = KIND_SERVER_INVITE if m.method == M_INVITE else KIND_SERVER_OTHER
     cdef uint64_t key
     cdef uint32_t ref = find_server(shard.store, m, kind, &key)
     if ref != NO_SLOT:
-        server_input(shard, ref, REPEATED, m, source)
+        server_input(shard, ref, REPEATED, m, origin)
         return
     if m.method == M_INVITE:
         count(shard, N_INVITES)
-    new_request(shard, m, key, listener, source)
+    new_request(shard, m, key, origin)
 
 
 # ---------------------------------------------------------------- CANCEL and ACK
 
-cdef void process_cancel(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef void process_cancel(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
     """16.10, 9.2.  The 200 needs no transaction: the same CANCEL always finds the same request.
 
     To anything but an INVITE it has no effect.
@@ -114,23 +112,23 @@ cdef void process_cancel(shard_t *shard, const message_t *m, uint32_t listener, 
     cdef uint32_t ref = find_cancelled(shard.store, m)
     cdef slot_t *slot
     if ref == NO_SLOT:      # its request is not known here: 16.11, with attempt 0's branch
-        if not send_on(shard, m, listener, source):
-            refuse(shard, m, listener, source, 481)
+        if not send_on(shard, m, origin):
+            refuse(shard, m, origin, 481)
         return
     slot = slot_at(shard.store, ref)
-    answer_as(shard, m, slot.key, shard.table.listeners[listener].id, source, 200, NULL, NULL)
+    answer_as(shard, m, slot.key, origin, 200, NULL, NULL)
     if word_kind(slot.commit) == KIND_SERVER_INVITE:
         cancel_search(shard, ref, m)
 
 
-cdef void process_ack(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef void process_ack(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
     """The ACK of a final response ends here; that of a 2xx goes on by its route set, without state."""
     cdef uint64_t key
     cdef uint32_t ref = find_server(shard.store, m, KIND_SERVER_INVITE, &key)
-    if ref != NO_SLOT and server_input(shard, ref, GOT_ACK, m, source) == 0:
+    if ref != NO_SLOT and server_input(shard, ref, GOT_ACK, m, origin) == 0:
         return
     # of an answer that we made without state it has our tag
-    if has_local_tag(m, key) or not send_on(shard, m, listener, source):
+    if has_local_tag(m, key) or not send_on(shard, m, origin):
         count(shard, N_STRAY_ACKS)
 
 
@@ -142,8 +140,7 @@ cdef bint is_for_us(shard_t *shard, const message_t *m, const route_t *route, co
             and leads_to_us(shard, m, &route.next))
 
 
-cdef bint is_refused(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source,
-                     const hop_t *hop) noexcept nogil:
+cdef bint is_refused(shard_t *shard, const message_t *m, const origin_t *origin, const hop_t *hop) noexcept nogil:
     """16.3 items 3 to 5 and Max-Breadth: answered, if one of them stops it."""
     cdef int status = 0
     cdef int breadth = read_breadth(m)
@@ -156,57 +153,56 @@ cdef bint is_refused(shard_t *shard, const message_t *m, uint32_t listener, cons
     elif breadth == 0:
         status = 440
     elif breadth < 0:
-        refuse_malformed(shard, m, breadth, listener, source)
+        refuse_malformed(shard, m, breadth, origin)
         return True
     if status:
-        refuse(shard, m, listener, source, status)
+        refuse(shard, m, origin, status)
     return status != 0
 
 
-cdef void new_request(shard_t *shard, const message_t *m, uint64_t key, uint32_t listener,
-                      const addr_t *source) noexcept nogil:
+cdef void new_request(shard_t *shard, const message_t *m, uint64_t key, const origin_t *origin) noexcept nogil:
     """16.3: the checks, in the order that gives the most useful answer."""
     cdef uri_t ruri
     cdef route_t route
     cdef hop_t hop
     cdef int code = E_TOO_MANY_VIAS
     if not has_too_many_vias(m):
-        code = read_way(shard, m, listener, source, &ruri, &route, &hop)
+        code = read_way(shard, m, origin, &ruri, &route, &hop)
     if code == E_URI or code == E_TOO_MANY_VIAS:
-        refuse_malformed(shard, m, code, listener, source)
+        refuse_malformed(shard, m, code, origin)
     elif (code == OK and not hop.in_dialog and shard.resumed.ref == NO_SLOT and load_relaxed32(&shard.draining)):
         count(shard, N_DRAINED)
-        refuse_overload(shard, m, listener, source)
+        refuse_overload(shard, m, origin)
     elif code == OK and is_for_us(shard, m, &route, &hop):
-        answer_options(shard, m, listener, source)
-    elif is_refused(shard, m, listener, source, &hop):
+        answer_options(shard, m, origin)
+    elif is_refused(shard, m, origin, &hop):
         return
     elif code == E_FORGED:
         count(shard, N_FORGED_TOKENS)
-        refuse_stranger(shard, m, listener, source)
+        refuse_stranger(shard, m, origin)
     elif code == E_FULL or code == E_ROOM:
-        refuse_unedited(shard, m, code, listener, source)
+        refuse_unedited(shard, m, code, origin)
     elif code < 0:
-        refuse_malformed(shard, m, code, listener, source)
+        refuse_malformed(shard, m, code, origin)
     elif is_clear_sips(shard, m, &ruri):
-        refuse_sips(shard, m, listener, source)
-    elif not goes_by_rules(shard, m, &ruri, &route, listener, source):
+        refuse_sips(shard, m, origin)
+    elif not goes_by_rules(shard, m, &ruri, &route, origin):
         if route.unreadable:
-            refuse_malformed(shard, m, route.unreadable, listener, source)
+            refuse_malformed(shard, m, route.unreadable, origin)
         else:
-            follow_route(shard, m, key, &route, listener, source, &hop)
+            follow_route(shard, m, key, &route, origin, &hop)
     elif leave_route(shard, m, &route, &hop) < 0:
-        refuse_malformed(shard, m, E_ROUTE, listener, source)
+        refuse_malformed(shard, m, E_ROUTE, origin)
     else:
-        follow_rules(shard, m, key, &ruri, listener, source, &hop)
+        follow_rules(shard, m, key, &ruri, origin, &hop)
 
 
 cdef void route_again(shard_t *shard, uint32_t ref) noexcept nogil:
-    cdef addr_t source
-    cdef int listener = read_parked(shard, ref, &shard.incoming, &source)
+    cdef origin_t origin
+    cdef int code = read_parked(shard, ref, &shard.incoming, &origin)
     begin_resumption(shard, ref)
-    if listener >= 0:
-        new_request(shard, &shard.incoming, slot_at(shard.store, ref).key, listener, &source)
+    if code == OK:
+        new_request(shard, &shard.incoming, slot_at(shard.store, ref).key, &origin)
     shard.resumed.ref = NO_SLOT
     settle_parked(shard, ref)
 

@@ -18,7 +18,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.base.types cimport E_BAD, E_NONE, E_ROOM, MAX_MESSAGE, NO_HEADER, OK, put
-from fastsip._core.base.address cimport addr_t, flow_t
+from fastsip._core.base.address cimport addr_t, flow_t, origin_t
 from fastsip._core.sip.types cimport H_VIA, M_CANCEL, M_INVITE, message_t, via_t
 from fastsip._core.sip.uri cimport is_loopback, is_unicast
 from fastsip._core.sip.parser cimport first_of, parse_message, parse_routing, parse_second_via
@@ -61,17 +61,17 @@ cdef inline bint has_second_via(const message_t *m) noexcept nogil:
     return not m.via.last or m.headers[first_of(m, H_VIA)].next != NO_HEADER
 
 
-cdef void process_response(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
+cdef void process_response(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
     cdef uint64_t value
     cdef uint32_t ref
     if read_branch(m.buf, &m.via.branch, &value) < 0:
         count(shard, N_STRAY_RESPONSES)
         return
     ref = find_branch(shard, m, value)
-    if ref == NO_SLOT and take_probe_response(shard, m, value, source):
+    if ref == NO_SLOT and take_probe_response(shard, m, value, &origin.flow.remote):
         return
     if ref == NO_SLOT:
-        process_stray(shard, m, value, listener)
+        process_stray(shard, m, value, origin)
     elif m.cseq_method == M_CANCEL:
         process_cancel_response(shard, ref, m)
     elif slot_at(shard.store, ref).method != m.cseq_method:
@@ -141,21 +141,21 @@ cdef bint may_have_called(const table_t *table, const addr_t *to) noexcept nogil
 
 
 cdef int aim_at_via(shard_t *shard, const message_t *m, const via_t *via, flow_t *flow,
-                    uint32_t listener) noexcept nogil:
+                    const origin_t *origin) noexcept nogil:
     """18.2.2 and RFC 3581: where the Via below ours wants its response; never at many at once (RFC 4475 3.3.10)."""
     cdef int index
     memset(flow, 0, sizeof(flow_t))
-    if (via_address(m.buf, via, &flow.remote) < 0 or not is_unicast(&flow.remote)
+    if (via_address(m.buf, via, origin.flow.remote.transport, &flow.remote) < 0 or not is_unicast(&flow.remote)
             or not may_have_called(shard.table, &flow.remote)):
         return E_BAD
-    index = listener_for(shard, &flow.remote, E_NONE, listener)
+    index = listener_for(shard, &flow.remote, E_NONE, origin.listener)
     if index < 0:
         return E_BAD
     flow.listener_id = shard.table.listeners[index].id
     return OK
 
 
-cdef void process_stray(shard_t *shard, const message_t *m, uint64_t value, uint32_t listener) noexcept nogil:
+cdef void process_stray(shard_t *shard, const message_t *m, uint64_t value, const origin_t *origin) noexcept nogil:
     cdef via_t second
     cdef flow_t flow
     cdef uint32_t ref, generation, parent
@@ -164,7 +164,7 @@ cdef void process_stray(shard_t *shard, const message_t *m, uint64_t value, uint
     cdef bint of_use = m.cseq_method == M_INVITE or m.status >= 200     # RFC 4320 4.1
     count(shard, N_STRAY_RESPONSES)
     if ((same_store and not wins) or not of_use or parse_second_via(m, &second) < 0
-            or aim_at_via(shard, m, &second, &flow, listener) < 0
+            or aim_at_via(shard, m, &second, &flow, origin) < 0
             or not is_our_branch(shard.table, m, &second, &flow.remote, value)):
         return
     parent = find_asker(shard.store, m, &second) if wins else NO_SLOT

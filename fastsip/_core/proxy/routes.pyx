@@ -18,7 +18,7 @@ from fastsip._core.sip.uri cimport parse_uri, same_text
 from fastsip._core.sip.values cimport parse_name_addr
 from fastsip._core.sip.parser cimport find_header, first_of
 from fastsip._core.routing.types cimport listener_t, rule_t, table_t
-from fastsip._core.routing.rules cimport is_own
+from fastsip._core.routing.rules cimport is_own, port_of
 from fastsip._core.wire.tokens cimport dialog_t, read_token, token_t
 from fastsip._core.state.outbox cimport take_scratch
 from fastsip._core.proxy.hop cimport MAX_CUTS
@@ -72,7 +72,7 @@ cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil:
 
 cdef bint leads_to_us(shard_t *shard, const message_t *m, const uri_t *uri) noexcept nogil:
     cdef span_t host = uri.maddr if uri.maddr.len else uri.host
-    return is_own(shard.table, m.buf + host.off, host.len, uri.port)
+    return is_own(shard.table, m.buf + host.off, host.len, port_of(shard.table, uri.scheme, uri.transport, uri.port))
 
 
 cdef inline bint is_pair(const route_t *route, const token_t *token) noexcept nogil:

@@ -1,7 +1,7 @@
 # The candidates of a search: who is tried next, and how far each may spread.  See targets.pyx.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport origin_t
 from fastsip._core.sip.types cimport message_t, uri_t
 from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.routing.types cimport rule_t
@@ -36,23 +36,22 @@ cdef int peek_next(shard_t *shard, uint32_t set_id, const policy_copy_t *policy,
                    group_t *group) noexcept nogil
 
 # Request-URI and Route, and a hop that has what the request will be known by; OK, E_URI, E_ROUTE, E_SCHEME, E_FORGED.
-cdef int read_way(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source, uri_t *ruri,
-                  route_t *route, hop_t *hop) noexcept nogil
+cdef int read_way(shard_t *shard, const message_t *m, const origin_t *origin, uri_t *ruri, route_t *route,
+                  hop_t *hop) noexcept nogil
 cdef bint comes_round(shard_t *shard, const message_t *m, const hop_t *hop) noexcept nogil
 # A sips URI that is not of a domain of ours: in clear it must not go (26.2.2).
 cdef bint is_clear_sips(shard_t *shard, const message_t *m, const uri_t *ruri) noexcept nogil
 
 # Do the rules decide?  If they do, Routes are left: E_ROUTE when there are too many to cut.
-cdef bint goes_by_rules(shard_t *shard, const message_t *m, const uri_t *ruri, const route_t *route, uint32_t listener,
-                        const addr_t *source) noexcept nogil
+cdef bint goes_by_rules(shard_t *shard, const message_t *m, const uri_t *ruri, const route_t *route,
+                        const origin_t *origin) noexcept nogil
 cdef int leave_route(shard_t *shard, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil
 
 # May this source forward by this rule?
-cdef bint may_forward(shard_t *shard, const rule_t *rule, const addr_t *source) noexcept nogil
+cdef bint may_forward(shard_t *shard, const rule_t *rule, const origin_t *origin) noexcept nogil
 # At the first of the rule's first group; E_NONE when there is none.  Policy, key and group are for the search.
 cdef int aim_by_rule(shard_t *shard, const message_t *m, const rule_t *rule, const uri_t *ruri, int breadth,
                      policy_copy_t *policy, uint64_t *call_key, group_t *group, hop_t *hop) noexcept nogil
 
 # Index of the rule that the INVITE of this ACK or CANCEL would meet, or E_NONE.
-cdef int match_as_invite(shard_t *shard, const message_t *m, const uri_t *ruri, uint32_t listener,
-                         const addr_t *source) noexcept nogil
+cdef int match_as_invite(shard_t *shard, const message_t *m, const uri_t *ruri, const origin_t *origin) noexcept nogil

@@ -17,9 +17,10 @@ from libc.string cimport memset
 from fastsip._core.base.types cimport (
     E_FULL, E_MAX_BREADTH, E_NONE, MAX_ATTEMPTS, MAX_BREADTH, NO_HEADER, OK, put, span_t,
 )
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport origin_t
 from fastsip._core.sip.types cimport (
-    H_AUTHORIZATION, H_MAX_BREADTH, H_PROXY_AUTHORIZATION, M_ACK, M_CANCEL, M_INVITE, S_SIPS, message_t, uri_t,
+    H_AUTHORIZATION, H_MAX_BREADTH, H_PROXY_AUTHORIZATION, M_ACK, M_CANCEL, M_INVITE, SIPS_PORT, S_SIPS, message_t,
+    uri_t,
 )
 from fastsip._core.sip.uri cimport host_port_place, parse_uri
 from fastsip._core.sip.values cimport parse_number
@@ -160,10 +161,6 @@ cdef int peek_next(shard_t *shard, uint32_t set_id, const policy_copy_t *policy,
     return found
 
 
-cdef enum:
-    SIPS_PORT = 5061
-
-
 cdef uint32_t set_of_token(const table_t *table, const route_t *route) noexcept nogil:
     """Whoever answered for a destination, or called from it, may want to be reached elsewhere: the set's border
     holds there, too.
@@ -187,15 +184,15 @@ cdef uint32_t set_of_token(const table_t *table, const route_t *route) noexcept 
     return 0
 
 
-cdef int read_way(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source, uri_t *ruri,
-                  route_t *route, hop_t *hop) noexcept nogil:
+cdef int read_way(shard_t *shard, const message_t *m, const origin_t *origin, uri_t *ruri, route_t *route,
+                  hop_t *hop) noexcept nogil:
     """16.4, which comes before everything else; begins a hop with what the request will be known by."""
     cdef int code = read_ruri(m, ruri)
     memset(hop, 0, sizeof(hop_t))
     if code == OK:
         code = strip_maddr(shard, ruri)
-    hop.loop = loop_value(shard.table, m, source, shard.table.listeners[listener].id)
-    hop.came_by = shard.table.listeners[listener].id
+    hop.loop = loop_value(shard.table, m, origin)
+    hop.came_by = origin.flow.listener_id
     if code == OK:
         code = read_route(shard, m, ruri, route, hop)
     if code == OK:
@@ -259,28 +256,27 @@ cdef int aim_by_rule(shard_t *shard, const message_t *m, const rule_t *rule, con
     return OK
 
 
-cdef int match_as_invite(shard_t *shard, const message_t *m, const uri_t *ruri, uint32_t listener,
-                         const addr_t *source) noexcept nogil:
+cdef int match_as_invite(shard_t *shard, const message_t *m, const uri_t *ruri, const origin_t *origin) noexcept nogil:
     """The rule of a request; of an ACK or CANCEL, that of its INVITE."""
     cdef int method = m.method
     cdef int found
     if method == M_ACK or method == M_CANCEL:
         shard.incoming.method = M_INVITE
-    found = match_rules(shard.table, m, ruri, source, listener)
+    found = match_rules(shard.table, m, ruri, origin)
     shard.incoming.method = method
     return found
 
 
-cdef bint goes_by_rules(shard_t *shard, const message_t *m, const uri_t *ruri, const route_t *route, uint32_t listener,
-                        const addr_t *source) noexcept nogil:
+cdef bint goes_by_rules(shard_t *shard, const message_t *m, const uri_t *ruri, const route_t *route,
+                        const origin_t *origin) noexcept nogil:
     """All outside of a dialog but a Route from somebody known; inside, what a rule asks for and no token proves.
 
     An ACK without a tag has no dialog, and outside of one no way.
     """
-    if route.verified or (route.onward and is_known(shard.table, source)):
+    if route.verified or (route.onward and is_known(shard.table, &origin.flow.remote)):
         return False
     if m.to_tag.len:
-        return match_as_invite(shard, m, ruri, listener, source) >= 0
+        return match_as_invite(shard, m, ruri, origin) >= 0
     return m.method != M_ACK
 
 
@@ -294,6 +290,6 @@ cdef int leave_route(shard_t *shard, const message_t *m, const route_t *route, h
     return cut_routes(m, hop)
 
 
-cdef bint may_forward(shard_t *shard, const rule_t *rule, const addr_t *source) noexcept nogil:
+cdef bint may_forward(shard_t *shard, const rule_t *rule, const origin_t *origin) noexcept nogil:
     """Nobody relays through us but whom the configuration knows, or names as a source of this very rule."""
-    return rule.names_sources or is_known(shard.table, source)
+    return rule.names_sources or is_known(shard.table, &origin.flow.remote)

@@ -21,7 +21,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp
 
 from fastsip._core.base.types cimport E_NONE, MAX_HEADERS, NO_HEADER, OK, text_t
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport addr_t, origin_t
 from fastsip._core.base.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
 from fastsip._core.sip.types cimport HOST_IPV6, H_OTHER, M_OTHER, SIP_PORT, header_t, message_t, uri_t
 from fastsip._core.sip.uri cimport canonical_user, parse_address, same_text, write_address
@@ -230,14 +230,14 @@ cdef bint is_in_networks(const condition_t *condition, const addr_t *addr) noexc
 
 
 cdef bint match_source(const condition_t *condition, request_t *request) noexcept nogil:
-    return is_in_networks(condition, request.source)
+    return is_in_networks(condition, &request.origin.flow.remote)
 
 
 cdef bint match_source_set(const condition_t *condition, request_t *request) noexcept nogil:
     """By address and port, as find_by_address knows a destination: other programs of that host are not it."""
     cdef uint32_t i
     for i in range(condition.count):
-        if find_place(request.table, MEMBER_AT_ADDRESS, request.source, condition.tags[i]) >= 0:
+        if find_place(request.table, MEMBER_AT_ADDRESS, &request.origin.flow.remote, condition.tags[i]) >= 0:
             return True
     return False
 
@@ -248,9 +248,9 @@ cdef bint is_trusted(const table_t *table, const addr_t *addr) noexcept nogil:
 
 cdef bint match_listen(const condition_t *condition, request_t *request) noexcept nogil:
     cdef uint32_t i, tag
-    if request.listener >= request.table.listener_count:
+    if request.origin.listener >= request.table.listener_count:
         return False
-    tag = request.table.listeners[request.listener].tag_id
+    tag = request.table.listeners[request.origin.listener].tag_id
     for i in range(condition.count):
         if condition.tags[i] == tag:
             return True
@@ -426,12 +426,12 @@ cdef void look_up_users(const rule_index_t *index, request_t *request, candidate
 cdef void look_up_sources(const rule_index_t *index, request_t *request, candidates_t *found) noexcept nogil:
     cdef uint32_t i
     for i in range(index.width_count):
-        if index.widths[i].family == request.source.family:
-            look_up(index, network_key(&index.widths[i], request.source.ip), found)
+        if index.widths[i].family == request.origin.flow.remote.family:
+            look_up(index, network_key(&index.widths[i], request.origin.flow.remote.ip), found)
     if index.kinds >> C_SOURCE_SET & 1:
-        look_up(index, key_of_address(C_SOURCE_SET, request.source), found)
+        look_up(index, key_of_address(C_SOURCE_SET, &request.origin.flow.remote), found)
     for i in range(index.set_count):
-        if find_place(request.table, MEMBER_AT_ADDRESS, request.source, index.sets[i]) >= 0:
+        if find_place(request.table, MEMBER_AT_ADDRESS, &request.origin.flow.remote, index.sets[i]) >= 0:
             look_up(index, key_of_number(C_SOURCE_SET, index.sets[i]), found)
 
 
@@ -466,8 +466,8 @@ cdef void find_candidates(const rule_index_t *index, request_t *request, candida
                 else key_of(C_METHOD, m.buf + m.method_name.off, m.method_name.len), found)
     if index.kinds >> C_TO_TAG & 1:
         look_up(index, key_of_number(C_TO_TAG, m.to_tag.len > 0), found)
-    if index.kinds >> C_LISTEN & 1 and request.listener < request.table.listener_count:
-        look_up(index, key_of_number(C_LISTEN, request.table.listeners[request.listener].tag_id), found)
+    if index.kinds >> C_LISTEN & 1 and request.origin.listener < request.table.listener_count:
+        look_up(index, key_of_number(C_LISTEN, request.table.listeners[request.origin.listener].tag_id), found)
     if index.kinds & (1 << C_SOURCE | 1 << C_SOURCE_SET):
         look_up_sources(index, request, found)
     if index.kinds >> C_HEADER & 1:
@@ -495,11 +495,11 @@ cdef int match_candidates(const table_t *table, candidates_t *found, request_t *
 
 
 cdef int match_rules(const table_t *table, const message_t *m, const uri_t *ruri,
-                     const addr_t *source, uint32_t listener) noexcept nogil:
+                     const origin_t *origin) noexcept nogil:
     cdef request_t request
     cdef candidates_t found
-    request.table, request.m, request.ruri, request.source = table, m, ruri, source
-    request.listener, request.host_len, request.user.at = listener, -1, NULL
+    request.table, request.m, request.ruri, request.origin = table, m, ruri, origin
+    request.host_len, request.user.at = -1, NULL
     if table.by_key == NULL:
         return match_each(table, &request)
     find_candidates(table.by_key, &request, &found)

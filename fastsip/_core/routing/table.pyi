@@ -35,6 +35,7 @@ class RoutingTable:
         headers_in: dict[str, Any] | None = None,
         headers_out: dict[str, Any] | None = None,
         contact: str | bytes = b"",
+        transport: int = 1,
     ) -> int: ...
     def add_set(
         self,

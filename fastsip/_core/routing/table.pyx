@@ -22,7 +22,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from fastsip._core.base.types cimport MAX_ATTEMPTS, MAX_HEAD, MAX_LISTENERS, MAX_MESSAGE, MAX_SENT_BY, text_t
-from fastsip._core.base.address cimport T_UDP, addr_t
+from fastsip._core.base.address cimport T_UDP, T_WSS, addr_t
 from fastsip._core.base.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
 from fastsip._core.base.arena cimport Arena
 from fastsip._core.store.records cimport policy_copy_t
@@ -72,8 +72,8 @@ def key_words(name, key):
     return int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little")
 
 
-def address_parts(text, port):
-    """(16 bytes, port, family 4 or 6, scope) of a numeric address; "fe80::1%eth0" names its scope."""
+def address_parts(text, port, transport=T_UDP):
+    """(16 bytes, port, family 4 or 6, scope, transport_id) of a numeric address; "fe80::1%eth0" names its scope."""
     number_in("port", port, 1, 65535)
     try:
         address = ipaddress.ip_address(text)
@@ -82,11 +82,11 @@ def address_parts(text, port):
     if address.version == 6 and address.ipv4_mapped:
         address = address.ipv4_mapped
     if address.version == 4:
-        return b"\0" * 10 + b"\xff\xff" + address.packed, port, 4, 0
+        return b"\0" * 10 + b"\xff\xff" + address.packed, port, 4, 0, transport
     scope = address.scope_id
     if scope is not None:
         scope = int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
-    return address.packed, port, 6, scope or 0
+    return address.packed, port, 6, scope or 0, transport
 
 
 @functools.lru_cache(maxsize=64)
@@ -129,12 +129,12 @@ NO_PROBE = checked_probe({})
 
 cdef addr_t pack_addr(tuple parts) except *:
     cdef addr_t addr
-    packed, port, family, scope = parts
+    packed, port, family, scope, transport = parts
     memset(&addr, 0, sizeof(addr))
     memcpy(addr.ip, <const char *>(<bytes>packed), 16)
     addr.port = port
     addr.family = family
-    addr.transport = T_UDP
+    addr.transport = transport
     addr.scope = scope
     return addr
 
@@ -187,7 +187,7 @@ cdef class RoutingTable:
             raise RuntimeError("the table is sealed: build another one")
 
     def add_listener(self, id, tag_id, address, port, sent_by, tag=b"", headers_in=None, headers_out=None,
-                     contact=b""):
+                     contact=b"", transport=T_UDP):
         """A socket's address, host[:port] as it shall stand in Via, and in Record-Route (`contact`, else the same), and
         its tag in words.
 
@@ -198,9 +198,10 @@ cdef class RoutingTable:
             raise ValueError(f"more than {MAX_LISTENERS} listeners")
         number_in("listener id", id, *ID)
         number_in("tag id", tag_id, 0, ID[1])
+        number_in("transport", transport, T_UDP, T_WSS)
         number_in("bytes of sent_by", len(line_text("sent_by", sent_by)), 1, MAX_SENT_BY)
         number_in("bytes of contact", len(line_text("contact", contact)), 0, MAX_SENT_BY)
-        self.listeners.append((id, tag_id, address_parts(address, port), line_text("sent_by", sent_by),
+        self.listeners.append((id, tag_id, address_parts(address, port, transport), line_text("sent_by", sent_by),
                                line_text("contact", contact or sent_by), line_text("tag", tag),
                                short_id(tag or sent_by, LISTENER_BITS), plan_headers(**(headers_in or {})),
                                plan_headers(**(headers_out or {}))))
@@ -399,6 +400,7 @@ cdef int lay_out_listeners(table_t *table, Arena arena, list listeners) except -
         (place[i].id, place[i].tag_id, addr, sent_by, contact, tag, place[i].short_id, headers_in,
          headers_out) = listeners[i]
         place[i].addr = pack_addr(addr)
+        table.transports |= <uint32_t>1 << place[i].addr.transport
         place[i].sent_by = arena.keep(sent_by)
         place[i].contact = arena.keep(contact)
         place[i].tag = arena.keep(tag)

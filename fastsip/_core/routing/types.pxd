@@ -280,6 +280,7 @@ cdef struct table_t:
     uint32_t policy_count
     uint32_t rule_count
     uint32_t own_count
+    uint32_t transports     # bit per transport_id that a listener has
     uint32_t edits_out      # does any set or listener change what leaves?
     uint32_t most_blocks    # of a run
     listener_t *listeners

@@ -49,7 +49,7 @@ cdef void resume_held(shard_t *shard, held_t *held) noexcept nogil:
         count(shard, N_PARKED_DROPPED)
         return
     mark_datagram(shard.mark, held.message, held.len)
-    receive_message(shard, held.message, held.len, held.listener, &held.source)
+    receive_message(shard, held.message, held.len, &held.origin)
 
 
 cdef inline bint is_meant(const commands_t *commands, uint64_t name) noexcept nogil:

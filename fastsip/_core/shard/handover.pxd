@@ -1,7 +1,7 @@
 # What shards give each other.  See handover.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport origin_t
 from fastsip._core.base.ring cimport sleeper_t
 from fastsip._core.base.lanes cimport lane_t
 from fastsip._core.state.shard cimport shard_t
@@ -13,8 +13,7 @@ cdef enum:
 
 # A datagram on its way to the shard that owns its call; the bytes follow.
 cdef struct handover_t:
-    addr_t source
-    uint32_t listener           # its index, or OF_ICMP: the bytes are a net_error_t
+    origin_t origin             # its listener OF_ICMP: the bytes are a net_error_t
     uint32_t len
 
 # The other shards, as one of them sees them.
@@ -29,9 +28,10 @@ cdef struct neighbours_t:
 # The shard of the datagram's call; ourselves when it has no Call-ID (it is refused here).
 cdef uint32_t owner_of(shard_t *shard, const char *at, uint32_t len) noexcept nogil
 
-# Gives a datagram, or what ICMP said (OF_ICMP), to its owner; counted where his lane has no room.
-cdef void hand_over(shard_t *shard, neighbours_t *others, uint32_t owner, uint32_t listener, const addr_t *source,
-                    const char *at, uint32_t len) noexcept nogil
+# Gives a datagram, or what ICMP said (its origin's listener is OF_ICMP), to its owner; counted where his lane has no
+# room.
+cdef void hand_over(shard_t *shard, neighbours_t *others, uint32_t owner, const origin_t *origin, const char *at,
+                    uint32_t len) noexcept nogil
 
 # Works on the next record of a lane; False when there is none.
 cdef bint take_record(shard_t *shard, lane_t *lane) noexcept nogil

@@ -8,6 +8,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastsip._core.base.types cimport MAX_LISTENERS, span_t
+from fastsip._core.base.address cimport origin_t
 from fastsip._core.base.ring cimport wake
 from fastsip._core.base.lanes cimport is_crowded, lane_is_empty, lane_pop, lane_popped, lane_push, lane_pushed, lane_t
 from fastsip._core.sip.parser cimport most_read, scan_call_id
@@ -31,8 +32,9 @@ cdef uint32_t owner_of(shard_t *shard, const char *at, uint32_t len) noexcept no
     return partition_of(shard.store, at + call_id.off, call_id.len) % shard.count
 
 
-cdef void hand_over(shard_t *shard, neighbours_t *others, uint32_t owner, uint32_t listener, const addr_t *source,
-                    const char *at, uint32_t len) noexcept nogil:
+cdef void hand_over(shard_t *shard, neighbours_t *others, uint32_t owner, const origin_t *origin, const char *at,
+                    uint32_t len) noexcept nogil:
+    cdef uint32_t listener = origin.listener
     cdef lane_t *lane = others.outbound[owner][listener % others.lane_count]
     cdef handover_t *record = NULL
     # A socket that is not read empty may fill half of a lane: the other half is for bursts of the others.
@@ -41,8 +43,7 @@ cdef void hand_over(shard_t *shard, neighbours_t *others, uint32_t owner, uint32
     if record == NULL:
         count(shard, N_HANDED_OVER_FULL)
         return
-    record.source = source[0]
-    record.listener = listener
+    record.origin = origin[0]
     record.len = len
     memcpy(<char *>record + sizeof(handover_t), at, len)
     lane_pushed(lane, sizeof(handover_t) + len)
@@ -57,11 +58,11 @@ cdef bint take_record(shard_t *shard, lane_t *lane) noexcept nogil:
     cdef char *at = <char *>record + sizeof(handover_t)
     if record == NULL:
         return False
-    if record.listener == OF_ICMP:
+    if record.origin.listener == OF_ICMP:
         take_error(shard, <net_error_t *>at)
     else:
         mark_datagram(shard.mark, at, record.len)
-        receive_message(shard, at, record.len, record.listener, &record.source)
+        receive_message(shard, at, record.len, &record.origin)
     lane_popped(lane)
     if needs_flush(shard):
         flush(shard)

@@ -25,7 +25,7 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport usleep
 
 from fastsip._core.base.types cimport MAX_LISTENERS, MAX_SHARDS, PARTITIONS
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport addr_t, origin_t
 from fastsip._core.base.atomics cimport (
     full_fence, load_acquire32, load_acquire64, load_relaxed32, store_relaxed32, store_release32, store_release64,
 )
@@ -35,7 +35,7 @@ from fastsip._core.base.lanes cimport Lane, lane_t, shrink_lane
 from fastsip._core.store.slots cimport write_clock_pair
 from fastsip._core.store.wheel cimport wheel_wait_ms
 from fastsip._core.store.marks cimport Quarantine, beat, is_quarantined, mark_datagram, mark_nothing, mark_t
-from fastsip._core.routing.lookup cimport find_listener_index
+from fastsip._core.routing.lookup cimport find_listener_index, set_origin
 from fastsip._core.routing.table cimport RoutingTable
 from fastsip._core.dispatcher.chooser cimport Positions
 from fastsip._core.transport.udp cimport (
@@ -81,7 +81,7 @@ cdef uint64_t look(shard_t *shard, turns_t *turns) noexcept nogil:
     return turns.now_us - before
 
 
-cdef void take_datagram(shard_t *shard, neighbours_t *others, uint32_t listener, const addr_t *source, char *at,
+cdef void take_datagram(shard_t *shard, neighbours_t *others, const origin_t *origin, char *at,
                         uint32_t len) noexcept nogil:
     cdef uint32_t owner = shard.number
     mark_datagram(shard.mark, at, len)
@@ -91,19 +91,21 @@ cdef void take_datagram(shard_t *shard, neighbours_t *others, uint32_t listener,
     if shard.count > 1:
         owner = owner_of(shard, at, len)
     if owner != shard.number:
-        hand_over(shard, others, owner, listener, source, at, len)
+        hand_over(shard, others, owner, origin, at, len)
         return
-    receive_message(shard, at, len, listener, source)
+    receive_message(shard, at, len, origin)
     if needs_flush(shard):
         flush(shard)
 
 
 cdef void take_batch(shard_t *shard, neighbours_t *others, uint32_t listener, int n) noexcept nogil:
+    cdef uint32_t listener_id = shard.table.listeners[listener].id
     cdef datagram_t *datagram
     cdef int i
     for i in range(n):
         datagram = &shard.net.batch[i]
-        take_datagram(shard, others, listener, &datagram.source, datagram.at, datagram.len)
+        datagram.origin.flow.listener_id = listener_id
+        take_datagram(shard, others, &datagram.origin, datagram.at, datagram.len)
 
 
 cdef int next_batch(int batch, int64_t spent_us) noexcept nogil:
@@ -172,15 +174,18 @@ cdef void run_timers(shard_t *shard, turns_t *turns) noexcept nogil:
 cdef void read_errors(shard_t *shard, neighbours_t *others) noexcept nogil:
     """Each goes to the shard of the call that it quotes: errors surface at any socket of the group."""
     cdef net_error_t *error
+    cdef origin_t origin
     cdef uint32_t i = 0
     cdef int owner
+    memset(&origin, 0, sizeof(origin))
+    origin.listener = OF_ICMP
     while i < shard.net.error_count:         # a flush may add some, as far as there is room
         error = &shard.net.errors[i]
         owner = shard_of_error(shard, error)
         if owner == <int>shard.number:
             take_error(shard, error)
         elif owner >= 0:
-            hand_over(shard, others, owner, OF_ICMP, &error.to, <char *>error, sizeof(net_error_t))
+            hand_over(shard, others, owner, &origin, <char *>error, sizeof(net_error_t))
         i += 1
         if needs_flush(shard):
             flush(shard)
@@ -312,7 +317,7 @@ cdef class Shard:
         for i in range(MOST_HELD):
             item = &shard.waiting.held[i]
             if item.name:
-                found.append(((<char *>&item.source)[:sizeof(addr_t)], shard.table.listeners[item.listener].id,
+                found.append(((<char *>&item.origin.flow.remote)[:sizeof(addr_t)], item.origin.flow.listener_id,
                               item.until_ms, item.message[:item.len]))
         return found
 
@@ -324,11 +329,13 @@ cdef class Shard:
         cdef shard_t *shard = self.workspace.shard
         cdef int listener
         cdef addr_t addr
+        cdef origin_t origin
         take_outlook(shard, &self.outlook)
         listener = find_listener_index(shard.table, listener_id)
         if listener >= 0 and len(source) == sizeof(addr_t):
             memcpy(&addr, <const char *>source, sizeof(addr_t))
-            take_datagram(shard, &self.neighbours, listener, &addr, datagram, <uint32_t>len(datagram))
+            set_origin(&origin, shard.table, listener, &addr)
+            take_datagram(shard, &self.neighbours, &origin, datagram, <uint32_t>len(datagram))
             flush(shard)
             mark_nothing(shard.mark)
 

@@ -6,7 +6,10 @@ from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t
 from fastsip._core.base.types cimport span_t
 
 cdef enum:
-    SIP_PORT = 5060         # where a URI or Via names none (18.1.1, 18.2.2)
+    SIP_PORT = 5060         # where a URI or Via names none (18.1.1, 18.2.2): see uri.usual_port
+    SIPS_PORT = 5061
+    WS_PORT = 80            # RFC 7118
+    WSS_PORT = 443
 
 cdef enum method_id:
     M_OTHER = 0

@@ -2,8 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from fastsip._core.base.types cimport span_t, text_t
-from fastsip._core.base.address cimport addr_t
-from fastsip._core.sip.types cimport uri_t
+from fastsip._core.base.address cimport T_TLS, T_UDP, T_WS, T_WSS, addr_t
+from fastsip._core.sip.types cimport SIPS_PORT, SIP_PORT, S_SIPS, WSS_PORT, WS_PORT, uri_t
 
 cdef enum:
     CANONICAL_ROOM = 1024       # bytes of a canonical user; what is longer is cut
@@ -28,10 +28,16 @@ cdef int parse_host(const char *buf, uint32_t off, uint32_t end, span_t *host, u
 cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *host,
                          uint8_t *kind, uint16_t *port) noexcept nogil
 
+# The port where no URI and no Via names one (19.1.2, 26.2.2, RFC 7118).
+cdef inline uint16_t usual_port(int scheme, int transport) noexcept nogil:
+    if transport == T_WS or transport == T_WSS:
+        return WSS_PORT if transport == T_WSS or scheme == S_SIPS else WS_PORT
+    return SIPS_PORT if transport == T_TLS or (scheme == S_SIPS and transport != T_UDP) else SIP_PORT
+
 # A numeric host (no brackets) to an address with this port; E_BAD for a name.
 cdef int parse_address(const char *text, uint32_t len, uint8_t kind, uint16_t port, addr_t *addr) noexcept nogil
 
-# The numeric address that a URI names (maddr before host, 5060 without a port); E_BAD for a name.
+# The numeric address that a URI names (maddr before host, the usual port without one); E_BAD for a name.
 cdef int uri_address(const char *buf, const uri_t *uri, addr_t *addr) noexcept nogil
 # Does the address name one host: no broadcast, no group, not "any"?
 cdef bint is_unicast(const addr_t *addr) noexcept nogil

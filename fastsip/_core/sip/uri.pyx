@@ -29,7 +29,7 @@ from libc.string cimport memcpy, memset
 from fastsip._core.base.types cimport E_BAD, E_URI, OK, put, span_t, text_t
 from fastsip._core.base.address cimport T_NONE, T_OTHER, T_SCTP, T_TCP, T_TLS, T_UDP, T_WS, T_WSS, addr_t
 from fastsip._core.sip.types cimport (
-    HOST_IPV4, HOST_IPV6, HOST_NAME, HOST_NONE, SIP_PORT, S_OTHER, S_SIP, S_SIPS, S_TEL, uri_t,
+    HOST_IPV4, HOST_IPV6, HOST_NAME, HOST_NONE, S_OTHER, S_SIP, S_SIPS, S_TEL, uri_t,
 )
 from fastsip._core.sip.chars cimport (
     C_ALPHA, C_DIGIT, C_HEX, C_HOST, C_PARAM, C_PHONE, C_QUERY, C_SCHEME, C_STEADY, C_USER, find_word, is_class,
@@ -266,7 +266,7 @@ cdef int parse_address(const char *text, uint32_t len, uint8_t kind, uint16_t po
 
 cdef int uri_address(const char *buf, const uri_t *uri, addr_t *addr) noexcept nogil:
     cdef span_t host = uri.maddr if uri.maddr.len else uri.host
-    cdef uint16_t port = uri.port if uri.port else SIP_PORT
+    cdef uint16_t port = uri.port if uri.port else usual_port(uri.scheme, uri.transport)
     if host.len > 2 and buf[host.off] == c'[':
         host.off += 1
         host.len -= 2

@@ -3,7 +3,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.base.types cimport text_t
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport origin_t
 
 cdef enum:
     SCRATCH_BYTES = 0x200000
@@ -59,8 +59,7 @@ cdef struct parked_t:
 cdef struct held_t:
     uint64_t name               # 0 = none waits here
     uint64_t until_ms
-    addr_t source
-    uint32_t listener
+    origin_t origin
     uint32_t len
     char message[4096]          # HELD_BYTES
 

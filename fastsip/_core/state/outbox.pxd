@@ -10,7 +10,7 @@ cdef char *take_scratch(shard_t *shard, uint32_t len) noexcept nogil
 
 # Queues bytes that stay valid until the flush.  `owes` is cleared in the
 # owner's slot when they were sent; owner NO_SLOT = nobody owes them.  False (and counted as lost): the
-# listener is gone; a full outbox is loss on the wire, which somebody repairs.
+# listener is gone, or nothing here sends by this transport; a full outbox is loss on the wire, which somebody repairs.
 cdef bint queue_message(shard_t *shard, const char *at, uint32_t len, const flow_t *flow,
                         uint32_t owner, int owes) noexcept nogil
 

@@ -6,7 +6,7 @@ A flush at the end of the round sends them (shard/workspace).  Must never: decid
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.base.types cimport E_ROOM, MAX_MESSAGE
-from fastsip._core.base.address cimport flow_t
+from fastsip._core.base.address cimport T_UDP, flow_t
 from fastsip._core.base.scarcity cimport SCARCE_SCRATCH, runs_short
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.sip.edits cimport close_headers, write_edits
@@ -35,17 +35,12 @@ cdef char *take_scratch(shard_t *shard, uint32_t len) noexcept nogil:
     return at
 
 
-cdef bint queue_message(shard_t *shard, const char *at, uint32_t len, const flow_t *flow,
-                        uint32_t owner, int owes) noexcept nogil:
-    cdef outgoing_t *out
-    cdef int listener = find_listener_index(shard.table, flow.listener_id)
-    if listener < 0:
-        count(shard, N_SENT_LOST)
-        return False
-    out = take_outgoing(shard.net)
+cdef void queue_datagram(shard_t *shard, const char *at, uint32_t len, const flow_t *flow, int listener,
+                         uint32_t owner, int owes) noexcept nogil:
+    cdef outgoing_t *out = take_outgoing(shard.net)
     if out == NULL:
         count(shard, N_NO_ROOM)
-        return True
+        return
     out.at = at
     out.len = len
     out.listener = listener
@@ -55,6 +50,16 @@ cdef bint queue_message(shard_t *shard, const char *at, uint32_t len, const flow
     if owner != NO_SLOT:
         out.owner = (<uint64_t>owes << 32) | owner
         out.owner_generation = word_generation(slot_at(shard.store, owner).commit)
+
+
+cdef bint queue_message(shard_t *shard, const char *at, uint32_t len, const flow_t *flow,
+                        uint32_t owner, int owes) noexcept nogil:
+    """The one place that knows how each transport is sent."""
+    cdef int listener = find_listener_index(shard.table, flow.listener_id)
+    if listener < 0 or flow.remote.transport != T_UDP:
+        count(shard, N_SENT_LOST)
+        return False
+    queue_datagram(shard, at, len, flow, listener, owner, owes)
     return True
 
 

@@ -87,5 +87,5 @@ cdef bint holds_much(const shard_t *shard, const addr_t *source) noexcept nogil:
     for i in range(MOST_HELD):
         if shard.waiting.held[i].name:
             all += 1
-            n += source_key(shard, &shard.waiting.held[i].source) == key
+            n += source_key(shard, &shard.waiting.held[i].origin.flow.remote) == key
     return all >= MOST_HELD // 2 and n >= MOST_HELD // 4

@@ -1,13 +1,15 @@
 """The clocks of a branch (docs/wire.md#clocks-of-a-search, RFC 3261 17.1): which run after a step, which ran out.
 
-Timers A, B, E, F and C, and the policy's `timeout`, `progress` and `ring`, in the record that the step commits.
+Timers A, B, D, E, F and C, and the policy's `timeout`, `progress` and `ring`, in the record that the step commits.
 Says nothing about what follows for the search.  Used by search.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
+from fastsip._core.base.address cimport addr_t, is_reliable
 from fastsip._core.store.records cimport (
-    CALLING, CANCELLING, CANCEL_PENDING, CLIENT_ABANDONED, KIND_CLIENT_INVITE, is_server, policy_copy_t,
+    CALLING, CANCELLING, CANCEL_PENDING, CLIENT_ABANDONED, CLIENT_COMPLETED, KIND_CLIENT_INVITE, is_server,
+    policy_copy_t,
 )
 from fastsip._core.store.slots cimport word_kind
 from fastsip._core.store.wheel cimport arm_timer, disarm_timer
@@ -22,6 +24,20 @@ cdef enum:
     CROSSING_MS = 1000      # how long a failover waits for the final response of a cancelled branch
 
 
+cdef void first_clocks(shard_t *shard, const addr_t *to, uint32_t timeout_ms, record_t *record) noexcept nogil:
+    """Timers A and B, or E and F; the policy's `timeout`, when it has one, shortens B or F.
+
+    A and E do not run where the transport repeats by itself.
+    """
+    cdef uint32_t t1 = shard.table.clocks.t1_ms
+    cdef uint32_t timeout = 64 * t1
+    if timeout_ms and timeout_ms < timeout:
+        timeout = timeout_ms
+    record.client.interval_ms = <uint16_t>t1
+    record.client.retransmit_ms = 0 if is_reliable(to) else shard.now_ms + t1
+    record.client.expire_ms = shard.now_ms + timeout
+
+
 cdef void set_phase_clocks(shard_t *shard, const slot_t *server, record_t *record, int status) noexcept nogil:
     """`progress` from the 100, `ring` from the first 101-199, Timer C restarted by each 101-199 (16.7 item 2)."""
     cdef const policy_copy_t *policy = &server.identity.server.policy
@@ -34,7 +50,8 @@ cdef void set_phase_clocks(shard_t *shard, const slot_t *server, record_t *recor
         record.client.expire_ms = shard.now_ms + policy.progress_ms if policy.progress_ms else 0
 
 
-cdef void set_cancel_clocks(shard_t *shard, const slot_t *server, record_t *record) noexcept nogil:
+cdef void set_cancel_clocks(shard_t *shard, const slot_t *branch, const slot_t *server,
+                            record_t *record) noexcept nogil:
     """The CANCEL is repeated by Timer E; a failover waits for the final response but briefly.
 
     One that went on long ago does not wait: the branch that it gave up stays to ACK its final response.
@@ -43,6 +60,8 @@ cdef void set_cancel_clocks(shard_t *shard, const slot_t *server, record_t *reco
     record.client.c_ms = 0
     record.client.interval_ms = <uint16_t>t1
     record.client.retransmit_ms = shard.now_ms + t1
+    if is_reliable(&branch.identity.client.target.remote):
+        record.client.retransmit_ms = 0
     record.client.expire_ms = shard.now_ms + 64 * <uint64_t>t1
     if record.client.flags & CLIENT_ABANDONED:
         return
@@ -68,11 +87,13 @@ cdef void set_clocks(shard_t *shard, const slot_t *branch, const slot_t *server,
     if step.actions & PHASE_CLOCKS:
         set_phase_clocks(shard, server, record, status)
     if step.actions & SEND_CANCEL:
-        set_cancel_clocks(shard, server, record)
+        set_cancel_clocks(shard, branch, server, record)
     if step.actions & END_CLOCK and state != step.next:
         record.client.retransmit_ms = 0
         record.client.c_ms = 0
         record.client.expire_ms = shard.now_ms + whole
+        if step.next == CLIENT_COMPLETED:
+            record.client.expire_ms = absorb_until(shard, &branch.identity.client.target.remote, whole)
     if step.actions & GIVE_UP_CLOCK:
         record.client.c_ms = 0
         record.client.expire_ms = max(started_ms + whole, shard.now_ms + 1)
@@ -80,7 +101,7 @@ cdef void set_clocks(shard_t *shard, const slot_t *branch, const slot_t *server,
         record.client.expire_ms = max(started_ms + whole, shard.now_ms + 1)
     if step.actions & RESEND:
         repeat_later(shard, record, word_kind(branch.commit) == KIND_CLIENT_INVITE and state != CANCELLING)
-    if step.actions & SLOW:
+    if step.actions & SLOW and not is_reliable(&branch.identity.client.target.remote):
         record.client.interval_ms = <uint16_t>shard.table.clocks.t2_ms
         record.client.retransmit_ms = shard.now_ms + shard.table.clocks.t2_ms
 

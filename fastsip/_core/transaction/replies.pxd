@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 from fastsip._core.base.types cimport text_t
-from fastsip._core.base.address cimport addr_t, flow_t
+from fastsip._core.base.address cimport addr_t, flow_t, origin_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.state.shard cimport shard_t
 
@@ -27,11 +27,11 @@ cdef int write_reply(const message_t *m, int first_via, const addr_t *source, co
                      char *out) noexcept nogil
 
 # Answers without state: nothing is stored, the same question gets the same answer.
-cdef void answer(shard_t *shard, const message_t *m, uint32_t listener_id, const addr_t *source, int status,
-                 const text_t *reason, const text_t *headers) noexcept nogil
+cdef void answer(shard_t *shard, const message_t *m, const origin_t *origin, int status, const text_t *reason,
+                 const text_t *headers) noexcept nogil
 # The same, with the To tag that belongs to the server transaction of this key; 0 = without.
-cdef void answer_as(shard_t *shard, const message_t *m, uint64_t key, uint32_t listener_id, const addr_t *source,
-                    int status, const text_t *reason, const text_t *headers) noexcept nogil
+cdef void answer_as(shard_t *shard, const message_t *m, uint64_t key, const origin_t *origin, int status,
+                    const text_t *reason, const text_t *headers) noexcept nogil
 
 # Where the answers to a request received here go, as a flow.
-cdef void reply_flow(const message_t *m, const addr_t *source, uint32_t listener_id, flow_t *flow) noexcept nogil
+cdef void reply_flow(const message_t *m, const origin_t *origin, flow_t *flow) noexcept nogil

@@ -10,7 +10,7 @@ from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
 from fastsip._core.base.types cimport NO_HEADER, put, text_t
-from fastsip._core.base.address cimport addr_t, flow_t
+from fastsip._core.base.address cimport addr_t, flow_t, origin_t
 from fastsip._core.base.hashing cimport write_base32
 from fastsip._core.sip.types cimport (
     H_CALL_ID, H_CSEQ, H_FROM, H_TIMESTAMP, H_TO, H_VIA, M_ACK, M_CANCEL, header_t, message_t,
@@ -119,22 +119,21 @@ cdef int write_reply(const message_t *m, int first_via, const addr_t *source, co
     return n + put(out + n, b"Content-Length: 0\r\n\r\n", 21)
 
 
-cdef void reply_flow(const message_t *m, const addr_t *source, uint32_t listener_id, flow_t *flow) noexcept nogil:
-    memset(flow, 0, sizeof(flow_t))
-    reply_address(m, source, &flow.remote)
-    flow.listener_id = listener_id
+cdef void reply_flow(const message_t *m, const origin_t *origin, flow_t *flow) noexcept nogil:
+    flow[0] = origin.flow
+    reply_address(m, &origin.flow.remote, &flow.remote)
 
 
-cdef void answer(shard_t *shard, const message_t *m, uint32_t listener_id, const addr_t *source, int status,
-                 const text_t *reason, const text_t *headers) noexcept nogil:
+cdef void answer(shard_t *shard, const message_t *m, const origin_t *origin, int status, const text_t *reason,
+                 const text_t *headers) noexcept nogil:
     """A CANCEL gets the To tag that its INVITE gets, known here or not (9.2)."""
-    answer_as(shard, m, 0 if status == 100 else server_key(shard.store, m, m.method == M_CANCEL), listener_id, source,
-              status, reason, headers)
+    answer_as(shard, m, 0 if status == 100 else server_key(shard.store, m, m.method == M_CANCEL), origin, status,
+              reason, headers)
 
 
-cdef void answer_as(shard_t *shard, const message_t *m, uint64_t key, uint32_t listener_id, const addr_t *source,
-                    int status, const text_t *reason, const text_t *headers) noexcept nogil:
-    """`source` is where the request came from; `headers` whole lines or NULL.
+cdef void answer_as(shard_t *shard, const message_t *m, uint64_t key, const origin_t *origin, int status,
+                    const text_t *reason, const text_t *headers) noexcept nogil:
+    """`headers` are whole lines, or NULL.
 
     A request that has waited for its way has a transaction by now, which gives the answer.
     """
@@ -156,8 +155,8 @@ cdef void answer_as(shard_t *shard, const message_t *m, uint64_t key, uint32_t l
     at = take_scratch(shard, reply_room(m, &reply))
     if at == NULL:
         return
-    len = write_reply(m, first_of(m, H_VIA), source, &reply, at)
-    reply_flow(m, source, listener_id, &flow)
+    len = write_reply(m, first_of(m, H_VIA), &origin.flow.remote, &reply, at)
+    reply_flow(m, origin, &flow)
     queue_message(shard, at, len, &flow, NO_SLOT, 0)
 
 

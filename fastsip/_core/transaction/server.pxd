@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t
 from fastsip._core.base.types cimport text_t
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport addr_t, origin_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.records cimport record_t
 from fastsip._core.store.slots cimport slot_t
@@ -36,7 +36,8 @@ cdef uint32_t read_any_request(shard_t *shard, uint32_t parent) noexcept nogil
 cdef void end_silently(shard_t *shard, uint32_t ref) noexcept nogil
 
 # The request again, or an ACK; 1 = the ACK belongs to a 2xx and must be forwarded.
-cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *m, const addr_t *source) noexcept nogil
+cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *m,
+                      const origin_t *origin) noexcept nogil
 cdef void fire_server_timer(shard_t *shard, uint32_t ref) noexcept nogil
 
 # Frees the server transaction if it has ended and no branch is left.

@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastsip._core.base.types cimport E_FULL, E_NONE, E_ROOM, MAX_HEADERS, NO_HEADER, OK, put, text_t
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport addr_t, is_reliable, origin_t
 from fastsip._core.sip.types cimport H_PROXY_AUTHENTICATE, H_VIA, H_WWW_AUTHENTICATE, M_INVITE, message_t
 from fastsip._core.sip.parser cimport first_of, parse_message
 from fastsip._core.sip.edits cimport clear_edits, edit_delete, edit_insert, edit_replace
@@ -29,7 +29,7 @@ from fastsip._core.transaction.machines cimport (
     END, GOT_ACK, PASS_UP, REPEATED, RESEND_LAST, SEND_1XX, SEND_2XX, SEND_FINAL, SEND_TRYING, SERVER_EXPIRE,
     SERVER_RETRANSMIT, server_step, step_t,
 )
-from fastsip._core.transaction.clocks cimport arm_slot
+from fastsip._core.transaction.clocks cimport absorb_until, arm_slot
 from fastsip._core.transaction.lingering cimport begin_lingering, drop_all, free_server, take_block, write_block
 from fastsip._core.transaction.client cimport read_request
 from fastsip._core.transaction.replies cimport answer, reply_of, reply_room, reply_t, write_reply
@@ -64,10 +64,15 @@ cdef void send_block(shard_t *shard, uint32_t ref, const block_t *block, int owe
 cdef void final_clocks(shard_t *shard, uint32_t ref, record_t *record) noexcept nogil:
     """Timers G and H of an INVITE, J of any other method."""
     cdef uint32_t t1 = shard.table.clocks.t1_ms
-    record.server.expire_ms = shard.now_ms + 64 * <uint64_t>t1
+    cdef const slot_t *slot = slot_at(shard.store, ref)
+    cdef const addr_t *source = &slot.identity.server.source.remote
     record.server.retransmit_ms = 0
-    if word_kind(slot_at(shard.store, ref).commit) == KIND_SERVER_INVITE:
-        record.server.interval_ms = <uint16_t>t1
+    if word_kind(slot.commit) != KIND_SERVER_INVITE:
+        record.server.expire_ms = absorb_until(shard, source, 64 * <uint64_t>t1)
+        return
+    record.server.expire_ms = shard.now_ms + 64 * <uint64_t>t1
+    record.server.interval_ms = <uint16_t>t1
+    if not is_reliable(source):
         record.server.retransmit_ms = shard.now_ms + t1
 
 
@@ -405,7 +410,8 @@ cdef void end_silently(shard_t *shard, uint32_t ref) noexcept nogil:
     record.server.retransmit_ms = 0
     record.server.expire_ms = 0
     if word_kind(slot_at(shard.store, ref).commit) == KIND_SERVER_OTHER:
-        record.server.expire_ms = shard.now_ms + 64 * <uint64_t>shard.table.clocks.t1_ms
+        record.server.expire_ms = absorb_until(shard, &slot_at(shard.store, ref).identity.server.source.remote,
+                                               64 * <uint64_t>shard.table.clocks.t1_ms)
     commit_server(shard, ref, SERVER_ENDED, 0, &record)
     begin_lingering(shard, ref)
     drop_all(shard, ref, &was)
@@ -414,7 +420,8 @@ cdef void end_silently(shard_t *shard, uint32_t ref) noexcept nogil:
 
 # ---------------------------------------------------------------- from the caller
 
-cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *m, const addr_t *source) noexcept nogil:
+cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *m,
+                      const origin_t *origin) noexcept nogil:
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef step_t step = step_of(slot, event)
@@ -423,28 +430,30 @@ cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *
     if not step.valid:
         return 0
     if step.actions & RESEND_LAST:
-        resend_last(shard, ref, &record, m, source)
+        resend_last(shard, ref, &record, m, origin)
     elif step.actions & PASS_UP:
         return 1
     elif event == GOT_ACK:
         drop_all(shard, ref, &record)
         name_no_blocks(&record)
         record.server.retransmit_ms = 0
-        record.server.expire_ms = shard.now_ms + shard.table.clocks.t4_ms
+        record.server.expire_ms = absorb_until(shard, &slot.identity.server.source.remote, shard.table.clocks.t4_ms)
         commit_server(shard, ref, step.next, 0, &record)
     return 0
 
 
 cdef void resend_last(shard_t *shard, uint32_t ref, const record_t *record, const message_t *m,
-                      const addr_t *source) noexcept nogil:
-    """The last response again: the 100, when there is no other yet."""
+                      const origin_t *origin) noexcept nogil:
+    """The last response again: the 100, when there is no other yet; from the listener that the first copy came to."""
     cdef const slot_t *slot = slot_at(shard.store, ref)
+    cdef origin_t again = origin[0]
+    again.flow.listener_id = slot.identity.server.source.listener_id
     if record.server.response.len:
         send_block(shard, ref, &record.server.response, 0)
     elif is_unkept(shard, ref):
-        answer(shard, m, slot.identity.server.source.listener_id, source, record.server.last_status, NULL, NULL)
+        answer(shard, m, &again, record.server.last_status, NULL, NULL)
     elif word_state(slot.commit) == SERVER_PROCEEDING:
-        answer(shard, m, slot.identity.server.source.listener_id, source, 100, NULL, NULL)
+        answer(shard, m, &again, 100, NULL, NULL)
 
 
 cdef void send_trying(shard_t *shard, uint32_t ref, const message_t *request, const addr_t *source) noexcept nogil:

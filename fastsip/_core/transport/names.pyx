@@ -35,7 +35,7 @@ from fastsip._core.base.atomics cimport (
     full_fence, load_acquire32, load_acquire64, load_relaxed64, store_release32, store_release64,
 )
 from fastsip._core.base.hashing cimport hash_add_lower, hash_begin, hash_end, mix, siphash_t
-from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6, SIP_PORT
+from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6
 from fastsip._core.sip.uri cimport parse_address, same_text, write_address
 
 cdef enum:
@@ -93,7 +93,7 @@ cdef int choose_address(const name_answer_t *answer, const wanted_t *wanted, add
             continue
         weight = weight_of(&place, wanted.key)
         if wanted.port or place.port == 0:
-            place.port = wanted.port if wanted.port else SIP_PORT
+            place.port = wanted.port if wanted.port else wanted.usual_port
         if (found < 0 or weight > most) and not is_tried(wanted, &place):
             addr[0] = answer.addrs[i]
             most = weight

@@ -3,7 +3,7 @@
 
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport addr_t, origin_t
 from fastsip._core.transport.net_sys cimport sockaddr_in6, socklen_t
 
 cdef enum:
@@ -16,8 +16,7 @@ cdef enum:
 cdef struct datagram_t:
     char *at
     uint32_t len
-    uint32_t listener       # index of the listener it came in by
-    addr_t source
+    origin_t origin         # but for the id of the listener, which the table knows
     uint8_t truncated       # larger than MAX_MESSAGE or than the overflow area
 
 # What the sender is told about a datagram that could not be sent: the second

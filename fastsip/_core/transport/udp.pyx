@@ -198,13 +198,13 @@ cdef inline void read_datagram(net_t *net, uint32_t listener, int i) noexcept no
     cdef char *large
     datagram.at = buffers.slots + <size_t>i * SLOT_BYTES
     datagram.len = slot.msg_len
-    datagram.listener = listener
+    datagram.origin.listener = listener
     datagram.truncated = (slot.msg_hdr.msg_flags & MSG_TRUNC) != 0
     if slot.msg_len > SLOT_BYTES:
         large = buffers.large + <size_t>i * LARGE_BYTES
         memcpy(large, datagram.at, SLOT_BYTES)
         datagram.at = large
-    read_source(&buffers.sources[i], net.family[listener], &datagram.source)
+    read_source(&buffers.sources[i], net.family[listener], &datagram.origin.flow.remote)
     # The kernel wrote how much it used of both; the next batch wants all again.
     slot.msg_hdr.msg_namelen = sizeof(sockaddr_in6)
     slot.msg_hdr.msg_controllen = NET_CONTROL_BYTES
@@ -520,7 +520,7 @@ cdef class Net:
         with nogil:
             count = receive_batch(net, listener, RECEIVE_BATCH)
         return [
-            (net.batch[i].at[:net.batch[i].len], address_of(&net.batch[i].source), bool(net.batch[i].truncated))
+            (net.batch[i].at[:net.batch[i].len], address_of(&net.batch[i].origin.flow.remote), bool(net.batch[i].truncated))
             for i in range(count)
         ]
 

@@ -12,12 +12,12 @@ the keys outlive a restart.  Used by proxy.
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.base.types cimport NO_HEADER, OK
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.address cimport addr_t, origin_t
 from fastsip._core.base.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
-from fastsip._core.sip.types cimport H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_ROUTE, H_VIA, message_t, via_t
+from fastsip._core.sip.types cimport H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_ROUTE, H_VIA, S_SIP, message_t, via_t
 from fastsip._core.sip.parser cimport first_of, parse_via
 from fastsip._core.routing.types cimport table_t
-from fastsip._core.routing.rules cimport headers_looked_at, is_own
+from fastsip._core.routing.rules cimport headers_looked_at, is_own, port_of
 from fastsip._core.wire.via cimport read_loop, reply_address
 
 cdef enum:
@@ -46,15 +46,14 @@ cdef uint64_t hash_others(const table_t *table, const message_t *m) noexcept nog
     return hash_end(&h)
 
 
-cdef uint64_t loop_value(const table_t *table, const message_t *m, const addr_t *source,
-                         uint32_t listener_id) noexcept nogil:
+cdef uint64_t loop_value(const table_t *table, const message_t *m, const origin_t *origin) noexcept nogil:
     cdef siphash_t h
     cdef addr_t place
-    reply_address(m, source, &place)
+    reply_address(m, &origin.flow.remote, &place)
     hash_begin(&h, table.branch_key)
     hash_add(&h, <const char *>&place.ip[0], 16)
     hash_add_number(&h, place.port)
-    hash_add_number(&h, <uint64_t>listener_id << 32 | m.cseq)
+    hash_add_number(&h, <uint64_t>origin.flow.listener_id << 32 | m.cseq)
     hash_add_number(&h, <uint64_t>m.ruri.len << 48 | <uint64_t>m.from_tag.len << 32 | <uint64_t>m.to_tag.len << 16
                     | m.call_id.len)
     hash_add(&h, m.buf + m.ruri.off, m.ruri.len)
@@ -77,7 +76,8 @@ cdef bint is_loop(const table_t *table, const message_t *m, uint64_t loop) noexc
             if off != m.via.off and parse_via(m.buf, off, end, &via) < 0:
                 return False        # what others wrote below is not ours to judge
             if (read_loop(m.buf, &via, &seen) == OK and seen == loop
-                    and is_own(table, m.buf + via.host.off, via.host.len, via.port)):
+                    and is_own(table, m.buf + via.host.off, via.host.len,
+                               port_of(table, S_SIP, via.transport, via.port))):
                 return True
             if via.last:
                 break

@@ -33,9 +33,8 @@ cdef uint32_t find_asker(const store_t *store, const message_t *m, const via_t *
 cdef uint32_t find_cancelled(const store_t *store, const message_t *m) noexcept nogil
 
 # Our branch for this attempt: recomputable from the request as we received it
-# (`via` is the Via above which ours goes).  `source` is where the request came from;
-# NULL: it is a request as sent, whose Via says so.
-cdef uint64_t branch_value(const table_t *table, const message_t *m, const via_t *via, const addr_t *source,
+# (`via` is the Via above which ours goes).  `place` is where its answers go: reply_address, or via_address.
+cdef uint64_t branch_value(const table_t *table, const message_t *m, const via_t *via, const addr_t *place,
                            uint32_t attempt) noexcept nogil
 # Did we, or a node with one of our secrets, make this branch for any attempt above this Via,
 # for a request whose answers go to `place`?
@@ -59,8 +58,8 @@ cdef int read_hint(const store_t *store, const char *buf, const span_t *hint, ui
 cdef int stamp_via(const message_t *m, const addr_t *source, stamp_t *stamps) noexcept nogil
 # Where responses to the request go (18.2.2, RFC 3581).
 cdef void reply_address(const message_t *m, const addr_t *source, addr_t *to) noexcept nogil
-# The same, as the Via of the request says; E_BAD for a name.
-cdef int via_address(const char *buf, const via_t *via, addr_t *to) noexcept nogil
+# The same, as the Via of a request says that came by this transport; E_BAD for a name.
+cdef int via_address(const char *buf, const via_t *via, int transport, addr_t *to) noexcept nogil
 
 cdef uint64_t local_tag(uint64_t key) noexcept nogil
 # Is the To tag the one of our own answers to the request of this key?

@@ -12,13 +12,13 @@ case (7.3.1), hence base32.  Used by branches, replies and proxy.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from fastsip._core.base.types cimport E_BAD, MAX_ATTEMPTS, MAX_SENT_BY, OK, PARTITIONS, put, put_number, span_t
-from fastsip._core.base.address cimport T_UDP, addr_t
+from fastsip._core.base.types cimport E_BAD, MAX_ATTEMPTS, MAX_SENT_BY, OK, PARTITIONS, put, put_number, span_t, text_t
+from fastsip._core.base.address cimport T_TCP, T_TLS, T_UDP, T_WS, T_WSS, addr_t
 from fastsip._core.base.hashing cimport (
     hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, mix, read_base32, siphash_t, write_base32,
 )
-from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6, METHOD_COUNT, M_ACK, M_INVITE, SIP_PORT, message_t, via_t
-from fastsip._core.sip.uri cimport parse_address, write_address
+from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6, METHOD_COUNT, M_ACK, M_INVITE, S_SIP, message_t, via_t
+from fastsip._core.sip.uri cimport parse_address, usual_port, write_address
 from fastsip._core.store.records cimport KIND_SERVER_INVITE, KIND_SERVER_OTHER
 from fastsip._core.store.slots cimport NO_SLOT, SLOT_BITS, SLOT_MASK, hash_call, index_find, partition_of_hash, store_t
 from fastsip._core.routing.types cimport listener_t, table_t
@@ -29,6 +29,19 @@ cdef enum:
     HINT_LETTERS = 16       # 80 bits: generation 32, index 26, partition 6, epoch 16
     LOOP_LETTERS = 6        # 30 bits, of each half
     LOOP_BITS = 30
+    LONGEST_BEGINNING = 17  # of a Via: a copy of known length is a few moves
+
+
+# How a Via of ours begins, by the transport of its listener.
+BEGINNINGS = {
+    T_UDP: b"Via: SIP/2.0/UDP ", T_TCP: b"Via: SIP/2.0/TCP ", T_TLS: b"Via: SIP/2.0/TLS ", T_WS: b"Via: SIP/2.0/WS ",
+    T_WSS: b"Via: SIP/2.0/WSS ",
+}
+cdef text_t[8] PROTOCOLS                # [transport_id]
+cdef bytes _beginning
+for _transport, _beginning in BEGINNINGS.items():
+    PROTOCOLS[_transport].at = _beginning       # BEGINNINGS keeps the bytes alive
+    PROTOCOLS[_transport].len = len(_beginning)
 
 
 cdef inline uint64_t call_hash(const store_t *store, const message_t *m) noexcept nogil:
@@ -95,14 +108,14 @@ cdef uint32_t find_cancelled(const store_t *store, const message_t *m) noexcept 
     return ref
 
 
-cdef int via_address(const char *buf, const via_t *via, addr_t *to) noexcept nogil:
+cdef int via_address(const char *buf, const via_t *via, int transport, addr_t *to) noexcept nogil:
     """18.2.2, RFC 3581.  Of a Via that was stamped here this is what reply_address said of its request."""
     cdef const span_t *host = &via.received if via.received.len else &via.host
-    cdef uint16_t port = via.rport if via.rport else (via.port if via.port else SIP_PORT)
+    cdef uint16_t port = via.rport if via.rport else (via.port if via.port else usual_port(S_SIP, transport))
     cdef int code = parse_address(buf + host.off, host.len, HOST_IPV4, port, to)
     if code < 0:
         code = parse_address(buf + host.off, host.len, HOST_IPV6, port, to)
-    to.transport = T_UDP
+    to.transport = <uint8_t>transport
     return code
 
 
@@ -130,15 +143,10 @@ cdef uint64_t finish_branch(const siphash_t *begun, const message_t *m, uint32_t
     return hash_end(&h)
 
 
-cdef uint64_t branch_value(const table_t *table, const message_t *m, const via_t *via, const addr_t *source,
+cdef uint64_t branch_value(const table_t *table, const message_t *m, const via_t *via, const addr_t *place,
                            uint32_t attempt) noexcept nogil:
     cdef siphash_t h
-    cdef addr_t place
-    if source != NULL:
-        reply_address(m, source, &place)
-    else:
-        via_address(m.buf, via, &place)
-    begin_branch(table.branch_key, m, via, &place, &h)
+    begin_branch(table.branch_key, m, via, place, &h)
     return finish_branch(&h, m, attempt)
 
 
@@ -163,8 +171,10 @@ cdef bint is_our_branch(const table_t *table, const message_t *m, const via_t *v
 cdef int write_via(const store_t *store, char *out, const listener_t *listener, uint64_t branch, uint64_t loop,
                    uint32_t ref, uint32_t generation) noexcept nogil:
     """A whole Via line with its line end; at most VIA_ROOM bytes."""
-    cdef int n = put(out, b"Via: SIP/2.0/UDP ", 17)
+    cdef const text_t *protocol = &PROTOCOLS[listener.addr.transport]
+    cdef int n = <int>protocol.len
     cdef uint32_t index = ref & SLOT_MASK
+    put(out, protocol.at, LONGEST_BEGINNING)    # the shorter one has a NUL there
     n += put(out + n, listener.sent_by.at, listener.sent_by.len)
     n += put(out + n, b";branch=z9hG4bK", 15)
     n += write_base32(branch, 64, out + n)
@@ -274,7 +284,7 @@ cdef int stamp_via(const message_t *m, const addr_t *source, stamp_t *stamps) no
 cdef void reply_address(const message_t *m, const addr_t *source, addr_t *to) noexcept nogil:
     to[0] = source[0]
     if not m.via.rport_off:
-        to.port = m.via.port if m.via.port else SIP_PORT
+        to.port = m.via.port if m.via.port else usual_port(S_SIP, source.transport)
 
 
 cdef uint64_t local_tag(uint64_t key) noexcept nogil:
@@ -294,6 +304,8 @@ cdef bint has_local_tag(const message_t *m, uint64_t key) noexcept nogil:
 
 # ---------------------------------------------------------------- at import
 
-assert VIA_ROOM == (len(b"Via: SIP/2.0/UDP ;branch=;fs=\r\n") + MAX_SENT_BY + BRANCH_TEXT + HINT_TEXT)
+assert max(map(len, BEGINNINGS.values())) == LONGEST_BEGINNING <= min(map(len, BEGINNINGS.values())) + 1
+assert VIA_ROOM == (LONGEST_BEGINNING + len(b";branch=;fs=\r\n")
+                    + MAX_SENT_BY + BRANCH_TEXT + HINT_TEXT)
 assert MAGIC_LEN + BRANCH_LETTERS + 1 + LOOP_LETTERS == BRANCH_TEXT and HINT_LETTERS + LOOP_LETTERS == HINT_TEXT
 assert STAMPS_ROOM >= len(b"=65535;received=") + len(b"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
