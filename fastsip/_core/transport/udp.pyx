@@ -520,7 +520,8 @@ cdef class Net:
         with nogil:
             count = receive_batch(net, listener, RECEIVE_BATCH)
         return [
-            (net.batch[i].at[:net.batch[i].len], address_of(&net.batch[i].origin.flow.remote), bool(net.batch[i].truncated))
+            (net.batch[i].at[:net.batch[i].len], address_of(&net.batch[i].origin.flow.remote),
+             bool(net.batch[i].truncated))
             for i in range(count)
         ]
 
