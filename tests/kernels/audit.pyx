@@ -74,19 +74,19 @@ cdef list list_partition(shard_t *shard, uint32_t partition):
     cdef uint32_t index
     found = []
     for index in range(p.slot_count):
-        if word_kind(p.slots[index].commit) != KIND_FREE and not p.kept[index]:
+        if word_kind(p.slots[index].commit) != KIND_FREE and not p.later[index]:
             found.append(describe(shard, partition << SLOT_BITS | index))
     return found
 
 
-cdef list list_kept(const partition_t *p, uint32_t partition):
+cdef list list_later(const partition_t *p, uint32_t partition):
     """What a later release began: it holds its slots and blocks, and nothing that is derived leads there."""
     cdef const block_t *block
     cdef uint32_t index
     cdef int word
     found = []
     for index in range(p.slot_count):
-        if p.kept[index]:
+        if p.later[index]:
             blocks = {}
             for word in range(<int>RECORD_WORDS):
                 block = block_in(record_of(&p.slots[index]), word)
@@ -251,7 +251,7 @@ cdef list audit_partition(shard_t *shard, uint32_t partition):
     cdef const partition_t *p = &shard.store.partitions[partition]
     live = list_partition(shard, partition)
     by_ref = {slot["ref"]: slot for slot in live}
-    held = live + list_kept(p, partition)
+    held = live + list_later(p, partition)
     return (audit_blocks(p, held, shard, partition) + audit_held(p, held, shard, partition)
             + audit_free(p, held, partition) + audit_index(p, live, partition) + audit_families(p, by_ref, partition)
             + audit_life(shard, by_ref, partition) + audit_lingering(p, live, partition))

@@ -251,7 +251,7 @@ cdef class Slots:
 
     def sizes(self, uint32_t partition) -> dict:
         cdef partition_t *p = self.part(partition)
-        return {"slots": p.slot_count, "reserved": p.reserved_slots, "free": p.free_count, "kept": p.kept_count,
+        return {"slots": p.slot_count, "reserved": p.reserved_slots, "free": p.free_count, "later": p.later_count,
                 "hinted": self.store.hinted[partition], "units": p.buddy.unit_count,
                 "used_units": p.buddy.used_units, "high_water": p.header.high_water}
 
@@ -307,9 +307,9 @@ cdef class Slots:
             "tried": [slot.identity.server.tried[i] for i in range(16)],
         }
 
-    def kept(self, uint32_t ref) -> bool:
+    def later(self, uint32_t ref) -> bool:
         self.slot(ref)
-        return bool(self.part(ref >> SLOT_BITS).kept[ref & SLOT_MASK])
+        return bool(self.part(ref >> SLOT_BITS).later[ref & SLOT_MASK])
 
     # ---- blocks
 

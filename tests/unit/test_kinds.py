@@ -127,9 +127,9 @@ def test_what_a_later_release_began_is_kept_untouched(scratch):
         store = Store(scratch, SMALL)
         slots = Slots(store)
         assert store.notes == [] and store.in_use()["slots"] == 2
-        assert slots.kept(ref) and not slots.kept(ours) and slots.index_find(5, 4711, LATER) is None
+        assert slots.later(ref) and not slots.later(ours) and slots.index_find(5, 4711, LATER) is None
         sizes = slots.sizes(5)
-        assert (sizes["kept"], sizes["used_units"], sizes["hinted"]) == (1, 3, 0)
+        assert (sizes["later"], sizes["used_units"], sizes["hinted"]) == (1, 3, 0)
         assert slots.index_find(5, 77, SERVER) == ours and store.count_open() == 1
         while slots.take(5, reserved=True) is not None:
             pass
@@ -148,7 +148,7 @@ def test_a_branch_stays_with_a_parent_that_is_kept(scratch):
     patch(files_of(scratch)[5], slot_offset(stale) + 20, struct.pack("=I", 99))  # a parent of another life
     write_later(files_of(scratch)[5], LATER_ROW)
     again = Slots(Store(scratch, SMALL))
-    assert again.kept(parent) and again.kept(branch) and again.read(stale)["kind"] == KINDS["free"]
+    assert again.later(parent) and again.later(branch) and again.read(stale)["kind"] == KINDS["free"]
     assert again.index_find(5, 8, CLIENT) is None and again.children(parent) == []
 
 
@@ -161,7 +161,7 @@ def test_kept_is_what_the_head_names_and_no_more(scratch, kind, state, kept):
     slots.commit(ref, kind, state, record=server_record())
     write_later(files_of(scratch)[5], LATER_ROW, (SERVER, ENDED + 1, 0b111))
     again = Slots(Store(scratch, SMALL))
-    assert again.kept(ref) == kept and (again.read(ref)["kind"] == kind) == kept
+    assert again.later(ref) == kept and (again.read(ref)["kind"] == kind) == kept
     assert again.sizes(5)["free"] == again.sizes(5)["slots"] - kept
 
 
@@ -185,7 +185,7 @@ def test_a_block_that_a_later_release_added_to_a_kind_of_ours_is_not_given_away(
     write_later(files_of(scratch)[5], (SERVER, ENDED, 0b100_0111))
     store = Store(scratch, SMALL)
     again = Slots(store)
-    assert again.sizes(5)["used_units"] == 2 and not again.kept(ref)
+    assert again.sizes(5)["used_units"] == 2 and not again.later(ref)
     again.give(ref)
     assert Slots(Store(scratch, SMALL)).sizes(5)["used_units"] == 0
 
@@ -241,4 +241,4 @@ def test_clients_of_ours_are_told_from_what_is_later(scratch):
     slots.commit(ref, CLIENT, 1, record=client_record(request=slots.write_block(ref, b"x")))
     write_later(files_of(scratch)[5], LATER_ROW)
     store = Store(scratch, SMALL)
-    assert store.notes == [] and Slots(store).kept(ref)
+    assert store.notes == [] and Slots(store).later(ref)

@@ -19,7 +19,6 @@ from fastsip._core.store.partitions import (
     store_bytes,
     unreadable,
 )  # fmt: skip
-from fastsip._core.store.slots import die_at_store
 from fastsip._core.transaction.inspect import CLIENT_STATES, SERVER_KINDS, SERVER_STATES
 from fastsip.observe.transactions import Partition, Reader
 from tests.kernels.store_doors import Slots
@@ -27,13 +26,11 @@ from tests.kernels.store_doors import Slots
 from .test_kinds import LATER_ROW, begin_later, write_later
 from .test_slots import (
     CLIENT,
-    CRASH_STATUS,
     HIGH_WATER_AT,
     NO_BLOCK,
     SERVER,
     SMALL,
     files_of,
-    in_child,
     live_client,
     live_server,
     patch,
@@ -180,7 +177,7 @@ def test_what_a_later_release_began_is_not_moved(scratch):
     store = Store(scratch, MIDDLE)
     assert "later release" in store.notes[0] and "1 of 64" in store.notes[0]
     again = Slots(store)
-    assert again.kept(ref) and again.read_block(ref, *blocks[0]) == b"first" * 100
+    assert again.later(ref) and again.read_block(ref, *blocks[0]) == b"first" * 100
     assert again.sizes(4)["slots"] == partition_sizes(MIDDLE)[0] != again.sizes(5)["slots"]
 
 
@@ -246,33 +243,6 @@ def test_a_damaged_size_costs_no_other_calls(scratch, place, bit):
 
 
 # ---------------------------------------------------------------- deaths, and who looks
-
-
-def test_whoever_dies_on_the_way_leaves_one_file_or_the_other(scratch):
-    """At each store of the first files, and now and then at those of the others."""
-    wanted = fill(Slots(Store(scratch, SMALL)), range(64), calls=1)
-    seen, k, deaths = set(), 0, 0
-    while True:
-
-        def dying(k=k, size=LARGE if k % 2 else MIDDLE):
-            die_at_store(k)
-            Store(scratch, size)
-
-        status = in_child(dying)
-        sizes = [read_header(path)["sizes"] for path in files_of(scratch)]
-        seen.add(tuple(sorted({partition_sizes(n) for n in (SMALL, MIDDLE, LARGE)} & set(sizes))))
-        assert set(sizes) <= {partition_sizes(n) for n in (SMALL, MIDDLE, LARGE)}
-        # and another start makes one of all, of whatever size
-        store = Store(scratch, SMALL)
-        assert store.notes == []
-        check(store, wanted)
-        assert {path.suffix for path in (scratch / "transactions").iterdir()} == {".slots"}
-        if status == 0:
-            break
-        assert status == CRASH_STATUS
-        deaths += 1
-        k += 1 if k < 40 else 37
-    assert deaths > 40 and len(seen) > 2
 
 
 def test_who_still_looks_at_the_file_that_was_sees_it_whole(scratch):

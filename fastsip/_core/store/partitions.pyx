@@ -11,6 +11,7 @@ Must never: write a slot or a block, which only the functions of slots do.
 Called by router, inspection and the checks of the command line.
 """
 
+import contextlib
 import errno
 import os
 import secrets
@@ -276,8 +277,9 @@ cdef class Store:
         self.folder = Path(run_dir) / "transactions"
         self.used_epochs = frozenset(used_epochs)
         make_folder(self.folder)
-        for piece in self.folder.glob("*.new"):
-            piece.unlink()
+        for piece in self.folder.glob("*.new"):     # of a resize that somebody died in
+            with contextlib.suppress(OSError):
+                piece.unlink()
         wanted = partition_sizes(max_transactions)
         headers = read_headers(self.folder)
         making = shared_making(headers)
@@ -332,12 +334,12 @@ cdef class Store:
     cdef str resize_partition(self, uint32_t number, const room_t *room):
         """"" = done, else why not; OSError, StoreError: it is as it was."""
         cdef partition_t *p = &self.store.partitions[number]
-        if p.kept_count:
-            return "what a later release began is kept there"
+        if p.later_count:
+            return "what a later release began is there"
         if not fits(p, room):
             self.sweep_over(number, clock_ms())
         if not fits(p, room):
-            return "what is kept there does not fit into fewer"
+            return "what lives there does not fit into fewer"
         check_room(self.folder, [number], room.bytes)
         replace_partition(p, self.folder / partition_name(number), room)
         self.unmap_partition(number)
@@ -431,7 +433,7 @@ cdef class Store:
         free(p.first_child)
         free(p.next_sibling)
         free(p.share)
-        free(p.kept)
+        free(p.later)
         free(p.held)
         free(p.newer)
         free(p.older)
@@ -469,12 +471,12 @@ cdef class Store:
         p.first_child = <uint32_t *>calloc(p.slot_count, 4)
         p.next_sibling = <uint32_t *>calloc(p.slot_count, 4)
         p.share = <uint8_t *>calloc(p.slot_count, 1)
-        p.kept = <uint8_t *>calloc(p.slot_count, 1)
+        p.later = <uint8_t *>calloc(p.slot_count, 1)
         p.held = <held_t *>calloc(SHARES, sizeof(held_t))
         p.newer = <uint32_t *>calloc(p.slot_count + 1, 4)
         p.older = <uint32_t *>calloc(p.slot_count + 1, 4)
         if (p.index == NULL or p.free_slots == NULL or p.first_child == NULL or p.next_sibling == NULL
-                or p.share == NULL or p.kept == NULL or p.held == NULL or p.newer == NULL or p.older == NULL
+                or p.share == NULL or p.later == NULL or p.held == NULL or p.newer == NULL or p.older == NULL
                 or init_buddy(&p.buddy, p.header.unit_count) < 0):
             raise MemoryError
         live = scan_partition(self.store, number)
@@ -498,7 +500,7 @@ cdef class Store:
                 memset(counted, 0, count)
                 for i in range(count):
                     word = load_acquire64(&p.slots[i].commit)
-                    if word_kind(word) == KIND_FREE or p.kept[i] or not is_open(word_kind(word), word_state(word)):
+                    if word_kind(word) == KIND_FREE or p.later[i] or not is_open(word_kind(word), word_state(word)):
                         continue
                     server = i if is_server(word_kind(word)) else p.slots[i].parent & SLOT_MASK
                     if server >= count:

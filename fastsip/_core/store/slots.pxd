@@ -84,8 +84,8 @@ cdef struct partition_t:
     uint32_t *next_sibling
     uint32_t *newer         # [slot] a ring of those that only linger (lingering); NO_SLOT = not in it
     uint8_t *share          # [slot]
-    uint8_t *kept           # [slot] a later release knows what it is: never touched here
-    uint32_t kept_count
+    uint8_t *later          # [slot] of a later release, which knows what it is: never touched here
+    uint32_t later_count
     held_t *held            # [share]
     uint32_t *older         # place slot_count of both is its head: behind the newest, before the oldest
 
@@ -148,7 +148,7 @@ cdef bint holds_too_much(const store_t *s, uint32_t partition, uint8_t share) no
 # Does something live there that these kernels serve?
 cdef inline bint is_ours(const store_t *s, uint32_t ref) noexcept nogil:
     cdef const partition_t *p = &s.partitions[ref >> SLOT_BITS]
-    return word_kind(p.slots[ref & SLOT_MASK].commit) != KIND_FREE and not p.kept[ref & SLOT_MASK]
+    return word_kind(p.slots[ref & SLOT_MASK].commit) != KIND_FREE and not p.later[ref & SLOT_MASK]
 
 # Which words of the record of a slot in use name blocks, by our table and by that of the file.
 cdef uint32_t blocks_of(const partition_t *p, uint32_t idx) noexcept nogil

@@ -364,7 +364,7 @@ cdef bint is_published(const partition_t *p, const slot_t *child) noexcept nogil
     if child.parent == NO_SLOT or child.parent >> SLOT_BITS != p.header.partition or idx >= p.slot_count:
         return False
     parent = &p.slots[idx]
-    return (is_server(word_kind(parent.commit)) and not p.kept[idx]
+    return (is_server(word_kind(parent.commit)) and not p.later[idx]
             and word_generation(parent.commit) == child.parent_generation
             and child.attempt < record_of(parent).server.attempt_count)
 
@@ -394,7 +394,7 @@ cdef int mark_slot_blocks(const partition_t *p, uint8_t *used, uint32_t idx) noe
     cdef uint32_t blocks = blocks_of(p, idx)
     cdef int word
     cdef int bad = 0
-    if not p.kept[idx] and kinds[word_kind(slot.commit)].contradicts(record, &slot.identity):
+    if not p.later[idx] and kinds[word_kind(slot.commit)].contradicts(record, &slot.identity):
         return -1
     for word in range(<int>RECORD_WORDS):
         if blocks >> word & 1:
@@ -419,17 +419,17 @@ cdef bint goes_with_parent(const partition_t *p, const slot_t *child) noexcept n
     """Is it of a kind of ours, and its parent not?  They stay together."""
     cdef uint32_t idx = child.parent & SLOT_MASK
     return (kinds[word_kind(child.commit)].is_child and child.parent >> SLOT_BITS == p.header.partition
-            and idx < p.header.high_water and p.kept[idx]
+            and idx < p.header.high_water and p.later[idx]
             and word_generation(p.slots[idx].commit) == child.parent_generation)
 
 
 cdef void sort_out(partition_t *p) noexcept nogil:
-    """What a later release knows is kept; what no table names is damage and goes, as what nobody has published."""
+    """What a later release began is left alone; what no table names is damage and goes, as what nobody has published."""
     cdef uint32_t idx
     cdef slot_t *slot
     cdef const kind_t *kind
-    memset(p.kept, 0, p.slot_count)
-    p.kept_count = 0
+    memset(p.later, 0, p.slot_count)
+    p.later_count = 0
     for idx in range(p.header.high_water):
         slot = &p.slots[idx]
         kind = &kinds[word_kind(slot.commit)]
@@ -437,17 +437,17 @@ cdef void sort_out(partition_t *p) noexcept nogil:
                                                    and word_state(slot.commit) <= kind.last_state):
             continue
         if is_later(p.header, word_kind(slot.commit), word_state(slot.commit)):
-            p.kept[idx] = 1
-            p.kept_count += 1
+            p.later[idx] = 1
+            p.later_count += 1
         else:
             end_life(slot)
     for idx in range(p.header.high_water):
         slot = &p.slots[idx]
-        if p.kept[idx] or not kinds[word_kind(slot.commit)].is_child:
+        if p.later[idx] or not kinds[word_kind(slot.commit)].is_child:
             continue
-        if p.kept_count and goes_with_parent(p, slot):
-            p.kept[idx] = 1
-            p.kept_count += 1
+        if p.later_count and goes_with_parent(p, slot):
+            p.later[idx] = 1
+            p.later_count += 1
         elif not is_published(p, slot):
             end_life(slot)
 
@@ -483,12 +483,12 @@ cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil:
         live += 1
         bad |= mark_slot_blocks(p, used, idx)
         count_held(p, idx)
-        if p.kept[idx]:
+        if p.later[idx]:
             continue
         index_insert(s, (partition << SLOT_BITS) | idx)
         if kinds[word_kind(p.slots[idx].commit)].is_child:
             link_child(s, (partition << SLOT_BITS) | idx)
-    s.hinted[partition] = 0 if p.kept_count else p.slot_count
+    s.hinted[partition] = 0 if p.later_count else p.slot_count
     rebuild_buddy(&p.buddy, used)
     free(used)
     return -1 if bad else live
