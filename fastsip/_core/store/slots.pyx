@@ -424,7 +424,7 @@ cdef bint goes_with_parent(const partition_t *p, const slot_t *child) noexcept n
 
 
 cdef void sort_out(partition_t *p) noexcept nogil:
-    """What a later release began is left alone; what no table names is damage and goes, as what nobody has published."""
+    """What a later release began is left alone; what no table names is damage and goes, as what is not published."""
     cdef uint32_t idx
     cdef slot_t *slot
     cdef const kind_t *kind
