@@ -12,6 +12,7 @@
                 marks         router; read by the supervisor when it finds one dead
     state_dir   secret        the first start
                 placement     the first start with a secret
+                epochs        router; of the last stores, when it begins another
                 quarantine/   supervisor (datagrams), router (slots)
 
 Called by whoever opens one of them; _core/store/partitions makes `transactions` by its own knowledge.
@@ -31,6 +32,7 @@ MARKS = "marks"
 
 SECRET = "secret"
 PLACEMENT = "placement"
+EPOCHS = "epochs"
 QUARANTINE = "quarantine"
 
 PARTITIONS = 64

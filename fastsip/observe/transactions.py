@@ -30,6 +30,7 @@ UNIT_BYTES = file_bytes(0, 1) - file_bytes(0, 0)  # of a block: what one more ma
 TRIES = 5
 CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 METHOD_NAMES = ("other", *METHODS)
+BRANCH_KINDS = tuple(kind for kind in inspect.KINDS if kind not in inspect.SERVER_KINDS)
 
 
 class NoStore(Exception):
@@ -208,7 +209,7 @@ class Reader:
         rows, now_ms = partition.slots, self.now_ms(partition.header)
         kinds = kind_of(rows)
         is_server = np.isin(kinds, inspect.SERVER_KINDS) & ~partition.torn & wanted.rows(rows, now_ms)
-        is_branch = (kinds > 0) & ~np.isin(kinds, inspect.SERVER_KINDS) & ~partition.torn
+        is_branch = np.isin(kinds, BRANCH_KINDS) & ~partition.torn
         branches: dict[tuple[int, int], list[int]] = {}
         for row in np.flatnonzero(is_branch):
             key = int(rows["parent"][row]), int(rows["parent_generation"][row])

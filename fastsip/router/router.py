@@ -20,6 +20,7 @@ from fastsip.process.line import Line
 from fastsip.process.marks import Mark, Marks
 from fastsip.process.messages import Go
 from fastsip.process.quarantine import keep_slot, read_quarantine
+from fastsip.router.epochs import note_epoch, read_epochs
 from fastsip.router.name_file import recall_answers
 from fastsip.router.shards import Shards
 from fastsip.routing.compile import compile_names, compile_table
@@ -48,7 +49,7 @@ class Router:
         """The one thing that calls wait for; all else comes before it or after it."""
         config, count = self.config.router, self.config.router.shards
         self.sockets = sockets
-        self.store = Store(config.run_dir, self.config.limits.max_transactions)
+        self.store = Store(config.run_dir, self.config.limits.max_transactions, read_epochs(config.state_dir))
         for ref, generation in go.drop:
             mark = Mark("slot", ref=ref, generation=generation)
             keep_slot(config.state_dir, mark, self.store.drop(ref, generation))
@@ -61,6 +62,7 @@ class Router:
                              read_quarantine(config.state_dir), self.names, own, self.fall_over, self.stack)
         self.shards.set_draining(go.draining)
         self.taken_up = self.shards.start(held)
+        note_epoch(config.state_dir, self.store.epoch)
 
     def fall_over(self) -> None:
         """A shard's thread ended by an exception: the next router has all shards."""

@@ -1,7 +1,8 @@
 """Another configuration, or another code: what a change needs, what it cannot change, and how it takes place.
 
-What the table holds changes in place, in the router that routes.  Shards, sockets and code change by a planned
-takeover: another router is made ready, the one that routes leaves, and nothing has changed when that fails.
+What the table holds changes in place, in the router that routes.  Shards, sockets, the size of the store and code
+change by a planned takeover: another router is made ready, the one that routes leaves, and nothing has changed when
+that fails.
 
 Called by supervisor.
 """
@@ -12,6 +13,7 @@ import os
 from pathlib import Path
 
 from fastsip import __version__
+from fastsip._core.store.partitions import lack_of_room
 from fastsip.api.socket import STOPPED, Answer, Client, Refused, answer_kept
 from fastsip.base.plain import reason
 from fastsip.config import Config, ConfigError, load_text, read_text
@@ -36,24 +38,25 @@ def read_file(file: str) -> tuple[Config, str]:
 
 
 def check_change(old: Config, fresh: Config) -> None:
-    """StartError: this cannot change while calls are kept."""
+    """StartError: this cannot change while calls are kept, or finds no room."""
     if fresh.router.run_dir != old.router.run_dir:
         raise StartError("router.run_dir changes with a restart only: the calls in progress are there")
     if fresh.router.state_dir != old.router.state_dir:
         raise StartError("router.state_dir changes with a restart only: the secret that calls in progress are signed "
                          "with is there; take it along")
     now, wanted = old.limits.max_transactions, fresh.limits.max_transactions
-    if wanted != now:
-        raise StartError(f"limits.max_transactions: {wanted} in the file, {now} in use; it changes at a start at which "
-                         "no transaction is kept: fastsip drain --then stop, 32 s, then start")
+    words = lack_of_room(fresh.router.run_dir, wanted) if wanted != now else ""
+    if words:
+        raise StartError(words)
 
 
 def needs_takeover(old: Config, fresh: Config) -> bool:
-    """Do the shards or the sockets change?  All else is in the table."""
-    def sockets(config: Config) -> tuple:
-        return config.router.shards, [(place_of(one), one.rcvbuf_bytes) for one in config.listeners]
+    """Do the shards, the sockets or the store change?  All else is in the table."""
+    def held(config: Config) -> tuple:
+        sockets = [(place_of(one), one.rcvbuf_bytes) for one in config.listeners]
+        return config.router.shards, config.limits.max_transactions, sockets
 
-    return sockets(old) != sockets(fresh)
+    return held(old) != held(fresh)
 
 
 # ---------------------------------------------------------------- reload

@@ -11,11 +11,14 @@ Must never: change anything.  Called by tests and benches, of a rig.
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.base.types cimport PARTITIONS
-from fastsip._core.store.records cimport KIND_FREE, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, is_server, record_t
+from fastsip._core.store.records cimport (
+    KIND_FREE, OWES_CANCEL, OWES_REQUEST, OWES_RESPONSE, block_t, is_server, record_t,
+)
+from fastsip._core.store.kinds cimport RECORD_WORDS, block_in
 from fastsip._core.store.blocks cimport ORDERS, order_of
 from fastsip._core.store.slots cimport (
-    NO_SLOT, SHARES, SLOT_BITS, SLOT_MASK, partition_t, record_of, slot_at, slot_t, word_generation, word_kind,
-    word_owes, word_state,
+    NO_SLOT, SHARES, SLOT_BITS, SLOT_MASK, blocks_of, partition_t, record_of, slot_at, slot_t, word_generation,
+    word_kind, word_owes, word_state,
 )
 from fastsip._core.store.wheel cimport NOT_ARMED
 from fastsip._core.state.shard cimport shard_t
@@ -38,7 +41,7 @@ cdef dict deadlines_of(int kind, const record_t *record):
     return {"retransmit": record.client.retransmit_ms, "expire": record.client.expire_ms, "c": record.client.c_ms}
 
 
-cdef dict blocks_of(int kind, const record_t *record):
+cdef dict blocks_named(int kind, const record_t *record):
     if is_server(kind):
         named = {"kept": record.server.kept, "response": record.server.response, "best": record.server.best}
     else:
@@ -62,7 +65,7 @@ cdef dict describe(shard_t *shard, uint32_t ref):
         "attempts": record.server.attempt_count if server else 0,
         "last_status": record.server.last_status if server else record.client.last_status,
         "deadlines": {name: at for name, at in deadlines_of(kind, record).items() if at},
-        "blocks": blocks_of(kind, record),
+        "blocks": blocks_named(kind, record),
     }
 
 
@@ -71,8 +74,25 @@ cdef list list_partition(shard_t *shard, uint32_t partition):
     cdef uint32_t index
     found = []
     for index in range(p.slot_count):
-        if word_kind(p.slots[index].commit) != KIND_FREE:
+        if word_kind(p.slots[index].commit) != KIND_FREE and not p.later[index]:
             found.append(describe(shard, partition << SLOT_BITS | index))
+    return found
+
+
+cdef list list_later(const partition_t *p, uint32_t partition):
+    """What a later release began: it holds its slots and blocks, and nothing that is derived leads there."""
+    cdef const block_t *block
+    cdef uint32_t index
+    cdef int word
+    found = []
+    for index in range(p.slot_count):
+        if p.later[index]:
+            blocks = {}
+            for word in range(<int>RECORD_WORDS):
+                block = block_in(record_of(&p.slots[index]), word)
+                if blocks_of(p, index) >> word & 1 and block.len:
+                    blocks[word] = block.unit, block.len
+            found.append({"ref": partition << SLOT_BITS | index, "blocks": blocks})
     return found
 
 
@@ -231,8 +251,9 @@ cdef list audit_partition(shard_t *shard, uint32_t partition):
     cdef const partition_t *p = &shard.store.partitions[partition]
     live = list_partition(shard, partition)
     by_ref = {slot["ref"]: slot for slot in live}
-    return (audit_blocks(p, live, shard, partition) + audit_held(p, live, shard, partition)
-            + audit_free(p, live, partition) + audit_index(p, live, partition) + audit_families(p, by_ref, partition)
+    held = live + list_later(p, partition)
+    return (audit_blocks(p, held, shard, partition) + audit_held(p, held, shard, partition)
+            + audit_free(p, held, partition) + audit_index(p, live, partition) + audit_families(p, by_ref, partition)
             + audit_life(shard, by_ref, partition) + audit_lingering(p, live, partition))
 
 

@@ -17,7 +17,7 @@ from libc.string cimport memcpy
 from tests.kernels.damage cimport DAMAGE_ROOM, damage, damaged_t, next_random
 from tests.kernels.invariants cimport check_alike, check_message, check_readers, checker_t
 
-from fastsip._core.base.types cimport MAX_MESSAGE, span_t
+from fastsip._core.base.types cimport MAX_MESSAGE, PARTITIONS, span_t
 from fastsip._core.base.hashing cimport write_base32
 from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.store.slots cimport store_t
@@ -50,7 +50,8 @@ cdef checker_t *new_checker(RoutingTable rules) except NULL:
         free(store)
         free(table)
         raise MemoryError("no memory for a checker")
-    store.slot_count = SLOTS
+    for i in range(<int>PARTITIONS):
+        store.hinted[i] = SLOTS
     shard.store = store
     shard.table = table
     table.token_key_count = 1

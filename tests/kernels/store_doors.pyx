@@ -17,17 +17,19 @@ from libc.string cimport memcpy, memset
 from fastsip._core.base.types cimport E_UNRESOLVED, OK, PARTITIONS
 from fastsip._core.base.address cimport T_UDP, addr_t
 from fastsip._core.store.records cimport (
-    KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, block_t, record_t,
+    KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, block_t, is_child,
+    is_server, record_t,
 )
+from fastsip._core.store.kinds cimport KIND_ROWS, all_kinds, kind_row_t, list_kinds
 from fastsip._core.store.blocks cimport (
     NO_UNIT, ORDERS, UNIT_BYTES, buddy_t, free_buddy, give_units, init_buddy, order_of, rebuild_buddy, take_units,
 )
 from fastsip._core.store.slots cimport (
     HEADER_BYTES, LAYOUT_MAJOR, LAYOUT_MINOR, NO_SLOT, PENDING_BLOCKS, SLOT_BITS, SLOT_MASK, begin_block, block_at,
     clear_owes, commit, drop_block, end_block, first_child_of, give_pending, give_slot, index_find, index_insert,
-    index_remove, link_child, next_child_of, partition_of, partition_t, pending_t, record_of, scan_partition, slot_at,
-    slot_t, store_t, take_slot, unlink_child, word_generation, word_kind, word_owes, word_state, write_clock_pair,
-    write_identity, write_tried,
+    index_remove, link_child, next_child_of, partition_header_t, partition_of, partition_t, pending_t, record_of,
+    scan_partition, slot_at, slot_t, store_t, take_slot, unlink_child, word_generation, word_kind, word_owes,
+    word_state, write_clock_pair, write_identity, write_tried,
 )
 from fastsip._core.store.partitions cimport Store
 from fastsip._core.store.wheel cimport (
@@ -55,6 +57,7 @@ KINDS = {
     "free": KIND_FREE, "server-invite": KIND_SERVER_INVITE, "server-other": KIND_SERVER_OTHER,
     "client-invite": KIND_CLIENT_INVITE, "client-other": KIND_CLIENT_OTHER,
 }
+HEAD = {"kinds_off": <uint64_t>&(<partition_header_t *>NULL).kinds, "kind_rows": KIND_ROWS}
 CLOCK = {"tick_ms": TICK_MS, "longest_ms": <uint64_t>LONGEST_MS}
 MODULES = (blocks, slots, wheel)   # whose compiled files these doors open
 
@@ -84,6 +87,18 @@ def branch_clocks(str kind, int state, int event, int status=0, uint8_t transpor
         set_clocks(&shard, &branch, &server, state, client_step(number, state, event), status, &record)
     found = {"repeat": record.client.retransmit_ms, "expire": record.client.expire_ms, "c": record.client.c_ms}
     return {name: at_ms - 1_000_000 if at_ms else None for name, at_ms in found.items()}
+
+
+def kind_rows() -> list:
+    """(kind, last state, words that name blocks) as the head of a file has them."""
+    cdef kind_row_t rows[KIND_ROWS]
+    list_kinds(rows)
+    return [(rows[i].kind, rows[i].last_state, rows[i].blocks) for i in range(<int>KIND_ROWS) if rows[i].kind]
+
+
+def families(int kind) -> tuple:
+    """(family, is_child) by the table, (is_server, is_child) without it; a kind is a byte."""
+    return all_kinds()[kind & 0xFF].family, bool(all_kinds()[kind & 0xFF].is_child), is_server(kind), is_child(kind)
 
 
 def block_order(uint32_t length) -> int:
@@ -269,8 +284,9 @@ cdef class Slots:
 
     def sizes(self, uint32_t partition) -> dict:
         cdef partition_t *p = self.part(partition)
-        return {"slots": p.slot_count, "reserved": p.reserved_slots, "free": p.free_count,
-                "units": p.buddy.unit_count, "used_units": p.buddy.used_units, "high_water": p.header.high_water}
+        return {"slots": p.slot_count, "reserved": p.reserved_slots, "free": p.free_count, "later": p.later_count,
+                "hinted": self.store.hinted[partition], "units": p.buddy.unit_count,
+                "used_units": p.buddy.used_units, "high_water": p.header.high_water}
 
     # ---- slots
 
@@ -323,6 +339,10 @@ cdef class Slots:
             "record": (<const char *>record_of(slot))[:sizeof(record_t)],
             "tried": [slot.identity.server.tried[i] for i in range(16)],
         }
+
+    def later(self, uint32_t ref) -> bool:
+        self.slot(ref)
+        return bool(self.part(ref >> SLOT_BITS).later[ref & SLOT_MASK])
 
     # ---- blocks
 

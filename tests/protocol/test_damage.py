@@ -3,17 +3,19 @@
 Every byte of the slots of a call is spoilt, one at a time, and the store is taken up by another router.
 """
 
+import errno
 import random
 import struct
 
 import pytest
 
 from fastsip._core.harness.rig import Rig
-from tests.kernels.audit import live_slots
+from tests.kernels.audit import complaints, live_slots
+from tests.kernels.store_doors import HEAD, LAYOUT
 from tests.protocol.script import BOB, WHOLE, Stage
 
 HEADER_BYTES, SLOT_BYTES = 4096, 448
-HIGH_WATER = 112  # where the header has it
+MINOR_AT, HIGH_WATER = 12, 112  # where the header has them
 DAYS_MS = 3 * 86_400_000
 
 
@@ -106,16 +108,40 @@ def test_any_bytes_of_a_slot_may_be_damaged(make_stage, scenario):
         image.take_up(bytes(spoilt))
 
 
+def with_word(whole: bytes, ref: int, kind: int, state: int) -> bytearray:
+    spoilt = bytearray(whole)
+    at = HEADER_BYTES + (ref & 0x3FFFFFF) * SLOT_BYTES
+    word = struct.unpack_from("<Q", spoilt, at)[0]
+    struct.pack_into("<Q", spoilt, at, word & ~0xFFFF0000 | kind << 24 | state << 16)
+    return spoilt
+
+
 @pytest.mark.parametrize("kind, state", [(1, 7), (1, 110), (2, 4), (3, 8), (4, 3), (4, 255), (5, 1), (200, 2)])
-def test_kinds_and_states_of_a_later_release_are_let_go(make_stage, kind, state):
-    """After a downgrade: what these kernels do not know cannot be taken up, and must not stay for ever."""
+def test_kinds_and_states_that_no_release_of_this_layout_writes_are_let_go(make_stage, kind, state):
+    """They cannot be taken up, and must not stay for ever."""
     image = Image(make_stage, ringing)
     for ref in image.refs:
-        spoilt = bytearray(image.whole)
-        at = HEADER_BYTES + (ref & 0x3FFFFFF) * SLOT_BYTES
-        word = struct.unpack_from("<Q", spoilt, at)[0]
-        struct.pack_into("<Q", spoilt, at, word & ~0xFFFF0000 | kind << 24 | state << 16)
-        image.take_up(bytes(spoilt))
+        image.take_up(bytes(with_word(image.whole, ref, kind, state)))
+
+
+@pytest.mark.parametrize("kind, state", [(9, 2), (1, 7)])
+def test_what_a_later_release_began_is_there_for_it_afterwards(make_stage, kind, state):
+    """After a downgrade: no router of this code answers for it, and none takes its place (docs/core.md#kinds)."""
+    invites = []
+    image = Image(make_stage, lambda stage: (stage.invite(), invites.append(stage.ring(BOB[0]))))
+    stage, later = image.stage, with_word(image.whole, image.refs[0], kind, state)
+    struct.pack_into("<I", later, MINOR_AT, LAYOUT["minor"] + 1)
+    for at, row in zip((0, 4 * 8), ((1, 7, 0b111), (9, 4, 0b111)), strict=True):
+        struct.pack_into("<BBxxI", later, HEAD["kinds_off"] + at, *row)
+    image.path.write_bytes(later)
+    places = [slice(HEADER_BYTES, HEADER_BYTES + len(image.refs) * SLOT_BYTES)]
+    stage.rig = Rig(stage.run_dir, stage.table, stage.cells, 64, now_ms=image.now + 100)
+    assert stage.rig.recover() == 0 and stage.rig.sent() == [] and complaints(stage.rig) == []
+    stage.reply(invites[0], 200)  # by the hint of a branch that is kept
+    stage.rig.take_error(invites[0].to_bytes(), BOB[0], errno.ECONNREFUSED)
+    stage.rig.advance(DAYS_MS)
+    assert complaints(stage.rig) == [] and live_slots(stage.rig) == []
+    assert [image.path.read_bytes()[place] for place in places] == [bytes(later)[place] for place in places]
 
 
 @pytest.mark.parametrize("high_water", [0, 1])

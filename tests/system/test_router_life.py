@@ -188,8 +188,8 @@ async def test_a_wrong_file_is_refused_whole(home, edge, wrong):
         UserAgent(name="carol") as carol,
     ):
         life = home.start(edge_config(edge, [bob.address])).ready()
-        if wrong == "restart-only":  # a good file whose set is another one, but the store would not fit
-            wrong = edge_config(edge, [carol.address], max_transactions=3000)
+        if wrong == "restart-only":  # a good file whose set is another one, but its calls would be elsewhere
+            wrong = edge_config(edge, [carol.address]).replace("@STATE_DIR@", str(home.place))
         record = await reload(life, home, wrong, "reload refused")
         assert record["level"] == "error" and "the old configuration runs on" in record["event"]
         await refuse(bob, alice.invite(NUMBER, edge))

@@ -466,17 +466,26 @@ async def test_more_destinations_than_there_is_room_for_come_with_a_new_router(h
         await call.refused(486)
 
 
-@pytest.mark.parametrize("change", ["max_transactions", "run_dir", "state_dir"])
+@pytest.mark.parametrize("change", ["run_dir", "state_dir"])
 async def test_what_the_store_cannot_follow_is_refused(home, edge, change):
     async with UserAgent(name="alice") as alice:
         text = edge_config(edge, [("127.0.0.1", 9)])
         life = home.start(text).ready()
         (home.place / "elsewhere").mkdir()
-        for old, new in ((f"@{change.upper()}@", home.place / "elsewhere"), (f"{change} = 2000", f"{change} = 3000")):
-            text = text.replace(old, str(new))
-        home.write(text)
+        home.write(text.replace(f"@{change.upper()}@", str(home.place / "elsewhere")))
         life.process.send_signal(signal.SIGHUP)
         assert change in (await life.logged("reload refused"))["why"]
+        await settle(alice, edge)
+
+
+async def test_a_store_for_which_there_is_no_room_is_refused_before_anybody_leaves(home, edge):
+    async with UserAgent(name="alice") as alice:
+        life = home.start(edge_config(edge, [("127.0.0.1", 9)])).ready()
+        router = life.router_pid()
+        home.write(edge_config(edge, [("127.0.0.1", 9)], max_transactions=10_000_000))
+        done = await asyncio.to_thread(command, "reload", home.config)
+        assert done.returncode == 1 and re.search(r"the store needs [\d,]+ bytes and [\d,]+ are free", done.stderr)
+        assert life.router_pid() == router
         await settle(alice, edge)
 
 

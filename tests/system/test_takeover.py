@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+from fastsip._core.store.partitions import partition_sizes, read_header
+
 from .interrupted import Cast, casts_at, config, no_second_final, to_the_end, until_the_gap
 from .lives import Home, Life, command
 
@@ -91,6 +93,43 @@ def reshaped(shards: int):
     return reshape
 
 
+def resized(most: int, casts: list[Cast]) -> str:
+    text = config(casts)
+    assert text.count("max_transactions = 2000") == 1
+    return text.replace("max_transactions = 2000", f"max_transactions = {most}")
+
+
+def has_size(home: Home, most: int) -> bool:
+    """All files of the store."""
+    headers = [read_header(path) for path in (home.place / "run" / "transactions").glob("*.slots")]
+    return len(headers) == 64 and {header["sizes"] for header in headers} == {partition_sizes(most)}
+
+
+async def grown(life: Life, home: Home, casts: list[Cast]) -> Life:
+    """Twice the store by a reload; then the router dies, and the next one has what was moved."""
+    home.write(resized(4000, casts))
+    done = await asyncio.to_thread(command, "reload", home.config)
+    assert done.returncode == 0, done.stderr
+    assert has_size(home, 4000)
+    return await killed(life, home, casts)
+
+
+async def grown_by_an_upgrade(life: Life, home: Home, casts: list[Cast]) -> Life:
+    home.write(resized(4000, casts))
+    await upgraded(life, home, casts)
+    assert has_size(home, 4000)
+    return life
+
+
+async def grown_and_shrunk(life: Life, home: Home, casts: list[Cast]) -> Life:
+    for most in (4000, 1000):
+        assert await asyncio.to_thread(life.end, signal.SIGTERM) == 0
+        home.write(resized(most, casts))
+        life = await started(home)
+        assert has_size(home, most)
+    return life
+
+
 async def killed_after_a_reload(life: Life, home: Home, casts: list[Cast]) -> Life:
     """The spare is of the configuration that runs, not of the one it was born with."""
     return await killed(await reloaded(life, home, casts), home, casts)
@@ -98,7 +137,7 @@ async def killed_after_a_reload(life: Life, home: Home, casts: list[Cast]) -> Li
 
 WAYS = (
     killed, killed_twice, aborted, all_killed, stopped, stopped_and_edited, upgraded, upgraded_and_edited, reloaded,
-    killed_after_a_reload, reshaped(1), reshaped(5),
+    killed_after_a_reload, reshaped(1), reshaped(5), grown, grown_by_an_upgrade, grown_and_shrunk,
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from fastsip._core.base.files import boot_id
 from fastsip._core.store.partitions import Store
 from fastsip._core.transaction import inspect
 from fastsip.observe.transactions import Filter, Reader, as_dict
-from tests.kernels.store_doors import BLOCKS, KINDS, LAYOUT, Slots
+from tests.kernels.store_doors import BLOCKS, HEAD, KINDS, LAYOUT, Slots, kind_rows
 
 from .test_slots import BOOT_AT, SMALL, client_record, files_of, patch, server_record
 
@@ -36,7 +36,7 @@ ANSWER = b"SIP/2.0 200 OK\r\nCall-ID: golden-finished\r\n\r\n"
 def described() -> dict:
     """Sizes, places and numbers that a file depends on."""
     fields = {name: list(place) for name, place in inspect.slot_fields().items()}
-    return {"sizes": LAYOUT, "blocks": BLOCKS, "kinds": KINDS, "fields": fields}
+    return {"sizes": LAYOUT, "blocks": BLOCKS, "kinds": KINDS, "head": HEAD, "rows": kind_rows(), "fields": fields}
 
 
 def fill(store: Store) -> None:

@@ -22,7 +22,7 @@ ROOMS = {
         "types", "address", "files", "short_ids", "atomics", "scarcity", "clock", "hashing", "arena", "ring", "lanes",
     ),
     "sip": ("types", "chars", "words", "uri", "values", "parser", "edits"),
-    "store": ("records", "blocks", "slots", "partitions", "wheel", "marks"),
+    "store": ("records", "kinds", "blocks", "slots", "resize", "partitions", "wheel", "marks"),
     "routing": ("types", "patterns", "conditions", "policies", "tiers", "index", "lookup", "header_edits",
         "rule_index", "table", "rules"),
     "dispatcher": ("ranking", "cells", "positions", "choose", "chooser", "keys"),
@@ -62,8 +62,8 @@ MAY_IMPORT = {
 # store, base/arena makes what was freed untouchable in debug builds.
 SYSTEM_CALLS = {
     "base/files", "base/clock", "base/arena", "transport/net_sys", "transport/udp", "transport/local",
-    "transport/listen", "base/ring", "base/lanes", "store/slots", "store/partitions", "dispatcher/cells", "shard/loop",
-    "routing/table", "harness/virtual_net", "harness/rig",
+    "transport/listen", "base/ring", "base/lanes", "store/slots", "store/resize", "store/partitions",
+    "dispatcher/cells", "shard/loop", "routing/table", "harness/virtual_net", "harness/rig",
 }  # fmt: skip
 SYSTEM_MODULES = {"os", "socket", "mmap", "fcntl", "select", "selectors", "subprocess", "time", "signal"}
 SYSTEM_HEADERS = re.compile(

@@ -462,20 +462,6 @@ def test_reopened_it_holds_everything(scratch):
         assert (slots.read(parent), slots.read(child)) == (server, client)
 
 
-@pytest.mark.parametrize("wanted", [SMALL // 2, 4 * SMALL])
-def test_another_max_transactions_makes_an_empty_store_anew(scratch, wanted):
-    Store(scratch, SMALL)
-    again = Store(scratch, wanted)
-    assert again.notes == [] and again.in_use()["store_bytes"] == store_bytes(wanted)
-
-
-def test_another_max_transactions_waits_while_one_transaction_is_kept(store, slots, scratch):
-    live_server(slots, 63, 7)
-    in_use = store.in_use()
-    again = Store(scratch, 4 * SMALL)
-    assert again.in_use() == in_use and "max_transactions" in again.notes[0]
-
-
 def asides(run_dir: Path) -> list[Path]:
     return sorted((run_dir / "transactions").glob("*.damaged-*"))
 

@@ -4,18 +4,15 @@ import errno
 import os
 import re
 import shutil
-import struct
 import subprocess
 import sys
 
 import pytest
 
-from fastsip._core.base.clock import now_ms
 from fastsip._core.store.partitions import Store, StoreError, store_bytes
-from fastsip._core.transaction.inspect import CLIENT_STATES, SERVER_KINDS, SERVER_STATES
 from tests.conftest import ROOT
 
-from .test_slots import CLIENT, NO_BLOCK, SERVER, SMALL, files_of, live_client, live_server, server_record
+from .test_slots import SMALL, files_of
 
 
 def test_no_space_is_said_with_sizes_and_leaves_no_files(scratch, monkeypatch):
@@ -70,36 +67,3 @@ def test_on_a_full_tmpfs(scratch):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
     free = "1,048,576" if real else "[0-9,]+"
     assert re.search(f"needs {store_bytes(64):,} bytes and {free} are free", done.stdout), done.stderr
-
-
-# ---------------------------------------------------------------- another size
-
-SERVERS = [(kind, state, name) for kind in SERVER_KINDS for state, name in SERVER_STATES.items()]
-OPEN = {"trying", "proceeding", "calling", "cancel pending", "cancelling"}
-
-
-def another_size(store, slots, scratch, name, left_ms) -> None:
-    kept = name in OPEN or left_ms > 0
-    assert (store.count_open(), store.count_kept(now_ms())) == (name in OPEN, kept)
-    again = Store(scratch, 4 * SMALL)
-    assert (again.in_use()["store_bytes"] == store_bytes(SMALL)) == kept == bool(again.notes)
-
-
-@pytest.mark.parametrize("left_ms", [-1, 60_000])
-@pytest.mark.parametrize(("kind", "state", "name"), SERVERS)
-def test_what_only_absorbed_repetitions_gives_way_to_another_size_when_its_time_is_over(
-        store, slots, scratch, kind, state, name, left_ms):
-    """An operator who has drained and stopped the router need not start it once more to get rid of these."""
-    slots.commit(slots.take(0), kind, state, record=server_record(expire_ms=now_ms() + left_ms))
-    another_size(store, slots, scratch, name, left_ms)
-
-
-@pytest.mark.parametrize("left_ms", [-1, 60_000])
-@pytest.mark.parametrize(("state", "name"), CLIENT_STATES.items())
-def test_so_do_branches(store, slots, scratch, state, name, left_ms):
-    parent, expired = live_server(slots, 0), now_ms() - 1
-    slots.commit(parent, SERVER, 6, record=server_record(attempts=1, expire_ms=expired))
-    branch = live_client(slots, parent, 0)
-    record = struct.pack("=2IQQQHHBB26x", *NO_BLOCK, 0, now_ms() + left_ms, 0, 0, 0, 0, 0)
-    slots.commit(branch, CLIENT, state, record=record)
-    another_size(store, slots, scratch, name, left_ms)

@@ -13,9 +13,10 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
 from fastsip._core.base.types cimport PARTITIONS
-from fastsip._core.store.records cimport KIND_FREE, block_t, is_server, record_t
+from fastsip._core.store.records cimport KIND_FREE, block_t
+from fastsip._core.store.kinds cimport RECORD_WORDS, block_in
 from fastsip._core.store.blocks cimport ORDERS, UNIT_BYTES, order_of
-from fastsip._core.store.slots cimport HEADER_BYTES, partition_t, record_of, slot_t, word_kind
+from fastsip._core.store.slots cimport HEADER_BYTES, blocks_of, partition_t, record_of, slot_t, word_kind
 
 cdef struct piece_t:
     uint32_t partition
@@ -50,14 +51,13 @@ cdef void copy_block(image_t *image, const store_t *store, uint32_t partition, c
         copy_piece(image, store, partition, off, block.len)
 
 
-cdef void copy_blocks(image_t *image, const store_t *store, uint32_t partition, const slot_t *slot) noexcept nogil:
-    cdef const record_t *record = record_of(slot)
-    if is_server(word_kind(slot.commit)):
-        copy_block(image, store, partition, &record.server.kept)
-        copy_block(image, store, partition, &record.server.response)
-        copy_block(image, store, partition, &record.server.best)
-    else:
-        copy_block(image, store, partition, &record.client.request)
+cdef void copy_blocks(image_t *image, const store_t *store, uint32_t partition, uint32_t idx) noexcept nogil:
+    cdef const partition_t *p = &store.partitions[partition]
+    cdef uint32_t blocks = blocks_of(p, idx)
+    cdef int word
+    for word in range(<int>RECORD_WORDS):
+        if blocks >> word & 1:
+            copy_block(image, store, partition, block_in(record_of(&p.slots[idx]), word))
 
 
 cdef void take_image(image_t *image, const store_t *store, uint32_t shard, uint32_t shard_count) noexcept nogil:
@@ -73,7 +73,7 @@ cdef void take_image(image_t *image, const store_t *store, uint32_t shard, uint3
         copy_piece(image, store, number, 0, HEADER_BYTES + p.header.high_water * <uint32_t>sizeof(slot_t))
         for i in range(p.header.high_water):
             if word_kind(p.slots[i].commit) != KIND_FREE:
-                copy_blocks(image, store, number, &p.slots[i])
+                copy_blocks(image, store, number, i)
 
 
 cdef void put_back(image_t *image, store_t *store, uint32_t shard, uint32_t shard_count) noexcept nogil:

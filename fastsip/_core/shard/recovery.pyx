@@ -18,7 +18,7 @@ from fastsip._core.store.records cimport (
     OWES_REQUEST, OWES_RESPONSE, SERVER_COMPLETED, SERVER_DECIDED, SERVER_ENDED, is_searching, is_server, record_t,
 )
 from fastsip._core.store.slots cimport (
-    NO_SLOT, SLOT_BITS, block_at, commit, drop_block, first_child_of, give_slot, next_child_of, record_of,
+    NO_SLOT, SLOT_BITS, block_at, commit, drop_block, first_child_of, give_slot, is_ours, next_child_of, record_of,
     scan_partition, slot_at, slot_t, word_generation, word_kind, word_owes, word_state,
 )
 from fastsip._core.store.wheel cimport arm_timer
@@ -44,9 +44,7 @@ cdef enum:
 
 
 cdef bint is_sound(shard_t *shard, uint32_t ref) noexcept nogil:
-    """Can these kernels take it up?  Damage that the scan does not see, and kinds and states of a later minor layout,
-    cannot be.
-    """
+    """Can these kernels take it up?  Damage that the scan does not see cannot be."""
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef int kind = word_kind(slot.commit)
     cdef bint invite = kind == KIND_SERVER_INVITE or kind == KIND_CLIENT_INVITE
@@ -62,7 +60,7 @@ cdef void sweep_unsound(shard_t *shard, uint32_t partition) noexcept nogil:
     cdef int swept = 0
     for index in range(shard.store.partitions[partition].header.high_water):
         ref = partition << SLOT_BITS | index
-        if word_kind(slot_at(shard.store, ref).commit) != KIND_FREE and not is_sound(shard, ref):
+        if is_ours(shard.store, ref) and not is_sound(shard, ref):
             give_slot(shard.store, ref)
             swept += 1
     if swept:
@@ -144,12 +142,13 @@ cdef void recall_challenged(shard_t *shard, uint32_t ref) noexcept nogil:
         remember_challenge(shard, &shard.stored, slot.identity.client.destination_id)
 
 
-cdef uint64_t overdue_since(const shard_t *shard, slot_t *slot) noexcept nogil:
+cdef uint64_t overdue_since(const shard_t *shard, uint32_t ref) noexcept nogil:
     """The deadline that ran out meanwhile; of a repetition only when no other did.  0 = none."""
+    cdef const slot_t *slot = slot_at(shard.store, ref)
     cdef const record_t *record = record_of(slot)
     cdef int kind = word_kind(slot.commit)
     cdef uint64_t at
-    if kind == KIND_FREE:
+    if not is_ours(shard.store, ref):
         return 0
     at = record.server.expire_ms if is_server(kind) else earlier(record.client.expire_ms, record.client.c_ms)
     if at == 0 or at >= shard.now_ms:
@@ -206,14 +205,14 @@ cdef int recover_partition(shard_t *shard, uint32_t partition, uint64_t *oldest)
         for index in range(shard.store.partitions[partition].header.high_water):
             ref = partition << SLOT_BITS | index
             slot = slot_at(shard.store, ref)
-            if word_kind(slot.commit) == KIND_FREE:
+            if not is_ours(shard.store, ref):
                 continue
             mark_slot(shard.mark, ref, word_generation(slot.commit))
             beat(shard.mark)
             if step == 0:
                 live += 1
                 renew_unsent(shard, ref)
-                overdue = overdue_since(shard, slot)
+                overdue = overdue_since(shard, ref)
                 if 0 < overdue < oldest[0]:
                     oldest[0] = overdue
                 mend_clocks(shard, ref)
@@ -246,7 +245,7 @@ cdef void spread_overdue(shard_t *shard, uint32_t partition, uint64_t oldest) no
     cdef uint32_t index, ref
     for index in range(shard.store.partitions[partition].header.high_water):
         ref = partition << SLOT_BITS | index
-        at = overdue_since(shard, slot_at(shard.store, ref))
+        at = overdue_since(shard, ref)
         if at >= oldest:
             arm_timer(shard.wheel, ref, shard.now_ms + (at - oldest) * window // span)
 

@@ -1,14 +1,17 @@
 """The files of the transaction store: made, checked, mapped, and set aside when they cannot be read.
 
-64 partition files of one size under run_dir/transactions, each a header, slots and blocks (slots).  They are
+64 partition files under run_dir/transactions, each a header, slots and blocks (slots).  They are
 fully allocated when they are made: a hole on a full tmpfs would be a SIGBUS later, and at each start again.
 What another boot left is worth nothing.  A file that is damaged or of an unknown layout is kept under another
-name, and an empty one takes its place: the calls of the other partitions go on.
+name, and an empty one takes its place: the calls of the other partitions go on.  Another max_transactions moves
+what lives into files of another size, one after the other (resize): each has its own, and a store whose files
+differ is whole.
 
 Must never: write a slot or a block, which only the functions of slots do.
 Called by router, inspection and the checks of the command line.
 """
 
+import contextlib
 import errno
 import os
 import secrets
@@ -23,17 +26,20 @@ from libc.string cimport memcpy, memset
 from fastsip._core.base.types cimport PARTITIONS
 from fastsip._core.base.atomics cimport load_acquire64
 from fastsip._core.base.clock cimport clock_ms
-from fastsip._core.store.records cimport KIND_FREE, is_searching, is_server, is_under_way
+from fastsip._core.store.records cimport KIND_FREE, is_searching, is_server, is_under_way, record_t
 from fastsip._core.store.blocks cimport UNIT_BYTES, free_buddy, init_buddy
 from fastsip._core.store.slots cimport (
-    HEADER_BYTES, LAYOUT_MAJOR, LAYOUT_MINOR, SHARES, SLOT_BITS, SLOT_MASK, give_slot, held_t, index_entry_t,
-    partition_header_t, partition_t, record_of, scan_partition, slot_at, slot_t, word_generation, word_kind, word_state,
+    HEADER_BYTES, LAYOUT_MAJOR, LAYOUT_MINOR, NO_SLOT, SHARES, SLOT_BITS, SLOT_MASK, first_child_of, give_slot, held_t,
+    index_entry_t, is_later, is_ours, name_kinds, next_child_of, partition_header_t, partition_t, record_of,
+    scan_partition, slot_at, slot_t, word_generation, word_kind, word_state,
 )
+from fastsip._core.store.resize cimport fits, replace_partition, room_t
 
 from fastsip._core.base.files import ASIDE, boot_id, keep_aside, look_into, make_folder, open_file
 
 MAGIC = b"fastsip\x01"
 TRANSACTION_BYTES = 3072    # of blocks per transaction: a ringing INVITE and its 180
+EPOCH_BITS = 16             # of it that a hint has room for
 HEADER = struct.Struct("=8sIIIIIIII16s40sQQII")
 
 
@@ -55,11 +61,12 @@ cdef inline bint is_open(int kind, int state) noexcept nogil:
     return is_searching(state) if is_server(kind) else is_under_way(state)
 
 
-cdef inline bint is_over(const slot_t *slot, uint64_t now_ms) noexcept nogil:
-    """Has the time passed in which it absorbs repetitions?"""
-    if is_server(word_kind(slot.commit)):
-        return record_of(slot).server.expire_ms <= now_ms
-    return record_of(slot).client.expire_ms <= now_ms
+cdef inline bint is_needed(const slot_t *slot, uint64_t now_ms) noexcept nogil:
+    """That, or does it still absorb repetitions?"""
+    cdef const record_t *record = record_of(slot)
+    cdef int kind = word_kind(slot.commit)
+    return is_open(kind, word_state(slot.commit)) or now_ms < (record.server.expire_ms if is_server(kind)
+                                                               else record.client.expire_ms)
 
 
 # ---------------------------------------------------------------- sizes
@@ -106,31 +113,36 @@ def read_header(path):
         return None
     if len(raw) < HEADER.size:
         return {}
-    (magic, major, _, slot_bytes, slots, unit_bytes, units, partition, epoch, key, boot, _, boottime_ms, high_water,
+    (magic, major, minor, slot_bytes, slots, unit_bytes, units, partition, epoch, key, boot, _, boottime_ms, high_water,
      _) = HEADER.unpack(raw)
     if (magic != MAGIC or major != LAYOUT_MAJOR or slot_bytes != sizeof(slot_t) or unit_bytes != UNIT_BYTES
-            or size != file_bytes(slots, units) or high_water > slots):
+            or not 0 < slots < SLOT_MASK or units == 0 or size != file_bytes(slots, units) or high_water > slots):
         return {}
-    return {"sizes": (slots, units), "partition": partition, "epoch": epoch, "key": key,
+    return {"sizes": (slots, units), "minor": minor, "partition": partition, "epoch": epoch, "key": key,
             "boot_id": boot.rstrip(b"\0"), "boottime_ms": boottime_ms, "high_water": high_water}
 
 
 def making_of(header):
-    """What is the same in all files of one store; None for what is no file of this boot."""
+    """What is the same in all files of one store, and in no other; None for what is no file of this boot."""
     if not header or header["boot_id"] != boot_id():
         return None
-    return header["sizes"], header["epoch"], header["key"]
+    return header["epoch"], header["key"]
 
 
 def shared_making(headers):
-    """(sizes, epoch, key) of the store that these are files of, by most of them; None when none is of this boot."""
+    """(sizes, epoch, key) of the store that these are files of, by most of them; None when none is of this boot.
+    Files of another size are of it, too (resize)."""
     made = Counter(filter(None, map(making_of, headers)))
-    return made.most_common(1)[0][0] if made else None
+    if not made:
+        return None
+    making = made.most_common(1)[0][0]
+    sizes = Counter(header["sizes"] for header in headers if making_of(header) == making)
+    return sizes.most_common(1)[0][0], *making
 
 
 def strangers(headers, making) -> list[int]:
     """The partitions whose file is missing, or none of the store that was made so."""
-    return [p for p, header in enumerate(headers) if making_of(header) != making or header["partition"] != p]
+    return [p for p, header in enumerate(headers) if making_of(header) != making[1:] or header["partition"] != p]
 
 
 def is_of_another_boot(headers) -> bool:
@@ -145,15 +157,40 @@ def read_headers(folder) -> list:
 
 def unreadable(run_dir) -> str:
     """Why a router of this code would not take up all of what the files there hold; "" = it would."""
-    headers = read_headers(Path(run_dir) / "transactions")
+    folder = Path(run_dir) / "transactions"
+    headers = read_headers(folder)
     making = shared_making(headers)
     if making is None:
         readable = is_of_another_boot(headers) or all(header is None for header in headers)
     else:
         readable = not strangers(headers, making)
-    if readable:
-        return ""
-    return f"the transactions in {run_dir} are damaged, or of a layout other than {LAYOUT_MAJOR}"
+    if not readable:
+        return f"the transactions in {run_dir} are damaged, or of a layout other than {LAYOUT_MAJOR}"
+    later = sum(count_later(folder / partition_name(p)) for p, header in enumerate(headers)
+                if making and header["minor"] > LAYOUT_MINOR)
+    if later:
+        return (f"{later} slots of the transactions in {run_dir} are of kinds that a later release began "
+                f"(layout {LAYOUT_MAJOR}.{LAYOUT_MINOR} does not know them): nobody would serve them")
+    return ""
+
+
+def count_later(path) -> int:
+    """Slots in use that a router of this code would keep, and not touch."""
+    cdef const partition_header_t *header
+    cdef const slot_t *slots
+    cdef const unsigned char[::1] raw
+    cdef uint32_t i
+    cdef int found = 0
+    with open(look_into(path), "rb") as file:
+        raw = file.read()
+    if <uint64_t>len(raw) < HEADER_BYTES:
+        return 0
+    header = <const partition_header_t *>&raw[0]
+    slots = <const slot_t *>(<const char *>header + HEADER_BYTES)
+    for i in range(min(header.high_water, (<uint64_t>len(raw) - HEADER_BYTES) // sizeof(slot_t))):
+        found += (word_kind(slots[i].commit) != KIND_FREE
+                  and is_later(header, word_kind(slots[i].commit), word_state(slots[i].commit)))
+    return found
 
 
 def no_room(folder, wanted: int):
@@ -166,14 +203,32 @@ def free_bytes(folder) -> int:
     return space.f_bavail * space.f_frsize
 
 
+def check_room(folder, partitions, size: int):
+    """StoreError: so many files of that size cannot be made."""
+    if free_bytes(folder) < len(partitions) * size:    # on a tmpfs, trying would take everybody's memory
+        raise no_room(folder, len(partitions) * size)
+
+
+def lack_of_room(run_dir, max_transactions: int) -> str:
+    """Why a router cannot make the store that large, beside the one that is there; "" = it can."""
+    folder = Path(run_dir) / "transactions"
+    wanted = partition_sizes(max_transactions)
+    smaller = [p for p, header in enumerate(read_headers(folder))
+               if header and file_bytes(*header["sizes"]) < file_bytes(*wanted)]
+    try:
+        check_room(folder, smaller, file_bytes(*wanted))
+    except StoreError as error:
+        return str(error)
+    return ""
+
+
 def create_files(folder, making, partitions):
     """Writes empty files for these, fully allocated: a hole on a full tmpfs would be a SIGBUS later."""
     size = file_bytes(*making[0])
     paths = [folder / partition_name(p) for p in partitions]
     for path in paths:
         path.unlink(missing_ok=True)
-    if free_bytes(folder) < len(paths) * size:    # on a tmpfs, trying would take everybody's memory
-        raise no_room(folder, len(paths) * size)
+    check_room(folder, paths, size)
     try:
         for p, path in zip(partitions, paths):
             create_file(path, p, size, *making)
@@ -183,6 +238,12 @@ def create_files(folder, making, partitions):
         for path in paths:
             path.unlink(missing_ok=True)
         raise no_room(folder, len(paths) * size) from None
+
+
+def fresh_epoch(used) -> int:
+    """One that none of these is, and no one can guess."""
+    free_ones = [epoch for epoch in range(1, 1 << EPOCH_BITS) if epoch not in used]
+    return secrets.choice(free_ones or range(1, 1 << EPOCH_BITS))
 
 
 def create_file(path, partition: int, size: int, sizes, epoch: int, key: bytes):
@@ -200,6 +261,7 @@ def create_file(path, partition: int, size: int, sizes, epoch: int, key: bytes):
 cdef class Store:
     """The 64 partition files under run_dir/transactions, created or attached.
 
+    `used_epochs`: of stores whose hints may still be about, which another one must not take for its own.
     `notes` lists what was set aside while opening, for the log.  Raises
     StoreError when there is no room (sizes wanted and free are named).
     """
@@ -209,11 +271,15 @@ cdef class Store:
         if self.store == NULL:
             raise MemoryError
 
-    def __init__(self, run_dir, int max_transactions):
+    def __init__(self, run_dir, int max_transactions, used_epochs=()):
         self.run_dir = str(run_dir)
         self.notes = []
         self.folder = Path(run_dir) / "transactions"
+        self.used_epochs = frozenset(used_epochs)
         make_folder(self.folder)
+        for piece in self.folder.glob("*.new"):     # of a resize that somebody died in
+            with contextlib.suppress(OSError):
+                piece.unlink()
         wanted = partition_sizes(max_transactions)
         headers = read_headers(self.folder)
         making = shared_making(headers)
@@ -227,8 +293,7 @@ cdef class Store:
         self.begin_anew(damaged, making)
         for p in damaged:
             self.map_partition(p)
-        if making[0] != wanted:
-            self.resize(wanted)
+        self.resize(wanted)
 
     def begin(self, headers, wanted):
         """No file is of this boot.  Those of another hold nothing of worth; anything else is kept for study."""
@@ -237,22 +302,68 @@ cdef class Store:
         else:
             self.keep_aside({p: "damaged, or of an unknown layout"
                              for p, header in enumerate(headers) if header is not None})
-        self.create(wanted)
-
-    def create(self, wanted):
-        """Another store, with a key of its own."""
-        self.make_files((wanted, secrets.randbelow(0xFFFF) + 1, secrets.token_bytes(16)), range(PARTITIONS))
+        self.used_epochs |= {header["epoch"] for header in headers if header}
+        self.make_files((wanted, fresh_epoch(self.used_epochs), secrets.token_bytes(16)), range(PARTITIONS))
         for p in range(PARTITIONS):
             self.map_partition(p)
 
     def resize(self, wanted):
-        kept = self.count_kept(clock_ms())
-        if kept:
-            self.notes.append(f"limits.max_transactions was changed, but slots are kept ({kept}): "
-                              "the store is as large as before until a start at which none is")
-            return
-        self.unmap()
-        self.create(wanted)
+        """Partitions of another size get this one, if what lives in them fits; else they are as large as before."""
+        cdef room_t room
+        cdef uint32_t p
+        todo = [p for p in range(PARTITIONS) if self.sizes_of(p) != wanted]
+        room.slots, room.units = wanted
+        room.blocks_at, room.bytes = block_offset(room.slots), file_bytes(*wanted)
+        left = {}
+        try:
+            check_room(self.folder, [p for p in todo if self.store.partitions[p].bytes < room.bytes], room.bytes)
+            for p in todo:
+                why = self.resize_partition(p, &room)
+                if why:
+                    left[p] = why
+        except (OSError, StoreError) as error:
+            left |= {p: str(error) for p in todo if self.sizes_of(p) != wanted}
+        self.store.slot_count = max(self.sizes_of(p)[0] for p in range(PARTITIONS))
+        if left:
+            self.notes.append(f"limits.max_transactions was changed, but {len(left)} of {PARTITIONS} files of the "
+                              f"store are as large as before, until another start: {left[min(left)]}")
+
+    cdef tuple sizes_of(self, uint32_t number):
+        return self.store.partitions[number].slot_count, self.store.partitions[number].buddy.unit_count
+
+    cdef str resize_partition(self, uint32_t number, const room_t *room):
+        """"" = done, else why not; OSError, StoreError: it is as it was."""
+        cdef partition_t *p = &self.store.partitions[number]
+        if p.later_count:
+            return "what a later release began is there"
+        if not fits(p, room):
+            self.sweep_over(number, clock_ms())
+        if not fits(p, room):
+            return "what lives there does not fit into fewer"
+        check_room(self.folder, [number], room.bytes)
+        replace_partition(p, self.folder / partition_name(number), room)
+        self.unmap_partition(number)
+        if self.map_partition(number) < 0:
+            raise StoreError(f"{self.folder / partition_name(number)}: another one than was written")
+        return ""
+
+    cdef void sweep_over(self, uint32_t number, uint64_t now_ms) noexcept:
+        """Frees the transactions of which no part waits for anything or absorbs repetitions any more."""
+        cdef partition_t *p = &self.store.partitions[number]
+        cdef uint32_t idx, ref, child
+        cdef bint needed
+        for idx in range(p.header.high_water):
+            ref = number << SLOT_BITS | idx
+            if not is_ours(self.store, ref) or not is_server(word_kind(p.slots[idx].commit)):
+                continue
+            needed = is_needed(&p.slots[idx], now_ms)
+            child = first_child_of(self.store, ref)
+            while child != NO_SLOT and not needed:
+                needed = is_needed(slot_at(self.store, child), now_ms)
+                child = next_child_of(self.store, child)
+            if not needed:
+                give_slot(self.store, ref)
+        scan_partition(self.store, number)
 
     def begin_anew(self, damaged, making):
         """Empty files in the place of these; nothing else of the store knows of it."""
@@ -288,7 +399,7 @@ cdef class Store:
         """Before any shard has it: frees a slot in this life, whatever it holds; its bytes, b"" when it is gone."""
         cdef slot_t *slot
         cdef bytes raw
-        if ref & SLOT_MASK >= self.store.slot_count:
+        if ref & SLOT_MASK >= self.store.partitions[ref >> SLOT_BITS].slot_count:
             return b""
         slot = slot_at(self.store, ref)
         if word_generation(slot.commit) != generation or word_kind(slot.commit) == KIND_FREE:
@@ -302,6 +413,11 @@ cdef class Store:
         if self.store != NULL:
             self.unmap()
         free(self.store)
+
+    @property
+    def epoch(self) -> int:
+        """What tells its hints from those of other stores: 16 bits of it are in each."""
+        return self.store.epoch
 
     cdef void unmap(self) noexcept:
         cdef int i
@@ -317,6 +433,7 @@ cdef class Store:
         free(p.first_child)
         free(p.next_sibling)
         free(p.share)
+        free(p.later)
         free(p.held)
         free(p.newer)
         free(p.older)
@@ -342,7 +459,7 @@ cdef class Store:
         p.slots = <slot_t *>(p.base + HEADER_BYTES)
         p.blocks = p.base + <uint64_t>block_offset(p.slot_count)
         p.reserved_slots = p.slot_count // 10
-        self.store.slot_count = p.slot_count
+        self.store.slot_count = max(self.store.slot_count, p.slot_count)
         self.store.epoch = p.header.epoch
         memcpy(self.store.hash_key, p.header.hash_key, 16)
         size = 1
@@ -354,14 +471,18 @@ cdef class Store:
         p.first_child = <uint32_t *>calloc(p.slot_count, 4)
         p.next_sibling = <uint32_t *>calloc(p.slot_count, 4)
         p.share = <uint8_t *>calloc(p.slot_count, 1)
+        p.later = <uint8_t *>calloc(p.slot_count, 1)
         p.held = <held_t *>calloc(SHARES, sizeof(held_t))
         p.newer = <uint32_t *>calloc(p.slot_count + 1, 4)
         p.older = <uint32_t *>calloc(p.slot_count + 1, 4)
         if (p.index == NULL or p.free_slots == NULL or p.first_child == NULL or p.next_sibling == NULL
-                or p.share == NULL or p.held == NULL or p.newer == NULL or p.older == NULL
+                or p.share == NULL or p.later == NULL or p.held == NULL or p.newer == NULL or p.older == NULL
                 or init_buddy(&p.buddy, p.header.unit_count) < 0):
             raise MemoryError
-        return scan_partition(self.store, number)
+        live = scan_partition(self.store, number)
+        if live >= 0:
+            name_kinds(self.store, number)
+        return live
 
     def count_open(self) -> int:
         """Transactions that wait for more than their own end, themselves or in a branch; read while shards work,
@@ -379,27 +500,13 @@ cdef class Store:
                 memset(counted, 0, count)
                 for i in range(count):
                     word = load_acquire64(&p.slots[i].commit)
-                    if word_kind(word) == KIND_FREE or not is_open(word_kind(word), word_state(word)):
+                    if word_kind(word) == KIND_FREE or p.later[i] or not is_open(word_kind(word), word_state(word)):
                         continue
                     server = i if is_server(word_kind(word)) else p.slots[i].parent & SLOT_MASK
                     if server >= count:
                         server = i      # a branch of nobody
                     found += not counted[server]
                     counted[server] = 1
-        return found
-
-    def count_kept(self, uint64_t now_ms) -> int:
-        """Those and what still absorbs repetitions.  Before any shard has the store."""
-        cdef partition_t *p
-        cdef slot_t *slot
-        cdef uint32_t number, i
-        cdef int found = 0
-        for number in range(PARTITIONS):
-            p = &self.store.partitions[number]
-            for i in range(p.header.high_water):
-                slot = &p.slots[i]
-                if word_kind(slot.commit) != KIND_FREE:
-                    found += is_open(word_kind(slot.commit), word_state(slot.commit)) or not is_over(slot, now_ms)
         return found
 
     def in_use(self) -> dict:

@@ -22,6 +22,7 @@ cdef struct policy_copy_t:
     uint8_t mark_codes      # two bits each for 4xx, 5xx, 500, 503; see tables
     uint8_t reserve[10]
 
+# Each has a row in kinds.
 cdef enum slot_kind:
     KIND_FREE = 0
     KIND_SERVER_INVITE = 1
@@ -123,6 +124,10 @@ cdef union identity_t:
 
 cdef inline bint is_server(int kind) noexcept nogil:
     return kind == KIND_SERVER_INVITE or kind == KIND_SERVER_OTHER
+
+# Has it a parent?  As the table of kinds says (kinds).
+cdef inline bint is_child(int kind) noexcept nogil:
+    return kind == KIND_CLIENT_INVITE or kind == KIND_CLIENT_OTHER
 
 cdef enum client_state:
     CALLING = 1

@@ -2,12 +2,13 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastsip._core.base.types cimport PARTITIONS
-from fastsip._core.store.records cimport block_t, identity_t, record_t
+from fastsip._core.store.records cimport KIND_FREE, block_t, identity_t, record_t
+from fastsip._core.store.kinds cimport KIND_ROWS, kind_row_t
 from fastsip._core.store.blocks cimport buddy_t
 
 cdef enum:
     LAYOUT_MAJOR = 1
-    LAYOUT_MINOR = 0
+    LAYOUT_MINOR = 1        # 1: the head names the kinds
     HEADER_BYTES = 4096
     PENDING_BLOCKS = 1024
     SLOT_BITS = 26          # a slot's reference is partition << SLOT_BITS | index
@@ -58,7 +59,8 @@ cdef struct partition_header_t:
     uint64_t boottime_ms
     uint32_t high_water     # slots ever used
     uint32_t owner_node     # later
-    uint8_t reserve[128]
+    kind_row_t kinds[12]    # those that whoever wrote this minor knew; KIND_ROWS
+    uint8_t reserve[32]
 
 cdef struct index_entry_t:
     uint32_t tag            # low half of the key
@@ -82,6 +84,8 @@ cdef struct partition_t:
     uint32_t *next_sibling
     uint32_t *newer         # [slot] a ring of those that only linger (lingering); NO_SLOT = not in it
     uint8_t *share          # [slot]
+    uint8_t *later          # [slot] of a later release, which knows what it is: never touched here
+    uint32_t later_count
     held_t *held            # [share]
     uint32_t *older         # place slot_count of both is its head: behind the newest, before the oldest
 
@@ -94,7 +98,8 @@ cdef struct pending_block_t:
 cdef struct store_t:
     uint64_t hash_key[2]
     uint32_t epoch
-    uint32_t slot_count     # of each partition
+    uint32_t slot_count     # of the partition that has most
+    uint32_t hinted[64]     # below which slots of a partition a hint may lead; 0: none, the index finds them
     partition_t partitions[64]
 
 # Frees wait until the batch is sent: the outbox points into the blocks.
@@ -140,6 +145,16 @@ cdef inline uint8_t share_of(const store_t *s, uint32_t ref) noexcept nogil:
 # More than is left for all others?
 cdef bint holds_too_much(const store_t *s, uint32_t partition, uint8_t share) noexcept nogil
 
+# Does something live there that these kernels serve?
+cdef inline bint is_ours(const store_t *s, uint32_t ref) noexcept nogil:
+    cdef const partition_t *p = &s.partitions[ref >> SLOT_BITS]
+    return word_kind(p.slots[ref & SLOT_MASK].commit) != KIND_FREE and not p.later[ref & SLOT_MASK]
+
+# Which words of the record of a slot in use name blocks, by our table and by that of the file.
+cdef uint32_t blocks_of(const partition_t *p, uint32_t idx) noexcept nogil
+# Does the head of a file name this kind and state, and our table not?
+cdef bint is_later(const partition_header_t *header, int kind, int state) noexcept nogil
+
 # ---- writing: every store to the mapping is one of these
 cdef uint32_t take_slot(store_t *s, uint32_t partition, uint8_t share, bint reserved) noexcept nogil
 cdef void write_identity(store_t *s, uint32_t ref, const slot_t *identity) noexcept nogil
@@ -149,6 +164,8 @@ cdef void clear_owes(store_t *s, uint32_t ref, uint32_t generation, int owes) no
 cdef void give_slot(store_t *s, uint32_t ref) noexcept nogil
 cdef char *begin_block(store_t *s, uint32_t ref, uint32_t len, block_t *block) noexcept nogil
 cdef void end_block() noexcept nogil
+# Before the first commit.
+cdef void name_kinds(store_t *s, uint32_t partition) noexcept nogil
 cdef void write_clock_pair(store_t *s, uint32_t partition, uint64_t realtime_ms, uint64_t boottime_ms) noexcept nogil
 
 # ---- derived state
@@ -180,6 +197,8 @@ cdef inline uint32_t next_child_of(const store_t *s, uint32_t ref) noexcept nogi
 # ---- crash points
 ctypedef void (*at_store_t)(void *what) noexcept nogil
 
+# A place to die at, for whoever writes a file of the store that is not mapped by it.
+cdef void at_crash_point() noexcept nogil
 # Calls, before the k-th store to the mapping from now, once; k < 0: never.  call NULL: the process ends there.
 cdef void call_at_store(int64_t k, at_store_t call, void *what) noexcept nogil
 

@@ -14,17 +14,21 @@ Used by transactions, the proxy files and shard.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 from posix.unistd cimport _exit
 
-from fastsip._core.base.types cimport MAX_ATTEMPTS
-from fastsip._core.base.atomics cimport store_release64
+from fastsip._core.base.atomics cimport store_release32, store_release64
 from fastsip._core.base.scarcity cimport SCARCE_BLOCK, SCARCE_SLOT, runs_short
 from fastsip._core.base.hashing cimport hash_text
-from fastsip._core.store.records cimport CLIENT_HAS_ACK, KIND_FREE, block_t, is_server, record_t
+from fastsip._core.store.records cimport KIND_FREE, block_t, is_server, record_t
+from fastsip._core.store.kinds cimport (
+    KIND_ROWS, NO_FAMILY, RECORD_WORDS, all_kinds, block_in, find_row, kind_row_t, kind_t, list_kinds,
+)
 from fastsip._core.store.blocks cimport NO_UNIT, ORDERS, give_units, order_of, rebuild_buddy, take_units
 
 CRASH_STATUS = 77
+
+cdef const kind_t *kinds = all_kinds()
 
 # ---------------------------------------------------------------- crash points
 
@@ -43,6 +47,10 @@ cdef inline void crash_point() noexcept nogil:
             _exit(77)
         at_store(at_store_what)
     stores_left -= 1
+
+
+cdef void at_crash_point() noexcept nogil:
+    crash_point()
 
 
 def die_at_store(long long k):
@@ -73,6 +81,18 @@ cdef bint holds_too_much(const store_t *s, uint32_t partition, uint8_t share) no
     cdef const partition_t *p = &s.partitions[partition]
     cdef const held_t *held = &p.held[share]
     return share != 0 and (held.slots > p.free_count or held.units > p.buddy.unit_count - p.buddy.used_units)
+
+
+cdef bint is_later(const partition_header_t *header, int kind, int state) noexcept nogil:
+    cdef const kind_row_t *row = find_row(header.kinds, kind) if header.layout_minor > LAYOUT_MINOR else NULL
+    return row != NULL and state <= row.last_state and (kinds[kind].family == NO_FAMILY
+                                                        or state > kinds[kind].last_state)
+
+
+cdef uint32_t blocks_of(const partition_t *p, uint32_t idx) noexcept nogil:
+    cdef int kind = word_kind(p.slots[idx].commit)
+    cdef const kind_row_t *row = find_row(p.header.kinds, kind) if p.header.layout_minor > LAYOUT_MINOR else NULL
+    return kinds[kind].blocks | (row.blocks if row != NULL else 0)
 
 
 # ---------------------------------------------------------------- writing
@@ -177,6 +197,20 @@ cdef char *begin_block(store_t *s, uint32_t ref, uint32_t len, block_t *block) n
 
 cdef void end_block() noexcept nogil:
     crash_point()
+
+
+cdef void name_kinds(store_t *s, uint32_t partition) noexcept nogil:
+    """The head of a file says which kinds may be in it; that of a later minor layout says more than we know."""
+    cdef partition_header_t *header = s.partitions[partition].header
+    cdef kind_row_t rows[KIND_ROWS]
+    list_kinds(rows)
+    if header.layout_minor > LAYOUT_MINOR or (header.layout_minor == LAYOUT_MINOR
+                                              and memcmp(header.kinds, rows, sizeof(rows)) == 0):
+        return
+    crash_point()
+    memcpy(header.kinds, rows, sizeof(rows))
+    crash_point()
+    store_release32(&header.layout_minor, LAYOUT_MINOR)
 
 
 cdef void write_clock_pair(store_t *s, uint32_t partition, uint64_t realtime_ms, uint64_t boottime_ms) noexcept nogil:
@@ -330,7 +364,8 @@ cdef bint is_published(const partition_t *p, const slot_t *child) noexcept nogil
     if child.parent == NO_SLOT or child.parent >> SLOT_BITS != p.header.partition or idx >= p.slot_count:
         return False
     parent = &p.slots[idx]
-    return (is_server(word_kind(parent.commit)) and word_generation(parent.commit) == child.parent_generation
+    return (is_server(word_kind(parent.commit)) and not p.later[idx]
+            and word_generation(parent.commit) == child.parent_generation
             and child.attempt < record_of(parent).server.attempt_count)
 
 
@@ -353,31 +388,68 @@ cdef int mark_block(const partition_t *p, uint8_t *used, const block_t *block) n
     return 0
 
 
-cdef int mark_slot_blocks(const partition_t *p, uint8_t *used, const slot_t *slot) noexcept nogil:
+cdef int mark_slot_blocks(const partition_t *p, uint8_t *used, uint32_t idx) noexcept nogil:
+    cdef const slot_t *slot = &p.slots[idx]
     cdef const record_t *record = record_of(slot)
-    if is_server(word_kind(slot.commit)):
-        if record.server.attempt_count > MAX_ATTEMPTS:
-            return -1
-        return (mark_block(p, used, &record.server.kept) | mark_block(p, used, &record.server.response)
-                | mark_block(p, used, &record.server.best))
-    if not record.client.flags & CLIENT_HAS_ACK and record.client.request.len and (
-            record.client.request.len <= <uint32_t>slot.identity.client.ruri_len + slot.identity.client.taken_len):
+    cdef uint32_t blocks = blocks_of(p, idx)
+    cdef int word
+    cdef int bad = 0
+    if not p.later[idx] and kinds[word_kind(slot.commit)].contradicts(record, &slot.identity):
         return -1
-    return mark_block(p, used, &record.client.request)
+    for word in range(<int>RECORD_WORDS):
+        if blocks >> word & 1:
+            bad |= mark_block(p, used, block_in(record, word))
+    return bad
 
 
 cdef void count_held(partition_t *p, uint32_t idx) noexcept nogil:
     """What a slot that lives holds, by its share."""
     cdef const slot_t *slot = &p.slots[idx]
-    cdef const record_t *record = record_of(slot)
     cdef held_t *held = &p.held[slot.share]
+    cdef uint32_t blocks = blocks_of(p, idx)
+    cdef int word
     p.share[idx] = slot.share
     held.slots += 1
-    if is_server(word_kind(slot.commit)):
-        held.units += (units_of(record.server.kept.len) + units_of(record.server.response.len)
-                       + units_of(record.server.best.len))
-    else:
-        held.units += units_of(record.client.request.len)
+    for word in range(<int>RECORD_WORDS):
+        if blocks >> word & 1:
+            held.units += units_of(block_in(record_of(slot), word).len)
+
+
+cdef bint goes_with_parent(const partition_t *p, const slot_t *child) noexcept nogil:
+    """Is it of a kind of ours, and its parent not?  They stay together."""
+    cdef uint32_t idx = child.parent & SLOT_MASK
+    return (kinds[word_kind(child.commit)].is_child and child.parent >> SLOT_BITS == p.header.partition
+            and idx < p.header.high_water and p.later[idx]
+            and word_generation(p.slots[idx].commit) == child.parent_generation)
+
+
+cdef void sort_out(partition_t *p) noexcept nogil:
+    """What a later release began is left alone; what no table names is damage and goes, as what is not published."""
+    cdef uint32_t idx
+    cdef slot_t *slot
+    cdef const kind_t *kind
+    memset(p.later, 0, p.slot_count)
+    p.later_count = 0
+    for idx in range(p.header.high_water):
+        slot = &p.slots[idx]
+        kind = &kinds[word_kind(slot.commit)]
+        if word_kind(slot.commit) == KIND_FREE or (kind.family != NO_FAMILY
+                                                   and word_state(slot.commit) <= kind.last_state):
+            continue
+        if is_later(p.header, word_kind(slot.commit), word_state(slot.commit)):
+            p.later[idx] = 1
+            p.later_count += 1
+        else:
+            end_life(slot)
+    for idx in range(p.header.high_water):
+        slot = &p.slots[idx]
+        if p.later[idx] or not kinds[word_kind(slot.commit)].is_child:
+            continue
+        if p.later_count and goes_with_parent(p, slot):
+            p.later[idx] = 1
+            p.later_count += 1
+        elif not is_published(p, slot):
+            end_life(slot)
 
 
 cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil:
@@ -391,7 +463,6 @@ cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil:
     cdef uint32_t idx
     cdef int live = 0
     cdef int bad = 0
-    cdef slot_t *slot
     if used == NULL:
         return -1
     memset(p.index, 0, (<uint64_t>p.index_mask + 1) * sizeof(index_entry_t))
@@ -401,24 +472,23 @@ cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil:
     p.newer[p.slot_count] = p.older[p.slot_count] = p.slot_count
     memset(p.held, 0, SHARES * sizeof(held_t))
     p.free_count = 0
-    for idx in range(p.header.high_water):
-        slot = &p.slots[idx]
-        if word_kind(slot.commit) != KIND_FREE and not is_server(word_kind(slot.commit)) and not is_published(p, slot):
-            end_life(slot)
+    sort_out(p)
     idx = p.slot_count
     while idx > 0:
         idx -= 1
-        slot = &p.slots[idx]
-        if idx >= p.header.high_water or word_kind(slot.commit) == KIND_FREE:
+        if idx >= p.header.high_water or word_kind(p.slots[idx].commit) == KIND_FREE:
             p.free_slots[p.free_count] = idx
             p.free_count += 1
             continue
         live += 1
-        bad |= mark_slot_blocks(p, used, slot)
+        bad |= mark_slot_blocks(p, used, idx)
         count_held(p, idx)
+        if p.later[idx]:
+            continue
         index_insert(s, (partition << SLOT_BITS) | idx)
-        if not is_server(word_kind(slot.commit)):
+        if kinds[word_kind(p.slots[idx].commit)].is_child:
             link_child(s, (partition << SLOT_BITS) | idx)
+    s.hinted[partition] = 0 if p.later_count else p.slot_count
     rebuild_buddy(&p.buddy, used)
     free(used)
     return -1 if bad else live

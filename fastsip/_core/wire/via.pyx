@@ -218,7 +218,7 @@ cdef int read_hint(const store_t *store, const char *buf, const span_t *hint, ui
         return E_BAD
     index = <uint32_t>(second >> 22) << 8 | <uint32_t>(first & 0xFF)
     partition = <uint32_t>(second >> 16) & (PARTITIONS - 1)
-    if index >= store.slot_count and index != PROBE:
+    if index >= store.hinted[partition] and index != PROBE:
         return E_BAD
     ref[0] = partition << SLOT_BITS | index
     generation[0] = <uint32_t>(first >> 8)
