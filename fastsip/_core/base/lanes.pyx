@@ -13,8 +13,6 @@ What holds:
 - A lane grows by LANE_BYTES at most, and all lanes of a router together by their allowance.
   Beyond that a record is refused, and the shard counts it.
 - Threads of one process share a lane: the links are pointers.  Nothing of it outlives the process.
-
-Called by shard.
 """
 
 cimport cython

@@ -21,8 +21,6 @@ Sleeping is Dekker's agreement: the consumer says "asleep", fences and looks at
 its rings again; the producer publishes, fences and looks at the word.  At least
 one of the two sees the other, so that no wake-up is lost; the producer that
 takes the word is the only one that writes, so an awake consumer is left alone.
-
-Called by lanes (hand-over between shards) and by the control plane (events, commands).
 """
 
 cimport cython
