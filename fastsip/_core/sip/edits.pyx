@@ -4,8 +4,8 @@ What it must never do: allocate, touch the original, or write past `room`.  An
 edit that does not fit or contradicts another makes the whole list void
 (overflow): a message is sent as it was meant or not at all.
 
-Called by proxy, which composes texts in the list's own room (RFC 3261 section
-16.6: what a forwarded request changes).
+What is composed for an edit stands in the list's own room.  Which edits a forwarded request gets (RFC 3261
+section 16.6) is decided in proxy/forward.
 """
 
 from libc.stdint cimport uint16_t, uint32_t
