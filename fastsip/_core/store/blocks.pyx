@@ -3,7 +3,7 @@
 Message blocks are powers of two of 256 bytes, so that a freed request and a
 stored response coalesce again whatever their order.  The allocator never
 touches the blocks themselves: it is derived state in private memory, rebuilt
-from the slots that name blocks.  Used by slots only.
+from the slots that name blocks.
 """
 
 from libc.stdint cimport uint8_t, uint32_t

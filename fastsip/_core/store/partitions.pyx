@@ -6,7 +6,6 @@ What another boot left is worth nothing.  A file that is damaged or of an unknow
 name, and an empty one takes its place: the calls of the other partitions go on.
 
 Must never: write a slot or a block, which only the functions of slots do.
-Called by router, inspection and the checks of the command line.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""The transaction store's slots and message blocks, in 64 mapped partitions (store opens the files).
+"""The transaction store's slots and message blocks, in 64 mapped partitions (partitions opens the files).
 
 Slots and blocks are the truth (R3, docs/design.md#shape); free lists, the hash index and the lists
 of children live in private memory and are rebuilt by one scan.  A slot's
@@ -9,7 +9,6 @@ drops them (and after the batch that points into them was sent).
 
 Never: a pointer in the mapping, a store to the mapping outside the functions
 under "writing", a lock.  One thread owns a partition at a time.
-Used by transactions, the proxy files and shard.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t

@@ -6,8 +6,7 @@ when its place comes up.  A timer never fires early; it fires at most one tick
 late plus the time the shard takes to come round.
 
 Timers are derived state: nothing here is in the mapping (RFC 3261 section 17
-timers are absolute deadlines in the slots).  Used by transactions, proxy files
-and shard; one thread each.
+timers are absolute deadlines in the slots).  A wheel is its shard's alone.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
