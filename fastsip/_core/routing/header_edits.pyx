@@ -13,7 +13,7 @@ same message would contradict these, and it reads them again from what it sent.
 A message whose lines others may divide otherwise (hides_lines) crosses no border that changes headers.
 
 Must never: touch a message that already carries the edits.  A later branch of another way out begins from what
-stood before the first one's (undo_t).  edit_headers is called by border, the rest by tables.
+stood before the first one's (undo_t).
 """
 
 from libc.stdint cimport uint8_t, uint32_t

@@ -10,7 +10,7 @@ and asked in full: a key says who may be meant, never who is.  So a key may be c
 No keys are made of conditions that are negated, nor of user_match.  A set that many rules name is a
 key as a whole when its members' addresses would be too many.
 
-Must never: be used on the packet path, but for the functions that make keys.  Called by tables; keys by rules.
+Must never: be used on the packet path, but for the functions that make keys.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t

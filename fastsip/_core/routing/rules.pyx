@@ -14,7 +14,6 @@ A condition on what a request does not have (the user of sip:host, the domain of
 URI) does not hold; negated, it does.
 
 Must never: touch Python, or judge a header that no rule names.
-Called by the proxy core for each request that opens a dialog or transaction of its own.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t

@@ -10,7 +10,7 @@ lists that fit).  What an operator should be told, with file and line, is the
 configuration's business before.
 
 Must never: change after seal(), hand a pointer to anyone who may outlive it, or
-be used on the packet path.  Called by the control plane at start and at each reload.
+be used on the packet path.
 """
 
 import functools

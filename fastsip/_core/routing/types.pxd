@@ -134,7 +134,7 @@ cdef struct set_t:
     uint8_t tiers
     uint8_t when_all_down   # 0 fail, 1 try
     uint8_t reserve[3]
-    uint32_t limit          # candidates at most, 1..MAX_ATTEMPTS
+    uint32_t limit          # members of the target set at most, 1..MAX_ATTEMPTS
     uint32_t retry_ms       # a trial call for a destination down without probes
     uint32_t retry_after_max_ms
     uint32_t first          # of its destinations, which stand together,
