@@ -12,7 +12,7 @@ are dropped, as their times are of a clock that began anew.
 
 Must never: move the mapping, shrink the file, or touch a word of a line that shards change
 except by compare-and-set.
-Called by the control plane, which alone assigns lines; kernels get `cells`.
+The control plane alone assigns lines; kernels get `cells`.
 """
 
 import errno

@@ -15,10 +15,9 @@ and asks whether that one is a candidate.  Only when MANY in a row are not it lo
 at all members, once.  So a choice among ten thousand costs what one among ten does.
 
 A key of 0 is no key: round robin then.  A request without the value that a set hashes has one all the same,
-made of its Call-ID (selection).
+made of its Call-ID (keys).
 
 Must never: touch Python, allocate, or write a cell except through atomics.
-Called by the proxy core per attempt, by the prober, by chooser for tests.
 """
 
 from libc.stdint cimport int32_t, uint32_t, uint64_t
