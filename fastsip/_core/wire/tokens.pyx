@@ -7,8 +7,7 @@ dialog.  A request of that dialog carries this tag in From or in To, which is it
 direction.  Compared without case, tags too (7.3.1).  The key has no number of its
 own: while keys change, both are tried.
 
-A token that does not verify says nothing; what is done then is in indialog.
-Used by branches and routing.
+A token that does not verify says nothing; what is done then is in proxy/in_dialog.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
