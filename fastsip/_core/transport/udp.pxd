@@ -64,7 +64,7 @@ cdef struct net_counters_t:
     uint64_t receive_errors  # recvmmsg failed, errors drained or not
     uint64_t reserve[1]
 
-# Sockets and buffers of one shard; owned by Net (net.pyx), never copied.
+# Sockets and buffers of one shard; owned by Net (udp.pyx), never copied.
 cdef struct net_t:
     int epoll_fd
     uint32_t socket_count
@@ -82,7 +82,7 @@ cdef struct net_t:
     uint32_t error_count
     net_error_t errors[32]  # ERROR_BATCH; the shard reads and empties them
     net_counters_t counters
-    void *buffers           # mmsghdr, iovec, names, control: private to net.pyx
+    void *buffers           # mmsghdr, iovec, names, control: private to udp.pyx
 
 # Waits at most timeout_ms (-1 = for ever, 0 = looks only) and sets ready[];
 # returns how many sockets are ready (the eventfd not counted), 0 on time-out or a signal.

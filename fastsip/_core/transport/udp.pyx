@@ -11,7 +11,6 @@ reach another; change the order of messages to one listener; close a socket,
 which belongs to whoever opened it.
 
 RFC 3261 section 18 (transport over UDP), 18.1.1 (datagrams up to 65,535 bytes).
-Called by shard; the sockets come from listen.py.
 """
 
 import ipaddress
