@@ -1,6 +1,6 @@
 """Events of the shards, for the control plane (hints, never truth: docs/core.md#events-and-commands).
 
-Called by router's loop; the records are written by emit_event.
+A shard writes a record (emit_event) and wakes the control plane, whose thread takes it (take_events).
 """
 
 from collections import namedtuple
