@@ -1,7 +1,7 @@
 """The clocks of a branch (docs/wire.md#clocks-of-a-search, RFC 3261 17.1): which run after a step, which ran out.
 
 Timers A, B, E, F and C, and the policy's `timeout`, `progress` and `ring`, in the record that the step commits.
-Says nothing about what follows for the search.  Used by search.
+Says nothing about what follows for the search (proxy/context).
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t

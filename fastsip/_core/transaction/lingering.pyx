@@ -5,8 +5,8 @@ that do stand in a ring of their partition, oldest first, so that making room co
 same however large the store is: shortage of slots and of blocks looks at a few of them.
 After a restart those of before come first, in the order of their slots.
 
-Must never: end what still has a branch, or reuse a block that waits to be sent.
-Used by the proxy files and parking, for every slot and block that a call needs.
+Must never: end what still has a branch, or reuse a block that waits to be sent.  Each slot and block that a
+call needs is taken through here.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t

@@ -22,7 +22,7 @@ cdef enum server_event:
     SERVER_EXPIRE = 6       # Timer H, I, J, L
     SERVER_EVENTS = 7
 
-# What a step asks for.  Each is one thing that the proxy files do.
+# What a step asks for.  Each is one thing that proxy/context (of a branch) or transaction/server does.
 cdef enum action_bit:
     DO_NOTHING = 0
     PASS_UP = 1             # tell the response context

@@ -2,8 +2,8 @@
 
 A table says: in this state, on this event, go there and do that.  A pair that
 is not in a table changes nothing (a retransmitted 100 in Completed, say).
-The proxy files ask for a step, do its actions and commit the next state; the
-machines themselves hold no state and send nothing.
+proxy/context (client side) and transaction/server ask for a step, do its actions and commit
+the next state; the machines themselves hold no state and send nothing.
 
 RFC 3261 section 17 with the Accepted states of RFC 6026, and three client states
 of our own:

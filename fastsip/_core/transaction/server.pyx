@@ -3,7 +3,7 @@
 Stores the response that a repeated request must get again, retransmits it
 where RFC 3261 17.2 says so, keeps the best response until a choice is made
 (16.7 item 6) and ends the transaction.  Which response it shall be is decided
-in search.  Implements 17.2, 16.7 items 3, 6, 8-10, RFC 6026 and RFC 4320.
+in proxy/context.  Implements 17.2, 16.7 items 3, 6, 8-10, RFC 6026 and RFC 4320.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -235,7 +235,7 @@ cdef void edit_status_500(shard_t *shard, const message_t *m) noexcept nogil:
 
 
 cdef int write_best(shard_t *shard, uint32_t ref, const message_t *m, block_t *best) noexcept nogil:
-    """A 503 is kept as 500: upstream it would say that we ourselves are unavailable (16.7 item 6)."""
+    """A 503 is kept as 500: to the caller it would say that we ourselves are unavailable (16.7 item 6)."""
     edit_response(shard, m)
     if m.status == 503:
         edit_status_500(shard, m)
