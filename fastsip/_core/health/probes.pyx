@@ -14,7 +14,7 @@ failure.  A probe is repeated at T1, 2 T1, ... within its timeout, byte for byte
 request over UDP is (17.1.2.2).
 
 A wheel of its own has the cells in the order in which something is due, so that nothing
-here looks at all destinations but the first look at a new table.  Called by workspace, responses and icmp.
+here looks at all destinations but the first look at a new table.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
