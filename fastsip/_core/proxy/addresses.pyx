@@ -6,7 +6,7 @@ that the rule names, in the first Route, in the Request-URI.  Each address is tr
 search has been stands in the store (`tried`), so it goes on likewise in another process.
 
 Of the addresses that somebody may be sent to, those of the listener's family come first, in the order that the
-Call-ID gives them.  Must never: touch health, for nobody chose a destination here.  Used by search.
+Call-ID gives them.  Must never: touch health, for nobody chose a destination here.
 """
 
 from libc.stdint cimport uint32_t

@@ -7,7 +7,7 @@ An edit that cannot be made refuses the request; nothing goes on unedited.
 
 Also the other thing that is rewritten before it is looked at: a Request-URI with a maddr of ours (16.4).
 
-Must never: answer, or choose a way.  Called by proxy and branches.
+Must never: answer, or choose a way.
 """
 
 from libc.stdint cimport uint32_t

@@ -1,6 +1,6 @@
 """The response context: one search for somebody who answers (16.7, 16.8, 16.10).
 
-Takes what happens to branches, asks the tables of transactions what a branch
+Takes what happens to branches, asks the tables of transaction/machines what a branch
 does then, and decides for the call: pass on, try the next destination, answer.
 A decision is committed in the server transaction before it is carried out in
 the branches, so that a recovery can carry it out again (docs/core.md#commit-before-send).
@@ -9,12 +9,12 @@ A branch that times out is abandoned, not forgotten (docs/wire.md#abandoned-bran
 and `ring` cancel and wait for the final response, one second at most (docs/wire.md#clocks-of-a-search); after
 the caller's CANCEL no branch starts.
 
-Branches start in groups (candidates): a group of one is the next step of a
+Branches start in groups (targets): a group of one is the next step of a
 serial search, a larger one is a fork.  Each branch has its own clocks and its failure is judged by itself,
 with its own `mark`.  The next group starts when the whole group is final and `on`
 names every failure of it; one that `on` does not name makes it the last group,
-and the best response is the answer.  A 6xx cancels the others and goes upstream
-when they are final (16.7 items 5 and 6); each 2xx goes upstream at once.
+and the best response is the answer.  A 6xx cancels the others and goes to the caller
+when they are final (16.7 items 5 and 6); each 2xx goes there at once.
 
 A fork whose start was cut short by the end of the process goes on as it stands:
 who was not asked any more belongs to the next group.
@@ -168,7 +168,7 @@ cdef bint is_closing(const slot_t *server) noexcept nogil:
 
 cdef int aim_at_one(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status,
                     hop_t *hop) noexcept nogil:
-    """Another address of the name; along a route set, somebody who shares the dialog (indialog)."""
+    """Another address of the name; along a route set, a member of a shared set (in_dialog)."""
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef int found
     if aim_at_next_address(shard, parent, failed, reason, status, hop) == OK:

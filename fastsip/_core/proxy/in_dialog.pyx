@@ -5,8 +5,6 @@ address of a destination of a set that is `shared` somebody else may take its
 place: the stand-in that our token names, else the next usable one in the set's
 ranking for this Call-ID.  Members of a pinned set know nothing of each other's
 dialogs: a stand-in would answer 481 and end a call whose media still flows.
-
-Used by proxy for the first hop and by search for the next one.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

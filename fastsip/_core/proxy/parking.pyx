@@ -15,7 +15,7 @@ Until its first branch is committed nothing but `unavailable` is read of what
 the identity says of rule, set and policy, so that each look at the rules may
 write these anew.
 
-Must never: route (proxy does).  Called by proxy, search, recovery, commands.
+Must never: route (requests does).
 """
 
 from libc.string cimport memcpy, memmove, memset

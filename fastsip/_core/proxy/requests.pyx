@@ -4,7 +4,7 @@ Order for every request: sanity → CANCEL, ACK and retransmissions → in-dialo
 route → the rules, in order, first match wins; inside a dialog only those that
 ask for a To tag.  Responses go to their branch by
 our hint, else by the index, else statelessly (docs/wire.md#stray-responses).
-Never answers an ACK.  Called by shard with datagrams of calls that it owns.
+Never answers an ACK.  Each datagram here is of a call that this shard owns.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

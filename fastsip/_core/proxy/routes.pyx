@@ -2,7 +2,7 @@
 
 RFC 3261 16.4 (our own Route values are removed, what strict routers do is undone),
 16.5 and 16.6 items 6 and 7 (the next hop is the topmost Route, else the
-Request-URI).  Only reads; used by proxy and indialog.  A next hop that is a name
+Request-URI).  Only reads.  A next hop that is a name
 is looked up in the table of names (docs/wire.md#names-of-next-hops).
 """
 

@@ -1,4 +1,4 @@
-# The candidates of a search: who is tried next, and how far each may spread.  See targets.pyx.
+# The target set of a search: who is tried next, and how far each may spread.  See targets.pyx.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from fastsip._core.base.address cimport addr_t

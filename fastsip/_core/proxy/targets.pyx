@@ -1,4 +1,4 @@
-"""Who is tried next, and how far each may spread: the candidates of a search.
+"""Who is tried next, and how far each may spread: the target set of a search (16.5).
 
 A group is what is tried together: one destination, or with `parallel` all usable ones of the highest tier
 that has any (16.6: by q, here `priority`).  A group is chosen when it starts and its branches start at
@@ -8,7 +8,7 @@ Max-Breadth, or because a start was cut short - is asked for again with the next
 Max-Breadth (RFC 5393 5.3.3): the branches of a group share what the request
 came with, or 60; groups follow one another and can use the same again.  A
 single branch of a request that says nothing says nothing either: the next hop
-assumes 60 by itself.  Chooses and aims, starts nothing.  Used by search and proxy.
+assumes 60 by itself.  Chooses and aims, starts nothing.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t

@@ -5,7 +5,7 @@ carries a Via of ours whose branch is the slot's, if it was to go where the
 slot's request goes, and if nobody has answered that request yet.  ICMP can be
 forged from anywhere; the branch cannot be guessed.  A refused port counts at
 once, an unreachable host or network only the second time.  ACK and CANCEL
-never fail anything.  Called by shard.
+never fail anything.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
