@@ -25,7 +25,7 @@ cdef struct wire_record_t:
 # The outbox, and where its messages go.  `net` comes first: the send step is given that alone.
 cdef struct wire_t:
     net_t net
-    const uint64_t *now_ms  # the core's clock
+    const uint64_t *now_ms  # the shard's clock
     char *sent              # WIRE_BYTES of records
     uint32_t used
     uint32_t overflow       # records that did not fit
