@@ -14,7 +14,7 @@
                 placement     the first start with a secret
                 quarantine/   supervisor (datagrams), router (slots)
 
-Called by whoever opens one of them; _core/store/partitions makes `transactions` by its own knowledge.
+_core/store/partitions makes `transactions` by its own knowledge.
 """
 
 from os import PathLike

@@ -2,7 +2,7 @@
 
 Learned state is bound to a destination's id: given, or made of set and URI, so that reordering a file
 forgets nothing.  See docs/design.md#dispatcher, docs/wire.md#usable-destinations and
-docs/wire.md#tiers-and-weights.  Called by: load.py.
+docs/wire.md#tiers-and-weights.
 """
 
 import ipaddress

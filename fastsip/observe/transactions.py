@@ -5,7 +5,6 @@ where the two differ a shard was at it, and it is copied again (docs/core.md#rea
 read the same way: what was freed meanwhile shows as a slot that has changed.
 
 A transaction is the server's side of one request; `branches` are its attempts.
-Called by cli/transactions.
 """
 
 import dataclasses

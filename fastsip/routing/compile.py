@@ -2,7 +2,6 @@
 
 Names become ids by the registry and lines of the cells, which both outlive the
 table: what was learned of a destination stays with its id over any reload.
-Called by router at the start and by control_plane at each reload.
 """
 
 from collections.abc import Iterator
