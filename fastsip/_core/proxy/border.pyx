@@ -33,7 +33,7 @@ cdef int read_again(shard_t *shard, const char *at, uint32_t len) noexcept nogil
 
 
 cdef int rewrite(shard_t *shard) noexcept nogil:
-    """shard.incoming with the edits made, or as it was."""
+    """Makes the edits in shard.incoming: it is what was received from now on.  On a code below zero it is as it was."""
     cdef const char *buf = shard.incoming.buf
     cdef uint32_t len = shard.incoming.len
     cdef uint32_t room
@@ -56,6 +56,7 @@ cdef int rewrite(shard_t *shard) noexcept nogil:
 
 
 cdef int enter(shard_t *shard, uint32_t listener, const addr_t *source) noexcept nogil:
+    """Border of the listener that the request came in by: what it takes off nobody behind it sees, rules included."""
     cdef const listener_t *by = &shard.table.listeners[listener]
     cdef changes_t changes
     if by.headers_in.count == 0:
@@ -72,7 +73,7 @@ cdef int enter(shard_t *shard, uint32_t listener, const addr_t *source) noexcept
 
 
 cdef int strip_maddr(shard_t *shard, uri_t *ruri) noexcept nogil:
-    """With the port beside it, which was the maddr's, and the transport, which can be UDP only."""
+    """16.4: a maddr that is ours goes from the Request-URI, with the port, which was the maddr's, and the transport."""
     cdef const message_t *m = &shard.incoming
     cdef uint32_t begin, end
     cdef int code

@@ -70,9 +70,10 @@ from fastsip._core.proxy.addresses cimport aim_at_next_address, begin_hop, has_n
 # ---------------------------------------------------------------- branches start
 
 cdef bint takes_too_much(shard_t *shard, uint32_t parent) noexcept nogil:
-    """What its call may hold was asked when the search began; what it wants beside its first group is asked here.
+    """Do the calls of this share hold so much that the search gets nothing beyond its first group?
 
-    Else the calls of one Call-ID, each small when it came, would fill their partition when all of them move on.
+    take_server asked when the search began.  Without this look the calls of one Call-ID, each small when it came, would
+    fill their partition when all of them fail over.
     """
     cdef const slot_t *server = slot_at(shard.store, parent)
     if (not holds_too_much(shard.store, parent >> SLOT_BITS, server.share)
@@ -147,7 +148,7 @@ cdef int count_open(shard_t *shard, uint32_t parent) noexcept nogil:
 
 cdef bint may_fail_over(shard_t *shard, const slot_t *server, int reason, int status,
                         const message_t *m) noexcept nogil:
-    """`m` is the final response, or NULL."""
+    """Does `on` name this failure?  `m` is the final response `status`; NULL: the branch ended by `reason`."""
     cdef const policy_copy_t *policy = &server.identity.server.policy
     if server.in_dialog and m != NULL and first_of(m, H_RETRY_AFTER) != NO_HEADER:
         return False        # the dialog is busy (14.2), which says nothing against its server
@@ -161,14 +162,16 @@ cdef bint may_fail_over(shard_t *shard, const slot_t *server, int reason, int st
 
 
 cdef bint is_closing(const slot_t *server) noexcept nogil:
-    """Decided, cancelled, or refused by a 6xx: no branch starts, and what ends now ends because we wanted it."""
+    """True once the final answer is chosen, the caller has cancelled, or a 6xx came (16.7 item 5): no branch starts
+    any more, and one that ends now was ended by us, which says nothing of its destination.
+    """
     return (record_of(server).server.flags & (SERVER_DECIDED | SERVER_CANCELLED) != 0
             or record_of(server).server.best_status >= 600)
 
 
 cdef int aim_at_one(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status,
                     hop_t *hop) noexcept nogil:
-    """Another address of the name; along a route set, a member of a shared set (in_dialog)."""
+    """Another address of the name that `failed` had one of (RFC 3263 4.3), else in a dialog another shared member."""
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef int found
     if aim_at_next_address(shard, parent, failed, reason, status, hop) == OK:
@@ -206,15 +209,15 @@ cdef int try_next(shard_t *shard, uint32_t parent, uint32_t failed, int reason, 
 
 cdef void tell(shard_t *shard, uint32_t parent, int kind, uint32_t destination_id, int reason,
                int status) noexcept nogil:
-    """shard.stored holds a request of this search."""
+    """Reports to the control plane. shard.stored holds a request of this search, for the Call-ID."""
     emit_event(shard, kind, destination_id, reason, status, slot_at(shard.store, parent).created_ms,
                shard.stored.buf + shard.stored.call_id.off, shard.stored.call_id.len)
 
 
 cdef void decide(shard_t *shard, uint32_t parent, bint exhausted, const message_t *m) noexcept nogil:
-    """No branch is open any more: the final response (16.7 item 6, docs/wire.md#the-answer-to-the-caller).
+    """Sends the final response, now that no branch is open (16.7 item 6, docs/wire.md#the-answer-to-the-caller).
 
-    `m` came last, or NULL.
+    `exhausted`: everybody in the target set was tried.  `m` is the response that came last, or NULL.
     """
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef const record_t *record = record_of(server)
@@ -243,10 +246,11 @@ cdef void decide(shard_t *shard, uint32_t parent, bint exhausted, const message_
 
 
 cdef bint take_back(shard_t *shard, uint32_t parent) noexcept nogil:
-    """After a 482: two ways led to the same server, so the branch that was given up is the one to wait for.
+    """After a 482 the search waits again for a branch that it had abandoned: two ways led to the same server, whose own
+    answer comes by the earlier one.
 
-    It has until 64 T1 after its start to say something, and is cancelled only once it has (9.1); the 482 itself is
-    no answer to anybody.  Not one that the network refuses: nobody waits there.
+    The branch has until 64 T1 after its start, and is cancelled only once it has said something (9.1).  One that the
+    network refused is not waited for.  False: there is none, the 482 counts as any failure.
     """
     cdef uint32_t ref = first_child_of(shard.store, parent)
     cdef slot_t *branch
@@ -270,13 +274,15 @@ cdef bint take_back(shard_t *shard, uint32_t parent) noexcept nogil:
 
 cdef bint ends_search(shard_t *shard, uint32_t parent, uint32_t ref, int reason, int status,
                       const message_t *m) noexcept nogil:
-    """Before a branch's failure is committed: is this group the last one?"""
+    """Before a branch commits its failure: no group may follow, as neither `on` nor another address of the name
+    answers it.  This is committed with it (SERVER_LAST_GROUP), so that a recovery decides the same.
+    """
     return not (may_fail_over(shard, slot_at(shard.store, parent), reason, status, m)
                 or has_next_address(shard, parent, ref, reason, status))
 
 
 cdef void judge(shard_t *shard, uint32_t parent, uint32_t ref, int reason, int status, int flag) noexcept nogil:
-    """Of a branch without a response of its own; `flag` is set as well."""
+    """Commits for a branch that ended without a response to keep whether its group is the last one, and `flag`."""
     cdef const slot_t *server = slot_at(shard.store, parent)
     if not is_closing(server) and ends_search(shard, parent, ref, reason, status, NULL):
         flag |= SERVER_LAST_GROUP
@@ -290,7 +296,10 @@ cdef inline bint may_go_on(const slot_t *server) noexcept nogil:
 
 cdef void branch_failed(shard_t *shard, uint32_t parent, uint32_t ref, int reason, int status,
                         const message_t *m) noexcept nogil:
-    """A branch is out: reason is a failure_reason, or 0 for the final response `status`."""
+    """The branch has committed that it is final: by `reason`, or, with reason 0, by the response `status`.
+
+    Health hears of it.  When no other branch is open the next group starts, or the caller is answered.
+    """
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef const slot_t *branch = slot_at(shard.store, ref)
     cdef uint32_t failed_id = branch.identity.client.destination_id
@@ -318,7 +327,7 @@ cdef void branch_failed(shard_t *shard, uint32_t parent, uint32_t ref, int reaso
 
 
 cdef void cancel_open(shard_t *shard, uint32_t parent) noexcept nogil:
-    """CANCELs what is open (9.1, 16.7 item 10)."""
+    """CANCELs each branch that the search still waits for (9.1, 16.7 item 10)."""
     cdef uint32_t refs[16]
     cdef uint32_t ref = first_child_of(shard.store, parent)
     cdef int n = 0
@@ -333,7 +342,7 @@ cdef void cancel_open(shard_t *shard, uint32_t parent) noexcept nogil:
 
 
 cdef void keep_reason(shard_t *shard, uint32_t parent, const message_t *m) noexcept nogil:
-    """Marks the search cancelled, with the Reason lines that its CANCELs shall repeat."""
+    """Commits that the caller has cancelled, with his Reason lines, which our CANCELs repeat (RFC 3326)."""
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef record_t record = record_of(server)[0]
     cdef uint32_t len = 0
@@ -387,16 +396,16 @@ cdef bint send_by(shard_t *shard, uint32_t ref, step_t step, int state) noexcept
 
 
 cdef void note_answer(shard_t *shard, uint32_t parent, const slot_t *branch, const message_t *m) noexcept nogil:
-    """The ACK of a re-INVITE shall find who answered it."""
+    """Remembers who answered a re-INVITE: its ACK goes there (docs/wire.md#the-ack-follows-its-2xx)."""
     if slot_at(shard.store, parent).in_dialog and branch.identity.client.destination_id:
         remember_answer(shard, m, branch.identity.client.destination_id)
 
 
 cdef bint tell_before(shard_t *shard, uint32_t parent, uint32_t ref, const record_t *record, int kind, int state,
                       int event, step_t step, const message_t *m) noexcept nogil:
-    """What the server transaction commits before the branch does: a passed 2xx, a kept failure, a last group.
+    """The server transaction commits first what it must hold: a passed 2xx, a kept failure, a last group.
 
-    False: the response says nothing about this search.
+    Returns False only for a 482 that reopened an abandoned branch: that response is dropped, tell_after must not run.
     """
     cdef slot_t *server = slot_at(shard.store, parent)
     if event == GOT_2XX:
@@ -425,7 +434,7 @@ cdef bint tell_before(shard_t *shard, uint32_t parent, uint32_t ref, const recor
 
 cdef void tell_after(shard_t *shard, uint32_t parent, uint32_t ref, const record_t *record, int state, int event,
                      const message_t *m) noexcept nogil:
-    """What follows for the search once the branch has committed."""
+    """What follows for the search once the branch has committed: health, CANCELs for the others, the next group."""
     cdef bint heard = not record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON)
     if event == GOT_2XX:
         note_success(shard, slot_at(shard.store, ref), m.status)
@@ -443,7 +452,10 @@ cdef void tell_after(shard_t *shard, uint32_t parent, uint32_t ref, const record
 
 
 cdef void tell_expired(shard_t *shard, uint32_t parent, uint32_t ref, const record_t *record, int state) noexcept nogil:
-    """`record` is the branch's after its step; `state` the one before."""
+    """The branch was abandoned without a reply, or its CANCEL brought no final response in time: the search moves on.
+
+    `record` is the branch's after its step, `state` the one before.
+    """
     cdef slot_t *branch = slot_at(shard.store, ref)
     cdef record_t moved = record[0]
     cdef bint heard = not record.client.flags & (CLIENT_ABANDONED | CLIENT_MOVED_ON)
@@ -544,7 +556,7 @@ cdef void fire_timer(shard_t *shard, uint32_t ref) noexcept nogil:
 
 
 cdef int go_on(shard_t *shard, uint32_t parent) noexcept nogil:
-    """try_next, after the branch that started last: what it ended by stands in its record."""
+    """try_next after a restart.  What the branch with the highest number ended by stands in its record."""
     cdef int attempts = record_of(slot_at(shard.store, parent)).server.attempt_count
     cdef uint32_t ref = first_child_of(shard.store, parent)
     cdef const record_t *record

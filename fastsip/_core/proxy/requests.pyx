@@ -107,9 +107,8 @@ cdef void process_request(shard_t *shard, const message_t *m, uint32_t listener,
 # ---------------------------------------------------------------- CANCEL and ACK
 
 cdef void process_cancel(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
-    """16.10, 9.2.  The 200 needs no transaction: the same CANCEL always finds the same request.
-
-    To anything but an INVITE it has no effect.
+    """9.2 and 16.10: answered 200 by itself, without a transaction, as the same CANCEL always finds the same
+    request; then the INVITE's search is cancelled.  To any other method a CANCEL has no effect.
     """
     cdef uint32_t ref = find_cancelled(shard.store, m)
     cdef slot_t *slot
@@ -124,12 +123,12 @@ cdef void process_cancel(shard_t *shard, const message_t *m, uint32_t listener, 
 
 
 cdef void process_ack(shard_t *shard, const message_t *m, uint32_t listener, const addr_t *source) noexcept nogil:
-    """The ACK of a final response ends here; that of a 2xx goes on by its route set, without state."""
+    """The ACK of a failure ends here (17.2.1); the ACK of a 2xx goes on by its route set, without state."""
     cdef uint64_t key
     cdef uint32_t ref = find_server(shard.store, m, KIND_SERVER_INVITE, &key)
     if ref != NO_SLOT and server_input(shard, ref, GOT_ACK, m, source) == 0:
         return
-    # of an answer that we made without state it has our tag
+    # An answer that we made without state has our To tag, and so has its ACK: it ends here.
     if has_local_tag(m, key) or not send_on(shard, m, listener, source):
         count(shard, N_STRAY_ACKS)
 
@@ -137,7 +136,7 @@ cdef void process_ack(shard_t *shard, const message_t *m, uint32_t listener, con
 # ---------------------------------------------------------------- a new request
 
 cdef bint is_for_us(shard_t *shard, const message_t *m, const route_t *route, const hop_t *hop) noexcept nogil:
-    """An OPTIONS that asks whether we are there (11.2): nobody behind us is meant, and no dialog."""
+    """Is it an OPTIONS that asks whether we ourselves are there (11.2): no user, no dialog, no Route beyond us?"""
     return (m.method == M_OPTIONS and not hop.in_dialog and not route.onward and route.next.user.len == 0
             and leads_to_us(shard, m, &route.next))
 
@@ -165,7 +164,7 @@ cdef bint is_refused(shard_t *shard, const message_t *m, uint32_t listener, cons
 
 cdef void new_request(shard_t *shard, const message_t *m, uint64_t key, uint32_t listener,
                       const addr_t *source) noexcept nogil:
-    """16.3: the checks, in the order that gives the most useful answer."""
+    """16.3: the checks of a request that no transaction knows, the most telling answer first."""
     cdef uri_t ruri
     cdef route_t route
     cdef hop_t hop
@@ -202,6 +201,7 @@ cdef void new_request(shard_t *shard, const message_t *m, uint64_t key, uint32_t
 
 
 cdef void route_again(shard_t *shard, uint32_t ref) noexcept nogil:
+    """A request that has waited for a name is routed from the start, on the transaction that it has (parking)."""
     cdef addr_t source
     cdef int listener = read_parked(shard, ref, &shard.incoming, &source)
     begin_resumption(shard, ref)
