@@ -167,7 +167,7 @@ cdef enum:
 
 cdef struct policy_t:
     policy_copy_t copy
-    uint32_t then_set       # set index + 1; 0 = next candidate of the same set
+    uint32_t then_set       # of the set that follows when this one is used up: index + 1; 0 = none
     text_t exhausted_reason
     text_t unavailable_reason
 
