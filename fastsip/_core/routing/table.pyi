@@ -3,6 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
+ACTIONS: dict[str, int]
+RURI: dict[str, int]
+DIALOGS: dict[str, int]
+WHEN_ALL_DOWN: dict[str, int]
+PROBE_MODES: dict[str, int]
 DEFAULT_ACCEPT: tuple[int, ...]
 
 def line_text(name: str, value: Any) -> bytes: ...

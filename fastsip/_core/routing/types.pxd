@@ -37,6 +37,23 @@ cdef enum ruri_mode:
     RURI_URI                # the whole Request-URI becomes the destination's
     RURI_OF_SET = 255       # of a rule: the set's own mode
 
+# Who takes requests of dialogs: whom they are addressed to, or any member of the set.
+cdef enum dialog_mode:
+    DIALOG_PINNED = 0
+    DIALOG_SHARED = 1
+
+# With nobody usable in a set: refuse, or send to whoever is within his limits.
+cdef enum all_down_mode:
+    ALL_DOWN_FAIL = 0
+    ALL_DOWN_TRY = 1
+
+# Which destinations are probed.
+cdef enum probe_mode:
+    PROBE_ALL = 0
+    PROBE_ONLY_FAILED = 1   # those that are down
+    PROBE_MARKED = 2        # those that are down or failing
+    PROBE_NONE = 3
+
 cdef enum piece_id:
     PIECE_TEXT = 0
     PIECE_SOURCE            # address the request came from
@@ -175,7 +192,6 @@ cdef enum action_id:
     ACT_SET = 0
     ACT_REPLY
     ACT_FORWARD             # to the next hop that the request names
-    ACT_PYTHON              # later
 
 cdef struct network_t:
     uint8_t ip[16]          # as addr_t
