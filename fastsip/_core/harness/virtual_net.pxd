@@ -33,7 +33,7 @@ cdef struct wire_t:
     bint keeps_unsent       # what did not leave is recorded, too
     int copy_fd             # each record is written there, too, before it counts as sent; -1 = nowhere
     uint32_t rule_count
-    wire_rule_t rules[32]   # RULES
+    wire_rule_t rules[RULES]
 
 cdef inline uint32_t record_room(uint32_t len) noexcept nogil:
     return (<uint32_t>sizeof(wire_record_t) + len + 7) & ~<uint32_t>7

@@ -25,7 +25,7 @@ from fastsip._core.transport.names cimport MOST_ADDRESSES, place_mark
 from fastsip._core.transaction.server cimport read_any_request
 from fastsip._core.proxy.forward cimport undo_way_out
 from fastsip._core.proxy.routes cimport first_route, read_forward, read_ruri, route_t
-from fastsip._core.proxy.next_hop cimport aim_by_route, listener_for
+from fastsip._core.proxy.next_hop cimport MOST_TRIED, aim_by_route, listener_for
 
 
 cdef uint32_t begin_hop(shard_t *shard, uint32_t parent, hop_t *hop) noexcept nogil:
@@ -76,7 +76,7 @@ cdef bint may_go_to(shard_t *shard, const addr_t *source, const addr_t *first, c
 cdef int aim_beyond(shard_t *shard, const slot_t *server, const flow_t *before, hop_t *hop) noexcept nogil:
     """Aims at the first untried address of the name that this sender may be led to; others count as tried."""
     cdef const addr_t *source = &server.identity.server.source.remote
-    cdef uint32_t tried[24]                 # MOST_TRIED
+    cdef uint32_t tried[MOST_TRIED]
     cdef int came_by = find_listener_index(shard.table, server.identity.server.source.listener_id)
     cdef route_t route
     cdef int _

@@ -328,7 +328,7 @@ cdef void branch_failed(shard_t *shard, uint32_t parent, uint32_t ref, int reaso
 
 cdef void cancel_open(shard_t *shard, uint32_t parent) noexcept nogil:
     """CANCELs each branch that the search still waits for (9.1, 16.7 item 10)."""
-    cdef uint32_t refs[16]
+    cdef uint32_t refs[MAX_ATTEMPTS]
     cdef uint32_t ref = first_child_of(shard.store, parent)
     cdef int n = 0
     cdef int i

@@ -365,7 +365,6 @@ cdef int end_of_block(shard_t *shard, const undo_t *undo, text_t *original) noex
 
 cdef int64_t make_branch(shard_t *shard, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
                          uint32_t origin, const hop_t *hop) noexcept nogil:
-    """16.6: a slot, the request with the edits of this way in its block, Timers A and B (E and F), and one commit."""
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef int kind = KIND_CLIENT_INVITE if server.method == M_INVITE else KIND_CLIENT_OTHER
     cdef uint32_t ref = take_slot_of_call(shard, parent)

@@ -42,7 +42,7 @@ cdef struct hop_t:
     uint8_t breadth             # Max-Breadth of the branch (RFC 5393); 0 = it says what the request says
     # read_route, or leave_route when the rules decide
     uint8_t cut_count
-    span_t cuts[16]             # Route headers and values of the request as received that go
+    span_t cuts[MAX_CUTS]       # Route headers and values of the request as received that go
     # follow_rules
     const header_edits_t *headers  # of the rule, for the request as received; NULL = none
     # read_way

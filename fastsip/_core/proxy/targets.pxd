@@ -1,6 +1,7 @@
 # The target set of a search: who is tried next, and how far each may spread.  See targets.pyx.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from fastsip._core.base.types cimport MAX_ATTEMPTS
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport message_t, uri_t
 from fastsip._core.store.records cimport policy_copy_t
@@ -12,7 +13,7 @@ from fastsip._core.proxy.routes cimport route_t
 # What is tried together.
 cdef struct group_t:
     uint32_t count
-    uint32_t destinations[16]   # indexes into the table; MAX_ATTEMPTS
+    uint32_t destinations[MAX_ATTEMPTS]  # indexes into the table
     uint8_t breadth             # that its branches share
 
 # Aims a hop (its cuts may be filled) at a destination of the table; `ruri` is a ruri_mode.

@@ -23,7 +23,7 @@ cdef struct name_answer_t:
     uint8_t count               # of the addresses
     uint8_t name_len
     uint8_t reserve[5]
-    addr_t addrs[8]             # MOST_ADDRESSES; port 0 = none given
+    addr_t addrs[MOST_ADDRESSES]  # port 0 = none given
     char name[256]              # lower case, without final dot
 
 cdef struct name_entry_t:
@@ -35,9 +35,9 @@ cdef struct name_entry_t:
 
 cdef struct name_table_t:
     uint64_t key[2]             # of the hash: callers choose the names
-    uint32_t heads[8192]        # NAME_BUCKETS; number of the first entry + 1
+    uint32_t heads[NAME_BUCKETS]  # number of the first entry + 1
     name_entry_t any            # what stands for every name that is not in the table
-    name_entry_t entries[4096]  # MOST_NAMES
+    name_entry_t entries[MOST_NAMES]
 
 # What a request wants of a name.
 cdef struct wanted_t:
