@@ -18,7 +18,7 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 
 # Packages in order, and the files of each: a file imports of its own package only what stands before it.
 ROOMS = {
-    "base": ("types", "address", "files", "atomics", "scarcity", "clock", "hashing", "arena", "ring", "lanes"),
+    "base": ("types", "check", "address", "files", "atomics", "scarcity", "clock", "hashing", "arena", "ring", "lanes"),
     "sip": ("types", "chars", "words", "uri", "values", "parser", "edits"),
     "store": ("records", "blocks", "slots", "partitions", "wheel", "marks"),
     "routing": ("types", "patterns", "conditions", "policies", "tiers", "index", "lookup", "header_edits",

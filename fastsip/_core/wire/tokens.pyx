@@ -13,6 +13,7 @@ A token that does not verify says nothing; what is done then is in proxy/in_dial
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.base.types cimport E_BAD, E_NONE, OK, span_t
+from fastsip._core.base.check cimport check
 from fastsip._core.base.hashing cimport (
     hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, read_base32, siphash_t, write_base32,
 )
@@ -68,13 +69,20 @@ cdef bint is_other_border(const table_t *table, const destination_t *d, uint32_t
     return other.headers_out.count > 0 and (other.short_id != of_set or not other.in_dialog)
 
 
+cdef inline bint fits(const token_t *token) noexcept nogil:
+    """For a check: each short id within its bits (table.LISTENER_BITS, SET_BITS, DESTINATION_BITS)."""
+    return not ((token.listener | token.of_set) >> 10 or (token.destination | token.stand_in) >> 30)
+
+
 cdef int write_token(const table_t *table, const message_t *m, const token_t *token, char *out) noexcept nogil:
     cdef uint64_t head = (<uint64_t>VERSION << 23 | <uint64_t>(token.of_caller != 0) << 20
                           | <uint64_t>token.listener << 10 | token.of_set)
     cdef uint64_t ids = <uint64_t>token.destination << 30 | token.stand_in
     cdef int n = write_base32(head, HEAD_BITS, out)
+    check(fits(token))
     n += write_base32(ids, IDS_BITS, out + n)
     n += write_base32(sign(table.token_keys[0], digest(table.token_keys[0], m, &m.from_tag), head, ids), 64, out + n)
+    check(n == TOKEN_LETTERS)
     return n
 
 
@@ -92,6 +100,7 @@ cdef int read_token(const table_t *table, const message_t *m, const span_t *user
     token.of_set = <uint32_t>head & 0x3FF
     token.destination = <uint32_t>(ids >> 30)
     token.stand_in = <uint32_t>ids & 0x3FFFFFFF
+    check(fits(token))
     make_digests(table, m, dialog)
     for key in range(table.token_key_count):
         token.from_caller = sign(table.token_keys[key], dialog.digests[key][0], head, ids) == mac
