@@ -104,7 +104,7 @@ one: $(VENV)/.ready
 lint: $(VENV)/.ready-lint
 	@$(BIN)/ruff check .
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastsip tests/kernels bench/kernels
-	@$(BIN)/mypy --ignore-missing-imports --follow-imports=silent fastsip
+	@$(BIN)/mypy --follow-imports=silent fastsip
 
 bench: build-all $(VENV)/.ready-bench
 	@worst=0; $(call measure,load $(ARGS)) $(call measure,micro --quiet) $(call measure,parse_vs_sofia) exit $$worst

@@ -25,8 +25,8 @@ FLAGS = {
     # -O3 inlines Cython's comparisons of objects so far that gcc 12 sees None compared as bytes.
     # Packing a few 16-bit fields into one vector costs more than the stores that it saves (an eighth of the index).
     "release": ["-O3", "-fno-tree-slp-vectorize", "-fno-plt", "-fno-semantic-interposition", "-Wno-array-bounds"],
-    "debug": ["-O1", "-g", "-UNDEBUG", "-DFASTSIP_POISON=1"],
-    "asan": ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"],
+    "debug": ["-O1", "-g", "-UNDEBUG", "-DFASTSIP_DEBUG=1", "-DFASTSIP_POISON=1"],
+    "asan": ["-O1", "-g", "-UNDEBUG", "-DFASTSIP_DEBUG=1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"],
     "tsan": ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=thread", "-Wno-tsan"],
 }
 if BUILD not in FLAGS:

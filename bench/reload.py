@@ -100,7 +100,7 @@ def reload_once(router: Router, beats: Beats) -> float:
     took_s = time.monotonic() - began
     if command.poll() is None:
         command.kill()
-    said = command.communicate()[0]
+    said = command.communicate(timeout=60)[0]
     if command.returncode:
         raise RunFailed(f"fastsip reload: {said or 'no answer'}")
     return took_s

@@ -152,7 +152,7 @@ def measure(how: str, args: argparse.Namespace) -> dict:
             watch = Pings(there.site.port)
             time.sleep(WATCH_S / 4)
             HOWS[how](site)
-            watch.join()
+            watch.join(60)
             pings.append(watch)
         outcome = generator.outcome(there.answerer)
         drops = count_drops(descendants(site.target.pid))

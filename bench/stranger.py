@@ -85,7 +85,7 @@ def measure(args: argparse.Namespace) -> dict:
         stack.callback(caller.stop)
         outcome = caller.outcome(callees)
         stop.set()
-        flooding.join()
+        flooding.join(60)
         stats = read_fastsip_stats(site.run_dir)
         said = target.output()
     seconds = args.seconds + BEGIN_S

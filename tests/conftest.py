@@ -272,7 +272,7 @@ class SippRun:
     def kill(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait()
+        self.process.wait(30)
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """Python's collector, kept from large configurations: they make no garbage, and it would walk all of them each time.
 
 Such a walk stops all Python of a process, the router's heartbeat with it.
-
-Called by config/load and router.
 """
 
 import contextlib

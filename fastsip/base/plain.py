@@ -1,7 +1,7 @@
 """Text that came from the wire, or from a file that others may write, before a terminal or a log sees it.
 
 A Call-ID may hold any bytes: CSI and OSC as one letter each (C1), marks that turn the direction of a line round.
-What is not printable becomes an escape of its own number.  Called by whoever tells people something.
+What is not printable becomes an escape of its own number.
 """
 
 import json

@@ -15,7 +15,7 @@
                 epochs        router; of the last stores, when it begins another
                 quarantine/   supervisor (datagrams), router (slots)
 
-Called by whoever opens one of them; _core/store/partitions makes `transactions` by its own knowledge.
+_core/store/partitions makes `transactions` by its own knowledge.
 """
 
 from os import PathLike

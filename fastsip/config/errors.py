@@ -6,7 +6,7 @@
     Wrong                 raised by the value readers (values.py), never leaves the package
 
 The package never stops at the first problem: an operator who fixes a file at night wants the whole
-list.  Called by: reader.py, load.py.
+list.
 """
 
 from difflib import get_close_matches

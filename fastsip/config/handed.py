@@ -1,6 +1,4 @@
 """A configuration that was read once, handed to another process: to read a large file again takes longer than all else.
-
-Called by: child (packs), line (unpacks).
 """
 
 import msgspec

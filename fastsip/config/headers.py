@@ -1,6 +1,6 @@
 """The tables `headers`: what rules, listeners and sets change in the headers of a request.
 
-Called by: routes.py, load.py, sets.py; routing/compile.py takes the values apart with `pieces`.
+A value is checked here as one text; routing/compile takes it apart with `pieces`.
 """
 
 import re

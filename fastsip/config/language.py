@@ -4,8 +4,6 @@
 of [names] are the operator's own.
 `LATER` is the one place that names what belongs to the language but not to this release; such a key is
 refused, never silently ignored.  When a part arrives, its entry is deleted here and its reader written.
-
-Used by reader.py (KEYS and LATER), by the other readers (words and bounds), and by the tests.
 """
 
 ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names")

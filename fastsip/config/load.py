@@ -2,7 +2,6 @@
 
 Reads in two steps: each table by itself, then what refers from one table to another.  The key file of the
 router's secret is touched only after everything else was found right, and made only when asked for.
-Called by: cli, supervisor, and router for what another release has read.
 """
 
 import os

@@ -4,7 +4,7 @@ tomllib gives values without places.  This scanner walks a text that tomllib has
 only has to find where things begin, never to judge them.  It understands tables, arrays of tables, inline
 tables, dotted and quoted keys, all four kinds of strings and arrays over several lines.
 
-It must never raise on a text that tomllib accepts.  Called by: reader.py, only when there is a problem.
+It must never raise on a text that tomllib accepts.  Asked only when there is a problem.
 """
 
 import re

@@ -2,7 +2,7 @@
 
 Times are int milliseconds (`_ms`), sizes int bytes (`_bytes`), addresses numeric text, secrets bytes.
 Collections are tuples: nothing here can change after load().  No defaults are decided here, no text is
-parsed here.  Used by everybody who is told what to do.
+parsed here.
 """
 
 import msgspec

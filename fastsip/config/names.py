@@ -2,7 +2,6 @@
 
 The names are the operator's, so they are read here and not compared with a list of keys.
 See docs/names.md#a-name-is-a-list.
-Called by: load.py.
 """
 
 from fastsip.config import values

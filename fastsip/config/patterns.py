@@ -13,7 +13,7 @@ The pattern becomes its letters' positions and who may follow whom (Glushkov's c
 bits of an int), those become states by the subset construction.  ^ and $ ask for a context: the parts of
 a pattern know in which contexts they are empty, and what they begin and end with in which.
 
-Must never: take more states, letters or nesting than the limits say.  Called by: routes.py; routing/compile.py.
+Must never: take more states, letters or nesting than the limits say.
 """
 
 import itertools

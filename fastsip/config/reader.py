@@ -2,7 +2,6 @@
 
 Report collects problems by key path and turns them into lines at the end; Section wraps one raw table.
 After a problem the reader goes on with the key's default, so that one slip does not hide the next.
-Called by: load.py, sets.py, routes.py, names.py.
 """
 
 from collections.abc import Callable, Collection, Iterator

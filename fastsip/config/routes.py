@@ -1,7 +1,7 @@
 """The tables [failure.NAME] and [[route]]: what is done when a branch fails, and who goes where.
 
 Rules are looked through in the order of the file; the first whose conditions all hold decides.
-Clocks and reasons: docs/wire.md#clocks-of-a-search; marks: docs/wire.md#marks.  Called by: load.py.
+Clocks and reasons: docs/wire.md#clocks-of-a-search; marks: docs/wire.md#marks.
 """
 
 import re

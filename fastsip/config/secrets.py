@@ -2,7 +2,7 @@
 are placed by, which is made of it once and stays when it changes.
 
 A secret is text; what the router works with is a 16-byte key derived from it by BLAKE2b (RFC 7693).
-The text itself never leaves this file and is never shown in a message.  Called by: load.py.
+The text itself never leaves this file and is never shown in a message.
 """
 
 import contextlib

@@ -2,7 +2,7 @@
 
 Learned state is bound to a destination's id: given, or made of set and URI, so that reordering a file
 forgets nothing.  See docs/design.md#dispatcher, docs/wire.md#usable-destinations and
-docs/wire.md#tiers-and-weights.  Called by: load.py.
+docs/wire.md#tiers-and-weights.
 """
 
 import ipaddress
@@ -20,7 +20,6 @@ from fastsip.config.reader import Report, Section
 DEFAULT_ACCEPT = tuple(code for code in range(200, 700) if code not in (408, 500, 503, 504))
 PROBE_MODES = ("all", "only-failed", "marked", "none")
 DAY_MS = 86_400_000
-UINT32 = 0xFFFF_FFFF
 
 PROBE_DEFAULTS: dict[str, Any] = {
     "method": "OPTIONS",

@@ -14,11 +14,18 @@ from pathlib import Path
 import orjson
 
 from fastsip._core.base.files import look_at, open_fresh
-from fastsip._core.state.counters import COUNTER_NAMES
+from fastsip._core.state.counters import COUNTER_HELP, COUNTER_NAMES
 from fastsip.base.run_dir import STATS
 
 HEAD_BYTES = 4096
-GAUGES = ("slots", "slot_bytes", "block_bytes", "store_bytes")
+GAUGE_HELP = {
+    "slots": "transactions and branches in the store now",
+    "slot_bytes": "bytes of their slots",
+    "block_bytes": "bytes of their messages",
+    "store_bytes": "bytes of the files of the store, all of them allocated",
+}
+GAUGES = tuple(GAUGE_HELP)
+HELP = GAUGE_HELP | COUNTER_HELP  # of the numbers of this release; a file may hold others
 COLUMNS = 128
 ROW_BYTES = COLUMNS * 8
 assert len(COUNTER_NAMES) <= COLUMNS

@@ -5,7 +5,6 @@ where the two differ a shard was at it, and it is copied again (docs/core.md#rea
 read the same way: what was freed meanwhile shows as a slot that has changed.
 
 A transaction is the server's side of one request; `branches` are its attempts.
-Called by cli/transactions.
 """
 
 import dataclasses
@@ -19,17 +18,16 @@ import numpy as np
 
 from fastsip._core.base.clock import now_ms
 from fastsip._core.base.files import boot_id, look_into
+from fastsip._core.sip.words import METHOD_NAMES
 from fastsip._core.store.partitions import block_offset, file_bytes, read_header
 from fastsip._core.transaction import inspect
 from fastsip.base.plain import reason
 from fastsip.base.run_dir import PARTITIONS, REGISTRY, TRANSACTIONS, partition_file
-from fastsip.config.language import METHODS
 from fastsip.routing.registry import read_names
 
 UNIT_BYTES = file_bytes(0, 1) - file_bytes(0, 0)  # of a block: what one more makes a file longer
 TRIES = 5
 CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
-METHOD_NAMES = ("other", *METHODS)
 BRANCH_KINDS = tuple(kind for kind in inspect.KINDS if kind not in inspect.SERVER_KINDS)
 
 

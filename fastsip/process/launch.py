@@ -1,7 +1,7 @@
 """The birth and the end of a process, and nothing that takes long to load.
 
 A router takes longest to load its modules.  The first one does so while its supervisor loads its own:
-a restart keeps callers waiting for less time.  Called by cli/run, supervisor and router.
+a restart keeps callers waiting for less time.
 """
 
 import contextlib

@@ -2,8 +2,6 @@
 
 SEQPACKET keeps each message whole.  Larger things (a configuration) travel as files in memory.  What may be said
 stands in messages.
-
-Called by child (the supervisor's end) and router.
 """
 
 import contextlib

@@ -2,8 +2,6 @@
 
 A page for the loop of the control plane, then one for each shard, mapped by the router that routes and by its
 supervisor.  Heartbeats stand there, too.
-
-Called by supervisor and router.
 """
 
 import mmap

@@ -7,8 +7,6 @@ that goes wrong.
 
 An order has a number, and so has its answer: an answer that comes when nobody waits for it any more is not taken
 for that of a later order.  (The routers of old releases leave it out.)  Descriptors travel beside a message.
-
-Called by line, which writes and reads them, and by whoever says something.
 """
 
 from typing import Any

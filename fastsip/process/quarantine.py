@@ -3,7 +3,7 @@
 A file there is a datagram that is refused, or a slot that was dropped, for whoever looks for the fault.  Who
 deletes a datagram's file lets it in again, from the next router on.
 
-Called by supervisor, which counts deaths and keeps datagrams, and by router, which keeps slots and refuses.
+The supervisor counts deaths and keeps datagrams; the router keeps slots and refuses.
 """
 
 import hashlib

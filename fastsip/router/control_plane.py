@@ -2,8 +2,6 @@
 
 It logs what they report, asks DNS for the names that they need, keeps the gauges, and does what the
 supervisor says.  Nothing of it is in the way of a call: it may be late.
-
-Called by process.
 """
 
 import asyncio

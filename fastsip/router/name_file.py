@@ -4,8 +4,6 @@ The router that routes writes the file, a second after an answer at the latest a
 follows it reads it before it takes up the calls.  Requests that have no transaction and wait for a name, ACKs of a
 2xx above all, go that way, too, when a router leaves as planned; those of a dead one are lost as on the wire.
 Times are CLOCK_BOOTTIME, so what another boot left is not read.
-
-Called by router and control_plane.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,7 @@
 """What a configuration will do once it runs: the facts that `fastsip check` shows.
 
 Asks the kernel for the receive buffers that listeners would get, on a socket of its own that is never
-bound.  It never changes anything.  See docs/core.md#receive-buffers and docs/core.md#sizes.  Called by:
-cli/check.py; router, for the warnings.
+bound.  It never changes anything.  See docs/core.md#receive-buffers and docs/core.md#sizes.
 """
 
 import contextlib

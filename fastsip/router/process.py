@@ -4,7 +4,7 @@ Before that it touches nothing that another router works with.  Then the shards 
 and route.  What this thread does from then on is in control_plane, for which no call waits: after a restart it is
 loaded when they flow.  It leaves when it is told to, and dies with its supervisor.
 
-Started by process/launch (`python -m fastsip.router`, its end of the line as descriptor 3).
+Started as `python -m fastsip.router`, with its end of the line as descriptor 3.
 """
 
 import contextlib

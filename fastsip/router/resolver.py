@@ -13,7 +13,7 @@ No search domains, no /etc/hosts: `[names]` is for that.
 FASTSIP_NAMESERVERS ("127.0.0.1:5353,...") in the environment names other servers than /etc/resolv.conf; it is
 there for tests, which cannot bind port 53, and no part of the configuration.
 
-Must never: block the loop, or forget an address because a server failed.  Called by: control_plane.
+Must never: block the loop, or forget an address because a server failed.
 """
 
 import asyncio

@@ -1,8 +1,6 @@
 """What one router process routes with: made while another one routes, put to work at "go", left as a whole.
 
 Before "go" it reads and adds to what all routers share, the registry and the cells, and no more.
-
-Called by process, which begins and ends it, and by control_plane, which works with it.
 """
 
 import contextlib

@@ -3,8 +3,6 @@
 They start reading only when all of them have taken up their calls, and end in two
 steps, so that what one has handed to another is never lost: all stop reading, and then
 each takes what was handed to it and what waits in sockets that nobody will read again.
-
-Called by router, and by outlook for what they take.
 """
 
 import contextlib

@@ -2,14 +2,13 @@
 
 Names become ids by the registry and lines of the cells, which both outlive the
 table: what was learned of a destination stays with its id over any reload.
-Called by router at the start and by control_plane at each reload.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 from fastsip._core.dispatcher.cells import Cells, CellsError
-from fastsip._core.routing.table import RoutingTable
+from fastsip._core.routing.table import ACTIONS, DIALOGS, RURI, WHEN_ALL_DOWN, RoutingTable
 from fastsip.base import sip
 from fastsip.config import Condition, Config, ConfigError, Destination, HeaderEdits, Policy, Probe, Rule
 from fastsip.config.headers import pieces
@@ -20,10 +19,6 @@ from fastsip.routing.registry import Registry, RegistryError
 # Why there is no table: what its text, its cells or its registry have against it.
 COMPILE_ERRORS = (ConfigError, CellsError, RegistryError, OSError)
 
-RURI = {"keep": 0, "host": 1, "uri": 2, "": 255}
-DIALOGS = {"pinned": 0, "shared": 1}
-WHEN_ALL_DOWN = {"fail": 0, "try": 1}
-ACT_SET, ACT_REPLY, ACT_FORWARD = 0, 1, 2
 ANY_PORT = 0
 
 # What requests of dialogs fail over by between members of a shared set that names no policy for them; the
@@ -206,7 +201,7 @@ def rule_fields(
     rule: Rule, registry: Registry, sets: dict[str, int], policies: dict[str, int]
 ) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        "action": ACT_SET,
+        "action": ACTIONS["set"],
         "conditions": [condition_fields(condition, registry, sets) for condition in rule.conditions],
         "set_index": sets.get(rule.to, 0),
         "policy_index": policies[rule.failure],
@@ -215,9 +210,9 @@ def rule_fields(
         "headers": header_fields(rule.headers),
     }
     if rule.reply:
-        fields |= {"action": ACT_REPLY, "reply": (rule.reply.code, rule.reply.reason)}
+        fields |= {"action": ACTIONS["reply"], "reply": (rule.reply.code, rule.reply.reason)}
     if rule.forward:
-        fields |= {"action": ACT_FORWARD, "forward": rule.forward.partition(":")[2].encode()}
+        fields |= {"action": ACTIONS["forward"], "forward": rule.forward.partition(":")[2].encode()}
     return fields
 
 

@@ -15,7 +15,7 @@ while the old one runs): a new name is looked for once more, and written, under 
 
 A file that cannot be read is kept under another name.
 
-Must never: rewrite or reorder records.  Called by whoever compiles a configuration.
+Must never: rewrite or reorder records.
 """
 
 import fcntl

@@ -3,8 +3,6 @@
 What the table holds changes in place, in the router that routes.  Shards, sockets, the size of the store and code
 change by a planned takeover: another router is made ready, the one that routes leaves, and nothing has changed when
 that fails.
-
-Called by supervisor.
 """
 
 import asyncio

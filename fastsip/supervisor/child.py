@@ -2,8 +2,6 @@
 
 It is born with the signals blocked that only the supervisor acts on, and stays so.
 What it says waits in `inbox`; its end is the last thing that comes.
-
-Called by succession and changes.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """No new calls, until none is in set-up any more or the time is over: by `fastsip drain`, or by SIGTERM.
 
 The router refuses and counts what is open (router/control_plane); the supervisor remembers it for the next router.
-Called by supervisor.
 """
 
 import asyncio

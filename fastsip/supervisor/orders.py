@@ -1,6 +1,6 @@
 """What operators ask of a running router, by the names of the commands of api/socket.
 
-Called by supervisor, which does what is asked for.
+What is asked for the supervisor does.
 """
 
 from collections.abc import AsyncIterator

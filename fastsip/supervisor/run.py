@@ -1,6 +1,4 @@
 """`fastsip run`: takes hold of what nobody else may have, and serves until the end of all.
-
-Called by cli/run.
 """
 
 import asyncio

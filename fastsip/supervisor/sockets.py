@@ -4,8 +4,6 @@ A listener's group has one socket for each shard.  The set of sockets changes on
 planned takeover: first what is missing is opened, then what will be closed is
 detached, so that the old router can read it empty, and closed when that has left.
 What is opened is given to systemd to keep, what is closed is taken from it.
-
-Called by run, succession and changes.
 """
 
 import contextlib

@@ -29,8 +29,6 @@ What attributes mean in each of them:
                 router frees                                                starting
 
 `busy` lets one reload or upgrade at a time plan a change; `wish` wakes whoever waits for the router's end.
-
-Called by all of the supervisor but orders.
 """
 
 import asyncio

@@ -2,8 +2,6 @@
 
 A crash, an upgrade, a restart and another number of shards are one thing: the router is dead and reaped, or has
 said that it left, and only then is the spare told to go.  The states and their arrows stand in state.
-
-Called by supervisor.
 """
 
 import asyncio

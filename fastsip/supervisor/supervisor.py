@@ -3,7 +3,7 @@
 It alone acts on signals, and answers operators.  What it holds and in which state it is stands in state, how one
 router follows the other in succession, what changes a running service in changes, who hangs in watching.
 
-Never: touch a call.  Called by run.
+Never: touch a call.
 """
 
 import asyncio

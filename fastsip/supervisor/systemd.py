@@ -3,8 +3,6 @@
 Without NOTIFY_SOCKET in the environment nothing is said.  The listeners' sockets are stored at
 the start, so that a restart finds them with what came meanwhile; FDPOLL=0, because systemd
 would drop a socket on which an ICMP error waits to be read.
-
-Called by run, sockets and whoever has something to say.
 """
 
 import array

@@ -3,8 +3,6 @@
 What it holds is written into a file in memory whose descriptor goes through the exec with all
 others that are named in it.  Signals wait meanwhile.  Before that the new code is asked
 whether it can do it: `fastsip check --takeover CONFIG`.
-
-Called by run and changes.
 """
 
 import asyncio

@@ -2,8 +2,6 @@
 
 Looks are counted, not time: a machine that stood still as a whole has missed none.  A loop that stands still
 while all shards route costs no call, and its end would: it gets more time than a shard.
-
-Called by watching; changes gives it another patience.
 """
 
 from collections.abc import Sequence

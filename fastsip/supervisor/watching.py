@@ -2,8 +2,6 @@
 
 Once a second the heartbeats are looked at (watch); a router that hangs is ended, and what its shards stood at
 counts as what it died of.  systemd hears of us while all goes round.
-
-Called by supervisor (beat) and succession.
 """
 
 import asyncio

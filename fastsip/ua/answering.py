@@ -11,7 +11,6 @@ goes first, so that calls whose BYE never came cannot fill a machine.
 
 Implements the user agent's side of RFC 3261 sections 8.2, 9.2, 12, 13.3, 14.2,
 15.1.2 and 17.2, RFC 3581 (rport), RFC 3311 (UPDATE), RFC 3264 (answers).
-Called by the router process and by `fastsip demo`.
 """
 
 import asyncio

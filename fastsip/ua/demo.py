@@ -7,7 +7,6 @@ through it and shows what happens.  The answering machines are the router's own
 
 It must leave nothing behind: no process, no directory, however it ends.
 Implements a caller's side of RFC 3261 sections 8.1, 12.1.2, 13.2 and 15.1.1.
-Called by `fastsip/cli/demo.py`.
 """
 
 import asyncio

@@ -2,7 +2,6 @@
 
 One audio stream, one codec, by offer and answer (RFC 3264); the grammar is
 RFC 8866's.  The router never reads or writes a session description with this.
-Called by answering and demo.
 """
 
 import secrets

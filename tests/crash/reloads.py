@@ -23,13 +23,12 @@ import threading
 import time
 from pathlib import Path
 
-from fastsip._core.state.events import take_events
-
 from fastsip._core.base.clock import now_ms
 from fastsip._core.base.lanes import Lane
 from fastsip._core.base.ring import Sleeper
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.routing.table import RoutingTable
+from fastsip._core.state.events import take_events
 from fastsip._core.store.marks import Quarantine
 from fastsip._core.store.partitions import Store
 from fastsip._core.transport.listen import open_listener
@@ -162,7 +161,8 @@ def race() -> None:
     for each in producers:
         each.start()
     for each in producers:
-        each.join()
+        each.join(300)
+        assert not each.is_alive()
 
 
 def run(place: Path, switches: int, seconds: float, shards: int, seed: int) -> dict[str, int]:

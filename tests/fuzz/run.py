@@ -24,7 +24,7 @@ def run_target(name: str, module: str, seconds: float, seed: int, findings: Path
         current = Path(place) / "current"
         command = [sys.executable, "-m", module, "--seconds", str(seconds), "--seed", str(seed)]
         command += ["--current", str(current), "--findings", str(findings)]
-        code = subprocess.run(command, check=False).returncode
+        code = subprocess.run(command, check=False, timeout=seconds + 600).returncode
         if code not in (0, FOUND):
             text = read_current(current) if current.exists() else b""
             print(f"{name}: died with {code}: {save(findings, f'{name}-crash', seed, text)}")

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.dispatcher.chooser import Positions
 from fastsip._core.harness.rig import START_MS, Rig
 from fastsip._core.routing.table import RoutingTable
 from fastsip.ua.message import (
@@ -140,6 +141,7 @@ class Stage:
         self.table, self.cells = make_table(**table)
         self.rig = Rig(run_dir, self.table, self.cells, max_transactions, count=shards, now_ms=now_ms)
         self.waiting: list[Sent] = []
+        self.kept: list[object] = []
 
     # ------------------------------------------------------------ clock and wire
 
@@ -154,6 +156,11 @@ class Stage:
     def advance(self, ms: int) -> None:
         self.rig.advance(ms)
         self.collect()
+
+    def use(self, table: RoutingTable, positions: Positions) -> None:
+        """Another table from now on, kept as long as the rig that looks at it."""
+        self.kept += [table, positions]
+        self.rig.use(table, positions)
 
     def inject(self, message: Message | bytes, source: Address = ALICE, listener: int = 0) -> None:
         self.rig.receive(message if isinstance(message, bytes) else message.to_bytes(), source, listener)

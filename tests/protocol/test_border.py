@@ -365,7 +365,7 @@ def use_sets(stage: Stage, count: int, headers_out=None) -> None:
     table.add_policy(1)
     table.add_rule(1, 0, policy_index=0)
     positions = Positions(table.seal(), 0)
-    stage.rig.use(table, positions)
+    stage.use(table, positions)
 
 
 @pytest.mark.parametrize(

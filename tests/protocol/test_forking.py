@@ -221,7 +221,7 @@ def test_the_running_fork_keeps_its_policy(make_fork):
     pair = stage.expect_fork(range(2))
     table, _ = make_table(algorithm=PARALLEL, destinations=4, priorities=(1, 1, 0, 0), cells=stage.cells)
     positions = Positions(table, 0)
-    stage.rig.use(table, positions)
+    stage.use(table, positions)
     for invite in pair:
         stage.refuse(invite, 500)
     stage.expect_fork([2, 3])

@@ -385,7 +385,7 @@ def test_the_rules_of_now_decide(parked, make_stage):
     """A reload while it waits: the caller is not trusted any more, and the rules send it elsewhere."""
     stage, _ = parked
     other = make_stage()
-    stage.rig.use(other.table, Positions(other.table, 0))
+    stage.use(other.table, Positions(other.table, 0))
     stage.know(NAME, BOB[7])
     invite = stage.expect_request(BOB[0], "INVITE")
     assert invite.values("Route") == []
@@ -399,7 +399,7 @@ def test_a_rule_of_now_that_replies(parked):
     table = RoutingTable(2, clocks=(T1, 4_000, 5_000, 181_000), branch_key=b"0123456789abcdef")
     table.add_listener(1, 0, *EDGE, f"{EDGE[0]}:{EDGE[1]}")
     table.add_rule(1, 1, reply=(480, "Closed for today"))
-    stage.rig.use(table.seal(), Positions(table, 0))
+    stage.use(table.seal(), Positions(table, 0))
     stage.know(NAME, BOB[0])
     final = stage.expect_response(480)
     assert final.reason == "Closed for today" and final.to_tag
@@ -415,7 +415,7 @@ def test_its_listener_is_gone(parked, end):
     stage, call = parked
     table = RoutingTable(2, clocks=(T1, 4_000, 5_000, 181_000), branch_key=b"0123456789abcdef")
     table.add_listener(2, 0, *EDGE, f"{EDGE[0]}:{EDGE[1]}")
-    stage.rig.use(table.seal(), Positions(table, 0))
+    stage.use(table.seal(), Positions(table, 0))
     if end == "answer":
         stage.know(NAME, BOB[0])
     elif end == "deadline":

@@ -315,7 +315,7 @@ def test_who_comes_and_who_goes_with_another_table(make_stage):
     first = {message.to: message for message in stage.take(lambda m: m.method == "OPTIONS")}
     more, _ = make_table(destinations=8, probe=PROBE, cells=stage.cells)
     moved = Positions(more, 0)
-    stage.rig.use(more, moved)
+    stage.use(more, moved)
     for bob in BOB[:4]:
         stage.reply(first[bob], 200)
     assert [stage.health(n) for n in range(4)] == ["up"] * 4
@@ -323,7 +323,7 @@ def test_who_comes_and_who_goes_with_another_table(make_stage):
     assert {message.to for message in stage.take(lambda m: m.method == "OPTIONS")} == set(BOB[4:8])
     fewer, _ = make_table(destinations=1, probe=PROBE, cells=stage.cells)
     positions = Positions(fewer, 0)
-    stage.rig.use(fewer, positions)
+    stage.use(fewer, positions)
     stage.advance(70_000)
     assert {message.to for message in stage.take(lambda m: m.method == "OPTIONS")} == {BOB[0]}
 
@@ -334,7 +334,7 @@ def test_a_late_answer_of_one_that_is_gone_counts_nothing(make_stage):
     probe = stage.take(lambda m: m.to == BOB[1])[0]
     fewer, _ = make_table(destinations=1, probe=PROBE, cells=stage.cells)
     positions = Positions(fewer, 0)
-    stage.rig.use(fewer, positions)
+    stage.use(fewer, positions)
     stage.reply(probe, 503)
     assert stage.health(1) == "unknown"
 
@@ -352,7 +352,7 @@ def test_a_line_that_changes_hands_is_asked_anew(make_stage):
     table.add_rule(1, 0)
     table.seal()
     positions = Positions(table, 0)
-    stage.rig.use(table, positions)
+    stage.use(table, positions)
     stage.reply(probe, 503)
     assert stage.health(0) == "unknown"
     stage.advance(1_000 + LATE)

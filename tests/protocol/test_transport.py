@@ -209,7 +209,7 @@ def reloaded(make_stage):
         def reload() -> None:
             table, _ = make_table(cells=stage.cells, **parts)
             stage.table, stage.positions = table, Positions(table, 0)  # the rig borrows them
-            stage.rig.use(table, stage.positions)
+            stage.use(table, stage.positions)
 
         return stage, reload
 
@@ -264,7 +264,7 @@ def test_a_response_whose_listener_is_gone_is_lost_and_counted(make_stage):
     stage.expect_response(100)
     at_bob = stage.expect_request(BOB[0], "INVITE")
     table, _ = make_table(cells=stage.cells)
-    stage.rig.use(table, Positions(table, 0))
+    stage.use(table, Positions(table, 0))
     lost = stage.counter("sent_lost")
     stage.reply(at_bob, 486)
     assert not stage.take_responses(486) and stage.counter("sent_lost") > lost

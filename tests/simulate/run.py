@@ -87,7 +87,7 @@ class Worker:
             self.at = said.get("begins", self.at)
             if "seed" in said:
                 take(said)
-        if self.process.wait():
+        if self.process.wait(60):
             take({"seed": self.at, "violation": f"seed {self.at}: the process ended with {self.process.returncode}"})
 
     def look(self) -> None:

@@ -62,7 +62,8 @@ def test_reloads_under_calls_that_fail(home: Home, free_port, monkeypatch):
             assert answers and "error" not in answers[-1], answers
     finally:
         stop.set()
-        calling.join()
+        calling.join(60)
+        assert not calling.is_alive()
     counted = counters.read(home.place / "run")
     assert counted["failovers"] and counted["transport_failures"]
     assert life.router_pid() == pid and not life.records("the router died"), life.text

@@ -238,7 +238,7 @@ class UnreadRouter(Life):
                 self._changed.notify_all()
             if line.startswith(READY_LINE):
                 break
-        self.read_on.wait()
+        self.read_on.wait(120)
         super()._read()
 
 

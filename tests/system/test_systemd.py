@@ -126,7 +126,8 @@ def test_systemd_finds_no_fault_with_the_unit(home, tmp_path, edge):
     unit = tmp_path / "fastsip.service"
     unit.write_text(command("unit", home.config).stdout)
     try:
-        found = subprocess.run(["systemd-analyze", "verify", str(unit)], cwd=ROOT, capture_output=True, text=True)
+        command_line = ["systemd-analyze", "verify", str(unit)]
+        found = subprocess.run(command_line, cwd=ROOT, capture_output=True, text=True, timeout=60)
     except FileNotFoundError:
         pytest.skip("systemd-analyze is not here")
     assert "Unknown" not in found.stderr and "Failed to parse" not in found.stderr

@@ -26,7 +26,8 @@ LIMIT_S = 240
 
 
 def library() -> str:
-    found = subprocess.run(("gcc", "-print-file-name=libtsan.so"), capture_output=True, text=True, check=True)
+    command = ("gcc", "-print-file-name=libtsan.so")
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     return found.stdout.strip()
 
 

@@ -77,11 +77,13 @@ def test_durations_are_named_alike():
     assert "--older DURATION" in invoke("transactions", "--help").stdout
 
 
-@pytest.mark.parametrize("flags", [[], ["--json"]])
+@pytest.mark.parametrize("flags", [[], ["--json"], ["--all", "--explain"]])
 def test_the_numbers_of_a_router_that_is_gone(config, flags):
     counters.StatsFile(str(config.parent / "run"), 1).gauges[0] = 7
     done = invoke("stats", str(config), *flags)
     assert done.exit_code == 3 and re.search(r"slots\W+7\b", done.stdout)
+    told = [re.sub(r"\w+ +[\d,]+ *", "", line, count=1) for line in done.stdout.splitlines()]
+    assert "--explain" not in flags or told == list(counters.HELP.values())
     assert re.fullmatch(r"fastsip: no router runs in \S+: these are the last numbers of .*\n", done.stderr)
 
 

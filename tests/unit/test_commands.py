@@ -4,11 +4,11 @@ import os
 import threading
 
 import pytest
-from fastsip._core.shard.loop import Shard
-from fastsip._core.shard.workspace import Workspace
 
 from fastsip._core.base.ring import Sleeper
 from fastsip._core.dispatcher.chooser import Positions
+from fastsip._core.shard.loop import Shard
+from fastsip._core.shard.workspace import Workspace
 from fastsip._core.store.partitions import Store
 from fastsip._core.transport.listen import open_listener
 from fastsip._core.transport.udp import Net
@@ -43,4 +43,4 @@ def test_commands_beyond_the_ring_are_refused_and_taken_later(shard):
             pytest.fail("the shard took no command")
     finally:
         shard.stop()
-        thread.join()
+        thread.join(30)

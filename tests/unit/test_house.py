@@ -19,7 +19,8 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 # Packages in order, and the files of each: a file imports of its own package only what stands before it.
 ROOMS = {
     "base": (
-        "types", "address", "files", "short_ids", "atomics", "scarcity", "clock", "hashing", "arena", "ring", "lanes",
+        "types", "check", "address", "files", "short_ids", "atomics", "scarcity", "clock", "hashing", "arena", "ring",
+        "lanes",
     ),
     "sip": ("types", "chars", "words", "uri", "values", "parser", "edits"),
     "store": ("records", "kinds", "blocks", "slots", "resize", "partitions", "wheel", "marks"),

@@ -23,7 +23,7 @@ ABOVE = {
     "config": {"base", "log"},                                      # a file in, frozen objects out
     "routing": {"base", "log", "config"},                           # frozen objects in, the kernels' table out
     "process": {"base", "log", "config"},                           # what supervisor and router share
-    "observe": {"base", "log", "config", "routing"},                # read from outside, out of files
+    "observe": {"base", "log", "routing"},                          # read from outside, out of files
     "api": {"base", "log"},                                         # the door for operators
     "ua": {"base", "log"},                                          # user agents, of which the router needs none
     "router": {"base", "log", "config", "routing", "process", "observe", "ua"},
@@ -34,7 +34,8 @@ PROGRAM = {"__main__": {"cli"}}  # `python -m fastsip`
 
 # What of the core may be imported from Python: kernels with a door, and what makes no kernel call.
 DOORS = {
-    "base/clock", "base/files", "base/lanes", "base/ring", "base/short_ids", "store/marks", "store/partitions",
+    "base/clock", "base/files", "base/lanes", "base/ring", "base/short_ids", "sip/words", "store/marks",
+    "store/partitions",
     "routing/table", "dispatcher/cells", "dispatcher/chooser", "transport/listen",
     "transport/names", "transport/udp", "state/counters", "state/events", "transaction/inspect", "shard/loop",
     "shard/workspace",

@@ -271,7 +271,7 @@ def test_a_reader_sees_whole_answers_while_the_writer_writes():
     while writer.is_alive() or not found:
         seen = look_without_gil(names, "a.example.net", 10_000)
         torn, found = torn + seen["torn"], found + seen["found"]
-    writer.join()
+    writer.join(30)
     assert torn == 0 and found > 0
 
 
@@ -286,6 +286,6 @@ def test_a_reader_keeps_its_name_while_others_come_and_go():
         if number >= 50:
             names.remove(f"n{number - 50}.example.net")
         number += 1
-    reader.join()
+    reader.join(30)
     assert number > 0
     assert seen["torn"] == 0 and seen["missed"] <= seen["found"] // 1_000

@@ -62,7 +62,8 @@ def test_on_a_full_tmpfs(scratch):
     mount = f'mount -t tmpfs -o size=1m none "{scratch}" && exec "$@"'
     command = [sys.executable, "-c", OPEN_STORE, str(scratch)]
     private = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
-    real = shutil.which("unshare") and not subprocess.run([*private, "true"], capture_output=True).returncode
+    try_it = [*private, "true"]
+    real = shutil.which("unshare") and not subprocess.run(try_it, capture_output=True, timeout=60).returncode
     command = [*private, *command, "real"] if real else [*command, "simulated"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
     free = "1,048,576" if real else "[0-9,]+"

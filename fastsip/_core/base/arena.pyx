@@ -8,7 +8,6 @@ positions): in debug builds each has pages of its own, which nobody can touch an
 it is given back.  So a shard that still works with a table that was freed dies at once.
 
 Must never: be used on the packet path, or be shared between owners.
-Called by tables, policies, conditions while Python compiles a table, and by chooser.
 """
 
 cimport cython

@@ -4,7 +4,6 @@
  * processes: everything they share goes through these, and nothing else does.
  * Cython has no atomics; that is the only reason for this file.  GCC and clang
  * builtins, lock-free for aligned words on each platform that is built for.
- * Called by cells, select, ring, slots.
  */
 #ifndef FASTSIP_ATOMICS_H
 #define FASTSIP_ATOMICS_H

@@ -13,8 +13,6 @@ What holds:
 - A lane grows by LANE_BYTES at most, and all lanes of a router together by their allowance.
   Beyond that a record is refused, and the shard counts it.
 - Threads of one process share a lane: the links are pointers.  Nothing of it outlives the process.
-
-Called by shard.
 """
 
 cimport cython
@@ -23,6 +21,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
 
+from fastsip._core.base.check cimport check
 from fastsip._core.base.atomics cimport fetch_add64, load_acquire64, load_relaxed64, store_release64
 from fastsip._core.base.ring cimport (
     init_ring, is_empty, pop_begin, pop_done, push_begin, push_done, record_bytes, ring_bytes,
@@ -70,11 +69,15 @@ cdef bint may_grow(lane_t *lane, uint64_t count) noexcept nogil:
 cdef void ungrow(lane_t *lane, uint32_t area_bytes) noexcept nogil:
     """Rings of the size that it begins with are not counted."""
     if area_bytes > lane.base_bytes:
+        check(load_relaxed64(&lane.grown_bytes) >= area_bytes)
+        check(load_relaxed64(&lane.allowance.used_bytes) >= area_bytes)
         fetch_add64(&lane.grown_bytes, -<uint64_t>area_bytes)
         fetch_add64(&lane.allowance.used_bytes, -<uint64_t>area_bytes)
 
 
 cdef inline void follow_with(lane_t *lane, ring_t *fresh) noexcept nogil:
+    check(load_relaxed64(&lane.writing.next) == 0)
+    check(is_empty(fresh))
     store_release64(&lane.writing.next, <uint64_t><void *>fresh)
     lane.writing = fresh
 
@@ -106,6 +109,7 @@ cdef uint8_t *lane_push(lane_t *lane, uint32_t len) noexcept nogil:
 
 
 cdef void lane_pushed(lane_t *lane, uint32_t len) noexcept nogil:
+    check(load_relaxed64(&lane.writing.next) == 0)      # a ring with a follower gets no record any more
     push_done(lane.writing, len)
 
 
@@ -140,6 +144,7 @@ cdef uint8_t *lane_pop(lane_t *lane, uint32_t *len) noexcept nogil:
         record = pop_begin(lane.reading, len)
         if record != NULL:
             return record
+        check(is_empty(lane.reading))
         left, lane.reading = lane.reading, following
         ungrow(lane, left.size_bytes)
         unmap_ring(left)

@@ -21,8 +21,6 @@ Sleeping is Dekker's agreement: the consumer says "asleep", fences and looks at
 its rings again; the producer publishes, fences and looks at the word.  At least
 one of the two sees the other, so that no wake-up is lost; the producer that
 takes the word is the only one that writes, so an awake consumer is left alone.
-
-Called by lanes (hand-over between shards) and by the control plane (events, commands).
 """
 
 cimport cython
@@ -31,6 +29,7 @@ from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 from posix.unistd cimport write
 
+from fastsip._core.base.check cimport check
 from fastsip._core.base.atomics cimport (
     cas32, fetch_add64, full_fence, load_acquire64, load_relaxed32, load_relaxed64, store_relaxed32, store_release32,
     store_release64,
@@ -53,6 +52,10 @@ cdef uint64_t record_bytes(uint32_t len) noexcept nogil:
 
 cdef inline uint8_t *record_at(const ring_t *ring, uint64_t position) noexcept nogil:
     return <uint8_t *>ring + sizeof(ring_t) + (position & (ring.size_bytes - 1))
+
+
+cdef inline uint64_t to_end_of(const ring_t *ring, uint64_t position) noexcept nogil:
+    return ring.size_bytes - (position & (ring.size_bytes - 1))
 
 
 cdef uint64_t ring_bytes(uint32_t size_bytes) noexcept nogil:
@@ -80,7 +83,7 @@ cdef bint may_restart(ring_t *ring, uint64_t head, uint64_t need) noexcept nogil
 cdef uint8_t *push_begin(ring_t *ring, uint32_t len) noexcept nogil:
     cdef uint64_t need = record_bytes(len)
     cdef uint64_t head = load_relaxed64(&ring.head)
-    cdef uint64_t to_end = ring.size_bytes - (head & (ring.size_bytes - 1))
+    cdef uint64_t to_end = to_end_of(ring, head)
     cdef uint64_t skip = 0
     if need > ring.size_bytes >> 1:
         count_drop(ring)
@@ -96,11 +99,15 @@ cdef uint8_t *push_begin(ring_t *ring, uint32_t len) noexcept nogil:
     if skip:
         (<uint32_t *>record_at(ring, head))[0] = WRAP
     ring.skip_bytes = <uint32_t>skip
+    check(head & 7 == 0)
+    check(head + skip + need - ring.tail_seen <= ring.size_bytes)
     return record_at(ring, head + skip) + RECORD_HEADER
 
 
 cdef void push_done(ring_t *ring, uint32_t len) noexcept nogil:
     cdef uint64_t head = load_relaxed64(&ring.head) + ring.skip_bytes
+    check(record_bytes(len) <= ring.size_bytes >> 1)
+    check(record_bytes(len) <= to_end_of(ring, head))
     (<uint32_t *>record_at(ring, head))[0] = len
     store_release64(&ring.head, head + record_bytes(len))
 
@@ -115,16 +122,19 @@ cdef uint8_t *pop_begin(ring_t *ring, uint32_t *len) noexcept nogil:
     record = record_at(ring, tail)
     if (<uint32_t *>record)[0] == WRAP:
         # Marker and record are published together: behind it one always stands.
-        tail += ring.size_bytes - (tail & (ring.size_bytes - 1))
+        tail += to_end_of(ring, tail)
         store_release64(&ring.tail, tail)
         record = record_at(ring, tail)
     len[0] = (<uint32_t *>record)[0]
+    check(record_bytes(len[0]) <= ring.head_seen - tail)
+    check(record_bytes(len[0]) <= to_end_of(ring, tail))
     return record + RECORD_HEADER
 
 
 cdef void pop_done(ring_t *ring) noexcept nogil:
     cdef uint64_t tail = load_relaxed64(&ring.tail)
     cdef uint32_t len = (<uint32_t *>record_at(ring, tail))[0]
+    check(record_bytes(len) <= ring.head_seen - tail)
     store_release64(&ring.tail, tail + record_bytes(len))
 
 

@@ -5,7 +5,7 @@ event ring, the lists of what waits for names, room for what a message gains - a
 In a router nothing is ever watched, and asking is one look at a word that is 0.
 One rig at a time: the word is the process's.
 
-Must never: know why somebody asks.  Asked by slots, net, core, branches and parking; set through rig.
+Must never: know why somebody asks.
 """
 
 from libc.stdint cimport int64_t, uint32_t

@@ -9,7 +9,6 @@ from libc.string cimport memcpy
 # Kernels return >= 0 for a value or a count, one of these below zero.
 cdef enum result_code:
     OK = 0
-    E_PARTIAL = -1          # more bytes are needed (streams only)
     E_NOT_SIP = -2          # no SIP start line: ignored, counted
     E_EMPTY = -3            # nothing but CR, LF, blanks or NULs: keep-alive
     E_START_LINE = -4       # looks like SIP but the start line is broken

@@ -12,7 +12,7 @@ are dropped, as their times are of a clock that began anew.
 
 Must never: move the mapping, shrink the file, or touch a word of a line that shards change
 except by compare-and-set.
-Called by the control plane, which alone assigns lines; kernels get `cells`.
+The control plane alone assigns lines; kernels get `cells`.
 """
 
 import errno
@@ -68,7 +68,7 @@ class DamagedCells(CellsError):
 
 
 def allocate(fd, path, size):
-    """Gives the file all of its blocks now; CellsError with wanted and free bytes if they are not there."""
+    """Gives the file all of its blocks now: a hole would be a SIGBUS later.  CellsError names wanted and free bytes."""
     try:
         os.posix_fallocate(fd, 0, size)
     except OSError as wrong:
@@ -149,6 +149,7 @@ cdef class Cells:
             raise DamagedCells(f"lines of {line_bytes} bytes, {count} of them in {size} bytes")
 
     cdef int attach(self, int fd) except -1:
+        """Maps the lines, of a file or, with fd < 0, anonymous."""
         cdef int flags = MAP_SHARED if fd >= 0 else MAP_SHARED | MAP_ANONYMOUS
         cdef size_t size = HEADER_BYTES + <size_t>self.count * sizeof(cell_t)
         cdef void *mapping
@@ -253,7 +254,7 @@ cdef uint64_t cell_since_ms(const cell_t *cell) noexcept nogil:
 
 
 cdef int mark_failed(cell_t *cell, uint32_t fall, uint32_t code, uint64_t now_ms) noexcept nogil:
-    """One more failure: trying, or down at the `fall`-th in a row; ends a streak of successes of a down one."""
+    """A failure: `trying`, or down at the `fall`-th in a row.  Of one that is down it ends the successes in a row."""
     cdef uint64_t word, wanted
     cdef uint32_t streak
     cdef int health, event
@@ -284,7 +285,10 @@ cdef int mark_down(cell_t *cell, uint32_t code, uint64_t now_ms) noexcept nogil:
 
 
 cdef int mark_succeeded(cell_t *cell, uint32_t rise, uint32_t code, uint64_t now_ms) noexcept nogil:
-    """Up; a down one at the `rise`-th success in a row.  One that is up is only read: no line moves between cores."""
+    """A success: up, or, of one that is down, up at the `rise`-th in a row.
+
+    A line that says up already is only read, so that it need not move between the cores' caches.
+    """
     cdef uint64_t word, wanted
     cdef uint32_t streak
     cdef int event

@@ -15,10 +15,9 @@ and asks whether that one is a candidate.  Only when MANY in a row are not it lo
 at all members, once.  So a choice among ten thousand costs what one among ten does.
 
 A key of 0 is no key: round robin then.  A request without the value that a set hashes has one all the same,
-made of its Call-ID (selection).
+made of its Call-ID (keys).
 
 Must never: touch Python, allocate, or write a cell except through atomics.
-Called by the proxy core per attempt, by the prober, by chooser for tests.
 """
 
 from libc.stdint cimport int32_t, uint32_t, uint64_t
@@ -35,9 +34,9 @@ from fastsip._core.dispatcher.cells cimport ADMIN_DISABLED, ADMIN_ENABLED, HEALT
 from fastsip._core.dispatcher.positions cimport positions_t
 
 cdef enum:
-    CLAIM_TRIES = 8         # lost races for a trial call before the down ones are left alone
+    CLAIM_TRIES = 8         # races for a trial that other shards won, before those that are down are left alone
     FEW = 16                # members that are ranked one by one
-    MANY = 64               # that were drawn and are no candidates, before all are looked at
+    MANY = 64               # members drawn in a row that are no candidates, before all members are looked at
 
 cdef enum weight_class:
     WEIGHTED = 0            # weight 1 and above
@@ -79,7 +78,9 @@ cdef inline bint within_limits(const destination_t *d, const cell_t *cell, uint6
 
 cdef inline bint trial_due(const set_t *of_set, const destination_t *d, const cell_t *cell, uint64_t word,
                            uint64_t now_ms) noexcept nogil:
-    """Nothing probes it and retry_ms went by since it went down or was last tried."""
+    """May a destination that is down have one call (docs/wire.md#usable-destinations): nothing probes it, and
+    retry_ms went by since it went down or had its last trial?
+    """
     cdef uint64_t last_ms = load_acquire64(&cell.trial_ms)
     if d.probe.interval_ms != 0:
         return False
@@ -90,6 +91,7 @@ cdef inline bint trial_due(const set_t *of_set, const destination_t *d, const ce
 
 cdef inline bint passes(const table_t *table, const destination_t *d, cell_t *cells, uint64_t now_ms,
                         int rule) noexcept nogil:
+    """Is this destination usable by this rule (usable_rule)?  Who was tried and weights are not looked at."""
     cdef const cell_t *cell = &cells[d.cell]
     cdef uint64_t word
     if not within_limits(d, cell, now_ms):
@@ -108,7 +110,7 @@ cdef bint is_usable(const table_t *table, uint32_t destination, cell_t *cells, u
 
 cdef uint32_t count_usable(const table_t *table, uint32_t set_index, cell_t *cells, uint64_t now_ms,
                            uint32_t most) noexcept nogil:
-    """A down one whose trial is due does not count: who asks wants to know whether the set lives."""
+    """Who is down does not count, trial or not: whoever asks wants to know whether the set lives."""
     cdef const set_t *of_set = &table.sets[set_index]
     cdef uint32_t i
     cdef uint32_t count = 0
@@ -122,6 +124,7 @@ cdef uint32_t count_usable(const table_t *table, uint32_t set_index, cell_t *cel
 # ---------------------------------------------------------------- candidates
 
 cdef inline bint is_candidate(const choice_t *s, uint32_t index) noexcept nogil:
+    """Untried, of the class of weights that the choice is at, and usable."""
     cdef const destination_t *d = &s.table.destinations[index]
     cdef uint32_t i
     if s.weights != ANY_WEIGHT and (d.weight == 0) != (s.weights == WEIGHTLESS):
@@ -183,7 +186,7 @@ cdef int pick_next(choice_t *s, const tier_t *tier) noexcept nogil:
 
 
 cdef int pick_ranked(choice_t *s, const run_t *run) noexcept nogil:
-    """The first in the key's order that is a candidate: each member is asked."""
+    """The candidate that the key prefers: all members are asked."""
     cdef rank_t best, rank
     cdef uint32_t i
     cdef int winner = E_NONE
@@ -196,7 +199,10 @@ cdef int pick_ranked(choice_t *s, const run_t *run) noexcept nogil:
 
 
 cdef int pick_hashed(choice_t *s, const tier_t *tier) noexcept nogil:
-    """The first in the key's order that is a candidate: as many members as it takes are asked."""
+    """The candidate that the key prefers (ranking): members are asked in its order until one is a candidate.
+
+    Without a key, round robin.
+    """
     cdef const run_t *run = &tier.runs[s.weights]
     cdef int place, _
     if s.key == 0:
@@ -213,9 +219,9 @@ cdef int pick_hashed(choice_t *s, const tier_t *tier) noexcept nogil:
 
 
 cdef int pick_random(choice_t *s, const tier_t *tier) noexcept nogil:
-    """Uniform: whom a lot falls on, if he is a candidate, else another lot.
+    """Each candidate with the same probability: lots are drawn until one falls on a candidate.
 
-    When all are asked, in one pass: the n-th candidate takes the place with probability 1/n.
+    After MANY in vain all are asked, in one pass: the n-th candidate takes the place of the last with probability 1/n.
     """
     cdef uint32_t i, _
     cdef uint64_t seen = 0
@@ -253,10 +259,11 @@ cdef int pick_part(choice_t *s, const tier_t *tier, double part) noexcept nogil:
 
 
 cdef int pick_smooth(choice_t *s, const tier_t *tier) noexcept nogil:
-    """weight and relative-weight: the member at the turn's place among the sums of weights, which moves on by strides.
+    """weight and relative-weight: turns in proportion to the weights, spread evenly (tiers).
 
-    Who is no candidate loses his turn, so the others share by their weights at once.  A second attempt
-    takes the next turns and moves nothing.
+    A turn is a place among the sums of weights, which moves on by strides.  A member that is no candidate loses its
+    turn, so the others share it by their weights at once.  A second attempt of a search takes the next turns and moves
+    nothing.
     """
     cdef uint64_t *turn = &s.positions.turn[s.of_set.position]
     cdef uint64_t begin = turn[0]
@@ -283,6 +290,7 @@ cdef int pick_smooth(choice_t *s, const tier_t *tier) noexcept nogil:
 
 
 cdef int pick_weightless(choice_t *s, const tier_t *tier) noexcept nogil:
+    """The first candidate of weight 0 in the order of the table."""
     cdef uint32_t i
     for i in range(tier.first, tier.end):
         if s.table.destinations[i].weight == 0 and is_candidate(s, i):
@@ -293,7 +301,8 @@ cdef int pick_weightless(choice_t *s, const tier_t *tier) noexcept nogil:
 cdef int pick_srv(choice_t *s, const tier_t *tier) noexcept nogil:
     """RFC 2782, "Weight": a number in 0..sum falls on a running sum in which weight 0 comes first.
 
-    By lots: among all chances, of which those of weight 0 have one together; who is no candidate draws again.
+    Drawn by lots: one chance for each unit of weight, and one for all of weight 0 together.  Whoever is no candidate is
+    drawn for again; after MANY in vain all are asked, in one pass.
     """
     cdef uint64_t chance, total = 0
     cdef uint32_t i
@@ -317,7 +326,7 @@ cdef int pick_srv(choice_t *s, const tier_t *tier) noexcept nogil:
 
 
 cdef int pick_ordered(choice_t *s, const tier_t *tier) noexcept nogil:
-    """ordered-round-robin: a turn for each if all priorities are equal and above 0, else the order of the table."""
+    """ordered-round-robin: turns if all priorities are the same and above 0, else the order of the table."""
     cdef const destination_t *top = &s.table.destinations[s.of_set.first]
     # Sorted: the first and the last being equal means that all are.
     if top.priority > 0 and top.priority == top[s.of_set.count - 1].priority:
@@ -349,7 +358,7 @@ cdef picker_t[16] PICKERS = [
 # ---------------------------------------------------------------- choose
 
 cdef inline bint has_any(const tier_t *tier, int weights) noexcept nogil:
-    """Has it members of this class of weights?"""
+    """Has the tier members of this class of weights?"""
     if weights == WEIGHTED:
         return tier.weighted > 0
     return weights == ANY_WEIGHT or tier.weighted < tier.end - tier.first
@@ -372,6 +381,7 @@ cdef int pick_in_tiers(choice_t *s) noexcept nogil:
 
 
 cdef int pick_by_weight(choice_t *s) noexcept nogil:
+    """Members with a weight first; those of weight 0 only when the whole set has no other candidate (not for srv)."""
     cdef int winner
     if s.of_set.algorithm == A_SRV:
         s.weights = ANY_WEIGHT
@@ -387,9 +397,9 @@ cdef int pick_by_weight(choice_t *s) noexcept nogil:
 
 
 cdef inline bint claim_trial(const choice_t *s, int winner) noexcept nogil:
-    """True if the winner may have this call: it is not down, or its trial is due and ours.
+    """May the winner have this call: it is up, or its trial is due and this shard was the first to claim it?
 
-    Of all that see a trial due, one changes trial_ms from what all of them saw.
+    All shards that see a trial due try to change trial_ms from what they saw; one of them succeeds.
     """
     cdef const destination_t *d = &s.table.destinations[winner]
     cdef cell_t *cell = &s.cells[d.cell]
@@ -408,6 +418,7 @@ cdef int choose(const table_t *table, uint32_t set_index, uint64_t key, const ui
 
 
 cdef int choose_by_state(choice_t *s) noexcept nogil:
+    """Chooses by health.  Whose trial another shard has claimed meanwhile is down, so the choice is made again."""
     cdef int winner, _
     s.rule = BY_STATE
     for _ in range(CLAIM_TRIES):
@@ -419,6 +430,7 @@ cdef int choose_by_state(choice_t *s) noexcept nogil:
 
 
 cdef int choose_one(choice_t *s, uint32_t set_index) noexcept nogil:
+    """One member by health, or, if `when_all_down` says so and nothing in the set is usable, by limits alone."""
     cdef int winner = E_NONE
     if s.rule != BY_LIMITS:
         winner = choose_by_state(s)
@@ -478,7 +490,9 @@ cdef int rank_next(const table_t *table, uint32_t set_index, uint64_t key, const
 
 cdef int peek(const table_t *table, uint32_t set_index, uint64_t key, cell_t *cells, positions_t *positions,
               uint64_t now_ms) noexcept nogil:
-    """Somebody who is nobody counts as tried: positions move for first attempts only."""
+    """Positions move for first attempts only, so a destination that does not exist (id 0) counts as tried; the state
+    of the random numbers is put back.
+    """
     cdef choice_t s
     cdef uint32_t nobody = 0
     cdef uint64_t random = positions.random

@@ -1,4 +1,4 @@
-# Owner of one shard's positions, and the Python door to the kernels of select.  See chooser.pyx.
+# Owner of one shard's positions, and the Python door to the kernels of choose.  See chooser.pyx.
 
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t

@@ -8,18 +8,20 @@ from fastsip._core.routing.table import RoutingTable
 EVENT_NAMES: tuple[str, ...]
 
 class Positions:
-    table: RoutingTable
-
     def __init__(self, table: RoutingTable, shard: int, previous: Positions | None = None) -> None: ...
+    @property
+    def table(self) -> RoutingTable: ...
 
 class Chooser:
-    table: RoutingTable
-    cells: Cells
-    positions: Positions
-
     def __init__(
         self, table: RoutingTable, cells: Cells, shard: int = 0, previous: Chooser | None = None
     ) -> None: ...
+    @property
+    def table(self) -> RoutingTable: ...
+    @property
+    def cells(self) -> Cells: ...
+    @property
+    def positions(self) -> Positions: ...
     def choose(
         self, set_index: int, key: int = 0, tried: Sequence[int] = (), now_ms: int = 0
     ) -> int | None: ...

@@ -1,11 +1,10 @@
 # cython: boundscheck=True, wraparound=True
-"""Positions of a shard (who is next in turn), owned; and the kernels of select, for Python.
+"""Positions of a shard (who is next in turn), owned; and the kernels of choose, for Python.
 
 Positions outlive a reload: Positions(table, shard, previous) goes on from what the
 previous table's said, set by set and destination by destination, by id.
 
-Must never: be shared by two shards.  Called by whoever starts a shard or swaps its table;
-Chooser by tests, benches and the control plane's "where would this call go".
+Must never: be shared by two shards.  Chooser is for tests and benches; shards need Positions alone.
 """
 
 cimport cython

@@ -1,6 +1,6 @@
 """What of a request the algorithm of its set hashes (docs/design.md#dispatcher): Call-ID, URI, user name, header.
 
-Only reads.  Must never: refuse a request that lacks the value; its Call-ID stands in.  Used by aiming and proxy.
+Only reads.  Must never: refuse a request that lacks the value; its Call-ID stands in.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

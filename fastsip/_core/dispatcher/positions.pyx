@@ -1,9 +1,9 @@
 """Where a shard begins among the members of each set, and goes on after a reload.
 
-Round robin and turns by weight (select) move on by what was chosen before; a table of another
+Round robin and turns by weight (choose) move on by what was chosen before; a table of another
 configuration takes over what is still there, by the ids of its destinations.
 
-Must never: be called while its shard chooses.  Called by chooser.
+Must never: be called while its shard chooses.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

@@ -5,7 +5,6 @@
  * body each for AVX2, SSE4.1 and any other, chosen when the program is loaded; elsewhere, NEON for one,
  * the machine's own vectors.  All bodies compute the same: nodes of different make must agree.
  * What it must never do: read outside of whole blocks.
- * Who calls it: ranking.pyx.
  */
 #ifndef FASTSIP_RANKING_H
 #define FASTSIP_RANKING_H

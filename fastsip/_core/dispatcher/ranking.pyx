@@ -14,7 +14,7 @@ next_ranked gives one after the other; what was given by a block is known by its
 is marked and nothing sorted.  The first few are remembered: whoever asks again with the same key, for a
 stand-in after the choice, has them at once, and goes on from there.
 
-Must never: know what is usable.  Called by select.
+Must never: know what is usable.
 """
 
 from libc.math cimport INFINITY, log

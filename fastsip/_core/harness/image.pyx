@@ -5,7 +5,7 @@ end: the batch is finished, then the mapping becomes what it was.  Copied are
 the heads, all slots that were ever used and the blocks that a committed record names; what
 stands in other blocks no recovery reads.
 
-Must never: be part of a running router.  Called by rig.
+Must never: be part of a running router.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

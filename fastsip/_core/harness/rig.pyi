@@ -6,6 +6,7 @@ from typing import NamedTuple
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Positions
 from fastsip._core.routing.table import RoutingTable
+from fastsip._core.shard.workspace import Workspace
 from fastsip._core.state.events import Event
 from fastsip._core.transport.names import Names
 
@@ -33,6 +34,8 @@ class Rig:
         count: int = 1,
         now_ms: int = ...,
     ) -> None: ...
+    @property
+    def workspace(self) -> Workspace: ...
     def receive(self, datagram: bytes, source: Address = ..., listener: int = 0, transport: int = 1) -> None: ...
     def route(self, host: str, ours: str) -> None: ...
     def advance(self, ms: int) -> None: ...

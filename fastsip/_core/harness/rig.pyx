@@ -5,7 +5,6 @@ Everything between is the router's own code: a Workspace as a shard has one,
 its flush with another send step.  Nothing here knows SIP.
 
 Must never: be part of a running router, or touch the real clock.
-Called by tests and benches.
 """
 
 import socket

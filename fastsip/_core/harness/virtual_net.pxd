@@ -25,7 +25,7 @@ cdef struct wire_record_t:
 # The outbox, and where its messages go.  `net` comes first: the send step is given that alone.
 cdef struct wire_t:
     net_t net
-    const uint64_t *now_ms  # the core's clock
+    const uint64_t *now_ms  # the shard's clock
     char *sent              # WIRE_BYTES of records
     uint32_t used
     uint32_t overflow       # records that did not fit
@@ -33,7 +33,7 @@ cdef struct wire_t:
     bint keeps_unsent       # what did not leave is recorded, too
     int copy_fd             # each record is written there, too, before it counts as sent; -1 = nowhere
     uint32_t rule_count
-    wire_rule_t rules[32]   # RULES
+    wire_rule_t rules[RULES]
 
 cdef inline uint32_t record_room(uint32_t len) noexcept nogil:
     return (<uint32_t>sizeof(wire_record_t) + len + 7) & ~<uint32_t>7

@@ -4,7 +4,7 @@ What a flush sends is kept, in order, where the rig and the played calls read
 it; addresses may refuse.  The clock moves from deadline to deadline, as a
 shard would wake.
 
-Must never: be part of a running router.  Called by rig and play.
+Must never: be part of a running router.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t

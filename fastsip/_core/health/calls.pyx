@@ -2,7 +2,7 @@
 
 Probes say more and come first: a call that is answered proves nothing where
 they run.  One call takes at most one destination down, and never the last
-usable one of a set.  Used by search.
+usable one of a set.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

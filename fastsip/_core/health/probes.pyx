@@ -14,7 +14,7 @@ failure.  A probe is repeated at T1, 2 T1, ... within its timeout, byte for byte
 request over UDP is (17.1.2.2).
 
 A wheel of its own has the cells in the order in which something is due, so that nothing
-here looks at all destinations but the first look at a new table.  Called by workspace, responses and icmp.
+here looks at all destinations but the first look at a new table.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -27,7 +27,7 @@ from fastsip._core.store.slots cimport NO_SLOT, SLOT_BITS, SLOT_MASK, partition_
 from fastsip._core.store.wheel cimport (
     NOT_ARMED, NO_TIMER, advance_wheel, arm_timer, disarm_timer, init_wheel, take_expired, wheel_wait_ms,
 )
-from fastsip._core.routing.types cimport destination_t, listener_t
+from fastsip._core.routing.types cimport PROBE_MARKED, PROBE_ONLY_FAILED, destination_t, listener_t
 from fastsip._core.dispatcher.cells cimport (
     ADMIN_DISABLED, HEALTH_DOWN, HEALTH_TRYING, cell_health, cell_t, mark_failed, mark_succeeded,
 )
@@ -40,8 +40,6 @@ from fastsip._core.state.outbox cimport queue_message, take_scratch
 
 cdef enum:
     FIRST_ROUND_MS = 1000
-    MODE_ONLY_FAILED = 1    # down
-    MODE_MARKED = 2         # down or failing
     PROBE_ROOM = 1024       # beyond the texts of the configuration
     ID_LETTERS = 13
     LONGEST_WAIT_MS = 0x7FFFFFFF
@@ -71,9 +69,9 @@ cdef bint is_wanted(const destination_t *d, const cell_t *cell) noexcept nogil:
     cdef int health = cell_health(cell)
     if d.probe.interval_ms == 0 or cell.admin == ADMIN_DISABLED:
         return False
-    if d.probe.mode == MODE_ONLY_FAILED:
+    if d.probe.mode == PROBE_ONLY_FAILED:
         return health == HEALTH_DOWN
-    if d.probe.mode == MODE_MARKED:
+    if d.probe.mode == PROBE_MARKED:
         return health == HEALTH_DOWN or health == HEALTH_TRYING
     return True
 

@@ -46,9 +46,10 @@ ctypedef void (*action_t)(shard_t *shard, const message_t *m, uint64_t key, cons
 
 cdef void follow_route(shard_t *shard, const message_t *m, uint64_t key, const route_t *route, const origin_t *origin,
                        hop_t *hop) noexcept nogil:
-    """16.5: what has a route set needs no decision of ours.
+    """16.5: a request with a route set needs no decision of ours.
 
-    A Request-URI that is still ours leads to the destination of the token: some peers keep the one they called.
+    Some peers keep the URI that they called as Request-URI, which is still ours then: it leads to the destination that
+    the token names.
     """
     cdef policy_copy_t policy = shard.table.policies[0].copy
     cdef uint64_t call_key = 0
@@ -137,7 +138,7 @@ cdef void answer_by_rule(shard_t *shard, const message_t *m, uint64_t key, const
 
 cdef void forward_by_rule(shard_t *shard, const message_t *m, uint64_t key, const rule_t *rule, const uri_t *ruri,
                           const origin_t *origin, hop_t *hop) noexcept nogil:
-    """A Request-URI of our own is a number that no other rule has; a header that names us would be a loop."""
+    """404: its Request-URI is ours, a number that no rule has.  482: the header names us, which is a loop."""
     cdef policy_t *rules_policy = &shard.table.policies[rule.policy_index]
     cdef policy_copy_t policy = rules_policy.copy
     cdef uint64_t call_key = 0
@@ -168,6 +169,9 @@ cdef action_t[3] ACTIONS = [dispatch, answer_by_rule, forward_by_rule]
 cdef void fill_server(shard_t *shard, const message_t *m, uint64_t key, const rule_t *rule, uint32_t set_id,
                       const policy_copy_t *policy, uint64_t call_key, const origin_t *origin, const hop_t *hop,
                       slot_t *identity) noexcept nogil:
+    """The identity of a server transaction, which is written once: where answers go, the policy of today, the way to
+    the set.  A request that has waited keeps the time at which it came.
+    """
     memset(identity, 0, sizeof(slot_t))
     identity.key = key
     identity.parent = NO_SLOT
@@ -197,9 +201,8 @@ cdef void fill_server(shard_t *shard, const message_t *m, uint64_t key, const ru
 cdef uint32_t take_server(shard_t *shard, const message_t *m, const origin_t *origin, const hop_t *hop) noexcept nogil:
     """A free slot, or NO_SLOT when the partition is full of what must stay, or of this one call.
 
-    The reserve is for dialogs that are proven, by a token or by who sends: a To tag is easily invented.  What one
-    call may hold is bounded for all but those who send us calls by configuration: who chooses the Call-ID
-    chooses the partition.
+    The reserve is for dialogs that are proven, by a token or by a known source, since a To tag is easily invented.  All
+    but known sources are bounded in what one call may hold: who chooses the Call-ID chooses the partition.
     """
     cdef uint64_t hashed = hash_call(shard.store, m.buf + m.call_id.off, m.call_id.len)
     cdef uint32_t partition = partition_of_hash(hashed)
@@ -222,10 +225,12 @@ cdef uint32_t take_server(shard_t *shard, const message_t *m, const origin_t *or
 cdef uint32_t open_search(shard_t *shard, const message_t *m, uint64_t key, const rule_t *rule, uint32_t set_id,
                           const policy_copy_t *policy, uint64_t call_key, const origin_t *origin,
                           const hop_t *hop) noexcept nogil:
-    """A server transaction with its first branch, or one that waits for the name of its next hop.
+    """Opens the response context: a server transaction with its first branch, or one that waits for the name of its
+    next hop.
 
-    The 100 goes out in the same batch (17.2.1), once nothing can refuse the search any more: who has it repeats
-    no more.  A request that has waited comes here again with its transaction.  NO_SLOT: it was refused.
+    The 100 leaves in the same batch (17.2.1), but only once nothing can refuse the search any more: a caller who has it
+    does not repeat his request.  A request that has waited comes here again with its transaction.  NO_SLOT: it was
+    refused, or went on without state.
     """
     cdef bint invite = m.method == M_INVITE
     cdef bint again = shard.resumed.ref != NO_SLOT
@@ -264,6 +269,6 @@ cdef uint32_t open_search(shard_t *shard, const message_t *m, uint64_t key, cons
 
 
 cdef void go_without_state(shard_t *shard, const message_t *m, const origin_t *origin, const hop_t *hop) noexcept nogil:
-    """New calls are refused with Retry-After; what belongs to a call goes on without state, edited all the same."""
+    """The store is full: new calls are refused with Retry-After, dialogs go on without state (16.11)."""
     if not hop.in_dialog or hop.name.len or forward_stateless(shard, m, &origin.flow.remote, hop) < 0:
         refuse_overload(shard, m, origin)

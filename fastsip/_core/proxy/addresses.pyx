@@ -6,7 +6,7 @@ that the rule names, in the first Route, in the Request-URI.  Each address is tr
 search has been stands in the store (`tried`), so it goes on likewise in another process.
 
 Of the addresses that somebody may be sent to, those of the listener's family come first, in the order that the
-Call-ID gives them.  Must never: touch health, for nobody chose a destination here.  Used by search.
+Call-ID gives them.  Must never: touch health, for nobody chose a destination here.
 """
 
 from libc.stdint cimport uint32_t
@@ -25,10 +25,11 @@ from fastsip._core.transport.names cimport MOST_ADDRESSES, place_mark
 from fastsip._core.transaction.server cimport read_any_request
 from fastsip._core.proxy.forward cimport undo_way_out
 from fastsip._core.proxy.routes cimport first_route, read_forward, read_ruri, route_t
-from fastsip._core.proxy.next_hop cimport aim_by_route, listener_for
+from fastsip._core.proxy.next_hop cimport MOST_TRIED, aim_by_route, listener_for
 
 
 cdef uint32_t begin_hop(shard_t *shard, uint32_t parent, hop_t *hop) noexcept nogil:
+    """What the hop of a later branch has in common with the first one; all else is aimed anew."""
     cdef const slot_t *server = slot_at(shard.store, parent)
     cdef uint32_t earlier = read_any_request(shard, parent)
     memset(hop, 0, sizeof(hop_t))
@@ -64,15 +65,18 @@ cdef int listener_before(shard_t *shard, const flow_t *flow, uint32_t came_by) n
 
 
 cdef bint may_go_to(shard_t *shard, const addr_t *source, const addr_t *first, const addr_t *to) noexcept nogil:
-    """Who may go on only because the name led to a destination goes to destinations."""
+    """May a sender be led to `to`, another address of the name whose `first` address it reached?
+
+    Somebody unknown was let through because the first one was a destination's, so the next must be one, too.
+    """
     return (is_known(shard.table, source) or find_by_address(shard.table, first) < 0
             or find_by_address(shard.table, to) >= 0)
 
 
 cdef int aim_beyond(shard_t *shard, const slot_t *server, const flow_t *before, hop_t *hop) noexcept nogil:
-    """An address that this sender may not be led to counts as tried."""
+    """Aims at the first untried address of the name that this sender may be led to; others count as tried."""
     cdef const addr_t *source = &server.identity.server.source.remote
-    cdef uint32_t tried[48]                 # MOST_TRIED
+    cdef uint32_t tried[MOST_TRIED]
     cdef int came_by = find_listener_index(shard.table, server.identity.server.source.listener_id)
     cdef origin_t origin
     cdef route_t route
@@ -95,6 +99,7 @@ cdef int aim_beyond(shard_t *shard, const slot_t *server, const flow_t *before, 
 
 
 cdef bint is_of_address(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status) noexcept nogil:
+    """Does this failure say something of the address alone (RFC 3263 4.3): silence, an unreachable place, a 503?"""
     cdef const slot_t *server = slot_at(shard.store, parent)
     return (server.identity.server.by_name and failed != NO_SLOT
             and slot_at(shard.store, failed).identity.client.destination_id == 0

@@ -7,7 +7,7 @@ An edit that cannot be made refuses the request; nothing goes on unedited.
 
 Also the other thing that is rewritten before it is looked at: a Request-URI with a maddr of ours (16.4).
 
-Must never: answer, or choose a way.  Called by proxy and branches.
+Must never: answer, or choose a way.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -33,7 +33,7 @@ cdef int read_again(shard_t *shard, const char *at, uint32_t len) noexcept nogil
 
 
 cdef int rewrite(shard_t *shard) noexcept nogil:
-    """shard.incoming with the edits made, or as it was."""
+    """Makes the edits in shard.incoming: it is what was received from now on.  On a code below zero it is as it was."""
     cdef const char *buf = shard.incoming.buf
     cdef uint32_t len = shard.incoming.len
     cdef uint32_t room
@@ -56,6 +56,7 @@ cdef int rewrite(shard_t *shard) noexcept nogil:
 
 
 cdef int enter(shard_t *shard, const origin_t *origin) noexcept nogil:
+    """Border of the listener that the request came in by: what it takes off nobody behind it sees, rules included."""
     cdef const listener_t *by = &shard.table.listeners[origin.listener]
     cdef changes_t changes
     if by.headers_in.count == 0:
@@ -72,7 +73,7 @@ cdef int enter(shard_t *shard, const origin_t *origin) noexcept nogil:
 
 
 cdef int strip_maddr(shard_t *shard, uri_t *ruri) noexcept nogil:
-    """With the port beside it, which was the maddr's, and the transport, which is one of ours."""
+    """16.4: a maddr that is ours goes from the Request-URI, with the port, which was the maddr's, and the transport."""
     cdef const message_t *m = &shard.incoming
     cdef uint32_t begin, end
     cdef int code

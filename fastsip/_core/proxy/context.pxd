@@ -18,17 +18,16 @@ cdef int start_branch(shard_t *shard, uint32_t parent, int kind, int state, cons
 cdef int start_group(shard_t *shard, uint32_t parent, const message_t *m, const addr_t *source, uint32_t earlier,
                      const group_t *group, uint32_t first, hop_t *hop) noexcept nogil
 
-# A 2xx of a branch that has ended already: this search is over all the same (16.7 item 5).
+# A 2xx whose branch has no slot any more goes to the caller, and the other branches are CANCELled (16.7 item 5).
 cdef void end_by_stray(shard_t *shard, uint32_t parent, const message_t *m) noexcept nogil
 
-# A client_event of a branch; `m` is the response, or NULL.
+# A client_event of a branch (17.1); `m` is the response, or NULL.  The server transaction commits first, then the
+# branch, then messages leave: docs/core.md#commit-before-send.
 cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t *m) noexcept nogil
 # The caller has cancelled (16.10).
 cdef void cancel_search(shard_t *shard, uint32_t parent, const message_t *m) noexcept nogil
-# Ends the search with a refusal of our own; shard.stored holds its request.
+# Ends the search with a final response of our own and CANCELs its branches; shard.stored holds its request.
 cdef void refuse_search(shard_t *shard, uint32_t parent, int status) noexcept nogil
-# The slot's timer has come up.
-cdef void fire_timer(shard_t *shard, uint32_t ref) noexcept nogil
 
 # Of a search: branches that it waits for; is it cancelled or decided; may it go on to another group; the next group,
 # after a branch that ended like this (OK, or below zero: there is none); the end, with the best that there is; a CANCEL

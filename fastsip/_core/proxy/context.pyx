@@ -1,6 +1,6 @@
 """The response context: one search for somebody who answers (16.7, 16.8, 16.10).
 
-Takes what happens to branches, asks the tables of transactions what a branch
+Takes what happens to branches, asks the tables of transaction/machines what a branch
 does then, and decides for the call: pass on, try the next destination, answer.
 A decision is committed in the server transaction before it is carried out in
 the branches, so that a recovery can carry it out again (docs/core.md#commit-before-send).
@@ -9,12 +9,12 @@ A branch that times out is abandoned, not forgotten (docs/wire.md#abandoned-bran
 and `ring` cancel and wait for the final response, one second at most (docs/wire.md#clocks-of-a-search); after
 the caller's CANCEL no branch starts.
 
-Branches start in groups (candidates): a group of one is the next step of a
+Branches start in groups (targets): a group of one is the next step of a
 serial search, a larger one is a fork.  Each branch has its own clocks and its failure is judged by itself,
 with its own `mark`.  The next group starts when the whole group is final and `on`
 names every failure of it; one that `on` does not name makes it the last group,
-and the best response is the answer.  A 6xx cancels the others and goes upstream
-when they are final (16.7 items 5 and 6); each 2xx goes upstream at once.
+and the best response is the answer.  A 6xx cancels the others and goes to the caller
+when they are final (16.7 items 5 and 6); each 2xx goes there at once.
 
 A fork whose start was cut short by the end of the process goes on as it stands:
 who was not asked any more belongs to the next group.
@@ -30,8 +30,8 @@ from fastsip._core.sip.parser cimport first_of
 from fastsip._core.store.records cimport (
     ABANDONED, CALLING, CANCELLING, CLIENT_ABANDONED, CLIENT_ACCEPTED, CLIENT_COMPLETED, CLIENT_MOVED_ON,
     CLIENT_PROCEEDING, KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED,
-    SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, SERVER_UNREACHED, block_t, is_server, is_under_way,
-    policy_copy_t, record_t,
+    SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, SERVER_UNREACHED, block_t, is_under_way, policy_copy_t,
+    record_t,
 )
 from fastsip._core.store.slots cimport (
     NO_SLOT, SLOT_BITS, commit, drop_block, end_block, first_child_of, holds_too_much, next_child_of, record_of,
@@ -50,29 +50,30 @@ from fastsip._core.state.shard cimport count
 from fastsip._core.state.events cimport EVENT_EXHAUSTED, EVENT_FAILOVER, emit_event
 from fastsip._core.state.recall cimport remember_answer, remember_challenge
 from fastsip._core.transaction.machines cimport (
-    CANCEL_IT, CLIENT_EVENTS, END, EXPIRE, GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, RESEND, RETRANSMIT,
-    SEND_ACK, SEND_CANCEL, SEND_FAILED, client_step, step_t,
+    CANCEL_IT, CLIENT_EVENTS, END, EXPIRE, GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, RESEND, SEND_ACK,
+    SEND_CANCEL, SEND_FAILED, client_step, step_t,
 )
 from fastsip._core.transaction.clocks cimport arm_slot, expiry_reason, set_clocks
 from fastsip._core.transaction.lingering cimport take_block
 from fastsip._core.transaction.client cimport end_branch, keep_ack, send_ack, send_cancel, send_request
 from fastsip._core.transaction.server cimport (
-    end_server, end_silently, fire_server_timer, is_unkept, keep_best, pass_final, pass_provisional, pass_success,
-    read_any_request, send_best, send_own, set_server_flag, set_trying_clock,
+    end_server, end_silently, is_unkept, keep_best, pass_final, pass_provisional, pass_success, read_any_request,
+    send_best, send_own, set_server_flag, set_trying_clock,
 )
 from fastsip._core.health.calls cimport note_failure, note_success
 from fastsip._core.proxy.forward cimport make_branch
 from fastsip._core.proxy.in_dialog cimport aim_at_stand_in, next_stand_in
-from fastsip._core.proxy.parking cimport answer_parked, expire_parked, is_parked, leave_parking
+from fastsip._core.proxy.parking cimport answer_parked, is_parked, leave_parking
 from fastsip._core.proxy.targets cimport aim_at, choose_next, share_of
 from fastsip._core.proxy.addresses cimport aim_at_next_address, begin_hop, has_next_address
 
 # ---------------------------------------------------------------- branches start
 
 cdef bint takes_too_much(shard_t *shard, uint32_t parent) noexcept nogil:
-    """What its call may hold was asked when the search began; what it wants beside its first group is asked here.
+    """Do the calls of this share hold so much that the search gets nothing beyond its first group?
 
-    Else the calls of one Call-ID, each small when it came, would fill their partition when all of them move on.
+    take_server asked when the search began.  Without this look the calls of one Call-ID, each small when it came, would
+    fill their partition when all of them fail over.
     """
     cdef const slot_t *server = slot_at(shard.store, parent)
     if (not holds_too_much(shard.store, parent >> SLOT_BITS, server.share)
@@ -148,7 +149,7 @@ cdef int count_open(shard_t *shard, uint32_t parent) noexcept nogil:
 
 cdef bint may_fail_over(shard_t *shard, const slot_t *server, int reason, int status,
                         const message_t *m) noexcept nogil:
-    """`m` is the final response, or NULL."""
+    """Does `on` name this failure?  `m` is the final response `status`; NULL: the branch ended by `reason`."""
     cdef const policy_copy_t *policy = &server.identity.server.policy
     if server.in_dialog and m != NULL and first_of(m, H_RETRY_AFTER) != NO_HEADER:
         return False        # the dialog is busy (14.2), which says nothing against its server
@@ -162,14 +163,16 @@ cdef bint may_fail_over(shard_t *shard, const slot_t *server, int reason, int st
 
 
 cdef bint is_closing(const slot_t *server) noexcept nogil:
-    """Decided, cancelled, or refused by a 6xx: no branch starts, and what ends now ends because we wanted it."""
+    """True once the final answer is chosen, the caller has cancelled, or a 6xx came (16.7 item 5): no branch starts
+    any more, and one that ends now was ended by us, which says nothing of its destination.
+    """
     return (record_of(server).server.flags & (SERVER_DECIDED | SERVER_CANCELLED) != 0
             or record_of(server).server.best_status >= 600)
 
 
 cdef int aim_at_one(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status,
                     hop_t *hop) noexcept nogil:
-    """Another address of the name; along a route set, somebody who shares the dialog (indialog)."""
+    """Another address of the name that `failed` had one of (RFC 3263 4.3), else in a dialog another shared member."""
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef int found
     if aim_at_next_address(shard, parent, failed, reason, status, hop) == OK:
@@ -207,15 +210,15 @@ cdef int try_next(shard_t *shard, uint32_t parent, uint32_t failed, int reason, 
 
 cdef void tell(shard_t *shard, uint32_t parent, int kind, uint32_t destination_id, int reason,
                int status) noexcept nogil:
-    """shard.stored holds a request of this search."""
+    """Reports to the control plane. shard.stored holds a request of this search, for the Call-ID."""
     emit_event(shard, kind, destination_id, reason, status, slot_at(shard.store, parent).created_ms,
                shard.stored.buf + shard.stored.call_id.off, shard.stored.call_id.len)
 
 
 cdef void decide(shard_t *shard, uint32_t parent, bint exhausted, const message_t *m) noexcept nogil:
-    """No branch is open any more: the final response (16.7 item 6, docs/wire.md#the-answer-to-the-caller).
+    """Sends the final response, now that no branch is open (16.7 item 6, docs/wire.md#the-answer-to-the-caller).
 
-    `m` came last, or NULL.
+    `exhausted`: everybody in the target set was tried.  `m` is the response that came last, or NULL.
     """
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef const record_t *record = record_of(server)
@@ -244,10 +247,11 @@ cdef void decide(shard_t *shard, uint32_t parent, bint exhausted, const message_
 
 
 cdef bint take_back(shard_t *shard, uint32_t parent) noexcept nogil:
-    """After a 482: two ways led to the same server, so the branch that was given up is the one to wait for.
+    """After a 482 the search waits again for a branch that it had abandoned: two ways led to the same server, whose own
+    answer comes by the earlier one.
 
-    It has until 64 T1 after its start to say something, and is cancelled only once it has (9.1); the 482 itself is
-    no answer to anybody.  Not one that the network refuses: nobody waits there.
+    The branch has until 64 T1 after its start, and is cancelled only once it has said something (9.1).  One that the
+    network refused is not waited for.  False: there is none, the 482 counts as any failure.
     """
     cdef uint32_t ref = first_child_of(shard.store, parent)
     cdef slot_t *branch
@@ -271,13 +275,15 @@ cdef bint take_back(shard_t *shard, uint32_t parent) noexcept nogil:
 
 cdef bint ends_search(shard_t *shard, uint32_t parent, uint32_t ref, int reason, int status,
                       const message_t *m) noexcept nogil:
-    """Before a branch's failure is committed: is this group the last one?"""
+    """Before a branch commits its failure: no group may follow, as neither `on` nor another address of the name
+    answers it.  This is committed with it (SERVER_LAST_GROUP), so that a recovery decides the same.
+    """
     return not (may_fail_over(shard, slot_at(shard.store, parent), reason, status, m)
                 or has_next_address(shard, parent, ref, reason, status))
 
 
 cdef void judge(shard_t *shard, uint32_t parent, uint32_t ref, int reason, int status, int flag) noexcept nogil:
-    """Of a branch without a response of its own; `flag` is set as well."""
+    """Commits for a branch that ended without a response to keep whether its group is the last one, and `flag`."""
     cdef const slot_t *server = slot_at(shard.store, parent)
     if not is_closing(server) and ends_search(shard, parent, ref, reason, status, NULL):
         flag |= SERVER_LAST_GROUP
@@ -291,7 +297,10 @@ cdef bint may_go_on(const slot_t *server) noexcept nogil:
 
 cdef void branch_failed(shard_t *shard, uint32_t parent, uint32_t ref, int reason, int status,
                         const message_t *m) noexcept nogil:
-    """A branch is out: reason is a failure_reason, or 0 for the final response `status`."""
+    """The branch has committed that it is final: by `reason`, or, with reason 0, by the response `status`.
+
+    Health hears of it.  When no other branch is open the next group starts, or the caller is answered.
+    """
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef const slot_t *branch = slot_at(shard.store, ref)
     cdef uint32_t failed_id = branch.identity.client.destination_id
@@ -319,8 +328,8 @@ cdef void branch_failed(shard_t *shard, uint32_t parent, uint32_t ref, int reaso
 
 
 cdef void cancel_open(shard_t *shard, uint32_t parent) noexcept nogil:
-    """CANCELs what is open (9.1, 16.7 item 10)."""
-    cdef uint32_t refs[16]
+    """CANCELs each branch that the search still waits for (9.1, 16.7 item 10)."""
+    cdef uint32_t refs[MAX_ATTEMPTS]
     cdef uint32_t ref = first_child_of(shard.store, parent)
     cdef int n = 0
     cdef int i
@@ -334,7 +343,7 @@ cdef void cancel_open(shard_t *shard, uint32_t parent) noexcept nogil:
 
 
 cdef void keep_reason(shard_t *shard, uint32_t parent, const message_t *m) noexcept nogil:
-    """Marks the search cancelled, with the Reason lines that its CANCELs shall repeat."""
+    """Commits that the caller has cancelled, with his Reason lines, which our CANCELs repeat (RFC 3326)."""
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef record_t record = record_of(server)[0]
     cdef uint32_t len = 0
@@ -388,7 +397,7 @@ cdef bint send_by(shard_t *shard, uint32_t ref, step_t step, int state) noexcept
 
 
 cdef void note_answer(shard_t *shard, uint32_t parent, const slot_t *branch, const message_t *m) noexcept nogil:
-    """The ACK of a re-INVITE shall find who answered it."""
+    """Remembers who answered a re-INVITE: its ACK goes there (docs/wire.md#the-ack-follows-its-2xx)."""
     if slot_at(shard.store, parent).in_dialog and branch.identity.client.destination_id:
         remember_answer(shard, m, branch.identity.client.destination_id)
 
@@ -490,13 +499,16 @@ cdef void after_silence(shard_t *shard, const news_t *news) noexcept nogil:
     tell_expired(shard, news.parent, news.ref, news.record, news.state)
 
 
-# [client_event]: what follows for the search once the branch has committed.
+# [client_event]: what follows for the search once the branch has committed: health, CANCELs for the others, the next group.
 cdef after_t[7] AFTER = [NULL, after_2xx, after_final, NULL, after_silence, NULL, after_send_failed]
 assert CLIENT_EVENTS == 7 and (GOT_1XX, GOT_2XX, GOT_FINAL, EXPIRE, SEND_FAILED) == (0, 1, 2, 4, 6)
 
 
 cdef void tell_expired(shard_t *shard, uint32_t parent, uint32_t ref, const record_t *record, int state) noexcept nogil:
-    """`record` is the branch's after its step; `state` the one before."""
+    """The branch was abandoned without a reply, or its CANCEL brought no final response in time: the search moves on.
+
+    `record` is the branch's after its step, `state` the one before.
+    """
     cdef slot_t *branch = slot_at(shard.store, ref)
     cdef record_t moved = record[0]
     cdef bint heard = is_heard(record)
@@ -576,23 +588,3 @@ cdef void end_by_stray(shard_t *shard, uint32_t parent, const message_t *m) noex
 cdef void refuse_search(shard_t *shard, uint32_t parent, int status) noexcept nogil:
     send_own(shard, parent, status, NULL)
     cancel_open(shard, parent)
-
-
-cdef void fire_timer(shard_t *shard, uint32_t ref) noexcept nogil:
-    cdef slot_t *slot = slot_at(shard.store, ref)
-    cdef int kind = word_kind(slot.commit)
-    cdef const record_t *record = record_of(slot)
-    cdef uint64_t now = shard.now_ms
-    if kind == KIND_FREE:
-        return
-    if is_server(kind) and is_parked(record):
-        expire_parked(shard, ref)
-    elif is_server(kind):
-        fire_server_timer(shard, ref)
-    elif (record.client.expire_ms and now >= record.client.expire_ms
-            or record.client.c_ms and now >= record.client.c_ms):
-        branch_input(shard, ref, EXPIRE, NULL)
-    elif record.client.retransmit_ms and now >= record.client.retransmit_ms:
-        branch_input(shard, ref, RETRANSMIT, NULL)
-    else:
-        arm_slot(shard, ref, kind, record)

@@ -54,6 +54,9 @@ cdef enum:
 
 
 cdef int undo_way_out(shard_t *shard, uint32_t ref) noexcept nogil:
+    """Puts back into shard.stored, before the branch's body, the lines that its way out took, drops those it
+    brought, and restores the Request-URI. `rest`, behind the message in the block, has them.
+    """
     cdef const slot_t *slot = slot_at(shard.store, ref)
     cdef const message_t *m = &shard.stored
     cdef const char *rest = m.buf + sent_len(slot)      # what stands behind the message
@@ -96,6 +99,7 @@ cdef void edit_max_forwards(shard_t *shard, const message_t *m, char *top, int *
 
 
 cdef void edit_received(shard_t *shard, const message_t *m, const addr_t *source) noexcept nogil:
+    """18.2.1 and RFC 3581: received and rport in the sender's Via, by the address that the request came from."""
     cdef stamp_t stamps[2]
     cdef char *text
     cdef int i
@@ -107,10 +111,11 @@ cdef void edit_received(shard_t *shard, const message_t *m, const addr_t *source
 
 
 cdef void fill_token(shard_t *shard, const message_t *m, const hop_t *hop, token_t *token) noexcept nogil:
-    """The destination of this branch, or the one that the request came from, and who stands in for it.
+    """Whom the token of our Record-Route names: this branch's destination or the one that the request came from.
 
-    Only members of shared sets stand in for each other; the one of the two that has such a set is named.  Where
-    there is a border at the other end, too, that is told in place of a stand-in, whom the ranking finds as well.
+    A call has up to two destinations of ours.  Only members of a set with in_dialog = shared have a stand-in, so of the
+    two that one is named; with none or both, the one it goes to.  Its stand-in is named beside it, or the destination
+    at the other end when that has a border: the border must be known there, a stand-in the ranking finds, too.
     """
     cdef const table_t *table = shard.table
     cdef const destination_t *d
@@ -179,9 +184,9 @@ cdef int record_route_count(const hop_t *hop) noexcept nogil:
 
 cdef void edit_top(shard_t *shard, const message_t *m, const hop_t *hop, uint64_t branch, uint32_t ref,
                    uint32_t generation, int ours) noexcept nogil:
-    """Our Via and Record-Routes before all other headers.
+    """Our Via and Record-Routes before all other headers (16.6 items 4 and 8).
 
-    `ours` headers at the top are those of an earlier branch and go; 0 = the request is as received.
+    `ours` headers at the top are an earlier branch's and go; 0 = the request is as received (Max-Forwards counts).
     """
     cdef const listener_t *listener = find_listener(shard.table, hop.flow.listener_id)
     cdef char *top = take_room(&shard.edits, TOP_ROOM)
@@ -211,9 +216,8 @@ cdef bint is_cut(const hop_t *hop, uint32_t off) noexcept nogil:
 
 
 cdef void edit_named(shard_t *shard, const message_t *m, const hop_t *hop) noexcept nogil:
-    """Host and port of each leading Route value that names the one that is replaced become the stand-in's.
-
-    A loose router would hand the request back to the dead one otherwise.
+    """Host and port of each leading Route value that names the destination which is replaced become the stand-in's:
+    a loose router would hand the request back to the dead one otherwise (docs/wire.md#renamed-routes).
     """
     cdef const text_t *host_port = &shard.table.destinations[hop.destination].host_port
     cdef int i = first_of(m, H_ROUTE)
@@ -244,6 +248,7 @@ cdef void edit_named(shard_t *shard, const message_t *m, const hop_t *hop) noexc
 
 
 cdef void edit_routes(shard_t *shard, const message_t *m, const hop_t *hop) noexcept nogil:
+    """16.4 and 16.6 item 6: our own values go, a stand-in is named, and what a strict router displaced comes last."""
     cdef int i
     cdef char *text
     for i in range(hop.cut_count):
@@ -262,6 +267,7 @@ cdef void edit_routes(shard_t *shard, const message_t *m, const hop_t *hop) noex
 
 
 cdef bint adds_breadth(const message_t *m, const hop_t *hop) noexcept nogil:
+    """Does the branch get a Max-Breadth header that the request does not have?"""
     return hop.breadth and first_of(m, H_MAX_BREADTH) == NO_HEADER
 
 
@@ -285,10 +291,11 @@ cdef void edit_breadth(shard_t *shard, const message_t *m, const hop_t *hop) noe
 
 cdef int edit_way_out(shard_t *shard, const message_t *m, const addr_t *source, const hop_t *hop, int ours,
                       undo_t *undo) noexcept nogil:
-    """What rule, set and listener change in the headers; the last of the edits, so that its lines stand last.
+    """What rule, set and listener change in the headers (docs/wire.md#borders); last of the edits, so its lines stand
+    last.
 
-    The rule's own edits are for the request as received only (`ours` 0): what is read back carries them.
-    More headers than can be read back would be a call without CANCEL, ACK and failover: it is refused.
+    The rule's own edits are for the request as received only (`ours` 0): one that is read back carries them.  Who would
+    have more headers than can be read back is refused, as no CANCEL, ACK or failover could follow.
     """
     cdef const listener_t *came_by = find_listener(shard.table, hop.came_by)
     cdef int count = (m.header_count + 1 + record_route_count(hop) - ours + (m.max_forwards < 0)
@@ -315,7 +322,7 @@ cdef int edit_way_out(shard_t *shard, const message_t *m, const addr_t *source, 
 
 
 cdef int forward_stateless(shard_t *shard, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
-    """The branch is recomputed for each copy, the hint leads nowhere."""
+    """16.11: copies of a request get the same branch, which is made from it; our hint names no slot."""
     cdef addr_t place
     cdef int code
     reply_address(m, source, &place)
@@ -331,7 +338,7 @@ cdef int forward_stateless(shard_t *shard, const message_t *m, const addr_t *sou
 
 
 cdef void edit_ruri(shard_t *shard, const message_t *m, const hop_t *hop, text_t *original) noexcept nogil:
-    """The new Request-URI; `original` becomes the one that another branch begins with, if that differs."""
+    """16.6 item 2.  `original`: what another branch must begin with, if that is not the new Request-URI."""
     original.len = 0
     if hop.ruri.len == 0:
         return
@@ -342,7 +349,7 @@ cdef void edit_ruri(shard_t *shard, const message_t *m, const hop_t *hop, text_t
 
 
 cdef int end_of_block(shard_t *shard, const undo_t *undo, text_t *original) noexcept nogil:
-    """What follows the message: the lines that were taken, then the Request-URI that was changed."""
+    """`original` becomes all that follows the message: the lines that were taken, then the Request-URI."""
     cdef char *at
     if undo.taken_len == 0:
         return OK

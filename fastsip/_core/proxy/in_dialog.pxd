@@ -22,6 +22,6 @@ cdef int aim_in_dialog(shard_t *shard, const message_t *m, const route_t *route,
 cdef uint32_t join_shared(shard_t *shard, const message_t *m, const route_t *route, hop_t *hop, policy_copy_t *policy,
                           uint64_t *call_key) noexcept nogil
 
-# The next candidate of such a search, as index, or E_NONE; and the hop to it.
+# Who is tried next in such a search, as index, or E_NONE; and the hop to it.
 cdef int next_stand_in(shard_t *shard, const slot_t *server, uint32_t tried_count) noexcept nogil
 cdef void aim_at_stand_in(shard_t *shard, uint32_t index, hop_t *hop) noexcept nogil

@@ -5,8 +5,6 @@ address of a destination of a set that is `shared` somebody else may take its
 place: the stand-in that our token names, else the next usable one in the set's
 ranking for this Call-ID.  Members of a pinned set know nothing of each other's
 dialogs: a stand-in would answer 481 and end a call whose media still flows.
-
-Used by proxy for the first hop and by search for the next one.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -35,9 +33,10 @@ cdef enum:
 
 cdef bint may_follow_route(shard_t *shard, const message_t *m, const route_t *route,
                            const origin_t *origin) noexcept nogil:
-    """Our token verifies, the source is known, or the next hop is a destination's exact address.
+    """May this request of a dialog go where its Route leads: its token verifies, its source is known, or the next hop
+    is the exact address of a destination?
 
-    Nobody relays by inventing a To tag or a Route; a network that is trusted to send is no place to send to.
+    So nobody relays by inventing a To tag or a Route.  A trusted network is trusted to send, not to be sent to.
     """
     cdef hop_t hop
     if route.forged:
@@ -52,7 +51,7 @@ cdef bint may_follow_route(shard_t *shard, const message_t *m, const route_t *ro
 # ---------------------------------------------------------------- members of shared sets
 
 cdef int find_shared(const table_t *table, const addr_t *addr, const route_t *route) noexcept nogil:
-    """The member of a shared set at this address; the one that the token names before others."""
+    """Index of the member of a shared set at this address; of several sets there, the member that the token names."""
     cdef int named = E_NONE
     if route.verified:
         named = find_place(table, SHARED_BY_NAME, addr, route.token.destination)
@@ -60,17 +59,19 @@ cdef int find_shared(const table_t *table, const addr_t *addr, const route_t *ro
 
 
 cdef int named_stand_in(const table_t *table, const route_t *route, uint32_t index) noexcept nogil:
-    """Whom the token names for this destination."""
+    """The stand-in that a verified token names for this destination, when it is a member of the same set."""
     if not route.verified or route.token.destination != table.destinations[index].short_id or not route.token.stand_in:
         return E_NONE
     return find_short(table, table.destinations[index].set_index, route.token.stand_in)
 
 
 cdef uint64_t ranking_key(const set_t *of_set, const message_t *m) noexcept nogil:
+    """As fill_token hashes the Call-ID: both must find the same stand-in."""
     return hash_text(of_set.hash_key, m.buf + m.call_id.off, m.call_id.len)
 
 
 cdef int stand_in_for(shard_t *shard, const message_t *m, const route_t *route, uint32_t index) noexcept nogil:
+    """Who takes over from this destination: whom the token names, else who ranks next for the Call-ID."""
     cdef const destination_t *d = &shard.table.destinations[index]
     cdef int named = named_stand_in(shard.table, route, index)
     if named >= 0 and is_reachable(shard.table, named, shard.cells):
@@ -91,7 +92,9 @@ cdef void aim_at_stand_in(shard_t *shard, uint32_t index, hop_t *hop) noexcept n
 
 cdef uint32_t join_shared(shard_t *shard, const message_t *m, const route_t *route, hop_t *hop, policy_copy_t *policy,
                           uint64_t *call_key) noexcept nogil:
-    """If health says that the first is down, the stand-in is tried at once.  A PRACK never moves on."""
+    """The hop leads to a member of a shared set, so another one may stand in: at once when health says that the
+    first is down.  A PRACK never moves on: only the server that sent the provisional response knows it (RFC 3262).
+    """
     cdef const set_t *of_set
     cdef int index = find_shared(shard.table, &hop.flow.remote, route)
     cdef int stand_in
@@ -112,7 +115,7 @@ cdef uint32_t join_shared(shard_t *shard, const message_t *m, const route_t *rou
 
 
 cdef int next_stand_in(shard_t *shard, const slot_t *server, uint32_t tried_count) noexcept nogil:
-    """Each candidate once for one request: first whom the first hop had behind it, then the ranking."""
+    """Another member, each once for one request: first the stand-in that the first hop named, then by the ranking."""
     cdef const uint32_t *tried = &server.identity.server.tried[0]
     cdef int first = find_destination(shard.table, tried[0], 0)
     cdef int named = find_destination(shard.table, server.identity.server.stand_in_id, 0)
@@ -134,7 +137,7 @@ cdef int next_stand_in(shard_t *shard, const slot_t *server, uint32_t tried_coun
 # ---------------------------------------------------------------- without state
 
 cdef void follow_answer(shard_t *shard, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil:
-    """The ACK of a 2xx goes where its 2xx came from; without that knowledge health decides."""
+    """The ACK of a 2xx goes where that 2xx came from (recall); if that is not known, to a stand-in of who is down."""
     cdef int index = find_shared(shard.table, &hop.flow.remote, route)
     cdef int wanted
     if index < 0:
@@ -148,6 +151,7 @@ cdef void follow_answer(shard_t *shard, const message_t *m, const route_t *route
 
 cdef int aim_onward(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
                     hop_t *hop) noexcept nogil:
+    """By the token when the next value is still ours, else by the Route."""
     if leads_to_us(shard, m, &route.next):
         return aim_by_token(shard, route, hop)
     return aim_by_route(shard, m, route, origin, hop)
@@ -155,9 +159,9 @@ cdef int aim_onward(shard_t *shard, const message_t *m, const route_t *route, co
 
 cdef int aim_in_dialog(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
                        hop_t *hop) noexcept nogil:
-    """Of an ACK or CANCEL: by the same test as the other requests of its dialog, without an answer.
+    """Aims an ACK or CANCEL of a dialog by the same test as its other requests; neither is ever answered.
 
-    An ACK outside of dialogs acknowledges nothing that went through us.
+    An ACK outside of a dialog acknowledges nothing that went through us.
     """
     cdef int code
     if (m.method == M_ACK and not hop.in_dialog) or not may_follow_route(shard, m, route, origin):

@@ -32,7 +32,7 @@ cdef inline bint can_send(const listener_t *listener, const addr_t *to) noexcept
 
 
 cdef int first_that_can(const table_t *table, const addr_t *to, uint32_t *many) noexcept nogil:
-    """The first listener that can send there, and how many there are."""
+    """Index of the first listener that can send there, E_BAD without one; `many` becomes how many there are."""
     cdef int found = E_BAD
     cdef uint32_t i
     many[0] = 0
@@ -45,7 +45,7 @@ cdef int first_that_can(const table_t *table, const addr_t *to, uint32_t *many) 
 
 
 cdef int listener_towards(shard_t *shard, const addr_t *to, uint32_t came_by) noexcept nogil:
-    """The one on the address that the kernel would send from; of several, that which the request came in by."""
+    """The listener on the address that the kernel would send from; of several, the one that the request came in by."""
     cdef addr_t ours
     cdef int found = E_NONE
     cdef uint32_t i
@@ -59,7 +59,9 @@ cdef int listener_towards(shard_t *shard, const addr_t *to, uint32_t came_by) no
 
 
 cdef int listener_for(shard_t *shard, const addr_t *to, int named, uint32_t came_by) noexcept nogil:
-    """The one that our own Route names; the only one that can; towards the place; by which the request came in."""
+    """In this order: the listener that our own Route names, the only one that can, the one on the address
+    towards `to`, the one that the request came in by.
+    """
     cdef uint32_t many
     cdef int found = first_that_can(shard.table, to, &many)
     if named >= 0 and can_send(&shard.table.listeners[named], to):
@@ -74,7 +76,7 @@ cdef int listener_for(shard_t *shard, const addr_t *to, int named, uint32_t came
 
 
 cdef uint32_t families_of(shard_t *shard) noexcept nogil:
-    """Bits 4 and 6: those that can be sent to."""
+    """Address families that some listener can send to, as bits 4 and 6."""
     cdef uint32_t families = 0
     cdef uint32_t i
     for i in range(shard.table.listener_count):
@@ -98,9 +100,10 @@ cdef bint is_host_name(const text_t *name) noexcept nogil:
 
 cdef int find_name(shard_t *shard, const message_t *m, const span_t *host, const route_t *route, addr_t *to,
                    hop_t *hop) noexcept nogil:
-    """Rather of the family of the listener that our own Route names (docs/names.md#names-of-next-hops).
+    """Looks the host name up, first for the family of the listener that our own Route names
+    (docs/names.md#names-of-next-hops).
 
-    An answer whose time is over is used, and asked for again meanwhile.
+    An answer whose time is over is still used; a question for a fresh one goes out beside it.
     """
     cdef text_t name
     cdef wanted_t wanted
@@ -151,7 +154,11 @@ cdef bint is_listener(const table_t *table, const addr_t *to) noexcept nogil:
 
 
 cdef int check_next_hop(shard_t *shard, const addr_t *to, const origin_t *origin) noexcept nogil:
-    """Whatever named it, a text or DNS: a host, not ourselves, and on this machine for nobody from outside."""
+    """May the request be sent to `to`, whatever named it, a text or DNS?
+
+    Never to what is no host (multicast, unspecified), never to our own listeners, and to this machine's loopback only
+    from a listener there or for a known source.
+    """
     if not is_unicast(to):
         return E_NEXT_HOP
     if is_listener(shard.table, to):
@@ -168,7 +175,10 @@ cdef inline uint8_t wanted_transport(const uri_t *uri) noexcept nogil:
 
 cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
                      hop_t *hop) noexcept nogil:
-    """The port of the URI, else the one that `[names]` gives, else the usual one."""
+    """Address and port of the next hop: the URI's port, else what `[names]` gives, else the usual one; then the listener.
+
+    A destination of the table is reached from its own listener, unless our Route names another.
+    """
     cdef const uri_t *uri = &route.next
     cdef addr_t *to = &hop.flow.remote
     cdef int known, index
@@ -194,7 +204,7 @@ cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, c
 cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
                       hop_t *hop) noexcept nogil:
     """A name is a list (docs/names.md#a-name-is-a-list): an address that nobody can be sent to counts as tried."""
-    cdef uint32_t tried[48]                 # MOST_TRIED
+    cdef uint32_t tried[MOST_TRIED]
     cdef const uint32_t *before = hop.tried
     cdef uint16_t before_count = hop.tried_count
     cdef int code, later
@@ -220,6 +230,7 @@ cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, 
 
 
 cdef int find_named(const table_t *table, const route_t *route) noexcept nogil:
+    """The destination that a verified token names, when the request goes towards it and not towards the other end."""
     cdef const token_t *token = &route.token
     cdef int first, i
     if not route.verified or token.destination == 0 or token.from_caller == token.of_caller:
@@ -233,7 +244,7 @@ cdef int find_named(const table_t *table, const route_t *route) noexcept nogil:
 
 
 cdef int find_other_end(const table_t *table, const token_t *token) noexcept nogil:
-    """Whom the token names beside its destination, if there is a border there."""
+    """The destination at the other end of the dialog, which a token names when there is a border (fill_token)."""
     cdef int first = find_id(table, ID_NAMED, token.stand_in)
     cdef int i
     for i in range(first if first >= 0 else <int>table.destination_count, <int>table.destination_count):
@@ -252,8 +263,3 @@ cdef int aim_by_token(shard_t *shard, const route_t *route, hop_t *hop) noexcept
     hop.flow.remote = d.addr
     hop.flow.listener_id = shard.table.listeners[d.listener].id
     return OK
-
-
-# ---------------------------------------------------------------- at import
-
-assert MOST_TRIED == 48

@@ -15,7 +15,7 @@ Until its first branch is committed nothing but `unavailable` is read of what
 the identity says of rule, set and policy, so that each look at the rules may
 write these anew.
 
-Must never: route (proxy does).  Called by proxy, search, recovery, commands.
+Must never: route (requests does).
 """
 
 from libc.string cimport memcpy, memmove, memset
@@ -56,7 +56,7 @@ cdef bint still_waits(shard_t *shard, const parked_t *parked) noexcept nogil:
 
 
 cdef bint has_room(shard_t *shard) noexcept nogil:
-    """Those that were answered meanwhile leave the list only when their room is wanted."""
+    """Is there a place in the list of who waits?  Those that were answered leave it only when their room is wanted."""
     cdef waiting_t *waiting = shard.waiting
     cdef uint32_t i
     cdef uint32_t n = 0
@@ -86,7 +86,7 @@ cdef int keep_request(shard_t *shard, uint32_t ref, const message_t *m, const or
 
 
 cdef void arm_parked(shard_t *shard, uint32_t ref) noexcept nogil:
-    """Its question may have found no room: the time to wait is long enough for another one."""
+    """A question that found no room in the ring is asked again by the same timer, before the wait is over."""
     cdef const slot_t *slot = slot_at(shard.store, ref)
     arm_slot(shard, ref, word_kind(slot.commit), record_of(slot))
     if has_lost(shard.waiting):
@@ -165,7 +165,9 @@ cdef void answer_parked(shard_t *shard, uint32_t ref, int status, const text_t *
 
 
 cdef void settle_parked(shard_t *shard, uint32_t ref) noexcept nogil:
-    """It has a branch, it waits on, it was refused; or it went on without state, when a store was full."""
+    """After the request was routed again: a refusal is its answer now; one that went on without state, as a store
+    was full, ends without an answer; with a branch, or if it waits on, there is nothing to do.
+    """
     cdef int status = shard.resumed.status
     if not is_parked(record_of(slot_at(shard.store, ref))):
         return
@@ -176,6 +178,9 @@ cdef void settle_parked(shard_t *shard, uint32_t ref) noexcept nogil:
 
 
 cdef void expire_parked(shard_t *shard, uint32_t ref) noexcept nogil:
+    """Its timer has come up: the 100 of a non-INVITE is due (RFC 4320 4.1), or a lost question is asked again, or
+    its time to wait is over, which is a failure of transport (`unavailable`).
+    """
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef const record_t *record = record_of(slot)
     cdef policy_t policy
@@ -213,7 +218,10 @@ cdef void renew_parked(shard_t *shard, uint32_t ref) noexcept nogil:
 # ---------------------------------------------------------------- what has no transaction
 
 cdef void hold_request(shard_t *shard, const message_t *m, const origin_t *origin, const hop_t *hop) noexcept nogil:
-    """memmove: what is received again may be held again, in the place where it stands."""
+    """Keeps a request without transaction, above all the ACK of a 2xx, until its name is known.
+
+    memmove: a request that is received again may be held again, in the very place where it stands.
+    """
     cdef held_t *held = NULL
     cdef uint32_t i
     for i in range(MOST_HELD):

@@ -81,7 +81,7 @@ assert WARNING_ROOM >= len(b'Warning: 380  "SIPS Not Allowed"\r\n')
 
 
 cdef bint is_answerable(const message_t *m) noexcept nogil:
-    """With Via, From, To, Call-ID and CSeq, and a Via that names a place (8.2.6)."""
+    """Can a response be made from it (8.2.6): Via, From, To, Call-ID and CSeq are there, and the Via names a place?"""
     return (m.via.host.len and first_of(m, H_VIA) != NO_HEADER and first_of(m, H_FROM) != NO_HEADER
             and first_of(m, H_TO) != NO_HEADER and first_of(m, H_CALL_ID) != NO_HEADER
             and first_of(m, H_CSEQ) != NO_HEADER)
@@ -104,7 +104,7 @@ cdef void refuse(shard_t *shard, const message_t *m, const origin_t *origin, int
 
 
 cdef void answer_options(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
-    """As a server (8.2.2.3, 11.2), which supports no extension."""
+    """An OPTIONS to ourselves is answered as a server would (11.2): we support no extension (8.2.2.3)."""
     cdef text_t headers
     cdef int status = 200
     headers.at = ABOUT_US
@@ -156,7 +156,7 @@ cdef void refuse_malformed(shard_t *shard, const message_t *m, int code, const o
 
 
 cdef text_t retry_after(shard_t *shard) noexcept nogil:
-    """2 to 8 seconds at random, so that the refused do not come back together."""
+    """Retry-After of 2 to 8 seconds at random, so that those who were refused do not come back together."""
     cdef text_t line
     cdef char *text = take_scratch(shard, RETRY_ROOM)
     line.at = text

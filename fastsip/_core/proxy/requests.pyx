@@ -4,7 +4,7 @@ Order for every request: sanity → CANCEL, ACK and retransmissions → in-dialo
 route → the rules, in order, first match wins; inside a dialog only those that
 ask for a To tag.  Responses go to their branch by
 our hint, else by the index, else statelessly (docs/wire.md#stray-responses).
-Never answers an ACK.  Called by shard with datagrams of calls that it owns.
+Never answers an ACK.  Each datagram here is of a call that this shard owns.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -105,9 +105,8 @@ cdef void process_request(shard_t *shard, const message_t *m, const origin_t *or
 # ---------------------------------------------------------------- CANCEL and ACK
 
 cdef void process_cancel(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
-    """16.10, 9.2.  The 200 needs no transaction: the same CANCEL always finds the same request.
-
-    To anything but an INVITE it has no effect.
+    """9.2 and 16.10: answered 200 by itself, without a transaction, as the same CANCEL always finds the same
+    request; then the INVITE's search is cancelled.  To any other method a CANCEL has no effect.
     """
     cdef uint32_t ref = find_cancelled(shard.store, m)
     cdef slot_t *slot
@@ -122,12 +121,12 @@ cdef void process_cancel(shard_t *shard, const message_t *m, const origin_t *ori
 
 
 cdef void process_ack(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
-    """The ACK of a final response ends here; that of a 2xx goes on by its route set, without state."""
+    """The ACK of a failure ends here (17.2.1); the ACK of a 2xx goes on by its route set, without state."""
     cdef uint64_t key
     cdef uint32_t ref = find_server(shard.store, m, KIND_SERVER_INVITE, &key)
     if ref != NO_SLOT and server_input(shard, ref, GOT_ACK, m, origin) == 0:
         return
-    # of an answer that we made without state it has our tag
+    # An answer that we made without state has our To tag, and so has its ACK: it ends here.
     if has_local_tag(m, key) or not send_on(shard, m, origin):
         count(shard, N_STRAY_ACKS)
 
@@ -135,7 +134,7 @@ cdef void process_ack(shard_t *shard, const message_t *m, const origin_t *origin
 # ---------------------------------------------------------------- a new request
 
 cdef bint is_for_us(shard_t *shard, const message_t *m, const route_t *route, const hop_t *hop) noexcept nogil:
-    """An OPTIONS that asks whether we are there (11.2): nobody behind us is meant, and no dialog."""
+    """Is it an OPTIONS that asks whether we ourselves are there (11.2): no user, no dialog, no Route beyond us?"""
     return (m.method == M_OPTIONS and not hop.in_dialog and not route.onward and route.next.user.len == 0
             and leads_to_us(shard, m, &route.next))
 
@@ -161,7 +160,7 @@ cdef bint is_refused(shard_t *shard, const message_t *m, const origin_t *origin,
 
 
 cdef void new_request(shard_t *shard, const message_t *m, uint64_t key, const origin_t *origin) noexcept nogil:
-    """16.3: the checks, in the order that gives the most useful answer."""
+    """16.3: the checks of a request that no transaction knows, the most telling answer first."""
     cdef uri_t ruri
     cdef route_t route
     cdef hop_t hop
@@ -198,6 +197,7 @@ cdef void new_request(shard_t *shard, const message_t *m, uint64_t key, const or
 
 
 cdef void route_again(shard_t *shard, uint32_t ref) noexcept nogil:
+    """A request that has waited for a name is routed from the start, on the transaction that it has (parking)."""
     cdef origin_t origin
     cdef int code = read_parked(shard, ref, &shard.incoming, &origin)
     begin_resumption(shard, ref)

@@ -45,7 +45,9 @@ from fastsip._core.proxy.context cimport branch_input, end_by_stray
 
 
 cdef uint32_t find_branch(shard_t *shard, const message_t *m, uint64_t value) noexcept nogil:
-    """The client transaction of this branch, or NO_SLOT (17.1.3)."""
+    """The client transaction of this branch value, or NO_SLOT (17.1.3): by our hint, once the slot's own branch
+    agrees, else by the index.
+    """
     cdef int kind = KIND_CLIENT_INVITE if m.cseq_method == M_INVITE or m.cseq_method == M_CANCEL else KIND_CLIENT_OTHER
     cdef uint32_t ref, generation
     cdef slot_t *slot
@@ -87,7 +89,7 @@ cdef inline int event_of(const message_t *m) noexcept nogil:
 
 
 cdef int restore_vias(shard_t *shard, uint32_t ref, const message_t *m, message_t *whole) noexcept nogil:
-    """The response with the Vias that the request of this branch has below ours, in scratch."""
+    """A copy of the response in scratch that has below our Via the Vias of this branch's request, which it lost."""
     cdef const message_t *request = &shard.stored
     cdef uint32_t top = m.headers[first_of(m, H_VIA)].end_off
     cdef char *at
@@ -105,9 +107,10 @@ cdef int restore_vias(shard_t *shard, uint32_t ref, const message_t *m, message_
 
 
 cdef void process_bare_response(shard_t *shard, uint32_t ref, const message_t *m) noexcept nogil:
-    """docs/wire.md#responses-with-our-via-alone.
+    """A response with no Via but ours (docs/wire.md#responses-with-our-via-alone).
 
-    One that cannot be completed any more is a repeated 2xx, or has no other effect than its ACK.
+    If its Vias cannot be restored, the request is gone from the block: then it is a repeated failure, which only wants
+    its ACK, or a repeated 2xx, which is dropped.
     """
     cdef message_t whole
     if m.status >= 300 and word_state(slot_at(shard.store, ref).commit) == CLIENT_COMPLETED:
@@ -132,7 +135,9 @@ cdef void process_cancel_response(shard_t *shard, uint32_t ref, const message_t 
 
 
 cdef bint may_have_called(const table_t *table, const addr_t *to) noexcept nogil:
-    """Nobody behind a loopback address can have called, unless we listen there."""
+    """A loopback address in a Via is nobody who called, unless we listen on one: strangers could reach this
+    machine's own services by it.
+    """
     cdef uint32_t i
     for i in range(table.listener_count):
         if is_loopback(&table.listeners[i].addr):
@@ -156,6 +161,11 @@ cdef int aim_at_via(shard_t *shard, const message_t *m, const via_t *via, flow_t
 
 
 cdef void process_stray(shard_t *shard, const message_t *m, uint64_t value, const origin_t *origin) noexcept nogil:
+    """A response without a branch (docs/wire.md#stray-responses): passed on without state if its Vias prove that its
+    request went through us, else dropped.
+
+    If our own store made its branch and that is gone, only a 2xx to INVITE still goes on, and ends its search.
+    """
     cdef via_t second
     cdef flow_t flow
     cdef uint32_t ref, generation, parent

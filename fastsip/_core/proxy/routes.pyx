@@ -2,7 +2,7 @@
 
 RFC 3261 16.4 (our own Route values are removed, what strict routers do is undone),
 16.5 and 16.6 items 6 and 7 (the next hop is the topmost Route, else the
-Request-URI).  Only reads; used by proxy and indialog.  A next hop that is a name
+Request-URI).  Only reads.  A next hop that is a name
 is looked up in the table of names (docs/names.md#names-of-next-hops).
 """
 
@@ -31,7 +31,9 @@ cdef struct place_t:
 
 
 cdef int read_ruri(const message_t *m, uri_t *ruri) noexcept nogil:
-    """A scheme that we do not know is the rules' to send somewhere: nothing else of it is read (16.3 item 2)."""
+    """16.3 item 2.  Of a scheme that we do not know nothing else is read: a rule may send it somewhere.  Headers in
+    a Request-URI are an error (19.1.1).
+    """
     cdef int code = parse_uri(m.buf, m.ruri.off, m.ruri.len, ruri)
     if code == E_SCHEME:
         return OK
@@ -39,11 +41,11 @@ cdef int read_ruri(const message_t *m, uri_t *ruri) noexcept nogil:
 
 
 cdef enum:
-    FORGED_MOST = 2         # tokens: whoever brings so many is not read to the end
+    FORGED_MOST = 2         # forged tokens of one request, at which its Routes are read no further
 
 
 cdef int add_cut(hop_t *hop, uint32_t off, uint32_t len) noexcept nogil:
-    """Routes that stand side by side are one cut."""
+    """Adds what is left out of the request; values and headers that stand side by side become one cut."""
     cdef span_t *before = &hop.cuts[hop.cut_count - 1] if hop.cut_count else NULL
     if before != NULL and <uint32_t>before.off + before.len == off:
         before.len += <unsigned short>len
@@ -85,7 +87,8 @@ cdef bint is_ours(shard_t *shard, const message_t *m, const uri_t *uri, bint fir
 
     A token alone makes the `first` value ours, whatever its host is: it may be that of a node we stand in for.  Of
     those behind it only the first one's pair is: another node of this secret may have written them, and wants to be
-    passed, too.
+    passed, too.  The route says by which of our listeners the dialog goes on: the one that the value names, else the
+    one that has the token's role on this node.
     """
     cdef token_t token
     cdef int code = read_token(shard.table, m, &uri.user, &route.dialog, &token)
@@ -127,6 +130,7 @@ cdef int listener_named(shard_t *shard, const message_t *m, const uri_t *uri, ui
 
 
 cdef int listener_of_role(const table_t *table, uint32_t short_id) noexcept nogil:
+    """The listener whose tag has this short id: so a token names it that may be of another node."""
     cdef uint32_t i
     for i in range(table.listener_count):
         if table.listeners[i].short_id == short_id:
@@ -234,7 +238,10 @@ cdef int as_ruri(shard_t *shard, const message_t *m, const uri_t *uri, text_t *r
 
 
 cdef int undo_strict(shard_t *shard, const message_t *m, route_t *route, hop_t *hop, uint32_t *stop) noexcept nogil:
-    """16.4: a strict router has put our value into the Request-URI and the target behind the Routes."""
+    """16.4: a strict router has put our own value into the Request-URI and the target behind the Routes.
+
+    Takes the target back from there; `stop` becomes where it stands, since it goes from the Routes.
+    """
     cdef name_addr_t value
     cdef uint32_t before = 0
     cdef int header = NO_HEADER
@@ -251,7 +258,7 @@ cdef int undo_strict(shard_t *shard, const message_t *m, route_t *route, hop_t *
 
 
 cdef int cut_last(const message_t *m, uint32_t stop, hop_t *hop) noexcept nogil:
-    """The value at `stop`, the last one, goes with what separates it from the one before it."""
+    """Cuts the last Route value, which begins at `stop`, together with the comma before it."""
     cdef name_addr_t value
     cdef uint32_t before = 0
     cdef int i = NO_HEADER
@@ -266,9 +273,10 @@ cdef int cut_last(const message_t *m, uint32_t stop, hop_t *hop) noexcept nogil:
 
 
 cdef bint is_strict_request(shard_t *shard, const message_t *m, const uri_t *ruri, route_t *route) noexcept nogil:
-    """Is the Request-URI a value of our Record-Route (16.4)?  It has a token, or, of an earlier release, no user.
+    """Is the Request-URI a value of our Record-Route, put there by a strict router (16.4)?
 
-    Without a user it has our lr, or is in a dialog.
+    Our values have a token.  Of a pair that a release before wrote one has no user at all: that one counts when it has
+    our lr, or inside a dialog.
     """
     if first_of(m, H_ROUTE) == NO_HEADER or not is_ours(shard, m, ruri, True, route):
         return False
@@ -276,7 +284,7 @@ cdef bint is_strict_request(shard_t *shard, const message_t *m, const uri_t *rur
 
 
 cdef int read_route(shard_t *shard, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil:
-    """Leading values that are ours are popped together: a pair names two of our listeners (RFC 5658)."""
+    """Pops the leading values that are ours together, since a pair names two of our listeners (RFC 5658)."""
     cdef uint32_t stop = 0
     cdef dialog_t dialog
     cdef int code
@@ -303,7 +311,11 @@ cdef void start_route(route_t *route, const uri_t *ruri) noexcept nogil:
 
 
 cdef int pop_leading(shard_t *shard, const message_t *m, uint32_t stop, route_t *route, hop_t *hop) noexcept nogil:
-    """Our own values go, and that of a strict router behind them; `stop` is where a value is the target, or 0."""
+    """16.4: cuts our own leading values, and one behind them that has no lr, which becomes the Request-URI (16.6 item
+    6).
+
+    `stop` is where the value stands that undo_strict took as the target, 0 = there is none.
+    """
     cdef place_t place, popped_at
     cdef name_addr_t value, popped
     cdef uri_t uri
@@ -348,7 +360,7 @@ cdef int leave_to_strict(shard_t *shard, const message_t *m, const uri_t *uri, c
 
 
 cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri, route_t *route) noexcept nogil:
-    """The header's value is a URI, or a name-addr with one; a second value would be a second opinion."""
+    """The header of `forward` holds one URI, or one name-addr; of two values nobody knows which is meant."""
     cdef name_addr_t value
     cdef span_t place
     cdef int i

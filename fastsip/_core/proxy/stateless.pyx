@@ -25,7 +25,7 @@ from fastsip._core.proxy.targets cimport (
 
 
 cdef bint send_on(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
-    """Without state, at once or when the name of its next hop is known; False: it has no way."""
+    """16.11: sends an ACK or CANCEL on, now or when the name of its next hop is known; False: it has no way."""
     cdef hop_t hop
     cdef int code = aim_as_invite(shard, m, origin, &hop)
     if code == E_UNRESOLVED:

@@ -1,6 +1,7 @@
-# The candidates of a search: who is tried next, and how far each may spread.  See targets.pyx.
+# The target set of a search: who is tried next, and how far each may spread.  See targets.pyx.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from fastsip._core.base.types cimport MAX_ATTEMPTS
 from fastsip._core.base.address cimport origin_t
 from fastsip._core.sip.types cimport message_t, uri_t
 from fastsip._core.store.records cimport policy_copy_t
@@ -12,7 +13,7 @@ from fastsip._core.proxy.routes cimport route_t
 # What is tried together.
 cdef struct group_t:
     uint32_t count
-    uint32_t destinations[16]   # indexes into the table; MAX_ATTEMPTS
+    uint32_t destinations[MAX_ATTEMPTS]  # indexes into the table
     uint8_t breadth             # that its branches share
 
 # Aims a hop (its cuts may be filled) at a destination of the table; `ruri` is a ruri_mode.
@@ -23,7 +24,7 @@ cdef int aim_at(shard_t *shard, uint32_t destination, int ruri, const message_t 
 # Max-Breadth of a request: 0..MAX_BREADTH, which stands for more, too, and for none; E_MAX_BREADTH.
 cdef int read_breadth(const message_t *m) noexcept nogil
 
-# The Max-Breadth of branch `number` of the group, made from this request; 0 = it says as much as that.
+# The Max-Breadth of branch `number` of the group (RFC 5393 5.3.3); 0 = the branch says what the request says.
 cdef uint8_t share_of(const group_t *group, uint32_t number, const message_t *m) noexcept nogil
 
 # The next group for a search of this set and policy: of the set itself, then of the one that the policy
@@ -31,7 +32,7 @@ cdef uint8_t share_of(const group_t *group, uint32_t number, const message_t *m)
 cdef int choose_next(shard_t *shard, uint32_t set_id, const policy_copy_t *policy, uint64_t key, const uint32_t *tried,
                      uint32_t tried_count, uint8_t breadth, group_t *group) noexcept nogil
 
-# Where choose_next would begin for a new call, for what is none: no turn, no trial call, no count.
+# Whom choose_next would name first, for an ACK or CANCEL without a call: nothing is taken, claimed or counted.
 cdef int peek_next(shard_t *shard, uint32_t set_id, const policy_copy_t *policy, uint64_t key,
                    group_t *group) noexcept nogil
 
@@ -49,7 +50,7 @@ cdef int leave_route(shard_t *shard, const message_t *m, const route_t *route, h
 
 # May this source forward by this rule?
 cdef bint may_forward(shard_t *shard, const rule_t *rule, const origin_t *origin) noexcept nogil
-# At the first of the rule's first group; E_NONE when there is none.  Policy, key and group are for the search.
+# Chooses and aims for a request that met this rule; E_NONE when nobody is usable.
 cdef int aim_by_rule(shard_t *shard, const message_t *m, const rule_t *rule, const uri_t *ruri, int breadth,
                      policy_copy_t *policy, uint64_t *call_key, group_t *group, hop_t *hop) noexcept nogil
 

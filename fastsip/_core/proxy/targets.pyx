@@ -1,4 +1,4 @@
-"""Who is tried next, and how far each may spread: the candidates of a search.
+"""Who is tried next, and how far each may spread: the target set of a search (16.5).
 
 A group is what is tried together: one destination, or with `parallel` all usable ones of the highest tier
 that has any (16.6: by q, here `priority`).  A group is chosen when it starts and its branches start at
@@ -8,7 +8,7 @@ Max-Breadth, or because a start was cut short - is asked for again with the next
 Max-Breadth (RFC 5393 5.3.3): the branches of a group share what the request
 came with, or 60; groups follow one another and can use the same again.  A
 single branch of a request that says nothing says nothing either: the next hop
-assumes 60 by itself.  Chooses and aims, starts nothing.  Used by search and proxy.
+assumes 60 by itself.  Chooses and aims, starts nothing.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -47,7 +47,9 @@ from fastsip._core.proxy.next_hop cimport find_named, find_other_end
 
 cdef int aim_ruri(shard_t *shard, const destination_t *destination, int mode, const message_t *m,
                   hop_t *hop) noexcept nogil:
-    """ruri = "host" keeps user and parameters and takes the destination's host and port; "uri" takes all of it."""
+    """16.6 item 2.  `ruri = "host"` keeps user and parameters and takes the destination's host and port; `"uri"`
+    takes all of the destination's URI.
+    """
     cdef uri_t uri
     cdef uint32_t before, after
     cdef char *text
@@ -107,7 +109,7 @@ cdef uint8_t share_of(const group_t *group, uint32_t number, const message_t *m)
 
 cdef uint32_t count_tried(const table_t *table, uint32_t set_index, const uint32_t *tried,
                           uint32_t tried_count) noexcept nogil:
-    """How many of the set's destinations have been tried."""
+    """How many of the set's own destinations have been tried: its `limit` counts no others."""
     cdef uint32_t i
     cdef uint32_t n = 0
     cdef int index
@@ -119,6 +121,7 @@ cdef uint32_t count_tried(const table_t *table, uint32_t set_index, const uint32
 
 cdef int choose_in(shard_t *shard, uint32_t set_index, uint64_t key, const uint32_t *tried, uint32_t tried_count,
                    group_t *group) noexcept nogil:
+    """A group of this set, within what `limit` leaves and the request's breadth allows."""
     cdef const set_t *of_set = &shard.table.sets[set_index]
     cdef uint32_t of_this = count_tried(shard.table, set_index, tried, tried_count)
     group.count = 0
@@ -162,10 +165,11 @@ cdef int peek_next(shard_t *shard, uint32_t set_id, const policy_copy_t *policy,
 
 
 cdef uint32_t set_of_token(const table_t *table, const route_t *route) noexcept nogil:
-    """Whoever answered for a destination, or called from it, may want to be reached elsewhere: the set's border
-    holds there, too.
+    """Index + 1 of the set whose border the request crosses on its way out, by a verified token; 0 = none.
 
-    Of a destination that is gone any set of this short name is taken.
+    The next hop need not be the destination's address: who answered for a destination, or called from it, may want to
+    be reached elsewhere (its Contact), and its border holds there, too.  If the destination is gone from the
+    configuration any set of this short id is taken.
     """
     cdef bint away
     cdef int index
@@ -186,7 +190,7 @@ cdef uint32_t set_of_token(const table_t *table, const route_t *route) noexcept 
 
 cdef int read_way(shard_t *shard, const message_t *m, const origin_t *origin, uri_t *ruri, route_t *route,
                   hop_t *hop) noexcept nogil:
-    """16.4, which comes before everything else; begins a hop with what the request will be known by."""
+    """16.4, before anything else looks at the request: Request-URI and Routes; begins the hop."""
     cdef int code = read_ruri(m, ruri)
     memset(hop, 0, sizeof(hop_t))
     if code == OK:
@@ -203,7 +207,7 @@ cdef int read_way(shard_t *shard, const message_t *m, const origin_t *origin, ur
 
 
 cdef bint comes_round(shard_t *shard, const message_t *m, const hop_t *hop) noexcept nogil:
-    """16.3 item 4."""
+    """16.3 item 4: a Via of ours with these loop values says that the request was here before, as it is now."""
     cdef bint loop = is_loop(shard.table, m, hop.loop)
     if loop:
         count(shard, N_LOOPS)
@@ -217,9 +221,9 @@ cdef bint is_clear_sips(shard_t *shard, const message_t *m, const uri_t *ruri) n
 
 
 cdef int who_asked(shard_t *shard, const message_t *m, const set_t *to, group_t *group) noexcept nogil:
-    """Credentials go to the destination that asked for them, if usable (docs/wire.md#same-server-as-before).
+    """The group of who asked for credentials: the request with them goes there (docs/wire.md#same-server-as-before).
 
-    What forks asks all of them again: the challenges of all went to the caller.
+    Not with `parallel`: that asks all of them again, since the challenges of all went to the caller.
     """
     cdef int index
     if to.algorithm == A_PARALLEL:
@@ -237,7 +241,10 @@ cdef int who_asked(shard_t *shard, const message_t *m, const set_t *to, group_t 
 
 cdef int aim_by_rule(shard_t *shard, const message_t *m, const rule_t *rule, const uri_t *ruri, int breadth,
                      policy_copy_t *policy, uint64_t *call_key, group_t *group, hop_t *hop) noexcept nogil:
-    """At the first of the rule's first group; E_NONE when there is none.  Policy, key and group are for the search."""
+    """Chooses the first group of the rule's set and aims at the first of it; E_NONE when nobody is usable.
+
+    `policy`, `call_key` and `group` are what open_search and start_group need.
+    """
     cdef const set_t *to = &shard.table.sets[rule.set_index]
     cdef int found
     policy[0] = shard.table.policies[rule.policy_index].copy
@@ -257,7 +264,7 @@ cdef int aim_by_rule(shard_t *shard, const message_t *m, const rule_t *rule, con
 
 
 cdef int match_as_invite(shard_t *shard, const message_t *m, const uri_t *ruri, const origin_t *origin) noexcept nogil:
-    """The rule of a request; of an ACK or CANCEL, that of its INVITE."""
+    """The rule that this request meets; of an ACK or CANCEL, the rule that its INVITE meets."""
     cdef int method = m.method
     cdef int found
     if method == M_ACK or method == M_CANCEL:
@@ -269,9 +276,10 @@ cdef int match_as_invite(shard_t *shard, const message_t *m, const uri_t *ruri, 
 
 cdef bint goes_by_rules(shard_t *shard, const message_t *m, const uri_t *ruri, const route_t *route,
                         const origin_t *origin) noexcept nogil:
-    """All outside of a dialog but a Route from somebody known; inside, what a rule asks for and no token proves.
+    """Do the rules decide where this request goes, or its own Route?
 
-    An ACK without a tag has no dialog, and outside of one no way.
+    Outside of a dialog the rules, unless a known sender brings a Route of its own.  Inside, the route set, unless no
+    token proves the dialog and a rule with `to_tag` matches.  An ACK without a To tag has no way at all.
     """
     if route.verified or (route.onward and is_known(shard.table, &origin.flow.remote)):
         return False
@@ -281,7 +289,7 @@ cdef bint goes_by_rules(shard_t *shard, const message_t *m, const uri_t *ruri, c
 
 
 cdef int leave_route(shard_t *shard, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil:
-    """Whatever Route a stranger brings is removed: the rules decide."""
+    """The rules decide, so all Routes go, and the hop begins anew: nothing that they led to holds."""
     cdef hop_t begun = hop[0]
     if route.onward:
         count(shard, N_ROUTES_REMOVED)
@@ -291,5 +299,5 @@ cdef int leave_route(shard_t *shard, const message_t *m, const route_t *route, h
 
 
 cdef bint may_forward(shard_t *shard, const rule_t *rule, const origin_t *origin) noexcept nogil:
-    """Nobody relays through us but whom the configuration knows, or names as a source of this very rule."""
+    """No open relay: only for whom the configuration knows, or names as a source of this very rule."""
     return rule.names_sources or is_known(shard.table, &origin.flow.remote)

@@ -5,7 +5,7 @@ carries a Via of ours whose branch is the slot's, if it was to go where the
 slot's request goes, and if nobody has answered that request yet.  ICMP can be
 forged from anywhere; the branch cannot be guessed.  A refused port counts at
 once, an unreachable host or network only the second time.  ACK and CANCEL
-never fail anything.  Called by shard.
+never fail anything.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -42,13 +42,14 @@ cdef struct quoted_t:
 
 
 cdef bint is_request(const net_error_t *error) noexcept nogil:
-    """Neither a response nor an ACK or CANCEL."""
+    """Is the datagram that ICMP quotes a request that may fail: no response, no ACK, no CANCEL?"""
     cdef const char *at = &error.quote[0]
     return (error.quote_len > 8 and memcmp(at, b"SIP/2.0 ", 8) != 0 and memcmp(at, b"ACK ", 4) != 0
             and memcmp(at, b"CANCEL ", 7) != 0)
 
 
 cdef int read_quote(const shard_t *shard, const net_error_t *error, quoted_t *quoted) noexcept nogil:
+    """Branch and hint of our Via in the quoted bytes, which may be cut short; E_BAD when there is none of ours."""
     cdef uint32_t wanted = BEHIND_SENT_BY_LEN - 7 + BRANCH_TEXT + BEHIND_BRANCH_LEN + HINT_TEXT
     cdef uint32_t at = 0
     cdef span_t branch, hint

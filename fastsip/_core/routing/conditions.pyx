@@ -9,7 +9,7 @@ greatest text that is not above the user.
 A header's compact letter (words.COMPACT_FORMS) stands
 beside its name: the kernel compares two names, not a list.
 
-Must never: be used on the packet path.  Called by tables.
+Must never: be used on the packet path.
 """
 
 import ipaddress

@@ -15,7 +15,7 @@ cdef enum:
 cdef struct changes_t:
     uint32_t count
     uint32_t out            # the first step that belongs to the way out, not to the request
-    const header_edits_t *steps[20]     # MAX_STEPS
+    const header_edits_t *steps[MAX_STEPS]
 
 # What another way out must not inherit of this one: the lines that it took, and how many bytes of lines it
 # brought, which stand behind all others.  The caller gives `taken` room: undo_room().

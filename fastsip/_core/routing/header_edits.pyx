@@ -13,7 +13,7 @@ same message would contradict these, and it reads them again from what it sent.
 A message whose lines others may divide otherwise (hides_lines) crosses no border that changes headers.
 
 Must never: touch a message that already carries the edits.  A later branch of another way out begins from what
-stood before the first one's (undo_t).  edit_headers is called by border, the rest by tables.
+stood before the first one's (undo_t).
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -42,6 +42,7 @@ cdef enum:
 # ---------------------------------------------------------------- on the packet path
 
 cdef inline bint names(const header_edit_t *edit, const message_t *m, const header_t *header) noexcept nogil:
+    """Does this edit name the header?  A compact form is looked up among the letters of the edit's name."""
     cdef const char *name = m.buf + header.name_off
     cdef uint8_t letter
     if header.name_len == 1:
@@ -75,7 +76,7 @@ cdef bint takes_away(const changes_t *changes, const text_t *name) noexcept nogi
 
 
 cdef uint32_t step_of(const changes_t *changes, const message_t *m, uint32_t index) noexcept nogil:
-    """The first step that takes this header away, or their count."""
+    """The first step of the way that takes this header away, or the number of steps."""
     cdef uint32_t step, i
     for step in range(changes.count):
         for i in range(changes.steps[step].count):
@@ -85,12 +86,13 @@ cdef uint32_t step_of(const changes_t *changes, const message_t *m, uint32_t ind
 
 
 cdef inline void keep_line(undo_t *undo, const char *line, uint32_t len) noexcept nogil:
+    """Keeps a line that the way out takes, for a later branch that goes another way (undo_t)."""
     if undo != NULL:
         undo.taken_len += put(undo.taken + undo.taken_len, line, len)
 
 
 cdef int cut_headers(edits_t *edits, const changes_t *changes, const message_t *m, undo_t *undo) noexcept nogil:
-    """Neighbours go in one cut; how many went."""
+    """Takes away what any step names, neighbours in one cut; returns how many headers went."""
     cdef uint32_t first = 0
     cdef uint32_t i, step
     cdef int gone = 0

@@ -5,7 +5,7 @@ An index is a table of keys with open addressing, half empty, filled once.  Numb
 their own keys; of bytes the key is a hash, and what is found is compared with what was looked for, so
 that a chance meeting of two hashes costs a comparison and never an answer.
 
-Must never: be changed after the table is sealed.  Filled by tables and rule_index; read by core and rules.
+Must never: be changed after the table is sealed.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

@@ -1,4 +1,4 @@
-"""Types of the pattern kernel's doors; meanings stand in patterns.pyx."""
+"""Types of what checks an automaton; meanings stand in patterns.pyx."""
 
 from array import array
 

@@ -7,7 +7,7 @@ length, and all patterns of a condition cost no more than one.
 What is checked here is what the walk relies on: each class and each state that the
 tables name exists.  What the patterns mean is the compiler's business (config/patterns.py).
 
-Must never: read outside the text or the tables.  match_pattern is called by rules, the rest by conditions.
+Must never: read outside the text or the tables.  Only match_pattern is for the packet path.
 """
 
 from array import array

@@ -9,7 +9,7 @@ docs/wire.md#what-fails-over, docs/wire.md#clocks-of-a-search and docs/wire.md#m
 500, 503; flags say which codes were given at all.  The nearest word wins:
 the code itself, its class, the default.
 
-Must never: look at anything but the copy.  Called by the proxy core; built by tables.
+Must never: look at anything but the copy, on the packet path.
 """
 
 from libc.stdint cimport uint8_t

@@ -10,7 +10,7 @@ and asked in full: a key says who may be meant, never who is.  So a key may be c
 No keys are made of conditions that are negated, nor of user_match.  A set that many rules name is a
 key as a whole when its members' addresses would be too many.
 
-Must never: be used on the packet path, but for the functions that make keys.  Called by tables; keys by rules.
+Must never: be used on the packet path, but for the functions that make keys.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -27,7 +27,7 @@ from fastsip._core.routing.types cimport (
 from fastsip._core.routing.index cimport key_of, key_of_address, key_of_lower, key_of_number, make_index, put_key
 
 cdef enum:
-    FEW_RULES = 8           # that are asked one by one
+    FEW_RULES = 8           # of a table without an index: they are asked one by one
     MOST_PAIRS = 4096       # rules that name a set, times its members: beyond, the set is the key
     FIRST_ROOM = 1024
 
@@ -56,6 +56,11 @@ cdef inline bint is_blank(char letter) noexcept nogil:
 
 
 cdef uint64_t value_key(uint64_t name, const char *at, uint32_t len, uint32_t longest) noexcept nogil:
+    """A key of a header's value, equal for values that same_value calls equal: without case, blanks as one.  FNV-1a,
+    mixed.
+
+    0 (no key): the value is longer than any that a rule asks for.
+    """
     cdef uint64_t key = name ^ OF_VALUE
     cdef uint32_t i = 0
     cdef uint32_t letters = 0
@@ -77,6 +82,7 @@ cdef uint64_t value_key(uint64_t name, const char *at, uint32_t len, uint32_t lo
 
 
 cdef uint64_t network_key(const network_t *width, const unsigned char *ip) noexcept nogil:
+    """The key of the network of this width that an address lies in."""
     cdef char masked[16]
     cdef uint32_t whole = width.bits >> 3
     memset(masked, 0, 16)
@@ -121,7 +127,7 @@ cdef void add_header_keys(pairs_t *pairs, const condition_t *condition, uint32_t
 
 
 cdef void add_keys(pairs_t *pairs, const condition_t *condition, uint32_t rule) noexcept nogil:
-    """All keys of a condition, sets as a whole."""
+    """All keys of a condition; a set is one key here (add_set_keys)."""
     cdef const text_t *text
     cdef uint32_t i
     if condition.kind == C_METHOD:
@@ -159,7 +165,7 @@ cdef int compare_pairs(const void *a, const void *b) noexcept nogil:
 
 
 cdef void gather_all(const table_t *table, pairs_t *pairs) noexcept nogil:
-    """The keys of all conditions, sorted."""
+    """The keys of all conditions of all rules, sorted, so that it can be counted how often each occurs."""
     cdef const rule_t *rule
     cdef uint32_t i, k
     for i in range(table.rule_count):
@@ -214,6 +220,7 @@ cdef int choose_condition(const pairs_t *all_pairs, const rule_t *rule, pairs_t 
 # ---------------------------------------------------------------- what a request must make keys of
 
 cdef void note_condition(rule_index_t *index, const condition_t *condition) noexcept nogil:
+    """What keys a request must make of itself so that it meets those of this condition."""
     cdef uint32_t i
     index.kinds |= <uint32_t>1 << condition.kind
     if condition.kind == C_HEADER:
@@ -239,7 +246,10 @@ cdef void note_width(rule_index_t *index, const network_t *network) noexcept nog
 
 cdef void add_set_keys(const table_t *table, rule_index_t *index, const pairs_t *all_pairs, pairs_t *pairs,
                        const condition_t *condition, uint32_t rule) noexcept nogil:
-    """The address of each member; or the set, when the rules that name it and its members make too many pairs."""
+    """Keys of a condition on sets: the address of each member.
+
+    A set that many rules name is one key instead when addresses and rules would make more than MOST_PAIRS pairs.
+    """
     cdef const set_t *named
     cdef uint64_t key
     cdef size_t rules
@@ -258,6 +268,7 @@ cdef void add_set_keys(const table_t *table, rule_index_t *index, const pairs_t 
 
 cdef void gather_chosen(const table_t *table, rule_index_t *index, const pairs_t *all_pairs,
                         pairs_t *pairs) noexcept nogil:
+    """The keys by which each rule is found, those of one condition; a rule without is one of `others`, asked always."""
     cdef pairs_t scratch
     cdef const condition_t *condition
     cdef uint32_t i
@@ -301,6 +312,7 @@ cdef int lay_out_lists(rule_index_t *index, const pairs_t *pairs, Arena arena) e
 
 
 cdef void fill_lists(rule_index_t *index, const pairs_t *pairs, uint32_t *rules) noexcept nogil:
+    """Pairs are sorted by key, then rule: each run of one key becomes a list, its rules in the order of the file."""
     cdef rule_list_t *filled = index.lists - 1
     cdef size_t i
     for i in range(pairs.count):

@@ -14,7 +14,6 @@ A condition on what a request does not have (the user of sip:host, the domain of
 URI) does not hold; negated, it does.
 
 Must never: touch Python, or judge a header that no rule names.
-Called by the proxy core for each request that opens a dialog or transaction of its own.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -40,7 +39,7 @@ from fastsip._core.routing.rule_index cimport OF_NAME, network_key, value_key
 cdef enum:
     HOST_ROOM = 256         # a name has at most 253 bytes (RFC 1035 section 2.3.4)
     FEW = 8                 # texts that are looked through one by one
-    MOST_LISTS = 512
+    MOST_LISTS = 512        # of rules that one request may lead to; with more, all rules are asked
 
 # Lists of rules that may hold for a request; more than there is room for are counted.
 cdef struct candidates_t:
@@ -116,7 +115,7 @@ cdef bint has_text(const text_t *texts, uint32_t count, const char *at, uint32_t
 
 cdef bint has_place(const text_t *hosts, const uint16_t *ports, uint32_t count, const char *host, uint32_t len,
                     uint32_t port) noexcept nogil:
-    """Sorted hosts as tables keep them, one host's ports side by side; of `ports` 0 stands for any."""
+    """Is this host, with this port, among the sorted hosts?  One host's ports stand side by side; 0 is any port."""
     cdef uint32_t place = count_not_above(hosts, count, host, len)
     if port == 0:
         port = SIP_PORT
@@ -165,7 +164,7 @@ cdef bint match_method_condition(const condition_t *condition, request_t *reques
 
 
 cdef inline const text_t *user_of(request_t *request) noexcept nogil:
-    """What conditions and keys compare as the user."""
+    """The user of the Request-URI in canonical form, which conditions and keys compare; made once."""
     if request.user.at == NULL:
         request.user = canonical_user(request.m.buf, request.ruri, request.user_room)
     return &request.user
@@ -187,7 +186,7 @@ cdef bint match_user_pattern(const condition_t *condition, request_t *request) n
 
 
 cdef inline int find_host(request_t *request) noexcept nogil:
-    """Its length; 0 = none that a rule could name."""
+    """Writes the host of the Request-URI as tables keep hosts, once; its length, 0 = none that a rule could name."""
     if request.host_len < 0:
         request.host_len = write_host(request.m.buf + request.ruri.host.off, request.ruri.host.len, request.host)
     return request.host_len
@@ -201,6 +200,7 @@ cdef bint match_domain(const condition_t *condition, request_t *request) noexcep
 
 
 cdef inline bint covers(const network_t *network, const addr_t *addr) noexcept nogil:
+    """Does the address lie in the network?"""
     cdef uint32_t whole = network.bits >> 3
     cdef uint32_t rest = network.bits & 7
     if network.family != addr.family or memcmp(network.ip, addr.ip, whole) != 0:
@@ -234,7 +234,7 @@ cdef bint match_source(const condition_t *condition, request_t *request) noexcep
 
 
 cdef bint match_source_set(const condition_t *condition, request_t *request) noexcept nogil:
-    """By address and port, as find_by_address knows a destination: other programs of that host are not it."""
+    """Is the source a member of one of the sets, by address and port?  Other programs on a member's host are not it."""
     cdef uint32_t i
     for i in range(condition.count):
         if find_place(request.table, MEMBER_AT_ADDRESS, &request.origin.flow.remote, condition.tags[i]) >= 0:
@@ -267,7 +267,7 @@ cdef inline bint is_named(const condition_t *condition, const message_t *m, cons
 
 
 cdef bint match_header(const condition_t *condition, request_t *request) noexcept nogil:
-    """Present, or one of the headers of this name has one of the values."""
+    """Is the header present (`flag`), or does one of its values, whole, equal one of the condition's?"""
     cdef const message_t *m = request.m
     cdef const header_t *header
     cdef uint32_t i
@@ -297,6 +297,7 @@ cdef inline uint64_t name_key_of(const table_t *table, const message_t *m, const
 
 cdef inline void hash_looked_at(const table_t *table, const message_t *m, uint32_t number, uint32_t index,
                                 siphash_t *h) noexcept nogil:
+    """Adds one header to the hash, if it is the one of this number: a letter may stand for another name, too."""
     cdef const header_t *header = &m.headers[index]
     if is_named(&table.looked_at[number], m, header):
         hash_add_number(h, <uint64_t>header.value_len << 32 | number)
@@ -304,7 +305,7 @@ cdef inline void hash_looked_at(const table_t *table, const message_t *m, uint32
 
 
 cdef void hash_each_named(const table_t *table, const message_t *m, siphash_t *h) noexcept nogil:
-    """By the names that are looked at."""
+    """For few names: each is looked for in the message, in the order of the names."""
     cdef const condition_t *condition
     cdef uint32_t i
     cdef int index
@@ -317,7 +318,9 @@ cdef void hash_each_named(const table_t *table, const message_t *m, siphash_t *h
 
 
 cdef void hash_each_present(const table_t *table, const message_t *m, siphash_t *h) noexcept nogil:
-    """By the headers of the message, of many names: the same hash in the same order."""
+    """For many names: each header of the message is looked up among them, then sorted, so that the hash is that of
+    hash_each_named.
+    """
     cdef uint64_t found[MAX_HEADERS]    # number of the name, then place in the message
     cdef uint64_t one
     cdef uint32_t i, k, number
@@ -338,7 +341,9 @@ cdef void hash_each_present(const table_t *table, const message_t *m, siphash_t 
 
 
 cdef uint64_t headers_looked_at(const table_t *table, const message_t *m) noexcept nogil:
-    """Two requests with the same value are routed alike as far as headers go; 0 when they do not matter."""
+    """A hash of the headers that rules and sets look at: two requests with the same value are routed alike as far as
+    headers go (docs/wire.md#loops-and-spirals).  0 when no rule looks at any.
+    """
     cdef siphash_t h
     if table.looked_at_count == 0:
         return 0
@@ -374,8 +379,8 @@ cdef inline bint holds(const rule_t *rule, request_t *request) noexcept nogil:
     return True
 
 
-# Requests inside a dialog have their way already: only a rule that says to_tag means them.
 cdef inline bint asks_for_tag(const rule_t *rule) noexcept nogil:
+    """Requests inside a dialog have their way already: only a rule that says to_tag means them."""
     cdef uint32_t i
     for i in range(rule.condition_count):
         if rule.conditions[i].kind == C_TO_TAG:
@@ -410,6 +415,7 @@ cdef inline void look_up(const rule_index_t *index, uint64_t key, candidates_t *
 
 
 cdef void look_up_users(const rule_index_t *index, request_t *request, candidates_t *found) noexcept nogil:
+    """By the whole user, and by each beginning of it that is as long as some rule's prefix."""
     cdef const text_t *user = user_of(request)
     cdef uint64_t lens = index.prefix_lens
     cdef uint32_t len = 1
@@ -424,6 +430,7 @@ cdef void look_up_users(const rule_index_t *index, request_t *request, candidate
 
 
 cdef void look_up_sources(const rule_index_t *index, request_t *request, candidates_t *found) noexcept nogil:
+    """By each width of network that some rule names, by member's address, and by sets that are one key."""
     cdef uint32_t i
     for i in range(index.width_count):
         if index.widths[i].family == request.origin.flow.remote.family:
@@ -436,6 +443,7 @@ cdef void look_up_sources(const rule_index_t *index, request_t *request, candida
 
 
 cdef void look_up_headers(const rule_index_t *index, request_t *request, candidates_t *found) noexcept nogil:
+    """By each header's name, and by name and value."""
     cdef const message_t *m = request.m
     cdef const header_t *header
     cdef uint64_t key
@@ -453,7 +461,7 @@ cdef void look_up_headers(const rule_index_t *index, request_t *request, candida
 
 
 cdef void find_candidates(const rule_index_t *index, request_t *request, candidates_t *found) noexcept nogil:
-    """Lists of all rules that may hold, by what the request has."""
+    """Lists of all rules that may hold, by what the request has; which of them do is asked in full afterwards."""
     cdef const message_t *m = request.m
     found.count = 0
     add_list(found, &index.others)

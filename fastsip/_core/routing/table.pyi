@@ -1,12 +1,24 @@
-"""Types of the routing table's builder; meanings and units stand in tables.pyx."""
+"""Types of the routing table's builder; meanings and units stand in table.pyx."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-class RoutingTable:
-    version: int
-    sealed: bool
+ACTIONS: dict[str, int]
+RURI: dict[str, int]
+DIALOGS: dict[str, int]
+WHEN_ALL_DOWN: dict[str, int]
+PROBE_MODES: dict[str, int]
+DEFAULT_ACCEPT: tuple[int, ...]
 
+def line_text(name: str, value: Any) -> bytes: ...
+def key_words(name: str, key: Any) -> tuple[int, int]: ...
+def address_parts(text: str, port: int) -> tuple[bytes, int, int, int]: ...
+def accept_words(codes: tuple[int, ...]) -> tuple[int, ...]: ...
+def probe_parts(probe: Mapping[str, Any] | None) -> dict[str, Any]: ...
+def checked_probe(given: dict[str, Any]) -> dict[str, Any]: ...
+def short_id(name: str | bytes, bits: int) -> int: ...
+
+class RoutingTable:
     def __init__(
         self,
         version: int,
@@ -20,6 +32,10 @@ class RoutingTable:
         names_per_source: int = ...,
         names_burst: int = ...,
     ) -> None: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def sealed(self) -> bool: ...
     @property
     def total_bytes(self) -> int: ...
     @property

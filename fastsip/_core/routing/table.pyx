@@ -10,7 +10,7 @@ lists that fit).  What an operator should be told, with file and line, is the
 configuration's business before.
 
 Must never: change after seal(), hand a pointer to anyone who may outlive it, or
-be used on the packet path.  Called by the control plane at start and at each reload.
+be used on the packet path.
 """
 
 import functools
@@ -27,8 +27,9 @@ from fastsip._core.base.hashing cimport hash_add, hash_add_number, hash_begin, h
 from fastsip._core.base.arena cimport Arena
 from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.routing.types cimport (
-    ACT_FORWARD, ACT_REPLY, ACT_SET, A_SRV, C_HEADER, C_SOURCE, C_SOURCE_SET, RURI_KEEP, RURI_OF_SET, RURI_URI,
-    condition_t, destination_t, listener_t, policy_t, probe_t, rule_t, set_t, table_t,
+    ACT_FORWARD, ACT_REPLY, ACT_SET, ALL_DOWN_FAIL, ALL_DOWN_TRY, A_SRV, C_HEADER, C_SOURCE, C_SOURCE_SET,
+    DIALOG_PINNED, DIALOG_SHARED, PROBE_ALL, PROBE_MARKED, PROBE_NONE, PROBE_ONLY_FAILED, RURI_HOST, RURI_KEEP,
+    RURI_OF_SET, RURI_URI, condition_t, destination_t, listener_t, policy_t, probe_t, rule_t, set_t, table_t,
 )
 from fastsip._core.routing.conditions cimport fill_condition
 from fastsip._core.routing.tiers cimport lay_out_tiers
@@ -43,8 +44,12 @@ from fastsip._core.routing.header_edits import plan_headers
 
 ID = (1, 2**32 - 1)
 MS = (0, 2**32 - 1)
-PROBE_MODES = {"all": 0, "only-failed": 1, "marked": 2, "none": 3}
-PROBE_NONE = 3
+# Words of the configuration, and the kernels' numbers for them.
+ACTIONS = {"set": ACT_SET, "reply": ACT_REPLY, "forward": ACT_FORWARD}
+RURI = {"keep": RURI_KEEP, "host": RURI_HOST, "uri": RURI_URI, "": RURI_OF_SET}
+DIALOGS = {"pinned": DIALOG_PINNED, "shared": DIALOG_SHARED}
+WHEN_ALL_DOWN = {"fail": ALL_DOWN_FAIL, "try": ALL_DOWN_TRY}
+PROBE_MODES = {"all": PROBE_ALL, "only-failed": PROBE_ONLY_FAILED, "marked": PROBE_MARKED, "none": PROBE_NONE}
 # Bits of what a token calls them (see tokens).
 
 # Any final response shows life, except those that say overload or death (docs/wire.md#probes).
@@ -115,7 +120,7 @@ def checked_probe(given):
     for name in ("rise", "fall"):
         # The streak of a cell is eight bits.
         number_in(f"probe {name}", parts[name], 1, 255)
-    parts["mode"] = number_in("probe mode", PROBE_MODES.get(parts["mode"], parts["mode"]), 0, PROBE_NONE)
+    parts["mode"] = number_in("probe mode", PROBE_MODES.get(parts["mode"], parts["mode"]), PROBE_ALL, PROBE_NONE)
     if parts["mode"] == PROBE_NONE:
         parts["interval_ms"] = 0
     parts["accept"] = accept_words(tuple(parts["accept"]))
@@ -221,9 +226,9 @@ cdef class RoutingTable:
             "id": number_in("set id", id, *ID),
             "algorithm": number_in("algorithm", algorithm, 0, A_SRV),
             "ruri": number_in("ruri", ruri, RURI_KEEP, RURI_URI),
-            "in_dialog": number_in("in_dialog", in_dialog, 0, 1),
+            "in_dialog": number_in("in_dialog", in_dialog, DIALOG_PINNED, DIALOG_SHARED),
             "tiers": bool(tiers),
-            "when_all_down": number_in("when_all_down", when_all_down, 0, 1),
+            "when_all_down": number_in("when_all_down", when_all_down, ALL_DOWN_FAIL, ALL_DOWN_TRY),
             "limit": number_in("limit", limit, 0, MAX_ATTEMPTS) or MAX_ATTEMPTS,
             "retry_ms": number_in("retry_ms", retry_ms, *MS),
             "retry_after_max_ms": number_in("retry_after_max_ms", retry_after_max_ms, *MS),

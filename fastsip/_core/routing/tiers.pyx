@@ -9,7 +9,7 @@ The stride of a tier leads through all numbers below its sum of shares once befo
 nearly as evenly as the golden ratio would: in each round everybody has exactly his weight in turns, and in
 each part of a round nearly so.
 
-Must never: be used on the packet path, but for member_at.  Called by tables; member_at by select.
+Must never: be used on the packet path, but for member_at.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

@@ -37,6 +37,23 @@ cdef enum ruri_mode:
     RURI_URI                # the whole Request-URI becomes the destination's
     RURI_OF_SET = 255       # of a rule: the set's own mode
 
+# Who takes requests of dialogs: whom they are addressed to, or any member of the set.
+cdef enum dialog_mode:
+    DIALOG_PINNED = 0
+    DIALOG_SHARED = 1
+
+# With nobody usable in a set: refuse, or send to whoever is within his limits.
+cdef enum all_down_mode:
+    ALL_DOWN_FAIL = 0
+    ALL_DOWN_TRY = 1
+
+# Which destinations are probed.
+cdef enum probe_mode:
+    PROBE_ALL = 0
+    PROBE_ONLY_FAILED = 1   # those that are down
+    PROBE_MARKED = 2        # those that are down or failing
+    PROBE_NONE = 3
+
 cdef enum piece_id:
     PIECE_TEXT = 0
     PIECE_SOURCE            # address the request came from
@@ -135,7 +152,7 @@ cdef struct set_t:
     uint8_t tiers
     uint8_t when_all_down   # 0 fail, 1 try
     uint8_t reserve[3]
-    uint32_t limit          # candidates at most, 1..MAX_ATTEMPTS
+    uint32_t limit          # members of the target set at most, 1..MAX_ATTEMPTS
     uint32_t retry_ms       # a trial call for a destination down without probes
     uint32_t retry_after_max_ms
     uint32_t first          # of its destinations, which stand together,
@@ -168,7 +185,7 @@ cdef enum:
 
 cdef struct policy_t:
     policy_copy_t copy
-    uint32_t then_set       # set index + 1; 0 = next candidate of the same set
+    uint32_t then_set       # of the set that follows when this one is used up: index + 1; 0 = none
     text_t exhausted_reason
     text_t unavailable_reason
 
@@ -176,7 +193,6 @@ cdef enum action_id:
     ACT_SET = 0
     ACT_REPLY
     ACT_FORWARD             # to the next hop that the request names
-    ACT_PYTHON              # later
 
 cdef struct network_t:
     uint8_t ip[16]          # as addr_t

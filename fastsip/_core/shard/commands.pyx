@@ -2,7 +2,7 @@
 
 One ring per shard; the control plane pushes and wakes, the shard reads in its
 loop.  The first command: there is an answer about a name, so who waits for it
-is routed again.  Called by shard, and by the rig of the tests.
+is routed again.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

@@ -1,6 +1,7 @@
 # What shards give each other.  See handover.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
+from fastsip._core.base.types cimport MAX_SHARDS
 from fastsip._core.base.address cimport origin_t
 from fastsip._core.base.ring cimport sleeper_t
 from fastsip._core.base.lanes cimport lane_t
@@ -18,10 +19,10 @@ cdef struct handover_t:
 
 # The other shards, as one of them sees them.
 cdef struct neighbours_t:
-    lane_t *inbound[64][4]      # from shard i; NULL = none
-    lane_t *outbound[64][4]     # to shard i
+    lane_t *inbound[MAX_SHARDS][MOST_LANES]   # from shard i; NULL = none
+    lane_t *outbound[MAX_SHARDS][MOST_LANES]  # to shard i
     uint32_t lane_count         # each way; a datagram takes the lane of its listener
-    sleeper_t *sleepers[64]
+    sleeper_t *sleepers[MAX_SHARDS]
     commands_t commands         # from the control plane
     uint64_t to_wake            # bit i: shard i was given something in this round
 

@@ -2,13 +2,14 @@
 
 cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from fastsip._core.base.types cimport MAX_LISTENERS, MAX_SHARDS
 from fastsip._core.base.ring cimport Ring, Sleeper
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.dispatcher.positions cimport positions_t
 from fastsip._core.transport.udp cimport Net
 from fastsip._core.state.shard cimport shard_t
 from fastsip._core.shard.workspace cimport Workspace
-from fastsip._core.shard.handover cimport neighbours_t
+from fastsip._core.shard.handover cimport MOST_LANES, neighbours_t
 
 # What a shard looks at when it next wakes: one pointer, swapped by the control plane (docs/core.md#swapping-a-table).
 cdef struct outlook_t:
@@ -18,9 +19,9 @@ cdef struct outlook_t:
 # How the time of a shard is shared out.
 cdef struct turns_t:
     uint64_t now_us             # CLOCK_BOOTTIME, when it was last looked at
-    int64_t credit_us[16]       # what each socket may take yet; below 0 it took too much
-    int batch[16]               # datagrams of each socket that are read at once
-    int records[64][4]          # of each lane that are taken without a look at the clock
+    int64_t credit_us[MAX_LISTENERS]  # what each socket may take yet; below 0 it took too much
+    int batch[MAX_LISTENERS]    # datagrams of each socket that are read at once
+    int records[MAX_SHARDS][MOST_LANES]  # of each lane that are taken without a look at the clock
     uint32_t first              # of the lanes, in the next round
 
 @cython.final

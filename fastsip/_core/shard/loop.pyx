@@ -15,7 +15,8 @@ a heartbeat: a shard that is only busy is not taken for one that hangs.
 Two counts, two meanings: `beats` in the mark say that the shard works, `rounds` that it has
 passed the table it worked with.  A shard asleep in epoll has passed it, too, since it reads the
 outlook pointer again after each wait.
-Started by router in a thread of its own, with all signals blocked.
+
+A shard runs in a thread of its own, with all signals blocked.
 """
 
 cimport cython
@@ -225,7 +226,7 @@ cdef void end_round(shard_t *shard, neighbours_t *others) noexcept nogil:
 
 
 cdef void note_counters(shard_t *shard) noexcept nogil:
-    """What net counts, beside what the kernels count."""
+    """What transport/udp counts by itself, beside what the kernels count."""
     cdef const net_counters_t *net = &shard.net.counters
     cdef uint64_t *n = shard.counters
     n[<int>N_RECEIVE_CALLS] = net.receive_calls

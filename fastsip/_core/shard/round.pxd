@@ -17,3 +17,7 @@ cdef void flush(shard_t *shard) noexcept nogil
 cdef bint fire_timers(shard_t *shard, uint32_t most) noexcept nogil
 # Sends the probes that are due, and flushes whenever the outbox is nearly full of them.
 cdef void run_probes(shard_t *shard) noexcept nogil
+
+# The slot's timer has come up: Timer A or E (RETRANSMIT), B, C, D, F, M or a clock of the policy (EXPIRE) of a branch;
+# of a server transaction what fire_server_timer says, or the end of a wait for a name.
+cdef void fire_timer(shard_t *shard, uint32_t ref) noexcept nogil

@@ -3,15 +3,22 @@
 Timers and probes are run here, too, since both may fill the outbox in the middle.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
-from fastsip._core.store.slots cimport NO_SLOT, clear_owes, give_pending, slot_at, word_generation
+from fastsip._core.store.records cimport KIND_FREE, is_server, record_t
+from fastsip._core.store.slots cimport (
+    NO_SLOT, clear_owes, commit, give_pending, record_of, slot_at, slot_t, word_generation, word_kind,
+)
 from fastsip._core.store.wheel cimport NO_TIMER, advance_wheel, take_expired
 from fastsip._core.store.marks cimport mark_slot
 from fastsip._core.transport.udp cimport LOST, SENT, TOO_BIG, clear_outbox, flush_outbox, outgoing_t
 from fastsip._core.state.outbox cimport needs_flush
+from fastsip._core.transaction.machines cimport EXPIRE, RETRANSMIT
+from fastsip._core.transaction.clocks cimport arm_slot
+from fastsip._core.transaction.server cimport fire_server_timer
 from fastsip._core.health.probes cimport run_next_probe
-from fastsip._core.proxy.context cimport fire_timer
+from fastsip._core.proxy.parking cimport expire_parked, is_parked
+from fastsip._core.proxy.context cimport branch_input
 from fastsip._core.proxy.transport_errors cimport message_failed
 
 cdef enum:
@@ -95,6 +102,26 @@ cdef void flush(shard_t *shard) noexcept nogil:
             if needs_flush(shard):
                 send_all(shard, others)
         n = send_all(shard, failures)
+
+
+cdef void fire_timer(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef slot_t *slot = slot_at(shard.store, ref)
+    cdef int kind = word_kind(slot.commit)
+    cdef const record_t *record = record_of(slot)
+    cdef uint64_t now = shard.now_ms
+    if kind == KIND_FREE:
+        return
+    if is_server(kind) and is_parked(record):
+        expire_parked(shard, ref)
+    elif is_server(kind):
+        fire_server_timer(shard, ref)
+    elif (record.client.expire_ms and now >= record.client.expire_ms
+            or record.client.c_ms and now >= record.client.c_ms):
+        branch_input(shard, ref, EXPIRE, NULL)
+    elif record.client.retransmit_ms and now >= record.client.retransmit_ms:
+        branch_input(shard, ref, RETRANSMIT, NULL)
+    else:
+        arm_slot(shard, ref, kind, record)
 
 
 cdef bint fire_timers(shard_t *shard, uint32_t most) noexcept nogil:

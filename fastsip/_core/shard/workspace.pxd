@@ -1,4 +1,4 @@
-# The memory of one shard's shard_t, and the steps that end a batch.  See workspace.pyx.
+# The memory of one shard's shard_t.  See workspace.pyx.
 
 cimport cython
 from libc.stdint cimport uint64_t

@@ -1,8 +1,7 @@
-"""The memory that one shard works with, and the steps that end each batch.
+"""The memory that one shard works with.
 
 A Workspace owns a shard_t and what only this shard uses: scratch, the timing
 wheel and its nodes.  It keeps the shared parts (store, cells, table) alive.
-Used by shard, and by the rig that runs protocol scripts on a virtual clock.
 """
 
 cimport cython

@@ -4,7 +4,6 @@
  * 25.1), and the scans that look at 16 bytes at once where SSE2 exists.  Cython
  * can say neither a constant table nor SIMD.
  * What it must never do: read a byte behind `end` or before the text itself, [0, end).
- * Who calls it: uri.pyx, values.pyx, parser.pyx and the inline functions of chars.pxd.
  */
 #ifndef FASTSIP_CHARS_H
 #define FASTSIP_CHARS_H

@@ -2,7 +2,6 @@
 # its own.  See chars.h for the classes.
 #
 # What it must never do: read behind the range it is given, or before offset 0.
-# Who calls it: uri.pyx, values.pyx, parser.pyx.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset

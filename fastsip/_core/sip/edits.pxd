@@ -19,8 +19,8 @@ cdef struct edits_t:
     uint16_t room_used
     uint8_t overflow        # an edit or text did not fit: write_edits says E_ROOM
     int32_t growth          # bytes that the result is longer than the original
-    edit_t items[192]
-    char room[16384]
+    edit_t items[MAX_EDITS]
+    char room[EDIT_ROOM]
 
 cdef void clear_edits(edits_t *edits) noexcept nogil
 

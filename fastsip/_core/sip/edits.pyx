@@ -4,14 +4,15 @@ What it must never do: allocate, touch the original, or write past `room`.  An
 edit that does not fit or contradicts another makes the whole list void
 (overflow): a message is sent as it was meant or not at all.
 
-Called by proxy, which composes texts in the list's own room (RFC 3261 section
-16.6: what a forwarded request changes).
+What is composed for an edit stands in the list's own room.  Which edits a forwarded request gets (RFC 3261
+section 16.6) is decided in proxy/forward.
 """
 
 from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy, memmove
 
 from fastsip._core.base.types cimport E_ROOM, MAX_MESSAGE
+from fastsip._core.base.check cimport check
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.sip.chars cimport trim_end
 from fastsip._core.sip.edits cimport EDIT_ROOM, MAX_EDITS, edit_t, edits_t
@@ -60,6 +61,14 @@ cdef void add_edit(edits_t *edits, uint32_t off, uint32_t cut, const char *text,
     item.text = text
     edits.count += 1
     edits.growth += <int> len - <int> cut
+    check(edits.count <= MAX_EDITS)
+    check(is_sorted_at(edits, place))
+
+
+cdef inline bint is_sorted_at(const edits_t *edits, uint32_t place) noexcept nogil:
+    """For a check: no edit begins before the one that stands before it."""
+    return ((place == 0 or edits.items[place - 1].off <= edits.items[place].off)
+            and (place + 1 == edits.count or edits.items[place].off <= edits.items[place + 1].off))
 
 
 # Where an edit belongs: behind all of the same or a smaller offset.  False when
@@ -106,6 +115,7 @@ cdef char *take_room(edits_t *edits, uint32_t len) noexcept nogil:
         edits.overflow = 1
         return NULL
     edits.room_used += <uint16_t> len
+    check(edits.room_used <= EDIT_ROOM)
     return room
 
 
@@ -122,6 +132,7 @@ cdef int write_edits(const edits_t *edits, const char *src, uint32_t len, char *
         return E_ROOM
     for i in range(edits.count):
         item = &edits.items[i]
+        check(is_sorted_at(edits, i))
         # not when a text comes behind a cut at its own offset
         keep = item.off - done if item.off > done else 0
         if <uint32_t> item.off + item.cut > len or keep + item.len > room - at:
@@ -137,4 +148,5 @@ cdef int write_edits(const edits_t *edits, const char *src, uint32_t len, char *
     if len - done > room - at:
         return E_ROOM
     memcpy(out + at, src + done, len - done)
+    check(<int> (at + len - done) == <int> len + edits.growth)     # what callers make room for
     return <int> (at + len - done)

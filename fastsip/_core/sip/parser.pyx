@@ -20,8 +20,6 @@ CR ends no line; it counts as white space.
 How far the head of a datagram is read is the caller's to say (parse_datagram): what
 a sender can make long costs no more than that.  What he chooses and we keep or hash -
 Call-ID, tags, the branches that are read - has at most MAX_TOKEN bytes.
-
-Called by shard (scan_call_id), proxy, rules and, through parser_doors, tests.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t

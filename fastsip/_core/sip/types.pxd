@@ -3,7 +3,7 @@
 # All offsets count from the first byte of the message.  Nothing here owns memory.
 
 from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t
-from fastsip._core.base.types cimport span_t
+from fastsip._core.base.types cimport MAX_HEADERS, span_t
 
 cdef enum:
     SIP_PORT = 5060         # where a URI or Via names none (18.1.1, 18.2.2): see uri.usual_port
@@ -116,8 +116,8 @@ cdef struct message_t:
     uint16_t body_off
     uint16_t body_len       # by Content-Length, else the datagram's rest
     uint16_t header_count
-    uint8_t first[28]       # [header_id] -> index of the first one; 28 = HEADER_COUNT
-    uint8_t last[28]
+    uint8_t first[HEADER_COUNT]  # [header_id] -> index of the first one
+    uint8_t last[HEADER_COUNT]
     # filled by parse_routing
     uint8_t routing_done
     uint8_t cseq_method
@@ -128,7 +128,7 @@ cdef struct message_t:
     span_t from_tag         # len 0 = absent; with `off` it stands there without a value
     span_t to_tag
     via_t via               # the topmost
-    header_t headers[128]   # 128 = MAX_HEADERS
+    header_t headers[MAX_HEADERS]
 
 cdef struct uri_t:
     uint8_t scheme          # scheme_id; of S_OTHER nothing but its name is read

@@ -19,8 +19,6 @@ numbers are dropped (RFC 3966 section 5).  A number is the user
 of a tel URI, of a URI with user=phone, and whatever is written as one: digits,
 "*", "#", "+" and separators.  So "0-900" is "0900" for every rule, but "a.b" is not
 "ab".  Parameters of a number (";npdi") do not belong to it.
-
-Called by parser, proxy and rules, and by the control plane through doors.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t

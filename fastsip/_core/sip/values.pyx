@@ -12,8 +12,6 @@ are empty values of a list (",,", a last ","); an unquoted parameter value may h
 any visible byte but , ; < > and the quote; a display name need not be made of
 tokens, and before the tag of From and To, of which nothing else is needed, it may be
 anything but an open quote (RFC 4475 section 3.1.2.6).
-
-Called by parser (which passes these names on), proxy and rules.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t

@@ -3,4 +3,5 @@
 HEADER_IDS: dict[bytes, int]
 COMPACT_FORMS: dict[bytes, bytes]
 METHOD_IDS: dict[bytes, int]
+METHOD_NAMES: tuple[str, ...]
 PHRASES: dict[int, bytes]

@@ -15,7 +15,7 @@ from fastsip._core.sip.types cimport (
 )
 from fastsip._core.sip.chars cimport find_word, learn_word
 
-cdef const char *METHOD_TEXT[15]        # METHOD_COUNT
+cdef const char *METHOD_TEXT[METHOD_COUNT]
 METHOD_TEXT[:] = [b"", b"INVITE", b"ACK", b"BYE", b"CANCEL", b"OPTIONS", b"REGISTER", b"PRACK", b"SUBSCRIBE",
                   b"NOTIFY", b"PUBLISH", b"INFO", b"REFER", b"MESSAGE", b"UPDATE"]
 
@@ -65,6 +65,7 @@ COMPACT_FORMS = {
     b"s": b"subject", b"t": b"to", b"u": b"allow-events", b"v": b"via", b"x": b"session-expires", b"y": b"identity",
 }
 METHOD_IDS = {METHOD_TEXT[_id]: _id for _id in range(M_INVITE, METHOD_COUNT)}
+METHOD_NAMES = ("other", *(_text.decode() for _text in METHOD_IDS))     # [method_id]
 
 PHRASES = {
     100: b"Trying", 181: b"Call Is Being Forwarded", 200: b"OK",

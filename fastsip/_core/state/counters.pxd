@@ -1,6 +1,6 @@
 # What is counted.  See counters.pyx.
 
-# Index of shard_t.counters; the names stand in counters.pyx in this order.
+# Index of shard_t.counters; name and meaning of each stand in counters.pyx, in this order.
 cdef enum counter_id:
     N_DATAGRAMS = 0
     N_REQUESTS

@@ -1,22 +1,103 @@
-"""What a shard counts, and the names by which `stats` knows it.  Nothing but numbers and names."""
+"""What a shard counts: the names by which `stats` knows it, and what each means to an operator.
 
-# In the order of counter_id.
-COUNTER_NAMES = (
-    "datagrams", "requests", "responses", "invites", "handed_over", "handed_over_full",
-    "retransmitted_requests", "retransmissions_sent", "timeouts", "failovers", "exhausted", "cancels",
-    "not_sip", "keep_alives", "malformed", "stray_responses", "stray_acks", "refused_requests", "no_rule",
-    "too_broad", "store_full", "over_share", "shed", "no_room", "transactions", "transactions_ended",
-    "transport_failures", "abandoned", "late_answers", "probes", "probe_failures", "events_dropped",
-    "receive_calls", "received", "send_calls", "sent", "sent_lost", "kernel_drops", "waits", "over_1300", "over_1472",
-    "wakes",
-    "loops", "forged_tokens", "relays_refused", "unknown_dialogs", "stand_ins", "routes_removed",
-    "next_hops_refused", "edits_refused",
-    "too_many_hops", "bad_extensions", "too_large", "unsupported", "unavailable", "replies_by_rule",
-    "names_asked", "names_refused", "names_failed", "parked", "parked_dropped",
-    "quarantined", "drained",
-    *(f"bad_{what}" for what in (
-        "start_line", "version", "header_line", "header_count", "via_count", "size", "via", "from", "to", "call_id",
-        "cseq", "max_forwards", "content_length", "uri", "scheme", "route", "repetition", "max_breadth",
-    )),
+Nothing but numbers and words.  A name never changes, since graphs and alarms hang on it.
+"""
+
+from fastsip._core.base.types cimport E_DUPLICATE, E_MAX_BREADTH, E_ROUTE, E_START_LINE
+
+# (counter_id, name, help), in the order of counter_id.
+COUNTERS = (
+    (N_DATAGRAMS, "datagrams", "datagrams that a shard worked on"),
+    (N_REQUESTS, "requests", "requests, repeated ones too"),
+    (N_RESPONSES, "responses", "responses, repeated ones too"),
+    (N_INVITES, "invites", "INVITEs that no transaction knew: new calls, and re-INVITEs"),
+    (N_HANDED_OVER, "handed_over", "datagrams read by one shard and given to the one that owns the call"),
+    (N_HANDED_OVER_FULL, "handed_over_full", "dropped on that way: the lane between the two shards was full"),
+    (N_RETRANSMITTED_REQUESTS, "retransmitted_requests", "repeated requests that met their transaction"),
+    (N_RETRANSMISSIONS_SENT, "retransmissions_sent", "requests, CANCELs and responses that the router repeated"),
+    (N_TIMEOUTS, "timeouts", "branches that nobody answered within the policy's timeout"),
+    (N_FAILOVERS, "failovers", "searches that went on to another destination or address"),
+    (N_EXHAUSTED, "exhausted", "searches that failed after all destinations were tried"),
+    (N_CANCELS, "cancels", "searches that the caller cancelled"),
+    (N_NOT_SIP, "not_sip", "datagrams that are no SIP, ignored"),
+    (N_KEEP_ALIVES, "keep_alives", "empty datagrams that keep a way open"),
+    (N_MALFORMED, "malformed", "messages that could not be read, by reason in bad_*"),
+    (N_STRAY_RESPONSES, "stray_responses", "responses that no branch waited for"),
+    (N_STRAY_ACKS, "stray_acks", "ACKs that belong to no call, or only end an answer made without state"),
+    (N_REFUSED_REQUESTS, "refused_requests", "requests that the router itself answered with 400 or above"),
+    (N_NO_RULE, "no_rule", "requests that no rule matched: 404"),
+    (N_TOO_BROAD, "too_broad", "requests whose Max-Breadth is used up: 440"),
+    (N_STORE_FULL, "store_full", "requests without a transaction because the store was full"),
+    (N_OVER_SHARE, "over_share",
+        "requests or branches refused because one call holds more than is left for all others"),
+    (N_SHED, "shed", "finished transactions that made room before their time"),
+    (N_NO_ROOM, "no_room", "messages dropped or made shorter for want of memory"),
+    (N_TRANSACTIONS, "transactions", "server transactions begun"),
+    (N_TRANSACTIONS_ENDED, "transactions_ended", "server transactions ended"),
+    (N_TRANSPORT_FAILURES, "transport_failures",
+        "branches that failed by transport: ICMP, no route, no address of a name in time"),
+    (N_ABANDONED, "abandoned", "branches given up without an answer, still listened to for a late 2xx"),
+    (N_LATE_ANSWERS, "late_answers", "2xx passed on although another answer had been sent"),
+    (N_PROBES, "probes", "probes sent to destinations"),
+    (N_PROBE_FAILURES, "probe_failures", "probes that failed"),
+    (N_EVENTS_DROPPED, "events_dropped", "reports to the log for which there was no room"),
+    (N_RECEIVE_CALLS, "receive_calls", "calls of recvmmsg"),
+    (N_RECEIVED, "received", "datagrams read from sockets"),
+    (N_SEND_CALLS, "send_calls", "calls of sendmmsg"),
+    (N_SENT, "sent", "datagrams sent"),
+    (N_SENT_LOST, "sent_lost", "datagrams lost before the wire: full buffers, a listener that is gone"),
+    (N_KERNEL_DROPS, "kernel_drops", "datagrams that the kernel dropped because a receive buffer was full"),
+    (N_WAITS, "waits", "times that a shard waited for work"),
+    (N_OVER_1300, "over_1300", "datagrams sent that are larger than 1,300 bytes"),
+    (N_OVER_1472, "over_1472", "datagrams sent that are larger than 1,472 bytes, so in fragments on most networks"),
+    (N_WAKES, "wakes", "times that a shard woke another one"),
+    (N_LOOPS, "loops", "requests that came back as they were: 482"),
+    (N_FORGED_TOKENS, "forged_tokens", "Routes with a token like ours that is not of their dialog"),
+    (N_RELAYS_REFUSED, "relays_refused", "requests of strangers to strangers: 403"),
+    (N_UNKNOWN_DIALOGS, "unknown_dialogs", "requests of dialogs that lead to ourselves and name no destination: 481"),
+    (N_STAND_INS, "stand_ins", "requests of dialogs sent to another member of a shared set"),
+    (N_ROUTES_REMOVED, "routes_removed", "requests of strangers whose Route was taken off"),
+    (N_NEXT_HOPS_REFUSED, "next_hops_refused", "requests to an address that is no host, or this machine's own: 403"),
+    (N_EDITS_REFUSED, "edits_refused", "requests whose headers could not be changed as their way demands"),
+    (N_TOO_MANY_HOPS, "too_many_hops", "requests whose Max-Forwards is used up: 483"),
+    (N_BAD_EXTENSIONS, "bad_extensions", "requests that require an extension of us: 420"),
+    (N_TOO_LARGE, "too_large", "requests larger than limits allow: 513"),
+    (N_UNSUPPORTED, "unsupported",
+        "URI schemes, transports and address families that there is no way to: 416, 480, 500"),
+    (N_UNAVAILABLE, "unavailable", "requests for which no destination could be tried"),
+    (N_REPLIES_BY_RULE, "replies_by_rule", "requests answered by a rule"),
+    (N_NAMES_ASKED, "names_asked", "names of next hops that DNS was asked for"),
+    (N_NAMES_REFUSED, "names_refused", "names not asked for because their source had asked for too many"),
+    (N_NAMES_FAILED, "names_failed", "next hops whose name has no address, or none in time"),
+    (N_PARKED, "parked", "requests that waited for the address of a name"),
+    (N_PARKED_DROPPED, "parked_dropped", "requests for which there was no room to wait, or that waited too long"),
+    (N_QUARANTINED, "quarantined", "datagrams refused because two routers had died of their like"),
+    (N_DRAINED, "drained", "new calls refused while the router takes none: 503"),
+    *((N_BAD + place, f"bad_{what}", f"malformed: {why}") for place, (what, why) in enumerate((
+        # E_START_LINE to E_ROUTE
+        ("start_line", "the start line is broken"),
+        ("version", "the SIP-Version is not 2.0"),
+        ("header_line", "a header line breaks off"),
+        ("header_count", "too many headers"),
+        ("via_count", "too many Vias"),
+        ("size", "larger than limits allow"),
+        ("via", "Via is missing or unreadable"),
+        ("from", "From is missing or unreadable"),
+        ("to", "To is missing or unreadable"),
+        ("call_id", "Call-ID is missing, unreadable or too long"),
+        ("cseq", "CSeq is missing, unreadable or of another method"),
+        ("max_forwards", "Max-Forwards is no number from 0 to 255"),
+        ("content_length", "Content-Length is unreadable, or larger than the datagram"),
+        ("uri", "a URI cannot be read"),
+        ("scheme", "a URI of a scheme that is not routed"),
+        ("route", "a Route value cannot be read"),
+        # E_DUPLICATE, E_MAX_BREADTH
+        ("repetition", "a header that may stand once stands twice"),
+        ("max_breadth", "Max-Breadth is no number"),
+    ))),
 )
-assert len(COUNTER_NAMES) == COUNTER_COUNT
+COUNTER_NAMES = tuple(name for _, name, _ in COUNTERS)
+COUNTER_HELP = {name: text for _, name, text in COUNTERS}
+
+assert [number for number, _, _ in COUNTERS] == list(range(COUNTER_COUNT)), "COUNTERS goes by counter_id"
+assert COUNTER_COUNT - N_BAD == E_START_LINE - E_ROUTE + 1 + E_DUPLICATE - E_MAX_BREADTH + 1

@@ -1,6 +1,7 @@
 # Events of the shards, for the control plane.  See events.pyx.
 
 from libc.stdint cimport uint32_t, uint64_t
+from fastsip._core.state.memory cimport EVENT_TEXT
 from fastsip._core.state.shard cimport shard_t
 
 # A record of the event ring to the control plane (a hint, docs/core.md#events-and-commands).
@@ -18,7 +19,7 @@ cdef struct event_t:
     uint64_t at_ms
     uint32_t after_ms           # since the search began
     uint32_t text_len
-    char text[256]              # EVENT_TEXT: the Call-ID, cut, or the name
+    char text[EVENT_TEXT]       # the Call-ID, cut, or the name
 
 # False (and counted) when it found no room.
 cdef bint emit_event(shard_t *shard, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,

@@ -1,6 +1,6 @@
 """Events of the shards, for the control plane (hints, never truth: docs/core.md#events-and-commands).
 
-Called by router's loop; the records are written by emit_event.
+A shard writes a record (emit_event) and wakes the control plane, whose thread takes it (take_events).
 """
 
 from collections import namedtuple
@@ -10,6 +10,8 @@ from libc.string cimport memcpy
 
 from fastsip._core.base.scarcity cimport SCARCE_EVENT, runs_short
 from fastsip._core.base.ring cimport Ring, pop_begin, pop_done, push_begin, push_done, wake
+from fastsip._core.routing.types cimport F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT
+from fastsip._core.dispatcher.cells cimport WENT_DOWN, WENT_TRYING, WENT_UP
 from fastsip._core.state.counters cimport N_EVENTS_DROPPED
 from fastsip._core.state.memory cimport EVENT_TEXT
 from fastsip._core.state.shard cimport shard_t, count
@@ -18,8 +20,8 @@ Event = namedtuple("Event", "kind destination_id reason status at_ms after_ms ca
 
 KINDS = {EVENT_HEALTH: "health", EVENT_FAILOVER: "failover", EVENT_EXHAUSTED: "exhausted",
          EVENT_QUESTION: "question"}
-HEALTH = {1: "up", 2: "down", 3: "trying"}
-REASONS = {0: "response", 1: "timeout", 2: "progress", 4: "ring", 8: "transport"}
+HEALTH = {WENT_UP: "up", WENT_DOWN: "down", WENT_TRYING: "trying"}
+REASONS = {0: "response", F_TIMEOUT: "timeout", F_PROGRESS: "progress", F_RING: "ring", F_TRANSPORT: "transport"}
 
 
 def take_events(Ring ring not None, int most=1000) -> list:

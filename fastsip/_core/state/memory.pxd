@@ -61,7 +61,7 @@ cdef struct held_t:
     uint64_t until_ms
     origin_t origin
     uint32_t len
-    char message[4096]          # HELD_BYTES
+    char message[HELD_BYTES]
 
 # How many questions a source may have asked, in thousandths, as of at_ms.
 cdef struct source_t:
@@ -72,11 +72,11 @@ cdef struct source_t:
 # Who waits for names; private memory, bounded (parking).
 cdef struct waiting_t:
     uint32_t parked_count
-    parked_t parked[4096]       # MOST_PARKED
-    asked_t asked[256]          # ASKED_LATELY
-    lost_t lost[16]             # MOST_LOST
-    held_t held[64]             # MOST_HELD
-    source_t sources[1024]      # SOURCES
+    parked_t parked[MOST_PARKED]
+    asked_t asked[ASKED_LATELY]
+    lost_t lost[MOST_LOST]
+    held_t held[MOST_HELD]
+    source_t sources[SOURCES]
 
 # A request that has waited, while it is routed again: what would refuse it
 # without state stands here and becomes the answer of its transaction.

@@ -6,6 +6,7 @@ A flush at the end of the round sends them (shard/workspace).  Must never: decid
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.base.types cimport E_ROOM, MAX_MESSAGE
+from fastsip._core.base.check cimport check
 from fastsip._core.base.address cimport T_UDP, flow_t
 from fastsip._core.base.scarcity cimport SCARCE_SCRATCH, runs_short
 from fastsip._core.sip.types cimport message_t
@@ -32,12 +33,16 @@ cdef char *take_scratch(shard_t *shard, uint32_t len) noexcept nogil:
         count(shard, N_NO_ROOM)
         return NULL
     shard.scratch_used += (len + 63) & ~<uint32_t>63
+    check(shard.scratch_used & 63 == 0)
+    check(shard.scratch_used <= SCRATCH_BYTES)
     return at
 
 
 cdef void queue_datagram(shard_t *shard, const char *at, uint32_t len, const flow_t *flow, int listener,
                          uint32_t owner, int owes) noexcept nogil:
     cdef outgoing_t *out = take_outgoing(shard.net)
+    check(at != NULL)
+    check(len > 0)
     if out == NULL:
         count(shard, N_NO_ROOM)
         return
@@ -76,6 +81,7 @@ cdef int send_edited(shard_t *shard, const message_t *m, const flow_t *flow, uin
     if at == NULL:
         return E_ROOM
     len = write_edits(&shard.edits, m.buf, m.len, at, room)
+    check((len == E_ROOM) | (len == <int>room))
     if len > 0:
         queue_message(shard, at, len, flow, owner, owes)
     return len

@@ -2,7 +2,7 @@
 
 Limited per source, and to one per name and second.  Events are hints, which find no room when the ring is full;
 but a question that nobody hears is a request that fails.  So it is kept, and asked again by the timer of a
-request that waits.  Used by routing and parking.
+request that waits.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

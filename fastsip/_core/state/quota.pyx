@@ -8,7 +8,7 @@ nothing.  Of places to wait one source has at most a quarter once half of them a
 A source is an IPv4 address or the first half of an IPv6 address.  The table has a fixed size: of the sources that
 fall into one row the one gives way that has asked least lately.
 
-Must never: refuse what is known.  Called by routing and parking.
+Must never: refuse what is known.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

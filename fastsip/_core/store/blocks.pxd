@@ -12,7 +12,7 @@ cdef enum:
 cdef struct buddy_t:
     uint32_t unit_count
     uint32_t used_units
-    uint32_t head[9]        # [order] first free block; ORDERS
+    uint32_t head[ORDERS]   # [order] first free block
     uint32_t *next          # [unit], meaningful at the head of a free block
     uint32_t *prev
     uint8_t *free_order     # [unit]: order + 1 at the head of a free block, else 0

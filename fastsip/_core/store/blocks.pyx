@@ -3,11 +3,13 @@
 Message blocks are powers of two of 256 bytes, so that a freed request and a
 stored response coalesce again whatever their order.  The allocator never
 touches the blocks themselves: it is derived state in private memory, rebuilt
-from the slots that name blocks.  Used by slots only.
+from the slots that name blocks.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
+
+from fastsip._core.base.check cimport check
 
 
 cdef int init_buddy(buddy_t *b, uint32_t unit_count) noexcept nogil:
@@ -37,6 +39,9 @@ cdef void free_buddy(buddy_t *b) noexcept nogil:
 
 cdef inline void link_free(buddy_t *b, uint32_t unit, int order) noexcept nogil:
     cdef uint32_t old = b.head[order]
+    check(b.free_order[unit] == 0)
+    check(unit + (<uint32_t>1 << order) <= b.unit_count)
+    check(unit & ((<uint32_t>1 << order) - 1) == 0)
     b.next[unit] = old
     b.prev[unit] = NO_UNIT
     if old != NO_UNIT:
@@ -48,6 +53,7 @@ cdef inline void link_free(buddy_t *b, uint32_t unit, int order) noexcept nogil:
 cdef inline void unlink_free(buddy_t *b, uint32_t unit, int order) noexcept nogil:
     cdef uint32_t after = b.next[unit]
     cdef uint32_t before = b.prev[unit]
+    check(b.free_order[unit] == order + 1)
     if before == NO_UNIT:
         b.head[order] = after
     else:
@@ -111,11 +117,15 @@ cdef uint32_t take_units(buddy_t *b, int order) noexcept nogil:
         found -= 1
         link_free(b, unit + (<uint32_t>1 << found), found)
     b.used_units += <uint32_t>1 << order
+    check(b.used_units <= b.unit_count)
+    check(b.free_order[unit] == 0)
     return unit
 
 
 cdef void give_units(buddy_t *b, uint32_t unit, int order) noexcept nogil:
     cdef uint32_t other, size
+    check(b.used_units >= <uint32_t>1 << order)
+    check(b.free_order[unit] == 0)      # nothing is given twice
     b.used_units -= <uint32_t>1 << order
     while order + 1 < ORDERS:
         size = <uint32_t>1 << order

@@ -22,7 +22,7 @@ cdef struct mark_t:
     uint32_t ref            # of the slot, in this life
     uint32_t generation
     uint8_t reserve[40]
-    char datagram[4032]     # MARK_ROOM
+    char datagram[MARK_ROOM]
 
 cdef struct quarantined_t:
     uint64_t hash
@@ -33,7 +33,7 @@ cdef struct quarantined_t:
 cdef struct quarantine_t:
     uint64_t key[2]
     uint32_t count
-    quarantined_t items[64]  # MOST_QUARANTINED
+    quarantined_t items[MOST_QUARANTINED]
 
 cdef inline void mark_datagram(mark_t *mark, const char *at, uint32_t len) noexcept nogil:
     mark.len = len

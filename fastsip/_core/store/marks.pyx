@@ -5,7 +5,7 @@ Whoever finds the router dead by its own fault reads there what it was at; what 
 died at is poison.  A copy of the datagram costs less than its hash would, and it is what
 its author wants to see.
 
-Must never: be asked who is dead.  Used by shard, workspace and recovery; read by fastsip/quarantine.py.
+Must never: be asked who is dead.  What follows from a mark is said in process/marks and process/quarantine.
 """
 
 import secrets

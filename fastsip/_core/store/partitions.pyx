@@ -8,7 +8,6 @@ what lives into files of another size, one after the other (resize): each has it
 differ is whole.
 
 Must never: write a slot or a block, which only the functions of slots do.
-Called by router, inspection and the checks of the command line.
 """
 
 import contextlib

@@ -19,7 +19,7 @@ cdef struct policy_copy_t:
     uint16_t unavailable    # code
     uint16_t on_codes[10]   # 0 ends
     uint8_t mark_reasons    # two bits per reason: timeout, progress, ring, transport
-    uint8_t mark_codes      # two bits each for 4xx, 5xx, 500, 503; see tables
+    uint8_t mark_codes      # two bits each for 4xx, 5xx, 500, 503; see policies
     uint8_t reserve[10]
 
 # Each has a row in kinds.
@@ -33,8 +33,8 @@ cdef enum slot_kind:
 # What a slot has committed to send but may not have sent yet (bits).  An ACK is
 # never owed: the callee repeats its final response until it has one.
 cdef enum owes_bit:
-    OWES_RESPONSE = 1       # server: its response block upstream
-    OWES_REQUEST = 2        # client: its request block downstream
+    OWES_RESPONSE = 1       # server: its response block, to the caller
+    OWES_REQUEST = 2        # client: its request block, to the next hop
     OWES_CANCEL = 4         # client: a CANCEL made from its request block
 
 # A message in the blocks.  len 0 = none.
@@ -45,7 +45,7 @@ cdef struct block_t:
 cdef enum server_flag:
     SERVER_CANCELLED = 1    # a CANCEL came
     SERVER_DECIDED = 2      # the final answer is chosen; no new branch
-    SERVER_PROGRESSED = 4   # a 101-199 went upstream
+    SERVER_PROGRESSED = 4   # a 101-199 went to the caller
     SERVER_MARKED = 8       # this call has marked a destination down
     SERVER_LAST_GROUP = 16  # a branch failed in a way that `on` does not name: no other group follows
     SERVER_UNREACHED = 32   # a branch failed by transport: a 503 that ranks behind every answer (16.9)
@@ -65,11 +65,11 @@ cdef enum client_flag:
 # The changing part of a server transaction and its response context.
 cdef struct server_record_t:
     block_t kept            # a request that waits to be routed (parking); once cancelled, the caller's Reason lines
-    block_t response        # the last response sent upstream
+    block_t response        # the last response that the caller was sent
     block_t best            # the best final response so far (16.7 item 6)
-    uint64_t retransmit_ms  # absolute; 0 = none
-    uint64_t expire_ms
-    uint16_t interval_ms    # between retransmissions
+    uint64_t retransmit_ms  # Timer G; of a non-INVITE the 100 of RFC 4320.  Absolute; 0 = does not run
+    uint64_t expire_ms      # Timer H, I, J or L; the wait for a name (parking)
+    uint16_t interval_ms    # of Timer G
     uint16_t last_status    # of `response`, or of the 2xx passed on
     uint16_t best_status
     uint8_t attempt_count   # branches published; higher-numbered children are void
@@ -79,11 +79,11 @@ cdef struct server_record_t:
 # The changing part of a client transaction (one branch).
 cdef struct client_record_t:
     block_t request         # as sent; after a final response the ACK
-    uint64_t retransmit_ms
-    uint64_t expire_ms      # of the phase: timeout, progress, ring, end
+    uint64_t retransmit_ms  # Timer A or E
+    uint64_t expire_ms      # Timer B or F, or timeout; progress, ring; Timer D or M
     uint64_t c_ms           # Timer C; 0 = not running
-    uint16_t interval_ms
-    uint16_t last_status
+    uint16_t interval_ms    # of Timer A or E
+    uint16_t last_status    # the highest
     uint8_t flags           # client_flag
     uint8_t reason          # failure_reason that a cancelling branch stands for
     uint8_t reserve[26]

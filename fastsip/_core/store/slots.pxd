@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastsip._core.base.types cimport PARTITIONS
+from fastsip._core.base.check cimport check
 from fastsip._core.store.records cimport KIND_FREE, block_t, identity_t, record_t
 from fastsip._core.store.kinds cimport KIND_ROWS, kind_row_t
 from fastsip._core.store.blocks cimport buddy_t
@@ -100,15 +101,17 @@ cdef struct store_t:
     uint32_t epoch
     uint32_t slot_count     # of the partition that has most
     uint32_t hinted[64]     # below which slots of a partition a hint may lead; 0: none, the index finds them
-    partition_t partitions[64]
+    partition_t partitions[PARTITIONS]
 
 # Frees wait until the batch is sent: the outbox points into the blocks.
 cdef struct pending_t:
     uint32_t count
-    pending_block_t items[1024]
+    pending_block_t items[PENDING_BLOCKS]
 
 # ---- reading
 cdef inline slot_t *slot_at(store_t *s, uint32_t ref) noexcept nogil:
+    check(ref >> SLOT_BITS < PARTITIONS)
+    check(ref & SLOT_MASK < s.partitions[ref >> SLOT_BITS].slot_count)
     return &s.partitions[ref >> SLOT_BITS].slots[ref & SLOT_MASK]
 
 cdef inline uint32_t word_generation(uint64_t word) noexcept nogil:
@@ -128,6 +131,7 @@ cdef inline const record_t *record_of(const slot_t *slot) noexcept nogil:
     return &slot.records[slot.commit & 1]
 
 cdef inline char *block_at(store_t *s, uint32_t ref, uint32_t unit) noexcept nogil:
+    check(unit < s.partitions[ref >> SLOT_BITS].buddy.unit_count)
     return s.partitions[ref >> SLOT_BITS].blocks + <uint64_t>unit * 256
 
 cdef uint64_t hash_call(const store_t *s, const char *call_id, uint32_t len) noexcept nogil

@@ -1,4 +1,4 @@
-"""The transaction store's slots and message blocks, in 64 mapped partitions (store opens the files).
+"""The transaction store's slots and message blocks, in 64 mapped partitions (partitions opens the files).
 
 Slots and blocks are the truth (R3, docs/design.md#shape); free lists, the hash index and the lists
 of children live in private memory and are rebuilt by one scan.  A slot's
@@ -9,7 +9,6 @@ drops them (and after the batch that points into them was sent).
 
 Never: a pointer in the mapping, a store to the mapping outside the functions
 under "writing", a lock.  One thread owns a partition at a time.
-Used by transactions, the proxy files and shard.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -17,6 +16,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 from posix.unistd cimport _exit
 
+from fastsip._core.base.types cimport MAX_ATTEMPTS
+from fastsip._core.base.check cimport check
 from fastsip._core.base.atomics cimport store_release32, store_release64
 from fastsip._core.base.scarcity cimport SCARCE_BLOCK, SCARCE_SLOT, runs_short
 from fastsip._core.base.hashing cimport hash_text
@@ -119,6 +120,8 @@ cdef uint32_t take_slot(store_t *s, uint32_t partition, uint8_t share, bint rese
             end_life(&p.slots[idx])
         crash_point()
         p.header.high_water = idx + 1
+    check(idx < p.slot_count)
+    check(word_kind(p.slots[idx].commit) == KIND_FREE)
     p.first_child[idx] = NO_SLOT
     p.next_sibling[idx] = NO_SLOT
     p.share[idx] = share
@@ -126,9 +129,17 @@ cdef uint32_t take_slot(store_t *s, uint32_t partition, uint8_t share, bint rese
     return (partition << SLOT_BITS) | idx
 
 
+cdef inline uint32_t published(const slot_t *slot) noexcept nogil:
+    """For a check: how many branches a commit has published; of a branch none may be asked for."""
+    if word_kind(slot.commit) == KIND_FREE:
+        return 0
+    return record_of(slot).server.attempt_count if is_server(word_kind(slot.commit)) else MAX_ATTEMPTS + 1
+
+
 cdef void write_identity(store_t *s, uint32_t ref, const slot_t *identity) noexcept nogil:
     """All of a free slot but its commit word and records."""
     cdef slot_t *slot = slot_at(s, ref)
+    check(published(slot) == 0)
     crash_point()
     memcpy(&slot.key, &identity.key, 56)
     slot.share = share_of(s, ref)
@@ -138,8 +149,16 @@ cdef void write_identity(store_t *s, uint32_t ref, const slot_t *identity) noexc
 
 cdef void write_tried(store_t *s, uint32_t ref, uint32_t attempt, uint32_t destination_id) noexcept nogil:
     """Before the commit that raises attempt_count over `attempt`."""
+    check(attempt < MAX_ATTEMPTS)
+    check(attempt >= published(slot_at(s, ref)))
     crash_point()
     slot_at(s, ref).identity.server.tried[attempt] = destination_id
+
+
+cdef inline bint is_taken(const partition_t *p, const block_t *block) noexcept nogil:
+    """For a check: none, or a block of the partition that nobody else may take."""
+    return block.len == 0 or (block.unit + <uint64_t>units_of(block.len) <= p.buddy.unit_count
+                              and p.buddy.free_order[block.unit] == 0)
 
 
 cdef void commit(store_t *s, uint32_t ref, int kind, int state, int owes, const record_t *record) noexcept nogil:
@@ -150,11 +169,15 @@ cdef void commit(store_t *s, uint32_t ref, int kind, int state, int owes, const 
     cdef uint32_t generation = word_generation(word)
     if word_kind(word) == KIND_FREE:
         generation += 1
+    check(kind != KIND_FREE)
+    check((word_kind(word) == KIND_FREE) | (word_kind(word) == kind))
+    check((state | owes) & ~0xFF == 0)
     crash_point()
     memcpy(&slot.records[copy], record, sizeof(record_t))
     crash_point()
     store_release64(&slot.commit, make_word(generation, kind, state, owes, copy))
     crash_point()
+    check(record_of(slot) == &slot.records[copy])
 
 
 cdef void clear_owes(store_t *s, uint32_t ref, uint32_t generation, int owes) noexcept nogil:
@@ -170,6 +193,8 @@ cdef void clear_owes(store_t *s, uint32_t ref, uint32_t generation, int owes) no
 cdef void give_slot(store_t *s, uint32_t ref) noexcept nogil:
     """Ends the slot's life; its blocks must be dropped after this."""
     cdef partition_t *p = &s.partitions[ref >> SLOT_BITS]
+    check(p.free_count < p.slot_count)
+    check(p.held[share_of(s, ref)].slots > 0)
     crash_point()
     end_life(slot_at(s, ref))
     crash_point()
@@ -190,6 +215,7 @@ cdef char *begin_block(store_t *s, uint32_t ref, uint32_t len, block_t *block) n
         return NULL
     block.unit = unit
     block.len = len
+    check(is_taken(&s.partitions[ref >> SLOT_BITS], block))
     s.partitions[ref >> SLOT_BITS].held[share_of(s, ref)].units += units_of(len)
     crash_point()
     return block_at(s, ref, unit)
@@ -227,6 +253,7 @@ cdef inline uint32_t units_of(uint32_t len) noexcept nogil:
 
 
 cdef inline void give_back(partition_t *p, uint8_t share, uint32_t unit, uint32_t len) noexcept nogil:
+    check(p.held[share].units >= units_of(len))
     give_units(&p.buddy, unit, order_of(len))
     p.held[share].units -= units_of(len)
 
@@ -238,6 +265,7 @@ cdef void drop_block(const store_t *s, pending_t *pending, uint32_t ref, const b
     none would be lost until the next scan.
     """
     cdef pending_block_t *item
+    check(is_taken(&s.partitions[ref >> SLOT_BITS], block))
     if block.len == 0 or pending.count >= PENDING_BLOCKS:
         return
     item = &pending.items[pending.count]
@@ -340,6 +368,8 @@ cdef uint32_t index_find(const store_t *s, uint32_t partition, uint64_t key, int
 cdef void link_child(store_t *s, uint32_t ref) noexcept nogil:
     cdef partition_t *p = &s.partitions[ref >> SLOT_BITS]
     cdef uint32_t parent = slot_at(s, ref).parent & SLOT_MASK
+    check(slot_at(s, ref).parent >> SLOT_BITS == ref >> SLOT_BITS)
+    check(p.next_sibling[ref & SLOT_MASK] == NO_SLOT)
     p.next_sibling[ref & SLOT_MASK] = p.first_child[parent]
     p.first_child[parent] = ref & SLOT_MASK
 

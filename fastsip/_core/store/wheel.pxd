@@ -25,8 +25,8 @@ cdef struct wheel_t:
     uint64_t now_tick       # every earlier tick has fired
     uint32_t armed
     timer_node_t **nodes
-    uint32_t head[1024]     # WHEEL_LEVELS * WHEEL_SIZE
-    uint64_t full[16]       # [level * 4 + index / 64]: bit = the place is not empty
+    uint32_t head[WHEEL_LEVELS * WHEEL_SIZE]
+    uint64_t full[WHEEL_LEVELS * WHEEL_SIZE >> 6]  # [level * 4 + index / 64]: bit = the place is not empty
 
 cdef void init_wheel(wheel_t *w, timer_node_t **nodes, uint64_t now_ms) noexcept nogil
 # (Re)arms to an absolute time; a time that has passed fires at the next advance.

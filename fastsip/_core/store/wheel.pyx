@@ -6,13 +6,13 @@ when its place comes up.  A timer never fires early; it fires at most one tick
 late plus the time the shard takes to come round.
 
 Timers are derived state: nothing here is in the mapping (RFC 3261 section 17
-timers are absolute deadlines in the slots).  Used by transactions, proxy files
-and shard; one thread each.
+timers are absolute deadlines in the slots).  A wheel is its shard's alone.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
+from fastsip._core.base.check cimport check
 from fastsip._core.store.slots cimport SLOT_BITS, SLOT_MASK
 
 cdef extern from *:
@@ -48,6 +48,8 @@ cdef inline int place_of(const wheel_t *w, uint64_t tick) noexcept nogil:
 
 cdef inline void link_timer(wheel_t *w, uint32_t ref, timer_node_t *node) noexcept nogil:
     cdef int place = place_of(w, node.tick)
+    check(node.place == NOT_ARMED)
+    check(place < WHEEL_LEVELS * WHEEL_SIZE)
     node.place = <uint16_t>place
     node.prev = NO_TIMER
     node.next = w.head[place]
@@ -59,6 +61,8 @@ cdef inline void link_timer(wheel_t *w, uint32_t ref, timer_node_t *node) noexce
 
 cdef inline void unlink_timer(wheel_t *w, uint32_t ref, timer_node_t *node) noexcept nogil:
     cdef int place = node.place
+    check(place < WHEEL_LEVELS * WHEEL_SIZE)
+    check((node.prev == NO_TIMER) == (w.head[place] == ref))
     if node.prev != NO_TIMER:
         node_at(w, node.prev).next = node.next
     else:
@@ -86,6 +90,7 @@ cdef void arm_timer(wheel_t *w, uint32_t ref, uint64_t at_ms) noexcept nogil:
     else:
         w.armed += 1
     node.tick = tick
+    check(node.tick > w.now_tick)
     link_timer(w, ref, node)
 
 
@@ -93,6 +98,7 @@ cdef void disarm_timer(wheel_t *w, uint32_t ref) noexcept nogil:
     cdef timer_node_t *node = node_at(w, ref)
     if node.place == NOT_ARMED:
         return
+    check(w.armed > 0)
     unlink_timer(w, ref, node)
     w.armed -= 1
 
@@ -159,6 +165,8 @@ cdef void advance_wheel(wheel_t *w, uint64_t now_ms) noexcept nogil:
 cdef uint32_t take_expired(wheel_t *w) noexcept nogil:
     cdef uint32_t ref = w.head[w.now_tick & (WHEEL_SIZE - 1)]
     if ref != NO_TIMER:
+        check(node_at(w, ref).tick <= w.now_tick)       # never early
+        check(w.armed > 0)
         unlink_timer(w, ref, node_at(w, ref))
         w.armed -= 1
     return ref

@@ -33,6 +33,7 @@ cdef const char *COMPLETED_ELSEWHERE = b'Reason: SIP;cause=200;text="Call comple
 
 
 cdef uint32_t hop_request_room(const message_t *request, const message_t *to_of) noexcept nogil:
+    """Bytes that a CANCEL or ACK of this request can have, without lines of its own."""
     cdef const header_t *to = &to_of.headers[first_of(to_of, H_TO)]
     return request.headers_end + to.end_off - to.name_off + HOP_REQUEST_ROOM
 
@@ -43,7 +44,7 @@ cdef inline int put_header(char *out, const message_t *m, int i) noexcept nogil:
 
 cdef int write_hop_request(char *out, const char *method, uint32_t method_len, const message_t *request,
                            const message_t *to_of, const text_t *lines) noexcept nogil:
-    """A CANCEL or ACK of `request`: its Request-URI, topmost Via, Route, From, Call-ID and CSeq number."""
+    """A CANCEL (9.1) or ACK (17.1.1.3): To from `to_of`, all else that identifies it from `request`."""
     cdef int n = put(out, method, method_len)
     cdef int i
     n += put(out + n, b" ", 1)
@@ -69,7 +70,7 @@ cdef int write_hop_request(char *out, const char *method, uint32_t method_len, c
 
 
 cdef bint may_say_why(shard_t *shard, const slot_t *branch, const text_t *reason) noexcept nogil:
-    """Of the caller's headers a CANCEL of ours carries nothing but his Reason, unless the way out takes it."""
+    """May our CANCEL repeat the caller's Reason, or would the border on the branch's way out take it off?"""
     cdef int destination = find_destination(shard.table, branch.identity.client.destination_id,
                                             branch.identity.client.destination_hint)
     cdef uint32_t border_id = branch.identity.client.border_id
@@ -85,7 +86,7 @@ cdef bint may_say_why(shard_t *shard, const slot_t *branch, const text_t *reason
 
 
 cdef text_t cancel_reason(shard_t *shard, uint32_t parent) noexcept nogil:
-    """The caller's own Reason, or that somebody else has answered."""
+    """Why the branch is cancelled (RFC 3326): the caller's own Reason, or that somebody else has answered."""
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef const record_t *record = record_of(server)
     cdef text_t reason
@@ -100,6 +101,7 @@ cdef text_t cancel_reason(shard_t *shard, uint32_t parent) noexcept nogil:
 
 
 cdef void send_cancel(shard_t *shard, uint32_t ref) noexcept nogil:
+    """9.1.  Without scratch nothing is sent; Timer E comes again."""
     cdef text_t reason
     cdef char *at
     if read_request(shard, ref) < 0:
@@ -115,7 +117,7 @@ cdef void send_cancel(shard_t *shard, uint32_t ref) noexcept nogil:
 
 
 cdef void send_ack(shard_t *shard, uint32_t ref, const message_t *response) noexcept nogil:
-    """From the kept ACK when there is one, else from the request."""
+    """17.1.1.3: the ACK that the block keeps, or else one made from the request."""
     cdef char *at
     if record_of(slot_at(shard.store, ref)).client.flags & CLIENT_HAS_ACK:
         send_request(shard, ref)
@@ -130,7 +132,9 @@ cdef void send_ack(shard_t *shard, uint32_t ref, const message_t *response) noex
 
 
 cdef void keep_ack(shard_t *shard, uint32_t ref, const message_t *response) noexcept nogil:
-    """Replaces the request block by the ACK: from now on nothing else is sent by this branch."""
+    """Commits the ACK into the block in place of the request: this branch sends nothing else any more, and no other
+    begins with its request.  Without room the request stays, and each ACK is made anew.
+    """
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef block_t old = record.client.request
@@ -184,6 +188,7 @@ cdef bint send_request(shard_t *shard, uint32_t ref) noexcept nogil:
 
 
 cdef void end_branch(shard_t *shard, uint32_t ref) noexcept nogil:
+    """The slot first, then the block: a block that no slot names is free, a slot that names a free block is damage."""
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef block_t block = record_of(slot).client.request
     disarm_timer(shard.wheel, ref)

@@ -1,7 +1,13 @@
 """The clocks of a branch (docs/wire.md#clocks-of-a-search, RFC 3261 17.1): which run after a step, which ran out.
 
-Timers A, B, D, E, F and C, and the policy's `timeout`, `progress` and `ring`, in the record that the step commits.
-Says nothing about what follows for the search.  Used by search.
+Each is a deadline in the record that the step commits:
+
+    retransmit_ms   Timer A of an INVITE, Timer E of any other request and of our CANCEL
+    expire_ms       Timer B or F, or the policy's `timeout`; then `progress` or `ring`; at last Timer D, or M (RFC 6026)
+    c_ms            Timer C (16.6 item 11)
+
+Timer K is not needed (machines).  The server transaction's G, H, I, J and L stand in transaction/server.
+Says nothing about what follows for the search (proxy/context).
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -39,7 +45,7 @@ cdef void first_clocks(shard_t *shard, const addr_t *to, uint32_t timeout_ms, re
 
 
 cdef void set_phase_clocks(shard_t *shard, const slot_t *server, record_t *record, int status) noexcept nogil:
-    """`progress` from the 100, `ring` from the first 101-199, Timer C restarted by each 101-199 (16.7 item 2)."""
+    """`progress` runs from the 100, `ring` from the first 101-199, Timer C anew from each 101-199 (16.7 item 2)."""
     cdef const policy_copy_t *policy = &server.identity.server.policy
     if status > 100:
         record.client.c_ms = shard.now_ms + shard.table.clocks.c_ms
@@ -52,9 +58,10 @@ cdef void set_phase_clocks(shard_t *shard, const slot_t *server, record_t *recor
 
 cdef void set_cancel_clocks(shard_t *shard, const slot_t *branch, const slot_t *server,
                             record_t *record) noexcept nogil:
-    """The CANCEL is repeated by Timer E; a failover waits for the final response but briefly.
+    """Timer E repeats our CANCEL; 64 T1 after it the branch counts as ended (9.1).  Timer C has done its work.
 
-    One that went on long ago does not wait: the branch that it gave up stays to ACK its final response.
+    A failover (`reason`) waits for the final response for CROSSING_MS only.  A branch that was abandoned is waited for
+    by nobody: it stays to ACK its final response.
     """
     cdef uint32_t t1 = shard.table.clocks.t1_ms
     record.client.c_ms = 0
@@ -70,7 +77,7 @@ cdef void set_cancel_clocks(shard_t *shard, const slot_t *branch, const slot_t *
 
 
 cdef void repeat_later(shard_t *shard, record_t *record, bint doubling) noexcept nogil:
-    """Timer A doubles without end; E, and that of a CANCEL, up to T2."""
+    """Timer A doubles without end (17.1.1.2); Timer E, of a CANCEL too, doubles up to T2 (17.1.2.2)."""
     cdef uint32_t interval = max(2 * <uint32_t>record.client.interval_ms, 1)
     if not doubling and interval > shard.table.clocks.t2_ms:
         interval = shard.table.clocks.t2_ms
@@ -82,31 +89,32 @@ cdef void set_clocks(shard_t *shard, const slot_t *branch, const slot_t *server,
                      record_t *record) noexcept nogil:
     cdef uint64_t whole = 64 * <uint64_t>shard.table.clocks.t1_ms
     cdef uint64_t started_ms = min(branch.created_ms, shard.now_ms)
-    if step.actions & STOP:
+    if step.actions & STOP:                         # Timer A or E
         record.client.retransmit_ms = 0
-    if step.actions & PHASE_CLOCKS:
+    if step.actions & PHASE_CLOCKS:                 # Timer C; Timer B has ended
         set_phase_clocks(shard, server, record, status)
     if step.actions & SEND_CANCEL:
         set_cancel_clocks(shard, branch, server, record)
-    if step.actions & END_CLOCK and state != step.next:
+    if step.actions & END_CLOCK and state != step.next:     # Timer D, or M
         record.client.retransmit_ms = 0
         record.client.c_ms = 0
         record.client.expire_ms = shard.now_ms + whole
         if step.next == CLIENT_COMPLETED:
             record.client.expire_ms = absorb_until(shard, &branch.identity.client.target.remote, whole)
-    if step.actions & GIVE_UP_CLOCK:
+    if step.actions & GIVE_UP_CLOCK:                # to where Timer B or F would have ended without `timeout`
         record.client.c_ms = 0
         record.client.expire_ms = max(started_ms + whole, shard.now_ms + 1)
     if step.actions & TIMER_F:
         record.client.expire_ms = max(started_ms + whole, shard.now_ms + 1)
-    if step.actions & RESEND:
+    if step.actions & RESEND:                       # Timer A or E, again
         repeat_later(shard, record, word_kind(branch.commit) == KIND_CLIENT_INVITE and state != CANCELLING)
-    if step.actions & SLOW and not is_reliable(&branch.identity.client.target.remote):
+    if step.actions & SLOW and not is_reliable(&branch.identity.client.target.remote):                         # Timer E in Proceeding: T2 (17.1.2.2)
         record.client.interval_ms = <uint16_t>shard.table.clocks.t2_ms
         record.client.retransmit_ms = shard.now_ms + shard.table.clocks.t2_ms
 
 
 cdef int expiry_reason(shard_t *shard, int kind, int state, const record_t *record) noexcept nogil:
+    """expire_ms is Timer B or F until a reply came, then `progress` or `ring`; what is left is Timer C."""
     if state == CALLING or state == CANCEL_PENDING:
         return F_TIMEOUT
     if kind != KIND_CLIENT_INVITE:
@@ -124,7 +132,7 @@ cdef uint64_t earlier(uint64_t a, uint64_t b) noexcept nogil:
 
 
 cdef uint64_t deadline_of(int kind, const record_t *record) noexcept nogil:
-    """The next of its timers; 0 = none runs."""
+    """The next deadline of a slot's clocks; 0 = none runs."""
     if is_server(kind):
         return earlier(record.server.retransmit_ms, record.server.expire_ms)
     return earlier(earlier(record.client.retransmit_ms, record.client.expire_ms), record.client.c_ms)

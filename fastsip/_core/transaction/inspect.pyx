@@ -2,7 +2,7 @@
 """Where things stand in a slot of the mapped store, and what its numbers mean: for readers in Python.
 
 The offsets are the C compiler's own, so that a reader and the kernels cannot come
-to differ.  Must never: be used on the packet path.  Called by inspection and audit.
+to differ.  Must never: be used on the packet path.  The reader is observe/transactions.
 """
 
 from fastsip._core.store.records cimport (

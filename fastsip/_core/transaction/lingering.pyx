@@ -5,8 +5,8 @@ that do stand in a ring of their partition, oldest first, so that making room co
 same however large the store is: shortage of slots and of blocks looks at a few of them.
 After a restart those of before come first, in the order of their slots.
 
-Must never: end what still has a branch, or reuse a block that waits to be sent.
-Used by the proxy files and parking, for every slot and block that a call needs.
+Must never: end what still has a branch, or reuse a block that waits to be sent.  Each slot and block that a
+call needs is taken through here.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -32,6 +32,7 @@ cdef enum:
 
 
 cdef void drop_all(shard_t *shard, uint32_t ref, const record_t *was) noexcept nogil:
+    """The blocks that the record named before a commit which names none of them."""
     cdef record_t record = was[0]
     drop_block(shard.store, &shard.pending, ref, &record.server.kept)
     drop_block(shard.store, &shard.pending, ref, &record.server.response)
@@ -63,7 +64,9 @@ cdef bint is_queued(shard_t *shard, uint32_t ref, const block_t *block) noexcept
 
 
 cdef void end_lingering(shard_t *shard, uint32_t ref) noexcept nogil:
-    """The block serves again at once: who asks for room cannot wait for the end of the batch."""
+    """Its block may be used at once: whoever asks for room cannot wait for the end of the batch.  Not so if a
+    message that is still to be sent stands in it.
+    """
     cdef block_t response = record_of(slot_at(shard.store, ref)).server.response
     cdef bint queued = is_queued(shard, ref, &response)
     disarm_timer(shard.wheel, ref)
@@ -82,7 +85,7 @@ cdef uint64_t expiry_of(shard_t *shard, uint32_t ref) noexcept nogil:
 
 
 cdef inline bint is_answered(int state) noexcept nogil:
-    """Or nobody will answer it: only repetitions come."""
+    """Has it its final response, or will it get none, so that only repetitions come?"""
     return state == SERVER_COMPLETED or state == SERVER_ENDED
 
 
@@ -91,7 +94,9 @@ cdef inline bint may_give_way(shard_t *shard, uint32_t ref) noexcept nogil:
 
 
 cdef uint32_t next_to_shed(shard_t *shard, uint32_t partition, int *looks) noexcept nogil:
-    """The oldest without a branch, or NO_SLOT after so many looks; one that has a branch goes behind the others."""
+    """The oldest transaction without a branch, or NO_SLOT after LOOK_AT_MOST looks; one that has a branch goes
+    behind the others.
+    """
     cdef uint32_t ref = oldest_lingering(shard.store, partition)
     while ref != NO_SLOT and looks[0] < LOOK_AT_MOST:
         looks[0] += 1
@@ -104,6 +109,7 @@ cdef uint32_t next_to_shed(shard_t *shard, uint32_t partition, int *looks) noexc
 
 
 cdef int shed_lingering(shard_t *shard, uint32_t partition) noexcept nogil:
+    """Several at once, all that end within SHED_SPAN_MS of the oldest: the next shortage is near."""
     cdef int looks = 0
     cdef int shed = 0
     cdef uint32_t ref = next_to_shed(shard, partition, &looks)
@@ -116,7 +122,7 @@ cdef int shed_lingering(shard_t *shard, uint32_t partition) noexcept nogil:
 
 
 cdef int shed_lingering_of(shard_t *shard, uint32_t partition, uint8_t share) noexcept nogil:
-    """Nobody else's transactions give way to one who holds too much; they keep their places."""
+    """Of one share only: a caller who holds too much takes no room from others, who keep their places."""
     cdef uint32_t ref = oldest_lingering(shard.store, partition)
     cdef uint32_t newer
     cdef uint64_t end = 0
@@ -136,6 +142,7 @@ cdef int shed_lingering_of(shard_t *shard, uint32_t partition, uint8_t share) no
 
 
 cdef char *take_block(shard_t *shard, uint32_t ref, uint32_t len, block_t *block) noexcept nogil:
+    """Sheds one transaction after the other until a block of this size is free, or none may be looked at any more."""
     cdef char *at = begin_block(shard.store, ref, len, block)
     cdef int looks = 0
     cdef uint32_t other
@@ -149,6 +156,7 @@ cdef char *take_block(shard_t *shard, uint32_t ref, uint32_t len, block_t *block
 
 
 cdef uint32_t take_slot_of_call(shard_t *shard, uint32_t of) noexcept nogil:
+    """A slot for another branch of a call that has one: from the reserve, too."""
     cdef uint32_t partition = of >> SLOT_BITS
     cdef uint8_t share = share_of(shard.store, of)
     cdef uint32_t ref = take_slot(shard.store, partition, share, True)

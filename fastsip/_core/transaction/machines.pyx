@@ -2,8 +2,8 @@
 
 A table says: in this state, on this event, go there and do that.  A pair that
 is not in a table changes nothing (a retransmitted 100 in Completed, say).
-The proxy files ask for a step, do its actions and commit the next state; the
-machines themselves hold no state and send nothing.
+proxy/context (client side) and transaction/server ask for a step, do its actions and commit
+the next state; the machines themselves hold no state and send nothing.
 
 RFC 3261 section 17 with the Accepted states of RFC 6026, and three client states
 of our own:
@@ -17,8 +17,9 @@ of our own:
 RFC 4320 for non-INVITE: no 408, no 1xx of a callee goes further, and a 100 of our own
 once the caller would repeat its request every T2.  After any 1xx only Timer F runs.
 
-A non-INVITE client frees its slot with the final response: what Timer K would
-absorb is dropped as a reply without transaction, which is the same on the wire.
+Timers: RETRANSMIT is A (INVITE) or E; EXPIRE is B (INVITE) or F in CALLING, C (INVITE) or F in CLIENT_PROCEEDING,
+D in CLIENT_COMPLETED, M in CLIENT_ACCEPTED; SERVER_RETRANSMIT is G; SERVER_EXPIRE is H (INVITE) or J in
+SERVER_COMPLETED, I in CONFIRMED, L in SERVER_ACCEPTED.
 """
 
 from fastsip._core.store.records cimport (
@@ -173,6 +174,7 @@ load(other_server, OTHER_SERVER)
 
 
 cdef bint is_state(int kind, int state) noexcept nogil:
+    """Is it a state that some event leaves or reaches?  A later release, or damage, may have left others."""
     cdef int event
     if not KIND_SERVER_INVITE <= kind <= KIND_CLIENT_OTHER or state >= STATES:
         return False

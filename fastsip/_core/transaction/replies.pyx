@@ -3,7 +3,6 @@
 Via, From, To, Call-ID and CSeq are copied as they stand; nothing else of the
 request is needed, so the same writer serves a received request and one that
 is read back from the store.  An ACK never gets here (docs/wire.md#no-answer-to-an-ack).
-Used by search and proxy.
 """
 
 from libc.stdint cimport uint32_t

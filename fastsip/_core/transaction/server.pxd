@@ -40,7 +40,7 @@ cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *
                       const origin_t *origin) noexcept nogil
 cdef void fire_server_timer(shard_t *shard, uint32_t ref) noexcept nogil
 
-# Frees the server transaction if it has ended and no branch is left.
+# Frees the server transaction if it has ended, no branch is left and no clock runs.
 cdef void end_server(shard_t *shard, uint32_t ref) noexcept nogil
 cdef void set_server_flag(shard_t *shard, uint32_t ref, int flag) noexcept nogil
 
@@ -52,5 +52,5 @@ cdef bint is_unkept(shard_t *shard, uint32_t ref) noexcept nogil
 # Queues the stored response, which the slot owes.
 cdef void send_response(shard_t *shard, uint32_t ref) noexcept nogil
 
-# After a restart: would nobody hear of it any more if this search went on?
+# After a restart: may nobody want this search to go on any more?
 cdef bint is_stale(shard_t *shard, uint32_t parent) noexcept nogil

@@ -3,7 +3,12 @@
 Stores the response that a repeated request must get again, retransmits it
 where RFC 3261 17.2 says so, keeps the best response until a choice is made
 (16.7 item 6) and ends the transaction.  Which response it shall be is decided
-in search.  Implements 17.2, 16.7 items 3, 6, 8-10, RFC 6026 and RFC 4320.
+in proxy/context.  Implements 17.2, 16.7 items 3, 6, 8-10, RFC 6026 and RFC 4320.
+
+Its clocks are two deadlines of the record:
+
+    retransmit_ms   Timer G of an INVITE's failure; of any other method the 100 that RFC 4320 wants
+    expire_ms       Timer H, then I of an INVITE's failure; Timer L of its 2xx (RFC 6026); Timer J of any other method
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -47,7 +52,7 @@ cdef inline void commit_server(shard_t *shard, uint32_t ref, int state, int owes
 
 
 cdef void edit_response(shard_t *shard, const message_t *m) noexcept nogil:
-    """16.7 item 3: the topmost Via, which is ours, goes."""
+    """16.7 item 3: takes the topmost Via off, which is ours."""
     cdef int i = first_of(m, H_VIA)
     clear_edits(&shard.edits)
     if m.via.last:
@@ -62,7 +67,7 @@ cdef void send_block(shard_t *shard, uint32_t ref, const block_t *block, int owe
 
 
 cdef void final_clocks(shard_t *shard, uint32_t ref, record_t *record) noexcept nogil:
-    """Timers G and H of an INVITE, J of any other method."""
+    """Timers G and H of an INVITE (17.2.1), Timer J of any other method (17.2.2)."""
     cdef uint32_t t1 = shard.table.clocks.t1_ms
     cdef const slot_t *slot = slot_at(shard.store, ref)
     cdef const addr_t *source = &slot.identity.server.source.remote
@@ -86,7 +91,7 @@ cdef void set_server_flag(shard_t *shard, uint32_t ref, int flag) noexcept nogil
 
 
 cdef void set_trying_clock(shard_t *shard, const slot_t *slot, record_t *record) noexcept nogil:
-    """RFC 4320 4.1: a non-INVITE that has no answer by the time that its caller's Timer E reaches T2 gets a 100."""
+    """RFC 4320 4.1: a non-INVITE gets a 100 when its caller's Timer E has reached T2, and no sooner."""
     cdef uint64_t t1 = shard.table.clocks.t1_ms
     cdef uint64_t interval = 2 * t1
     if slot.method == M_INVITE:
@@ -108,6 +113,9 @@ cdef uint32_t read_any_request(shard_t *shard, uint32_t parent) noexcept nogil:
 # ---------------------------------------------------------------- from a branch
 
 cdef void pass_provisional(shard_t *shard, uint32_t ref, const message_t *m) noexcept nogil:
+    """16.7 item 5: a 101-199 is stored, as the caller's repeated INVITE gets the last one again.  Without a free
+    block it is sent all the same, and only that it was is committed.
+    """
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record
     cdef block_t old
@@ -135,7 +143,9 @@ cdef inline void name_no_blocks(record_t *record) noexcept nogil:
 
 
 cdef void pass_success(shard_t *shard, uint32_t ref, const message_t *m) noexcept nogil:
-    """Not stored: the callee repeats its 2xx until the ACK, and each one is passed on."""
+    """A 2xx to INVITE goes to the caller each time it comes (16.7 item 10, RFC 6026) and is not stored: the callee
+    repeats it until the ACK. The first one starts Timer L and decides the search.
+    """
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t was = record_of(slot)[0]
     cdef record_t record = was
@@ -158,10 +168,11 @@ cdef void pass_success(shard_t *shard, uint32_t ref, const message_t *m) noexcep
 
 cdef void send_final(shard_t *shard, uint32_t ref, const record_t *was, const block_t *response,
                      int status) noexcept nogil:
-    """Commits the final response that stands in `response` and sends it.
+    """Commits the final response that stands in `response` and sends it (17.2).
 
-    NULL: it found no block, and who calls this sends it as it is.  A failure is owed all the same, and its clocks
-    run: where it is due again it is made anew.  A success is not, for more than its status counts: it is absorbed.
+    `response` NULL: no block was free, and the caller of this sends the message himself.  A failure is owed all the
+    same and Timer G runs: where it is due again it is made anew (answer_anew).  A 2xx to a non-INVITE is not, since
+    more than its status counts: repeated requests are absorbed.
     """
     cdef record_t record = was[0]
     cdef record_t rest = was[0]
@@ -185,7 +196,7 @@ cdef void send_final(shard_t *shard, uint32_t ref, const record_t *was, const bl
 
 
 cdef void send_unkept(shard_t *shard, uint32_t ref, const message_t *m) noexcept nogil:
-    """The final response `m`, for which there is no block; a 503 as 500."""
+    """Sends the final response `m`, for which no block is free, from scratch; a 503 as 500 (16.7 item 6)."""
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     edit_response(shard, m)
@@ -196,7 +207,9 @@ cdef void send_unkept(shard_t *shard, uint32_t ref, const message_t *m) noexcept
 
 
 cdef bint takes_final(const slot_t *slot) noexcept nogil:
-    """Not when it has ended with one already: a branch may outlive it, and its answer is the second (17.2.2)."""
+    """Has the caller no final response yet?  A transaction that ended with one may have a branch left, whose answer
+    would be the second (17.2.2).
+    """
     return (step_of(slot, SEND_FINAL).valid
             and (word_state(slot.commit) != SERVER_ENDED or record_of(slot).server.last_status < 200))
 
@@ -240,7 +253,7 @@ cdef void edit_status_500(shard_t *shard, const message_t *m) noexcept nogil:
 
 
 cdef int write_best(shard_t *shard, uint32_t ref, const message_t *m, block_t *best) noexcept nogil:
-    """A 503 is kept as 500: upstream it would say that we ourselves are unavailable (16.7 item 6)."""
+    """A 503 is kept as 500: to the caller it would say that we ourselves are unavailable (16.7 item 6)."""
     edit_response(shard, m)
     if m.status == 503:
         edit_status_500(shard, m)
@@ -259,10 +272,10 @@ cdef int put_headers(char *out, const message_t *m, int id, int *headers) noexce
 
 
 cdef int write_merged(shard_t *shard, uint32_t ref, const message_t *m, block_t *best) noexcept nogil:
-    """16.7 item 7: the kept challenge with those of `m` behind its headers.
+    """16.7 item 7: the kept challenge gets those of `m` behind its own headers.
 
-    OK; E_NONE without challenges; E_ROOM when that would be longer than a message or have more headers than one
-    may have, E_FULL: what is kept remains as it is then.
+    OK; E_NONE if `m` brings none; E_ROOM if the message would be too long or have too many headers, E_FULL without a
+    block: the kept response stays as it is then.
     """
     cdef message_t *kept = &shard.stored
     cdef uint32_t scratch = shard.scratch_used
@@ -285,6 +298,7 @@ cdef int write_merged(shard_t *shard, uint32_t ref, const message_t *m, block_t 
 
 
 cdef void keep_best(shard_t *shard, uint32_t ref, const message_t *m, int flag) noexcept nogil:
+    """One commit for the response, if it is the better one, and for `flag`, so that a recovery sees both or neither."""
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef block_t old = record.server.best
@@ -314,7 +328,9 @@ cdef void keep_best(shard_t *shard, uint32_t ref, const message_t *m, int flag) 
 
 
 cdef void send_best(shard_t *shard, uint32_t ref, const message_t *m) noexcept nogil:
-    """What found no block is sent as it is if it is `m`, else made anew from its status."""
+    """Sends the best response (16.7 item 6).  If it found no block: as it is when it is `m`, which came last, else
+    made anew from its status.
+    """
     cdef record_t record = record_of(slot_at(shard.store, ref))[0]
     cdef int status = 500 if record.server.best_status == 503 else record.server.best_status
     if not takes_final(slot_at(shard.store, ref)):
@@ -330,14 +346,14 @@ cdef void send_best(shard_t *shard, uint32_t ref, const message_t *m) noexcept n
 
 
 cdef int first_via_of(const message_t *request, const addr_t *source) noexcept nogil:
-    """The caller's own: of a request as we sent it (no `source`) the topmost is ours."""
+    """Header of the caller's own Via.  Of a request as we sent it (`source` NULL) the topmost is ours."""
     cdef int i = first_of(request, H_VIA)
     return i if source != NULL else request.headers[i].next
 
 
 cdef void queue_reply(shard_t *shard, uint32_t ref, const message_t *request, const addr_t *source,
                       const reply_t *reply, int owes) noexcept nogil:
-    """From scratch, with no block to keep it.  Without room nothing is sent, and what is owed stays owed."""
+    """A response of our own that no block keeps.  Without scratch nothing is sent; what is owed stays owed."""
     cdef char *text = take_scratch(shard, reply_room(request, reply))
     if text != NULL:
         queue_message(shard, text, write_reply(request, first_via_of(request, source), source, reply, text),
@@ -376,7 +392,7 @@ cdef void send_reply(shard_t *shard, uint32_t ref, const message_t *request, con
 
 
 cdef bint is_unkept(shard_t *shard, uint32_t ref) noexcept nogil:
-    """Is it answered by a failure that stands in no block?  Then a branch must keep its request: see answer_anew."""
+    """Was a failure sent that stands in no block?  A branch keeps its request then: answer_anew needs one."""
     cdef const slot_t *slot = slot_at(shard.store, ref)
     cdef const record_t *record = record_of(slot)
     return (word_state(slot.commit) == SERVER_COMPLETED and record.server.response.len == 0
@@ -384,9 +400,9 @@ cdef bint is_unkept(shard_t *shard, uint32_t ref) noexcept nogil:
 
 
 cdef void answer_anew(shard_t *shard, uint32_t ref) noexcept nogil:
-    """The failure that stands in no block, from its status and the request of a branch.
+    """Sends the failure that no block keeps once more, made from its status and the request of a branch.
 
-    It is poorer than what came, but ends the call: a caller who never gets a final response waits for ever.
+    It is poorer than the callee's, but ends the call: a caller who never gets a final response waits for ever.
     """
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef reply_t reply = reply_of(record_of(slot).server.last_status, NULL, NULL)
@@ -398,10 +414,10 @@ cdef void answer_anew(shard_t *shard, uint32_t ref) noexcept nogil:
 
 
 cdef void end_silently(shard_t *shard, uint32_t ref) noexcept nogil:
-    """Nobody is told anything.
+    """Ends the transaction without an answer.
 
-    A non-INVITE has no answer then (RFC 4320): repeated ones are absorbed as if it had (Timer J), and while a
-    branch lives.  An INVITE that comes again may try again.
+    A non-INVITE that nobody answered gets none (RFC 4320 4.2): repeated ones are absorbed as if it had one (Timer J).
+    An INVITE that comes again is a new one.
     """
     cdef record_t was = record_of(slot_at(shard.store, ref))[0]
     cdef record_t record = was
@@ -422,6 +438,7 @@ cdef void end_silently(shard_t *shard, uint32_t ref) noexcept nogil:
 
 cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *m,
                       const origin_t *origin) noexcept nogil:
+    """17.2: a repeated request, or the ACK of a failure, which starts Timer I. PASS_UP: the ACK is that of a 2xx."""
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef step_t step = step_of(slot, event)
@@ -444,7 +461,7 @@ cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *
 
 cdef void resend_last(shard_t *shard, uint32_t ref, const record_t *record, const message_t *m,
                       const origin_t *origin) noexcept nogil:
-    """The last response again: the 100, when there is no other yet; from the listener that the first copy came to."""
+    """The last response once more; to an INVITE that has none yet the 100 (17.2.1); from the listener that the first copy came to."""
     cdef const slot_t *slot = slot_at(shard.store, ref)
     cdef origin_t again = origin[0]
     again.flow.listener_id = slot.identity.server.source.listener_id
@@ -457,6 +474,7 @@ cdef void resend_last(shard_t *shard, uint32_t ref, const record_t *record, cons
 
 
 cdef void send_trying(shard_t *shard, uint32_t ref, const message_t *request, const addr_t *source) noexcept nogil:
+    """RFC 4320 4.1: from Trying to Proceeding by a 100 of our own; by none if `request` is NULL."""
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef reply_t reply = reply_of(100, NULL, NULL)
@@ -467,6 +485,9 @@ cdef void send_trying(shard_t *shard, uint32_t ref, const message_t *request, co
 
 
 cdef void fire_server_timer(shard_t *shard, uint32_t ref) noexcept nogil:
+    """expire_ms: Timer H, I, J or L ends the state. retransmit_ms: Timer G repeats the failure, doubling up to T2;
+    of a non-INVITE the 100 is due.
+    """
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t was = record_of(slot)[0]
     cdef record_t record = was
@@ -498,7 +519,7 @@ cdef void fire_server_timer(shard_t *shard, uint32_t ref) noexcept nogil:
 
 
 cdef void end_server(shard_t *shard, uint32_t ref) noexcept nogil:
-    """Once nobody waits for it, neither a branch nor whoever repeats his request."""
+    """Frees the slot of an ended transaction once no branch lives and Timer J has run out."""
     cdef const slot_t *slot = slot_at(shard.store, ref)
     if (word_state(slot.commit) == SERVER_ENDED and first_child_of(shard.store, ref) == NO_SLOT
             and record_of(slot).server.expire_ms == 0):
@@ -514,9 +535,10 @@ cdef void send_response(shard_t *shard, uint32_t ref) noexcept nogil:
 
 
 cdef bint is_stale(shard_t *shard, uint32_t parent) noexcept nogil:
-    """Past its budget, and nobody was here for 64 T1: whatever CANCEL the caller sent is not repeated any more.
+    """A search that nobody may want any more: past its budget, and no router was here for 64 T1, so that a CANCEL of
+    the caller's was not heard and is not repeated.
 
-    Of a shorter absence nothing was missed, and what rings may go on as it would have without one.
+    After a shorter absence nothing was missed, and what rings goes on as it would have without one.
     """
     cdef const slot_t *server = slot_at(shard.store, parent)
     cdef uint64_t seen_ms = shard.store.partitions[parent >> SLOT_BITS].header.boottime_ms

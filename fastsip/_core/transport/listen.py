@@ -3,8 +3,7 @@
 It must never bind a wildcard (a reply has to leave from the address that was
 asked) nor join a group that somebody else opened.
 
-RFC 3261 section 18.2.1.  Called by the supervisor, which keeps the sockets while
-routers come and go, and by tests.
+RFC 3261 section 18.2.1.  The supervisor keeps the sockets while routers come and go.
 """
 
 import errno

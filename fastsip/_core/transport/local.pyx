@@ -4,7 +4,7 @@ A next hop that nothing but the request names may lie behind any of our networks
 listener that it must be reached from is the one on the address that the kernel
 routes there from.  A socket that is connected and asked for its name says so without
 sending anything; the answer is kept for a while, one place for each hash of the
-address.  Used by routing, and only where a family has several listeners.
+address.  Asked only where a family has several listeners.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

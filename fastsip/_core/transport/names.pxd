@@ -25,7 +25,7 @@ cdef struct name_answer_t:
     uint8_t count               # of the addresses
     uint8_t name_len
     uint8_t reserve[5]
-    addr_t addrs[32]            # MOST_ADDRESSES; port 0 = none given
+    addr_t addrs[MOST_ADDRESSES]  # port 0 = none given
     char name[256]              # lower case, without final dot
 
 cdef struct name_entry_t:
@@ -39,7 +39,7 @@ cdef struct name_table_t:
     uint64_t key[2]             # of the hash: callers choose the names
     uint32_t *heads             # NAME_BUCKETS; number of the first entry + 1
     name_entry_t any            # what stands for every name that is not in the table
-    name_entry_t *segments[64]  # MOST_SEGMENTS, each of SEGMENT_NAMES entries; made when needed, given back at the end
+    name_entry_t *segments[MOST_SEGMENTS]  # each of SEGMENT_NAMES entries; made when needed, given back at the end
 
 cdef inline name_entry_t *entry_at(const name_table_t *names, uint32_t number) noexcept nogil:
     return &names.segments[number // SEGMENT_NAMES][number % SEGMENT_NAMES]

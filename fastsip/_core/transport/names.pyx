@@ -18,7 +18,7 @@ the same way, whatever the order in which DNS gave them.  Whom it chooses next, 
 tried in vain, follows from the same order (RFC 3263 section 4.3).
 
 Must never: wait, forget an answer because its time has run out (the resolver
-may be away), or ask (routing does).  Read by routing; written by the resolver.
+may be away), or ask (state/questions does).  The control plane's thread alone writes.
 """
 
 import secrets

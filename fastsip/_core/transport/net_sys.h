@@ -1,5 +1,5 @@
 /* What Cython cannot say about datagram sockets: walking control messages.
- * It must never read past msg_controllen.  Called by net.pyx. */
+ * It must never read past msg_controllen. */
 
 #ifndef FASTSIP_NET_SYS_H
 #define FASTSIP_NET_SYS_H

@@ -3,6 +3,7 @@
 
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from fastsip._core.base.types cimport MAX_LISTENERS
 from fastsip._core.base.address cimport addr_t, origin_t
 from fastsip._core.transport.net_sys cimport sockaddr_in6, socklen_t
 
@@ -43,7 +44,7 @@ cdef struct net_error_t:
     addr_t to
     uint32_t code           # errno
     uint32_t quote_len
-    char quote[512]         # QUOTE_BYTES
+    char quote[QUOTE_BYTES]
 
 cdef struct net_counters_t:
     uint64_t received
@@ -63,25 +64,25 @@ cdef struct net_counters_t:
     uint64_t receive_errors  # recvmmsg failed, errors drained or not
     uint64_t reserve[1]
 
-# Sockets and buffers of one shard; owned by Net (net.pyx), never copied.
+# Sockets and buffers of one shard; owned by Net (udp.pyx), never copied.
 cdef struct net_t:
     int epoll_fd
     uint32_t socket_count
-    int fds[16]             # [listener index]; MAX_LISTENERS
-    uint8_t family[16]      # 4 or 6, of each socket
-    uint32_t overflow[16]   # last SO_RXQ_OVFL value seen
-    uint8_t ready[16]       # set by wait_ready
-    uint8_t error[16]       # EPOLLERR was set: drain before use
+    int fds[MAX_LISTENERS]  # [listener index]
+    uint8_t family[MAX_LISTENERS]  # 4 or 6, of each socket
+    uint32_t overflow[MAX_LISTENERS]  # last SO_RXQ_OVFL value seen
+    uint8_t ready[MAX_LISTENERS]  # set by wait_ready
+    uint8_t error[MAX_LISTENERS]  # EPOLLERR was set: drain before use
     uint8_t eventfd_ready
     int event_fd            # the sleeper's, also in the epoll
     uint32_t batch_count
-    datagram_t batch[64]    # RECEIVE_BATCH
+    datagram_t batch[RECEIVE_BATCH]
     uint32_t out_count
-    outgoing_t out[128]     # SEND_BATCH
+    outgoing_t out[SEND_BATCH]
     uint32_t error_count
-    net_error_t errors[32]  # ERROR_BATCH; the shard reads and empties them
+    net_error_t errors[ERROR_BATCH]  # the shard reads and empties them
     net_counters_t counters
-    void *buffers           # mmsghdr, iovec, names, control: private to net.pyx
+    void *buffers           # mmsghdr, iovec, names, control: private to udp.pyx
 
 # Waits at most timeout_ms (-1 = for ever, 0 = looks only) and sets ready[];
 # returns how many sockets are ready (the eventfd not counted), 0 on time-out or a signal.

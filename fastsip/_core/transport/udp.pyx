@@ -11,7 +11,6 @@ reach another; change the order of messages to one listener; close a socket,
 which belongs to whoever opened it.
 
 RFC 3261 section 18 (transport over UDP), 18.1.1 (datagrams up to 65,535 bytes).
-Called by shard; the sockets come from listen.py.
 """
 
 import ipaddress
@@ -55,15 +54,15 @@ cdef enum:
 # A slot's second part points 4,160 bytes into its large place, so that a large
 # datagram is made contiguous by copying its first 4,160 bytes only.
 cdef struct buffers_t:
-    mmsghdr receive[64]         # RECEIVE_BATCH
-    iovec receive_parts[128]    # two each
-    sockaddr_in6 sources[64]
-    uint8_t control[64][32]     # NET_CONTROL_BYTES
-    mmsghdr send[128]           # SEND_BATCH
-    iovec send_parts[128]
-    sockaddr_in6 targets[128]
+    mmsghdr receive[RECEIVE_BATCH]
+    iovec receive_parts[2 * RECEIVE_BATCH]
+    sockaddr_in6 sources[RECEIVE_BATCH]
+    uint8_t control[RECEIVE_BATCH][32]  # NET_CONTROL_BYTES
+    mmsghdr send[SEND_BATCH]
+    iovec send_parts[SEND_BATCH]
+    sockaddr_in6 targets[SEND_BATCH]
     uint32_t flushed_count      # of the outbox, already sent or judged
-    uint8_t quoted[2048]        # QUOTED_BYTES
+    uint8_t quoted[QUOTED_BYTES]
     uint8_t quoted_control[512]
     sockaddr_in6 quoted_target
     char *slots
@@ -150,7 +149,7 @@ cdef int drain_errors(net_t *net, uint32_t listener) noexcept nogil:
 
 
 cdef int wait_ready(net_t *net, int timeout_ms) noexcept nogil:
-    cdef epoll_event events[17]             # MAX_LISTENERS and the eventfd
+    cdef epoll_event events[MAX_LISTENERS + 1]  # and the eventfd
     cdef uint64_t wakes
     cdef uint32_t listener
     cdef int found, i

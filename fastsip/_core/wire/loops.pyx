@@ -6,7 +6,7 @@ goes on.  What routing looks at are two hashes of 30 bits in our Via, both over 
 names.  The first stands in the branch, which a CANCEL without state shall have, too: it covers
 what a CANCEL has of its INVITE, with listener and place that answers go to.  The second
 covers what it has not (9.1, 22.3), and the headers that rules ask for.  The listener's id and
-the keys outlive a restart.  Used by proxy.
+the keys outlive a restart.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

@@ -18,6 +18,7 @@ A token that does not verify says nothing; what is done then is in in_dialog.
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.base.types cimport E_BAD, E_NONE, OK, span_t
+from fastsip._core.base.check cimport check
 from fastsip._core.base.hashing cimport (
     hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, read_base32, siphash_t, write_base32,
 )
@@ -93,6 +94,11 @@ cdef bint is_other_border(const table_t *table, const destination_t *d, uint32_t
     return other.headers_out.count > 0 and (other.short_id != of_set or not other.in_dialog)
 
 
+cdef inline bint fits(const token_t *token) noexcept nogil:
+    """For a check: each short id within its bits (table.LISTENER_BITS, SET_BITS, DESTINATION_BITS)."""
+    return not ((token.listener | token.of_set) >> 10 or (token.destination | token.stand_in) >> 30)
+
+
 cdef uint64_t dialog_of(const table_t *table, const message_t *m) noexcept nogil:
     return digest(table.token_keys[0], m, &m.from_tag)
 
@@ -102,13 +108,16 @@ cdef int write_token(const table_t *table, uint64_t of_dialog, const token_t *to
     cdef int n
     letters.head = (<uint64_t>VERSION << 23 | <uint64_t>(OF_A_PAIR if token.of_pair else WHOLE) << 21
                     | <uint64_t>(token.of_caller != 0) << 20 | <uint64_t>token.listener << 10 | token.of_set)
+    check(fits(token))
     letters.ids = 0 if token.of_pair else <uint64_t>token.destination << 30 | token.stand_in
     letters.passage = token.passage
     n = write_base32(letters.head, HEAD_BITS, out)
     if not token.of_pair:
         n += write_base32(letters.ids, IDS_BITS, out + n)
     n += write_base32(letters.passage, PASSAGE_BITS, out + n)
-    return n + write_base32(sign(table.token_keys[0], of_dialog, &letters), 64, out + n)
+    n += write_base32(sign(table.token_keys[0], of_dialog, &letters), 64, out + n)
+    check(n == (PAIR_LETTERS if token.of_pair else TOKEN_LETTERS))
+    return n
 
 
 cdef int read_letters(const char *at, uint32_t len, letters_t *letters) noexcept nogil:
@@ -147,6 +156,7 @@ cdef int read_token(const table_t *table, const message_t *m, const span_t *user
     token.destination = <uint32_t>(letters.ids >> 30)
     token.stand_in = <uint32_t>letters.ids & 0x3FFFFFFF
     token.passage = <uint32_t>letters.passage
+    check(fits(token))
     make_digests(table, m, dialog)
     for key in range(table.token_key_count):
         token.from_caller = sign(table.token_keys[key], dialog.digests[key][0], &letters) == letters.mac

@@ -20,7 +20,7 @@ cdef struct stamp_t:
     uint16_t off
     uint16_t cut
     uint16_t len
-    char text[80]           # STAMPS_ROOM
+    char text[STAMPS_ROOM]
 
 # The matching key of a server transaction (17.2.3, and Call-ID and CSeq number); ACK matches
 # its INVITE, and with `as_invite` so does a CANCEL.

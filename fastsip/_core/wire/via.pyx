@@ -6,7 +6,7 @@ that answers to the request go to: who has seen a branch cannot have replies sen
 (our Via parameter "fs") leads a reply straight to its slot; it is only ever
 believed after the slot's own branch was compared.  Behind the branch's dot and at
 the end of the hint stand the two halves of what loops are told by.  Tokens are compared without
-case (7.3.1), hence base32.  Used by branches, replies and proxy.
+case (7.3.1), hence base32.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t

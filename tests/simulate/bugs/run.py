@@ -44,7 +44,7 @@ def copy_tree() -> None:
     """With what is built already: times stay, so that only what a patch touches is built again."""
     listed = subprocess.run(
         ["git", "ls-files", "setup.py", "pyproject.toml", "README.md", "LICENSE", "fastsip", "tests"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
     ).stdout.split()  # fmt: skip
     kernels = [path.with_suffix("") for place in KERNELS for path in (ROOT / place).rglob("*.pyx")]
     built = [str(path.relative_to(ROOT)) for each in kernels for path in each.parent.glob(f"{each.name}.c*")]
@@ -58,7 +58,7 @@ def copy_tree() -> None:
 
 def build() -> bool:
     command = [sys.executable, "-W", "ignore", "setup.py", "--quiet", "build_ext", "--inplace", "--parallel", "2"]
-    return subprocess.run(command, cwd=TREE, env=environment(), capture_output=True).returncode == 0
+    return subprocess.run(command, cwd=TREE, env=environment(), capture_output=True, timeout=3600).returncode == 0
 
 
 def judge(seeds: list[int]) -> subprocess.Popen:
@@ -74,7 +74,7 @@ def verdict(process: subprocess.Popen, end: float) -> tuple[int, str]:
         out, _ = process.communicate(timeout=max(end - time.monotonic(), 1))
     except subprocess.TimeoutExpired:
         process.kill()
-        out, _ = process.communicate()
+        out, _ = process.communicate(timeout=60)
         return out.count("\n"), "a run does not end"
     lines = out.splitlines()
     if lines and lines[-1].startswith("found"):
@@ -104,7 +104,7 @@ def sound_seeds(wanted: int) -> list[int]:
 
 def patch(path: Path, *how: str) -> bool:
     command = ["patch", "-p1", "--silent", "--no-backup-if-mismatch", "-i", str(path), *how]
-    return subprocess.run(command, cwd=TREE, capture_output=True).returncode == 0
+    return subprocess.run(command, cwd=TREE, capture_output=True, timeout=60).returncode == 0
 
 
 def try_bug(path: Path, seeds: list[int]) -> dict:

@@ -117,3 +117,10 @@ def test_each_shard_by_itself(scratch):
     assert [shard["received"] for shard in counters.read_shards(str(scratch))] == [1, 10, 100]
     with pytest.raises(FileNotFoundError):
         counters.read_shards(str(scratch / "nowhere"))
+
+
+def test_each_number_has_a_help_of_one_line():
+    assert set(counters.HELP) == {*counters.GAUGES, *COUNTER_NAMES}
+    texts = list(counters.HELP.values())
+    assert all(text == text.strip() and 5 < len(text) < 100 and not text.endswith(".") for text in texts)
+    assert len(set(texts)) == len(texts)

@@ -1,6 +1,7 @@
 """fastsip.routing.compile: a configuration as the table that the kernels see, through their own doors."""
 
 import itertools
+import re
 
 import pytest
 
@@ -8,9 +9,11 @@ from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Chooser
 from fastsip._core.harness.rig import Rig
 from fastsip._core.routing import policies
+from fastsip._core.routing.table import DEFAULT_ACCEPT, DIALOGS, PROBE_MODES, RURI, WHEN_ALL_DOWN
+from fastsip._core.sip import words
 from fastsip._core.transport.names import Names
 from fastsip.base.run_dir import PLACEMENT
-from fastsip.config import load_text
+from fastsip.config import ConfigError, language, load_text, sets
 from fastsip.config.secrets import pin_placement, purpose_key
 from fastsip.routing import compile as compiling
 from fastsip.routing.compile import (
@@ -406,3 +409,15 @@ def test_a_new_configuration_is_one_write_to_the_registry(tmp_path, monkeypatch)
         assert len(appended) == 1 and len(appended[0]) == len(registry)
         compile_table(config, registry, Cells(16), 2)
         assert len(appended) == 1
+
+
+def test_the_language_has_the_words_that_the_kernels_have_numbers_for():
+    """The configuration keeps its own lists, so that a light command loads no kernel."""
+    assert tuple(PROBE_MODES) == sets.PROBE_MODES and DEFAULT_ACCEPT == sets.DEFAULT_ACCEPT
+    assert words.METHOD_NAMES[1:] == language.METHODS
+    assert set(policies.REASONS) == set(language.REASONS) and set(policies.MARKS) == set(language.MARKS)
+    head = '[router]\nname = "edge"\n[[listen]]\nuri = "udp:192.0.2.1:5060"\n[set.media]\n'
+    for key, numbers in (("ruri", RURI), ("in_dialog", DIALOGS), ("when_all_down", WHEN_ALL_DOWN)):
+        with pytest.raises(ConfigError) as wrong:
+            read(f'{head}destinations = ["sip:192.0.2.21"]\n{key} = "x"\n[[route]]\nto = "media"\n')
+        assert set(re.findall(r'"(\w+)"', str(wrong.value).partition("allowed:")[2])) == set(numbers) - {""}

@@ -1,0 +1,3 @@
+"""The one door of the URI kernels; what it does stands in uri.pyx."""
+
+def canonical(user: bytes) -> bytes: ...

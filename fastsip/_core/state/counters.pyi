@@ -1,0 +1,5 @@
+"""Types of what names the counters; see counters.pyx."""
+
+COUNTERS: tuple[tuple[int, str, str], ...]
+COUNTER_NAMES: tuple[str, ...]
+COUNTER_HELP: dict[str, str]
