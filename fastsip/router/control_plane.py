@@ -257,8 +257,9 @@ class ControlPlane:
         async with self.machines.moving_to(answered_here(fresh)):
             table = await loop.run_in_executor(self.beside, self.build, fresh)
         router.version, router.table, router.config = table.version, table, fresh
+        fixed = compile_names(fresh)
         router.names.set_limit(fresh.limits.max_names)
-        router.names.set_static(compile_names(fresh))
+        router.names.set_static(fixed)
         self.tell_name(0)
 
     # In a thread of its own, because it takes as long as the configuration is large.

@@ -4,8 +4,6 @@ A hint in a Via carries the epoch of the store that its slot is in (docs/core.md
 along, but not what peers still have of it, so what is remembered stands in `state_dir`.  When that file is damaged or
 cannot be written, another store has one of theirs by chance, once in sixteen thousand times; even then no hint is
 believed whose branch is not the slot's.
-
-Called by router.
 """
 
 from pathlib import Path

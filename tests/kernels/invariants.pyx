@@ -34,9 +34,7 @@ from fastsip._core.sip.edits cimport (
 from fastsip._core.store.slots cimport SLOT_BITS, SLOT_MASK
 from fastsip._core.routing.rules cimport match_rules
 from fastsip._core.wire.via cimport read_branch, read_hint, stamp_t, stamp_via
-from fastsip._core.wire.tokens cimport (
-    OLD_LETTERS, TOKEN_LETTERS, dialog_of, dialog_t, read_token, token_t, write_token,
-)
+from fastsip._core.wire.tokens cimport OLD_LETTERS, TOKEN_LETTERS, dialog_of, dialog_t, read_token, token_t, write_token
 from fastsip._core.transaction.replies cimport reply_room, reply_t, write_reply
 
 # In the order of wrong_id.
@@ -335,12 +333,11 @@ cdef bint token_is_stable(checker_t *c, const char *buf, const span_t *text) noe
     cdef char again[TOKEN_LETTERS]
     cdef token_t token
     cdef dialog_t dialog
+    cdef const table_t *table = c.shard.table
     c.blank.buf = buf
     dialog.made = 0
-    if read_token(c.shard.table, &c.blank, text, &dialog, &token) != OK or text.len == OLD_LETTERS:
-        return True
-    return same_text(buf + text.off, text.len, again,
-                     write_token(c.shard.table, dialog_of(c.shard.table, &c.blank), &token, again))
+    return (read_token(table, &c.blank, text, &dialog, &token) != OK or text.len == OLD_LETTERS
+            or same_text(buf + text.off, text.len, again, write_token(table, dialog_of(table, &c.blank), &token, again)))
 
 
 cdef int check_readers(checker_t *c, const char *buf, const span_t *text) noexcept nogil:

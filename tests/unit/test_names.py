@@ -197,7 +197,7 @@ def test_the_table_grows_while_shards_read():
     reader.start()
     for n in range(39_999):
         names.put(f"n{n}.example.net", [(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", 0)], 10**9, 0)
-    reader.join()
+    reader.join(60)
     assert looks[0]["found"] == 3_000_000 and len(names) == 40_000
     for n in range(0, 39_999, 7):
         assert names.find(f"n{n}.example.net", 0) == ((f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", 0), False)

@@ -53,7 +53,8 @@ def ends():
     """The supervisor's end, and a control plane at the other, whose configuration is compiled to "a table"."""
     ours, theirs = pair()
     router = types.SimpleNamespace(
-        names=types.SimpleNamespace(set_static=lambda fixed: None), line=Line(theirs), shards=Shards(),
+        names=types.SimpleNamespace(set_limit=lambda most: None, set_static=lambda fixed: None),
+        line=Line(theirs), shards=Shards(),
         config=read(SMALL), cells=range(600), registry=None, version=1, table=None,
         store=types.SimpleNamespace(count_open=lambda: 0),
     )  # fmt: skip

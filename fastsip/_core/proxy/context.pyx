@@ -499,7 +499,8 @@ cdef void after_silence(shard_t *shard, const news_t *news) noexcept nogil:
     tell_expired(shard, news.parent, news.ref, news.record, news.state)
 
 
-# [client_event]: what follows for the search once the branch has committed: health, CANCELs for the others, the next group.
+# [client_event]: what follows for the search once the branch has committed: health, CANCELs for the others, the next
+# group.
 cdef after_t[7] AFTER = [NULL, after_2xx, after_final, NULL, after_silence, NULL, after_send_failed]
 assert CLIENT_EVENTS == 7 and (GOT_1XX, GOT_2XX, GOT_FINAL, EXPIRE, SEND_FAILED) == (0, 1, 2, 4, 6)
 

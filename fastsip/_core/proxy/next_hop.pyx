@@ -175,7 +175,7 @@ cdef inline uint8_t wanted_transport(const uri_t *uri) noexcept nogil:
 
 cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
                      hop_t *hop) noexcept nogil:
-    """Address and port of the next hop: the URI's port, else what `[names]` gives, else the usual one; then the listener.
+    """Address and port of the next hop: the URI's port, else what `[names]` gives, else the usual one; the listener.
 
     A destination of the table is reached from its own listener, unless our Route names another.
     """

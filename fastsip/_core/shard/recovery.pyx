@@ -14,7 +14,7 @@ from fastsip._core.base.types cimport OK, PARTITIONS
 from fastsip._core.sip.types cimport M_INVITE
 from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.store.records cimport (
-    CLIENT_ENDED, CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, OWES_CANCEL,
+    CLIENT_ENDED, CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, OWES_CANCEL,
     OWES_REQUEST, OWES_RESPONSE, SERVER_COMPLETED, SERVER_DECIDED, SERVER_ENDED, is_searching, is_server, record_t,
 )
 from fastsip._core.store.slots cimport (

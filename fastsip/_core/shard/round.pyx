@@ -7,7 +7,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.store.records cimport KIND_FREE, is_server, record_t
 from fastsip._core.store.slots cimport (
-    NO_SLOT, clear_owes, commit, give_pending, record_of, slot_at, slot_t, word_generation, word_kind,
+    NO_SLOT, clear_owes, give_pending, record_of, slot_at, slot_t, word_generation, word_kind,
 )
 from fastsip._core.store.wheel cimport NO_TIMER, advance_wheel, take_expired
 from fastsip._core.store.marks cimport mark_slot

@@ -6,7 +6,6 @@ that a set of bits says which: these bits, and the highest state, stand in the h
 does not know a kind keeps its slots and blocks by them (docs/core.md#kinds).
 
 Must never: be asked on the packet path, where is_server and is_child (records) say the same without a table.
-Used by slots and resize.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t

@@ -177,15 +177,15 @@ def count_later(path) -> int:
     """Slots in use that a router of this code would keep, and not touch."""
     cdef const partition_header_t *header
     cdef const slot_t *slots
-    cdef const unsigned char[::1] raw
+    cdef bytes raw
     cdef uint32_t i
     cdef int found = 0
     with open(look_into(path), "rb") as file:
         raw = file.read()
     if <uint64_t>len(raw) < HEADER_BYTES:
         return 0
-    header = <const partition_header_t *>&raw[0]
-    slots = <const slot_t *>(<const char *>header + HEADER_BYTES)
+    header = <const partition_header_t *><const char *>raw
+    slots = <const slot_t *>(<const char *>raw + HEADER_BYTES)
     for i in range(min(header.high_water, (<uint64_t>len(raw) - HEADER_BYTES) // sizeof(slot_t))):
         found += (word_kind(slots[i].commit) != KIND_FREE
                   and is_later(header, word_kind(slots[i].commit), word_state(slots[i].commit)))

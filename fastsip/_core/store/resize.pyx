@@ -9,7 +9,7 @@ removes (partitions).  Whoever still has the old file mapped, as `fastsip transa
 reads what was there at that moment; nobody else may write then.
 
 Must never: write the file that is mapped, or one that has the name of a partition.
-Used by partitions, before any shard has the store.
+It works before any shard has the store.
 """
 
 import os

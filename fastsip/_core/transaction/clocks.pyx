@@ -108,7 +108,8 @@ cdef void set_clocks(shard_t *shard, const slot_t *branch, const slot_t *server,
         record.client.expire_ms = max(started_ms + whole, shard.now_ms + 1)
     if step.actions & RESEND:                       # Timer A or E, again
         repeat_later(shard, record, word_kind(branch.commit) == KIND_CLIENT_INVITE and state != CANCELLING)
-    if step.actions & SLOW and not is_reliable(&branch.identity.client.target.remote):                         # Timer E in Proceeding: T2 (17.1.2.2)
+    # Timer E in Proceeding: T2 (17.1.2.2).
+    if step.actions & SLOW and not is_reliable(&branch.identity.client.target.remote):
         record.client.interval_ms = <uint16_t>shard.table.clocks.t2_ms
         record.client.retransmit_ms = shard.now_ms + shard.table.clocks.t2_ms
 

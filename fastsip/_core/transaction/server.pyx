@@ -461,7 +461,9 @@ cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *
 
 cdef void resend_last(shard_t *shard, uint32_t ref, const record_t *record, const message_t *m,
                       const origin_t *origin) noexcept nogil:
-    """The last response once more; to an INVITE that has none yet the 100 (17.2.1); from the listener that the first copy came to."""
+    """The last response once more, from the listener that the first copy came to; to an INVITE that has none yet the
+    100 (17.2.1).
+    """
     cdef const slot_t *slot = slot_at(shard.store, ref)
     cdef origin_t again = origin[0]
     again.flow.listener_id = slot.identity.server.source.listener_id
