@@ -12,6 +12,7 @@ from fastsip._core.store.partitions import Store
 from fastsip._core.transport.names import Names
 from fastsip.base.run_dir import CELLS
 from fastsip.config import Config
+from fastsip.config.secrets import purpose_key
 from fastsip.log import log
 from fastsip.observe.counters import StatsFile
 from fastsip.process.line import Line
@@ -47,7 +48,8 @@ class Router:
         """The one thing that calls wait for; all else comes before it or after it."""
         config, count = self.config.router, self.config.router.shards
         self.sockets = sockets
-        self.store = Store(config.run_dir, self.config.limits.max_transactions, read_epochs(config.state_dir))
+        key = purpose_key(config.placement_key, "partitions")
+        self.store = Store(config.run_dir, self.config.limits.max_transactions, read_epochs(config.state_dir), key)
         for ref, generation in go.drop:
             mark = Mark("slot", ref=ref, generation=generation)
             keep_slot(config.state_dir, mark, self.store.drop(ref, generation))

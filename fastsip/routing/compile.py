@@ -40,6 +40,7 @@ def compile_table(config: Config, registry: Registry, cells: Cells, version: int
         names_per_source=config.limits.names_per_source,
         names_burst=config.limits.names_burst,
         node=config.router.name,
+        loop_key=purpose_key(config.router.placement_key, "loops"),
         branch_key=purpose_key(secret, "branch"),
         token_keys=tuple(purpose_key(key, "token") for key in config.router.secret_keys),
         other_branch_key=purpose_key(others[0], "branch") if others else None,

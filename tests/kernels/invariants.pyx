@@ -333,11 +333,11 @@ cdef bint token_is_stable(checker_t *c, const char *buf, const span_t *text) noe
     cdef char again[TOKEN_LETTERS]
     cdef token_t token
     cdef dialog_t dialog
-    cdef const table_t *table = c.shard.table
+    cdef const table_t *by = c.shard.table
     c.blank.buf = buf
     dialog.made = 0
-    return (read_token(table, &c.blank, text, &dialog, &token) != OK or text.len == OLD_LETTERS
-            or same_text(buf + text.off, text.len, again, write_token(table, dialog_of(table, &c.blank), &token, again)))
+    return (read_token(by, &c.blank, text, &dialog, &token) != OK or text.len == OLD_LETTERS
+            or same_text(buf + text.off, text.len, again, write_token(by, dialog_of(by, &c.blank), &token, again)))
 
 
 cdef int check_readers(checker_t *c, const char *buf, const span_t *text) noexcept nogil:

@@ -41,6 +41,16 @@ def test_the_second_time_round_is_a_loop(stage):
     assert stage.counter("loops") == 1
 
 
+def test_it_is_one_while_the_secret_changes(make_stage):
+    """The loop part has a key of its own, which stays (docs/wire.md#placement-key)."""
+    second = go_round(make_stage(branch_key=b"the old secret's", loop_key=b"that which stays"))
+    keys = {"branch_key": b"the new secret's", "other_branch_key": b"the old secret's"}
+    stage = make_stage(**keys, loop_key=b"that which stays")
+    stage.inject(back_again(second), BOB[0])
+    stage.expect_response(482, to=BOB[0])
+    stage.nothing_sent()
+
+
 def test_a_longer_round_is_a_loop_too(stage):
     """Ours is any Via below, in one line or in several."""
     second = go_round(stage)

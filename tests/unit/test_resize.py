@@ -293,3 +293,13 @@ def test_the_first_store_still_asks_for_its_room(scratch, monkeypatch):
     monkeypatch.setattr(os, "statvfs", lambda path: few)
     with pytest.raises(StoreError):
         Store(scratch, SMALL)
+
+
+def test_an_empty_store_places_by_the_key_that_it_is_given(scratch):
+    """Nodes of one placement key agree on partitions; a store that was begun keeps the key that its calls know."""
+    Store(scratch, SMALL, key=b"k" * 16)
+    assert {read_header(path)["key"] for path in files_of(scratch)} == {b"k" * 16}
+    Store(scratch, SMALL, key=b"another 16 bytes")
+    assert {read_header(path)["key"] for path in files_of(scratch)} == {b"k" * 16}
+    Store(scratch / "other", SMALL)
+    assert {read_header(path)["key"] for path in files_of(scratch / "other")} not in ({b"k" * 16}, {bytes(16)})

@@ -347,7 +347,7 @@ cdef uint64_t headers_looked_at(const table_t *table, const message_t *m) noexce
     cdef siphash_t h
     if table.looked_at_count == 0:
         return 0
-    hash_begin(&h, table.branch_key)
+    hash_begin(&h, table.loop_key)
     if table.looked_at_count <= FEW:
         hash_each_named(table, m, &h)
     else:

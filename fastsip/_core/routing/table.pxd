@@ -21,6 +21,7 @@ cdef class RoutingTable:
     cdef list trusted
     cdef bytes branch_key
     cdef bytes other_branch_key
+    cdef bytes loop_key
     cdef tuple token_keys
     cdef uint32_t node
     cdef tuple clocks

@@ -27,6 +27,7 @@ class RoutingTable:
         branch_key: bytes = ...,
         token_keys: tuple[bytes, ...] = ...,
         other_branch_key: bytes | None = ...,
+        loop_key: bytes = ...,
         node: str | bytes = ...,
         names_per_source: int = ...,
         names_burst: int = ...,

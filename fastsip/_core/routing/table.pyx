@@ -162,8 +162,8 @@ cdef class RoutingTable:
         self.table = <table_t *>self.arena.take(1, sizeof(table_t))
 
     def __init__(self, version, clocks=(500, 4000, 5000, 181000), max_message=MAX_MESSAGE, max_head=MAX_HEAD,
-                 branch_key=bytes(16), token_keys=(bytes(16),), other_branch_key=None, node="", names_per_source=20,
-                 names_burst=100):
+                 branch_key=bytes(16), token_keys=(bytes(16),), other_branch_key=None, loop_key=bytes(16), node="",
+                 names_per_source=20, names_burst=100):
         self.version = number_in("version", version, 0, 2**64 - 1)
         self.clocks = tuple(number_in(name, value, 1, 2**32 - 1)
                             for name, value in zip(("t1", "t2", "t4", "c"), clocks, strict=True))
@@ -176,6 +176,8 @@ cdef class RoutingTable:
         if other_branch_key is not None:
             key_words("other_branch_key", other_branch_key)
         self.other_branch_key = other_branch_key
+        key_words("loop_key", loop_key)
+        self.loop_key = loop_key
         if not 1 <= len(token_keys) <= 2:
             raise ValueError(f"one or two token_keys, not {len(token_keys)}")
         for key in token_keys:
@@ -350,6 +352,7 @@ cdef class RoutingTable:
             table.two_branch_keys = 1
             table.other_branch_key[0], table.other_branch_key[1] = key_words("branch_key", self.other_branch_key)
         table.node = self.node
+        table.loop_key[0], table.loop_key[1] = key_words("loop_key", self.loop_key)
         table.token_key_count = <uint32_t>len(self.token_keys)
         for i in range(len(self.token_keys)):
             table.token_keys[i][0], table.token_keys[i][1] = key_words("a token key", self.token_keys[i])

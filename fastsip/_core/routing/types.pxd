@@ -287,6 +287,7 @@ cdef struct table_t:
     uint64_t branch_key[2]  # from `secret`: the same on every node
     uint64_t other_branch_key[2]  # of the second secret, while they change: known, never made with
     uint32_t two_branch_keys
+    uint64_t loop_key[2]    # of loop values: the same on every node, and it stays when `secret` changes
     uint64_t token_keys[2][2]  # the first signs, both verify
     uint32_t node           # short id of this router's name: where a token was made
     uint32_t token_key_count

@@ -10,6 +10,7 @@ cdef class Store:
     cdef readonly list notes
     cdef object folder
     cdef object used_epochs
+    cdef object key
     cdef tuple sizes_of(self, uint32_t number)
     cdef str resize_partition(self, uint32_t number, const room_t *room)
     cdef void sweep_over(self, uint32_t number, uint64_t now_ms) noexcept

@@ -16,7 +16,11 @@ class StoreError(Exception): ...
 
 class Store:
     def __init__(
-        self, run_dir: str | PathLike[str], max_transactions: int, used_epochs: Iterable[int] = ()
+        self,
+        run_dir: str | PathLike[str],
+        max_transactions: int,
+        used_epochs: Iterable[int] = (),
+        key: bytes | None = None,
     ) -> None: ...
     @property
     def run_dir(self) -> str: ...

@@ -261,6 +261,7 @@ cdef class Store:
     """The 64 partition files under run_dir/transactions, created or attached.
 
     `used_epochs`: of stores whose hints may still be about, which another one must not take for its own.
+    `key`, 16 bytes: what an empty store places calls by, None = at random; one with calls keeps its own.
     `notes` lists what was set aside while opening, for the log.  Raises
     StoreError when there is no room (sizes wanted and free are named).
     """
@@ -270,11 +271,12 @@ cdef class Store:
         if self.store == NULL:
             raise MemoryError
 
-    def __init__(self, run_dir, int max_transactions, used_epochs=()):
+    def __init__(self, run_dir, int max_transactions, used_epochs=(), key=None):
         self.run_dir = str(run_dir)
         self.notes = []
         self.folder = Path(run_dir) / "transactions"
         self.used_epochs = frozenset(used_epochs)
+        self.key = key
         make_folder(self.folder)
         for piece in self.folder.glob("*.new"):     # of a resize that somebody died in
             with contextlib.suppress(OSError):
@@ -302,7 +304,8 @@ cdef class Store:
             self.keep_aside({p: "damaged, or of an unknown layout"
                              for p, header in enumerate(headers) if header is not None})
         self.used_epochs |= {header["epoch"] for header in headers if header}
-        self.make_files((wanted, fresh_epoch(self.used_epochs), secrets.token_bytes(16)), range(PARTITIONS))
+        making = wanted, fresh_epoch(self.used_epochs), self.key or secrets.token_bytes(16)
+        self.make_files(making, range(PARTITIONS))
         for p in range(PARTITIONS):
             self.map_partition(p)
 

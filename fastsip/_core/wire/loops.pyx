@@ -39,7 +39,7 @@ cdef uint64_t hash_others(const table_t *table, const message_t *m) noexcept nog
     cdef uint64_t looked_at = headers_looked_at(table, m)
     if first_of(m, H_PROXY_REQUIRE) == NO_HEADER and first_of(m, H_PROXY_AUTHORIZATION) == NO_HEADER:
         return looked_at
-    hash_begin(&h, table.branch_key)
+    hash_begin(&h, table.loop_key)
     hash_add_number(&h, looked_at)
     add_headers(&h, m, H_PROXY_REQUIRE)
     add_headers(&h, m, H_PROXY_AUTHORIZATION)
@@ -50,7 +50,7 @@ cdef uint64_t loop_value(const table_t *table, const message_t *m, const origin_
     cdef siphash_t h
     cdef addr_t place
     reply_address(m, &origin.flow.remote, &place)
-    hash_begin(&h, table.branch_key)
+    hash_begin(&h, table.loop_key)
     hash_add(&h, <const char *>&place.ip[0], 16)
     hash_add_number(&h, place.port)
     hash_add_number(&h, <uint64_t>origin.flow.listener_id << 32 | m.cseq)
