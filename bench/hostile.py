@@ -18,14 +18,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.kernels.audit import live_slots
-
 from bench.load import write_report
 from bench.processes import scratch
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.harness.rig import Rig
 from fastsip._core.routing.table import RoutingTable
 from fastsip.config.patterns import compile_patterns
+from tests.kernels.audit import live_slots
 
 SHORT, LONG = 1_900, 64_000     # bytes
 HEAD = "head"   # in place of a size: a head of HEAD_BYTES and a body up to LONG

@@ -1,8 +1,8 @@
 """headers = { remove, set } beside `to` and `forward`: what is sent on is changed once, and only as said."""
 
 import pytest
-from fastsip._core.routing.header_edits import PROTECTED
 
+from fastsip._core.routing.header_edits import PROTECTED
 from fastsip._core.sip.words import COMPACT_FORMS
 from tests.kernels.audit import live_slots
 from tests.protocol.script import ALICE, BOB, EDGE

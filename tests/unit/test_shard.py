@@ -10,8 +10,6 @@ import threading
 import time
 
 import pytest
-from fastsip._core.shard.loop import Shard
-from fastsip._core.shard.workspace import Workspace
 
 from fastsip._core.base.hashing import partition_of_call
 from fastsip._core.base.lanes import Allowance, Lane
@@ -19,6 +17,8 @@ from fastsip._core.base.ring import Sleeper
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Positions
 from fastsip._core.routing.table import RoutingTable
+from fastsip._core.shard.loop import Shard
+from fastsip._core.shard.workspace import Workspace
 from fastsip._core.store.marks import PAGE_BYTES, Quarantine
 from fastsip._core.store.partitions import Store, partition_name, read_header
 from fastsip._core.transport.listen import open_listener
