@@ -321,8 +321,9 @@ cdef int pop_leading(shard_t *shard, const message_t *m, uint32_t stop, route_t 
     cdef uri_t uri
     cdef bint first = stop == 0
     cdef int code
-    popped.len = 0
+    memset(&popped, 0, sizeof(popped))
     first_value(m, &place)
+    popped_at = place
     while not route.onward:
         code = next_value(m, &place, &value)
         if code == E_NONE or (code == OK and stop and value.off == stop):
