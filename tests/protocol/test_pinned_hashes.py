@@ -49,7 +49,7 @@ def test_of_one_invite(scratch):
     stage.inject(INVITE, ALICE)
     sent = stage.expect_request(BOB[0], "INVITE")
     (token,) = (value.partition("sip:")[2].partition("@")[0] for name, value in sent.headers if name == "Record-Route")
-    assert sent.branch == "z9hG4bK3fipzt6byw5ps.j2uwr2"
+    assert sent.branch == "z9hG4bK3fipzt6byw5ps.mvu5w5"
     assert token == "iaygss3t7g7aaaaaaloxzca6e3hmg4hikasg"
     assert keys_of_slots(scratch / "run") == {SERVER_INVITE: 6779350185174781264, CLIENT_INVITE: 15659293873606605561}
 
