@@ -15,6 +15,7 @@ import random
 import sys
 from pathlib import Path
 
+from fastsip._core.base.short_ids import LISTENER_BITS, short_id
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.harness.rig import Rig
 from fastsip.config import Config, ConfigError, load_text
@@ -128,15 +129,20 @@ class Maker:
             "hang_loop": lambda: "60s",
         })  # fmt: skip
 
+    def tag(self) -> str:
+        """Of no short id that another one has: tokens could not tell the two apart."""
+        taken = {short_id(tag, LISTENER_BITS) for tag in self.tags}
+        return next(tag for tag in iter(self.name, "") if short_id(tag, LISTENER_BITS) not in taken)
+
     def listeners(self) -> str:
         tables = []
         for number in range(self.rng.choice((1, 1, 2, 3, 16))):
             family = self.rng.choice((4, 4, 6))
             host = f"10.0.0.{number + 1}" if family == 4 else f"[2001:db8::{number + 1}]"
-            tag = self.name()
+            tag = self.tag()
             tables.append(self.table("[[listen]]", {
                 "uri": f"udp:{host}:{self.rng.choice((1, 5060, 65535))}", "tag": tag, "advertise": self.host_port,
-                "rcvbuf": lambda: "4KiB", "headers": lambda: {"in": self.header_edits(), "out": self.header_edits()},
+                "contact": self.host_port, "rcvbuf": lambda: "4KiB", "headers": lambda: {"in": self.header_edits(), "out": self.header_edits()},
             }))  # fmt: skip
             self.families.append(family)
             self.tags.append(tag)
