@@ -142,7 +142,8 @@ class Maker:
             tag = self.tag()
             tables.append(self.table("[[listen]]", {
                 "uri": f"udp:{host}:{self.rng.choice((1, 5060, 65535))}", "tag": tag, "advertise": self.host_port,
-                "contact": self.host_port, "rcvbuf": lambda: "4KiB", "headers": lambda: {"in": self.header_edits(), "out": self.header_edits()},
+                "contact": self.host_port, "rcvbuf": lambda: "4KiB",
+                "headers": lambda: {"in": self.header_edits(), "out": self.header_edits()},
             }))  # fmt: skip
             self.families.append(family)
             self.tags.append(tag)
