@@ -68,8 +68,10 @@ upgrades: build-all $(VENV)/.ready-test
 simulate: build-all $(VENV)/.ready-test
 	@$(BIN)/python -m tests.simulate.run --seconds $(SECONDS) $(ARGS)
 
-# Built beside the tree, so that the kernels in use stay as they are: $(call beside,asan) in build/asan.
+# Built beside the tree, so that the kernels in use stay as they are: $(call beside,asan) in build/asan.  What the tree
+# has no more goes there, too.
 beside = mkdir -p build/$(1) && \
+	(cd build/$(1) && find . -name '*.p*' -type f | while read -r file; do test -e "$(CURDIR)/$$file" || rm "$$file"; done) && \
 	git ls-files -z setup.py pyproject.toml README.md LICENSE fastsip tests bench | xargs -0 cp -u --parents -t build/$(1) && \
 	cd build/$(1) && \
 	FASTSIP_TESTS=1 FASTSIP_BUILD=$(1) $(CURDIR)/$(BIN)/python $(BUILD)
