@@ -4,7 +4,7 @@ Listener tags have 10 bits of a hash in tokens, destinations 30 and 10 of their 
 16 of them do with a probability of 11 %; of 10,000 destinations in one set some do with 4 %.
 """
 
-from fastsip._core.base.short_ids import DESTINATION_BITS, LISTENER_BITS, SET_BITS, short_id
+from fastsip._core.base.short_ids import LISTENER_BITS, SET_BITS, destination_short_id, short_id
 from fastsip.config.errors import shown
 from fastsip.config.model import DestinationSet, Listener
 from fastsip.config.reader import Report
@@ -26,8 +26,7 @@ def check_destinations(sets: tuple[DestinationSet, ...], report: Report) -> None
     for group in sets:
         of_set = short_id(group.name, SET_BITS)
         for one in group.destinations:
-            # As the table numbers it: the first of its name, and of an id there is only one.
-            other = seen.setdefault((of_set, short_id(f"0 {one.id}", DESTINATION_BITS)), one.id)
+            other = seen.setdefault((of_set, destination_short_id(one.id.encode())), one.id)
             if other != one.id:
                 allowed = f"allowed: an id whose short id is not that of {shown(other)}"
                 report.add(("set", group.name, "destinations"), shown(one.id), allowed, HINT)

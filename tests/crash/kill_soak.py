@@ -139,6 +139,13 @@ async def place_calls(caller: Caller, rate: float) -> None:
         await asyncio.sleep(1 / rate)
 
 
+async def last_calls(caller: Caller) -> None:
+    """Until all have ended, or nobody repeats anything any more."""
+    end = time.monotonic() + LONGEST_CALL_S
+    while caller.calls and time.monotonic() < end:
+        await asyncio.sleep(0.1)
+
+
 async def soak(place: Path, seconds: float, rate: float, seed: int) -> bool:
     machines = AnsweringMachines([("127.0.0.1", 0)] * MACHINES, ring_ms=300)
     await machines.start()
@@ -152,9 +159,7 @@ async def soak(place: Path, seconds: float, rate: float, seed: int) -> bool:
             await asyncio.sleep(family.rng.uniform(0.1, 2.5))
             await asyncio.to_thread(family.disturb)
         calling.cancel()
-        end = time.monotonic() + LONGEST_CALL_S
-        while caller.calls and time.monotonic() < end:
-            await asyncio.sleep(0.1)
+        await last_calls(caller)
         await asyncio.to_thread(family.life.end, signal.SIGTERM)
         return is_well(family, caller)
     finally:

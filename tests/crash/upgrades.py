@@ -16,14 +16,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from bench.versus import built
 from fastsip.ua.answering import AnsweringMachines
 from fastsip.ua.demo import Caller
 from tests.conftest import ROOT, is_free
-from tests.crash.kill_soak import CONFIG, LONGEST_CALL_S, MACHINES, MAX_TRANSACTIONS, place_calls
+from tests.crash.kill_soak import CONFIG, MACHINES, MAX_TRANSACTIONS, last_calls, place_calls
 from tests.system.lives import Home, Life
 
 ORDER_LIMIT_S = 60
@@ -34,7 +33,7 @@ class Live:
 
     def __init__(self, place: Path):
         self.link = place / "live"
-        self.env = {**os.environ, "PYTHONPATH": str(self.link)}
+        os.environ["PYTHONPATH"] = str(self.link)  # of all that is started from here on
 
     def use(self, tree: Path) -> None:
         fresh = self.link.with_name("next")
@@ -43,8 +42,7 @@ class Live:
 
     def order(self, *words: str) -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, "-m", "fastsip", *words]
-        return subprocess.run(argv, cwd=self.link.parent, env=self.env, capture_output=True, text=True,
-                              timeout=ORDER_LIMIT_S)  # fmt: skip
+        return subprocess.run(argv, cwd=self.link.parent, capture_output=True, text=True, timeout=ORDER_LIMIT_S)
 
 
 class LinkedLife(Life):
@@ -84,7 +82,6 @@ async def upgrade(place: Path, trees: list[Path], rate: float, seconds: float) -
     live.use(trees[0])
     destinations = ", ".join(f'"sip:{host}:{port}"' for host, port in machines.addresses)
     home.write(CONFIG.format(shards=2, port=port, max_transactions=MAX_TRANSACTIONS, destinations=destinations))
-    os.environ["PYTHONPATH"] = str(live.link)
     life = await asyncio.to_thread(lambda: LinkedLife(home.config).ready())
     caller = Caller(("127.0.0.1", port))
     await caller.open()
@@ -92,9 +89,7 @@ async def upgrade(place: Path, trees: list[Path], rate: float, seconds: float) -
     try:
         refused = await step_through(life, live, home, trees, seconds, caller)
         calling.cancel()
-        end = time.monotonic() + LONGEST_CALL_S
-        while caller.calls and time.monotonic() < end:
-            await asyncio.sleep(0.1)
+        await last_calls(caller)
         await asyncio.to_thread(life.end, signal.SIGTERM)
     finally:
         calling.cancel()

@@ -9,7 +9,7 @@ from posix.unistd cimport read
 
 from fastsip._core.base.ring cimport Sleeper, fall_asleep, is_empty, record_bytes, sleeper_t, wake, wake_up
 from fastsip._core.base.lanes cimport (
-    Lane, lane_is_empty, lane_pop, lane_popped, lane_push, lane_pushed, lane_t, shrink_lane,
+    LARGEST_AREA, Lane, lane_is_empty, lane_pop, lane_popped, lane_push, lane_pushed, lane_t, shrink_lane,
 )
 
 cdef extern from "poll.h" nogil:
@@ -22,9 +22,6 @@ cdef extern from "poll.h" nogil:
 
 cdef extern from "sched.h" nogil:
     int sched_yield()
-
-cdef enum:
-    LARGEST_AREA = 4 << 20      # as in base/lanes
 
 
 cdef inline uint64_t mix(uint64_t x) noexcept nogil:

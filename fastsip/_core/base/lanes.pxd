@@ -3,6 +3,9 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from fastsip._core.base.ring cimport ring_t
 
+cdef enum:
+    LARGEST_AREA = 4 << 20  # of a ring of a lane; a record fills half of it at the most
+
 # What all lanes of a router may have beyond the rings that they begin with.
 cdef struct allowance_t:
     uint64_t limit_bytes

@@ -29,7 +29,6 @@ from fastsip._core.base.ring cimport (
 
 cdef enum:
     MOST_GROWN = 8 << 20        # bytes of one lane: some 6,000 INVITEs
-    LARGEST_AREA = 4 << 20
     SMALLEST_AREA = 64
 
 LANE_BYTES = MOST_GROWN

@@ -17,3 +17,8 @@ def short_id(name: str | bytes, bits: int) -> int:
     text = name.encode() if isinstance(name, str) else name
     number = int.from_bytes(hashlib.blake2b(text, digest_size=8, person=b"fastsip-short").digest())
     return number % (2**bits - 1) + 1
+
+
+def destination_short_id(name: bytes, twin: int = 0) -> int:
+    """Of the destination that has `twin` others of its name before it in its set."""
+    return short_id(b"%d %b" % (twin, name), DESTINATION_BITS)

@@ -10,12 +10,12 @@ Also the other thing that is rewritten before it is looked at: a Request-URI wit
 Must never: answer, or choose a way.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
 
 from fastsip._core.base.types cimport E_FULL, E_HEADER, E_ROOM, MAX_MESSAGE, OK
-from fastsip._core.base.address cimport T_UDP, origin_t
+from fastsip._core.base.address cimport origin_t
 from fastsip._core.sip.types cimport HOST_IPV6, message_t
-from fastsip._core.sip.uri cimport host_port_place, parse_uri
+from fastsip._core.sip.uri cimport host_port_place, parse_uri, transport_of
 from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.sip.edits cimport clear_edits, close_headers, edit_delete, write_edits
 from fastsip._core.routing.types cimport listener_t
@@ -77,14 +77,14 @@ cdef int strip_maddr(shard_t *shard, uri_t *ruri) noexcept nogil:
     cdef const message_t *m = &shard.incoming
     cdef uint32_t begin, end
     cdef int code
-    cdef uint32_t usual
-    if not ruri.maddr.len or not is_served(shard.table, ruri.transport if ruri.transport else <uint8_t>T_UDP):
+    cdef uint32_t port
+    if not ruri.maddr.len or not is_served(shard.table, transport_of(ruri)):
         return OK
-    usual = port_of(shard.table, ruri.scheme, ruri.transport, 0)
-    if not is_own(shard.table, m.buf + ruri.maddr.off, ruri.maddr.len, ruri.port if ruri.port else usual):
+    port = port_of(shard.table, ruri.scheme, ruri.transport, ruri.port)
+    if not is_own(shard.table, m.buf + ruri.maddr.off, ruri.maddr.len, port):
         return OK
     clear_edits(&shard.edits)
-    if ruri.port and ruri.port != usual:
+    if port != port_of(shard.table, ruri.scheme, ruri.transport, 0):
         host_port_place(ruri, &begin, &end)
         begin = ruri.host.off + ruri.host.len + (ruri.host_kind == HOST_IPV6)
         edit_delete(&shard.edits, begin, end - begin)

@@ -466,7 +466,7 @@ cdef bint judge_transport(shard_t *shard, const news_t *news) noexcept nogil:
 
 # [client_event]: what the server transaction commits before the branch does, so that a recovery decides alike; False:
 # the input says nothing about this search.
-cdef before_t[7] BEFORE = [pass_1xx, pass_2xx, keep_final, NULL, judge_silence, NULL, judge_transport]
+cdef before_t[CLIENT_EVENTS] BEFORE = [pass_1xx, pass_2xx, keep_final, NULL, judge_silence, NULL, judge_transport]
 
 
 cdef bint tell_before(shard_t *shard, int event, const news_t *news) noexcept nogil:
@@ -496,39 +496,33 @@ cdef void after_send_failed(shard_t *shard, const news_t *news) noexcept nogil:
 
 
 cdef void after_silence(shard_t *shard, const news_t *news) noexcept nogil:
-    tell_expired(shard, news.parent, news.ref, news.record, news.state)
+    """An abandoned branch, or a CANCEL that brought no final response in time: the search moves on."""
+    cdef slot_t *branch = slot_at(shard.store, news.ref)
+    cdef record_t moved = news.record[0]
+    cdef uint8_t reason = news.record.client.reason
+    cdef bint heard = is_heard(news.record)
+    cdef bint last = not heard or reason == 0
+    if word_state(branch.commit) == ABANDONED:
+        count(shard, N_ABANDONED)
+        branch_failed(shard, news.parent, news.ref, reason, 0 if reason else 408, NULL)
+        return
+    if news.state != CANCELLING:
+        return
+    moved.client.flags |= CLIENT_MOVED_ON
+    moved.client.expire_ms = shard.now_ms + 64 * <uint64_t>shard.table.clocks.t1_ms
+    commit(shard.store, news.ref, word_kind(branch.commit), CANCELLING, 0, &moved)
+    arm_slot(shard, news.ref, word_kind(branch.commit), &moved)
+    if heard:
+        branch_failed(shard, news.parent, news.ref, reason, 408, NULL)
+    if last:
+        end_branch(shard, news.ref)
+        end_server(shard, news.parent)
 
 
 # [client_event]: what follows for the search once the branch has committed: health, CANCELs for the others, the next
 # group.
-cdef after_t[7] AFTER = [NULL, after_2xx, after_final, NULL, after_silence, NULL, after_send_failed]
+cdef after_t[CLIENT_EVENTS] AFTER = [NULL, after_2xx, after_final, NULL, after_silence, NULL, after_send_failed]
 assert CLIENT_EVENTS == 7 and (GOT_1XX, GOT_2XX, GOT_FINAL, EXPIRE, SEND_FAILED) == (0, 1, 2, 4, 6)
-
-
-cdef void tell_expired(shard_t *shard, uint32_t parent, uint32_t ref, const record_t *record, int state) noexcept nogil:
-    """The branch was abandoned without a reply, or its CANCEL brought no final response in time: the search moves on.
-
-    `record` is the branch's after its step, `state` the one before.
-    """
-    cdef slot_t *branch = slot_at(shard.store, ref)
-    cdef record_t moved = record[0]
-    cdef bint heard = is_heard(record)
-    cdef bint last = not heard or record.client.reason == 0
-    if word_state(branch.commit) == ABANDONED:
-        count(shard, N_ABANDONED)
-        branch_failed(shard, parent, ref, record.client.reason, 0 if record.client.reason else 408, NULL)
-        return
-    if state != CANCELLING:
-        return
-    moved.client.flags |= CLIENT_MOVED_ON
-    moved.client.expire_ms = shard.now_ms + 64 * <uint64_t>shard.table.clocks.t1_ms
-    commit(shard.store, ref, word_kind(branch.commit), CANCELLING, 0, &moved)
-    arm_slot(shard, ref, word_kind(branch.commit), &moved)
-    if heard:
-        branch_failed(shard, parent, ref, record.client.reason, 408, NULL)
-    if last:
-        end_branch(shard, ref)
-        end_server(shard, parent)
 
 
 cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t *m) noexcept nogil:

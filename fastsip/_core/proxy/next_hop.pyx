@@ -5,15 +5,15 @@ It is the topmost Route, else the Request-URI: a numeric address, or a name that
 host, to ourselves, or, by strangers, to what is this machine's own.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy
 
 from fastsip._core.base.types cimport E_BAD, E_HOME, E_NEXT_HOP, E_NONE, E_SCHEME, E_UNRESOLVED, OK, span_t, text_t
-from fastsip._core.base.address cimport T_NONE, T_UDP, origin_t, same_place
+from fastsip._core.base.address cimport origin_t, same_place
 from fastsip._core.base.hashing cimport hash_text
 from fastsip._core.sip.types cimport HOST_IPV6, S_SIP, uri_t
 from fastsip._core.sip.chars cimport C_ALPHA, C_HOST, is_class, scan_class
-from fastsip._core.sip.uri cimport is_loopback, is_unicast, uri_address, usual_port
+from fastsip._core.sip.uri cimport is_loopback, is_unicast, transport_of, uri_address, usual_port
 from fastsip._core.routing.types cimport destination_t, listener_t, table_t
 from fastsip._core.routing.index cimport ID_NAMED, find_id
 from fastsip._core.routing.lookup cimport find_by_address
@@ -169,10 +169,6 @@ cdef int check_next_hop(shard_t *shard, const addr_t *to, const origin_t *origin
     return OK
 
 
-cdef inline uint8_t wanted_transport(const uri_t *uri) noexcept nogil:
-    return uri.transport if uri.transport != T_NONE else <uint8_t>T_UDP
-
-
 cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
                      hop_t *hop) noexcept nogil:
     """Address and port of the next hop: the URI's port, else what `[names]` gives, else the usual one; the listener.
@@ -187,7 +183,7 @@ cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, c
         return code
     if uri.port or to.port == 0:
         to.port = uri.port if uri.port else usual_port(uri.scheme, uri.transport)
-    to.transport = wanted_transport(uri)
+    to.transport = transport_of(uri)
     known = find_by_address(shard.table, to)
     code = check_next_hop(shard, to, origin) if known < 0 else OK
     if code < 0:
@@ -212,7 +208,7 @@ cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, 
     hop.by_name = 0
     if route.next.scheme != S_SIP:
         return E_SCHEME
-    if not is_served(shard.table, wanted_transport(&route.next)):
+    if not is_served(shard.table, transport_of(&route.next)):
         return E_BAD
     code = aim_at_host(shard, m, route, origin, hop)
     later = code

@@ -87,11 +87,6 @@ cdef bint is_answerable(const message_t *m) noexcept nogil:
             and first_of(m, H_CSEQ) != NO_HEADER)
 
 
-cdef void answer_source(shard_t *shard, const message_t *m, const origin_t *origin, int status, const text_t *reason,
-                        const text_t *headers) noexcept nogil:
-    answer(shard, m, origin, status, reason, headers)
-
-
 cdef void refuse(shard_t *shard, const message_t *m, const origin_t *origin, int status) noexcept nogil:
     cdef text_t headers
     headers.at = NULL
@@ -100,7 +95,7 @@ cdef void refuse(shard_t *shard, const message_t *m, const origin_t *origin, int
         count(shard, counter_of[status])
     if status == 420:
         headers = unsupported(shard, m, H_PROXY_REQUIRE)
-    answer_source(shard, m, origin, status, NULL, &headers)
+    answer(shard, m, origin, status, NULL, &headers)
 
 
 cdef void answer_options(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
@@ -113,7 +108,7 @@ cdef void answer_options(shard_t *shard, const message_t *m, const origin_t *ori
         status = 420
         count(shard, counter_of[status])
         headers = unsupported(shard, m, H_REQUIRE)
-    answer_source(shard, m, origin, status, NULL, &headers)
+    answer(shard, m, origin, status, NULL, &headers)
 
 
 cdef text_t unsupported(shard_t *shard, const message_t *m, int asking) noexcept nogil:
@@ -152,7 +147,7 @@ cdef void refuse_malformed(shard_t *shard, const message_t *m, int code, const o
     count_malformed(shard, code)
     if m.method == M_ACK or not is_answerable(m) or status_of[-code] == 0:
         return
-    answer_source(shard, m, origin, status_of[-code], &reason_of[-code], NULL)
+    answer(shard, m, origin, status_of[-code], &reason_of[-code], NULL)
 
 
 cdef text_t retry_after(shard_t *shard) noexcept nogil:
@@ -171,7 +166,7 @@ cdef text_t retry_after(shard_t *shard) noexcept nogil:
 
 cdef void refuse_overload(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
     cdef text_t headers = retry_after(shard)
-    answer_source(shard, m, origin, 503, NULL, &headers)
+    answer(shard, m, origin, 503, NULL, &headers)
 
 
 cdef void refuse_unavailable(shard_t *shard, const message_t *m, const policy_t *policy,
@@ -183,7 +178,7 @@ cdef void refuse_unavailable(shard_t *shard, const message_t *m, const policy_t 
     count(shard, N_UNAVAILABLE)
     if status == 503:
         headers = retry_after(shard)
-    answer_source(shard, m, origin, status, &policy.unavailable_reason, &headers)
+    answer(shard, m, origin, status, &policy.unavailable_reason, &headers)
 
 
 cdef void refuse_sips(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
@@ -198,7 +193,7 @@ cdef void refuse_sips(shard_t *shard, const message_t *m, const origin_t *origin
         line.len = put(text, b"Warning: 380 ", 13)
         line.len += put(text + line.len, sent_by.at, sent_by.len)
         line.len += put(text + line.len, b' "SIPS Not Allowed"\r\n', 21)
-    answer_source(shard, m, origin, 480, NULL, &line)
+    answer(shard, m, origin, 480, NULL, &line)
 
 
 cdef void refuse_stranger(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:

@@ -37,7 +37,7 @@ from fastsip._core.routing.index cimport lay_out_indexes, make_index, put_key
 from fastsip._core.routing.header_edits cimport fill_headers
 from fastsip._core.routing.rule_index cimport lay_out_rule_index, name_key
 
-from fastsip._core.base.short_ids import DESTINATION_BITS, LISTENER_BITS, NODE_BITS, SET_BITS, short_id
+from fastsip._core.base.short_ids import LISTENER_BITS, NODE_BITS, SET_BITS, destination_short_id, short_id
 from fastsip._core.routing.conditions import as_host, as_token, plan_condition
 from fastsip._core.routing.policies import number_in, pack_policy, reply_parts
 from fastsip._core.routing.header_edits import plan_headers
@@ -478,7 +478,7 @@ cdef int lay_out_members(table_t *table, Arena arena, set_t *of_set, uint32_t se
         d.addr = pack_addr(given["addr"])
         d.listener = given["listener"]
         d.seed = name_seed(of_set.hash_key, given["name"], twins[order[i]])
-        d.short_id = short_id(b"%d %b" % (twins[order[i]], given["name"]), DESTINATION_BITS)
+        d.short_id = destination_short_id(given["name"], twins[order[i]])
         d.uri = arena.keep(given["uri"])
         d.host_port = arena.keep(given["host_port"])
         lay_out_probe(&d.probe, arena, given["probe"])

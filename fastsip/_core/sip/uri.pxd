@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from fastsip._core.base.types cimport span_t, text_t
-from fastsip._core.base.address cimport T_TLS, T_UDP, T_WS, T_WSS, addr_t
+from fastsip._core.base.address cimport T_NONE, T_TLS, T_UDP, T_WS, T_WSS, addr_t
 from fastsip._core.sip.types cimport SIPS_PORT, SIP_PORT, S_SIPS, WSS_PORT, WS_PORT, uri_t
 
 cdef enum:
@@ -27,6 +27,10 @@ cdef int parse_host(const char *buf, uint32_t off, uint32_t end, span_t *host, u
 # The same with optional ":port".
 cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *host,
                          uint8_t *kind, uint16_t *port) noexcept nogil
+
+# The transport that a URI asks for; UDP when it names none.
+cdef inline uint8_t transport_of(const uri_t *uri) noexcept nogil:
+    return uri.transport if uri.transport != T_NONE else <uint8_t>T_UDP
 
 # The port where no URI and no Via names one (19.1.2, 26.2.2, RFC 7118).
 cdef inline uint16_t usual_port(int scheme, int transport) noexcept nogil:

@@ -18,9 +18,10 @@ import struct
 from collections import Counter
 from pathlib import Path
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
+from posix.mman cimport munmap
 
 from fastsip._core.base.types cimport PARTITIONS
 from fastsip._core.base.atomics cimport load_acquire64
@@ -32,21 +33,15 @@ from fastsip._core.store.slots cimport (
     index_entry_t, is_later, is_ours, name_kinds, next_child_of, partition_header_t, partition_t, record_of,
     scan_partition, slot_at, slot_t, word_generation, word_kind, word_state,
 )
-from fastsip._core.store.resize cimport fits, replace_partition, room_t
+from fastsip._core.store.resize cimport fits, map_file, replace_partition, room_t
 
 from fastsip._core.base.files import ASIDE, boot_id, keep_aside, look_into, make_folder, open_file
 
+FOLDER = "transactions"     # of run_dir
 MAGIC = b"fastsip\x01"
 TRANSACTION_BYTES = 3072    # of blocks per transaction: a ringing INVITE and its 180
 EPOCH_BITS = 16             # of it that a hint has room for
 HEADER = struct.Struct("=8sIIIIIIII16s40sQQII")
-
-
-cdef extern from "<sys/mman.h>" nogil:
-    void *mmap(void *addr, size_t length, int prot, int flags, int fd, long offset)
-    int munmap(void *addr, size_t length)
-    int madvise(void *addr, size_t length, int advice)
-    int PROT_READ, PROT_WRITE, MAP_SHARED, MADV_DONTDUMP
 
 
 class StoreError(Exception):
@@ -156,7 +151,7 @@ def read_headers(folder) -> list:
 
 def unreadable(run_dir) -> str:
     """Why a router of this code would not take up all of what the files there hold; "" = it would."""
-    folder = Path(run_dir) / "transactions"
+    folder = Path(run_dir) / FOLDER
     headers = read_headers(folder)
     making = shared_making(headers)
     if making is None:
@@ -210,7 +205,7 @@ def check_room(folder, partitions, size: int):
 
 def lack_of_room(run_dir, max_transactions: int) -> str:
     """Why a router cannot make the store that large, beside the one that is there; "" = it can."""
-    folder = Path(run_dir) / "transactions"
+    folder = Path(run_dir) / FOLDER
     wanted = partition_sizes(max_transactions)
     smaller = [p for p, header in enumerate(read_headers(folder))
                if header and file_bytes(*header["sizes"]) < file_bytes(*wanted)]
@@ -274,7 +269,7 @@ cdef class Store:
     def __init__(self, run_dir, int max_transactions, used_epochs=(), key=None):
         self.run_dir = str(run_dir)
         self.notes = []
-        self.folder = Path(run_dir) / "transactions"
+        self.folder = Path(run_dir) / FOLDER
         self.used_epochs = frozenset(used_epochs)
         self.key = key
         make_folder(self.folder)
@@ -449,13 +444,11 @@ cdef class Store:
         fd = open_file(path, os.O_RDWR)
         try:
             p.bytes = os.fstat(fd).st_size
-            p.base = <char *>mmap(NULL, p.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+            p.base = map_file(fd, p.bytes)
         finally:
             os.close(fd)
-        if <uintptr_t>p.base == <uintptr_t>-1:
-            p.base = NULL
+        if p.base == NULL:
             raise StoreError(f"{path}: cannot be mapped")
-        madvise(p.base, p.bytes, MADV_DONTDUMP)
         p.header = <partition_header_t *>p.base
         p.slot_count = p.header.slot_count
         p.slots = <slot_t *>(p.base + HEADER_BYTES)

@@ -15,8 +15,9 @@ It works before any shard has the store.
 import os
 from pathlib import Path
 
-from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
+from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
 from fastsip._core.store.records cimport KIND_FREE, block_t, record_t
 from fastsip._core.store.kinds cimport RECORD_WORDS, block_in
@@ -29,10 +30,16 @@ from fastsip._core.base.files import open_fresh
 
 
 cdef extern from "<sys/mman.h>" nogil:
-    void *mmap(void *addr, size_t length, int prot, int flags, int fd, long offset)
-    int munmap(void *addr, size_t length)
     int madvise(void *addr, size_t length, int advice)
-    int PROT_READ, PROT_WRITE, MAP_SHARED, MADV_DONTDUMP
+    int MADV_DONTDUMP
+
+
+cdef char *map_file(int fd, uint64_t bytes) noexcept nogil:
+    cdef void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+    if at == MAP_FAILED:
+        return NULL
+    madvise(at, bytes, MADV_DONTDUMP)
+    return <char *>at
 
 
 cdef bint fits(const partition_t *p, const room_t *room) noexcept nogil:
@@ -91,7 +98,7 @@ cdef void lay_out(const partition_t *p, char *to, const room_t *room) noexcept n
 
 
 cdef int replace_partition(const partition_t *p, path, const room_t *room) except -1:
-    cdef void *to
+    cdef char *to
     beside = Path(path).with_suffix(".new")
     try:
         fd = open_fresh(beside)
@@ -99,14 +106,13 @@ cdef int replace_partition(const partition_t *p, path, const room_t *room) excep
             at_crash_point()
             os.posix_fallocate(fd, 0, room.bytes)
             at_crash_point()
-            to = mmap(NULL, room.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+            to = map_file(fd, room.bytes)
         finally:
             os.close(fd)
-        if <uintptr_t>to == <uintptr_t>-1:
+        if to == NULL:
             raise OSError(f"{beside} cannot be mapped")
-        madvise(to, room.bytes, MADV_DONTDUMP)
         with nogil:
-            lay_out(p, <char *>to, room)
+            lay_out(p, to, room)
             munmap(to, room.bytes)
         at_crash_point()
         os.replace(beside, path)

@@ -48,8 +48,8 @@ cdef inline name_entry_t *entry_at(const name_table_t *names, uint32_t number) n
 cdef struct wanted_t:
     uint64_t key                # its Call-ID chooses among several addresses
     uint32_t families           # bit 4 for IPv4, bit 6 for IPv6
-    uint16_t port               # what its URI says, 0 = nothing: that of the address, or
-    uint16_t usual_port
+    uint16_t port               # what its URI says, 0 = nothing: that of the address, else usual_port
+    uint16_t usual_port         # by the URI's scheme and transport
     uint16_t tried_count
     const uint32_t *tried       # place_mark of those that are wanted no more
 
