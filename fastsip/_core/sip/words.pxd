@@ -1,10 +1,8 @@
 # The vocabulary: header names, methods, usual reason phrases.  See words.pyx.
 
 from libc.stdint cimport uint32_t
-from fastsip._core.sip.chars cimport words_t
+from fastsip._core.sip.chars cimport find_word, words_t
 
-# method_id of a method's name (case matters, 7.1).
-cdef int match_method(const char *name, uint32_t len) noexcept nogil
 cdef const char *method_text(int method, uint32_t *len) noexcept nogil
 cdef const char *usual_phrase(int status, uint32_t *len) noexcept nogil
 
@@ -12,3 +10,8 @@ cdef const char *usual_phrase(int status, uint32_t *len) noexcept nogil
 cdef words_t HEADERS
 cdef words_t METHODS
 cdef words_t COMPACT
+
+
+# method_id of a method's name, M_OTHER when unknown; case matters (7.1).
+cdef inline int match_method(const char *name, uint32_t len) noexcept nogil:
+    return <int>find_word(&METHODS, name, len)

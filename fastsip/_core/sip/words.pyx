@@ -13,18 +13,13 @@ from fastsip._core.sip.types cimport (
     H_RECORD_ROUTE, H_REPLACES, H_REQUIRE, H_RETRY_AFTER, H_ROUTE, H_SESSION_EXPIRES, H_SUPPORTED, H_TARGET_DIALOG,
     H_TIMESTAMP, H_TO, H_VIA, H_WWW_AUTHENTICATE, METHOD_COUNT, M_INVITE, M_OTHER,
 )
-from fastsip._core.sip.chars cimport find_word, learn_word
+from fastsip._core.sip.chars cimport learn_word
 
 cdef const char *METHOD_TEXT[METHOD_COUNT]
 METHOD_TEXT[:] = [b"", b"INVITE", b"ACK", b"BYE", b"CANCEL", b"OPTIONS", b"REGISTER", b"PRACK", b"SUBSCRIBE",
                   b"NOTIFY", b"PUBLISH", b"INFO", b"REFER", b"MESSAGE", b"UPDATE"]
 
 cdef const char *phrases[700]             # [status], NULL = no usual one
-
-
-cdef int match_method(const char *name, uint32_t len) noexcept nogil:
-    """method_id of a name, M_OTHER when unknown; case matters (7.1)."""
-    return <int> find_word(&METHODS, name, len)
 
 
 cdef const char *method_text(int method, uint32_t *len) noexcept nogil:

@@ -22,10 +22,10 @@ cdef struct token_t:
     bint of_caller          # the destination made the dialog; else it is who was called
     bint from_caller        # read: the request goes the way of the one that made the dialog
 
-# What tokens of one message are bound to, hashed when the first is read; zero it before.
+# What tokens of one message are bound to, each hashed when the first token asks for it; zero it before.
 cdef struct dialog_t:
     uint64_t digests[2][2]  # [key][0 = by the From tag, 1 = by the To tag]
-    uint8_t made
+    uint8_t made            # bits, [2 * key + side]
 
 # Does the set of this destination change headers, and can it be told from one that stands in within `of_set`?
 cdef bint is_other_border(const table_t *table, const destination_t *d, uint32_t of_set) noexcept nogil

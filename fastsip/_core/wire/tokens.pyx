@@ -78,15 +78,15 @@ cdef uint64_t sign(const uint64_t *key, uint64_t of_dialog, const letters_t *let
     return hash_end(&h)
 
 
-cdef void make_digests(const table_t *table, const message_t *m, dialog_t *dialog) noexcept nogil:
-    cdef uint32_t key
-    if dialog.made:
-        return
-    dialog.made = 1
-    for key in range(table.token_key_count):
-        dialog.digests[key][0] = digest(table.token_keys[key], m, &m.from_tag)
-        if m.to_tag.len:
-            dialog.digests[key][1] = digest(table.token_keys[key], m, &m.to_tag)
+cdef bint is_bound(const table_t *table, const message_t *m, const letters_t *letters, uint32_t key, uint32_t by_to,
+                   dialog_t *dialog) noexcept nogil:
+    """Is this token signed with this key for the dialog that the From tag made, or, `by_to`, the To tag?"""
+    cdef const span_t *tag = &m.to_tag if by_to else &m.from_tag
+    cdef uint32_t made = 1 << (2 * key + by_to)
+    if not dialog.made & made:
+        dialog.made |= <uint8_t>made
+        dialog.digests[key][by_to] = digest(table.token_keys[key], m, tag)
+    return sign(table.token_keys[key], dialog.digests[key][by_to], letters) == letters.mac
 
 
 cdef bint is_other_border(const table_t *table, const destination_t *d, uint32_t of_set) noexcept nogil:
@@ -157,10 +157,8 @@ cdef int read_token(const table_t *table, const message_t *m, const span_t *user
     token.stand_in = <uint32_t>letters.ids & 0x3FFFFFFF
     token.passage = <uint32_t>letters.passage
     check(fits(token))
-    make_digests(table, m, dialog)
     for key in range(table.token_key_count):
-        token.from_caller = sign(table.token_keys[key], dialog.digests[key][0], &letters) == letters.mac
-        if token.from_caller or (m.to_tag.len
-                                 and sign(table.token_keys[key], dialog.digests[key][1], &letters) == letters.mac):
+        token.from_caller = is_bound(table, m, &letters, key, 0, dialog)
+        if token.from_caller or (m.to_tag.len and is_bound(table, m, &letters, key, 1, dialog)):
             return OK
     return E_BAD
