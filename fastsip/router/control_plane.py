@@ -29,7 +29,7 @@ from fastsip.router.name_file import Held, save_answers
 from fastsip.router.outlook import outlook
 from fastsip.router.resolver import Resolver
 from fastsip.router.router import Router
-from fastsip.routing.compile import COMPILE_ERRORS, compile_names, compile_table, release_unnamed
+from fastsip.routing.compile import COMPILE_ERRORS, Before, compile_names, compile_table, release_unnamed
 from fastsip.ua.answering import AnsweringMachines
 
 GAUGES_EVERY_S = 1.0
@@ -279,6 +279,7 @@ class ControlPlane:
             raise NoRoom("more destinations than this router has room for")
         # What the running table names must keep its line until each shard has moved on.
         release_unnamed(router.cells, router.registry, router.config, fresh)
-        table = compile_table(fresh, router.registry, router.cells, router.version + 1)
+        before = Before(router.config, router.table)
+        table = compile_table(fresh, router.registry, router.cells, router.version + 1, before)
         self.shards.switch_to(table)
         return table

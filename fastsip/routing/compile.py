@@ -5,12 +5,12 @@ table: what was learned of a destination stays with its id over any reload.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastsip._core.dispatcher.cells import Cells, CellsError
 from fastsip._core.routing.table import ACTIONS, DIALOGS, RURI, WHEN_ALL_DOWN, RoutingTable
 from fastsip.base import sip
-from fastsip.config import Condition, Config, ConfigError, Destination, HeaderEdits, Policy, Probe, Rule
+from fastsip.config import Condition, Config, ConfigError, Destination, DestinationSet, HeaderEdits, Policy, Probe, Rule
 from fastsip.config.headers import pieces
 from fastsip.config.patterns import compile_patterns
 from fastsip.config.secrets import purpose_key
@@ -27,12 +27,42 @@ IN_DIALOG = "in dialog"
 DEFAULT_IN_DIALOG: dict[str, Any] = {"on": ["timeout", "transport"], "timeout_ms": 2_000}
 
 
-def compile_table(config: Config, registry: Registry, cells: Cells, version: int) -> RoutingTable:
-    """A sealed table.  `config` is valid: what fails here is a defect, not the operator's."""
+class Before(NamedTuple):
+    """A table and what it was compiled from."""
+
+    config: Config
+    table: RoutingTable
+
+
+def compile_table(
+    config: Config, registry: Registry, cells: Cells, version: int, before: Before | None = None
+) -> RoutingTable:
+    """A sealed table.  `config` is valid: what fails here is a defect, not the operator's.
+
+    Sets, and rules, that are those of `before` are taken from its table as they stand: who changes one set pays for
+    that one.  What `before` names must have kept its ids and its cells.
+    """
     registry.learn(names_in(config))  # one lock for all; from here on `id` only looks them up
+    table = open_table(config, version)
+    add_listeners(table, config, registry)
+    # Sets and policies name each other; policies get their places in this order.
+    policies = {name: place for place, name in enumerate(["", *(policy.name for policy in config.policies), IN_DIALOG])}
+    sets = add_sets(table, config, registry, cells, policies, before)
+    for policy in config.policies:
+        table.add_policy(id=registry.id("policy", policy.name), **policy_fields(policy, sets))
+    table.add_policy(id=registry.id("policy", IN_DIALOG), **DEFAULT_IN_DIALOG)
+    if before and keeps_rules(config, before.config):
+        table.take_rules(before.table)
+    else:
+        for rule in config.rules:
+            table.add_rule(id=registry.id("rule", rule.name), **rule_fields(rule, registry, sets, policies))
+    return table.seal()
+
+
+def open_table(config: Config, version: int) -> RoutingTable:
     secret, *others = config.router.secret_keys
     timers = config.timers
-    table = RoutingTable(
+    return RoutingTable(
         version,
         clocks=(timers.t1_ms, timers.t2_ms, timers.t4_ms, timers.c_ms),
         max_message=config.limits.max_message_bytes,
@@ -45,16 +75,17 @@ def compile_table(config: Config, registry: Registry, cells: Cells, version: int
         token_keys=tuple(purpose_key(key, "token") for key in config.router.secret_keys),
         other_branch_key=purpose_key(others[0], "branch") if others else None,
     )
-    add_listeners(table, config, registry)
-    # Sets and policies name each other; policies get their places in this order.
-    policies = {name: place for place, name in enumerate(["", *(policy.name for policy in config.policies), IN_DIALOG])}
-    sets = add_sets(table, config, registry, cells, policies)
-    for policy in config.policies:
-        table.add_policy(id=registry.id("policy", policy.name), **policy_fields(policy, sets))
-    table.add_policy(id=registry.id("policy", IN_DIALOG), **DEFAULT_IN_DIALOG)
-    for rule in config.rules:
-        table.add_rule(id=registry.id("rule", rule.name), **rule_fields(rule, registry, sets, policies))
-    return table.seal()
+
+
+def keeps_sets(config: Config, before: Config) -> bool:
+    """Does a set that did not change mean the same: its listeners, and the key that places calls?"""
+    return config.listeners == before.listeners and config.router.placement_key == before.router.placement_key
+
+
+def keeps_rules(config: Config, before: Config) -> bool:
+    """Does each index of a rule lead to what it led to?"""
+    names = [[one.name for one in group] for each in (config, before) for group in (each.sets, each.policies)]
+    return names[:2] == names[2:] and config.rules == before.rules and config.listeners == before.listeners
 
 
 def names_in(config: Config) -> Iterator[tuple[str, str]]:
@@ -116,11 +147,24 @@ def add_listeners(table: RoutingTable, config: Config, registry: Registry) -> No
 
 
 def add_sets(
-    table: RoutingTable, config: Config, registry: Registry, cells: Cells, policies: dict[str, int]
+    table: RoutingTable,
+    config: Config,
+    registry: Registry,
+    cells: Cells,
+    policies: dict[str, int],
+    before: Before | None = None,
 ) -> dict[str, int]:
     """Index by name; `policies` are the indexes that policies will have."""
     indexes = {}
+    known: dict[str, tuple[int, DestinationSet]] = {}
+    if before and keeps_sets(config, before.config):
+        known = {group.name: (index, group) for index, group in enumerate(before.config.sets)}
     for group in config.sets:
+        dialog_policy = policies[group.in_dialog_failure or IN_DIALOG]
+        place, same = known.get(group.name, (0, None))
+        if before and same == group:
+            indexes[group.name] = table.take_set(before.table, place, dialog_policy)
+            continue
         indexes[group.name] = index = table.add_set(
             id=registry.id("set", group.name),
             algorithm=group.algorithm_number,
@@ -134,7 +178,7 @@ def add_sets(
             # A promise to the calls: who renames a set moves all of its keys.
             hash_key=purpose_key(config.router.placement_key, f"set {group.name}"),
             key_header=group.key,
-            dialog_policy=policies[group.in_dialog_failure or IN_DIALOG],
+            dialog_policy=dialog_policy,
             name=group.name,
             headers_out=header_fields(group.headers_out),
         )

@@ -9,7 +9,8 @@ from fastsip._core.base.hashing import mix_words, unbase32
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Positions
 from fastsip._core.harness.rig import Rig
-from fastsip._core.routing.table import DEFAULT_ACCEPT, RoutingTable
+from fastsip._core.routing.parts import DEFAULT_ACCEPT
+from fastsip._core.routing.table import RoutingTable
 from fastsip.ua.message import make_response, read_message
 from tests.kernels.audit import live_slots
 from tests.protocol.script import BOB, EDGE, TICK, Stage, make_table, read_sent

@@ -25,7 +25,7 @@ ROOMS = {
     "sip": ("types", "chars", "words", "uri", "values", "parser", "edits"),
     "store": ("records", "kinds", "blocks", "slots", "resize", "partitions", "wheel", "marks"),
     "routing": ("types", "patterns", "conditions", "policies", "tiers", "index", "lookup", "header_edits",
-        "rule_index", "table", "rules"),
+        "rule_index", "parts", "table", "rules"),
     "dispatcher": ("ranking", "cells", "positions", "choose", "chooser", "keys"),
     "wire": ("via", "tokens", "loops"),
     "transport": ("names", "listen", "net_sys", "udp", "local"),
@@ -64,7 +64,7 @@ MAY_IMPORT = {
 SYSTEM_CALLS = {
     "base/files", "base/clock", "base/arena", "transport/net_sys", "transport/udp", "transport/local",
     "transport/listen", "base/ring", "base/lanes", "store/slots", "store/resize", "store/partitions",
-    "dispatcher/cells", "shard/loop", "routing/table", "harness/virtual_net", "harness/rig",
+    "dispatcher/cells", "shard/loop", "routing/parts", "harness/virtual_net", "harness/rig",
 }  # fmt: skip
 SYSTEM_MODULES = {"os", "socket", "mmap", "fcntl", "select", "selectors", "subprocess", "time", "signal"}
 SYSTEM_HEADERS = re.compile(

@@ -11,7 +11,8 @@ from fastsip._core.base.hashing import siphash_pieces
 from fastsip._core.dispatcher.cells import Cells, CellsError
 from fastsip._core.dispatcher.chooser import Chooser, Positions
 from fastsip._core.routing import policies
-from fastsip._core.routing.table import DEFAULT_ACCEPT, RoutingTable
+from fastsip._core.routing.parts import DEFAULT_ACCEPT
+from fastsip._core.routing.table import RoutingTable
 from tests.kernels import rule_doors
 
 SECRET = bytes(range(16))

@@ -13,10 +13,6 @@ Must never: change after seal(), hand a pointer to anyone who may outlive it, or
 be used on the packet path.
 """
 
-import functools
-import ipaddress
-import socket
-
 cimport cython
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
@@ -28,8 +24,8 @@ from fastsip._core.base.arena cimport Arena
 from fastsip._core.store.records cimport policy_copy_t
 from fastsip._core.routing.types cimport (
     ACT_FORWARD, ACT_REPLY, ACT_SET, ALL_DOWN_FAIL, ALL_DOWN_TRY, A_SRV, C_HEADER, C_SOURCE, C_SOURCE_SET,
-    DIALOG_PINNED, DIALOG_SHARED, PROBE_ALL, PROBE_MARKED, PROBE_NONE, PROBE_ONLY_FAILED, RURI_HOST, RURI_KEEP,
-    RURI_OF_SET, RURI_URI, condition_t, destination_t, listener_t, policy_t, probe_t, rule_t, set_t, table_t,
+    DIALOG_PINNED, DIALOG_SHARED, RURI_HOST, RURI_KEEP, RURI_OF_SET, RURI_URI, condition_t, destination_t, listener_t,
+    policy_t, probe_t, rule_t, set_t, table_t,
 )
 from fastsip._core.routing.conditions cimport fill_condition
 from fastsip._core.routing.tiers cimport lay_out_tiers
@@ -40,96 +36,15 @@ from fastsip._core.routing.rule_index cimport lay_out_rule_index, name_key
 from fastsip._core.base.short_ids import LISTENER_BITS, NODE_BITS, SET_BITS, destination_short_id, short_id
 from fastsip._core.routing.conditions import as_host, as_token, plan_condition
 from fastsip._core.routing.policies import number_in, pack_policy, reply_parts
+from fastsip._core.routing.parts import MS, address_parts, key_words, line_text, probe_parts
 from fastsip._core.routing.header_edits import plan_headers
 
 ID = (1, 2**32 - 1)
-MS = (0, 2**32 - 1)
 # Words of the configuration, and the kernels' numbers for them.
 ACTIONS = {"set": ACT_SET, "reply": ACT_REPLY, "forward": ACT_FORWARD}
 RURI = {"keep": RURI_KEEP, "host": RURI_HOST, "uri": RURI_URI, "": RURI_OF_SET}
 DIALOGS = {"pinned": DIALOG_PINNED, "shared": DIALOG_SHARED}
 WHEN_ALL_DOWN = {"fail": ALL_DOWN_FAIL, "try": ALL_DOWN_TRY}
-PROBE_MODES = {"all": PROBE_ALL, "only-failed": PROBE_ONLY_FAILED, "marked": PROBE_MARKED, "none": PROBE_NONE}
-# Bits of what a token calls them (see tokens).
-
-# Any final response shows life, except those that say overload or death (docs/wire.md#probes).
-REFUSED_CODES = frozenset((408, 500, 503, 504))
-DEFAULT_ACCEPT = tuple(code for code in range(200, 700) if code not in REFUSED_CODES)
-PROBE_DEFAULTS = {
-    "interval_ms": 0, "timeout_ms": 2000, "rise": 1, "fall": 2, "mode": 0,
-    "accept": DEFAULT_ACCEPT, "method": b"OPTIONS", "from_uri": b"",
-}
-
-
-def line_text(name, value):
-    """The bytes of a text without line ends, which would end a header it is written into."""
-    if isinstance(value, str):
-        value = value.encode("utf-8")
-    if not isinstance(value, bytes) or b"\r" in value or b"\n" in value:
-        raise ValueError(f"{name} is one line of text, not {value!r}")
-    return value
-
-
-def key_words(name, key):
-    """Two 64-bit words of a key of 16 bytes."""
-    if not isinstance(key, bytes) or len(key) != 16:
-        raise ValueError(f"{name} has 16 bytes, not {key!r}")
-    return int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little")
-
-
-def address_parts(text, port, transport=T_UDP):
-    """(16 bytes, port, family 4 or 6, scope, transport_id) of a numeric address; "fe80::1%eth0" names its scope."""
-    number_in("port", port, 1, 65535)
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError as wrong:
-        raise ValueError(f"address: {wrong}") from None
-    if address.version == 6 and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    if address.version == 4:
-        return b"\0" * 10 + b"\xff\xff" + address.packed, port, 4, 0, transport
-    scope = address.scope_id
-    if scope is not None:
-        scope = int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
-    return address.packed, port, 6, scope or 0, transport
-
-
-@functools.lru_cache(maxsize=64)
-def accept_words(codes):
-    """The codes as bits, code - 100, of twelve words; thousands of destinations say the same ones."""
-    words = [0] * 12
-    for code in codes:
-        bit = number_in("an accepted code", code, 200, 699) - 100
-        words[bit >> 6] |= 1 << (bit & 63)
-    return tuple(words)
-
-
-def probe_parts(probe):
-    """The probe's fields with defaults filled in, checked."""
-    return checked_probe(dict(probe)) if probe else NO_PROBE
-
-
-def checked_probe(given):
-    """The fields of a probe, of which every other destination may have the same."""
-    unknown = set(given) - set(PROBE_DEFAULTS)
-    if unknown:
-        raise ValueError(f"a probe has no {', '.join(sorted(unknown))}; possible are {', '.join(PROBE_DEFAULTS)}")
-    parts = PROBE_DEFAULTS | given
-    number_in("probe interval", parts["interval_ms"], *MS)
-    number_in("probe timeout", parts["timeout_ms"], 1, 2**32 - 1)
-    for name in ("rise", "fall"):
-        # The streak of a cell is eight bits.
-        number_in(f"probe {name}", parts[name], 1, 255)
-    parts["mode"] = number_in("probe mode", PROBE_MODES.get(parts["mode"], parts["mode"]), PROBE_ALL, PROBE_NONE)
-    if parts["mode"] == PROBE_NONE:
-        parts["interval_ms"] = 0
-    parts["accept"] = accept_words(tuple(parts["accept"]))
-    parts["method"] = line_text("probe method", parts["method"])
-    parts["from_uri"] = line_text("probe from", parts["from_uri"])
-    return parts
-
-
-NO_PROBE = checked_probe({})
 
 
 cdef addr_t pack_addr(tuple parts) except *:
@@ -270,6 +185,28 @@ cdef class RoutingTable:
             "probe": probe_parts(probe),
             "name": line_text("name", name) or uri,
         })
+
+    def take_set(self, RoutingTable before, set_index, dialog_policy):
+        """A set with its members as a sealed table has it, without looking at it again; its listeners stand in this one
+        at the same indexes.
+        """
+        self._check_open()
+        before.sealed_table()
+        number_in("set index", set_index, 0, len(before.sets) - 1)
+        number_in("dialog_policy", dialog_policy, 0, 2**32 - 1)
+        self.sets.append({**before.sets[set_index], "dialog_policy": dialog_policy})
+        self.destinations.append(before.destinations[set_index])
+        return len(self.sets) - 1
+
+    def take_rules(self, RoutingTable before):
+        """All rules of a sealed table; its sets, policies and listeners stand in this one at the same indexes."""
+        self._check_open()
+        before.sealed_table()
+        if self.rules:
+            raise ValueError("the rules of another table are the first")
+        if len(before.sets) > len(self.sets) or len(before.policies) > len(self.policies):
+            raise ValueError("fewer sets or policies than the rules were made for")
+        self.rules = list(before.rules)
 
     def add_policy(self, id, *, then_set=None, exhausted=None, unavailable=(500, b"Server Internal Error"), **fields):
         """A failure policy (fields: see policies.pack_policy); `then_set` may be added later than the policy."""

@@ -9,7 +9,8 @@ from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Chooser
 from fastsip._core.harness.rig import Rig
 from fastsip._core.routing import policies
-from fastsip._core.routing.table import DEFAULT_ACCEPT, DIALOGS, PROBE_MODES, RURI, WHEN_ALL_DOWN
+from fastsip._core.routing.parts import DEFAULT_ACCEPT, PROBE_MODES
+from fastsip._core.routing.table import DIALOGS, RURI, WHEN_ALL_DOWN, RoutingTable
 from fastsip._core.sip import words
 from fastsip._core.transport.names import Names
 from fastsip.base.run_dir import PLACEMENT
@@ -17,6 +18,7 @@ from fastsip.config import ConfigError, language, load_text, sets
 from fastsip.config.secrets import pin_placement, purpose_key
 from fastsip.routing import compile as compiling
 from fastsip.routing.compile import (
+    Before,
     compile_names,
     compile_table,
     header_fields,
@@ -276,6 +278,66 @@ def test_a_reload_keeps_ids_cells_and_choices(registry):
     seeds = [{id: seed for _, id, *_, seed in table.members(0)} for table in (before, after)]
     for name in ("ms2", "ms3"):
         assert seeds[0][ids[name]] == seeds[1][ids[name]]
+
+
+LISTENERS = "advertise = \"edge.example.net:5080\"\n"
+ONE_CHANGE = {
+    "nothing": (("", ""), (), False),
+    "a destination": (("192.0.2.22:5070", "192.0.2.22:5072"), ("media",), False),
+    "a set's limit": (("limit = 3", "limit = 2"), ("media",), False),
+    "a policy": (('mark = { timeout = "down", 500 = "suspect" }', 'mark = "none"'), (), False),
+    "a rule": (('user_prefix = ["8"]', 'user_prefix = ["9"]'), (), True),
+    "what a listener is called": ((LISTENERS, 'advertise = "other.example.net"\n'), ("media", "spare"), True),
+    "one more set before them": (("[set.media]", '[set.a]\ndestinations = ["sip:192.0.2.50"]\n\n[set.media]'),
+                                 ("a",), True),
+    "one more policy before them": (("[failure.next]", "[failure.a]\non = [503]\n\n[failure.next]"), (), True),
+    "sets in another order": (("[set.media]", '[set.spare]\nalgorithm = "priority"\n'
+                               'destinations = ["sip:192.0.2.31", "sip:192.0.2.32"]\n\n[set.media]'), (), True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ONE_CHANGE)
+def test_who_changes_one_set_pays_for_that_one(registry, monkeypatch, change):
+    """And the table is the one that comes out when everything is looked at."""
+    (old, new), wanted, rules_too = ONE_CHANGE[change]
+    cells, config = Cells(32), read()
+    before = Before(config, compile_table(config, registry, cells, 1))
+    text = TEXT
+    if change == "sets in another order":
+        place, following = text.index("[set.spare]"), text.index("[failure.next]")
+        text = text[:place] + text[following:]
+    assert old in text
+    fresh = read(text.replace(old, new, 1))
+    looked_at, rules = set(), []
+    add_set, write_rule = compiling.add_destination, compiling.rule_fields
+    monkeypatch.setattr(compiling, "add_destination", lambda table, index, one, *rest: (
+        looked_at.add(fresh.sets[index].name), add_set(table, index, one, *rest)))
+    monkeypatch.setattr(compiling, "rule_fields", lambda rule, *rest: (rules.append(rule), write_rule(rule, *rest))[1])
+    taken = compile_table(fresh, registry, cells, 2, before)
+    assert looked_at == set(wanted)
+    assert bool(rules) is rules_too
+    whole = compile_table(fresh, registry, cells, 2)
+    assert taken.total_bytes == whole.total_bytes
+    for index in range(len(fresh.sets)):
+        assert taken.members(index) == whole.members(index)
+        choosers = [Chooser(table, Cells(32), index) for table in (taken, whole)]
+        assert len({tuple(one.choose_many(0, range(50), 1)) for one in choosers}) == 1
+    asked = [request(user, headers=headers) for user in ("8100", "9100", "blocked", "alice", "720", "1")
+             for headers in ((), ("X-Kind: a",))]
+    assert [rule_doors.match(taken, one) for one in asked] == [rule_doors.match(whole, one) for one in asked]
+
+
+def test_a_table_takes_from_a_sealed_one_only(registry):
+    config = read()
+    sealed = compile_table(config, registry, Cells(32), 1)
+    with pytest.raises(RuntimeError, match="not sealed yet"):
+        RoutingTable(2).take_set(RoutingTable(1), 0, 0)
+    with pytest.raises(RuntimeError, match="sealed: build another"):
+        sealed.take_set(sealed, 0, 0)
+    with pytest.raises(ValueError, match="set index"):
+        RoutingTable(2).take_set(sealed, len(config.sets), 0)
+    with pytest.raises(ValueError, match="fewer sets or policies"):
+        RoutingTable(2).take_rules(sealed)
 
 
 def test_lines_are_released_when_no_configuration_names_them(registry):
