@@ -234,6 +234,36 @@ def test_nothing_comes_in(make_stage, name):
     stage.finish()
 
 
+ELSEWHERE = ("10.0.9.9", 5070)  # where a destination that calls is reached afterwards
+
+
+@pytest.mark.parametrize("keep", [[], [0], [1], [0, 1], [1, 0], [0, 0]], ids=str)
+@pytest.mark.parametrize("method", ["BYE", "INFO", "INVITE", "ACK"])
+def test_no_choice_of_our_values_crosses_a_border(make_stage, method, keep):
+    """A destination calls another.  Of the two values of its route set it sends which it likes: only the long one
+    says whose border is at the other end, where somebody answered who is reached at another place now.
+    """
+    stage = make_stage(listeners=2, set_headers=BORDER["set_headers"])
+    call = stage.make("INVITE").set("Contact", f"<sip:bob@{ELSEWHERE[0]}:{ELSEWHERE[1]}>")
+    stage.inject(call, BOB[1])
+    invite = stage.expect_request(BOB[0], "INVITE")
+    answer = stage.response(invite, 200).set("Contact", f"<sip:carol@{CAROL[0]}:{CAROL[1]}>")
+    stage.inject(answer, BOB[0], 1)
+    routes = list(reversed(stage.expect_response(200, to=BOB[1]).values("Record-Route")))
+    assert len(routes) == 2
+    request = make_request(
+        method, f"sip:carol@{CAROL[0]}:{CAROL[1]}",
+        via=f"SIP/2.0/UDP {ELSEWHERE[0]}:{ELSEWHERE[1]};branch={new_branch()}",
+        sender=call.get("From"), recipient=answer.get("To"), call_id=call.call_id, cseq=1 if method == "ACK" else 2,
+        headers=[("Route", routes[place]) for place in keep],
+    )  # fmt: skip
+    stage.waiting.clear()
+    stage.inject(forge(request), ELSEWHERE)
+    passed = [sent for sent in stage.waiting if sent.method]
+    assert bool(passed) == (1 in keep)
+    assert not any(message.lines("X-Set-Secret") for message in passed)
+
+
 @pytest.mark.parametrize("name", WAYS)
 def test_without_a_border_it_would(make_stage, name):
     """So the ways above are ways.  A CANCEL of ours carries the Reason alone."""

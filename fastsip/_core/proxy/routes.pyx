@@ -87,8 +87,9 @@ cdef bint is_ours(shard_t *shard, const message_t *m, const uri_t *uri, bint fir
 
     A token alone makes the `first` value ours, whatever its host is: it may be that of a node we stand in for.  Of
     those behind it only the first one's pair is: another node of this secret may have written them, and wants to be
-    passed, too.  The route says by which of our listeners the dialog goes on: the one that the value names, else the
-    one that has the token's role on this node.
+    passed, too.  The short value of a pair proves nothing by itself: it does not say whose border stands at the other
+    end, and whoever sends it alone would cross that one.  The route says by which of our listeners the dialog goes on:
+    the one that the value names, else the one that has the token's role on this node.
     """
     cdef token_t token
     cdef int code = read_token(shard.table, m, &uri.user, &route.dialog, &token)
@@ -102,9 +103,9 @@ cdef bint is_ours(shard_t *shard, const message_t *m, const uri_t *uri, bint fir
     if code == OK:
         route.passage = token.passage
         route.of_pair = token.of_pair
-        if not token.of_pair or not route.verified:
+        if not token.of_pair:
             route.token = token
-        route.verified = 1
+            route.verified = 1
     named = listener_named(shard, m, uri, token.listener if code == OK else 0)
     if named < 0 and code == OK:
         named = listener_of_role(shard.table, token.listener)
@@ -275,12 +276,12 @@ cdef int cut_last(const message_t *m, uint32_t stop, hop_t *hop) noexcept nogil:
 cdef bint is_strict_request(shard_t *shard, const message_t *m, const uri_t *ruri, route_t *route) noexcept nogil:
     """Is the Request-URI a value of our Record-Route, put there by a strict router (16.4)?
 
-    Our values have a token.  Of a pair that a release before wrote one has no user at all: that one counts when it has
-    our lr, or inside a dialog.
+    Our values have a token, be it the short one of a pair (which has a passage).  Of a pair that a release before
+    wrote one has no user at all: that one counts when it has our lr, or inside a dialog.
     """
     if first_of(m, H_ROUTE) == NO_HEADER or not is_ours(shard, m, ruri, True, route):
         return False
-    return route.verified or (ruri.user.len == 0 and (ruri.lr or m.to_tag.len > 0))
+    return route.verified or route.passage or (ruri.user.len == 0 and (ruri.lr or m.to_tag.len > 0))
 
 
 cdef int read_route(shard_t *shard, const message_t *m, const uri_t *ruri, route_t *route, hop_t *hop) noexcept nogil:
