@@ -15,15 +15,16 @@ How a new mapped store is made:
 4. A line in tests/unit/test_mapped.py, which spoils the file in each way and dies between each two steps.
 
 What a crash leaves.  A new name is an empty file, or one of zeros: there is no magic number, so it counts as not begun.
-Beside: the old file or none, and a piece that ends in `.new`, which whoever makes the file next replaces.  In place: a
-file that has grown is as good as before, for its head says how much of it counts; a head without its magic number, which
-is written last, is no head.  A head that is written again says what it said, but for what grew: before or after, both are
-true.
+Beside: the old file or none, and a piece that ends in `.new`, which whoever makes the file next replaces.  In place:
+a file that has grown is as good as before, for its head says how much of it counts; a head without its magic number,
+which is written last, is no head.  A head that is written again says what it said, but for what grew: before or after,
+both are true.
 
 A file has all of its blocks before anybody maps it: a hole on a full tmpfs would be a SIGBUS later, and at each start
 again (docs/core.md#fully-allocated-files).
 
-Must never: shrink a file that begins with a magic number, which somebody may have mapped, or decide what is worth keeping.
+Must never: shrink a file that begins with a magic number, which somebody may have mapped, or decide what is worth
+keeping.
 """
 
 import contextlib
@@ -122,8 +123,8 @@ def judged(path, judge):
 def open_in_place(path, judge, notes):
     """A descriptor of the file as it is, or of an empty one; whole, and waiting for its head to be sealed.
 
-    judge(head, size) says how many bytes the file must have, by its head (b"" for one that was not begun) and by those it
-    has; Damaged: it cannot be used.  Then it is kept under another name, `notes` gets a line for the log, and an
+    judge(head, size) says how many bytes the file must have, by its head (b"" for one that was not begun) and by those
+    it has; Damaged: it cannot be used.  Then it is kept under another name, `notes` gets a line for the log, and an
     empty one takes its place.
     """
     try:

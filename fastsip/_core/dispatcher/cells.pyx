@@ -115,7 +115,7 @@ cdef class Cells:
         cdef file_head_t head = (<file_head_t *>self.mapping)[0]
         boot = bytes.fromhex(boot_id().decode().replace("-", ""))
         if memcmp(head.boot_id, <const char *>boot, 16) != 0:
-            # Before the head says that it is of this boot: whoever dies in between leaves lines that the next one drops.
+            # Before the head says that it is of this boot: whoever dies here leaves lines that the next one drops.
             memset(self.cells, 0, self.count * sizeof(cell_t))
             memcpy(head.boot_id, <const char *>boot, 16)
         head.magic = MAGIC
