@@ -23,6 +23,7 @@ from libc.string cimport memcpy, memset
 from posix.mman cimport munmap
 
 from fastsip._core.base.types cimport PARTITIONS
+from fastsip._core.base.check cimport check
 from fastsip._core.base.atomics cimport load_acquire64
 from fastsip._core.base.clock cimport clock_ms
 from fastsip._core.base.mapped cimport map_file
@@ -278,6 +279,7 @@ cdef class Store:
         self.begin_anew(damaged, making)
         damaged = {p: "a block is named twice or lies where none can" for p in range(PARTITIONS)
                    if self.map_partition(p) < 0}
+        # Only the scan of what is mapped tells these, so they are made and mapped once more.
         self.begin_anew(damaged, making)
         for p in damaged:
             self.map_partition(p)
@@ -291,6 +293,7 @@ cdef class Store:
             self.keep_aside({p: "damaged, or of an unknown layout"
                              for p, header in enumerate(headers) if header is not None})
         self.used_epochs |= {header["epoch"] for header in headers if header}
+        # Another store's hints lead into slots of this one otherwise, where they name somebody else's call.
         making = wanted, fresh_epoch(self.used_epochs), self.key or secrets.token_bytes(16)
         self.make_files(making, range(PARTITIONS))
         for p in range(PARTITIONS):
@@ -445,10 +448,12 @@ cdef class Store:
         p.slot_count = p.header.slot_count
         p.slots = <slot_t *>(p.base + HEADER_BYTES)
         p.blocks = p.base + <uint64_t>block_offset(p.slot_count)
+        # A store that is full for new calls still takes what ends calls.
         p.reserved_slots = p.slot_count // 10
         self.store.slot_count = max(self.store.slot_count, p.slot_count)
         self.store.epoch = p.header.epoch
         memcpy(self.store.hash_key, p.header.hash_key, 16)
+        # Never more than half full, so that a look-up ends soon.
         size = 1
         while size < 2 * p.slot_count:
             size *= 2
@@ -484,6 +489,7 @@ cdef class Store:
             for number in range(PARTITIONS):
                 p = &self.store.partitions[number]
                 count = p.header.high_water
+                check(count <= p.slot_count)    # as read_header has asked of the file
                 memset(counted, 0, count)
                 for i in range(count):
                     word = load_acquire64(&p.slots[i].commit)

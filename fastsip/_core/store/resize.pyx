@@ -16,6 +16,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 from posix.mman cimport munmap
 
+from fastsip._core.base.check cimport check
 from fastsip._core.base.mapped cimport map_file
 from fastsip._core.store.records cimport KIND_FREE, block_t, record_t
 from fastsip._core.store.kinds cimport RECORD_WORDS, block_in
@@ -56,6 +57,8 @@ cdef void copy_blocks(const partition_t *p, char *to, const room_t *room, uint32
         block = <block_t *>block_in(record, word)
         if not blocks >> word & 1 or block.len == 0 or order_of(block.len) != order:
             continue
+        check(next_unit[0] & ((<uint32_t>1 << order) - 1) == 0)     # the largest first: no gap before any
+        check(next_unit[0] + (<uint32_t>1 << order) <= room.units)
         memcpy(to + room.blocks_at + <uint64_t>next_unit[0] * UNIT_BYTES,
                p.blocks + <uint64_t>block.unit * UNIT_BYTES, block.len)
         block.unit = next_unit[0]
@@ -70,6 +73,7 @@ cdef void lay_out(const partition_t *p, char *to, const room_t *room) noexcept n
     cdef uint32_t next_unit = 0
     cdef uint32_t idx
     cdef int order = ORDERS
+    check(fits(p, room))
     memcpy(to, p.base, HEADER_BYTES)
     header.slot_count, header.unit_count, header.high_water = room.slots, room.units, used
     at_crash_point()
