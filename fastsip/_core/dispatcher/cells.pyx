@@ -27,6 +27,7 @@ from fastsip._core.base.atomics cimport (
     cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, store_relaxed32, store_release32,
     store_release64,
 )
+from fastsip._core.base.check cimport check
 from fastsip._core.base.mapped cimport map_file
 
 from fastsip._core.base.files import boot_id
@@ -224,6 +225,7 @@ cdef class Cells:
 
 
 cdef inline uint64_t pack_word(int health, uint32_t streak, uint64_t since_ms) noexcept nogil:
+    check(streak <= STREAK_MAX)         # one more would be another `since`
     return <uint64_t>health | (<uint64_t>streak << 8) | (since_ms << 16)
 
 
