@@ -10,6 +10,7 @@
 # make rfc     sentences of RFCs, what implements them and what tests them    ARGS="--rfc 3261-16", ARGS=--sums
 # make map     packages of the kernels and who knows whom    ARGS=proxy for one of them
 # make call    one message through the kernels: rule, what is sent, counters    MESSAGE=file CONFIG=...
+# make machines   the four transaction machines as Markdown    ARGS=--write puts them into ARCHITECTURE.md
 # make one     builds one kernel alone, for a look at its errors    K=parser
 # make build lint clean
 # make bench   CPU per call, kernels, parsing: minutes on a quiet machine   ARGS="--rounds 1" goes to bench.load
@@ -37,7 +38,7 @@ RELOADS ?= 10000
 MESSAGE ?= -
 K ?= -
 
-.PHONY: run build-all test crash kill-soak upgrades simulate reload-soak fuzz tsan rfc map call one build lint bench bench-all clean peers
+.PHONY: run build-all test crash kill-soak upgrades simulate reload-soak fuzz tsan rfc map machines call one build lint bench bench-all clean peers
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -96,6 +97,9 @@ rfc: $(VENV)/.ready
 
 map: build-all $(VENV)/.ready-test
 	@$(BIN)/python -m tests.tools.map $(ARGS)
+
+machines: build-all $(VENV)/.ready-test
+	@$(BIN)/python -m tests.tools.machines $(ARGS)
 
 call: build-all $(VENV)/.ready-test
 	@$(BIN)/python -m tests.tools.call $(MESSAGE) --config $(CONFIG) $(ARGS)

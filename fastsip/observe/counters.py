@@ -6,14 +6,14 @@ straight into their row; nothing is sent, locked or asked for.
 """
 
 import json
-import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
 
-from fastsip._core.base.files import look_at, open_fresh
+from fastsip._core.base.files import look_at
+from fastsip._core.base.mapped import begin_beside, map_rows
 from fastsip._core.state.counters import COUNTER_HELP, COUNTER_NAMES
 from fastsip.base.run_dir import STATS
 
@@ -37,14 +37,10 @@ class StatsFile:
     def __init__(self, run_dir: str, shards: int):
         self.path = Path(run_dir) / STATS
         size = HEAD_BYTES + (1 + shards) * COLUMNS * 8
-        fresh = self.path.with_suffix(".new")
         head = {"shards": shards, "pid": os.getpid(), "gauges": GAUGES, "counters": COUNTER_NAMES}
-        with open(open_fresh(fresh, 0o644), "w+b") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
-            file.write(json.dumps(head).encode().ljust(HEAD_BYTES))
-            file.flush()
-            self.mapping = mmap.mmap(file.fileno(), size)
-        os.replace(fresh, self.path)
+        with begin_beside(self.path, size, 0o644) as fd:
+            os.pwrite(fd, json.dumps(head).encode().ljust(HEAD_BYTES), 0)
+            self.mapping = map_rows(fd, size)
         # Memoryviews: importing numpy would cost each router 30 MB and threads that it never uses.
         self.gauges, *self.shards = split_rows(memoryview(self.mapping))
 

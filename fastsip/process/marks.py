@@ -4,12 +4,10 @@ A page for the loop of the control plane, then one for each shard, mapped by the
 supervisor.  Heartbeats stand there, too.
 """
 
-import mmap
-import os
 from pathlib import Path
 from typing import NamedTuple
 
-from fastsip._core.base.files import open_file
+from fastsip._core.base.mapped import map_rows, open_whole
 from fastsip._core.store.marks import HEAD, KINDS, PAGE_BYTES, ROOM_BYTES
 from fastsip._core.transaction.inspect import REFERENCE_BITS
 from fastsip.base.run_dir import MARKS
@@ -37,12 +35,8 @@ class Marks:
 
     def __init__(self, run_dir: str):
         size = (1 + MAX_SHARDS) * PAGE_BYTES
-        fd = open_file(Path(run_dir) / MARKS, os.O_RDWR | os.O_CREAT)
-        try:
-            os.posix_fallocate(fd, 0, size)
-            self._mapping = mmap.mmap(fd, size)
-        finally:
-            os.close(fd)
+        with open_whole(Path(run_dir) / MARKS, size) as fd:
+            self._mapping = map_rows(fd, size)
 
     def page(self, number: int) -> memoryview:
         """0 is the loop's, 1 the first shard's; 64-bit words, of which the first counts beats."""

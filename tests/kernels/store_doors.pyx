@@ -327,7 +327,9 @@ cdef class Slots:
         clear_owes(self.store, ref, generation, owes)
 
     def give(self, uint32_t ref):
+        """As whoever ends a transaction does: nobody finds it any more, then it ends."""
         self.slot(ref)
+        index_remove(self.store, ref)
         give_slot(self.store, ref)
 
     def read(self, uint32_t ref) -> dict:

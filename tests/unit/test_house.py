@@ -19,8 +19,8 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 # Packages in order, and the files of each: a file imports of its own package only what stands before it.
 ROOMS = {
     "base": (
-        "types", "check", "address", "files", "short_ids", "atomics", "scarcity", "clock", "hashing", "arena", "ring",
-        "lanes",
+        "types", "check", "address", "files", "mapped", "short_ids", "atomics", "scarcity", "clock", "hashing", "arena",
+        "ring", "lanes",
     ),
     "sip": ("types", "chars", "words", "uri", "values", "parser", "edits"),
     "store": ("records", "kinds", "blocks", "slots", "resize", "partitions", "wheel", "marks"),
@@ -62,7 +62,7 @@ MAY_IMPORT = {
 # what was sent into a pipe of the tests, harness/rig reads numeric addresses, store/slots can end the process at a
 # store, base/arena makes what was freed untouchable in debug builds.
 SYSTEM_CALLS = {
-    "base/files", "base/clock", "base/arena", "transport/net_sys", "transport/udp", "transport/local",
+    "base/files", "base/mapped", "base/clock", "base/arena", "transport/net_sys", "transport/udp", "transport/local",
     "transport/listen", "base/ring", "base/lanes", "store/slots", "store/resize", "store/partitions",
     "dispatcher/cells", "shard/loop", "routing/parts", "harness/virtual_net", "harness/rig",
 }  # fmt: skip

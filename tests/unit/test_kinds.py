@@ -157,7 +157,8 @@ def test_a_branch_stays_with_a_parent_that_is_kept(scratch):
 )
 def test_kept_is_what_the_head_names_and_no_more(scratch, kind, state, kept):
     slots = Slots(Store(scratch, SMALL))
-    ref = live_server(slots, 5, 77)
+    ref = slots.take(5)
+    slots.identify(ref, 77)
     slots.commit(ref, kind, state, record=server_record())
     write_later(files_of(scratch)[5], LATER_ROW, (SERVER, ENDED + 1, 0b111))
     again = Slots(Store(scratch, SMALL))

@@ -3,12 +3,10 @@
 
 Anonymous (tests, one process), or a file in run_dir that outlives the router:
 a successor, or another number of shards, finds health, load and counters by
-destination id.  The file is allocated in full when it is made: a hole on a full tmpfs
-would be a SIGBUS on the packet path (docs/core.md#fully-allocated-files).
+destination id.  It is made as base/mapped says, in place, for another router may have it mapped.
 
-Layout: a page of header, then the lines.  The magic number is written last, so
-that a file cut short by a crash while it was made counts as empty.  Lines of another boot
-are dropped, as their times are of a clock that began anew.
+Layout: a page of header, then the lines.  Lines of another boot are dropped, as their times are of a clock that
+began anew.
 
 Must never: move the mapping, shrink the file, or touch a word of a line that shards change
 except by compare-and-set.
@@ -19,19 +17,21 @@ import errno
 import mmap
 import os
 from collections import namedtuple
-from pathlib import Path
 
 cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
-from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap as map_pages, munmap
+from posix.mman cimport munmap
 
 from fastsip._core.base.atomics cimport (
     cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, store_relaxed32, store_release32,
     store_release64,
 )
+from fastsip._core.base.check cimport check
+from fastsip._core.base.mapped cimport map_file
 
-from fastsip._core.base.files import boot_id, keep_aside, open_file
+from fastsip._core.base.files import boot_id
+from fastsip._core.base.mapped import Damaged, free_bytes, open_in_place, seal
 
 cdef enum:
     HEADER_BYTES = 4096
@@ -63,21 +63,6 @@ class CellsError(Exception):
     """There is no room for cells."""
 
 
-class DamagedCells(CellsError):
-    """A file of cells cannot be used: damaged, or of an unknown layout."""
-
-
-def allocate(fd, path, size):
-    """Gives the file all of its blocks now: a hole would be a SIGBUS later.  CellsError names wanted and free bytes."""
-    try:
-        os.posix_fallocate(fd, 0, size)
-    except OSError as wrong:
-        if wrong.errno != errno.ENOSPC:
-            raise
-        free = os.fstatvfs(fd)
-        raise CellsError(f"{path}: {size} bytes wanted, {free.f_bavail * free.f_frsize} free") from None
-
-
 @cython.final
 cdef class Cells:
     """Cells(count) anonymous, Cells(path, count) in a file: made if absent, else attached with what it knows.
@@ -100,67 +85,65 @@ cdef class Cells:
             self.attach(-1)
             return
         try:
-            self.open_path()
-        except DamagedCells as damage:
-            self.notes.append(keep_aside(Path(self.path), str(damage)))
-            self.open_path()
-
-    def open_path(self):
-        fd = open_file(self.path, os.O_RDWR | os.O_CREAT)
-        try:
-            self.open_file(fd)
-        finally:
-            os.close(fd)
+            with open_in_place(self.path, self.judge, self.notes) as fd:
+                self.attach(fd)
+                self.take_up(fd)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            free = free_bytes(os.path.dirname(self.path) or ".")
+            raise CellsError(f"{self.path}: {self.file_bytes()} bytes wanted, {free} free") from None
 
     def __dealloc__(self):
         if self.mapping != NULL:
             munmap(self.mapping, self.mapping_bytes)
 
-    def open_file(self, fd):
-        cdef file_head_t head
-        found = os.pread(fd, sizeof(head), 0).ljust(sizeof(head), b"\0")
+    def judge(self, bytes head, size) -> int:
+        """Bytes of the file: lines that are there stay, whoever asks for fewer."""
+        cdef file_head_t found
+        if head:
+            head = head.ljust(sizeof(found), b"\0")
+            memcpy(&found, <const char *>head, sizeof(found))
+            self.check_head(found.magic == MAGIC, found.major, found.line_bytes, found.count, size)
+            self.count = max(self.count, found.count)
+        return self.file_bytes()
+
+    def file_bytes(self) -> int:
+        return HEADER_BYTES + <size_t>self.count * sizeof(cell_t)
+
+    def take_up(self, fd):
+        """What the mapped file knows, if it is of this boot."""
+        cdef file_head_t head = (<file_head_t *>self.mapping)[0]
         boot = bytes.fromhex(boot_id().decode().replace("-", ""))
-        memcpy(&head, <const char *>found, sizeof(head))
-        if head.magic == 0:
-            # New, or its making was cut short.
-            os.ftruncate(fd, 0)
-            memset(&head, 0, sizeof(head))
-        else:
-            self.check_head(head.magic == MAGIC, head.major, head.line_bytes, head.count, os.fstat(fd).st_size)
-            self.count = max(self.count, head.count)
-        allocate(fd, self.path, HEADER_BYTES + <size_t>self.count * sizeof(cell_t))
-        self.attach(fd)
         if memcmp(head.boot_id, <const char *>boot, 16) != 0:
+            # Before the head says that it is of this boot: whoever dies here leaves lines that the next one drops.
             memset(self.cells, 0, self.count * sizeof(cell_t))
             memcpy(head.boot_id, <const char *>boot, 16)
+        head.magic = MAGIC
         head.major, head.minor, head.line_bytes, head.count = LAYOUT_MAJOR, LAYOUT_MINOR, sizeof(cell_t), self.count
-        memcpy(<char *>self.mapping + 8, <char *>&head + 8, sizeof(head) - 8)
-        store_release64(self.mapping, MAGIC)
+        seal(fd, (<char *>&head)[:sizeof(head)])
         for index in range(self.count):
             if self.cells[<uint32_t>index].destination_id:
                 self.lines[self.cells[<uint32_t>index].destination_id] = index
 
     def check_head(self, ours, major, line_bytes, count, size):
         if not ours:
-            raise DamagedCells("not a file of cells")
+            raise Damaged("not a file of cells")
         if major > LAYOUT_MAJOR:
-            raise DamagedCells(f"of a newer version: layout {major}, known is {LAYOUT_MAJOR}")
+            raise Damaged(f"of a newer version: layout {major}, known is {LAYOUT_MAJOR}")
         if line_bytes != sizeof(cell_t) or size < HEADER_BYTES + count * line_bytes:
-            raise DamagedCells(f"lines of {line_bytes} bytes, {count} of them in {size} bytes")
+            raise Damaged(f"lines of {line_bytes} bytes, {count} of them in {size} bytes")
 
     cdef int attach(self, int fd) except -1:
         """Maps the lines, of a file or, with fd < 0, anonymous."""
-        cdef int flags = MAP_SHARED if fd >= 0 else MAP_SHARED | MAP_ANONYMOUS
         cdef size_t size = HEADER_BYTES + <size_t>self.count * sizeof(cell_t)
-        cdef void *mapping
         # Whole pages, as munmap counts.
         size = (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
-        mapping = map_pages(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0)
-        if mapping == MAP_FAILED:
+        self.mapping = map_file(fd, size)
+        if self.mapping == NULL:
             raise MemoryError(f"no mapping of {size} bytes for {self.count} cells")
-        self.mapping = mapping
         self.mapping_bytes = size
-        self.cells = <cell_t *>(<char *>mapping + HEADER_BYTES)
+        self.cells = <cell_t *>(<char *>self.mapping + HEADER_BYTES)
         return 0
 
     cdef cell_t *line(self, index) except NULL:
@@ -242,6 +225,7 @@ cdef class Cells:
 
 
 cdef inline uint64_t pack_word(int health, uint32_t streak, uint64_t since_ms) noexcept nogil:
+    check(streak <= STREAK_MAX)         # one more would be another `since`
     return <uint64_t>health | (<uint64_t>streak << 8) | (since_ms << 16)
 
 

@@ -24,6 +24,7 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastsip._core.base.types cimport E_NONE, MAX_ATTEMPTS
+from fastsip._core.base.check cimport check
 from fastsip._core.base.atomics cimport (
     cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, load_relaxed64,
 )
@@ -94,6 +95,7 @@ cdef inline bint passes(const table_t *table, const destination_t *d, cell_t *ce
     """Is this destination usable by this rule (usable_rule)?  Who was tried and weights are not looked at."""
     cdef const cell_t *cell = &cells[d.cell]
     cdef uint64_t word
+    check(d.set_index < table.set_count)
     if not within_limits(d, cell, now_ms):
         return False
     if rule == BY_LIMITS:
@@ -105,6 +107,7 @@ cdef inline bint passes(const table_t *table, const destination_t *d, cell_t *ce
 
 
 cdef bint is_usable(const table_t *table, uint32_t destination, cell_t *cells, uint64_t now_ms) noexcept nogil:
+    check(destination < table.destination_count)
     return passes(table, &table.destinations[destination], cells, now_ms, BY_STATE)
 
 
@@ -114,6 +117,8 @@ cdef uint32_t count_usable(const table_t *table, uint32_t set_index, cell_t *cel
     cdef const set_t *of_set = &table.sets[set_index]
     cdef uint32_t i
     cdef uint32_t count = 0
+    check(set_index < table.set_count)
+    check(of_set.first + of_set.count <= table.destination_count)
     for i in range(of_set.first, of_set.first + of_set.count):
         count += passes(table, &table.destinations[i], cells, now_ms, NO_TRIALS)
         if count == most:
@@ -127,6 +132,8 @@ cdef inline bint is_candidate(const choice_t *s, uint32_t index) noexcept nogil:
     """Untried, of the class of weights that the choice is at, and usable."""
     cdef const destination_t *d = &s.table.destinations[index]
     cdef uint32_t i
+    check(index >= s.of_set.first)
+    check(index < s.of_set.first + s.of_set.count)      # of another set it would be found usable, too
     if s.weights != ANY_WEIGHT and (d.weight == 0) != (s.weights == WEIGHTLESS):
         return False
     for i in range(s.tried_count):
@@ -138,6 +145,7 @@ cdef inline bint is_candidate(const choice_t *s, uint32_t index) noexcept nogil:
 cdef inline uint64_t next_random(positions_t *positions) noexcept nogil:
     """xorshift64* (Marsaglia 2003, Vigna 2016); the state is never 0."""
     cdef uint64_t x = positions.random
+    check(x != 0)           # it would stay 0 for ever, and every call go to the same destination
     x ^= x >> 12
     x ^= x << 25
     x ^= x >> 27
@@ -148,6 +156,7 @@ cdef inline uint64_t next_random(positions_t *positions) noexcept nogil:
 cdef inline uint64_t random_below(positions_t *positions, uint64_t bound) noexcept nogil:
     """Uniform in 0..bound-1 for bounds below 2**32 (bias below bound / 2**32); larger ones by remainder."""
     cdef uint64_t x = next_random(positions)
+    check(bound > 0)
     if bound >> 32:
         return x % bound
     return ((x >> 32) * bound) >> 32
@@ -173,6 +182,7 @@ cdef int pick_next(choice_t *s, const tier_t *tier) noexcept nogil:
     cdef uint32_t *position = &s.positions.next[s.of_set.position]
     cdef uint32_t index = s.of_set.first + position[0]
     cdef uint32_t _
+    check(position[0] < s.of_set.count)
     # From outside of a tier, turning round, its first comes next.
     if index < tier.first or index >= tier.end:
         index = tier.first
@@ -180,6 +190,7 @@ cdef int pick_next(choice_t *s, const tier_t *tier) noexcept nogil:
         if is_candidate(s, index):
             if s.tried_count == 0:
                 position[0] = index + 1 - s.of_set.first if index + 1 < s.of_set.first + s.of_set.count else 0
+                check(position[0] < s.of_set.count)
             return index
         index = index + 1 if index + 1 < tier.end else tier.first
     return E_NONE
@@ -205,6 +216,7 @@ cdef int pick_hashed(choice_t *s, const tier_t *tier) noexcept nogil:
     """
     cdef const run_t *run = &tier.runs[s.weights]
     cdef int place, _
+    check(s.weights < ANY_WEIGHT)       # there is a run for each class of weights, and none of both
     if s.key == 0:
         return pick_next(s, tier)
     if run.count > FEW:
@@ -213,6 +225,7 @@ cdef int pick_hashed(choice_t *s, const tier_t *tier) noexcept nogil:
             place = next_ranked(&s.positions.ranking)
             if place < 0:
                 return E_NONE
+            check(<uint32_t>place < run.count)
             if is_candidate(s, run.members[place]):
                 return <int>run.members[place]
     return pick_ranked(s, run)
@@ -244,6 +257,8 @@ cdef int pick_part(choice_t *s, const tier_t *tier, double part) noexcept nogil:
     cdef uint64_t place, total = 0
     cdef uint32_t i
     cdef int last = E_NONE
+    check(part >= 0)
+    check(part < 1)
     for i in range(tier.first, tier.end):
         if is_candidate(s, i):
             total += s.table.destinations[i].weight
@@ -271,10 +286,13 @@ cdef int pick_smooth(choice_t *s, const tier_t *tier) noexcept nogil:
     cdef int winner, _
     if s.weights == WEIGHTLESS:
         return pick_next(s, tier)
+    check(tier.share_sum > 0)       # of a tier that has members with a weight (has_any)
+    check(tier.stride <= tier.share_sum)
     if begin >= tier.share_sum:     # the turn of another tier, or of other weights
         begin %= tier.share_sum
     place = begin
     for _ in range(MANY):
+        check(place < tier.share_sum)
         winner = <int>member_at(tier, place)
         place += tier.stride
         if place >= tier.share_sum:
@@ -328,6 +346,7 @@ cdef int pick_srv(choice_t *s, const tier_t *tier) noexcept nogil:
 cdef int pick_ordered(choice_t *s, const tier_t *tier) noexcept nogil:
     """ordered-round-robin: turns if all priorities are the same and above 0, else the order of the table."""
     cdef const destination_t *top = &s.table.destinations[s.of_set.first]
+    check(s.of_set.count > 0)
     # Sorted: the first and the last being equal means that all are.
     if top.priority > 0 and top.priority == top[s.of_set.count - 1].priority:
         return pick_next(s, tier)
@@ -369,13 +388,17 @@ cdef int pick_in_tiers(choice_t *s) noexcept nogil:
     cdef picker_t pick = PICKERS[s.of_set.algorithm & 15]
     cdef uint32_t i
     cdef int winner
+    # Who joins a group comes from the tier of its first member: that it is tried at once must not reach lower tiers.
     if s.in_group:
         return pick(s, s.tier)
     for i in range(s.of_set.tier_count):
         s.tier = &s.of_set.tier_list[i]
         if has_any(s.tier, s.weights):
+            check(s.tier.first < s.tier.end)
             winner = pick(s, s.tier)
             if winner >= 0:
+                check(<uint32_t>winner >= s.tier.first)
+                check(<uint32_t>winner < s.tier.end)
                 return winner
     return E_NONE
 
@@ -447,6 +470,9 @@ cdef int choose_one(choice_t *s, uint32_t set_index) noexcept nogil:
 
 cdef void begin_search(choice_t *s, const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
                        uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
+    check(set_index < table.set_count)
+    check(table.set_count == positions.set_count)       # positions of another table lie elsewhere
+    check(tried_count <= MAX_ATTEMPTS)
     s.table, s.of_set, s.cells, s.positions = table, &table.sets[set_index], cells, positions
     s.tried, s.tried_count, s.key, s.now_ms = tried, tried_count, key, now_ms
     s.rule = BY_STATE
@@ -474,6 +500,7 @@ cdef int choose_group(const table_t *table, uint32_t set_index, uint64_t key, co
         n += 1
         if n < <int>most:
             s.in_group = True
+            check(s.tried_count < MAX_ATTEMPTS)
             used[s.tried_count] = table.destinations[winner].id
             s.tried = used
             s.tried_count += 1
@@ -508,4 +535,5 @@ cdef int peek(const table_t *table, uint32_t set_index, uint64_t key, cell_t *ce
 
 cdef bint is_reachable(const table_t *table, uint32_t destination, cell_t *cells) noexcept nogil:
     cdef const cell_t *cell = &cells[table.destinations[destination].cell]
+    check(destination < table.destination_count)
     return cell_health(cell) != HEALTH_DOWN and load_acquire32(&cell.admin) != ADMIN_DISABLED

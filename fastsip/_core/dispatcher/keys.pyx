@@ -6,6 +6,7 @@ Only reads.  Must never: refuse a request that lacks the value; its Call-ID stan
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.base.types cimport NO_HEADER, span_t, text_t
+from fastsip._core.base.check cimport check
 from fastsip._core.base.hashing cimport hash_text
 from fastsip._core.sip.types cimport (
     H_AUTHORIZATION, H_FROM, H_JOIN, H_PROXY_AUTHORIZATION, H_REPLACES, H_TARGET_DIALOG, H_TO, name_addr_t,
@@ -39,6 +40,7 @@ cdef bint find_username(const message_t *m, span_t *value) noexcept nogil:
     while at < end and m.buf[at] != c'"':
         at += 1
     value.len = <unsigned short>(at - value.off)
+    check(<uint32_t>value.off + value.len <= end)
     return True
 
 
@@ -53,6 +55,7 @@ cdef void find_other_call(const message_t *m, span_t *value) noexcept nogil:
             len = scan_byte(m.buf, value.off, value.off + m.headers[i].value_len, c";") - value.off
             while len and m.buf[value.off + len - 1] in (c" ", c"\t", c"\r", c"\n"):
                 len -= 1
+            check(len <= m.headers[i].value_len)
             value.len = <unsigned short>len
             return
 
@@ -79,8 +82,10 @@ cdef uint64_t selection_key(const set_t *dispatch_set, const message_t *m, const
         if i != NO_HEADER:
             value.off = m.headers[i].value_off
             value.len = m.headers[i].value_len
+    check(<uint32_t>value.off + value.len <= m.len)
     text.at = m.buf + value.off
     text.len = value.len
+    # Two writings of one URI are one key (RFC 3261 19.1.4), so that a caller is found again however he writes it.
     if dispatch_set.algorithm in (A_REQUEST_URI, A_FROM_URI, A_TO_URI):
         text = canonical_uri(m.buf, value, room)
     return hash_text(dispatch_set.hash_key, text.at, text.len)

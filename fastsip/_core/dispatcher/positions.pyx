@@ -8,6 +8,7 @@ Must never: be called while its shard chooses.
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from fastsip._core.base.check cimport check
 from fastsip._core.base.hashing cimport mix
 from fastsip._core.routing.types cimport set_t, tier_t
 from fastsip._core.routing.index cimport ID_DESTINATION, ID_SET, find_id
@@ -21,11 +22,13 @@ cdef void start_positions(positions_t *positions, const table_t *table) noexcept
     cdef const set_t *of_set
     cdef const tier_t *tier
     cdef uint32_t i, _
+    check(positions.set_count == table.set_count)
     positions.random = mix(positions.shard + 1, <uint64_t>0x5851F42D4C957F2D) | 1
     for i in range(table.set_count):
         of_set = &table.sets[i]
         if of_set.count == 0:
             continue
+        check(of_set.position < positions.set_count)
         positions.next[of_set.position] = positions.shard % of_set.count
         tier = &of_set.tier_list[0]
         for _ in range(positions.shard if tier.share_sum else 0):
@@ -41,6 +44,7 @@ cdef void carry_set(positions_t *positions, const table_t *table, const set_t *n
     """
     cdef uint32_t at = was.first + old.next[was.position] % was.count
     cdef int place = find_id(table, ID_DESTINATION, old_table.destinations[at].id)
+    check(old.next[was.position] < was.count)
     if <int>now.first <= place < <int>(now.first + now.count):
         positions.next[now.position] = <uint32_t>place - now.first
     else:
@@ -53,6 +57,7 @@ cdef void carry_positions(positions_t *positions, const table_t *table, const po
                           const table_t *old_table) noexcept nogil:
     cdef uint32_t i
     cdef int was
+    check(old.set_count == old_table.set_count)
     positions.random = old.random
     for i in range(table.set_count):
         was = find_id(old_table, ID_SET, table.sets[i].id)

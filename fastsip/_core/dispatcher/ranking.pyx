@@ -21,6 +21,7 @@ from libc.math cimport INFINITY, log
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.base.types cimport E_NONE
+from fastsip._core.base.check cimport check
 from fastsip._core.base.hashing cimport mix
 
 cdef extern from "dispatcher/ranking.h" nogil:
@@ -57,6 +58,7 @@ cdef inline double least_score(uint32_t hash, double inverse) noexcept nogil:
 
 cdef rank_t rank_of(const run_t *run, uint32_t place, uint64_t key) noexcept nogil:
     cdef rank_t rank
+    check(place < run.count)
     rank.hash = rank_hash(run.seeds[place], flip_of(key), times_of(key))
     rank.weight = run.weights[place]
     rank.tie = mix(key, run.ties[place])
@@ -102,6 +104,7 @@ cdef void find_bounds(ranking_t *ranking) noexcept nogil:
     cdef uint32_t tops[AT_ONCE]
     cdef uint32_t i, n
     cdef uint32_t begin = 0
+    check(<uint64_t>run.block_count * RANK_BLOCK >= run.count)
     while begin < run.block_count:
         n = min(run.block_count - begin, <uint32_t>AT_ONCE)
         rank_tops(run.seeds + begin * RANK_BLOCK, n, flip_of(ranking.key), times_of(ranking.key), tops)
@@ -119,6 +122,8 @@ cdef void find_head(ranking_t *ranking, uint32_t block) noexcept nogil:
     cdef uint32_t hashes[RANK_BLOCK]
     cdef rank_t best, rank
     cdef uint32_t i, top = 0
+    check(first < run.count)
+    check(ranked.head == NO_HEAD)       # what was found before must be given first
     ranked.bound = INFINITY
     rank_block(run.seeds + first, flip_of(ranking.key), times_of(ranking.key), hashes)
     for i in range(first, end):
@@ -140,14 +145,26 @@ cdef void find_head(ranking_t *ranking, uint32_t block) noexcept nogil:
         ranked.last = best
 
 
+cdef bint is_behind(const ranking_t *ranking, uint32_t at, uint32_t place) noexcept nogil:
+    """For a check: whoever comes at this place of the order ranks behind the one before, if that is remembered."""
+    cdef rank_t before, rank
+    if at == 0 or at > REMEMBERED:
+        return True
+    before = rank_of(ranking.run, ranking.first[at - 1], ranking.key)
+    rank = rank_of(ranking.run, place, ranking.key)
+    return ranks_before(&before, &rank)
+
+
 cdef int next_ranked(ranking_t *ranking) noexcept nogil:
     cdef uint32_t at = ranking.at
     cdef int place
+    check(at <= ranking.given)
     if at < ranking.given:
         ranking.at += 1
         return <int>ranking.first[at]
     place = next_of_blocks(ranking)
     if place >= 0:
+        check(is_behind(ranking, at, <uint32_t>place))
         if at < REMEMBERED:
             ranking.first[at] = <uint32_t>place
         ranking.given = ranking.at = at + 1
@@ -171,6 +188,7 @@ cdef int next_of_blocks(ranking_t *ranking) noexcept nogil:
             return E_NONE
         if blocks[block].head != NO_HEAD:
             given = blocks[block].head
+            check(given < ranking.run.count)
             blocks[block].head = NO_HEAD
             return <int>given
         find_head(ranking, block)

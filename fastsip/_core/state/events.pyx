@@ -8,6 +8,7 @@ from collections import namedtuple
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from fastsip._core.base.check cimport check
 from fastsip._core.base.scarcity cimport SCARCE_EVENT, runs_short
 from fastsip._core.base.ring cimport Ring, pop_begin, pop_done, push_begin, push_done, wake
 from fastsip._core.routing.types cimport F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT
@@ -33,6 +34,8 @@ def take_events(Ring ring not None, int most=1000) -> list:
         event = <event_t *>pop_begin(ring.ring, &len)
         if event == NULL:
             break
+        check(len == sizeof(event_t))
+        check(event.text_len <= EVENT_TEXT)
         names = HEALTH if event.kind == EVENT_HEALTH else REASONS
         text = event.text[:event.text_len].decode("latin-1")
         of_call = event.kind != EVENT_QUESTION
@@ -46,6 +49,9 @@ def take_events(Ring ring not None, int most=1000) -> list:
 cdef bint emit_event(shard_t *shard, int kind, uint32_t destination_id, uint32_t reason, uint32_t status,
                      uint64_t since_ms, const char *text, uint32_t len) noexcept nogil:
     cdef event_t *event
+    check(kind >= EVENT_HEALTH)
+    check(kind <= EVENT_QUESTION)
+    # A rig of tests may have no control plane to tell.
     if shard.events == NULL:
         return False
     event = NULL if runs_short(SCARCE_EVENT) else <event_t *>push_begin(shard.events, sizeof(event_t))

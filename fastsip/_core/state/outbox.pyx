@@ -21,6 +21,9 @@ from fastsip._core.state.shard cimport shard_t, count
 
 cdef bint needs_flush(const shard_t *shard) noexcept nogil:
     """True when the next event might not find room in outbox, scratch or pending."""
+    check(shard.net.out_count <= SEND_BATCH)
+    check(shard.scratch_used <= SCRATCH_BYTES)
+    check(shard.pending.count <= PENDING_BLOCKS)
     return (shard.net.out_count > SEND_BATCH - OUTBOX_RESERVE
             or shard.scratch_used > SCRATCH_BYTES - SCRATCH_RESERVE
             or shard.pending.count > PENDING_BLOCKS - PENDING_RESERVE)
@@ -52,6 +55,7 @@ cdef void queue_datagram(shard_t *shard, const char *at, uint32_t len, const flo
     out.to = flow.remote
     out.owner = <uint64_t>NO_SLOT
     out.owner_generation = 0
+    # By its life: when the batch was sent the slot may be another call's, which owes what it owes (clear_owes).
     if owner != NO_SLOT:
         out.owner = (<uint64_t>owes << 32) | owner
         out.owner_generation = word_generation(slot_at(shard.store, owner).commit)

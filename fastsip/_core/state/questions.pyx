@@ -8,6 +8,7 @@ request that waits.
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from fastsip._core.base.check cimport check
 from fastsip._core.transport.names cimport hash_name
 from fastsip._core.state.counters cimport N_NAMES_ASKED, N_NAMES_REFUSED
 from fastsip._core.state.memory cimport ASKED_LATELY, MOST_LOST, asked_t, lost_t
@@ -59,8 +60,10 @@ cdef void ask_lost(shard_t *shard) noexcept nogil:
     cdef text_t name
     cdef uint32_t i
     for i in range(MOST_LOST):
+        check(shard.waiting.lost[i].len <= sizeof(shard.waiting.lost[i].name))
         name.at = shard.waiting.lost[i].name
         name.len = shard.waiting.lost[i].len
+        # First, as whoever finds no room again is kept in the same place.
         shard.waiting.lost[i].len = 0
         if name.len:
             ask_name(shard, &name, NULL)

@@ -14,6 +14,7 @@ Must never: refuse what is known.
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from fastsip._core.base.check cimport check
 from fastsip._core.base.hashing cimport mix
 from fastsip._core.state.memory cimport MOST_HELD, MOST_PARKED, SOURCES, source_t
 
@@ -38,6 +39,7 @@ cdef inline uint64_t question_cost(const shard_t *shard) noexcept nogil:
 
 cdef inline uint64_t bucket_size(const shard_t *shard) noexcept nogil:
     """Of a shard: its part of names_burst, never less than one question."""
+    check(shard.count > 0)
     return <uint64_t>max(shard.table.names_burst, shard.count) * PER_MILLE
 
 
@@ -45,6 +47,7 @@ cdef source_t *find_source(shard_t *shard, uint64_t key) noexcept nogil:
     cdef source_t *row = &shard.waiting.sources[key % (SOURCES // WAYS) * WAYS]
     cdef source_t *oldest = row
     cdef uint32_t i
+    check(key != 0)                     # which says that a place is free
     for i in range(WAYS):
         if row[i].key == key:
             return &row[i]
@@ -58,6 +61,7 @@ cdef source_t *find_source(shard_t *shard, uint64_t key) noexcept nogil:
 
 cdef bint take_turn(shard_t *shard, const addr_t *source) noexcept nogil:
     cdef source_t *found = find_source(shard, source_key(shard, source))
+    check(shard.now_ms >= found.at_ms)  # the clock of a shard never goes back: all that time would be credit
     cdef uint64_t passed = min(shard.now_ms - found.at_ms, <uint64_t>LONG_MS)
     found.credit = min(bucket_size(shard), found.credit + passed * shard.table.names_per_source)
     found.at_ms = shard.now_ms
@@ -71,6 +75,8 @@ cdef bint is_greedy(const shard_t *shard, const addr_t *source) noexcept nogil:
     cdef uint64_t key = source_key(shard, source)
     cdef uint32_t i
     cdef uint32_t n = 0
+    check(shard.waiting.parked_count <= MOST_PARKED)
+    # As long as half of the places are free nobody stands in another's way, so nothing is counted.
     if shard.waiting.parked_count < MOST_PARKED // 2:
         return False
     for i in range(shard.waiting.parked_count):

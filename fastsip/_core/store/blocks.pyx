@@ -78,6 +78,7 @@ cdef void rebuild_buddy(buddy_t *b, const uint8_t *used) noexcept nogil:
             b.used_units += 1
             unit += 1
             continue
+        # The largest block that begins here: it is doubled as long as it lies where such a one may, and is free.
         order = 0
         while order + 1 < ORDERS:
             size = <uint32_t>2 << order
@@ -91,6 +92,7 @@ cdef void rebuild_buddy(buddy_t *b, const uint8_t *used) noexcept nogil:
             order += 1
         link_free(b, unit, order)
         unit += <uint32_t>1 << order
+    check(unit == b.unit_count)         # no block reaches over the end
 
 
 cdef int order_of(uint32_t len) noexcept nogil:
@@ -112,7 +114,9 @@ cdef uint32_t take_units(buddy_t *b, int order) noexcept nogil:
     if found >= ORDERS:
         return NO_UNIT
     unit = b.head[found]
+    check(unit < b.unit_count)
     unlink_free(b, unit, found)
+    # The lower half is halved again, and each upper half is free: what was one block can be one again.
     while found > order:
         found -= 1
         link_free(b, unit + (<uint32_t>1 << found), found)
@@ -124,10 +128,12 @@ cdef uint32_t take_units(buddy_t *b, int order) noexcept nogil:
 
 cdef void give_units(buddy_t *b, uint32_t unit, int order) noexcept nogil:
     cdef uint32_t other, size
+    check(unit < b.unit_count)
     check(b.used_units >= <uint32_t>1 << order)
     check(b.free_order[unit] == 0)      # nothing is given twice
     b.used_units -= <uint32_t>1 << order
     while order + 1 < ORDERS:
+        # Of two halves the numbers differ in this bit alone; a half that is in parts again has another order.
         size = <uint32_t>1 << order
         other = unit ^ size
         if other + size > b.unit_count or b.free_order[other] != order + 1:

@@ -12,6 +12,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastsip._core.base.types cimport MAX_ATTEMPTS
+from fastsip._core.base.check cimport check
 from fastsip._core.store.records cimport (
     CLIENT_ACCEPTED, CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_SERVER_INVITE, KIND_SERVER_OTHER,
     SERVER_ENDED, identity_t, record_t,
@@ -36,12 +37,16 @@ cdef bint is_no_client(const record_t *record, const identity_t *identity) noexc
 
 cdef inline uint32_t word_at(const void *block) noexcept nogil:
     """The bit of a block_t of the record at address 0."""
+    check(<uint64_t>block % 8 == 0)
+    check(<uint64_t>block // 8 < RECORD_WORDS)
     return <uint32_t>1 << (<uint64_t>block // 8)
 
 
 cdef void know(int number, uint8_t family, bint is_child, uint8_t last_state, uint32_t blocks,
                contradicts_t contradicts) noexcept nogil:
     cdef kind_t *kind = &kinds[number]
+    check(kind.family == NO_FAMILY)     # no number stands for two kinds
+    check(number != 0)                  # which is that of a free slot, and of no row in the head of a file
     kind.family, kind.is_child, kind.last_state, kind.blocks = family, is_child, last_state, blocks
     kind.contradicts = contradicts
 

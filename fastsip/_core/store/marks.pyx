@@ -15,6 +15,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport abort, calloc, free
 from libc.string cimport memcpy
 
+from fastsip._core.base.check cimport check
 from fastsip._core.base.hashing cimport hash_text
 
 # beats, kind, len, ref, generation; then the reserve up to the datagram.
@@ -30,8 +31,10 @@ cdef bint is_quarantined(const quarantine_t *quarantine, const char *at, uint32_
     cdef uint64_t found = 0
     cdef bint hashed = False
     cdef uint32_t i
+    check(quarantine.count <= MOST_QUARANTINED)
     for i in range(quarantine.count):
         item = &quarantine.items[i]
+        # Lengths first: a hash is made only of what is as long as one of them, and once for all.
         if item.len != len:
             continue
         if not hashed:

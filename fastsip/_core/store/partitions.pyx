@@ -1,11 +1,10 @@
 """The files of the transaction store: made, checked, mapped, and set aside when they cannot be read.
 
-64 partition files under run_dir/transactions, each a header, slots and blocks (slots).  They are
-fully allocated when they are made: a hole on a full tmpfs would be a SIGBUS later, and at each start again.
-What another boot left is worth nothing.  A file that is damaged or of an unknown layout is kept under another
-name, and an empty one takes its place: the calls of the other partitions go on.  Another max_transactions moves
-what lives into files of another size, one after the other (resize): each has its own, and a store whose files
-differ is whole.
+64 partition files under run_dir/transactions, each a header, slots and blocks (slots), made as base/mapped says:
+beside, for nobody has one of them before all are there.  What another boot left is worth nothing.
+A file that is damaged or of an unknown layout is kept under another name, and an empty one takes its place: the calls
+of the other partitions go on.  Another max_transactions moves what lives into files of another size, one after the
+other (resize): each has its own, and a store whose files differ is whole.
 
 Must never: write a slot or a block, which only the functions of slots do.
 """
@@ -24,8 +23,10 @@ from libc.string cimport memcpy, memset
 from posix.mman cimport munmap
 
 from fastsip._core.base.types cimport PARTITIONS
+from fastsip._core.base.check cimport check
 from fastsip._core.base.atomics cimport load_acquire64
 from fastsip._core.base.clock cimport clock_ms
+from fastsip._core.base.mapped cimport map_file
 from fastsip._core.store.records cimport KIND_FREE, is_searching, is_server, is_under_way, record_t
 from fastsip._core.store.blocks cimport UNIT_BYTES, free_buddy, init_buddy
 from fastsip._core.store.slots cimport (
@@ -33,9 +34,10 @@ from fastsip._core.store.slots cimport (
     index_entry_t, is_later, is_ours, name_kinds, next_child_of, partition_header_t, partition_t, record_of,
     scan_partition, slot_at, slot_t, word_generation, word_kind, word_state,
 )
-from fastsip._core.store.resize cimport fits, map_file, replace_partition, room_t
+from fastsip._core.store.resize cimport fits, replace_partition, room_t
 
 from fastsip._core.base.files import ASIDE, boot_id, keep_aside, look_into, make_folder, open_file
+from fastsip._core.base.mapped import begin_beside, free_bytes
 
 FOLDER = "transactions"     # of run_dir
 MAGIC = b"fastsip\x01"
@@ -192,11 +194,6 @@ def no_room(folder, wanted: int):
                       "lower limits.max_transactions or give run_dir more room")
 
 
-def free_bytes(folder) -> int:
-    space = os.statvfs(folder)
-    return space.f_bavail * space.f_frsize
-
-
 def check_room(folder, partitions, size: int):
     """StoreError: so many files of that size cannot be made."""
     if free_bytes(folder) < len(partitions) * size:    # on a tmpfs, trying would take everybody's memory
@@ -217,7 +214,7 @@ def lack_of_room(run_dir, max_transactions: int) -> str:
 
 
 def create_files(folder, making, partitions):
-    """Writes empty files for these, fully allocated: a hole on a full tmpfs would be a SIGBUS later."""
+    """Makes empty files for these; there is room for all of them, or they leave none."""
     size = file_bytes(*making[0])
     paths = [folder / partition_name(p) for p in partitions]
     for path in paths:
@@ -241,13 +238,9 @@ def fresh_epoch(used) -> int:
 
 
 def create_file(path, partition: int, size: int, sizes, epoch: int, key: bytes):
-    fd = open_file(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-    try:
-        os.posix_fallocate(fd, 0, size)
+    with begin_beside(path, size) as fd:
         os.pwrite(fd, HEADER.pack(MAGIC, LAYOUT_MAJOR, LAYOUT_MINOR, sizeof(slot_t), sizes[0], UNIT_BYTES, sizes[1],
                                   partition, epoch, key, boot_id(), 0, 0, 0, 0), 0)
-    finally:
-        os.close(fd)
 
 
 # ---------------------------------------------------------------- the store
@@ -273,7 +266,7 @@ cdef class Store:
         self.used_epochs = frozenset(used_epochs)
         self.key = key
         make_folder(self.folder)
-        for piece in self.folder.glob("*.new"):     # of a resize that somebody died in
+        for piece in self.folder.glob("*.new"):     # of files that somebody died in the making of
             with contextlib.suppress(OSError):
                 piece.unlink()
         wanted = partition_sizes(max_transactions)
@@ -286,6 +279,7 @@ cdef class Store:
         self.begin_anew(damaged, making)
         damaged = {p: "a block is named twice or lies where none can" for p in range(PARTITIONS)
                    if self.map_partition(p) < 0}
+        # Only the scan of what is mapped tells these, so they are made and mapped once more.
         self.begin_anew(damaged, making)
         for p in damaged:
             self.map_partition(p)
@@ -299,6 +293,7 @@ cdef class Store:
             self.keep_aside({p: "damaged, or of an unknown layout"
                              for p, header in enumerate(headers) if header is not None})
         self.used_epochs |= {header["epoch"] for header in headers if header}
+        # Another store's hints lead into slots of this one otherwise, where they name somebody else's call.
         making = wanted, fresh_epoch(self.used_epochs), self.key or secrets.token_bytes(16)
         self.make_files(making, range(PARTITIONS))
         for p in range(PARTITIONS):
@@ -453,10 +448,12 @@ cdef class Store:
         p.slot_count = p.header.slot_count
         p.slots = <slot_t *>(p.base + HEADER_BYTES)
         p.blocks = p.base + <uint64_t>block_offset(p.slot_count)
+        # A store that is full for new calls still takes what ends calls.
         p.reserved_slots = p.slot_count // 10
         self.store.slot_count = max(self.store.slot_count, p.slot_count)
         self.store.epoch = p.header.epoch
         memcpy(self.store.hash_key, p.header.hash_key, 16)
+        # Never more than half full, so that a look-up ends soon.
         size = 1
         while size < 2 * p.slot_count:
             size *= 2
@@ -492,6 +489,7 @@ cdef class Store:
             for number in range(PARTITIONS):
                 p = &self.store.partitions[number]
                 count = p.header.high_water
+                check(count <= p.slot_count)    # as read_header has asked of the file
                 memset(counted, 0, count)
                 for i in range(count):
                     word = load_acquire64(&p.slots[i].commit)

@@ -13,6 +13,3 @@ cdef struct room_t:
 cdef bint fits(const partition_t *p, const room_t *room) noexcept nogil
 # The file at `path`, which is mapped as `p`, becomes one of that room; OSError: it is as it was.
 cdef int replace_partition(const partition_t *p, path, const room_t *room) except -1
-
-# Maps a file of the store, which core dumps leave out; NULL when that fails.
-cdef char *map_file(int fd, uint64_t bytes) noexcept nogil

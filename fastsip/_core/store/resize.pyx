@@ -12,13 +12,12 @@ Must never: write the file that is mapped, or one that has the name of a partiti
 It works before any shard has the store.
 """
 
-import os
-from pathlib import Path
-
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
-from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
+from posix.mman cimport munmap
 
+from fastsip._core.base.check cimport check
+from fastsip._core.base.mapped cimport map_file
 from fastsip._core.store.records cimport KIND_FREE, block_t, record_t
 from fastsip._core.store.kinds cimport RECORD_WORDS, block_in
 from fastsip._core.store.blocks cimport ORDERS, UNIT_BYTES, order_of
@@ -26,20 +25,7 @@ from fastsip._core.store.slots cimport (
     HEADER_BYTES, at_crash_point, blocks_of, partition_header_t, partition_t, record_of, slot_t, word_kind,
 )
 
-from fastsip._core.base.files import open_fresh
-
-
-cdef extern from "<sys/mman.h>" nogil:
-    int madvise(void *addr, size_t length, int advice)
-    int MADV_DONTDUMP
-
-
-cdef char *map_file(int fd, uint64_t bytes) noexcept nogil:
-    cdef void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
-    if at == MAP_FAILED:
-        return NULL
-    madvise(at, bytes, MADV_DONTDUMP)
-    return <char *>at
+from fastsip._core.base.mapped import begin_beside, beside
 
 
 cdef bint fits(const partition_t *p, const room_t *room) noexcept nogil:
@@ -71,6 +57,8 @@ cdef void copy_blocks(const partition_t *p, char *to, const room_t *room, uint32
         block = <block_t *>block_in(record, word)
         if not blocks >> word & 1 or block.len == 0 or order_of(block.len) != order:
             continue
+        check(next_unit[0] & ((<uint32_t>1 << order) - 1) == 0)     # the largest first: no gap before any
+        check(next_unit[0] + (<uint32_t>1 << order) <= room.units)
         memcpy(to + room.blocks_at + <uint64_t>next_unit[0] * UNIT_BYTES,
                p.blocks + <uint64_t>block.unit * UNIT_BYTES, block.len)
         block.unit = next_unit[0]
@@ -85,6 +73,7 @@ cdef void lay_out(const partition_t *p, char *to, const room_t *room) noexcept n
     cdef uint32_t next_unit = 0
     cdef uint32_t idx
     cdef int order = ORDERS
+    check(fits(p, room))
     memcpy(to, p.base, HEADER_BYTES)
     header.slot_count, header.unit_count, header.high_water = room.slots, room.units, used
     at_crash_point()
@@ -99,25 +88,14 @@ cdef void lay_out(const partition_t *p, char *to, const room_t *room) noexcept n
 
 cdef int replace_partition(const partition_t *p, path, const room_t *room) except -1:
     cdef char *to
-    beside = Path(path).with_suffix(".new")
-    try:
-        fd = open_fresh(beside)
-        try:
-            at_crash_point()
-            os.posix_fallocate(fd, 0, room.bytes)
-            at_crash_point()
-            to = map_file(fd, room.bytes)
-        finally:
-            os.close(fd)
+    with begin_beside(path, room.bytes) as fd:
+        at_crash_point()
+        to = map_file(fd, room.bytes)
         if to == NULL:
-            raise OSError(f"{beside} cannot be mapped")
+            raise OSError(f"{beside(path)} cannot be mapped")
         with nogil:
             lay_out(p, to, room)
             munmap(to, room.bytes)
         at_crash_point()
-        os.replace(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
     at_crash_point()
     return 0

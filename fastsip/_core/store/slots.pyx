@@ -93,6 +93,7 @@ cdef bint is_later(const partition_header_t *header, int kind, int state) noexce
 cdef uint32_t blocks_of(const partition_t *p, uint32_t idx) noexcept nogil:
     cdef int kind = word_kind(p.slots[idx].commit)
     cdef const kind_row_t *row = find_row(p.header.kinds, kind) if p.header.layout_minor > LAYOUT_MINOR else NULL
+    check(idx < p.slot_count)
     return kinds[kind].blocks | (row.blocks if row != NULL else 0)
 
 
@@ -122,6 +123,7 @@ cdef uint32_t take_slot(store_t *s, uint32_t partition, uint8_t share, bint rese
         p.header.high_water = idx + 1
     check(idx < p.slot_count)
     check(word_kind(p.slots[idx].commit) == KIND_FREE)
+    check(p.newer[idx] == NO_SLOT)      # whoever had it before does not linger here any more
     p.first_child[idx] = NO_SLOT
     p.next_sibling[idx] = NO_SLOT
     p.share[idx] = share
@@ -170,6 +172,7 @@ cdef void commit(store_t *s, uint32_t ref, int kind, int state, int owes, const 
     if word_kind(word) == KIND_FREE:
         generation += 1
     check(kind != KIND_FREE)
+    check(ref & SLOT_MASK < s.partitions[ref >> SLOT_BITS].header.high_water)   # the next scan looks no further
     check((word_kind(word) == KIND_FREE) | (word_kind(word) == kind))
     check((state | owes) & ~0xFF == 0)
     crash_point()
@@ -184,6 +187,7 @@ cdef void clear_owes(store_t *s, uint32_t ref, uint32_t generation, int owes) no
     """What was owed was sent; nothing happens if the slot has another life now."""
     cdef slot_t *slot = slot_at(s, ref)
     cdef uint64_t word = slot.commit
+    check(owes & ~0xFF == 0)            # a higher bit would take something off the state
     if word_generation(word) != generation or not word_owes(word) & owes:
         return
     crash_point()
@@ -241,6 +245,8 @@ cdef void name_kinds(store_t *s, uint32_t partition) noexcept nogil:
 
 cdef void write_clock_pair(store_t *s, uint32_t partition, uint64_t realtime_ms, uint64_t boottime_ms) noexcept nogil:
     cdef partition_header_t *header = s.partitions[partition].header
+    # Nobody relies on the pair being of one moment: a second later there is another one, so this is no commit.
+    check(header.partition == partition)
     header.realtime_ms = realtime_ms
     header.boottime_ms = boottime_ms
 
@@ -279,6 +285,7 @@ cdef void drop_block(const store_t *s, pending_t *pending, uint32_t ref, const b
 cdef void give_pending(store_t *s, pending_t *pending) noexcept nogil:
     cdef const pending_block_t *item
     cdef uint32_t i
+    check(pending.count <= PENDING_BLOCKS)
     for i in range(pending.count):
         item = &pending.items[i]
         give_back(&s.partitions[item.partition], <uint8_t>item.share, item.unit, item.len)
@@ -286,6 +293,7 @@ cdef void give_pending(store_t *s, pending_t *pending) noexcept nogil:
 
 
 cdef void give_block(store_t *s, uint32_t ref, const block_t *block) noexcept nogil:
+    check(is_taken(&s.partitions[ref >> SLOT_BITS], block))
     if block.len:
         give_back(&s.partitions[ref >> SLOT_BITS], share_of(s, ref), block.unit, block.len)
 
@@ -294,6 +302,10 @@ cdef void add_lingering(store_t *s, uint32_t ref) noexcept nogil:
     cdef partition_t *p = &s.partitions[ref >> SLOT_BITS]
     cdef uint32_t idx = ref & SLOT_MASK
     cdef uint32_t head = p.slot_count
+    # The ring has a place of its own as head, so that neither end is a case of its own.
+    check(idx < p.slot_count)
+    check(p.newer[idx] == NO_SLOT)      # nobody stands in it twice: the ring would lose all between
+    check(p.newer[p.older[head]] == head)
     p.newer[idx] = head
     p.older[idx] = p.older[head]
     p.newer[p.older[head]] = idx
@@ -304,6 +316,8 @@ cdef uint32_t oldest_lingering(const store_t *s, uint32_t partition) noexcept no
     """NO_SLOT: there is none."""
     cdef const partition_t *p = &s.partitions[partition]
     cdef uint32_t idx = p.newer[p.slot_count]
+    check(idx <= p.slot_count)
+    check(p.older[idx] == p.slot_count)     # nobody is older
     return NO_SLOT if idx == p.slot_count else (partition << SLOT_BITS) | idx
 
 
@@ -312,15 +326,29 @@ cdef void leave_lingering(store_t *s, uint32_t ref) noexcept nogil:
     cdef uint32_t idx = ref & SLOT_MASK
     if p.newer[idx] == NO_SLOT:
         return
+    check(p.newer[p.older[idx]] == idx)
+    check(p.older[p.newer[idx]] == idx)
     p.newer[p.older[idx]] = p.newer[idx]
     p.older[p.newer[idx]] = p.older[idx]
     p.newer[idx] = NO_SLOT
 
 
+cdef inline bint is_indexed(const partition_t *p, uint32_t idx) noexcept nogil:
+    """For a check: is there a way from the slot's key to the slot?"""
+    cdef uint32_t at = <uint32_t>p.slots[idx].key & p.index_mask
+    while p.index[at].slot:
+        if p.index[at].slot == idx + 1:
+            return True
+        at = (at + 1) & p.index_mask
+    return False
+
+
 cdef void index_insert(store_t *s, uint32_t ref) noexcept nogil:
+    """The table has two places for each slot, so a free one is found, and near."""
     cdef partition_t *p = &s.partitions[ref >> SLOT_BITS]
     cdef uint32_t tag = <uint32_t>slot_at(s, ref).key
     cdef uint32_t at = tag & p.index_mask
+    check(not is_indexed(p, ref & SLOT_MASK))
     while p.index[at].slot:
         at = (at + 1) & p.index_mask
     p.index[at].tag = tag
@@ -348,6 +376,7 @@ cdef void index_remove(store_t *s, uint32_t ref) noexcept nogil:
             p.index[hole] = p.index[at]
             hole = at
     p.index[hole].slot = 0
+    check(not is_indexed(p, ref & SLOT_MASK))
 
 
 cdef uint32_t index_find(const store_t *s, uint32_t partition, uint64_t key, int kind) noexcept nogil:
@@ -357,6 +386,9 @@ cdef uint32_t index_find(const store_t *s, uint32_t partition, uint64_t key, int
     cdef uint32_t at = tag & p.index_mask
     cdef const slot_t *slot
     while p.index[at].slot:
+        # An entry goes before its slot gets another key: the tag is of the key that stands there.
+        check(p.index[at].slot <= p.slot_count)
+        check(p.index[at].tag == <uint32_t>p.slots[p.index[at].slot - 1].key)
         if p.index[at].tag == tag:
             slot = &p.slots[p.index[at].slot - 1]
             if slot.key == key and word_kind(slot.commit) == kind:
@@ -370,6 +402,7 @@ cdef void link_child(store_t *s, uint32_t ref) noexcept nogil:
     cdef uint32_t parent = slot_at(s, ref).parent & SLOT_MASK
     check(slot_at(s, ref).parent >> SLOT_BITS == ref >> SLOT_BITS)
     check(p.next_sibling[ref & SLOT_MASK] == NO_SLOT)
+    check(parent != ref & SLOT_MASK)    # the list would not end
     p.next_sibling[ref & SLOT_MASK] = p.first_child[parent]
     p.first_child[parent] = ref & SLOT_MASK
 
@@ -379,6 +412,7 @@ cdef void unlink_child(store_t *s, uint32_t ref) noexcept nogil:
     cdef uint32_t idx = ref & SLOT_MASK
     cdef uint32_t *link = &p.first_child[slot_at(s, ref).parent & SLOT_MASK]
     while link[0] != NO_SLOT:
+        check(link[0] < p.slot_count)
         if link[0] == idx:
             link[0] = p.next_sibling[idx]
             return
@@ -445,6 +479,15 @@ cdef void count_held(partition_t *p, uint32_t idx) noexcept nogil:
             held.units += units_of(block_in(record_of(slot), word).len)
 
 
+cdef inline uint32_t all_held(const partition_t *p) noexcept nogil:
+    """For a check: units that all shares hold together."""
+    cdef uint32_t share
+    cdef uint32_t units = 0
+    for share in range(<uint32_t>SHARES):
+        units += p.held[share].units
+    return units
+
+
 cdef bint goes_with_parent(const partition_t *p, const slot_t *child) noexcept nogil:
     """Is it of a kind of ours, and its parent not?  They stay together."""
     cdef uint32_t idx = child.parent & SLOT_MASK
@@ -503,6 +546,7 @@ cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil:
     memset(p.held, 0, SHARES * sizeof(held_t))
     p.free_count = 0
     sort_out(p)
+    # From the last one down: free slots lie on a stack, so the lowest are taken first and the mark stays low.
     idx = p.slot_count
     while idx > 0:
         idx -= 1
@@ -518,7 +562,9 @@ cdef int scan_partition(store_t *s, uint32_t partition) noexcept nogil:
         index_insert(s, (partition << SLOT_BITS) | idx)
         if kinds[word_kind(p.slots[idx].commit)].is_child:
             link_child(s, (partition << SLOT_BITS) | idx)
+    # A hint could lead to what a later release began, which nothing here may touch: then the index alone is asked.
     s.hinted[partition] = 0 if p.later_count else p.slot_count
     rebuild_buddy(&p.buddy, used)
+    check((bad != 0) | (all_held(p) == p.buddy.used_units))     # two counts of the same, by slots and by units
     free(used)
     return -1 if bad else live

@@ -41,6 +41,7 @@ cdef inline int place_of(const wheel_t *w, uint64_t tick) noexcept nogil:
     """The lowest level whose places still tell this tick from now."""
     cdef uint64_t differing = tick ^ w.now_tick
     cdef int level = 0
+    check(tick >= w.now_tick)           # what has passed would stand where nothing comes by for a whole turn
     while level < WHEEL_LEVELS - 1 and differing >> (WHEEL_BITS * (level + 1)):
         level += 1
     return level * WHEEL_SIZE + <int>((tick >> (WHEEL_BITS * level)) & (WHEEL_SIZE - 1))
@@ -77,10 +78,12 @@ cdef inline void unlink_timer(wheel_t *w, uint32_t ref, timer_node_t *node) noex
 cdef void arm_timer(wheel_t *w, uint32_t ref, uint64_t at_ms) noexcept nogil:
     cdef timer_node_t *node = node_at(w, ref)
     cdef uint64_t tick = 0
+    # No deadline of ours is that far off: this keeps a broken one within the places that there are.
     if at_ms > w.start_ms + w.now_tick * TICK_MS + LONGEST_MS:
         at_ms = w.start_ms + w.now_tick * TICK_MS + LONGEST_MS
     if at_ms > w.start_ms:
         tick = (at_ms - w.start_ms + TICK_MS - 1) // TICK_MS
+    # The place of this tick may be in the middle of being emptied: what is due now comes up with the next one.
     if tick <= w.now_tick:
         tick = w.now_tick + 1
     if node.place != NOT_ARMED:
@@ -107,6 +110,7 @@ cdef inline int next_full(const wheel_t *w, int level, int after) noexcept nogil
     """The first non-empty place of the level above `after`, or -1."""
     cdef int at = after + 1
     cdef uint64_t word
+    check(after < WHEEL_SIZE)
     while at < WHEEL_SIZE:
         word = w.full[level * 4 + (at >> 6)] >> (at & 63)
         if word:
@@ -138,6 +142,7 @@ cdef inline void empty_place(wheel_t *w, int place) noexcept nogil:
         ref = w.head[place]
         node = node_at(w, ref)
         unlink_timer(w, ref, node)
+        check(place_of(w, node.tick) != place)  # it moves, or this would not end
         link_timer(w, ref, node)
 
 
@@ -156,7 +161,9 @@ cdef void advance_wheel(wheel_t *w, uint64_t now_ms) noexcept nogil:
             if target > w.now_tick:
                 w.now_tick = target
             return
+        check(tick > w.now_tick)
         w.now_tick = tick
+        # The highest level first: what moves down from it may stand in the next one's place, which comes up, too.
         for level in range(WHEEL_LEVELS - 1, 0, -1):
             if tick & ((<uint64_t>1 << (WHEEL_BITS * level)) - 1) == 0:
                 empty_place(w, level * WHEEL_SIZE + <int>((tick >> (WHEEL_BITS * level)) & (WHEEL_SIZE - 1)))
@@ -177,6 +184,7 @@ cdef int wheel_wait_ms(const wheel_t *w, uint64_t now_ms) noexcept nogil:
     if w.head[w.now_tick & (WHEEL_SIZE - 1)] != NO_TIMER:
         return 0
     tick = next_tick(w)
+    check((tick == 0) == (w.armed == 0))    # the places and the count agree: nobody waits for a wheel that sleeps
     if tick == 0:
         return -1
     at_ms = w.start_ms + tick * TICK_MS

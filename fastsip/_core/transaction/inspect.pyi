@@ -1,4 +1,4 @@
-"""Types of the slots' layout; meanings stand in inspect.pyx."""
+"""Types of the slots' layout and of the machines' words; meanings stand in inspect.pyx."""
 
 KINDS: dict[int, str]
 SERVER_KINDS: tuple[int, ...]
@@ -6,6 +6,9 @@ CLIENT_STATES: dict[int, str]
 SERVER_STATES: dict[int, str]
 SERVER_FLAGS: dict[int, str]
 CLIENT_FLAGS: dict[int, str]
+CLIENT_EVENTS: dict[int, str]
+SERVER_EVENTS: dict[int, str]
+ACTIONS: dict[int, str]
 SLOTS_OFFSET: int
 REFERENCE_BITS: int
 NO_REFERENCE: int

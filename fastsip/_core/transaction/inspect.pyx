@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=True
-"""Where things stand in a slot of the mapped store, and what its numbers mean: for readers in Python.
+"""Where things stand in a slot of the mapped store, and what its numbers and those of the machines mean: for Python.
 
 The offsets are the C compiler's own, so that a reader and the kernels cannot come
 to differ.  Must never: be used on the packet path.  The reader is observe/transactions.
@@ -13,6 +13,11 @@ from fastsip._core.store.records cimport (
     SERVER_PROGRESSED, SERVER_UNREACHED, TRYING, record_t,
 )
 from fastsip._core.store.slots cimport HEADER_BYTES, NO_SLOT, SLOT_BITS, slot_t
+from fastsip._core.transaction.machines cimport (
+    CANCEL_IT, COMPLETED_CLOCKS, END, END_CLOCK, EXPIRE, GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_ACK, GOT_FINAL, LINGER,
+    PASS_UP, PHASE_CLOCKS, REPEATED, RESEND, RESEND_LAST, RETRANSMIT, SEND_1XX, SEND_2XX, SEND_ACK, SEND_CANCEL,
+    SEND_FAILED, SEND_FINAL, SEND_RESPONSE, SEND_TRYING, SERVER_EXPIRE, SERVER_RETRANSMIT, SLOW, STOP, TIMER_F,
+)
 
 KINDS = {KIND_SERVER_INVITE: "server INVITE", KIND_SERVER_OTHER: "server other", KIND_CLIENT_INVITE: "client INVITE",
          KIND_CLIENT_OTHER: "client other"}
@@ -26,6 +31,14 @@ SERVER_FLAGS = {SERVER_CANCELLED: "cancelled", SERVER_DECIDED: "decided", SERVER
                 SERVER_MARKED: "marked", SERVER_LAST_GROUP: "last group", SERVER_UNREACHED: "unreached"}
 CLIENT_FLAGS = {CLIENT_ABANDONED: "abandoned", CLIENT_HAS_ACK: "has ack", CLIENT_MOVED_ON: "moved on",
                 CLIENT_CANCEL_ANSWERED: "cancel answered", CLIENT_UNREACHABLE: "unreachable"}
+CLIENT_EVENTS = {GOT_1XX: "1xx", GOT_2XX: "2xx", GOT_FINAL: "300-699", RETRANSMIT: "retransmit", EXPIRE: "expire",
+                 CANCEL_IT: "cancel", SEND_FAILED: "transport failure"}
+SERVER_EVENTS = {REPEATED: "request again", GOT_ACK: "ACK", SEND_1XX: "send 1xx", SEND_2XX: "send 2xx",
+                 SEND_FINAL: "send final", SERVER_RETRANSMIT: "retransmit", SERVER_EXPIRE: "expire"}
+ACTIONS = {PASS_UP: "pass up", RESEND: "resend", SEND_ACK: "send ack", SEND_CANCEL: "send cancel",
+           PHASE_CLOCKS: "phase clocks", END_CLOCK: "end clock", GIVE_UP_CLOCK: "give up clock",
+           SEND_RESPONSE: "send response", COMPLETED_CLOCKS: "completed clocks", LINGER: "linger", STOP: "stop",
+           END: "end", RESEND_LAST: "resend last", SLOW: "slow", TIMER_F: "timer f", SEND_TRYING: "send trying"}
 SLOTS_OFFSET = HEADER_BYTES
 REFERENCE_BITS = SLOT_BITS
 NO_REFERENCE = NO_SLOT

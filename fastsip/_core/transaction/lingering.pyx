@@ -13,9 +13,13 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastsip._core.base.types cimport E_FULL, E_ROOM, MAX_MESSAGE, OK
+from fastsip._core.base.check cimport check
 from fastsip._core.base.scarcity cimport SCARCE_EDIT, runs_short
 from fastsip._core.sip.edits cimport close_headers, write_edits
-from fastsip._core.store.records cimport KIND_SERVER_OTHER, SERVER_COMPLETED, SERVER_ENDED, block_t, record_t
+from fastsip._core.store.records cimport (
+    KIND_FREE, KIND_SERVER_OTHER, SERVER_COMPLETED, SERVER_ENDED, block_t, record_t,
+)
+from fastsip._core.store.kinds cimport all_kinds, block_in, kind_t
 from fastsip._core.store.blocks cimport BLOCK_BYTES, ORDERS, order_of
 from fastsip._core.store.slots cimport (
     NO_SLOT, SLOT_BITS, add_lingering, begin_block, block_at, drop_block, end_block, first_child_of, give_block,
@@ -26,25 +30,39 @@ from fastsip._core.store.wheel cimport disarm_timer
 from fastsip._core.state.counters cimport N_SHED, N_TRANSACTIONS_ENDED
 from fastsip._core.state.shard cimport count
 
+cdef extern from *:
+    int __builtin_ctz(unsigned int word) nogil
+
+cdef const kind_t *kinds = all_kinds()
+
 cdef enum:
     LOOK_AT_MOST = 32       # at once, whatever the shortage: a flood pays for few
     SHED_SPAN_MS = 2000     # what ends within this of the oldest counts as oldest, too
 
 
+cdef inline void drop_words(shard_t *shard, uint32_t ref, uint32_t words, const record_t *was) noexcept nogil:
+    """The blocks that these words of a record name (kinds)."""
+    while words:
+        drop_block(shard.store, &shard.pending, ref, block_in(was, __builtin_ctz(words)))
+        words &= words - 1
+
+
 cdef void drop_all(shard_t *shard, uint32_t ref, const record_t *was) noexcept nogil:
     """The blocks that the record named before a commit which names none of them."""
-    cdef record_t record = was[0]
-    drop_block(shard.store, &shard.pending, ref, &record.server.kept)
-    drop_block(shard.store, &shard.pending, ref, &record.server.response)
-    drop_block(shard.store, &shard.pending, ref, &record.server.best)
+    cdef int kind = word_kind(slot_at(shard.store, ref).commit)
+    check(kind != KIND_FREE)        # the life that named them goes on, or nobody knows what they were
+    drop_words(shard, ref, kinds[kind].blocks, was)
 
 
 cdef void free_server(shard_t *shard, uint32_t ref) noexcept nogil:
     cdef record_t record = record_of(slot_at(shard.store, ref))[0]
+    # By the kind that the slot is of, which it has forgotten when it is free; and blocks are dropped only then.
+    cdef uint32_t words = kinds[word_kind(slot_at(shard.store, ref).commit)].blocks
+    check(first_child_of(shard.store, ref) == NO_SLOT)
     disarm_timer(shard.wheel, ref)
     index_remove(shard.store, ref)
     give_slot(shard.store, ref)
-    drop_all(shard, ref, &record)
+    drop_words(shard, ref, words, &record)
     count(shard, N_TRANSACTIONS_ENDED)
 
 
