@@ -2,9 +2,10 @@
 
 Environment switches:
 
-FASTSIP_BUILD   release (default), debug (assertions, bounds checks, what shards may look at
-                cannot be touched when it was freed), asan (debug with AddressSanitizer,
-                which does the same, and UndefinedBehaviorSanitizer) or tsan (ThreadSanitizer)
+FASTSIP_BUILD   release (default), debug (assertions, bounds checks, traps where C defines nothing, what
+                shards may look at cannot be touched when it was freed), asan (debug with
+                AddressSanitizer, which does the same, and UndefinedBehaviorSanitizer, which
+                says what it found) or tsan (ThreadSanitizer)
 FASTSIP_ONLY    comma-separated kernel names, to build just these
 FASTSIP_TESTS   1: the kernels below tests/kernels and bench/kernels, too
 """
@@ -25,7 +26,7 @@ ONLY = set(filter(None, os.environ.get("FASTSIP_ONLY", "").split(",")))
 # fails ends the process by an illegal instruction.  Nothing that Cython generates trips over them; this one of ours
 # finds words of a record by the addresses that its members would have in a record at 0.
 TRAPS = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
-NOT_TRAPPED = {"kinds": ["-fno-sanitize=null"]}
+NOT_CHECKED = {"kinds": ["-fno-sanitize=null"]}
 
 FLAGS = {
     # -O3 inlines Cython's comparisons of objects so far that gcc 12 sees None compared as bytes.
@@ -52,7 +53,7 @@ extensions = [
         [str(path)],
         include_dirs=[str(CORE)],
         extra_compile_args=[*FLAGS[BUILD], "-std=gnu11", "-Wall", "-Wno-unused-function", "-Wno-sign-compare",
-                            *(NOT_TRAPPED.get(path.stem, ()) if BUILD == "debug" else ())],
+                            *(NOT_CHECKED.get(path.stem, ()) if BUILD in ("debug", "asan") else ())],
         extra_link_args=[flag for flag in FLAGS[BUILD] if flag.startswith("-fsanitize")],
     )
     for place in PLACES
