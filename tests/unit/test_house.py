@@ -19,10 +19,10 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 # Packages in order, and the files of each: a file imports of its own package only what stands before it.
 ROOMS = {
     "base": (
-        "types", "check", "address", "files", "mapped", "short_ids", "atomics", "scarcity", "clock", "hashing", "arena",
+        "check", "types", "address", "files", "mapped", "short_ids", "atomics", "scarcity", "clock", "hashing", "arena",
         "ring", "lanes",
     ),
-    "sip": ("types", "chars", "words", "uri", "values", "parser", "edits"),
+    "sip": ("types", "chars", "words", "addresses", "uri", "values", "parser", "edits"),
     "store": ("records", "kinds", "blocks", "slots", "resize", "partitions", "wheel", "marks"),
     "routing": ("types", "patterns", "conditions", "policies", "tiers", "index", "lookup", "header_edits",
         "rule_index", "parts", "table", "rules"),

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp
+from fastsip._core.base.check cimport check
 
 cdef enum transport_id:
     T_NONE = 0              # not given
@@ -34,6 +35,10 @@ cdef struct flow_t:
 cdef struct origin_t:
     flow_t flow
     uint32_t listener       # its index in today's table
+
+# For checks: does an IPv4 address stand where comparisons and hashes look for it, behind ::ffff:?
+cdef inline bint is_well_formed(const addr_t *addr) noexcept nogil:
+    return (addr.family != 4 or memcmp(addr.ip, b"\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0) and addr.family <= 6
 
 # Does what is sent there arrive, or the sender hear that it did not (17)?  Then nothing is repeated on its account.
 cdef inline bint is_reliable(const addr_t *addr) noexcept nogil:

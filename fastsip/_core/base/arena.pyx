@@ -17,6 +17,7 @@ from libc.string cimport memcpy
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE, mmap
 
 from fastsip._core.base.types cimport text_t
+from fastsip._core.base.check cimport check
 
 cdef enum:
     CHUNK_BYTES = 65536
@@ -35,6 +36,7 @@ cdef extern from *:
 
 cdef void *take_piece(size_t size) noexcept nogil:
     cdef void *at
+    check(size > 0)             # calloc may answer NULL to 0, which would read as "no memory"
     if not FASTSIP_POISON:
         return calloc(1, size)
     at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
@@ -50,6 +52,7 @@ cdef void give_piece(void *piece, size_t size) noexcept nogil:
 
 
 cdef inline size_t aligned(size_t size) noexcept nogil:
+    check(size <= <size_t>-ALIGN)   # or the sum begins again at 0
     return (size + ALIGN - 1) & ~<size_t>(ALIGN - 1)
 
 
@@ -89,6 +92,8 @@ cdef class Arena:
             self.total_bytes += room
         place = <char *>chunk + chunk.used
         chunk.used += need
+        check(chunk.used <= chunk.room)
+        check(<size_t>place % ALIGN == 0)
         return place
 
     cdef text_t keep(self, bytes text) except *:

@@ -3,7 +3,8 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
-from fastsip._core.base.types cimport E_BAD, OK
+from fastsip._core.base.types cimport E_BAD, MAX_PUT, OK
+from fastsip._core.base.check cimport check
 
 cdef extern from "endian.h" nogil:
     uint32_t le32toh(uint32_t word)
@@ -62,6 +63,7 @@ cdef inline uint64_t load_some(const char *at, uint32_t len) noexcept nogil:
     cdef uint64_t word = 0
     cdef uint32_t four
     cdef uint32_t shift = 0
+    check(len < 8)
     if len & 4:
         memcpy(&four, at, 4)
         word = le32toh(four)
@@ -107,6 +109,7 @@ cdef inline uint64_t finish(siphash_t *h, uint64_t last) noexcept nogil:
 cdef inline void take_piece(siphash_t *state, const char *text, uint32_t len, bint lower) noexcept nogil:
     cdef siphash_t h = state[0]     # a copy stays in registers: `text` could point anywhere
     cdef uint32_t off = 0
+    check(len <= MAX_PUT)           # as of `put`: no length below zero
     h.words += (len + 7) // 8
     while off + 8 <= len:
         take_word(&h, lower_word(load_word(text + off)) if lower else load_word(text + off))
@@ -175,6 +178,7 @@ cdef inline uint64_t spread(uint64_t bits) noexcept nogil:
 
 # What spread made of 40 bits.
 cdef inline uint64_t gather(uint64_t x) noexcept nogil:
+    check(x & ~(EACH * 31) == 0)
     x = (x & <uint64_t>0x001F001F001F001F) << 5 | x >> 8 & <uint64_t>0x001F001F001F001F
     x = (x & <uint64_t>0x000003FF000003FF) << 10 | x >> 16 & <uint64_t>0x000003FF000003FF
     return (x & 0xFFFFF) << 20 | x >> 32
@@ -183,6 +187,7 @@ cdef inline uint64_t gather(uint64_t x) noexcept nogil:
 # 0..31 in each byte to a-z, 2-7.
 cdef inline uint64_t letters_of(uint64_t x) noexcept nogil:
     cdef uint64_t digits = (x + EACH * 102) >> 7 & EACH     # 1 where it is 26 or more
+    check(x & ~(EACH * 31) == 0)        # a larger byte would carry into its neighbour
     return x + EACH * 97 - digits * 73
 
 
@@ -194,11 +199,18 @@ cdef inline bint values_of(uint64_t x, uint64_t *values) noexcept nogil:
     return letters_of(values[0]) == (x | letters << 5)
 
 
+# For a check: do the letters say what was written?  Branch, hint and token live on that in what peers send back.
+cdef inline bint reads_back(const char *text, int letters, int bits, uint64_t wanted) noexcept nogil:
+    cdef uint64_t read
+    return read_base32(text, letters, bits, &read) == OK and read == wanted << (64 - bits) >> (64 - bits)
+
+
 # Writes the low `bits` (1..64) of value; returns the letters written.  The last letter is filled
 # with zero bits on the right, as RFC 4648 does.
 cdef inline int write_base32(uint64_t value, int bits, char *out) noexcept nogil:
     cdef int count = (bits + 4) // 5
     cdef int done = 0
+    cdef uint64_t whole = value
     cdef uint64_t letters
     value <<= 64 - bits
     if count > 8:
@@ -211,6 +223,7 @@ cdef inline int write_base32(uint64_t value, int bits, char *out) noexcept nogil
         out[done] = <char>letters
         letters >>= 8
         done += 1
+    check(reads_back(out, count, bits, whole))
     return count
 
 

@@ -38,6 +38,7 @@ LANE_BYTES = MOST_GROWN
 
 cdef ring_t *map_ring(uint32_t area_bytes) noexcept nogil:
     """NULL when there is no memory."""
+    check(area_bytes & (area_bytes - 1) == 0)
     cdef void *at = mmap(NULL, ring_bytes(area_bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     if at == MAP_FAILED:
         return NULL
@@ -50,8 +51,12 @@ cdef inline void unmap_ring(ring_t *ring) noexcept nogil:
 
 
 cdef bint take_bytes(uint64_t *used, uint64_t count, uint64_t limit) noexcept nogil:
+    """Added first and judged then: of two lanes that grow at once one may be refused what would have fitted alone,
+    but never do both together go beyond the limit.
+    """
     if fetch_add64(used, count) + count <= limit:
         return True
+    check(load_relaxed64(used) >= count)        # what was added above, whatever others do meanwhile
     fetch_add64(used, -count)
     return False
 
@@ -61,6 +66,7 @@ cdef bint may_grow(lane_t *lane, uint64_t count) noexcept nogil:
         return False
     if take_bytes(&lane.allowance.used_bytes, count, lane.allowance.limit_bytes):
         return True
+    check(load_relaxed64(&lane.grown_bytes) >= count)
     fetch_add64(&lane.grown_bytes, -count)
     return False
 
@@ -90,12 +96,14 @@ cdef bint grow(lane_t *lane, uint32_t len) noexcept nogil:
         return False
     while area >> 1 < record_bytes(len):
         area <<= 1
+    check(area <= LARGEST_AREA)
     if not may_grow(lane, area):
         return False
     fresh = map_ring(area)
     if fresh == NULL:
         ungrow(lane, area)
         return False
+    check(fresh.size_bytes > lane.base_bytes)   # only such rings are counted, so only such are given back
     follow_with(lane, fresh)
     return True
 
@@ -104,6 +112,7 @@ cdef uint8_t *lane_push(lane_t *lane, uint32_t len) noexcept nogil:
     cdef uint8_t *place = push_begin(lane.writing, len)
     if place == NULL and grow(lane, len):
         place = push_begin(lane.writing, len)
+        check(place != NULL)        # the ring was made for this record
     return place
 
 
@@ -124,6 +133,7 @@ cdef void shrink_lane(lane_t *lane) noexcept nogil:
         fresh = map_ring(lane.base_bytes)
         if fresh != NULL:
             follow_with(lane, fresh)
+        check(lane.writing.size_bytes >= lane.base_bytes)
 
 
 # ---------------------------------------------------------------- the consumer
@@ -144,12 +154,14 @@ cdef uint8_t *lane_pop(lane_t *lane, uint32_t *len) noexcept nogil:
         if record != NULL:
             return record
         check(is_empty(lane.reading))
+        check(following != lane.reading)
         left, lane.reading = lane.reading, following
         ungrow(lane, left.size_bytes)
         unmap_ring(left)
 
 
 cdef void lane_popped(lane_t *lane) noexcept nogil:
+    check(not is_empty(lane.reading))
     pop_done(lane.reading)
 
 

@@ -51,10 +51,12 @@ cdef uint64_t record_bytes(uint32_t len) noexcept nogil:
 
 
 cdef inline uint8_t *record_at(const ring_t *ring, uint64_t position) noexcept nogil:
+    check(position & 7 == 0)
     return <uint8_t *>ring + sizeof(ring_t) + (position & (ring.size_bytes - 1))
 
 
 cdef inline uint64_t to_end_of(const ring_t *ring, uint64_t position) noexcept nogil:
+    check(ring.size_bytes & (ring.size_bytes - 1) == 0)
     return ring.size_bytes - (position & (ring.size_bytes - 1))
 
 
@@ -63,6 +65,7 @@ cdef uint64_t ring_bytes(uint32_t size_bytes) noexcept nogil:
 
 
 cdef void init_ring(ring_t *ring, uint32_t size_bytes) noexcept nogil:
+    check(size_bytes >= SMALLEST_RING)
     memset(ring, 0, sizeof(ring_t))
     ring.size_bytes = size_bytes
 
@@ -76,6 +79,7 @@ cdef bint may_restart(ring_t *ring, uint64_t head, uint64_t need) noexcept nogil
     """Is it empty, where the record would touch memory that has not been touched lately?"""
     if not (head ^ (head + need)) & ~<uint64_t>(RESTART_BYTES - 1) or need > head & (ring.size_bytes - 1):
         return False
+    check(need <= ring.size_bytes >> 1)     # a larger one is refused before anybody asks where it would stand
     ring.tail_seen = load_acquire64(&ring.tail)
     return ring.tail_seen == head
 
@@ -85,6 +89,7 @@ cdef uint8_t *push_begin(ring_t *ring, uint32_t len) noexcept nogil:
     cdef uint64_t head = load_relaxed64(&ring.head)
     cdef uint64_t to_end = to_end_of(ring, head)
     cdef uint64_t skip = 0
+    check(head - ring.tail_seen <= ring.size_bytes)
     if need > ring.size_bytes >> 1:
         count_drop(ring)
         return NULL
@@ -109,6 +114,7 @@ cdef void push_done(ring_t *ring, uint32_t len) noexcept nogil:
     check(record_bytes(len) <= ring.size_bytes >> 1)
     check(record_bytes(len) <= to_end_of(ring, head))
     (<uint32_t *>record_at(ring, head))[0] = len
+    check(head + record_bytes(len) - ring.tail_seen <= ring.size_bytes)
     store_release64(&ring.head, head + record_bytes(len))
 
 
@@ -119,10 +125,12 @@ cdef uint8_t *pop_begin(ring_t *ring, uint32_t *len) noexcept nogil:
         ring.head_seen = load_acquire64(&ring.head)
         if tail == ring.head_seen:
             return NULL
+    check(ring.head_seen - tail <= ring.size_bytes)
     record = record_at(ring, tail)
     if (<uint32_t *>record)[0] == WRAP:
         # Marker and record are published together: behind it one always stands.
         tail += to_end_of(ring, tail)
+        check(tail != ring.head_seen)
         store_release64(&ring.tail, tail)
         record = record_at(ring, tail)
     len[0] = (<uint32_t *>record)[0]
@@ -134,6 +142,7 @@ cdef uint8_t *pop_begin(ring_t *ring, uint32_t *len) noexcept nogil:
 cdef void pop_done(ring_t *ring) noexcept nogil:
     cdef uint64_t tail = load_relaxed64(&ring.tail)
     cdef uint32_t len = (<uint32_t *>record_at(ring, tail))[0]
+    check(tail != ring.head_seen)
     check(record_bytes(len) <= ring.head_seen - tail)
     store_release64(&ring.tail, tail + record_bytes(len))
 

@@ -10,6 +10,8 @@ Must never: know why somebody asks.
 
 from libc.stdint cimport int64_t, uint32_t
 
+from fastsip._core.base.check cimport check
+
 KINDS = {
     "slot": SCARCE_SLOT, "block": SCARCE_BLOCK, "scratch": SCARCE_SCRATCH, "outbox": SCARCE_OUTBOX,
     "event": SCARCE_EVENT, "parked": SCARCE_PARKED, "held": SCARCE_HELD, "edit": SCARCE_EDIT,
@@ -23,6 +25,7 @@ cdef int64_t failed = 0
 
 cdef bint is_refused(uint32_t kind) noexcept nogil:
     global granted, failing, failed
+    check(kind & (kind - 1) == 0)       # one kind at a time, or a failure would be counted for another
     if granted > 0:
         granted -= 1
         return False

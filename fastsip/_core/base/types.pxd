@@ -5,6 +5,7 @@
 
 from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy
+from fastsip._core.base.check cimport check
 
 # Kernels return >= 0 for a value or a count, one of these below zero.
 cdef enum result_code:
@@ -52,6 +53,7 @@ cdef enum:
     MAX_SHARDS = 64
     PARTITIONS = 64
     NO_HEADER = 255         # end of a header chain
+    MAX_PUT = 0x7FFFFFFF    # what `put` can return as a length
 
 cdef struct span_t:
     uint16_t off
@@ -61,7 +63,9 @@ cdef struct text_t:
     const char *at
     uint32_t len
 
+# Appends to what is written; the caller has asked for room for all that he puts.
 cdef inline int put(char *out, const char *text, uint32_t len) noexcept nogil:
+    check(len <= MAX_PUT)       # a length below zero, from offsets in the wrong order, would be huge
     memcpy(out, text, len)
     return <int>len
 

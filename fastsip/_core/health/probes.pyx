@@ -21,6 +21,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
 from fastsip._core.base.types cimport OK, PARTITIONS, put, put_number
+from fastsip._core.base.check cimport check
 from fastsip._core.base.address cimport flow_t, is_reliable, same_place
 from fastsip._core.base.hashing cimport hash_add_number, hash_begin, hash_end, mix, siphash_t, write_base32
 from fastsip._core.store.slots cimport NO_SLOT, SLOT_BITS, SLOT_MASK, partition_of
@@ -51,6 +52,7 @@ cdef uint64_t NEVER_MS = <uint64_t>-1
 
 
 cdef uint64_t random_word(shard_t *shard) noexcept nogil:
+    """Spreads probes in time and nothing else: it may be guessed."""
     shard.positions.random = mix(shard.positions.random, shard.now_ms)
     return shard.positions.random
 
@@ -58,6 +60,8 @@ cdef uint64_t random_word(shard_t *shard) noexcept nogil:
 cdef uint64_t keyed_word(const shard_t *shard, uint32_t cell, const probe_state_t *state, uint64_t of) noexcept nogil:
     """Of this probe and none other; `of` tells the words of one probe apart."""
     cdef siphash_t h
+    check(cell < shard.probe_count)
+    check(state == &shard.probes[cell])
     hash_begin(&h, shard.store.hash_key)
     hash_add_number(&h, <uint64_t>cell << 32 | state.number)
     hash_add_number(&h, state.sent_ms)
@@ -66,6 +70,9 @@ cdef uint64_t keyed_word(const shard_t *shard, uint32_t cell, const probe_state_
 
 
 cdef bint is_wanted(const destination_t *d, const cell_t *cell) noexcept nogil:
+    """One that an operator has disabled gets no probe: he may have taken its machine away.  One that he drains does,
+    since calls in their dialogs still go there.
+    """
     cdef int health = cell_health(cell)
     if d.probe.interval_ms == 0 or cell.admin == ADMIN_DISABLED:
         return False
@@ -80,6 +87,8 @@ cdef void make_call_id(shard_t *shard, uint32_t cell, const probe_state_t *state
     """13 letters whose partition this shard serves, so that the answer is handed to it; bounded by chance alone."""
     cdef uint64_t word = keyed_word(shard, cell, state, OF_CALL_ID)
     cdef uint32_t i
+    check(shard.number < shard.count)
+    check(shard.count <= PARTITIONS)        # one more would serve no partition, and find no Call-ID of its own
     for i in range(64 * PARTITIONS):
         write_base32(mix(word, i), 64, text)
         if partition_of(shard.store, text, ID_LETTERS) % shard.count == shard.number:
@@ -87,10 +96,15 @@ cdef void make_call_id(shard_t *shard, uint32_t cell, const probe_state_t *state
 
 
 cdef int write_probe(shard_t *shard, const destination_t *d, const probe_state_t *state, char *out) noexcept nogil:
-    """The same each time it is written, until the next one starts; 11.1 wants the Accept, some carriers a Contact."""
+    """The same each time it is written, until the next one starts; 11.1 wants the Accept, some carriers a Contact.
+
+    No block keeps a probe: all that differs from one to the next stands in `state`, so that a repetition is made anew.
+    """
     cdef const listener_t *listener = &shard.table.listeners[d.listener]
     cdef char call_id[16]
     cdef int n = put(out, d.probe.method.at, d.probe.method.len)
+    check(state.branch != 0)
+    check(d.listener < shard.table.listener_count)
     make_call_id(shard, d.cell, state, call_id)
     n += put(out + n, b" ", 1)
     n += put(out + n, d.uri.at, d.uri.len)
@@ -115,19 +129,31 @@ cdef int write_probe(shard_t *shard, const destination_t *d, const probe_state_t
 
 
 cdef void send_probe(shard_t *shard, const destination_t *d, const probe_state_t *state) noexcept nogil:
+    """Without scratch nothing is sent: the repetition at T1 comes anyway."""
     cdef const listener_t *listener = &shard.table.listeners[d.listener]
-    cdef char *at = take_scratch(shard, PROBE_ROOM + VIA_ROOM + 2 * d.uri.len + d.probe.from_uri.len
-                                 + 2 * d.probe.method.len + listener.sent_by.len)
+    cdef uint32_t room = (PROBE_ROOM + VIA_ROOM + 2 * d.uri.len + d.probe.from_uri.len + 2 * d.probe.method.len
+                          + listener.sent_by.len)
+    cdef char *at = take_scratch(shard, room)
     cdef flow_t flow
+    cdef int len
+    check(state.branch != 0)
     if at == NULL:
         return
     memset(&flow, 0, sizeof(flow))
     flow.remote = d.addr
     flow.listener_id = listener.id
-    queue_message(shard, at, write_probe(shard, d, state, at), &flow, NO_SLOT, 0)
+    len = write_probe(shard, d, state, at)
+    check(<uint32_t>len <= room)
+    queue_message(shard, at, len, &flow, NO_SLOT, 0)
 
 
 cdef void start_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_state_t *state) noexcept nogil:
+    """The number is the CSeq and stays below 2**31 (8.1.1.5).  The next one is due after the interval, a tenth of it
+    sooner or later, or the probes of all routers would fall into step.
+    """
+    check(state.branch == 0)            # of one that still waits the answer would be taken for a stray
+    check(d.probe.interval_ms > 0)
+    check(state.destination_id == d.id)
     state.number = (state.number + 1) & 0x7FFFFFFF
     state.sent_ms = shard.now_ms
     state.branch = keyed_word(shard, d.cell, state, OF_BRANCH) | 1
@@ -142,7 +168,10 @@ cdef void start_probe(shard_t *shard, const destination_t *d, cell_t *cell, prob
 
 cdef void end_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_state_t *state, bint alive,
                     uint32_t code) noexcept nogil:
+    """In `rtt_us` stands how long a dead one was waited for, too: who reads it sees the health beside it."""
     cdef int change
+    check(state.branch != 0)            # each probe ends once
+    check(state.sent_ms <= shard.now_ms)
     state.branch = 0
     cell.rtt_us = <uint32_t>(shard.now_ms - state.sent_ms) * 1000
     if alive:
@@ -158,16 +187,26 @@ cdef void end_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_
 # ---------------------------------------------------------------- when
 
 cdef void plan_probe(shard_t *shard, uint32_t cell, uint64_t at_ms) noexcept nogil:
+    """`next_probe_ms` may name a time at which nothing is due any more, for it is not moved back: one look in vain."""
+    check(cell < shard.probe_count)
+    check(cell % shard.count == shard.number)
     arm_timer(&shard.probe_wheel, cell, at_ms)
     shard.next_probe_ms = min(shard.next_probe_ms, at_ms)
+    check(shard.probe_nodes[cell].place != NOT_ARMED)
 
 
+# The version too: a new table may stand at the address of one that was freed.
 cdef inline bint follows_table(const shard_t *shard) noexcept nogil:
     return shard.table == shard.probed_table and shard.table.version == shard.probed_version
 
 
 cdef void follow_table(shard_t *shard) noexcept nogil:
-    """After each change of the table: who is where in it, and who is new.  What is planned stays planned."""
+    """After each change of the table: who is where in it, and who is new.  What is planned stays planned, so that a
+    reload does not send a probe to every destination at once.
+
+    A cell may have changed hands: its timer and its probe were for another destination, and are forgotten.  Who is new
+    gets his first probe within FIRST_ROUND_MS, at a time of his own.
+    """
     cdef const destination_t *d
     cdef probe_state_t *state
     cdef uint32_t i
@@ -181,6 +220,7 @@ cdef void follow_table(shard_t *shard) noexcept nogil:
         d = &shard.table.destinations[i]
         if d.cell % shard.count != shard.number:
             continue
+        check(d.cell < shard.probe_count)
         state = &shard.probes[d.cell]
         if state.destination_id != d.id:
             disarm_timer(&shard.probe_wheel, d.cell)
@@ -190,21 +230,30 @@ cdef void follow_table(shard_t *shard) noexcept nogil:
         if d.probe.interval_ms and shard.probe_nodes[d.cell].place == NOT_ARMED:
             state.next_ms = shard.now_ms + random_word(shard) % FIRST_ROUND_MS + 1
             plan_probe(shard, d.cell, state.next_ms)
+    check(follows_table(shard))
 
 
 cdef const destination_t *destination_of_cell(shard_t *shard, uint32_t cell) noexcept nogil:
-    """NULL when no destination of the table has it any more."""
+    """NULL when no destination of the table has it any more: the answer to what was sent to it is nobody's then."""
     cdef const probe_state_t *state = &shard.probes[cell]
+    check(cell < shard.probe_count)
     follow_table(shard)
     if (state.destination >= shard.table.destination_count
             or shard.table.destinations[state.destination].id != state.destination_id):
         return NULL
+    check(shard.table.destinations[state.destination].cell == cell)
     return &shard.table.destinations[state.destination]
 
 
 cdef uint64_t run_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_state_t *state) noexcept nogil:
-    """Does what is due for one destination; when to look at it again."""
+    """Does what is due for one destination; when to look at it again.
+
+    Time-out before repetition: after a pause of the process both may be due, and a probe that nobody waits for any more
+    is not sent once more.  A destination that is not probed now (is_wanted) is looked at again after its interval.
+    """
     cdef uint64_t deadline = state.sent_ms + d.probe.timeout_ms
+    check(state.destination_id == d.id)
+    check(d.probe.timeout_ms > 0)
     if state.branch and shard.now_ms >= deadline:
         end_probe(shard, d, cell, state, False, 408)
     elif state.branch and shard.now_ms >= state.resend_ms:
@@ -222,6 +271,7 @@ cdef uint64_t run_probe(shard_t *shard, const destination_t *d, cell_t *cell, pr
 
 
 cdef bint run_next_probe(shard_t *shard) noexcept nogil:
+    """One at a time, so that the loop can flush between them: many destinations may be due in one round."""
     cdef const destination_t *d
     cdef uint32_t cell
     cdef int wait_ms
@@ -234,6 +284,7 @@ cdef bint run_next_probe(shard_t *shard) noexcept nogil:
         wait_ms = wheel_wait_ms(&shard.probe_wheel, shard.now_ms)
         shard.next_probe_ms = shard.now_ms + wait_ms if wait_ms >= 0 else NEVER_MS
         return False
+    check(cell < shard.probe_count)
     d = destination_of_cell(shard, cell)
     if d == NULL or d.probe.interval_ms == 0:
         shard.probes[cell].branch = 0            # it is not probed any more
@@ -243,6 +294,7 @@ cdef bint run_next_probe(shard_t *shard) noexcept nogil:
 
 
 cdef int next_probe_ms(const shard_t *shard) noexcept nogil:
+    """As poll's time-out, which is an int: whoever has nothing to wait for looks again after 24 days."""
     if shard.next_probe_ms <= shard.now_ms:
         return 0
     return <int>min(shard.next_probe_ms - shard.now_ms, <uint64_t>LONGEST_WAIT_MS)
@@ -254,23 +306,33 @@ cdef const destination_t *waiting_for(shard_t *shard, uint32_t cell, uint64_t va
     """The destination whose probe has this branch and waits for its answer, or NULL."""
     if cell >= shard.probe_count or shard.probes[cell].branch != value or value == 0:
         return NULL
+    check(cell % shard.count == shard.number)
     return destination_of_cell(shard, cell)
 
 
 cdef void note_answer(shard_t *shard, const destination_t *d, bint alive, uint32_t code) noexcept nogil:
+    """The timer was set to the time-out of this probe: from now on it waits for the next one."""
+    check(shard.probes[d.cell].branch != 0)
     end_probe(shard, d, &shard.cells[d.cell], &shard.probes[d.cell], alive, code)
     plan_probe(shard, d.cell, shard.probes[d.cell].next_ms)
 
 
 cdef void fail_probe(shard_t *shard, uint32_t cell, uint64_t value, const addr_t *to) noexcept nogil:
+    """Told by the quoted branch and the whole place: ICMP can be forged, but nobody guesses a branch (keyed_word).
+
+    What answers by ICMP is a machine without a server: 503, as a call would be told (16.9).
+    """
     cdef const destination_t *d = waiting_for(shard, cell, value)
     if d != NULL and same_place(&d.addr, to):
         note_answer(shard, d, False, 503)
 
 
 cdef bint take_probe_response(shard_t *shard, const message_t *m, uint64_t value, const addr_t *source) noexcept nogil:
+    """A provisional response says nothing yet: the probe goes on to wait, and to be repeated."""
     cdef uint32_t ref, cell
     cdef const destination_t *d
+    check(not m.is_request)
+    check(m.status >= 100)
     if read_hint(shard.store, m.buf, &m.via.hint, &ref, &cell) != OK or ref & SLOT_MASK != PROBE:
         return False
     d = waiting_for(shard, cell, value)

@@ -32,7 +32,8 @@ enum {
     C_STEADY = 32768   /* in a user it stands for itself: no escape, separator or parameter (canonical_user) */
 };
 
-/* What letters, and marks that a URI may hold unescaped, have in common. */
+/* What letters, and marks that a URI may hold unescaped, have in common.  The sums keep the table below readable: a
+ * class that is added goes into one of them, or to the few bytes that it is about. */
 #define C_TEXT_ (C_WORD | C_VALUE | C_PLAIN | C_TARGET)
 #define C_URI_ (C_USER | C_PARAM | C_QUERY | C_TEXT_)
 #define C_PLAIN_URI_ (C_URI_ | C_STEADY)
@@ -115,7 +116,8 @@ static inline uint32_t scan_byte(const char *buf, uint32_t off, uint32_t end, ch
     return off;
 }
 
-/* The first quote or backslash in [off, end), or end. */
+/* The first quote or backslash in [off, end), or end: inside a quoted string nothing else counts (RFC 3261 section
+ * 25.1 quoted-string), commas and brackets neither. */
 static inline uint32_t scan_quote(const char *buf, uint32_t off, uint32_t end)
 {
     SCAN_BLOCKS_(OR_(IS_('"'), IS_('\\')))
@@ -143,7 +145,8 @@ static inline uint32_t scan_word(const char *buf, uint32_t off, uint32_t end)
     return off;
 }
 
-/* The first byte in [off, end) that is not C_TARGET, or end. */
+/* The first byte in [off, end) that is not C_TARGET, or end.  Brackets end it: a Request-URI within < > is a fault
+ * that some senders make, and no node may hand it on (RFC 4475 section 3.1.2.7). */
 static inline uint32_t scan_target(const char *buf, uint32_t off, uint32_t end)
 {
     SCAN_BLOCKS_(OR_(OR_(IS_UP_TO_(' '), IS_(127)), OR_(IS_('<'), IS_('>'))))

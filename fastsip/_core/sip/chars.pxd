@@ -5,7 +5,8 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
-from fastsip._core.base.types cimport span_t
+from fastsip._core.base.types cimport MAX_MESSAGE, span_t
+from fastsip._core.base.check cimport check
 
 cdef extern from "sip/chars.h" nogil:
     const uint16_t char_class[256]
@@ -31,19 +32,29 @@ cdef extern from "sip/chars.h" nogil:
     uint32_t scan_header_line(const char *buf, uint32_t off, uint32_t end, uint32_t *colon) noexcept
 
 
+# The one place where two offsets become a span: who scans may stand at the end, but never goes back.
 cdef inline span_t span(uint32_t off, uint32_t end) noexcept nogil:
     cdef span_t result
+    check(off <= end)
+    check(end <= MAX_MESSAGE)
     result.off = <uint16_t> off
     result.len = <uint16_t> (end - off)
     return result
 
 
+# For checks: does the span lie in [off, end)?  What is absent lies anywhere.
+cdef inline bint is_inside(const span_t *text, uint32_t off, uint32_t end) noexcept nogil:
+    return text.len == 0 or (text.off >= off and <uint32_t>text.off + text.len <= end)
+
+
+# A char may be below zero where it is signed; the table has 256 places.
 cdef inline bint is_class(char c, uint32_t classes) noexcept nogil:
     return (char_class[<uint8_t> c] & classes) != 0
 
 
 # The first byte in [off, end) that is of none of the classes, or end.
 cdef inline uint32_t scan_class(const char *buf, uint32_t off, uint32_t end, uint32_t classes) noexcept nogil:
+    check(off <= end)
     while off < end and char_class[<uint8_t> buf[off]] & classes:
         off += 1
     return off
@@ -51,6 +62,7 @@ cdef inline uint32_t scan_class(const char *buf, uint32_t off, uint32_t end, uin
 
 # Where [off, end) ends when trailing white space is left out.
 cdef inline uint32_t trim_end(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
+    check(off <= end)
     while end > off and char_class[<uint8_t> buf[end - 1]] & C_LWS:
         end -= 1
     return end
@@ -81,6 +93,8 @@ cdef enum:
     MAX_WORD = 24           # letters
     MAX_WORDS = 48          # per table, the empty one included
 
+# `first`, `last` and `middle` are compared with the text after its letters were folded to lower case by an OR: one
+# instruction for eight letters, where a comparison letter by letter has a branch for each.
 cdef struct word_t:
     uint64_t first          # the first and the last 8 (4, 2, 1) bytes, folded;
     uint64_t last           # they may overlap
@@ -101,6 +115,7 @@ cdef struct words_t:
 cdef inline void load_ends(const char *text, uint32_t len, uint64_t *first, uint64_t *last) noexcept nogil:
     cdef uint32_t narrow[2]
     cdef uint16_t short_ends[2]
+    check(len > 0)
     if len >= 8:
         memcpy(first, text, 8)
         memcpy(last, text + len - 8, 8)
@@ -118,13 +133,16 @@ cdef inline void load_ends(const char *text, uint32_t len, uint64_t *first, uint
         first[0] = last[0] = <uint8_t> text[0]
 
 
+# What the two ends of a word of more than 16 letters leave out.
 cdef inline uint64_t load_middle(const char *text) noexcept nogil:
     cdef uint64_t middle
     memcpy(&middle, text + 8, 8)
     return middle
 
 
+# Multiplied by two, the first letter counts otherwise than the last: "to" and "ot" have places of their own.
 cdef inline uint32_t word_slot(const char *text, uint32_t len) noexcept nogil:
+    check(len <= MAX_WORD)
     return len * 32 + ((2 * <uint8_t> text[0] + <uint8_t> text[len - 1]) & 31)
 
 
@@ -134,6 +152,7 @@ cdef inline uint32_t find_word(const words_t *words, const char *text, uint32_t 
     cdef uint64_t first, last
     if len - 1 >= MAX_WORD:         # 0 wraps around
         return 0
+    check(words.slots[word_slot(text, len)] <= words.count)
     word = &words.items[words.slots[word_slot(text, len)]]
     if word.len != len:
         return 0
@@ -151,6 +170,7 @@ cdef inline bint add_word(words_t *words, const char *text, uint32_t len, uint32
     cdef char folds[24]
     cdef uint32_t i, slot
     cdef word_t *word
+    check(id > 0)               # 0 is what find_word says of a word that it does not know
     if len - 1 >= MAX_WORD or words.count + 1 >= MAX_WORDS:
         return False
     slot = word_slot(text, len)
@@ -170,6 +190,7 @@ cdef inline bint add_word(words_t *words, const char *text, uint32_t len, uint32
         word.middle_fold = load_middle(folds)
     word.len = len
     word.id = id
+    check(find_word(words, text, len) == id)
     return True
 
 

@@ -1,6 +1,7 @@
 # Forwarding = the original bytes plus a sorted list of edits.  See edits.pyx.
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
+from fastsip._core.base.check cimport check
 from fastsip._core.sip.types cimport message_t
 
 cdef enum:
@@ -35,6 +36,7 @@ cdef void edit_start_line(edits_t *edits, const message_t *m) noexcept nogil
 
 # The empty line behind the headers, where the message came without: the last edit of all.
 cdef inline void close_headers(edits_t *edits, const message_t *m) noexcept nogil:
+    check(m.headers_end <= m.len)
     if m.headers_end == m.len:
         edit_insert(edits, m.headers_end, b"\r\n", 2)
 

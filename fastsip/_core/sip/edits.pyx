@@ -44,9 +44,11 @@ cdef void edit_replace(edits_t *edits, uint32_t off, uint32_t cut, const char *t
     add_edit(edits, off, cut, text, len)
 
 
+# Into its place at once: edits come nearly sorted, and a list that is sorted is written in one pass.
 cdef void add_edit(edits_t *edits, uint32_t off, uint32_t cut, const char *text, uint32_t len) noexcept nogil:
     cdef uint32_t place
     cdef edit_t *item
+    check((len == 0) | (text != NULL))
     if cut == 0 and len == 0:
         return
     if (edits.count == MAX_EDITS or len > MAX_MESSAGE or off > MAX_MESSAGE or cut > MAX_MESSAGE - off
@@ -60,7 +62,7 @@ cdef void add_edit(edits_t *edits, uint32_t off, uint32_t cut, const char *text,
     item.len = <uint16_t> len
     item.text = text
     edits.count += 1
-    edits.growth += <int> len - <int> cut
+    edits.growth += <int> len - <int> cut       # so that the room for the result is known before it is written
     check(edits.count <= MAX_EDITS)
     check(is_sorted_at(edits, place))
 
@@ -80,6 +82,7 @@ cdef inline bint find_place(const edits_t *edits, uint32_t off, uint32_t cut, ui
     while at and edits.items[at - 1].off > off:
         at -= 1
     place[0] = at
+    check(at <= edits.count)
     if at < edits.count and off + cut > edits.items[at].off:
         return False
     before = at
@@ -92,7 +95,9 @@ cdef inline bint find_place(const edits_t *edits, uint32_t off, uint32_t cut, ui
     return off >= <uint32_t> cutting.off + cutting.cut or (off == cutting.off and cut == 0)
 
 
+# Between two parts of a start line stands one blank (7.1): nothing is changed where it does already.
 cdef inline void edit_gap(edits_t *edits, const char *buf, uint32_t off, uint32_t end) noexcept nogil:
+    check(off < end)            # 7.1: at least one blank stood there, or it would be no start line
     if end != off + 1 or buf[off] != c' ':
         edit_replace(edits, off, end - off, b" ", 1)
 
@@ -102,6 +107,8 @@ cdef void edit_start_line(edits_t *edits, const message_t *m) noexcept nogil:
     cdef uint32_t uri_end = <uint32_t> m.ruri.off + m.ruri.len
     cdef uint32_t end = trim_end(m.buf, uri_end, m.headers_off)
     cdef uint32_t line_end = m.headers_off - (2 if m.buf[m.headers_off - 2] == c'\r' else 1)
+    check(end >= uri_end + VERSION_LETTERS)
+    check(line_end >= end)
     edit_gap(edits, m.buf, m.method_name.off + m.method_name.len, m.ruri.off)
     edit_gap(edits, m.buf, uri_end, end - VERSION_LETTERS)
     if end < line_end:
@@ -128,6 +135,7 @@ cdef int write_edits(const edits_t *edits, const char *src, uint32_t len, char *
     cdef uint32_t at = 0            # of the output
     cdef uint32_t i, keep
     cdef const edit_t *item
+    check(edits.count <= MAX_EDITS)
     if edits.overflow:
         return E_ROOM
     for i in range(edits.count):
@@ -137,6 +145,7 @@ cdef int write_edits(const edits_t *edits, const char *src, uint32_t len, char *
         keep = item.off - done if item.off > done else 0
         if <uint32_t> item.off + item.cut > len or keep + item.len > room - at:
             return E_ROOM
+        check(done + keep <= len)
         memcpy(out + at, src + done, keep)
         at += keep
         done += keep
@@ -145,6 +154,8 @@ cdef int write_edits(const edits_t *edits, const char *src, uint32_t len, char *
             at += item.len
         if item.cut:
             done = <uint32_t> item.off + item.cut
+    check(done <= len)
+    check(at <= room)
     if len - done > room - at:
         return E_ROOM
     memcpy(out + at, src + done, len - done)

@@ -1,8 +1,9 @@
 # Bytes in, offsets out (RFC 3261 section 7, 25.1).  See parser.pyx.
 
 from libc.stdint cimport uint32_t
-from fastsip._core.base.types cimport span_t
-from fastsip._core.sip.types cimport message_t, via_t
+from fastsip._core.base.types cimport MAX_MESSAGE, span_t
+from fastsip._core.base.check cimport check
+from fastsip._core.sip.types cimport is_chain, message_t, via_t
 
 # Single values; cimported from here, too.
 from fastsip._core.sip.values cimport find_param, parse_name_addr, parse_number, parse_via
@@ -22,6 +23,7 @@ cdef int parse_routing(message_t *m) noexcept nogil
 
 # How much of a datagram parse_datagram reads for its head at the most.
 cdef inline uint32_t most_read(uint32_t len, uint32_t max_head) noexcept nogil:
+    check(max_head <= MAX_MESSAGE)
     return len if len < 2 * max_head else 2 * max_head
 
 # Only the Call-ID's value, for handing a datagram over; does not judge.  Who parses with a bound gives it most_read
@@ -41,4 +43,5 @@ cdef int find_header(const message_t *m, const char *name, uint32_t name_len) no
 
 # Index of the first header of this id, or NO_HEADER.
 cdef inline int first_of(const message_t *m, int id) noexcept nogil:
+    check(is_chain(m, id))
     return m.first[id]

@@ -30,13 +30,14 @@ from fastsip._core.base.types cimport (
     E_NOT_SIP, E_START_LINE, E_TO, E_TOO_LARGE, E_TOO_MANY_HEADERS, E_TOO_MANY_VIAS, E_VERSION, E_VIA, MAX_HEADERS,
     MAX_MESSAGE, MAX_TOKEN, MAX_VIAS, NO_HEADER, OK, span_t,
 )
+from fastsip._core.base.check cimport check
 from fastsip._core.sip.types cimport (
     H_CALL_ID, H_CONTENT_LENGTH, H_CSEQ, H_FROM, H_MAX_FORWARDS, H_OTHER, H_ROUTE, H_TO, H_VIA, M_OTHER, header_t,
-    message_t, via_t,
+    is_in_line, is_within, message_t, via_t,
 )
 from fastsip._core.sip.chars cimport (
-    C_DIGIT, C_LWS, C_TOKEN, find_word, is_class, is_letters, scan_byte, scan_class, scan_header_line, scan_target,
-    scan_word, skip_empty, span, trim_end,
+    C_DIGIT, C_LWS, C_TOKEN, find_word, is_class, is_inside, is_letters, scan_byte, scan_class, scan_header_line,
+    scan_target, scan_word, skip_empty, span, trim_end,
 )
 from fastsip._core.sip.words cimport COMPACT, HEADERS, match_method
 from fastsip._core.sip.uri cimport same_text
@@ -76,6 +77,7 @@ cdef int parse_datagram(const char *buf, uint32_t len, uint32_t max_head, messag
     if not m.is_request:
         head = most_read(len, max_head)
     at = line_end + 1
+    check(at <= head)
     while at < head and (buf[at] == c' ' or buf[at] == c'\t'):
         # A folded start line.  Step over it: the headers behind it carry the 400.
         error = E_START_LINE if error == OK else error
@@ -84,11 +86,18 @@ cdef int parse_datagram(const char *buf, uint32_t len, uint32_t max_head, messag
     later = index_headers(m, at, head)
     error = later if error == OK else error
     later = find_body(m)
+    check(is_in_order(m))
     return later if error == OK else error
+
+
+cdef inline bint is_in_order(const message_t *m) noexcept nogil:
+    """For a check: start line, headers, empty line and body follow each other, and end where the message does."""
+    return m.headers_off <= m.headers_end <= m.body_off and <uint32_t>m.body_off + m.body_len <= m.len
 
 
 # The index is 1.7 KB; only what a reader looks at before asking is cleared.
 cdef inline void begin_message(const char *buf, uint32_t len, message_t *m) noexcept nogil:
+    check(buf != NULL)
     m.buf = buf
     m.len = len
     m.is_request = 0
@@ -123,6 +132,7 @@ cdef inline bint is_blank(const char *buf, uint32_t off, uint32_t end) noexcept 
 
 # The start line in [off, end), its LF left out.
 cdef inline int parse_start_line(message_t *m, uint32_t off, uint32_t end) noexcept nogil:
+    check(end <= m.len)
     if end > off and end < m.len and m.buf[end - 1] == c'\r':
         end -= 1
     if is_sip_slash(m.buf, off, end):
@@ -137,6 +147,7 @@ cdef inline bint is_sip_slash(const char *buf, uint32_t off, uint32_t end) noexc
 # "SIP/2.0" fills [off, end): OK; another number: E_VERSION; else E_START_LINE.
 cdef inline int judge_version(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
     cdef uint32_t dot, last
+    check(end - off >= 4)       # "SIP/" stands there: a dot is looked for behind it
     if end - off == 7 and memcmp(buf + off + 4, b"2.0", 3) == 0:
         return OK
     dot = scan_class(buf, off + 4, end, C_DIGIT)
@@ -166,6 +177,8 @@ cdef int parse_request_line(message_t *m, uint32_t off, uint32_t end) noexcept n
     uri_off = scan_class(buf, method_end, version, C_LWS)
     uri_end = trim_end(buf, uri_off, version)
     m.ruri = span(uri_off, scan_ruri(buf, uri_off, uri_end))
+    check(is_within(m, &m.method_name))
+    check(is_within(m, &m.ruri))
     judged = judge_version(buf, version, trimmed)
     if judged != OK:
         return judged
@@ -178,6 +191,7 @@ cdef int parse_request_line(message_t *m, uint32_t off, uint32_t end) noexcept n
 cdef inline uint32_t scan_ruri(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
     cdef uint32_t question = scan_byte(buf, off, end, c'?')
     cdef uint32_t mark
+    check(question <= end)
     if question == end or end - off < 3 or not is_letters(buf + off, b"sip", 3):
         return end
     mark = scan_byte(buf, off, end, c'@')
@@ -206,6 +220,7 @@ cdef int parse_status_line(message_t *m, uint32_t off, uint32_t end) noexcept no
     m.status = status
     if end > code_off + 4:
         m.reason = span(code_off + 4, end)
+    check(is_within(m, &m.reason))
     return OK
 
 
@@ -213,6 +228,7 @@ cdef int parse_status_line(message_t *m, uint32_t off, uint32_t end) noexcept no
 
 # What it means that no line ends before `head`.
 cdef inline int breaks_off(const message_t *m, uint32_t head) noexcept nogil:
+    check(head <= m.len)
     return E_LONG_HEAD if head < m.len else E_HEADER
 
 
@@ -221,6 +237,7 @@ cdef int index_headers(message_t *m, uint32_t at, uint32_t head) noexcept nogil:
     cdef const char *buf = m.buf
     cdef uint32_t end, colon
     cdef int error = OK
+    check(m.header_count == 0)
     m.headers_off = <uint16_t> at
     while at < head:
         if buf[at] == c'\n' or (buf[at] == c'\r' and at + 1 < head and buf[at + 1] == c'\n'):
@@ -237,6 +254,7 @@ cdef int index_headers(message_t *m, uint32_t at, uint32_t head) noexcept nogil:
             return E_TOO_MANY_HEADERS if error == OK else error
         if not index_header(m, at, colon, end) and error == OK:
             error = E_HEADER
+        check(end > at)
         at = end
     if at < head or head < m.len:
         m.headers_end = <uint16_t> at
@@ -250,6 +268,7 @@ cdef int index_headers(message_t *m, uint32_t at, uint32_t head) noexcept nogil:
 cdef inline uint32_t find_colon(const char *buf, uint32_t at, uint32_t colon, uint32_t end) noexcept nogil:
     if colon < end:
         return colon
+    check(at < end)
     colon = scan_class(buf, scan_class(buf, at, end, C_TOKEN), end, C_LWS)
     return colon if colon < end and buf[colon] == c':' else end
 
@@ -269,6 +288,7 @@ cdef inline bint index_header(message_t *m, uint32_t at, uint32_t colon, uint32_
     cdef header_t *header = &m.headers[index]
     cdef uint32_t value_end = trim_line(buf, at, end)
     cdef uint32_t name_end, value_off, id
+    check(index < MAX_HEADERS)
     colon = find_colon(buf, at, colon, end)
     name_end = trim_end(buf, at, colon)
     value_off = scan_class(buf, colon + 1, value_end, C_LWS) if colon + 1 < value_end else colon + 1
@@ -291,13 +311,16 @@ cdef inline bint index_header(message_t *m, uint32_t at, uint32_t colon, uint32_
     if m.first[id] == NO_HEADER:
         m.first[id] = <uint8_t> index
     else:
+        check(m.headers[m.last[id]].next == NO_HEADER)
         m.headers[m.last[id]].next = <uint8_t> index
     m.last[id] = <uint8_t> index
     m.header_count = <uint16_t> (index + 1)
+    check(is_in_line(m, index))
     return True
 
 
 cdef inline span_t value_span(const message_t *m, uint32_t index) noexcept nogil:
+    check(is_in_line(m, index))
     return span(m.headers[index].value_off, m.headers[index].value_off + m.headers[index].value_len)
 
 
@@ -308,8 +331,10 @@ cdef inline int find_body(message_t *m) noexcept nogil:
     cdef uint32_t index = first_of(m, H_CONTENT_LENGTH)
     cdef long long wanted = -1
     cdef long long value
+    check(m.body_off <= m.len)
     m.body_len = <uint16_t> rest
     while index != NO_HEADER:
+        check(m.headers[index].id == H_CONTENT_LENGTH)
         value = parse_number(m.buf, value_span(m, index), 18)
         if value < 0 or value > rest or (wanted >= 0 and value != wanted):
             return E_CONTENT_LENGTH
@@ -318,6 +343,7 @@ cdef inline int find_body(message_t *m) noexcept nogil:
     if wanted >= 0:
         m.body_len = <uint16_t> wanted
         m.len = m.body_off + m.body_len
+    check(m.headers_end <= m.len)
     return OK
 
 
@@ -347,8 +373,10 @@ cdef int scan_call_id(const char *buf, uint32_t len, span_t *call_id) noexcept n
         colon = find_colon(buf, at, colon, end)
         if colon < end and find_word(&HEADERS, buf + at, trim_end(buf, at, colon) - at) == H_CALL_ID:
             end = trim_end(buf, colon + 1, end)
+            check(end <= len)
             call_id[0] = span(scan_class(buf, colon + 1, end, C_LWS), end)
             return OK if call_id.len <= MAX_TOKEN else E_CALL_ID
+        check(end > at)
         at = end
     return E_NONE
 
@@ -362,6 +390,7 @@ cdef int parse_routing(message_t *m) noexcept nogil:
     them.  routing_done is set only by OK, so that a second call says the same.
     """
     cdef int error = OK
+    check(is_in_order(m))
     if m.routing_done:
         return OK
     begin_routing(m)
@@ -373,10 +402,21 @@ cdef int parse_routing(message_t *m) noexcept nogil:
     if m.is_request:        # of no meaning to a response, so never judged there
         error = first_error(error, read_max_forwards(m))
     m.routing_done = error == OK
+    check(is_read(m))
     return error
 
 
+cdef inline bint is_read(const message_t *m) noexcept nogil:
+    """For a check: what was read for routing stands in the headers, also where an error ended it."""
+    return (is_inside(&m.call_id, m.headers_off, m.headers_end) and is_inside(&m.from_tag, m.headers_off, m.headers_end)
+            and is_inside(&m.to_tag, m.headers_off, m.headers_end)
+            and is_inside(&m.via.branch, m.headers_off, m.headers_end)
+            and is_inside(&m.cseq_method_name, m.headers_off, m.headers_end))
+
+
+# Of headers that may stand once (7.3.1) a second one makes the message unfit: nodes differ in which of two they take.
 cdef inline int judge_single(const message_t *m, uint32_t id) noexcept nogil:
+    check(m.first[id] != NO_HEADER)
     return OK if m.first[id] == m.last[id] else E_DUPLICATE
 
 
@@ -388,6 +428,7 @@ cdef inline int read_via(message_t *m) noexcept nogil:
     cdef uint32_t index = first_of(m, H_VIA)
     if index == NO_HEADER:
         return E_VIA
+    check(is_in_line(m, index))
     return parse_bounded_via(m.buf, m.headers[index].value_off,
                              <uint32_t> m.headers[index].value_off + m.headers[index].value_len, &m.via)
 
@@ -397,6 +438,7 @@ cdef inline int parse_bounded_via(const char *buf, uint32_t off, uint32_t end, v
     if code == OK and via.branch.len > MAX_TOKEN:
         via.len = 0         # as of any other that was read up to a fault
         return E_VIA
+    check((code != OK) | (via.off >= off))
     return code
 
 
@@ -406,11 +448,13 @@ cdef inline int read_tag(message_t *m, int id, span_t *tag, int missing) noexcep
     cdef uint32_t index = m.first[id]
     if index == NO_HEADER:
         return missing
+    check(is_in_line(m, index))
     if read_single(m.buf, m.headers[index].value_off,
                    <uint32_t> m.headers[index].value_off + m.headers[index].value_len, not m.is_request, tag) != OK:
         return missing
     if tag.len > MAX_TOKEN or (tag.off and tag.len == 0):
         return missing
+    check(is_within(m, tag))
     return judge_single(m, id)
 
 
@@ -436,6 +480,7 @@ cdef inline int read_cseq(message_t *m) noexcept nogil:
     cdef long long number
     if index == NO_HEADER:
         return E_CSEQ
+    check(is_in_line(m, index))
     off = m.headers[index].value_off
     end = off + m.headers[index].value_len
     at = scan_class(buf, off, end, C_DIGIT)
@@ -447,6 +492,7 @@ cdef inline int read_cseq(message_t *m) noexcept nogil:
         return E_CSEQ
     m.cseq = <uint32_t> number
     m.cseq_method_name = span(method_off, end)
+    check(is_within(m, &m.cseq_method_name))
     m.cseq_method = <uint8_t> match_method(buf + method_off, end - method_off)
     if not m.is_request:
         m.method = m.cseq_method
@@ -482,6 +528,7 @@ cdef int parse_second_via(const message_t *m, via_t *via) noexcept nogil:
     else:
         off = <uint32_t> m.via.off + m.via.len + 1
     end = <uint32_t> m.headers[index].value_off + m.headers[index].value_len
+    check(off >= m.via.off + m.via.len)
     return parse_bounded_via(m.buf, off, end, via)
 
 
@@ -491,6 +538,7 @@ cdef int count_vias(const message_t *m) noexcept nogil:
     cdef uint32_t off
     cdef int count = 0
     while index != NO_HEADER:
+        check(m.headers[index].id == H_VIA)
         off = m.headers[index].value_off
         count += count_values(m.buf, off, off + m.headers[index].value_len)
         if count > MAX_VIAS:
@@ -506,6 +554,7 @@ cdef bint has_too_many_vias(const message_t *m) noexcept nogil:
     while index != NO_HEADER:
         bytes += m.headers[index].value_len
         index = m.headers[index].next
+    check(bytes <= m.len)
     return bytes > MAX_VIAS * SHORTEST_VIA and count_vias(m) < 0
 
 
@@ -522,6 +571,7 @@ cdef int find_header(const message_t *m, const char *name, uint32_t name_len) no
     index = first_of(m, H_OTHER)
     while index != NO_HEADER:
         header = &m.headers[index]
+        check(is_in_line(m, index))
         if same_text(m.buf + header.name_off, header.name_len, name, name_len):
             return <int> index
         if letter and letter == find_word(&COMPACT, m.buf + header.name_off, header.name_len):

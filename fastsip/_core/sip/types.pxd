@@ -3,7 +3,7 @@
 # All offsets count from the first byte of the message.  Nothing here owns memory.
 
 from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t
-from fastsip._core.base.types cimport MAX_HEADERS, span_t
+from fastsip._core.base.types cimport MAX_HEADERS, NO_HEADER, span_t
 
 cdef enum:
     SIP_PORT = 5060         # where a URI or Via names none (18.1.1, 18.2.2): see uri.usual_port
@@ -11,6 +11,8 @@ cdef enum:
     WS_PORT = 80            # RFC 7118
     WSS_PORT = 443
 
+# The methods that something here looks at; all others are one, and are told apart by their names where that matters.
+# Numbers stand in the store.
 cdef enum method_id:
     M_OTHER = 0
     M_INVITE
@@ -29,6 +31,7 @@ cdef enum method_id:
     M_UPDATE
     METHOD_COUNT
 
+# The headers that something here looks at.  A header of another name is H_OTHER, and goes on unread (16.3 item 1).
 cdef enum header_id:
     H_OTHER = 0
     H_VIA
@@ -129,6 +132,27 @@ cdef struct message_t:
     span_t to_tag
     via_t via               # the topmost
     header_t headers[MAX_HEADERS]
+
+# For checks: does the span end within the message?  What is absent has no length.
+cdef inline bint is_within(const message_t *m, const span_t *text) noexcept nogil:
+    return <uint32_t>text.off + text.len <= m.len
+
+# For checks: has the index no header of this id, or a chain from its first to its last one?
+cdef inline bint is_chain(const message_t *m, int id) noexcept nogil:
+    cdef uint32_t first = m.first[id]
+    cdef uint32_t last = m.last[id]
+    if first == NO_HEADER or last == NO_HEADER:
+        return first == last
+    return (first <= last < m.header_count and m.headers[first].id == id and m.headers[last].id == id
+            and m.headers[last].next == NO_HEADER)
+
+# For checks: do name and value of a header stand in its lines, which begin where those of the one before end?
+cdef inline bint is_in_line(const message_t *m, uint32_t index) noexcept nogil:
+    cdef const header_t *header = &m.headers[index]
+    return (index < m.header_count
+            and header.name_off == (m.headers[index - 1].end_off if index else m.headers_off)
+            and <uint32_t>header.name_off + header.name_len <= header.value_off
+            and <uint32_t>header.value_off + header.value_len <= header.end_off <= m.len)
 
 cdef struct uri_t:
     uint8_t scheme          # scheme_id; of S_OTHER nothing but its name is read

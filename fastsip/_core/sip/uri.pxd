@@ -2,8 +2,12 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from fastsip._core.base.types cimport span_t, text_t
-from fastsip._core.base.address cimport T_NONE, T_TLS, T_UDP, T_WS, T_WSS, addr_t
+from fastsip._core.base.address cimport T_NONE, T_OTHER, T_TLS, T_UDP, T_WS, T_WSS, addr_t
+from fastsip._core.base.check cimport check
 from fastsip._core.sip.types cimport SIPS_PORT, SIP_PORT, S_SIPS, WSS_PORT, WS_PORT, uri_t
+
+# Cimported from here, too.
+from fastsip._core.sip.addresses cimport ADDRESS_ROOM, is_loopback, is_unicast, parse_address, write_address
 
 cdef enum:
     CANONICAL_ROOM = 1024       # bytes of a canonical user; what is longer is cut
@@ -30,6 +34,7 @@ cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *ho
 
 # The transport that a URI asks for; UDP when it names none.
 cdef inline uint8_t transport_of(const uri_t *uri) noexcept nogil:
+    check(uri.transport <= T_OTHER)
     return uri.transport if uri.transport != T_NONE else <uint8_t>T_UDP
 
 # The port where no URI and no Via names one (19.1.2, 26.2.2, RFC 7118).
@@ -38,18 +43,8 @@ cdef inline uint16_t usual_port(int scheme, int transport) noexcept nogil:
         return WSS_PORT if transport == T_WSS or scheme == S_SIPS else WS_PORT
     return SIPS_PORT if transport == T_TLS or (scheme == S_SIPS and transport != T_UDP) else SIP_PORT
 
-# A numeric host (no brackets) to an address with this port; E_BAD for a name.
-cdef int parse_address(const char *text, uint32_t len, uint8_t kind, uint16_t port, addr_t *addr) noexcept nogil
-
 # The numeric address that a URI names (maddr before host, the usual port without one); E_BAD for a name.
 cdef int uri_address(const char *buf, const uri_t *uri, addr_t *addr) noexcept nogil
-# Does the address name one host: no broadcast, no group, not "any"?
-cdef bint is_unicast(const addr_t *addr) noexcept nogil
-# Is it the machine's own?
-cdef bint is_loopback(const addr_t *addr) noexcept nogil
-
-# "1.2.3.4" or "[::1]" into room of at least 48 bytes; returns the length.
-cdef int write_address(const addr_t *addr, char *room, bint brackets) noexcept nogil
 
 # Host names are equal without regard to case; addresses by value.
 cdef bint same_text(const char *a, uint32_t a_len, const char *b, uint32_t b_len) noexcept nogil

@@ -1,7 +1,7 @@
-"""SIP, SIPS and tel URIs, hosts and numeric addresses: bytes in, offsets out.
+"""SIP, SIPS and tel URIs and the hosts in them: bytes in, offsets out.
 
 Implements RFC 3261 sections 19.1.1 and 25.1, RFC 3966 (what a router needs of
-a tel URI), RFC 5118 and RFC 5952 (how IPv6 addresses are written).
+a tel URI) and RFC 5118 (where IPv6 addresses stand).
 
 Must never: allocate, resolve a name, undo an escape, or read outside the span.
 
@@ -22,17 +22,19 @@ of a tel URI, of a URI with user=phone, and whatever is written as one: digits,
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
-from fastsip._core.base.types cimport E_BAD, E_URI, OK, put, span_t, text_t
+from fastsip._core.base.types cimport E_URI, MAX_MESSAGE, OK, put, span_t, text_t
+from fastsip._core.base.check cimport check
 from fastsip._core.base.address cimport T_NONE, T_OTHER, T_SCTP, T_TCP, T_TLS, T_UDP, T_WS, T_WSS, addr_t
 from fastsip._core.sip.types cimport (
     HOST_IPV4, HOST_IPV6, HOST_NAME, HOST_NONE, S_OTHER, S_SIP, S_SIPS, S_TEL, uri_t,
 )
 from fastsip._core.sip.chars cimport (
     C_ALPHA, C_DIGIT, C_HEX, C_HOST, C_PARAM, C_PHONE, C_QUERY, C_SCHEME, C_STEADY, C_USER, find_word, is_class,
-    learn_word, scan_byte, scan_class, span, words_t,
+    is_inside, learn_word, scan_byte, scan_class, span, words_t,
 )
+from fastsip._core.sip.addresses cimport hex_value, parse_address, scan_ipv4
 
 cdef enum uri_param:
     P_LR = 1
@@ -55,6 +57,7 @@ cdef int parse_uri(const char *buf, uint32_t off, uint32_t len, uri_t *uri) noex
     """
     cdef uint32_t end = off + len
     cdef uint32_t colon
+    check(end <= MAX_MESSAGE)
     memset(uri, 0, sizeof(uri_t))
     uri.off = <uint16_t> off
     uri.len = <uint16_t> len
@@ -75,6 +78,7 @@ cdef int parse_uri(const char *buf, uint32_t off, uint32_t len, uri_t *uri) noex
 cdef inline int parse_sip(const char *buf, uint32_t off, uint32_t end, uri_t *uri) noexcept nogil:
     # "@" may stand unescaped in no other part, and ";" "?" "/" are letters of
     # the user when one follows (RFC 4475 section 3.1.1.9): so look for it first.
+    # A password (behind ":") is stepped over: it is no part of the user, and nobody compares it (19.1.1).
     cdef uint32_t mark = scan_byte(buf, off, end, c'@')
     cdef int at
     if mark < end:
@@ -83,11 +87,14 @@ cdef inline int parse_sip(const char *buf, uint32_t off, uint32_t end, uri_t *ur
         uri.user = span(off, scan_byte(buf, off, mark, c':'))
         if uri.user.len == 0:
             return E_URI
+        check(is_inside(&uri.user, off, mark))
         off = mark + 1
     at = parse_host_port(buf, off, end, &uri.host, &uri.host_kind, &uri.port)
     if at < 0:
         return E_URI
+    check(is_inside(&uri.host, off, <uint32_t> at))
     at = parse_params(buf, <uint32_t> at, end, uri)
+    check(is_inside(&uri.maddr, uri.params.off, <uint32_t> at))
     if <uint32_t> at < end and buf[at] == c'?':
         uri.headers = span(<uint32_t> at + 1, end)
         at = <int> scan_class(buf, <uint32_t> at + 1, end, C_QUERY)
@@ -96,17 +103,21 @@ cdef inline int parse_sip(const char *buf, uint32_t off, uint32_t end, uri_t *ur
     return OK if <uint32_t> at == end else E_URI
 
 
+# A "+" and digits, or digits of a plan of their own (RFC 3966 section 5.1.5); which plan that is ("phone-context") the
+# router need not know: rules compare the digits.
 cdef inline int parse_tel(const char *buf, uint32_t off, uint32_t end, uri_t *uri) noexcept nogil:
     cdef uint32_t digits = off + 1 if off < end and buf[off] == c'+' else off
     cdef uint32_t at = scan_class(buf, digits, end, C_PHONE)
     if at == digits:
         return E_URI
     uri.user = span(off, at)
+    check(uri.host_kind == HOST_NONE)
     at = <uint32_t> parse_params(buf, at, end, uri)
     return OK if at == end else E_URI
 
 
-# Reads *(";" name ["=" value]); returns where they stop.
+# Reads *(";" name ["=" value]); returns where they stop.  Parameters that nobody here knows are stepped over: they must
+# not be refused (19.1.1).
 cdef inline int parse_params(const char *buf, uint32_t off, uint32_t end, uri_t *uri) noexcept nogil:
     cdef uint32_t at = off
     cdef uint32_t name_off, name_end
@@ -120,13 +131,15 @@ cdef inline int parse_params(const char *buf, uint32_t off, uint32_t end, uri_t 
             at = scan_class(buf, name_end + 1, end, C_PARAM)
             value = span(name_end + 1, at)
         note_param(buf, name_off, name_end, value, uri)
+    check(at <= end)
     uri.params = span(off, at)
     return <int> at
 
 
-# The first of two equal names counts.
+# The first of two equal names counts.  The grammar forbids the second (19.1.1); whoever refused it would lose calls.
 cdef inline void note_param(const char *buf, uint32_t off, uint32_t end, span_t value, uri_t *uri) noexcept nogil:
     cdef uint32_t param = find_word(&URI_PARAMS, buf + off, end - off)
+    check(value.off >= end)
     if param == P_LR:
         uri.lr = 1
     elif param == P_TRANSPORT and uri.transport == T_NONE:
@@ -137,9 +150,11 @@ cdef inline void note_param(const char *buf, uint32_t off, uint32_t end, span_t 
         uri.phone = 1
 
 
-# "%" HEXDIG HEXDIG wherever a "%" stands.
+# "%" HEXDIG HEXDIG wherever a "%" stands (25.1 escaped).  A URI with half an escape is refused, since the next node may
+# read another user out of it than was compared here.
 cdef inline bint has_whole_escapes(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
     cdef uint32_t at = scan_byte(buf, off, end, c'%')
+    check(at <= end)
     while at < end:
         if end - at < 3 or not is_class(buf[at + 1], C_HEX) or not is_class(buf[at + 2], C_HEX):
             return False
@@ -155,6 +170,7 @@ cdef int match_transport(const char *text, uint32_t len) noexcept nogil:
     if len == 0:
         return T_NONE
     transport = find_word(&TRANSPORTS, text, len)
+    check(transport < T_OTHER)
     return <int> transport if transport else T_OTHER
 
 
@@ -174,6 +190,7 @@ cdef int parse_host(const char *buf, uint32_t off, uint32_t end, span_t *host, u
             at = scan_class(buf, off, end, C_HOST)
             kind[0] = HOST_NAME if is_name(buf, off, at) else HOST_NONE
         host[0] = span(off, at)
+    check(at <= end)
     return E_URI if at == off or kind[0] == HOST_NONE else <int> at
 
 
@@ -188,6 +205,7 @@ cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *ho
     cdef uint32_t at = <uint32_t> host_end
     cdef uint32_t number = 0
     port[0] = 0
+    check(host_end <= <int>end)
     if host_end < 0 or at == end or buf[at] != c':':
         return host_end
     at += 1
@@ -208,6 +226,7 @@ cdef int parse_host_port(const char *buf, uint32_t off, uint32_t end, span_t *ho
 cdef inline uint32_t scan_reference(const char *buf, uint32_t off, uint32_t end, span_t *host) noexcept nogil:
     cdef uint32_t at = off + 1
     cdef uint32_t colons = 0
+    check(at <= end)
     while at < end and (is_class(buf[at], C_HEX) or buf[at] == c':' or buf[at] == c'.'):
         colons += buf[at] == c':'
         at += 1
@@ -222,11 +241,13 @@ cdef inline uint32_t scan_reference(const char *buf, uint32_t off, uint32_t end,
 
 
 # Is [off, end), host letters and no IPv4 address, a name?  Not "1.2.3" and
-# "300.1.1.1" (what looks like an address must be one), nor "a..b" and ".a".
+# "300.1.1.1" (what looks like an address must be one), nor "a..b" and ".a".  A last label that begins with a digit,
+# which the grammar forbids (25.1 toplabel), is let through: whether there is such a name, DNS can say.
 cdef inline bint is_name(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
     cdef bint numeric = True
     cdef bint after_dot = True
     cdef uint32_t at
+    check(off <= end)
     for at in range(off, end):
         if buf[at] == c'.':
             if after_dot:
@@ -238,33 +259,13 @@ cdef inline bint is_name(const char *buf, uint32_t off, uint32_t end) noexcept n
     return not numeric
 
 
-# ---------------------------------------------------------------- addresses
-
-cdef int parse_address(const char *text, uint32_t len, uint8_t kind, uint16_t port, addr_t *addr) noexcept nogil:
-    """Turn a numeric host (no brackets) into an address; OK or E_BAD.
-
-    The other fields of *addr are zero, its transport is the caller's to set.  An
-    IPv4 address mapped into IPv6 becomes the IPv4 address that it is reached by.
-    """
-    cdef bint good = False
-    memset(addr, 0, sizeof(addr_t))
-    addr.port = port
-    if kind == HOST_IPV4:
-        good = read_ipv4(text, len, &addr.ip[12])
-        addr.ip[10] = addr.ip[11] = 0xFF
-        addr.family = 4
-    elif kind == HOST_IPV6:
-        good = read_ipv6(text, len, &addr.ip[0])
-        addr.family = 4 if is_mapped(&addr.ip[0]) else 6
-    if not good:
-        memset(addr, 0, sizeof(addr_t))
-        return E_BAD
-    return OK
-
+# ---------------------------------------------------------------- texts
 
 cdef int uri_address(const char *buf, const uri_t *uri, addr_t *addr) noexcept nogil:
+    """Without the host's kind: in a maddr nobody has told name and number apart, so both readers are asked."""
     cdef span_t host = uri.maddr if uri.maddr.len else uri.host
     cdef uint16_t port = uri.port if uri.port else usual_port(uri.scheme, uri.transport)
+    check(is_inside(&host, uri.off, <uint32_t> uri.off + uri.len))
     if host.len > 2 and buf[host.off] == c'[':
         host.off += 1
         host.len -= 2
@@ -273,181 +274,7 @@ cdef int uri_address(const char *buf, const uri_t *uri, addr_t *addr) noexcept n
     return parse_address(buf + host.off, host.len, HOST_IPV6, port, addr)
 
 
-cdef inline bint is_mapped(const uint8_t *ip) noexcept nogil:
-    cdef int i
-    for i in range(10):
-        if ip[i]:
-            return False
-    return ip[10] == 0xFF and ip[11] == 0xFF
-
-
-cdef bint is_unicast(const addr_t *addr) noexcept nogil:
-    cdef uint32_t i
-    if addr.family == 4:
-        return 0 < addr.ip[12] < 224        # also not 240.0.0.0/4, to which 255.255.255.255 belongs
-    for i in range(16):
-        if addr.ip[i]:
-            return addr.ip[0] != 0xFF
-    return False
-
-
-cdef bint is_loopback(const addr_t *addr) noexcept nogil:
-    cdef uint32_t i
-    if addr.family == 4:
-        return addr.ip[12] == 127
-    for i in range(15):
-        if addr.ip[i]:
-            return False
-    return addr.ip[15] == 1
-
-
-# The offset behind the IPv4 address that begins at `off`, or off when none does:
-# four decimal numbers of at most three digits; "01" is refused, readers differ on it.
-cdef inline uint32_t scan_ipv4(const char *text, uint32_t off, uint32_t end, uint8_t *ip) noexcept nogil:
-    cdef uint32_t at = off
-    cdef uint32_t group, start, number
-    for group in range(4):
-        if group:
-            if at == end or text[at] != c'.':
-                return off
-            at += 1
-        start = at
-        number = 0
-        while at < end and is_class(text[at], C_DIGIT) and at - start < 4:
-            number = number * 10 + <uint8_t> text[at] - c'0'
-            at += 1
-        if at == start or number > 255 or at - start > 3 or (at - start > 1 and text[start] == c'0'):
-            return off
-        ip[group] = <uint8_t> number
-    return at
-
-
-cdef inline bint read_ipv4(const char *text, uint32_t len, uint8_t *ip) noexcept nogil:
-    return len > 0 and scan_ipv4(text, 0, len, ip) == len
-
-
-cdef inline uint32_t hex_value(char letter) noexcept nogil:
-    cdef uint32_t value = <uint8_t> letter
-    return (value & 15) + (9 if value > c'9' else 0)
-
-
-# RFC 4291 section 2.2, all three forms.
-cdef bint read_ipv6(const char *text, uint32_t len, uint8_t *ip) noexcept nogil:
-    cdef uint8_t tail[16]
-    cdef uint32_t at = 0
-    cdef uint32_t stop, value
-    cdef uint32_t count = 0         # bytes read
-    cdef int gap = -1               # bytes before "::", -1 = not seen
-    memset(&tail[0], 0, 16)
-    if len >= 2 and text[0] == c':' and text[1] == c':':
-        gap = 0
-        at = 2
-    while at < len:
-        stop = scan_class(text, at, len, C_HEX)
-        if stop < len and text[stop] == c'.':
-            if count > 12 or not read_ipv4(text + at, len - at, &tail[count]):
-                return False
-            count += 4
-            break
-        if stop == at or stop - at > 4 or count > 14:
-            return False
-        value = 0
-        while at < stop:
-            value = value * 16 + hex_value(text[at])
-            at += 1
-        tail[count] = <uint8_t> (value >> 8)
-        tail[count + 1] = <uint8_t> (value & 255)
-        count += 2
-        if at == len:
-            break
-        if text[at] != c':' or at + 1 == len:
-            return False
-        at += 1
-        if text[at] == c':':
-            if gap >= 0:
-                return False
-            gap = <int> count
-            at += 1
-    # "::" stands for at least one group
-    if (count < 16) != (gap >= 0):
-        return False
-    if gap < 0:
-        gap = 16
-    memset(ip, 0, 16)
-    memcpy(ip, &tail[0], gap)
-    memcpy(ip + 16 - (count - gap), &tail[gap], count - gap)
-    return True
-
-
-# ---------------------------------------------------------------- writing
-
-cdef int write_address(const addr_t *addr, char *room, bint brackets) noexcept nogil:
-    """Write "1.2.3.4" or "[::1]" (RFC 5952) into at least 48 bytes; returns the length."""
-    cdef uint32_t at = 0
-    cdef uint32_t i
-    if addr.family == 4:
-        for i in range(4):
-            if i:
-                room[at] = c'.'
-                at += 1
-            at = write_number(room, at, addr.ip[12 + i], 10)
-        return <int> at
-    if brackets:
-        room[at] = c'['
-        at += 1
-    at = write_groups(addr.ip, room, at)
-    if brackets:
-        room[at] = c']'
-        at += 1
-    return <int> at
-
-
-cdef inline uint32_t write_number(char *room, uint32_t at, uint32_t number, uint32_t base) noexcept nogil:
-    cdef char digits[8]
-    cdef uint32_t count = 0
-    while number or not count:
-        digits[count] = b"0123456789abcdef"[number % base]
-        number //= base
-        count += 1
-    while count:
-        count -= 1
-        room[at] = digits[count]
-        at += 1
-    return at
-
-
-# Where the longest run of at least two zero groups begins, the first of equals.
-cdef inline uint32_t find_gap(const uint8_t *ip, uint32_t *longest) noexcept nogil:
-    cdef uint32_t begin = 8
-    cdef uint32_t run = 0
-    cdef uint32_t i
-    longest[0] = 1
-    for i in range(8):
-        run = 0 if ip[2 * i] or ip[2 * i + 1] else run + 1
-        if run > longest[0]:
-            longest[0] = run
-            begin = i + 1 - run
-    return begin
-
-
-cdef inline uint32_t write_groups(const uint8_t *ip, char *room, uint32_t at) noexcept nogil:
-    cdef uint32_t longest
-    cdef uint32_t gap = find_gap(ip, &longest)
-    cdef uint32_t i = 0
-    while i < 8:
-        if i == gap:
-            room[at] = room[at + 1] = c':'
-            at += 2
-            i += longest
-            continue
-        if i and i != gap + longest:
-            room[at] = c':'
-            at += 1
-        at = write_number(room, at, <uint32_t> ip[2 * i] << 8 | ip[2 * i + 1], 16)
-        i += 1
-    return at
-
-
+# Byte by byte and not by words: hosts and tokens are short, and differ in their first letters or not at all.
 cdef bint same_text(const char *a, uint32_t a_len, const char *b, uint32_t b_len) noexcept nogil:
     """Are the two texts equal when A-Z count as a-z?"""
     cdef uint32_t i
@@ -463,12 +290,14 @@ cdef bint same_text(const char *a, uint32_t a_len, const char *b, uint32_t b_len
 
 
 cdef void host_port_place(const uri_t *uri, uint32_t *begin, uint32_t *end) noexcept nogil:
+    """For whoever puts another host there: user, parameters and headers of the URI stay as they are (16.6 item 2)."""
     begin[0] = uri.host.off - (uri.host_kind == HOST_IPV6)
     end[0] = <uint32_t> uri.off + uri.len
     if uri.params.len:
         end[0] = uri.params.off
     elif uri.headers.len:
         end[0] = uri.headers.off - 1
+    check(is_inside(&uri.host, begin[0], end[0]))
 
 
 # ---------------------------------------------------------------- users
@@ -476,6 +305,7 @@ cdef void host_port_place(const uri_t *uri, uint32_t *begin, uint32_t *end) noex
 cdef text_t canonical_user(const char *buf, const uri_t *uri, char *room) noexcept nogil:
     cdef text_t user
     cdef uint32_t end = <uint32_t> uri.user.off + uri.user.len
+    check(is_inside(&uri.user, uri.off, <uint32_t> uri.off + uri.len))
     user.at = buf + uri.user.off
     user.len = uri.user.len
     if scan_class(buf, uri.user.off, end, C_STEADY) < end:      # most users are what they seem
@@ -484,9 +314,11 @@ cdef text_t canonical_user(const char *buf, const uri_t *uri, char *room) noexce
     return user
 
 
+# In `room`, first decoded and then without parameters and separators, for a separator may itself be escaped ("%2D").
 cdef inline uint32_t write_canonical(const char *text, uint32_t len, bint is_number, char *room) noexcept nogil:
     cdef uint32_t decoded = decode(text, len, room)
     cdef uint32_t params = scan_byte(room, 0, decoded, c';')
+    check(decoded <= CANONICAL_ROOM)
     if is_number or is_written_as_number(room, params):
         return drop_separators(room, params)
     return decoded
@@ -512,13 +344,16 @@ cdef inline uint32_t decode(const char *text, uint32_t len, char *room) noexcept
             room[count + 1] = b"0123456789ABCDEF"[letter >> 4]
             room[count + 2] = b"0123456789ABCDEF"[letter & 15]
             count += 3
+    check(at <= len)
     return count
 
 
+# RFC 3966 section 3 visual-separator.
 cdef inline bint is_separator(char letter) noexcept nogil:
     return letter == c'-' or letter == c'.' or letter == c'(' or letter == c')'
 
 
+# Phones and gateways write numbers without user=phone more often than with it: a user is judged by its looks, too.
 cdef inline bint is_written_as_number(const char *text, uint32_t len) noexcept nogil:
     cdef bint has_digit = False
     cdef uint32_t i
@@ -530,6 +365,7 @@ cdef inline bint is_written_as_number(const char *text, uint32_t len) noexcept n
     return has_digit
 
 
+# In place: the text only becomes shorter.
 cdef inline uint32_t drop_separators(char *text, uint32_t len) noexcept nogil:
     cdef uint32_t count = 0
     cdef uint32_t i
@@ -541,6 +377,10 @@ cdef inline uint32_t drop_separators(char *text, uint32_t len) noexcept nogil:
 
 
 cdef text_t canonical_uri(const char *buf, span_t text, char *room) noexcept nogil:
+    """So that one user has one place in a hash, however his URI is spelled.
+
+    What cannot be read or has no room is hashed as it came: its bytes then choose the destination, and no call is lost.
+    """
     cdef uint32_t end = <uint32_t> text.off + text.len
     cdef uint32_t colon = scan_byte(buf, text.off, end, c':')
     cdef uint32_t mark = scan_byte(buf, colon, end, c'@')
@@ -554,6 +394,7 @@ cdef text_t canonical_uri(const char *buf, span_t text, char *room) noexcept nog
         return whole        # sip:host
     if colon == end or scan_class(buf, colon + 1, mark, C_STEADY) == mark:
         return whole
+    check(mark >= colon)
     if parse_uri(buf, text.off, text.len, &uri) < 0 or uri.user.len == 0:
         return whole
     user = canonical_user(buf, &uri, user_room)
@@ -563,6 +404,7 @@ cdef text_t canonical_uri(const char *buf, span_t text, char *room) noexcept nog
     n += put(room + n, user.at, user.len)
     colon = <uint32_t> uri.user.off + uri.user.len
     whole.len = n + put(room + n, buf + colon, end - colon)
+    check(whole.len == text.len - uri.user.len + user.len)
     whole.at = room
     return whole
 

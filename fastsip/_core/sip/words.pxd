@@ -1,6 +1,8 @@
 # The vocabulary: header names, methods, usual reason phrases.  See words.pyx.
 
 from libc.stdint cimport uint32_t
+from fastsip._core.base.check cimport check
+from fastsip._core.sip.types cimport METHOD_COUNT
 from fastsip._core.sip.chars cimport find_word, words_t
 
 cdef const char *method_text(int method, uint32_t *len) noexcept nogil
@@ -14,4 +16,5 @@ cdef words_t COMPACT
 
 # method_id of a method's name, M_OTHER when unknown; case matters (7.1).
 cdef inline int match_method(const char *name, uint32_t len) noexcept nogil:
+    check(find_word(&METHODS, name, len) < METHOD_COUNT)
     return <int>find_word(&METHODS, name, len)

@@ -7,6 +7,7 @@ differ.  The tables are filled at import; kernels look words up by find_word.
 from libc.stdint cimport uint32_t
 from libc.string cimport memset, strlen
 
+from fastsip._core.base.check cimport check
 from fastsip._core.sip.types cimport (
     H_AUTHORIZATION, H_CALL_ID, H_CONTACT, H_CONTENT_LENGTH, H_CONTENT_TYPE, H_CSEQ, H_EXPIRES, H_FROM, H_JOIN,
     H_MAX_BREADTH, H_MAX_FORWARDS, H_PROXY_AUTHENTICATE, H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_REASON,
@@ -15,6 +16,7 @@ from fastsip._core.sip.types cimport (
 )
 from fastsip._core.sip.chars cimport learn_word
 
+# In the order of method_id, which the store keeps as a number: another method goes to the end.
 cdef const char *METHOD_TEXT[METHOD_COUNT]
 METHOD_TEXT[:] = [b"", b"INVITE", b"ACK", b"BYE", b"CANCEL", b"OPTIONS", b"REGISTER", b"PRACK", b"SUBSCRIBE",
                   b"NOTIFY", b"PUBLISH", b"INFO", b"REFER", b"MESSAGE", b"UPDATE"]
@@ -28,14 +30,17 @@ cdef const char *method_text(int method, uint32_t *len) noexcept nogil:
         len[0] = 0
         return b""
     len[0] = <uint32_t> strlen(METHOD_TEXT[method])
+    check(match_method(METHOD_TEXT[method], len[0]) == method)
     return METHOD_TEXT[method]
 
 
 cdef const char *usual_phrase(int status, uint32_t *len) noexcept nogil:
+    """A phrase is read by people alone (7.2): a status that has none here, which a rule may name, gets a plain one."""
     cdef const char *phrase = phrases[status] if 0 <= status < 700 else NULL
     if phrase == NULL:
         phrase = b"Failure"
     len[0] = <uint32_t>strlen(phrase)
+    check(len[0] > 0)
     return phrase
 
 
@@ -62,6 +67,7 @@ COMPACT_FORMS = {
 METHOD_IDS = {METHOD_TEXT[_id]: _id for _id in range(M_INVITE, METHOD_COUNT)}
 METHOD_NAMES = ("other", *(_text.decode() for _text in METHOD_IDS))     # [method_id]
 
+# Those that the router says itself, and common ones that rules name; another status needs no line here (usual_phrase).
 PHRASES = {
     100: b"Trying", 181: b"Call Is Being Forwarded", 200: b"OK",
     400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 405: b"Method Not Allowed",

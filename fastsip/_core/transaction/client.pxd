@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint32_t
 from fastsip._core.base.types cimport text_t
+from fastsip._core.base.check cimport check
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.slots cimport record_of, slot_t
 from fastsip._core.state.shard cimport shard_t
@@ -25,6 +26,7 @@ cdef bint send_request(shard_t *shard, uint32_t ref) noexcept nogil
 cdef void end_branch(shard_t *shard, uint32_t ref) noexcept nogil
 
 cdef inline uint32_t sent_len(const slot_t *slot) noexcept nogil:
-    """Of the message in a request block."""
+    """Of the message in a request block, which stands before what the branch took off (client_identity_t)."""
+    check(record_of(slot).client.request.len > <uint32_t>slot.identity.client.ruri_len + slot.identity.client.taken_len)
     return (record_of(slot).client.request.len - slot.identity.client.ruri_len
             - slot.identity.client.taken_len)

@@ -19,6 +19,7 @@ from fastsip._core.transaction.machines cimport (
     SEND_FAILED, SEND_FINAL, SEND_RESPONSE, SEND_TRYING, SERVER_EXPIRE, SERVER_RETRANSMIT, SLOW, STOP, TIMER_F,
 )
 
+# Names for people.  A number without one is that of a later release, whose slots may stand in a file that we read.
 KINDS = {KIND_SERVER_INVITE: "server INVITE", KIND_SERVER_OTHER: "server other", KIND_CLIENT_INVITE: "client INVITE",
          KIND_CLIENT_OTHER: "client other"}
 SERVER_KINDS = (KIND_SERVER_INVITE, KIND_SERVER_OTHER)
@@ -47,7 +48,8 @@ NO_REFERENCE = NO_SLOT
 def slot_fields() -> dict:
     """Name -> (numpy format, offset) of what readers look at; "bytes" is the size of a slot.
 
-    Fields of the two records begin with "0." or "1.": that of a slot is the one that bit 0 of `commit` names.
+    Fields of the two records begin with "0." or "1.": that of a slot is the one that bit 0 of `commit` names.  A reader
+    has no lock, and shards do not wait for him: what he takes of a slot may be of two commits.
     """
     cdef slot_t slot
     cdef record_t *record

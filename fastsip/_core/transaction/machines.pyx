@@ -22,12 +22,15 @@ D in CLIENT_COMPLETED, M in CLIENT_ACCEPTED; SERVER_RETRANSMIT is G; SERVER_EXPI
 SERVER_COMPLETED, I in CONFIRMED, L in SERVER_ACCEPTED.
 """
 
+from fastsip._core.base.check cimport check
 from fastsip._core.store.records cimport (
     ABANDONED, CALLING, CANCELLING, CANCEL_PENDING, CLIENT_ACCEPTED, CLIENT_COMPLETED, CLIENT_ENDED, CLIENT_PROCEEDING,
     CONFIRMED, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_SERVER_INVITE, SERVER_ACCEPTED, SERVER_COMPLETED,
-    SERVER_ENDED, SERVER_PROCEEDING, TRYING, is_server,
+    SERVER_ENDED, SERVER_PROCEEDING, TRYING, is_child, is_server,
 )
 
+# Figure 5 with the Accepted state of RFC 6026.  EXPIRE ends no search: what it means is the policy's to say.  The
+# branch stays behind as ABANDONED or CANCELLING, because a 2xx that still comes has a person at its other end.
 INVITE_CLIENT = {
     CALLING: {
         GOT_1XX: (CLIENT_PROCEEDING, STOP | PHASE_CLOCKS | PASS_UP),
@@ -77,6 +80,8 @@ INVITE_CLIENT = {
     },
 }
 
+# Figure 6.  No Completed state and no Timer K: a response that is repeated finds no transaction, and is dropped as a
+# stray one; Timer K serves no other purpose over UDP.  Nothing can be cancelled here but an INVITE (9.1).
 OTHER_CLIENT = {
     CALLING: {
         GOT_1XX: (CLIENT_PROCEEDING, SLOW | TIMER_F),
@@ -99,6 +104,8 @@ OTHER_CLIENT = {
     },
 }
 
+# Figure 7 with the Accepted state of RFC 6026.  SEND_2XX stands in each state, since a 2xx is never kept back, whatever
+# the caller was told before (16.7 item 5): he has to end the call that somebody answered.
 INVITE_SERVER = {
     SERVER_PROCEEDING: {
         REPEATED: (SERVER_PROCEEDING, RESEND_LAST),
@@ -129,6 +136,8 @@ INVITE_SERVER = {
     },
 }
 
+# Figure 8.  In Trying a repeated request is absorbed in silence, as 17.2.2 wants; Proceeding is reached by our own 100
+# alone (RFC 4320 section 4.1).
 OTHER_SERVER = {
     TRYING: {
         SERVER_RETRANSMIT: (SERVER_PROCEEDING, SEND_TRYING | STOP),
@@ -150,7 +159,7 @@ OTHER_SERVER = {
 }
 
 cdef enum:
-    STATES = 8              # rows of the arrays
+    STATES = 8              # rows of the arrays; a pair that no table has is zero there, so not valid
 
 cdef step_t invite_client[8][7]
 cdef step_t other_client[8][7]
@@ -173,21 +182,43 @@ load(invite_server, INVITE_SERVER)
 load(other_server, OTHER_SERVER)
 
 
+cdef inline const step_t *row_of(int kind, int state) noexcept nogil:
+    """The steps of a state, by event."""
+    if is_server(kind):
+        return &invite_server[state][0] if kind == KIND_SERVER_INVITE else &other_server[state][0]
+    return &invite_client[state][0] if kind == KIND_CLIENT_INVITE else &other_client[state][0]
+
+
 cdef bint is_state(int kind, int state) noexcept nogil:
     """Is it a state that some event leaves or reaches?  A later release, or damage, may have left others."""
     cdef int event
-    if not KIND_SERVER_INVITE <= kind <= KIND_CLIENT_OTHER or state >= STATES:
+    if not KIND_SERVER_INVITE <= kind <= KIND_CLIENT_OTHER or not 0 <= state < STATES:
         return False
     for event in range(<int>SERVER_EVENTS):
-        if (server_step(kind, state, event) if is_server(kind) else client_step(kind, state, event)).valid:
+        if row_of(kind, state)[event].valid:
             return True
     return state == (<int>SERVER_ENDED if is_server(kind) else <int>CLIENT_ENDED)
 
 
+cdef inline bint leads_well(int kind, int state, int event) noexcept nogil:
+    """For a check: is there nothing to do, or does the step lead to a state of the same machine?"""
+    cdef step_t step = row_of(kind, state)[event]
+    return is_state(kind, step.next) if step.valid else step.actions == DO_NOTHING
+
+
 cdef step_t client_step(int kind, int state, int event) noexcept nogil:
     """valid == 0: nothing changes."""
+    check(is_child(kind))
+    check(event < CLIENT_EVENTS)
+    check(is_state(kind, state))
+    check(leads_well(kind, state, event))
     return invite_client[state][event] if kind == KIND_CLIENT_INVITE else other_client[state][event]
 
 
 cdef step_t server_step(int kind, int state, int event) noexcept nogil:
+    """valid == 0: nothing changes."""
+    check(is_server(kind))
+    check(event < SERVER_EVENTS)
+    check(is_state(kind, state))
+    check(leads_well(kind, state, event))
     return invite_server[state][event] if kind == KIND_SERVER_INVITE else other_server[state][event]

@@ -15,13 +15,14 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastsip._core.base.types cimport E_FULL, E_NONE, E_ROOM, MAX_HEADERS, NO_HEADER, OK, put, text_t
+from fastsip._core.base.check cimport check
 from fastsip._core.base.address cimport addr_t, is_reliable, origin_t
-from fastsip._core.sip.types cimport H_PROXY_AUTHENTICATE, H_VIA, H_WWW_AUTHENTICATE, M_INVITE, message_t
+from fastsip._core.sip.types cimport H_PROXY_AUTHENTICATE, H_VIA, H_WWW_AUTHENTICATE, M_INVITE, is_in_line, message_t
 from fastsip._core.sip.parser cimport first_of, parse_message
 from fastsip._core.sip.edits cimport clear_edits, edit_delete, edit_insert, edit_replace
 from fastsip._core.store.records cimport (
     KIND_SERVER_INVITE, KIND_SERVER_OTHER, OWES_RESPONSE, SERVER_ACCEPTED, SERVER_COMPLETED, SERVER_DECIDED,
-    SERVER_ENDED, SERVER_PROCEEDING, SERVER_PROGRESSED, block_t, record_t,
+    SERVER_ENDED, SERVER_PROCEEDING, SERVER_PROGRESSED, TRYING, block_t, is_server, record_t,
 )
 from fastsip._core.store.slots cimport (
     NO_SLOT, SLOT_BITS, block_at, clear_owes, commit, drop_block, end_block, first_child_of, next_child_of, record_of,
@@ -32,7 +33,7 @@ from fastsip._core.state.shard cimport count
 from fastsip._core.state.outbox cimport queue_message, send_edited, take_scratch
 from fastsip._core.transaction.machines cimport (
     END, GOT_ACK, PASS_UP, REPEATED, RESEND_LAST, SEND_1XX, SEND_2XX, SEND_FINAL, SEND_TRYING, SERVER_EXPIRE,
-    SERVER_RETRANSMIT, server_step, step_t,
+    SERVER_RETRANSMIT, is_state, server_step, step_t,
 )
 from fastsip._core.transaction.clocks cimport absorb_until, arm_slot
 from fastsip._core.transaction.lingering cimport begin_lingering, drop_all, free_server, take_block, write_block
@@ -40,6 +41,7 @@ from fastsip._core.transaction.client cimport read_request
 from fastsip._core.transaction.replies cimport answer, reply_of, reply_room, reply_t, write_reply
 
 
+# What the tables say to an event in the state that the slot is in.
 cdef inline step_t step_of(const slot_t *slot, int event) noexcept nogil:
     return server_step(word_kind(slot.commit), word_state(slot.commit), event)
 
@@ -47,6 +49,8 @@ cdef inline step_t step_of(const slot_t *slot, int event) noexcept nogil:
 cdef inline void commit_server(shard_t *shard, uint32_t ref, int state, int owes,
                                const record_t *record) noexcept nogil:
     cdef int kind = word_kind(slot_at(shard.store, ref).commit)
+    check(is_state(kind, word_state(slot_at(shard.store, ref).commit)))
+    check(is_state(kind, state))
     commit(shard.store, ref, kind, state, owes, record)
     arm_slot(shard, ref, kind, record)
 
@@ -54,6 +58,8 @@ cdef inline void commit_server(shard_t *shard, uint32_t ref, int state, int owes
 cdef void edit_response(shard_t *shard, const message_t *m) noexcept nogil:
     """16.7 item 3: takes the topmost Via off, which is ours."""
     cdef int i = first_of(m, H_VIA)
+    check(not m.is_request)
+    check(is_in_line(m, i))
     clear_edits(&shard.edits)
     if m.via.last:
         edit_delete(&shard.edits, m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
@@ -71,6 +77,7 @@ cdef void final_clocks(shard_t *shard, uint32_t ref, record_t *record) noexcept 
     cdef uint32_t t1 = shard.table.clocks.t1_ms
     cdef const slot_t *slot = slot_at(shard.store, ref)
     cdef const addr_t *source = &slot.identity.server.source.remote
+    check(is_server(word_kind(slot.commit)))
     record.server.retransmit_ms = 0
     if word_kind(slot.commit) != KIND_SERVER_INVITE:
         record.server.expire_ms = absorb_until(shard, source, 64 * <uint64_t>t1)
@@ -84,6 +91,7 @@ cdef void final_clocks(shard_t *shard, uint32_t ref, record_t *record) noexcept 
 cdef void set_server_flag(shard_t *shard, uint32_t ref, int flag) noexcept nogil:
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
+    check(is_server(word_kind(slot.commit)))    # a branch has its flags in the same place
     if record.server.flags & flag == flag:
         return
     record.server.flags |= flag
@@ -98,12 +106,15 @@ cdef void set_trying_clock(shard_t *shard, const slot_t *slot, record_t *record)
         return
     while 0 < interval < shard.table.clocks.t2_ms:
         interval *= 2
+    check(record.server.response.len == 0)      # it would be due to nobody
     record.server.retransmit_ms = max(slot.created_ms + interval - t1, shard.now_ms + 1)
 
 
 cdef uint32_t read_any_request(shard_t *shard, uint32_t parent) noexcept nogil:
     cdef uint32_t ref = first_child_of(shard.store, parent)
+    check(is_server(word_kind(slot_at(shard.store, parent).commit)))
     while ref != NO_SLOT:
+        check(slot_at(shard.store, ref).parent == parent)
         if read_request(shard, ref) >= 0:
             return ref
         ref = next_child_of(shard.store, ref)
@@ -122,6 +133,8 @@ cdef void pass_provisional(shard_t *shard, uint32_t ref, const message_t *m) noe
     cdef step_t step = step_of(slot, SEND_1XX)
     if not step.valid:
         return
+    check(m.status > 100)               # a 100 is the next hop's own (16.7 item 5)
+    check(m.status < 200)
     edit_response(shard, m)
     record = record_of(slot)[0]
     old = record.server.response
@@ -152,6 +165,7 @@ cdef void pass_success(shard_t *shard, uint32_t ref, const message_t *m) noexcep
     cdef step_t step = step_of(slot, SEND_2XX)
     if not step.valid:
         return
+    check(step.next == SERVER_ACCEPTED)
     if word_state(slot.commit) != SERVER_ACCEPTED:
         if was.server.flags & SERVER_DECIDED:
             count(shard, N_LATE_ANSWERS)
@@ -178,6 +192,8 @@ cdef void send_final(shard_t *shard, uint32_t ref, const record_t *was, const bl
     cdef record_t rest = was[0]
     cdef step_t step = step_of(slot_at(shard.store, ref), SEND_FINAL)
     cdef bint due = response != NULL or status >= 300
+    check(step.valid)                   # takes_final has said so
+    check(step.next == SERVER_COMPLETED)
     name_no_blocks(&record)
     record.server.last_status = <uint16_t>status
     record.server.flags |= SERVER_DECIDED
@@ -199,6 +215,7 @@ cdef void send_unkept(shard_t *shard, uint32_t ref, const message_t *m) noexcept
     """Sends the final response `m`, for which no block is free, from scratch; a 503 as 500 (16.7 item 6)."""
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
+    check(m.status >= 200)
     edit_response(shard, m)
     if m.status == 503:
         edit_status_500(shard, m)
@@ -220,6 +237,7 @@ cdef void pass_final(shard_t *shard, uint32_t ref, const message_t *m) noexcept 
     cdef block_t block
     if not takes_final(slot):
         return
+    check(word_kind(slot.commit) == KIND_SERVER_OTHER)
     edit_response(shard, m)
     if write_block(shard, ref, m, NULL, &block) < 0:
         send_unkept(shard, ref, m)
@@ -249,6 +267,7 @@ cdef inline bint is_challenge(int status) noexcept nogil:
 
 cdef void edit_status_500(shard_t *shard, const message_t *m) noexcept nogil:
     """The whole status line, which ends where the headers begin; blank lines may stand before it (7.5)."""
+    check(m.headers_off > 0)
     edit_replace(&shard.edits, 0, m.headers_off, b"SIP/2.0 500 Server Internal Error\r\n", 35)
 
 
@@ -265,6 +284,7 @@ cdef int put_headers(char *out, const message_t *m, int id, int *headers) noexce
     cdef int i = first_of(m, id)
     cdef int n = 0
     while i != NO_HEADER:
+        check(is_in_line(m, i))
         n += put(out + n, m.buf + m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
         headers[0] += 1
         i = m.headers[i].next
@@ -287,6 +307,7 @@ cdef int write_merged(shard_t *shard, uint32_t ref, const message_t *m, block_t 
         return E_ROOM
     n = put_headers(text, m, H_WWW_AUTHENTICATE, &headers)
     n += put_headers(text + n, m, H_PROXY_AUTHENTICATE, &headers)
+    check(n <= m.headers_end)
     if kept.header_count + headers > MAX_HEADERS:
         code = E_ROOM
     elif headers:
@@ -305,6 +326,7 @@ cdef void keep_best(shard_t *shard, uint32_t ref, const message_t *m, int flag) 
     cdef int kind = word_kind(slot.commit)
     cdef int best = record.server.best_status
     cdef int code = E_NONE
+    check(m.status >= 300)
     if record.server.flags & SERVER_DECIDED:
         return
     record.server.flags |= <uint8_t>flag
@@ -348,6 +370,7 @@ cdef void send_best(shard_t *shard, uint32_t ref, const message_t *m) noexcept n
 cdef int first_via_of(const message_t *request, const addr_t *source) noexcept nogil:
     """Header of the caller's own Via.  Of a request as we sent it (`source` NULL) the topmost is ours."""
     cdef int i = first_of(request, H_VIA)
+    check(i != NO_HEADER)
     return i if source != NULL else request.headers[i].next
 
 
@@ -409,6 +432,7 @@ cdef void answer_anew(shard_t *shard, uint32_t ref) noexcept nogil:
     if read_any_request(shard, ref) == NO_SLOT:
         clear_owes(shard.store, ref, word_generation(slot.commit), OWES_RESPONSE)
         return
+    check(shard.stored.routing_done)
     reply.tag_key = slot.key
     queue_reply(shard, ref, &shard.stored, NULL, &reply, OWES_RESPONSE)
 
@@ -421,6 +445,7 @@ cdef void end_silently(shard_t *shard, uint32_t ref) noexcept nogil:
     """
     cdef record_t was = record_of(slot_at(shard.store, ref))[0]
     cdef record_t record = was
+    check(is_server(word_kind(slot_at(shard.store, ref).commit)))
     name_no_blocks(&record)
     record.server.flags |= SERVER_DECIDED
     record.server.retransmit_ms = 0
@@ -442,6 +467,7 @@ cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef step_t step = step_of(slot, event)
+    check((event == REPEATED) | (event == GOT_ACK))
     if event == REPEATED:
         count(shard, N_RETRANSMITTED_REQUESTS)
     if not step.valid:
@@ -480,6 +506,8 @@ cdef void send_trying(shard_t *shard, uint32_t ref, const message_t *request, co
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef reply_t reply = reply_of(100, NULL, NULL)
+    check(word_kind(slot.commit) == KIND_SERVER_OTHER)
+    check(word_state(slot.commit) == TRYING)
     record.server.retransmit_ms = 0
     commit_server(shard, ref, step_of(slot, SERVER_RETRANSMIT).next, 0, &record)
     if request != NULL:
@@ -512,6 +540,7 @@ cdef void fire_server_timer(shard_t *shard, uint32_t ref) noexcept nogil:
         drop_all(shard, ref, &was)
         end_server(shard, ref)
         return
+    check(step.next == SERVER_COMPLETED)        # Timer G runs in no other state (17.2.1)
     record.server.interval_ms = <uint16_t>min(max(2 * <uint32_t>record.server.interval_ms, 1),
                                               shard.table.clocks.t2_ms)
     record.server.retransmit_ms = shard.now_ms + record.server.interval_ms

@@ -13,7 +13,8 @@ from libc.string cimport memcmp, memcpy, memset
 from posix.unistd cimport close
 
 from fastsip._core.base.types cimport E_NONE, OK
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.check cimport check
+from fastsip._core.base.address cimport addr_t, is_well_formed
 from fastsip._core.base.hashing cimport mix
 from fastsip._core.transport.net_sys cimport (
     AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_DGRAM, connect, getsockname, sockaddr, sockaddr_in6, socket, socklen_t,
@@ -27,7 +28,10 @@ cdef enum:
 
 
 cdef int find_route(const local_t *local, const addr_t *to, addr_t *found) noexcept nogil:
+    """What a rig was told instead of what the kernel would say; all 24 bytes count, so the port must be none."""
     cdef uint32_t i
+    check(to.port == 0)
+    check(local.route_count > 0)
     for i in range(local.route_count):
         if memcmp(&local.routes[i].to, to, sizeof(addr_t)) == 0:
             found[0] = local.routes[i].local
@@ -48,13 +52,16 @@ cdef int add_route(local_t *local, const addr_t *to, const addr_t *ours) except 
 
 
 cdef int ask_kernel(local_t *local, const addr_t *to, addr_t *found) noexcept nogil:
+    """A datagram socket that is connected sends nothing, but has a name: the address that routing chose."""
     cdef sockaddr_in6 name
     cdef addr_t there = to[0]
     cdef socklen_t len
     cdef int fd = local.fds[to.family == 6]
     if local.routes != NULL:
         return find_route(local, to, found)
+    check(is_well_formed(to))
     there.port = SOME_PORT
+    # The socket stays connected to whoever was asked for last: the next connect replaces that, and nothing is sent.
     len = write_target(&there, &name)
     if fd < 0 or connect(fd, <sockaddr *>&name, len) < 0:
         return E_NONE
@@ -67,9 +74,11 @@ cdef int ask_kernel(local_t *local, const addr_t *to, addr_t *found) noexcept no
 
 
 cdef int local_address(local_t *local, const addr_t *to, uint64_t now_ms, addr_t *found) noexcept nogil:
+    """That there is no way is kept, too: a place that nobody can reach would else cost two system calls a request."""
     cdef addr_t there = to[0]
     cdef local_answer_t *answer
     cdef uint64_t halves[2]
+    check(is_well_formed(to))
     there.port = 0
     there.transport = 0
     memcpy(halves, there.ip, 16)
@@ -79,6 +88,8 @@ cdef int local_address(local_t *local, const addr_t *to, uint64_t now_ms, addr_t
         answer.until_ms = now_ms + KEEP_MS
         if ask_kernel(local, &there, &answer.local) < 0:
             memset(&answer.local, 0, sizeof(addr_t))
+    check(answer.local.port == 0)
+    check((answer.local.family == 0) | (answer.local.family == to.family))
     found[0] = answer.local
     return OK if answer.local.family else E_NONE
 

@@ -2,6 +2,7 @@
 
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from fastsip._core.base.check cimport check
 from fastsip._core.base.address cimport addr_t
 
 cdef enum:
@@ -42,6 +43,8 @@ cdef struct name_table_t:
     name_entry_t *segments[MOST_SEGMENTS]  # each of SEGMENT_NAMES entries; made when needed, given back at the end
 
 cdef inline name_entry_t *entry_at(const name_table_t *names, uint32_t number) noexcept nogil:
+    check(number < MOST_NAMES)
+    check(names.segments[number // SEGMENT_NAMES] != NULL)
     return &names.segments[number // SEGMENT_NAMES][number % SEGMENT_NAMES]
 
 # What a request wants of a name.

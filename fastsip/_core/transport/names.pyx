@@ -30,7 +30,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastsip._core.base.types cimport E_NONE, E_UNRESOLVED, OK
-from fastsip._core.base.address cimport T_UDP, addr_t
+from fastsip._core.base.check cimport check
+from fastsip._core.base.address cimport T_UDP, addr_t, is_well_formed
 from fastsip._core.base.atomics cimport (
     full_fence, load_acquire32, load_acquire64, load_relaxed64, store_release32, store_release64,
 )
@@ -51,6 +52,7 @@ STATES = {NAME_STATIC: "static", NAME_KNOWN: "known", NAME_NEGATIVE: "negative"}
 
 # ---------------------------------------------------------------- reading
 
+# A name with its final dot is the same name; nobody asks for it under two.
 cdef inline uint32_t without_dot(const char *name, uint32_t len) noexcept nogil:
     return len - 1 if len and name[len - 1] == c'.' else len
 
@@ -62,8 +64,10 @@ cdef uint64_t hash_name(const name_table_t *names, const char *name, uint32_t le
     return hash_end(&h) | 1
 
 
+# By address and port, not by place in the answer: DNS turns its lists round, and no call shall turn with them.
 cdef inline uint64_t weight_of(const addr_t *addr, uint64_t key) noexcept nogil:
     cdef uint64_t words[2]
+    check(is_well_formed(addr))
     memcpy(words, addr.ip, 16)
     return mix(mix(key, words[0]), words[1] ^ addr.port)
 
@@ -76,12 +80,17 @@ cdef uint32_t place_mark(const addr_t *addr) noexcept nogil:
 cdef bint is_tried(const wanted_t *wanted, const addr_t *addr) noexcept nogil:
     cdef uint32_t i
     for i in range(wanted.tried_count):
+        check(addr.port > 0)        # the one that a request would go to, or no mark fits
         if wanted.tried[i] == place_mark(addr):
             return True
     return False
 
 
 cdef int choose_address(const name_answer_t *answer, const wanted_t *wanted, addr_t *addr) noexcept nogil:
+    """The heaviest one of the families that are wanted that was not tried.
+
+    The count is bounded once more, for the copy may change while it is read; look_at throws away what came of it then.
+    """
     cdef addr_t place
     cdef uint32_t i
     cdef uint64_t weight
@@ -103,6 +112,8 @@ cdef int choose_address(const name_answer_t *answer, const wanted_t *wanted, add
 
 cdef int judge(const name_answer_t *answer, const wanted_t *wanted, uint64_t now_ms, addr_t *addr,
                bint *due) noexcept nogil:
+    """An answer whose time is over is used while a new one is asked for: the resolver may be away for hours."""
+    check(wanted.families & ~<uint32_t>(1 << 4 | 1 << 6) == 0)
     cdef bint over = now_ms >= answer.until_ms
     if answer.state == NAME_STATIC:
         return choose_address(answer, wanted, addr)
@@ -119,6 +130,7 @@ cdef int look_at(name_entry_t *entry, const char *name, uint32_t len, const want
     cdef uint64_t word
     cdef int result
     cdef int _
+    check((name == NULL) | (len <= NAME_BYTES))
     for _ in range(MOST_LOOKS):
         word = load_acquire64(&entry.word)
         answer = &entry.answers[word & 1]
@@ -135,12 +147,14 @@ cdef int look_at(name_entry_t *entry, const char *name, uint32_t len, const want
     return E_UNRESOLVED
 
 
+# Steps are bounded, since a list that changes under the reader may lead him into another bucket.
 cdef int find_address(name_table_t *names, const char *name, uint32_t len, const wanted_t *wanted, uint64_t now_ms,
                       addr_t *addr, bint *due) noexcept nogil:
     cdef uint32_t at = load_acquire32(&names.heads[hash_name(names, name, len) % NAME_BUCKETS])
     cdef int found
     cdef int _
     len = without_dot(name, len)
+    check(names.heads != NULL)
     for _ in range(MOST_STEPS):
         if at == 0:
             break
@@ -156,6 +170,8 @@ cdef int find_address(name_table_t *names, const char *name, uint32_t len, const
 cdef void publish_answer(name_entry_t *entry, const name_answer_t *answer) noexcept nogil:
     """The fence: who reads the copy that is written here next sees that it does not count any more."""
     cdef uint64_t word = entry.word + 1
+    check(answer.count <= MOST_ADDRESSES)
+    check(answer.name_len <= NAME_BYTES)
     full_fence()
     memcpy(&entry.answers[word & 1], answer, sizeof(name_answer_t))
     store_release64(&entry.word, word)
@@ -163,20 +179,25 @@ cdef void publish_answer(name_entry_t *entry, const name_answer_t *answer) noexc
 
 cdef uint32_t *bucket_of(name_table_t *names, const name_entry_t *entry) noexcept nogil:
     cdef const name_answer_t *answer = &entry.answers[entry.word & 1]
+    check(answer.name_len > 0)      # an entry that nobody has is in no bucket
     return &names.heads[hash_name(names, answer.name, answer.name_len) % NAME_BUCKETS]
 
 
+# The entry first, then the head: a reader who sees the head finds all that stands behind it.
 cdef void link_entry(name_table_t *names, uint32_t number) noexcept nogil:
     cdef name_entry_t *entry = entry_at(names, number)
     cdef uint32_t *head = bucket_of(names, entry)
+    check(head[0] != number + 1)    # or the list would lead round
     store_release32(&entry.next, head[0])
     store_release32(head, number + 1)
 
 
+# The entry keeps its own `next`: a reader who stands on it finds the way on.
 cdef void unlink_entry(name_table_t *names, uint32_t number) noexcept nogil:
     cdef uint32_t *link = bucket_of(names, entry_at(names, number))
     while link[0] and link[0] != number + 1:
         link = &entry_at(names, link[0] - 1).next
+    check(link[0] == number + 1)    # it stood in the bucket of its name
     if link[0]:
         store_release32(link, entry_at(names, number).next)
 

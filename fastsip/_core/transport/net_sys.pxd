@@ -35,6 +35,7 @@ cdef extern from "sys/socket.h" nogil:
     ssize_t recvmsg(int fd, msghdr *message, int flags)
     int getsockopt(int fd, int level, int option, void *value, socklen_t *size)
 
+# Both families have port and family at the same place: one struct of the larger size serves for either.
 cdef extern from "netinet/in.h" nogil:
     struct in_addr:
         uint32_t s_addr
@@ -53,6 +54,7 @@ cdef extern from "netinet/in.h" nogil:
     uint16_t htons(uint16_t value)
     uint16_t ntohs(uint16_t value)
 
+# Level-triggered: a socket that was not emptied is ready again at the next wait, so that a bounded batch loses nothing.
 cdef extern from "sys/epoll.h" nogil:
     ctypedef union epoll_data_t:
         uint32_t u32

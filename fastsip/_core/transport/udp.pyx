@@ -26,7 +26,8 @@ from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, P
 from posix.unistd cimport close, read
 
 from fastsip._core.base.types cimport MAX_LISTENERS, MAX_MESSAGE
-from fastsip._core.base.address cimport T_UDP, addr_t
+from fastsip._core.base.check cimport check
+from fastsip._core.base.address cimport T_UDP, addr_t, is_well_formed
 from fastsip._core.base.scarcity cimport SCARCE_OUTBOX, runs_short
 from fastsip._core.transport.net_sys cimport (
     AF_INET, AF_INET6, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLL_CLOEXEC, EPOLL_CTL_ADD, MSG_DONTWAIT, MSG_ERRQUEUE,
@@ -84,6 +85,7 @@ cdef void read_source(const sockaddr_in6 *source, uint8_t family, addr_t *addr) 
     else:
         memcpy(addr.ip, &source.sin6_addr, 16)
         addr.scope = source.sin6_scope_id
+    check(is_well_formed(addr))
 
 
 cdef socklen_t write_target(const addr_t *addr, sockaddr_in6 *target) noexcept nogil:
@@ -107,6 +109,7 @@ cdef void keep_error(net_t *net, msghdr *entry, ssize_t size, uint32_t listener)
     cdef buffers_t *buffers = <buffers_t *>net.buffers
     cdef net_error_t *error = &net.errors[net.error_count]
     cdef uint32_t code = net_icmp_errno(entry)
+    check(net.error_count <= ERROR_BATCH)
     if code == 0 or net.error_count >= ERROR_BATCH:
         return
     read_source(&buffers.quoted_target, net.family[listener], &error.to)
@@ -126,6 +129,7 @@ cdef int drain_errors(net_t *net, uint32_t listener) noexcept nogil:
     cdef ssize_t size
     cdef iovec part
     cdef msghdr entry
+    check(listener < net.socket_count)
     memset(&entry, 0, sizeof(entry))
     part.iov_base = buffers.quoted
     part.iov_len = QUOTED_BYTES
@@ -163,6 +167,7 @@ cdef int wait_ready(net_t *net, int timeout_ms) noexcept nogil:
         if listener == EVENT_FD:
             net.eventfd_ready = read(net.event_fd, &wakes, sizeof(wakes)) == sizeof(wakes)
             continue
+        check(listener < net.socket_count)      # what `watch` put there
         if events[i].events & <uint32_t>(EPOLLERR | EPOLLHUP):
             drain_errors(net, listener)     # unread, it would spin
         if events[i].events & <uint32_t>EPOLLIN:
@@ -177,6 +182,7 @@ cdef int receive_past_errors(net_t *net, uint32_t listener, int most) noexcept n
     """A pending ICMP error fails recvmmsg although datagrams wait: drain it, look again."""
     cdef buffers_t *buffers = <buffers_t *>net.buffers
     cdef int _, count
+    check(most <= RECEIVE_BATCH)
     for _ in range(RECEIVE_ATTEMPTS):
         net.counters.receive_calls += 1
         count = recvmmsg(net.fds[listener], buffers.receive, most, MSG_DONTWAIT, NULL)
@@ -195,6 +201,7 @@ cdef inline void read_datagram(net_t *net, uint32_t listener, int i) noexcept no
     cdef mmsghdr *slot = &buffers.receive[i]
     cdef datagram_t *datagram = &net.batch[i]
     cdef char *large
+    check(i < RECEIVE_BATCH)
     datagram.at = buffers.slots + <size_t>i * SLOT_BYTES
     datagram.len = slot.msg_len
     datagram.origin.listener = listener
@@ -225,6 +232,7 @@ cdef inline void count_drops(net_t *net, uint32_t listener, uint32_t seen) noexc
 cdef int receive_batch(net_t *net, uint32_t listener, int most) noexcept nogil:
     cdef buffers_t *buffers = <buffers_t *>net.buffers
     cdef int count, i
+    check(most > 0)
     net.batch_count = 0
     if listener >= net.socket_count:
         return 0
@@ -253,6 +261,7 @@ cdef outgoing_t *take_outgoing(net_t *net) noexcept nogil:
     place = &net.out[net.out_count]
     place.outcome = SENT
     net.out_count += 1
+    check(net.out_count <= SEND_BATCH)
     return place
 
 
@@ -264,6 +273,7 @@ cdef void clear_outbox(net_t *net) noexcept nogil:
 cdef inline void write_headers(net_t *net, uint32_t i) noexcept nogil:
     cdef buffers_t *buffers = <buffers_t *>net.buffers
     cdef outgoing_t *message = &net.out[i]
+    check(message.at != NULL)
     buffers.send_parts[i].iov_base = <void *>message.at
     buffers.send_parts[i].iov_len = message.len
     buffers.send[i].msg_hdr.msg_namelen = write_target(&message.to, &buffers.targets[i])
@@ -271,6 +281,7 @@ cdef inline void write_headers(net_t *net, uint32_t i) noexcept nogil:
 
 cdef void mark_sent(net_t *net, uint32_t first, uint32_t end) noexcept nogil:
     cdef uint32_t i, size
+    check(end <= net.out_count)
     for i in range(first, end):
         size = net.out[i].len
         net.out[i].outcome = SENT
@@ -281,6 +292,7 @@ cdef void mark_sent(net_t *net, uint32_t first, uint32_t end) noexcept nogil:
 
 
 cdef void mark_failed(net_t *net, uint32_t i, send_outcome outcome) noexcept nogil:
+    check(outcome != SENT)
     net.out[i].outcome = outcome
     net.counters.lost += outcome == LOST
     net.counters.refused += outcome == REFUSED
@@ -298,6 +310,7 @@ cdef bint judge_failure(net_t *net, uint32_t i, int code, int failures) noexcept
     Every errno but those of full buffers may be another's: ICMP and ICMPv6 can
     raise EMSGSIZE, EACCES or EHOSTDOWN just as well as ECONNREFUSED.
     """
+    check(failures > 0)
     if is_wire_loss(code):
         mark_failed(net, i, LOST)
         return True
@@ -323,6 +336,7 @@ cdef void send_run(net_t *net, uint32_t first, uint32_t end) noexcept nogil:
     cdef uint32_t at = first
     cdef int failures = 0                   # in a row, of message `at`
     cdef int sent
+    check(end <= net.out_count)
     if listener >= net.socket_count:
         for at in range(first, end):
             mark_failed(net, at, REFUSED)
@@ -348,6 +362,7 @@ cdef void flush_outbox(net_t *net) noexcept nogil:
     cdef buffers_t *buffers = <buffers_t *>net.buffers
     cdef uint32_t first = buffers.flushed_count
     cdef uint32_t i
+    check(first <= net.out_count)
     for i in range(first, net.out_count):
         write_headers(net, i)
         if net.out[i].listener != net.out[first].listener:

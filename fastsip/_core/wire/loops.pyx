@@ -12,9 +12,12 @@ the keys outlive a restart.
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastsip._core.base.types cimport NO_HEADER, OK
+from fastsip._core.base.check cimport check
 from fastsip._core.base.address cimport addr_t, origin_t
 from fastsip._core.base.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
-from fastsip._core.sip.types cimport H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_ROUTE, H_VIA, S_SIP, message_t, via_t
+from fastsip._core.sip.types cimport (
+    H_PROXY_AUTHORIZATION, H_PROXY_REQUIRE, H_ROUTE, H_VIA, S_SIP, is_in_line, is_within, message_t, via_t,
+)
 from fastsip._core.sip.parser cimport first_of, parse_via
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.routing.rules cimport headers_looked_at, is_own, port_of
@@ -26,8 +29,10 @@ cdef enum:
 
 
 cdef void add_headers(siphash_t *h, const message_t *m, int id) noexcept nogil:
+    """Each with its length, so that no value can pass for the end of another and the beginning of the next."""
     cdef int i = first_of(m, id)
     while i != NO_HEADER:
+        check(is_in_line(m, i))
         hash_add_number(h, <uint64_t>m.headers[i].value_len << 8 | id)
         hash_add(h, m.buf + m.headers[i].value_off, m.headers[i].value_len)
         i = m.headers[i].next
@@ -49,6 +54,8 @@ cdef uint64_t hash_others(const table_t *table, const message_t *m) noexcept nog
 cdef uint64_t loop_value(const table_t *table, const message_t *m, const origin_t *origin) noexcept nogil:
     cdef siphash_t h
     cdef addr_t place
+    check(m.routing_done)
+    check(is_within(m, &m.ruri))
     reply_address(m, &origin.flow.remote, &place)
     hash_begin(&h, table.loop_key)
     hash_add(&h, <const char *>&place.ip[0], 16)
@@ -69,7 +76,9 @@ cdef bint is_loop(const table_t *table, const message_t *m, uint64_t loop) noexc
     cdef uint32_t off, end
     cdef uint64_t seen
     cdef via_t via = m.via
+    check(loop >> 2 * HALF_BITS == 0)
     while index != NO_HEADER:
+        check(m.headers[index].id == H_VIA)
         off = m.headers[index].value_off
         end = off + m.headers[index].value_len
         while True:
@@ -81,6 +90,7 @@ cdef bint is_loop(const table_t *table, const message_t *m, uint64_t loop) noexc
                 return True
             if via.last:
                 break
+            check(via.off >= off)
             off = via.off + via.len + 1
         index = m.headers[index].next
     return False

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from fastsip._core.base.types cimport span_t
+from fastsip._core.base.check cimport check
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.routing.types cimport destination_t, table_t
 
@@ -32,6 +33,7 @@ cdef bint is_other_border(const table_t *table, const destination_t *d, uint32_t
 
 # The passage of a branch with this value: it differs by attempt, and whenever the dialog passes us again.
 cdef inline uint32_t passage_of(const table_t *table, uint64_t branch) noexcept nogil:
+    check(table.node >> 10 == 0)
     return <uint32_t>(branch & 0xFFFFF) << 10 | table.node
 
 # What tokens are bound to that are written for `m`, the request that makes the dialog.

@@ -22,7 +22,7 @@ from fastsip._core.base.check cimport check
 from fastsip._core.base.hashing cimport (
     hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, read_base32, siphash_t, write_base32,
 )
-from fastsip._core.sip.types cimport message_t
+from fastsip._core.sip.types cimport is_within, message_t
 from fastsip._core.routing.types cimport destination_t, set_t, table_t
 
 cdef enum:
@@ -60,6 +60,8 @@ def pair_letters() -> int:
 cdef uint64_t digest(const uint64_t *key, const message_t *m, const span_t *tag) noexcept nogil:
     """Of what the sender may make long: once a message, however many tokens it brings."""
     cdef siphash_t h
+    check(is_within(m, tag))
+    check(m.call_id.len > 0)        # a token is bound to a call, or it would be good for any
     hash_begin(&h, key)
     hash_add_number(&h, <uint64_t>tag.len << 16 | m.call_id.len)
     hash_add(&h, m.buf + m.call_id.off, m.call_id.len)
@@ -67,8 +69,12 @@ cdef uint64_t digest(const uint64_t *key, const message_t *m, const span_t *tag)
     return hash_end(&h)
 
 
+# Version 0 had no passage, and its hash must stay what it was: calls that began with it still bring it.
 cdef uint64_t sign(const uint64_t *key, uint64_t of_dialog, const letters_t *letters) noexcept nogil:
     cdef siphash_t h
+    check(letters.head >> HEAD_BITS == 0)
+    check(letters.ids >> IDS_BITS == 0)
+    check(letters.passage >> PASSAGE_BITS == 0)
     hash_begin(&h, key)
     hash_add_number(&h, of_dialog)
     hash_add_number(&h, letters.head)
@@ -83,6 +89,7 @@ cdef bint is_bound(const table_t *table, const message_t *m, const letters_t *le
     """Is this token signed with this key for the dialog that the From tag made, or, `by_to`, the To tag?"""
     cdef const span_t *tag = &m.to_tag if by_to else &m.from_tag
     cdef uint32_t made = 1 << (2 * key + by_to)
+    check(key < table.token_key_count)
     if not dialog.made & made:
         dialog.made |= <uint8_t>made
         dialog.digests[key][by_to] = digest(table.token_keys[key], m, tag)
@@ -91,6 +98,7 @@ cdef bint is_bound(const table_t *table, const message_t *m, const letters_t *le
 
 cdef bint is_other_border(const table_t *table, const destination_t *d, uint32_t of_set) noexcept nogil:
     cdef const set_t *other = &table.sets[d.set_index]
+    check(d.set_index < table.set_count)
     return other.headers_out.count > 0 and (other.short_id != of_set or not other.in_dialog)
 
 
@@ -140,6 +148,7 @@ cdef int read_letters(const char *at, uint32_t len, letters_t *letters) noexcept
         if read_base32(at + n, PASSAGE_LETTERS, PASSAGE_BITS, &letters.passage) < 0:
             return E_NONE
         n += PASSAGE_LETTERS
+    check(n + MAC_LETTERS == len)
     return OK if read_base32(at + n, MAC_LETTERS, 64, &letters.mac) >= 0 else E_NONE
 
 
@@ -147,6 +156,7 @@ cdef int read_token(const table_t *table, const message_t *m, const span_t *user
                     token_t *token) noexcept nogil:
     cdef letters_t letters
     cdef uint32_t key
+    check(is_within(m, user))
     if read_letters(m.buf + user.off, user.len, &letters) < 0:
         return E_NONE
     token.of_pair = user.len == PAIR_LETTERS

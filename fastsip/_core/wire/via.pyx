@@ -13,13 +13,16 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from fastsip._core.base.types cimport E_BAD, MAX_ATTEMPTS, MAX_SENT_BY, OK, PARTITIONS, put, put_number, span_t, text_t
-from fastsip._core.base.address cimport T_TCP, T_TLS, T_UDP, T_WS, T_WSS, addr_t
+from fastsip._core.base.check cimport check
+from fastsip._core.base.address cimport T_TCP, T_TLS, T_UDP, T_WS, T_WSS, addr_t, is_well_formed
 from fastsip._core.base.hashing cimport (
     hash_add, hash_add_lower, hash_add_number, hash_begin, hash_end, mix, read_base32, siphash_t, write_base32,
 )
-from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6, METHOD_COUNT, M_ACK, M_INVITE, S_SIP, message_t, via_t
+from fastsip._core.sip.types cimport (
+    HOST_IPV4, HOST_IPV6, METHOD_COUNT, M_ACK, M_INVITE, S_SIP, is_within, message_t, via_t,
+)
 from fastsip._core.sip.uri cimport parse_address, usual_port, write_address
-from fastsip._core.store.records cimport KIND_SERVER_INVITE, KIND_SERVER_OTHER
+from fastsip._core.store.records cimport KIND_SERVER_INVITE, KIND_SERVER_OTHER, is_server
 from fastsip._core.store.slots cimport NO_SLOT, SLOT_BITS, SLOT_MASK, hash_call, index_find, partition_of_hash, store_t
 from fastsip._core.routing.types cimport listener_t, table_t
 
@@ -44,7 +47,9 @@ for _transport, _beginning in BEGINNINGS.items():
     PROTOCOLS[_transport].len = len(_beginning)
 
 
+# What a call's partition goes by, and a part of each of its keys: made once for both.
 cdef inline uint64_t call_hash(const store_t *store, const message_t *m) noexcept nogil:
+    check(is_within(m, &m.call_id))
     return hash_call(store, m.buf + m.call_id.off, m.call_id.len)
 
 
@@ -55,6 +60,8 @@ cdef uint64_t request_hash(const store_t *store, const message_t *m, const via_t
     tell their requests apart (docs/wire.md#matching-a-request); repetitions, ACK of a failure and CANCEL have the same.
     """
     cdef siphash_t h
+    check(is_within(m, &via.branch))
+    check(is_within(m, &via.host))
     hash_begin(&h, store.hash_key)
     if via.magic:
         hash_add_number(&h, call)
@@ -77,17 +84,22 @@ cdef uint64_t request_hash(const store_t *store, const message_t *m, const via_t
 cdef uint64_t server_key(const store_t *store, const message_t *m, bint as_invite) noexcept nogil:
     """The method as well (17.2.3).  Unknown methods are one: a CSeq number has but one request (12.2.1.1)."""
     cdef uint64_t hash = request_hash(store, m, &m.via, call_hash(store, m))
+    check(m.method < METHOD_COUNT)
     return mix(hash, M_INVITE if as_invite or m.method == M_ACK else m.method)
 
 
 cdef uint32_t find_server(const store_t *store, const message_t *m, int kind, uint64_t *key) noexcept nogil:
+    """The key is handed back also where nothing is found: the transaction that begins then has it."""
     cdef uint64_t call = call_hash(store, m)
+    check(m.is_request)
+    check(is_server(kind))
     key[0] = mix(request_hash(store, m, &m.via, call), M_INVITE if m.method == M_ACK else m.method)
     return index_find(store, partition_of_hash(call), key[0], kind)
 
 
 cdef uint32_t find_asker(const store_t *store, const message_t *m, const via_t *below) noexcept nogil:
     cdef uint64_t call = call_hash(store, m)
+    check(not m.is_request)
     if not below.magic:         # what RFC 2543 goes by stands in the request alone
         return NO_SLOT
     return index_find(store, partition_of_hash(call),
@@ -101,6 +113,7 @@ cdef uint32_t find_cancelled(const store_t *store, const message_t *m) noexcept 
     cdef uint32_t partition = partition_of_hash(call)
     cdef uint32_t ref = index_find(store, partition, mix(hash, M_INVITE), KIND_SERVER_INVITE)
     cdef int method
+    check(m.is_request)
     for method in range(METHOD_COUNT):
         if ref != NO_SLOT:
             break
@@ -116,6 +129,7 @@ cdef int via_address(const char *buf, const via_t *via, int transport, addr_t *t
     if code < 0:
         code = parse_address(buf + host.off, host.len, HOST_IPV6, port, to)
     to.transport = <uint8_t>transport
+    check(is_well_formed(to))
     return code
 
 
@@ -123,6 +137,8 @@ cdef void begin_branch(const uint64_t *key, const message_t *m, const via_t *via
                        siphash_t *h) noexcept nogil:
     """All but the attempt's number, which comes last: whoever tries them all hashes the texts once."""
     cdef const uint8_t *ip = &place.ip[0]
+    check(is_within(m, &via.branch))
+    check(is_within(m, &m.from_tag))
     hash_begin(h, key)
     hash_add_lower(h, m.buf + via.branch.off, via.branch.len)
     hash_add_number(h, <uint64_t>place.port << 48 | <uint64_t>via.host.len << 32 | <uint64_t>via.branch.len << 16
@@ -139,6 +155,7 @@ cdef void begin_branch(const uint64_t *key, const message_t *m, const via_t *via
 
 cdef uint64_t finish_branch(const siphash_t *begun, const message_t *m, uint32_t attempt) noexcept nogil:
     cdef siphash_t h = begun[0]
+    check(attempt < MAX_ATTEMPTS)
     hash_add_number(&h, <uint64_t>m.from_tag.len << 32 | attempt)
     return hash_end(&h)
 
@@ -174,6 +191,9 @@ cdef int write_via(const store_t *store, char *out, const listener_t *listener, 
     cdef const text_t *protocol = &PROTOCOLS[listener.addr.transport]
     cdef int n = <int>protocol.len
     cdef uint32_t index = ref & SLOT_MASK
+    check(protocol.len > 0)         # a listener's transport has a beginning
+    check(listener.sent_by.len <= MAX_SENT_BY)
+    check(loop >> 2 * LOOP_BITS == 0)
     put(out, protocol.at, LONGEST_BEGINNING)    # the shorter one has a NUL there
     n += put(out + n, listener.sent_by.at, listener.sent_by.len)
     n += put(out + n, b";branch=z9hG4bK", 15)
@@ -186,10 +206,12 @@ cdef int write_via(const store_t *store, char *out, const listener_t *listener, 
                       40, out + n)
     n += write_base32(loop, LOOP_BITS, out + n)
     n += put(out + n, b"\r\n", 2)
+    check(n <= VIA_ROOM)
     return n
 
 
 cdef int read_loop(const char *buf, const via_t *via, uint64_t *loop) noexcept nogil:
+    """Told by its lengths first: nearly every Via below ours is another's, and none of its letters are looked at."""
     cdef uint64_t first, second
     if via.branch.len != BRANCH_TEXT or via.hint.len != HINT_TEXT:
         return E_BAD
@@ -197,6 +219,7 @@ cdef int read_loop(const char *buf, const via_t *via, uint64_t *loop) noexcept n
             or read_base32(buf + via.hint.off + HINT_LETTERS, LOOP_LETTERS, LOOP_BITS, &second) < 0):
         return E_BAD
     loop[0] = first << LOOP_BITS | second
+    check(loop[0] >> 2 * LOOP_BITS == 0)
     return OK
 
 
@@ -220,6 +243,7 @@ cdef int read_hint(const store_t *store, const char *buf, const span_t *hint, ui
     partition = <uint32_t>(second >> 16) & (PARTITIONS - 1)
     if index >= store.hinted[partition] and index != PROBE:
         return E_BAD
+    check(index <= SLOT_MASK)
     ref[0] = partition << SLOT_BITS | index
     generation[0] = <uint32_t>(first >> 8)
     return 0
@@ -228,6 +252,7 @@ cdef int read_hint(const store_t *store, const char *buf, const span_t *hint, ui
 cdef bint is_source(const message_t *m, const addr_t *source) noexcept nogil:
     """Is the topmost Via's host the address the request came from?"""
     cdef addr_t sent_by
+    check(is_within(m, &m.via.host))
     if m.via.host_kind != HOST_IPV4 and m.via.host_kind != HOST_IPV6:
         return False
     if parse_address(m.buf + m.via.host.off, m.via.host.len, m.via.host_kind, 0, &sent_by) < 0:
@@ -247,6 +272,8 @@ cdef void stamp_received(const message_t *m, const addr_t *source, stamp_t *stam
         stamp.cut = 0
         n += put(stamp.text, b";received=", 10)
     stamp.len = n + write_address(source, stamp.text + n, False)
+    check(stamp.len <= STAMPS_ROOM)
+    check(<uint32_t>stamp.off + stamp.cut <= m.headers_end)
 
 
 cdef void stamp_rport(const message_t *m, const addr_t *source, stamp_t *stamp) noexcept nogil:
@@ -259,6 +286,8 @@ cdef void stamp_rport(const message_t *m, const addr_t *source, stamp_t *stamp) 
         n += put(stamp.text + n, b";received=", 10)
         n += write_address(source, stamp.text + n, False)
     stamp.len = n
+    check(stamp.len <= STAMPS_ROOM)
+    check(<uint32_t>stamp.off + stamp.cut <= m.headers_end)
 
 
 cdef int stamp_via(const message_t *m, const addr_t *source, stamp_t *stamps) noexcept nogil:
@@ -278,10 +307,17 @@ cdef int stamp_via(const message_t *m, const addr_t *source, stamp_t *stamps) no
     if not m.via.received_off:
         return 1
     stamp_received(m, source, &stamps[1 if rport_first else 0])
+    check(stamps[0].off + stamps[0].cut <= stamps[1].off)
     return 2
 
 
 cdef void reply_address(const message_t *m, const addr_t *source, addr_t *to) noexcept nogil:
+    """18.2.2: to the address that it came from; to its port, too, if the sender asked for that (RFC 3581 section 4),
+    else to the port that its Via names.  The Via's maddr, which 18.2.2 puts first for multicast, is not looked at: who
+    writes one could have answers sent to anybody.
+    """
+    check(m.is_request)
+    check(is_well_formed(source))
     to[0] = source[0]
     if not m.via.rport_off:
         to.port = m.via.port if m.via.port else usual_port(S_SIP, source.transport)
@@ -297,6 +333,7 @@ cdef uint64_t local_tag(uint64_t key) noexcept nogil:
 
 cdef bint has_local_tag(const message_t *m, uint64_t key) noexcept nogil:
     cdef uint64_t tag
+    check(is_within(m, &m.to_tag))
     if m.to_tag.len != BRANCH_LETTERS or read_base32(m.buf + m.to_tag.off, BRANCH_LETTERS, 64, &tag) < 0:
         return False
     return tag == local_tag(key)
