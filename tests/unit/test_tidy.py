@@ -21,7 +21,7 @@ WORD = re.compile(r"[A-Za-z_]\w*")
 # The ratchets: what is left of each, and never more.
 SLEEPS = 0
 ENDLESS_WAITS = 0
-LARGE_FILES, LARGE_LINES = 7, 580  # of MOST_FILE_LINES in test_house
+LARGE_FILES, LARGE_LINES = 6, 580  # of MOST_FILE_LINES in test_house
 LONG_FUNCTIONS, LONG_LINES = 3, 50  # of MOST_FUNCTION_LINES
 
 

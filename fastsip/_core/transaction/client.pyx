@@ -102,32 +102,34 @@ cdef text_t cancel_reason(shard_t *shard, uint32_t parent) noexcept nogil:
 
 cdef void send_cancel(shard_t *shard, uint32_t ref) noexcept nogil:
     """9.1.  Without scratch nothing is sent; Timer E comes again."""
+    cdef message_t request
     cdef text_t reason
     cdef char *at
-    if read_request(shard, ref) < 0:
+    if read_request(shard, ref, &request) < 0:
         return
     reason = cancel_reason(shard, slot_at(shard.store, ref).parent)
     if reason.len and not may_say_why(shard, slot_at(shard.store, ref), &reason):
         reason.len = 0
-    at = take_scratch(shard, hop_request_room(&shard.stored, &shard.stored) + reason.len)
+    at = take_scratch(shard, hop_request_room(&request, &request) + reason.len)
     if at == NULL:
         return
-    queue_message(shard, at, write_hop_request(at, b"CANCEL", 6, &shard.stored, &shard.stored, &reason),
+    queue_message(shard, at, write_hop_request(at, b"CANCEL", 6, &request, &request, &reason),
                   &slot_at(shard.store, ref).identity.client.target, ref, OWES_CANCEL)
 
 
 cdef void send_ack(shard_t *shard, uint32_t ref, const message_t *response) noexcept nogil:
     """17.1.1.3: the ACK that the block keeps, or else one made from the request."""
+    cdef message_t request
     cdef char *at
     if record_of(slot_at(shard.store, ref)).client.flags & CLIENT_HAS_ACK:
         send_request(shard, ref)
         return
-    if read_request(shard, ref) < 0:
+    if read_request(shard, ref, &request) < 0:
         return
-    at = take_scratch(shard, hop_request_room(&shard.stored, response))
+    at = take_scratch(shard, hop_request_room(&request, response))
     if at == NULL:
         return
-    queue_message(shard, at, write_hop_request(at, b"ACK", 3, &shard.stored, response, NULL),
+    queue_message(shard, at, write_hop_request(at, b"ACK", 3, &request, response, NULL),
                   &slot_at(shard.store, ref).identity.client.target, NO_SLOT, 0)
 
 
@@ -138,17 +140,18 @@ cdef void keep_ack(shard_t *shard, uint32_t ref, const message_t *response) noex
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef block_t old = record.client.request
+    cdef message_t request
     cdef uint32_t room
     cdef char *text
     cdef char *at
     cdef int len
-    if read_request(shard, ref) < 0:
+    if read_request(shard, ref, &request) < 0:
         return
-    room = hop_request_room(&shard.stored, response)
+    room = hop_request_room(&request, response)
     text = take_scratch(shard, room)
     if text == NULL:
         return
-    len = write_hop_request(text, b"ACK", 3, &shard.stored, response, NULL)
+    len = write_hop_request(text, b"ACK", 3, &request, response, NULL)
     at = take_block(shard, ref, len, &record.client.request)
     if at == NULL:
         return
@@ -159,18 +162,17 @@ cdef void keep_ack(shard_t *shard, uint32_t ref, const message_t *response) noex
     drop_block(shard.store, &shard.pending, ref, &old)
 
 
-cdef int read_request(shard_t *shard, uint32_t ref) noexcept nogil:
+cdef int read_request(shard_t *shard, uint32_t ref, message_t *into) noexcept nogil:
     cdef slot_t *slot = slot_at(shard.store, ref)
-    cdef const record_t *record = record_of(slot)
-    cdef uint32_t len = record.client.request.len
+    cdef uint32_t len
     cdef int code
-    if len == 0 or record.client.flags & CLIENT_HAS_ACK:
+    if not has_request(slot):
         return E_NONE
     len = sent_len(slot)
-    code = parse_message(block_at(shard.store, ref, record.client.request.unit), len, &shard.stored)
+    code = parse_message(block_at(shard.store, ref, record_of(slot).client.request.unit), len, into)
     if code < 0:
         return code
-    code = parse_routing(&shard.stored)
+    code = parse_routing(into)
     return code if code < 0 else <int>len
 
 
