@@ -14,7 +14,7 @@ from fastsip._core.routing.types cimport pattern_t, table_t
 from fastsip._core.routing.patterns cimport fill_pattern, match_pattern
 from fastsip._core.routing.policies cimport policy_mark, policy_wants
 from fastsip._core.routing.table cimport RoutingTable
-from fastsip._core.routing.rules cimport is_own, match_each, match_rules, request_t
+from fastsip._core.routing.rules cimport is_own, match_each, match_rules, subject_t
 
 from fastsip._core.routing.patterns import check_automaton
 from fastsip._core.routing.policies import MARKS, REASONS
@@ -33,7 +33,7 @@ def match(RoutingTable table not None, bytes text not None, source="192.0.2.99",
     cdef bytes peer = source.encode("ascii")
     cdef uint8_t kind = HOST_IPV6 if b":" in peer else HOST_IPV4
     cdef bint asks_each = not by_key
-    cdef request_t request
+    cdef subject_t subject
     cdef int found
     if parse_message(text, <uint32_t>len(text), &m) != OK or parse_routing(&m) != OK:
         raise ValueError("not a SIP request")
@@ -43,10 +43,10 @@ def match(RoutingTable table not None, bytes text not None, source="192.0.2.99",
     origin.listener = listener
     if parse_address(peer, <uint32_t>len(peer), kind, port, &origin.flow.remote) != OK:
         raise ValueError(f"not an address: {source!r}")
-    request.table, request.m, request.ruri, request.origin = sealed, &m, &ruri, &origin
-    request.host_len, request.user.at = -1, NULL
+    subject.table, subject.m, subject.ruri, subject.origin = sealed, &m, &ruri, &origin
+    subject.host_len, subject.user.at = -1, NULL
     with nogil:
-        found = match_each(sealed, &request) if asks_each else match_rules(sealed, &m, &ruri, &origin)
+        found = match_each(sealed, &subject) if asks_each else match_rules(sealed, &m, &ruri, &origin)
     return found if found >= 0 else None
 
 

@@ -32,8 +32,8 @@ ROOMS = {
     "state": ("counters", "memory", "shard", "events", "outbox", "quota", "questions", "recall"),
     "transaction": ("machines", "clocks", "lingering", "client", "replies", "server", "inspect"),
     "health": ("probes", "calls"),
-    "proxy": ("hop", "border", "refusals", "forward", "routes", "next_hop", "in_dialog", "parking", "targets",
-        "addresses", "context", "actions", "stateless", "responses", "transport_errors", "requests"),
+    "proxy": ("request", "border", "refusals", "routes", "next_hop", "in_dialog", "parking", "targets",
+        "forward", "addresses", "context", "actions", "stateless", "responses", "transport_errors", "requests"),
     "shard": ("round", "workspace", "recovery", "commands", "handover", "loop"),
     "harness": ("image", "virtual_net", "rig"),
 }  # fmt: skip

@@ -14,47 +14,51 @@ from libc.string cimport memcpy, memset
 
 from fastsip._core.base.types cimport E_NONE, E_URI, MAX_ATTEMPTS, OK
 from fastsip._core.base.address cimport addr_t, flow_t, origin_t
-from fastsip._core.sip.types cimport message_t, uri_t
-from fastsip._core.store.records cimport BY_STRICT_ROUTER
-from fastsip._core.store.slots cimport NO_SLOT, record_of, slot_at, slot_t
+from fastsip._core.base.check cimport check
+from fastsip._core.store.records cimport BY_STRICT_ROUTER, is_server
+from fastsip._core.store.slots cimport NO_SLOT, record_of, slot_at, slot_t, word_kind
 from fastsip._core.routing.types cimport F_TIMEOUT, F_TRANSPORT
 from fastsip._core.routing.index cimport ID_RULE, find_id
 from fastsip._core.routing.lookup cimport find_by_address, find_listener_index, find_set, set_origin
 from fastsip._core.routing.rules cimport is_known
 from fastsip._core.transport.names cimport MOST_ADDRESSES, place_mark
 from fastsip._core.transaction.server cimport read_any_request
+from fastsip._core.proxy.request cimport begin_hop, begin_request, hop_t, route_t
 from fastsip._core.proxy.forward cimport undo_way_out
-from fastsip._core.proxy.routes cimport first_route, read_forward, read_ruri, route_t
+from fastsip._core.proxy.routes cimport first_route, read_forward, read_ruri
 from fastsip._core.proxy.next_hop cimport MOST_TRIED, aim_by_route, listener_for
 
 
-cdef uint32_t begin_hop(shard_t *shard, uint32_t parent, hop_t *hop) noexcept nogil:
-    """What the hop of a later branch has in common with the first one; all else is aimed anew."""
+cdef int reread_request(shard_t *shard, uint32_t parent, message_t *into, request_t *request) noexcept nogil:
+    """What a later branch has in common with the first one; all else is aimed anew.  Nobody knows its origin but as
+    the place where responses go.
+    """
     cdef const slot_t *server = slot_at(shard.store, parent)
-    cdef uint32_t earlier = read_any_request(shard, parent)
-    memset(hop, 0, sizeof(hop_t))
-    if earlier == NO_SLOT or undo_way_out(shard, earlier) < 0:
-        return NO_SLOT
-    hop.from_destination = find_by_address(shard.table, &server.identity.server.source.remote)
-    hop.record_route = slot_at(shard.store, earlier).record_routed > 0
-    hop.came_by = server.identity.server.source.listener_id
-    hop.timeout_ms = server.identity.server.policy.timeout_ms
-    return earlier
+    check(is_server(word_kind(server.commit)))
+    begin_request(request, into, NULL)
+    request.earlier = read_any_request(shard, parent, into)
+    if request.earlier == NO_SLOT or undo_way_out(shard, request.earlier, into) < 0:
+        return E_NONE
+    begin_hop(&request.hop, server.identity.server.source.listener_id)
+    request.hop.from_destination = find_by_address(shard.table, &server.identity.server.source.remote)
+    request.hop.record_route = slot_at(shard.store, request.earlier).record_routed > 0
+    request.hop.timeout_ms = server.identity.server.policy.timeout_ms
+    return OK
 
 
-cdef int read_named(shard_t *shard, const slot_t *server, route_t *route) noexcept nogil:
-    """The URI that the first hop followed, from shard.stored.  Without its rule nobody knows which one that was."""
-    cdef const message_t *m = &shard.stored
-    cdef uri_t ruri
+cdef int read_named(shard_t *shard, const slot_t *server, request_t *request) noexcept nogil:
+    """The URI that the first hop followed.  Without its rule nobody knows which one that was."""
+    cdef const message_t *m = request.m
+    cdef route_t *route = &request.route
     cdef int rule
     memset(route, 0, sizeof(route_t))
     route.listener = E_NONE
-    if read_ruri(m, &ruri) < 0:
+    if read_ruri(m, &request.ruri) < 0:
         return E_URI
     if server.identity.server.rule_id:
         rule = find_id(shard.table, ID_RULE, server.identity.server.rule_id)
-        return read_forward(m, &shard.table.rules[rule], &ruri, route) if rule >= 0 else E_NONE
-    route.next = ruri
+        return read_forward(m, &shard.table.rules[rule], &request.ruri, route) if rule >= 0 else E_NONE
+    route.next = request.ruri
     return OK if server.identity.server.by_name == BY_STRICT_ROUTER else first_route(m, &route.next)
 
 
@@ -73,23 +77,26 @@ cdef bint may_go_to(shard_t *shard, const addr_t *source, const addr_t *first, c
             or find_by_address(shard.table, to) >= 0)
 
 
-cdef int aim_beyond(shard_t *shard, const slot_t *server, const flow_t *before, hop_t *hop) noexcept nogil:
+cdef int aim_beyond(shard_t *shard, const slot_t *server, const flow_t *before, request_t *request) noexcept nogil:
     """Aims at the first untried address of the name that this sender may be led to; others count as tried."""
+    cdef hop_t *hop = &request.hop
     cdef const addr_t *source = &server.identity.server.source.remote
     cdef uint32_t tried[MOST_TRIED]
     cdef int came_by = find_listener_index(shard.table, server.identity.server.source.listener_id)
     cdef origin_t origin
-    cdef route_t route
     cdef int _
-    if came_by < 0 or read_named(shard, server, &route) < 0:
+    if came_by < 0 or read_named(shard, server, request) < 0:
         return E_NONE
     set_origin(&origin, shard.table, came_by, source)
-    route.listener = listener_before(shard, before, came_by)
+    request.origin = &origin
+    request.route.listener = listener_before(shard, before, came_by)
     hop.tried = tried
     hop.tried_count = record_of(server).server.attempt_count
+    check(hop.tried_count < MAX_ATTEMPTS)
     memcpy(tried, server.identity.server.tried, hop.tried_count * sizeof(uint32_t))
     for _ in range(MOST_ADDRESSES):
-        if aim_by_route(shard, &shard.stored, &route, &origin, hop) < 0:
+        check(hop.tried_count < MOST_TRIED)
+        if aim_by_route(shard, request) < 0:
             return E_NONE
         if may_go_to(shard, source, &before.remote, &hop.flow.remote):
             return OK if hop.by_name else E_NONE
@@ -98,33 +105,39 @@ cdef int aim_beyond(shard_t *shard, const slot_t *server, const flow_t *before, 
     return E_NONE
 
 
-cdef bint is_of_address(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status) noexcept nogil:
+cdef bint is_of_address(shard_t *shard, uint32_t parent, const failure_t *failure) noexcept nogil:
     """Does this failure say something of the address alone (RFC 3263 4.3): silence, an unreachable place, a 503?"""
     cdef const slot_t *server = slot_at(shard.store, parent)
-    return (server.identity.server.by_name and failed != NO_SLOT
-            and slot_at(shard.store, failed).identity.client.destination_id == 0
+    cdef int reason = failure.reason
+    return (server.identity.server.by_name and failure.ref != NO_SLOT
+            and slot_at(shard.store, failure.ref).identity.client.destination_id == 0
             and record_of(server).server.attempt_count < MAX_ATTEMPTS
-            and (reason == F_TIMEOUT or reason == F_TRANSPORT or (reason == 0 and status == 503)))
+            and (reason == F_TIMEOUT or reason == F_TRANSPORT or (reason == 0 and failure.status == 503)))
 
 
-cdef int aim_at_next_address(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status,
-                             hop_t *hop) noexcept nogil:
+cdef int aim_at_next_address(shard_t *shard, uint32_t parent, const failure_t *failure,
+                             request_t *request) noexcept nogil:
+    """If there is none the hop stays as reread_request began it, for another way to go on."""
     cdef const slot_t *server = slot_at(shard.store, parent)
-    cdef hop_t aimed = hop[0]
-    if not is_of_address(shard, parent, failed, reason, status):
+    cdef hop_t begun = request.hop
+    cdef int code
+    check(request.earlier != NO_SLOT)
+    if not is_of_address(shard, parent, failure):
         return E_NONE
-    if aim_beyond(shard, server, &slot_at(shard.store, failed).identity.client.target, &aimed) < 0:
-        return E_NONE
-    if server.in_dialog and server.identity.server.rule_id == 0:
-        aimed.token_set = max(find_set(shard.table, server.identity.server.set_id) + 1, 0)
-    aimed.tried = NULL
-    aimed.tried_count = 0
-    hop[0] = aimed
-    return OK
+    code = aim_beyond(shard, server, &slot_at(shard.store, failure.ref).identity.client.target, request)
+    request.origin = NULL           # it was on the stack of aim_beyond, as what it tried
+    request.hop.tried = NULL
+    request.hop.tried_count = 0
+    if code < 0:
+        request.hop = begun
+    elif server.in_dialog and server.identity.server.rule_id == 0:
+        request.hop.token_set = max(find_set(shard.table, server.identity.server.set_id) + 1, 0)
+    return code
 
 
-cdef bint has_next_address(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status) noexcept nogil:
-    """Asked only of failures: read_any_request costs a look at the whole request."""
-    cdef hop_t hop
-    return (is_of_address(shard, parent, failed, reason, status) and begin_hop(shard, parent, &hop) != NO_SLOT
-            and aim_at_next_address(shard, parent, failed, reason, status, &hop) == OK)
+cdef bint has_next_address(shard_t *shard, uint32_t parent, const failure_t *failure) noexcept nogil:
+    """Asked only of failures: reread_request costs a look at the whole request."""
+    cdef message_t stored
+    cdef request_t request
+    return (is_of_address(shard, parent, failure) and reread_request(shard, parent, &stored, &request) == OK
+            and aim_at_next_address(shard, parent, failure, &request) == OK)

@@ -14,6 +14,7 @@ from libc.stdint cimport uint32_t
 
 from fastsip._core.base.types cimport E_FULL, E_HEADER, E_ROOM, MAX_MESSAGE, OK
 from fastsip._core.base.address cimport origin_t
+from fastsip._core.base.check cimport check
 from fastsip._core.sip.types cimport HOST_IPV6, message_t
 from fastsip._core.sip.uri cimport host_port_place, parse_uri, transport_of
 from fastsip._core.sip.parser cimport parse_message, parse_routing
@@ -38,7 +39,7 @@ cdef int rewrite(shard_t *shard) noexcept nogil:
     cdef uint32_t len = shard.incoming.len
     cdef uint32_t room
     cdef char *at
-    cdef int code
+    cdef int code, again
     if shard.edits.count == 0 and not shard.edits.overflow:
         return OK
     close_headers(&shard.edits, &shard.incoming)
@@ -51,7 +52,8 @@ cdef int rewrite(shard_t *shard) noexcept nogil:
     write_edits(&shard.edits, buf, len, at, room)
     code = read_again(shard, at, room)
     if code < 0:
-        read_again(shard, buf, len)
+        again = read_again(shard, buf, len)
+        check(again == OK)              # as it was received
     return code
 
 
@@ -59,6 +61,7 @@ cdef int enter(shard_t *shard, const origin_t *origin) noexcept nogil:
     """Border of the listener that the request came in by: what it takes off nobody behind it sees, rules included."""
     cdef const listener_t *by = &shard.table.listeners[origin.listener]
     cdef changes_t changes
+    check(origin.listener < shard.table.listener_count)
     if by.headers_in.count == 0:
         return OK
     if hides_lines(shard.incoming.buf + shard.incoming.headers_off,
@@ -87,7 +90,9 @@ cdef int strip_maddr(shard_t *shard, uri_t *ruri) noexcept nogil:
     if port != port_of(shard.table, ruri.scheme, ruri.transport, 0):
         host_port_place(ruri, &begin, &end)
         begin = ruri.host.off + ruri.host.len + (ruri.host_kind == HOST_IPV6)
+        check(begin <= end)
         edit_delete(&shard.edits, begin, end - begin)
+    check(ruri.maddr.off >= ruri.off + MADDR_LEN)       # ";maddr=" stands before it
     edit_delete(&shard.edits, ruri.maddr.off - MADDR_LEN, ruri.maddr.len + MADDR_LEN)
     code = rewrite(shard)
     return parse_uri(m.buf, m.ruri.off, m.ruri.len, ruri) if code == OK else code

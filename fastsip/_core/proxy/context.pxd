@@ -1,22 +1,10 @@
 # The response context: branches, failover, cancellation.  See context.pyx.
 
 from libc.stdint cimport uint32_t
-from fastsip._core.base.address cimport addr_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.slots cimport slot_t
 from fastsip._core.state.shard cimport shard_t
-from fastsip._core.proxy.hop cimport hop_t
-from fastsip._core.proxy.targets cimport group_t
-
-# Starts a branch and publishes it by committing its server transaction in this
-# state (the first branch brings that to life); OK or a code below zero.
-cdef int start_branch(shard_t *shard, uint32_t parent, int kind, int state, const message_t *m, const addr_t *source,
-                      uint32_t earlier, const hop_t *hop) noexcept nogil
-
-# Starts the branches of a group from number `first` on, each published by a commit of its own; how many.
-# `m`, `source` and `earlier` as for make_branch; the server transaction lives.
-cdef int start_group(shard_t *shard, uint32_t parent, const message_t *m, const addr_t *source, uint32_t earlier,
-                     const group_t *group, uint32_t first, hop_t *hop) noexcept nogil
+from fastsip._core.proxy.addresses cimport failure_t
 
 # A 2xx whose branch has no slot any more goes to the caller, and the other branches are CANCELled (16.7 item 5).
 cdef void end_by_stray(shard_t *shard, uint32_t parent, const message_t *m) noexcept nogil
@@ -26,15 +14,15 @@ cdef void end_by_stray(shard_t *shard, uint32_t parent, const message_t *m) noex
 cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t *m) noexcept nogil
 # The caller has cancelled (16.10).
 cdef void cancel_search(shard_t *shard, uint32_t parent, const message_t *m) noexcept nogil
-# Ends the search with a final response of our own and CANCELs its branches; shard.stored holds its request.
-cdef void refuse_search(shard_t *shard, uint32_t parent, int status) noexcept nogil
+# Ends the search with a final response of our own and CANCELs its branches; `m` is its request as sent.
+cdef void refuse_search(shard_t *shard, uint32_t parent, const message_t *m, int status) noexcept nogil
 
 # Of a search: branches that it waits for; is it cancelled or decided; may it go on to another group; the next group,
-# after a branch that ended like this (OK, or below zero: there is none); the end, with the best that there is; a CANCEL
-# for all that is open.
+# after such a failure (OK: its request is in `into`; below zero: there is none); the end, with the best that there is;
+# a CANCEL for all that is open.
 cdef int count_open(shard_t *shard, uint32_t parent) noexcept nogil
 cdef bint is_closing(const slot_t *server) noexcept nogil
 cdef bint may_go_on(const slot_t *server) noexcept nogil
-cdef int try_next(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status) noexcept nogil
+cdef int try_next(shard_t *shard, uint32_t parent, const failure_t *failure, message_t *into) noexcept nogil
 cdef void decide(shard_t *shard, uint32_t parent, bint exhausted, const message_t *m) noexcept nogil
 cdef void cancel_open(shard_t *shard, uint32_t parent) noexcept nogil

@@ -20,31 +20,27 @@ A fork whose start was cut short by the end of the process goes on as it stands:
 who was not asked any more belongs to the next group.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastsip._core.base.types cimport E_FULL, E_NONE, MAX_ATTEMPTS, NO_HEADER, OK, put
-from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.types cimport E_NONE, MAX_ATTEMPTS, NO_HEADER, OK, put
+from fastsip._core.base.check cimport check
 from fastsip._core.sip.types cimport H_REASON, H_RETRY_AFTER, message_t
 from fastsip._core.sip.parser cimport first_of
 from fastsip._core.store.records cimport (
     ABANDONED, CALLING, CANCELLING, CLIENT_ABANDONED, CLIENT_ACCEPTED, CLIENT_COMPLETED, CLIENT_MOVED_ON,
-    CLIENT_PROCEEDING, KIND_CLIENT_INVITE, KIND_FREE, KIND_SERVER_INVITE, OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED,
-    SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, SERVER_UNREACHED, block_t, is_under_way, policy_copy_t,
-    record_t,
+    CLIENT_PROCEEDING, KIND_CLIENT_INVITE, KIND_SERVER_INVITE, OWES_CANCEL, OWES_REQUEST, SERVER_CANCELLED,
+    SERVER_DECIDED, SERVER_LAST_GROUP, SERVER_PROGRESSED, SERVER_UNREACHED, block_t, is_server, is_under_way,
+    policy_copy_t, record_t,
 )
 from fastsip._core.store.slots cimport (
-    NO_SLOT, SLOT_BITS, commit, drop_block, end_block, first_child_of, holds_too_much, next_child_of, record_of,
-    slot_at, slot_t, word_kind, word_owes, word_state, write_tried,
+    NO_SLOT, commit, drop_block, end_block, first_child_of, next_child_of, record_of, slot_at, slot_t, word_kind,
+    word_owes, word_state,
 )
 from fastsip._core.routing.types cimport F_TIMEOUT, F_TRANSPORT, POLICY_AFTER_PROGRESS
 from fastsip._core.routing.policies cimport policy_wants
 from fastsip._core.routing.lookup cimport find_policy
-from fastsip._core.routing.rules cimport is_known
-from fastsip._core.transport.names cimport place_mark
 from fastsip._core.state.counters cimport (
-    N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS, N_OVER_SHARE, N_RETRANSMISSIONS_SENT, N_TIMEOUTS,
-    N_TRANSPORT_FAILURES,
+    N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS, N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES,
 )
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.events cimport EVENT_EXHAUSTED, EVENT_FAILOVER, emit_event
@@ -58,76 +54,19 @@ from fastsip._core.transaction.lingering cimport take_block
 from fastsip._core.transaction.client cimport end_branch, keep_ack, send_ack, send_cancel, send_request
 from fastsip._core.transaction.server cimport (
     end_server, end_silently, is_unkept, keep_best, pass_final, pass_provisional, pass_success, read_any_request,
-    send_best, send_own, set_server_flag, set_trying_clock,
+    send_best, send_own, set_server_flag,
 )
 from fastsip._core.health.calls cimport note_failure, note_success
-from fastsip._core.proxy.forward cimport make_branch
+from fastsip._core.proxy.request cimport group_t, request_t, targets_t
 from fastsip._core.proxy.in_dialog cimport aim_at_stand_in, next_stand_in
-from fastsip._core.proxy.parking cimport answer_parked, is_parked, leave_parking
-from fastsip._core.proxy.targets cimport aim_at, choose_next, share_of
-from fastsip._core.proxy.addresses cimport aim_at_next_address, begin_hop, has_next_address
+from fastsip._core.proxy.parking cimport answer_parked, is_parked
+from fastsip._core.proxy.targets cimport choose_next
+from fastsip._core.proxy.forward cimport start_branch, start_group, takes_too_much
+from fastsip._core.proxy.addresses cimport (
+    aim_at_next_address, failure_of, has_next_address, reread_request,
+)
 
-# ---------------------------------------------------------------- branches start
-
-cdef bint takes_too_much(shard_t *shard, uint32_t parent) noexcept nogil:
-    """Do the calls of this share hold so much that the search gets nothing beyond its first group?
-
-    take_server asked when the search began.  Without this look the calls of one Call-ID, each small when it came, would
-    fill their partition when all of them fail over.
-    """
-    cdef const slot_t *server = slot_at(shard.store, parent)
-    if (not holds_too_much(shard.store, parent >> SLOT_BITS, server.share)
-            or is_known(shard.table, &server.identity.server.source.remote)):
-        return False
-    count(shard, N_OVER_SHARE)
-    return True
-
-
-cdef int start_branch(shard_t *shard, uint32_t parent, int kind, int state, const message_t *m, const addr_t *source,
-                      uint32_t earlier, const hop_t *hop) noexcept nogil:
-    cdef slot_t *server = slot_at(shard.store, parent)
-    cdef bint first = word_kind(server.commit) == KIND_FREE
-    cdef record_t record = record_of(server)[0]
-    cdef block_t waited
-    cdef uint32_t attempt
-    cdef int64_t ref
-    if first:
-        memset(&record, 0, sizeof(record))
-        set_trying_clock(shard, server, &record)
-    else:
-        state = word_state(server.commit)       # one that has waited may have had its 100 since
-    attempt = record.server.attempt_count
-    if attempt and source == NULL and takes_too_much(shard, parent):
-        return E_FULL
-    ref = make_branch(shard, parent, attempt, m, source, earlier, hop)
-    if ref < 0:
-        return <int>ref
-    write_tried(shard.store, parent, attempt, place_mark(&hop.flow.remote) if hop.by_name else hop.destination_id)
-    record.server.attempt_count += 1
-    waited = leave_parking(&record)
-    commit(shard.store, parent, kind, state, 0 if first else word_owes(server.commit), &record)
-    if waited.len:
-        drop_block(shard.store, &shard.pending, parent, &waited)
-    if waited.len or record.server.retransmit_ms:
-        arm_slot(shard, parent, kind, &record)
-    send_request(shard, <uint32_t>ref)
-    return OK
-
-
-cdef int start_group(shard_t *shard, uint32_t parent, const message_t *m, const addr_t *source, uint32_t earlier,
-                     const group_t *group, uint32_t first, hop_t *hop) noexcept nogil:
-    cdef slot_t *server = slot_at(shard.store, parent)
-    cdef const policy_copy_t *policy = &server.identity.server.policy
-    cdef uint32_t i
-    for i in range(first, group.count):
-        if aim_at(shard, group.destinations[i], server.identity.server.ruri, m, policy, hop) < 0:
-            return <int>(i - first)
-        hop.breadth = share_of(group, i, m)
-        if start_branch(shard, parent, word_kind(server.commit), word_state(server.commit), m, source, earlier,
-                        hop) < 0:
-            return <int>(i - first)
-    return <int>(group.count - first)
-
+# ---------------------------------------------------------------- branches
 
 cdef bint is_open(const slot_t *branch) noexcept nogil:
     """Does the search still wait for this branch?"""
@@ -147,11 +86,12 @@ cdef int count_open(shard_t *shard, uint32_t parent) noexcept nogil:
 
 # ---------------------------------------------------------------- the search goes on, or ends
 
-cdef bint may_fail_over(shard_t *shard, const slot_t *server, int reason, int status,
-                        const message_t *m) noexcept nogil:
-    """Does `on` name this failure?  `m` is the final response `status`; NULL: the branch ended by `reason`."""
+cdef bint may_fail_over(const slot_t *server, const failure_t *failure) noexcept nogil:
+    """Does `on` name this failure?"""
     cdef const policy_copy_t *policy = &server.identity.server.policy
-    if server.in_dialog and m != NULL and first_of(m, H_RETRY_AFTER) != NO_HEADER:
+    cdef int reason = failure.reason
+    cdef int status = failure.status
+    if server.in_dialog and failure.m != NULL and first_of(failure.m, H_RETRY_AFTER) != NO_HEADER:
         return False        # the dialog is busy (14.2), which says nothing against its server
     if not policy_wants(policy, reason, status):
         return False
@@ -170,49 +110,55 @@ cdef bint is_closing(const slot_t *server) noexcept nogil:
             or record_of(server).server.best_status >= 600)
 
 
-cdef int aim_at_one(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status,
-                    hop_t *hop) noexcept nogil:
-    """Another address of the name that `failed` had one of (RFC 3263 4.3), else in a dialog another shared member."""
+cdef int aim_at_one(shard_t *shard, uint32_t parent, const failure_t *failure, request_t *request) noexcept nogil:
+    """Another address of the name that the failed branch had one of (RFC 3263 4.3), else in a dialog another shared
+    member.
+    """
     cdef slot_t *server = slot_at(shard.store, parent)
     cdef int found
-    if aim_at_next_address(shard, parent, failed, reason, status, hop) == OK:
+    if aim_at_next_address(shard, parent, failure, request) == OK:
         return OK
     if not server.in_dialog or server.identity.server.rule_id:
         return E_NONE
     found = next_stand_in(shard, server, record_of(server).server.attempt_count)
     if found >= 0:
-        aim_at_stand_in(shard, found, hop)
+        aim_at_stand_in(shard, found, &request.hop)
     return OK if found >= 0 else E_NONE
 
 
-cdef int try_next(shard_t *shard, uint32_t parent, uint32_t failed, int reason, int status) noexcept nogil:
-    """Starts the next group, after this branch failed for this reason; E_NONE when nobody is left or no time."""
+cdef int try_next(shard_t *shard, uint32_t parent, const failure_t *failure, message_t *into) noexcept nogil:
+    """Starts the next group, after a branch failed; E_NONE when nobody is left or no time."""
     cdef slot_t *server = slot_at(shard.store, parent)
+    cdef targets_t targets
     cdef group_t group
-    cdef hop_t hop
-    cdef uint32_t earlier
+    cdef request_t request
+    check(may_go_on(server))
+    check(count_open(shard, parent) == 0)
     if server.budget_ms and shard.now_ms >= server.budget_ms:
         return E_NONE
-    earlier = begin_hop(shard, parent, &hop)
-    if earlier == NO_SLOT:
+    if reread_request(shard, parent, into, &request) < 0:
         return E_NONE
-    if aim_at_one(shard, parent, failed, reason, status, &hop) == OK:
-        return start_branch(shard, parent, word_kind(server.commit), word_state(server.commit), &shard.stored, NULL,
-                            earlier, &hop)
+    if aim_at_one(shard, parent, failure, &request) == OK:
+        return start_branch(shard, parent, &request)
     if server.in_dialog and server.identity.server.rule_id == 0:
         return E_NONE
-    if choose_next(shard, server.identity.server.set_id, &server.identity.server.policy, server.call_key,
-                   server.identity.server.tried, record_of(server).server.attempt_count,
-                   server.identity.server.breadth, &group) < 0:
+    targets.set_id = server.identity.server.set_id
+    targets.policy_id = server.identity.server.policy.policy_id
+    targets.call_key = server.call_key
+    targets.tried = server.identity.server.tried
+    targets.tried_count = record_of(server).server.attempt_count
+    group.breadth = server.identity.server.breadth
+    if choose_next(shard, &targets, &group) < 0:
         return E_NONE
-    return OK if start_group(shard, parent, &shard.stored, NULL, earlier, &group, 0, &hop) else E_NONE
+    return OK if start_group(shard, parent, &request, &group, 0) else E_NONE
 
 
-cdef void tell(shard_t *shard, uint32_t parent, int kind, uint32_t destination_id, int reason,
-               int status) noexcept nogil:
-    """Reports to the control plane. shard.stored holds a request of this search, for the Call-ID."""
-    emit_event(shard, kind, destination_id, reason, status, slot_at(shard.store, parent).created_ms,
-               shard.stored.buf + shard.stored.call_id.off, shard.stored.call_id.len)
+cdef void tell(shard_t *shard, uint32_t parent, int kind, const failure_t *failure, const message_t *m) noexcept nogil:
+    """Reports a failure to the control plane, by the Call-ID of `m`, a request of this search."""
+    cdef uint32_t destination_id = slot_at(shard.store, failure.ref).identity.client.destination_id
+    check(slot_at(shard.store, failure.ref).parent == parent)
+    emit_event(shard, kind, destination_id, failure.reason, failure.status, slot_at(shard.store, parent).created_ms,
+               m.buf + m.call_id.off, m.call_id.len)
 
 
 cdef void decide(shard_t *shard, uint32_t parent, bint exhausted, const message_t *m) noexcept nogil:
@@ -228,20 +174,21 @@ cdef void decide(shard_t *shard, uint32_t parent, bint exhausted, const message_
     cdef bint invite = word_kind(server.commit) == KIND_SERVER_INVITE
     cdef bint cancelled = (record.server.flags & SERVER_CANCELLED) != 0
     cdef bint unreached = (record.server.flags & SERVER_UNREACHED) != 0
+    cdef message_t stored
     if record.server.flags & SERVER_DECIDED:
         return
     if (exhausted and not cancelled and policy.exhausted and best != 401 and best != 407 and best < 600
             and not server.in_dialog):
-        if read_any_request(shard, parent) != NO_SLOT:
-            send_own(shard, parent, policy.exhausted,
+        if read_any_request(shard, parent, &stored) != NO_SLOT:
+            send_own(shard, parent, &stored, policy.exhausted,
                      &shard.table.policies[index].exhausted_reason if index >= 0 else NULL)
             return
     if cancelled or (best == 408 and not invite):
         best = 0            # RFC 4320: 408 is no answer to a non-INVITE, whoever gave it
     if best:
         send_best(shard, parent, m)
-    elif (invite or unreached) and read_any_request(shard, parent) != NO_SLOT:
-        send_own(shard, parent, 487 if cancelled else 500 if unreached else 408, NULL)
+    elif (invite or unreached) and read_any_request(shard, parent, &stored) != NO_SLOT:
+        send_own(shard, parent, &stored, 487 if cancelled else 500 if unreached else 408, NULL)
     else:
         end_silently(shard, parent)
 
@@ -256,6 +203,7 @@ cdef bint take_back(shard_t *shard, uint32_t parent) noexcept nogil:
     cdef uint32_t ref = first_child_of(shard.store, parent)
     cdef slot_t *branch
     cdef record_t record
+    check(not is_closing(slot_at(shard.store, parent)))
     while ref != NO_SLOT and (word_state(slot_at(shard.store, ref).commit) != ABANDONED
                               or record_of(slot_at(shard.store, ref)).client.reason == F_TRANSPORT):
         ref = next_child_of(shard.store, ref)
@@ -273,19 +221,17 @@ cdef bint take_back(shard_t *shard, uint32_t parent) noexcept nogil:
     return True
 
 
-cdef bint ends_search(shard_t *shard, uint32_t parent, uint32_t ref, int reason, int status,
-                      const message_t *m) noexcept nogil:
+cdef bint ends_search(shard_t *shard, uint32_t parent, const failure_t *failure) noexcept nogil:
     """Before a branch commits its failure: no group may follow, as neither `on` nor another address of the name
     answers it.  This is committed with it (SERVER_LAST_GROUP), so that a recovery decides the same.
     """
-    return not (may_fail_over(shard, slot_at(shard.store, parent), reason, status, m)
-                or has_next_address(shard, parent, ref, reason, status))
+    return not (may_fail_over(slot_at(shard.store, parent), failure) or has_next_address(shard, parent, failure))
 
 
-cdef void judge(shard_t *shard, uint32_t parent, uint32_t ref, int reason, int status, int flag) noexcept nogil:
+cdef void judge(shard_t *shard, uint32_t parent, const failure_t *failure, int flag) noexcept nogil:
     """Commits for a branch that ended without a response to keep whether its group is the last one, and `flag`."""
-    cdef const slot_t *server = slot_at(shard.store, parent)
-    if not is_closing(server) and ends_search(shard, parent, ref, reason, status, NULL):
+    check(failure.m == NULL)
+    if not is_closing(slot_at(shard.store, parent)) and ends_search(shard, parent, failure):
         flag |= SERVER_LAST_GROUP
     set_server_flag(shard, parent, flag)
 
@@ -295,36 +241,36 @@ cdef bint may_go_on(const slot_t *server) noexcept nogil:
     return not is_closing(server) and not record_of(server).server.flags & SERVER_LAST_GROUP
 
 
-cdef void branch_failed(shard_t *shard, uint32_t parent, uint32_t ref, int reason, int status,
-                        const message_t *m) noexcept nogil:
-    """The branch has committed that it is final: by `reason`, or, with reason 0, by the response `status`.
+cdef void branch_failed(shard_t *shard, uint32_t parent, const failure_t *failure) noexcept nogil:
+    """The branch has committed that it is final: by a reason, or by a response.
 
     Health hears of it.  When no other branch is open the next group starts, or the caller is answered.
     """
     cdef slot_t *server = slot_at(shard.store, parent)
-    cdef const slot_t *branch = slot_at(shard.store, ref)
-    cdef uint32_t failed_id = branch.identity.client.destination_id
+    cdef const slot_t *branch = slot_at(shard.store, failure.ref)
+    cdef message_t stored
     cdef bint more
+    check(branch.parent == parent)
     if record_of(server).server.flags & SERVER_DECIDED:
         return
-    if not is_closing(server) and (reason or may_fail_over(shard, server, reason, status, m)):
-        note_failure(shard, parent, branch, reason, status, m)
-    elif m != NULL and not reason and not record_of(server).server.flags & SERVER_CANCELLED:
-        note_success(shard, branch, status)
+    if not is_closing(server) and (failure.reason or may_fail_over(server, failure)):
+        note_failure(shard, parent, branch, failure.reason, failure.status, failure.m)
+    elif failure.m != NULL and not failure.reason and not record_of(server).server.flags & SERVER_CANCELLED:
+        note_success(shard, branch, failure.status)
     if record_of(server).server.best_status >= 600:
         cancel_open(shard, parent)
     if count_open(shard, parent):
         return
     more = may_go_on(server)
-    if more and try_next(shard, parent, ref, reason, status) == OK:
+    if more and try_next(shard, parent, failure, &stored) == OK:
         count(shard, N_FAILOVERS)
-        tell(shard, parent, EVENT_FAILOVER, failed_id, reason, status)
+        tell(shard, parent, EVENT_FAILOVER, failure, &stored)
         return
     if more:
         count(shard, N_EXHAUSTED)
-        if read_any_request(shard, parent) != NO_SLOT:
-            tell(shard, parent, EVENT_EXHAUSTED, failed_id, reason, status)
-    decide(shard, parent, more, m)
+        if read_any_request(shard, parent, &stored) != NO_SLOT:
+            tell(shard, parent, EVENT_EXHAUSTED, failure, &stored)
+    decide(shard, parent, more, failure.m)
 
 
 cdef void cancel_open(shard_t *shard, uint32_t parent) noexcept nogil:
@@ -352,6 +298,7 @@ cdef void keep_reason(shard_t *shard, uint32_t parent, const message_t *m) noexc
     while i != NO_HEADER:
         len += m.headers[i].end_off - m.headers[i].name_off
         i = m.headers[i].next
+    check(record.server.kept.len == 0)      # a request that waited would be lost
     record.server.flags |= SERVER_CANCELLED
     at = take_block(shard, parent, len, &record.server.kept) if len and not takes_too_much(shard, parent) else NULL
     i = first_of(m, H_REASON)
@@ -360,6 +307,7 @@ cdef void keep_reason(shard_t *shard, uint32_t parent, const message_t *m) noexc
         i = m.headers[i].next
     end_block()
     commit(shard.store, parent, word_kind(server.commit), word_state(server.commit), word_owes(server.commit), &record)
+    check(is_closing(server))
 
 
 cdef void cancel_search(shard_t *shard, uint32_t parent, const message_t *m) noexcept nogil:
@@ -368,7 +316,7 @@ cdef void cancel_search(shard_t *shard, uint32_t parent, const message_t *m) noe
         return
     count(shard, N_CANCELS)
     if is_parked(record_of(server)):
-        answer_parked(shard, parent, 487, NULL, NULL)
+        answer_parked(shard, parent, 487)
         return
     keep_reason(shard, parent, m)
     cancel_open(shard, parent)
@@ -423,6 +371,7 @@ cdef inline bint is_heard(const record_t *branch) noexcept nogil:
 
 cdef bint pass_1xx(shard_t *shard, const news_t *news) noexcept nogil:
     """16.7 item 5: a 100 is for one hop."""
+    check(news.m.status < 200)
     if news.m.status > 100:
         pass_provisional(shard, news.parent, news.m)
     return True
@@ -440,27 +389,34 @@ cdef bint pass_2xx(shard_t *shard, const news_t *news) noexcept nogil:
 
 cdef bint keep_final(shard_t *shard, const news_t *news) noexcept nogil:
     """16.7 item 6.  A 482 may say that an abandoned branch lives: then this response is dropped."""
+    cdef failure_t failure
     cdef int last
+    check(news.m.status >= 300)
     if news.state == CANCELLING:        # what a CANCEL of ours brought is no answer
-        judge(shard, news.parent, news.ref, news.record.client.reason, news.m.status, 0)
+        failure = failure_of(news.ref, news.record.client.reason, news.m.status, NULL)
+        judge(shard, news.parent, &failure, 0)
         return True
     if (news.m.status == 482 and not is_closing(slot_at(shard.store, news.parent))
             and take_back(shard, news.parent)):
         return False
-    last = SERVER_LAST_GROUP if ends_search(shard, news.parent, news.ref, 0, news.m.status, news.m) else 0
+    failure = failure_of(news.ref, 0, news.m.status, news.m)
+    last = SERVER_LAST_GROUP if ends_search(shard, news.parent, &failure) else 0
     keep_best(shard, news.parent, news.m, last)
     return True
 
 
 cdef bint judge_silence(shard_t *shard, const news_t *news) noexcept nogil:
+    """A 408 that nobody sent: to the search it counts as one (16.8)."""
+    cdef failure_t failure = failure_of(news.ref, news.record.client.reason, 408, NULL)
     if news.next == ABANDONED or news.state == CANCELLING:
-        judge(shard, news.parent, news.ref, news.record.client.reason, 408, 0)
+        judge(shard, news.parent, &failure, 0)
     return True
 
 
 cdef bint judge_transport(shard_t *shard, const news_t *news) noexcept nogil:
     """16.9: as if it had been a 503."""
-    judge(shard, news.parent, news.ref, F_TRANSPORT, 503, SERVER_UNREACHED)
+    cdef failure_t failure = failure_of(news.ref, F_TRANSPORT, 503, NULL)
+    judge(shard, news.parent, &failure, SERVER_UNREACHED)
     return True
 
 
@@ -477,22 +433,25 @@ cdef bint tell_before(shard_t *shard, int event, const news_t *news) noexcept no
 
 cdef void after_2xx(shard_t *shard, const news_t *news) noexcept nogil:
     """16.7 item 10: who else was asked is asked no more."""
+    check(news.m.status // 100 == 2)
     note_success(shard, slot_at(shard.store, news.ref), news.m.status)
     if news.state != CLIENT_ACCEPTED:
         cancel_open(shard, news.parent)
 
 
 cdef void after_final(shard_t *shard, const news_t *news) noexcept nogil:
+    cdef failure_t failure = failure_of(news.ref, news.record.client.reason, news.m.status, news.m)
     if not is_heard(news.record):
         return
     if news.m.status == 401 or news.m.status == 407:
         remember_challenge(shard, news.m, slot_at(shard.store, news.ref).identity.client.destination_id)
-    branch_failed(shard, news.parent, news.ref, news.record.client.reason, news.m.status, news.m)
+    branch_failed(shard, news.parent, &failure)
 
 
 cdef void after_send_failed(shard_t *shard, const news_t *news) noexcept nogil:
+    cdef failure_t failure = failure_of(news.ref, F_TRANSPORT, 0, NULL)
     count(shard, N_TRANSPORT_FAILURES)
-    branch_failed(shard, news.parent, news.ref, F_TRANSPORT, 0, NULL)
+    branch_failed(shard, news.parent, &failure)
 
 
 cdef void after_silence(shard_t *shard, const news_t *news) noexcept nogil:
@@ -500,20 +459,24 @@ cdef void after_silence(shard_t *shard, const news_t *news) noexcept nogil:
     cdef slot_t *branch = slot_at(shard.store, news.ref)
     cdef record_t moved = news.record[0]
     cdef uint8_t reason = news.record.client.reason
+    cdef failure_t failure = failure_of(news.ref, reason, 408, NULL)
     cdef bint heard = is_heard(news.record)
     cdef bint last = not heard or reason == 0
     if word_state(branch.commit) == ABANDONED:
         count(shard, N_ABANDONED)
-        branch_failed(shard, news.parent, news.ref, reason, 0 if reason else 408, NULL)
+        if reason:
+            failure.status = 0
+        branch_failed(shard, news.parent, &failure)
         return
     if news.state != CANCELLING:
         return
+    check(word_state(branch.commit) == CANCELLING)
     moved.client.flags |= CLIENT_MOVED_ON
     moved.client.expire_ms = shard.now_ms + 64 * <uint64_t>shard.table.clocks.t1_ms
     commit(shard.store, news.ref, word_kind(branch.commit), CANCELLING, 0, &moved)
     arm_slot(shard, news.ref, word_kind(branch.commit), &moved)
     if heard:
-        branch_failed(shard, news.parent, news.ref, reason, 408, NULL)
+        branch_failed(shard, news.parent, &failure)
     if last:
         end_branch(shard, news.ref)
         end_server(shard, news.parent)
@@ -536,8 +499,10 @@ cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t 
     cdef bint passed = step.actions & PASS_UP != 0
     cdef news_t news
     cdef block_t spent
+    check((m != NULL) == (event <= GOT_FINAL))
     if not step.valid:
         return
+    check(is_server(word_kind(slot_at(shard.store, parent).commit)))
     if event == SEND_FAILED and record.client.interval_ms > shard.table.clocks.t1_ms:
         step = client_step(kind, state, EXPIRE)     # a repetition: the first one may have been heard
     spent.len = 0
@@ -576,10 +541,12 @@ cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t 
 
 
 cdef void end_by_stray(shard_t *shard, uint32_t parent, const message_t *m) noexcept nogil:
+    check(word_kind(slot_at(shard.store, parent).commit) == KIND_SERVER_INVITE)
     pass_success(shard, parent, m)
     cancel_open(shard, parent)
 
 
-cdef void refuse_search(shard_t *shard, uint32_t parent, int status) noexcept nogil:
-    send_own(shard, parent, status, NULL)
+cdef void refuse_search(shard_t *shard, uint32_t parent, const message_t *m, int status) noexcept nogil:
+    check(status >= 300)
+    send_own(shard, parent, m, status, NULL)
     cancel_open(shard, parent)

@@ -1,6 +1,7 @@
 """A request as it goes on (16.6), with state and without.
 
-Makes the request of a branch and keeps it in the branch's block, from which it is sent (transaction/client).
+Makes the request of a branch and keeps it in the branch's block, from which it is sent (transaction/client); the
+server transaction counts the branch before that is done.
 Decides nothing: what happens on which event is in transaction/machines, what it means for the call in context.
 
 A branch's block is the request as sent.  What the next branch needs to start from what stood before
@@ -15,6 +16,7 @@ from fastsip._core.base.types cimport (
     E_BAD, E_FULL, E_HEADER, E_ROOM, MAX_HEADERS, MAX_MESSAGE, MAX_SENT_BY, NO_HEADER, OK, put, put_number, text_t,
 )
 from fastsip._core.base.address cimport addr_t
+from fastsip._core.base.check cimport check
 from fastsip._core.base.hashing cimport hash_text
 from fastsip._core.sip.types cimport (
     H_MAX_BREADTH, H_MAX_FORWARDS, H_ROUTE, M_INVITE, header_t, name_addr_t, uri_t, via_t,
@@ -25,13 +27,15 @@ from fastsip._core.sip.edits cimport (
     EDIT_ROOM, clear_edits, edit_delete, edit_insert, edit_replace, edit_start_line, take_room,
 )
 from fastsip._core.store.records cimport (
-    CALLING, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, OWES_REQUEST, record_t,
+    CALLING, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, OWES_REQUEST, block_t, record_t,
 )
 from fastsip._core.store.slots cimport (
-    NO_SLOT, commit, give_slot, index_insert, link_child, slot_at, slot_t, word_generation, word_kind, write_identity,
+    NO_SLOT, SLOT_BITS, block_at, commit, drop_block, give_slot, holds_too_much, index_insert, link_child, record_of,
+    slot_at, slot_t, word_generation, word_kind, word_owes, word_state, write_identity, write_tried,
 )
 from fastsip._core.routing.types cimport destination_t, listener_t, set_t, table_t
 from fastsip._core.routing.lookup cimport find_by_address, find_destination, find_listener
+from fastsip._core.routing.rules cimport is_known
 from fastsip._core.routing.header_edits cimport changes_t, edit_headers, gather_changes, hides_lines, undo_room, undo_t
 from fastsip._core.dispatcher.choose cimport rank_next
 from fastsip._core.wire.via cimport (
@@ -40,11 +44,17 @@ from fastsip._core.wire.via cimport (
 from fastsip._core.wire.tokens cimport (
     PAIR_LETTERS, TOKEN_LETTERS, dialog_of, is_other_border, passage_of, token_t, write_token,
 )
+from fastsip._core.transport.names cimport place_mark
+from fastsip._core.state.counters cimport N_OVER_SHARE
+from fastsip._core.state.shard cimport count
 from fastsip._core.state.outbox cimport send_edited, take_scratch
 from fastsip._core.transaction.clocks cimport arm_slot, first_clocks
 from fastsip._core.transaction.lingering cimport take_slot_of_call, write_block
-from fastsip._core.transaction.client cimport sent_len
-from fastsip._core.proxy.hop cimport hop_t
+from fastsip._core.transaction.client cimport has_request, send_request, sent_len
+from fastsip._core.transaction.server cimport set_trying_clock
+from fastsip._core.proxy.request cimport MAX_CUTS, first_state, hop_t, server_kind
+from fastsip._core.proxy.parking cimport leave_parking
+from fastsip._core.proxy.targets cimport aim_at, share_of
 
 cdef enum:
     # The sums of these stand at the end.
@@ -53,12 +63,11 @@ cdef enum:
     TOP_ROOM = 1100             # our Via, two Record-Routes and Max-Forwards
 
 
-cdef int undo_way_out(shard_t *shard, uint32_t ref) noexcept nogil:
-    """Puts back into shard.stored, before the branch's body, the lines that its way out took, drops those it
-    brought, and restores the Request-URI. `rest`, behind the message in the block, has them.
+cdef int undo_way_out(shard_t *shard, uint32_t ref, message_t *m) noexcept nogil:
+    """Puts back, before the branch's body, the lines that its way out took, drops those it brought, and restores the
+    Request-URI.  `rest`, behind the message in the block, has them; how long they are a file says, too.
     """
     cdef const slot_t *slot = slot_at(shard.store, ref)
-    cdef const message_t *m = &shard.stored
     cdef const char *rest = m.buf + sent_len(slot)      # what stands behind the message
     cdef uint32_t taken = slot.identity.client.taken_len
     cdef uint32_t ruri = slot.identity.client.ruri_len
@@ -66,6 +75,8 @@ cdef int undo_way_out(shard_t *shard, uint32_t ref) noexcept nogil:
     cdef uint32_t headers = m.headers_end - slot.identity.client.brought
     cdef char *at
     cdef int n, code
+    check(has_request(slot))
+    check(m.buf == block_at(shard.store, ref, record_of(slot).client.request.unit))
     if taken == 0 and ruri == 0 and headers == m.headers_end:
         return OK
     if slot.identity.client.brought > <uint32_t>m.headers_end - m.headers_off:
@@ -78,8 +89,9 @@ cdef int undo_way_out(shard_t *shard, uint32_t ref) noexcept nogil:
     n += put(at + n, m.buf + ruri_end, headers - ruri_end)
     n += put(at + n, rest, taken)
     n += put(at + n, m.buf + m.headers_end, m.len - m.headers_end)
-    code = parse_message(at, n, &shard.stored)
-    return parse_routing(&shard.stored) if code == OK else code
+    check(<uint32_t>n <= m.len + taken + ruri)
+    code = parse_message(at, n, m)
+    return parse_routing(m) if code == OK else code
 
 
 # ---------------------------------------------------------------- forwarding
@@ -94,6 +106,7 @@ cdef void edit_max_forwards(shard_t *shard, const message_t *m, char *top, int *
     text = take_room(&shard.edits, 4)
     if text == NULL:
         return
+    check(m.max_forwards > 0)           # is_refused, aim_as_invite: 483 otherwise
     header = &m.headers[first_of(m, H_MAX_FORWARDS)]
     edit_replace(&shard.edits, header.value_off, header.value_len, text, put_number(text, m.max_forwards - 1))
 
@@ -123,6 +136,7 @@ cdef void fill_token(shard_t *shard, const message_t *m, const hop_t *hop, token
     cdef int index = find_destination(table, hop.destination_id, hop.destination)
     cdef int other = hop.from_destination
     cdef int stand_in
+    check(hop.record_route)
     if index < 0:
         index = find_by_address(table, &hop.flow.remote)
     if other >= 0 and (index < 0 or not table.sets[table.destinations[index].set_index].in_dialog):
@@ -155,22 +169,24 @@ cdef int write_record_route(const table_t *table, uint64_t of_dialog, const list
     return n + put(out + n, b";lr>\r\n", 6)
 
 
-cdef int write_record_routes(shard_t *shard, const message_t *m, const hop_t *hop, const listener_t *listener,
-                             uint64_t branch, char *out) noexcept nogil:
+cdef int write_record_routes(shard_t *shard, const request_t *request, const listener_t *listener, uint64_t branch,
+                             char *out) noexcept nogil:
     """Two when the request leaves by another listener: each side sees the one that it reaches (RFC 5658).
 
     Both have a token, so that a node that stands in for this one knows whichever comes first as ours.
     """
+    cdef const hop_t *hop = &request.hop
     cdef const listener_t *came_by = find_listener(shard.table, hop.came_by)
     cdef token_t token
     cdef uint64_t of_dialog
     cdef int n
     if not hop.record_route:
         return 0
+    check(listener.id == hop.flow.listener_id)
     memset(&token, 0, sizeof(token))
-    fill_token(shard, m, hop, &token)
+    fill_token(shard, request.m, hop, &token)
     token.passage = passage_of(shard.table, branch)
-    of_dialog = dialog_of(shard.table, m)
+    of_dialog = dialog_of(shard.table, request.m)
     n = write_record_route(shard.table, of_dialog, listener, &token, out)
     if came_by != NULL and came_by != listener:
         token.of_pair = True
@@ -182,28 +198,42 @@ cdef int record_route_count(const hop_t *hop) noexcept nogil:
     return 0 if not hop.record_route else 1 + (hop.came_by != hop.flow.listener_id)
 
 
-cdef void edit_top(shard_t *shard, const message_t *m, const hop_t *hop, uint64_t branch, uint32_t ref,
-                   uint32_t generation, int ours) noexcept nogil:
-    """Our Via and Record-Routes before all other headers (16.6 items 4 and 8).
-
-    `ours` headers at the top are an earlier branch's and go; 0 = the request is as received (Max-Forwards counts).
+cdef int count_ours(shard_t *shard, const request_t *request) noexcept nogil:
+    """How many headers at the top of the request are of the branch that it was read back from: its Via and
+    Record-Routes.  0: it is as received, so that Max-Forwards, the sender's Via and the rule's headers are edited.
     """
-    cdef const listener_t *listener = find_listener(shard.table, hop.flow.listener_id)
+    return 1 + slot_at(shard.store, request.earlier).record_routed if request.earlier != NO_SLOT else 0
+
+
+cdef void edit_top(shard_t *shard, const request_t *request, uint64_t branch, uint32_t ref) noexcept nogil:
+    """Our Via and Record-Routes before all other headers (16.6 items 4 and 8), in place of those of an earlier branch.
+
+    `ref` is the slot of the branch, which begins a new life with its first commit, or STATELESS.
+    """
+    cdef const message_t *m = request.m
+    cdef const listener_t *listener = find_listener(shard.table, request.hop.flow.listener_id)
     cdef char *top = take_room(&shard.edits, TOP_ROOM)
-    cdef uint64_t loop = hop.loop
+    cdef uint32_t generation = 0
+    cdef uint64_t loop = request.hop.loop
+    cdef int ours = count_ours(shard, request)
     cdef int n = 0
     cdef uint32_t cut = 0
+    check(ours <= m.header_count)
     if listener == NULL or top == NULL:
         shard.edits.overflow = 1
         return
+    if ref != STATELESS:
+        check(word_kind(slot_at(shard.store, ref).commit) == KIND_FREE)
+        generation = word_generation(slot_at(shard.store, ref).commit) + 1
     if ours and read_loop(m.buf, &m.via, &loop) < 0:
         loop = 0
     n = write_via(shard.store, top, listener, branch, loop, ref, generation)
-    n += write_record_routes(shard, m, hop, listener, branch, top + n)
+    n += write_record_routes(shard, request, listener, branch, top + n)
     if ours:
         cut = m.headers[ours - 1].end_off - m.headers_off
     else:
         edit_max_forwards(shard, m, top, &n)
+    check(n <= <int>TOP_ROOM)
     edit_replace(&shard.edits, m.headers_off, cut, top, n)
 
 
@@ -225,6 +255,7 @@ cdef void edit_named(shard_t *shard, const message_t *m, const hop_t *hop) noexc
     cdef addr_t replaced, addr
     cdef uint32_t off, end, begin, after
     cdef uri_t uri
+    check(hop.destination < shard.table.destination_count)
     replaced.family = 0
     while i != NO_HEADER:
         off = m.headers[i].value_off
@@ -251,6 +282,7 @@ cdef void edit_routes(shard_t *shard, const message_t *m, const hop_t *hop) noex
     """16.4 and 16.6 item 6: our own values go, a stand-in is named, and what a strict router displaced comes last."""
     cdef int i
     cdef char *text
+    check(hop.cut_count <= MAX_CUTS)
     for i in range(hop.cut_count):
         edit_delete(&shard.edits, hop.cuts[i].off, hop.cuts[i].len)
     if hop.stand_in:
@@ -289,7 +321,7 @@ cdef void edit_breadth(shard_t *shard, const message_t *m, const hop_t *hop) noe
         shard.edits.overflow = 1     # it could not be read back (edit_way_out)
 
 
-cdef int edit_way_out(shard_t *shard, const message_t *m, const addr_t *source, const hop_t *hop, int ours,
+cdef int edit_way_out(shard_t *shard, const request_t *request, const addr_t *source, int ours,
                       undo_t *undo) noexcept nogil:
     """What rule, set and listener change in the headers (docs/wire.md#borders); last of the edits, so its lines stand
     last.
@@ -297,16 +329,18 @@ cdef int edit_way_out(shard_t *shard, const message_t *m, const addr_t *source, 
     The rule's own edits are for the request as received only (`ours` 0): one that is read back carries them.  Who would
     have more headers than can be read back is refused, as no CANCEL, ACK or failover could follow.
     """
+    cdef const message_t *m = request.m
+    cdef const hop_t *hop = &request.hop
     cdef const listener_t *came_by = find_listener(shard.table, hop.came_by)
-    cdef int count = (m.header_count + 1 + record_route_count(hop) - ours + (m.max_forwards < 0)
-                      + adds_breadth(m, hop) + (hop.route_last.len > 0))
+    cdef int headers = (m.header_count + 1 + record_route_count(hop) - ours + (m.max_forwards < 0)
+                        + adds_breadth(m, hop) + (hop.route_last.len > 0))
     cdef int destination = find_destination(shard.table, hop.destination_id, hop.destination)
     cdef changes_t changes
     cdef text_t tag
     cdef int i
     tag.len = 0
     for i in range(hop.cut_count):
-        count -= m.buf[hop.cuts[i].off + hop.cuts[i].len - 1] == c'\n'      # a whole header
+        headers -= m.buf[hop.cuts[i].off + hop.cuts[i].len - 1] == c'\n'      # a whole header
     if gather_changes(shard.table, hop.headers if ours == 0 else NULL, destination, hop.token_set, &hop.flow.remote,
                       hop.flow.listener_id, &changes) < 0:
         return E_ROOM
@@ -317,23 +351,28 @@ cdef int edit_way_out(shard_t *shard, const message_t *m, const addr_t *source, 
         if undo.taken == NULL:
             return E_ROOM
     if changes.count:
-        count += edit_headers(&shard.edits, &changes, m, source, &came_by.tag if came_by != NULL else &tag, undo)
-    return E_ROOM if count > MAX_HEADERS or shard.edits.overflow else OK
+        headers += edit_headers(&shard.edits, &changes, m, source, &came_by.tag if came_by != NULL else &tag, undo)
+    return E_ROOM if headers > MAX_HEADERS or shard.edits.overflow else OK
 
 
-cdef int forward_stateless(shard_t *shard, const message_t *m, const addr_t *source, const hop_t *hop) noexcept nogil:
+cdef int forward_stateless(shard_t *shard, const request_t *request) noexcept nogil:
     """16.11: copies of a request get the same branch, which is made from it; our hint names no slot."""
+    cdef const message_t *m = request.m
+    cdef const hop_t *hop = &request.hop
+    cdef const addr_t *source = &request.origin.flow.remote
     cdef addr_t place
     cdef int code
+    check(request.earlier == NO_SLOT)
+    check(hop.name.len == 0)            # its address is known
     reply_address(m, source, &place)
     clear_edits(&shard.edits)
-    edit_top(shard, m, hop, branch_value(shard.table, m, &m.via, &place, 0), STATELESS, 0, 0)
+    edit_top(shard, request, branch_value(shard.table, m, &m.via, &place, 0), STATELESS)
     edit_routes(shard, m, hop)
     if hop.ruri.len:
         edit_replace(&shard.edits, m.ruri.off, m.ruri.len, hop.ruri.at, hop.ruri.len)
     edit_start_line(&shard.edits, m)
     edit_received(shard, m, source)
-    code = edit_way_out(shard, m, source, hop, 0, NULL)
+    code = edit_way_out(shard, request, source, 0, NULL)
     return send_edited(shard, m, &hop.flow, NO_SLOT, 0) if code == OK else code
 
 
@@ -364,66 +403,159 @@ cdef int end_of_block(shard_t *shard, const undo_t *undo, text_t *original) noex
     return OK
 
 
-cdef int64_t make_branch(shard_t *shard, uint32_t parent, uint32_t attempt, const message_t *m, const addr_t *source,
-                         uint32_t earlier, const hop_t *hop) noexcept nogil:
+cdef int edit_branch(shard_t *shard, const request_t *request, const addr_t *source, undo_t *undo,
+                     text_t *original) noexcept nogil:
+    """16.6 items 2, 3, 5 and 6, below our Via; `original` becomes what follows the message in the block."""
+    cdef const message_t *m = request.m
+    cdef const hop_t *hop = &request.hop
+    cdef int ours = count_ours(shard, request)
+    cdef int code
+    edit_routes(shard, m, hop)
+    edit_ruri(shard, m, hop, original)
+    edit_breadth(shard, m, hop)
+    if ours == 0:
+        edit_start_line(&shard.edits, m)
+        edit_received(shard, m, source)
+    code = edit_way_out(shard, request, source, ours, undo)
+    return end_of_block(shard, undo, original) if code == OK else code
+
+
+cdef int callers_via(const request_t *request, via_t *via) noexcept nogil:
+    """The Via that names our caller: the topmost one as received, the second one as sent."""
+    via[0] = request.m.via
+    return OK if request.earlier == NO_SLOT else parse_second_via(request.m, via)
+
+
+cdef void fill_branch(shard_t *shard, const slot_t *server, const request_t *request, slot_t *identity) noexcept nogil:
+    """What a branch keeps of its hop.  A parent that is not committed yet gets its generation by that first commit."""
+    cdef const hop_t *hop = &request.hop
+    identity.parent_generation = word_generation(server.commit) + (word_kind(server.commit) == KIND_FREE)
+    identity.created_ms = shard.now_ms
+    identity.method = server.method
+    identity.record_routed = <uint8_t>record_route_count(hop)
+    identity.cseq = request.m.cseq
+    identity.identity.client.target = hop.flow
+    identity.identity.client.destination_id = hop.destination_id
+    identity.identity.client.destination_hint = hop.destination
+    identity.identity.client.border_id = shard.table.sets[hop.token_set - 1].id if hop.token_set else 0
+
+
+cdef int64_t make_branch(shard_t *shard, uint32_t parent, uint32_t attempt, const request_t *request) noexcept nogil:
+    """Until the server transaction counts it nothing follows from this commit: an end in between leaves no trace."""
     cdef slot_t *server = slot_at(shard.store, parent)
+    cdef const message_t *m = request.m
+    cdef const hop_t *hop = &request.hop
+    cdef const addr_t *source = &server.identity.server.source.remote
     cdef int kind = KIND_CLIENT_INVITE if server.method == M_INVITE else KIND_CLIENT_OTHER
     cdef uint32_t ref = take_slot_of_call(shard, parent)
     cdef slot_t identity
     cdef record_t record
-    cdef via_t via = m.via
+    cdef via_t via
     cdef text_t original
     cdef undo_t undo
-    cdef int ours = 1 + slot_at(shard.store, earlier).record_routed if source == NULL else 0
     cdef uint32_t scratch = shard.scratch_used
     cdef int code
+    check(hop.flow.remote.family != 0)
+    check(hop.name.len == 0)
     if ref == NO_SLOT:
         return E_FULL
+    if request.earlier == NO_SLOT:
+        source = &request.origin.flow.remote
     memset(&identity, 0, sizeof(identity))
     memset(&record, 0, sizeof(record))
     memset(&undo, 0, sizeof(undo))
-    if source == NULL and parse_second_via(m, &via) < 0:
+    if callers_via(request, &via) < 0:
         give_slot(shard.store, ref)
         return E_BAD
     identity.key = branch_value(shard.table, m, &via, &server.identity.server.source.remote, attempt)
     clear_edits(&shard.edits)
-    edit_top(shard, m, hop, identity.key, ref, word_generation(slot_at(shard.store, ref).commit) + 1, ours)
-    edit_routes(shard, m, hop)
-    edit_ruri(shard, m, hop, &original)
-    edit_breadth(shard, m, hop)
-    if source != NULL:
-        edit_start_line(&shard.edits, m)
-        edit_received(shard, m, source)
-    code = edit_way_out(shard, m, source if source != NULL else &server.identity.server.source.remote, hop, ours, &undo)
-    if code == OK:
-        code = end_of_block(shard, &undo, &original)
+    edit_top(shard, request, identity.key, ref)
+    code = edit_branch(shard, request, source, &undo, &original)
     if code == OK:
         code = write_block(shard, ref, m, &original, &record.client.request)
     shard.scratch_used = scratch         # what stood there is in the block by now: a fork would fill all of it
     if code < 0:
         give_slot(shard.store, ref)
         return code
+    fill_branch(shard, server, request, &identity)
     identity.parent = parent
-    identity.parent_generation = word_generation(server.commit) + (word_kind(server.commit) == KIND_FREE)
-    identity.created_ms = shard.now_ms
-    identity.method = server.method
     identity.attempt = <uint8_t>attempt
-    identity.record_routed = <uint8_t>record_route_count(hop)
-    identity.cseq = m.cseq
-    identity.identity.client.target = hop.flow
-    identity.identity.client.destination_id = hop.destination_id
-    identity.identity.client.destination_hint = hop.destination
     identity.identity.client.ruri_len = <uint16_t>(original.len - undo.taken_len)
     identity.identity.client.taken_len = <uint16_t>undo.taken_len
     identity.identity.client.brought = <uint16_t>undo.brought
-    identity.identity.client.border_id = shard.table.sets[hop.token_set - 1].id if hop.token_set else 0
     first_clocks(shard, &hop.flow.remote, hop.timeout_ms, &record)
     write_identity(shard.store, ref, &identity)
     commit(shard.store, ref, kind, CALLING, OWES_REQUEST, &record)
+    check(has_request(slot_at(shard.store, ref)))
     index_insert(shard.store, ref)
     link_child(shard.store, ref)
     arm_slot(shard, ref, kind, &record)
     return <int64_t>ref
+
+
+# ---------------------------------------------------------------- branches start
+
+cdef bint takes_too_much(shard_t *shard, uint32_t parent) noexcept nogil:
+    """Do the calls of this share hold so much that the search gets nothing beyond its first group?
+
+    take_server asked when the search began.  Without this look the calls of one Call-ID, each small when it came, would
+    fill their partition when all of them fail over.
+    """
+    cdef const slot_t *server = slot_at(shard.store, parent)
+    if (not holds_too_much(shard.store, parent >> SLOT_BITS, server.share)
+            or is_known(shard.table, &server.identity.server.source.remote)):
+        return False
+    count(shard, N_OVER_SHARE)
+    return True
+
+
+cdef int start_branch(shard_t *shard, uint32_t parent, const request_t *request) noexcept nogil:
+    """The first branch brings the server transaction to life; one that has waited for a name lives already, and may
+    have had its 100 since.
+    """
+    cdef slot_t *server = slot_at(shard.store, parent)
+    cdef bint first = word_kind(server.commit) == KIND_FREE
+    cdef int kind = server_kind(server.method) if first else word_kind(server.commit)
+    cdef int state = first_state(server.method) if first else word_state(server.commit)
+    cdef record_t record = record_of(server)[0]
+    cdef const hop_t *hop = &request.hop
+    cdef block_t waited
+    cdef uint32_t attempt
+    cdef int64_t ref
+    if first:
+        memset(&record, 0, sizeof(record))
+        set_trying_clock(shard, server, &record)
+    attempt = record.server.attempt_count
+    if attempt and request.earlier != NO_SLOT and takes_too_much(shard, parent):
+        return E_FULL
+    ref = make_branch(shard, parent, attempt, request)
+    if ref < 0:
+        return <int>ref
+    write_tried(shard.store, parent, attempt, place_mark(&hop.flow.remote) if hop.by_name else hop.destination_id)
+    record.server.attempt_count += 1
+    waited = leave_parking(&record)
+    commit(shard.store, parent, kind, state, 0 if first else word_owes(server.commit), &record)
+    check(record_of(server).server.attempt_count == slot_at(shard.store, <uint32_t>ref).attempt + 1)
+    if waited.len:
+        drop_block(shard.store, &shard.pending, parent, &waited)
+    if waited.len or record.server.retransmit_ms:
+        arm_slot(shard, parent, kind, &record)
+    send_request(shard, <uint32_t>ref)
+    return OK
+
+
+cdef int start_group(shard_t *shard, uint32_t parent, request_t *request, const group_t *group,
+                     uint32_t first) noexcept nogil:
+    cdef int ruri = slot_at(shard.store, parent).identity.server.ruri
+    cdef uint32_t i
+    check(word_kind(slot_at(shard.store, parent).commit) != KIND_FREE)
+    for i in range(first, group.count):
+        if aim_at(shard, group.destinations[i], ruri, request.m, &request.hop) < 0:
+            return <int>(i - first)
+        request.hop.breadth = share_of(group, i, request.m)
+        if start_branch(shard, parent, request) < 0:
+            return <int>(i - first)
+    return <int>(group.count - first)
 
 
 # ---------------------------------------------------------------- at import

@@ -8,13 +8,12 @@ dialogs: a stand-in would answer 481 and end a call whose media still flows.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memset
 
-from fastsip._core.base.types cimport E_NONE, OK
-from fastsip._core.base.address cimport addr_t, origin_t, same_place
+from fastsip._core.base.types cimport E_NONE, MAX_ATTEMPTS, OK
+from fastsip._core.base.address cimport addr_t, same_place
+from fastsip._core.base.check cimport check
 from fastsip._core.base.hashing cimport hash_text
-from fastsip._core.sip.types cimport M_ACK, M_PRACK, message_t
-from fastsip._core.store.records cimport policy_copy_t
+from fastsip._core.sip.types cimport M_ACK, M_CANCEL, M_PRACK, message_t
 from fastsip._core.store.slots cimport slot_t
 from fastsip._core.routing.types cimport destination_t, set_t, table_t
 from fastsip._core.routing.index cimport SHARED_AT_ADDRESS, SHARED_BY_NAME, find_place, find_short
@@ -24,6 +23,7 @@ from fastsip._core.dispatcher.choose cimport is_reachable, rank_next
 from fastsip._core.state.counters cimport N_FORGED_TOKENS, N_STAND_INS
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.recall cimport recall_answer
+from fastsip._core.proxy.request cimport begin_hop, begin_opening, route_t
 from fastsip._core.proxy.routes cimport leads_to_us
 from fastsip._core.proxy.next_hop cimport aim_by_route, aim_by_token
 
@@ -31,21 +31,20 @@ cdef enum:
     FEWEST_CANDIDATES = 2       # in a dialog, whatever `limit` says of new calls
 
 
-cdef bint may_follow_route(shard_t *shard, const message_t *m, const route_t *route,
-                           const origin_t *origin) noexcept nogil:
+cdef bint may_follow_route(shard_t *shard, const request_t *request) noexcept nogil:
     """May this request of a dialog go where its Route leads: its token verifies, its source is known, or the next hop
     is the exact address of a destination?
 
     So nobody relays by inventing a To tag or a Route.  A trusted network is trusted to send, not to be sent to.
     """
-    cdef hop_t hop
-    if route.forged:
+    cdef request_t asked
+    if request.route.forged:
         count(shard, N_FORGED_TOKENS)
-    if route.verified or is_known(shard.table, &origin.flow.remote):
+    if request.route.verified or is_known(shard.table, &request.origin.flow.remote):
         return True
-    memset(&hop, 0, sizeof(hop))
-    return (aim_by_route(shard, m, route, origin, &hop) == OK
-            and find_by_address(shard.table, &hop.flow.remote) >= 0)
+    asked = request[0]              # its hop is not aimed by a question
+    begin_hop(&asked.hop, request.hop.came_by)
+    return aim_by_route(shard, &asked) == OK and find_by_address(shard.table, &asked.hop.flow.remote) >= 0
 
 
 # ---------------------------------------------------------------- members of shared sets
@@ -70,18 +69,21 @@ cdef uint64_t ranking_key(const set_t *of_set, const message_t *m) noexcept nogi
     return hash_text(of_set.hash_key, m.buf + m.call_id.off, m.call_id.len)
 
 
-cdef int stand_in_for(shard_t *shard, const message_t *m, const route_t *route, uint32_t index) noexcept nogil:
+cdef int stand_in_for(shard_t *shard, const request_t *request, uint32_t index) noexcept nogil:
     """Who takes over from this destination: whom the token names, else who ranks next for the Call-ID."""
     cdef const destination_t *d = &shard.table.destinations[index]
-    cdef int named = named_stand_in(shard.table, route, index)
+    cdef int named = named_stand_in(shard.table, &request.route, index)
+    check(index < shard.table.destination_count)
     if named >= 0 and is_reachable(shard.table, named, shard.cells):
         return named
-    return rank_next(shard.table, d.set_index, ranking_key(&shard.table.sets[d.set_index], m), &d.id, 1, shard.cells,
-                     shard.positions, shard.now_ms)
+    return rank_next(shard.table, d.set_index, ranking_key(&shard.table.sets[d.set_index], request.m), &d.id, 1,
+                     shard.cells, shard.positions, shard.now_ms)
 
 
 cdef void aim_at_stand_in(shard_t *shard, uint32_t index, hop_t *hop) noexcept nogil:
-    cdef const destination_t *d = &shard.table.destinations[index]
+    cdef const destination_t *d
+    check(index < shard.table.destination_count)
+    d = &shard.table.destinations[index]
     hop.flow.remote = d.addr
     hop.flow.listener_id = shard.table.listeners[d.listener].id
     hop.destination_id = d.id
@@ -90,28 +92,31 @@ cdef void aim_at_stand_in(shard_t *shard, uint32_t index, hop_t *hop) noexcept n
     count(shard, N_STAND_INS)
 
 
-cdef uint32_t join_shared(shard_t *shard, const message_t *m, const route_t *route, hop_t *hop, policy_copy_t *policy,
-                          uint64_t *call_key) noexcept nogil:
+cdef void join_shared(shard_t *shard, request_t *request, opening_t *opening) noexcept nogil:
     """The hop leads to a member of a shared set, so another one may stand in: at once when health says that the
     first is down.  A PRACK never moves on: only the server that sent the provisional response knows it (RFC 3262).
     """
+    cdef hop_t *hop = &request.hop
     cdef const set_t *of_set
-    cdef int index = find_shared(shard.table, &hop.flow.remote, route)
+    cdef int index = find_shared(shard.table, &hop.flow.remote, &request.route)
     cdef int stand_in
+    check(request.in_dialog)
+    check(opening.rule == NULL)          # its route set led here
     if index < 0:
-        return 0
+        return
     of_set = &shard.table.sets[shard.table.destinations[index].set_index]
-    stand_in = stand_in_for(shard, m, route, index)
+    check(of_set.in_dialog)
+    stand_in = stand_in_for(shard, request, index)
     hop.destination_id = shard.table.destinations[index].id
     hop.destination = index
     hop.next_stand_in = shard.table.destinations[stand_in].id if stand_in >= 0 else 0
     if stand_in >= 0 and not is_reachable(shard.table, index, shard.cells):
         aim_at_stand_in(shard, stand_in, hop)
-    if m.method != M_PRACK:
-        policy[0] = shard.table.policies[of_set.dialog_policy].copy
-        hop.timeout_ms = policy.timeout_ms
-    call_key[0] = ranking_key(of_set, m)
-    return of_set.id
+    if request.m.method != M_PRACK:
+        begin_opening(opening, NULL, &shard.table.policies[of_set.dialog_policy].copy)
+        hop.timeout_ms = opening.policy.timeout_ms
+    opening.targets.set_id = of_set.id
+    opening.targets.call_key = ranking_key(of_set, request.m)
 
 
 cdef int next_stand_in(shard_t *shard, const slot_t *server, uint32_t tried_count) noexcept nogil:
@@ -120,6 +125,7 @@ cdef int next_stand_in(shard_t *shard, const slot_t *server, uint32_t tried_coun
     cdef int first = find_destination(shard.table, tried[0], 0)
     cdef int named = find_destination(shard.table, server.identity.server.stand_in_id, 0)
     cdef uint32_t set_index, i
+    check(tried_count <= MAX_ATTEMPTS)
     if first < 0:
         return E_NONE
     set_index = shard.table.destinations[first].set_index
@@ -136,37 +142,38 @@ cdef int next_stand_in(shard_t *shard, const slot_t *server, uint32_t tried_coun
 
 # ---------------------------------------------------------------- without state
 
-cdef void follow_answer(shard_t *shard, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil:
+cdef void follow_answer(shard_t *shard, request_t *request) noexcept nogil:
     """The ACK of a 2xx goes where that 2xx came from (recall); if that is not known, to a stand-in of who is down."""
-    cdef int index = find_shared(shard.table, &hop.flow.remote, route)
+    cdef const addr_t *to = &request.hop.flow.remote
+    cdef int index = find_shared(shard.table, to, &request.route)
     cdef int wanted
     if index < 0:
         return
-    wanted = find_destination(shard.table, recall_answer(shard, m), 0)
+    check(index < <int>shard.table.destination_count)
+    wanted = find_destination(shard.table, recall_answer(shard, request.m), 0)
     if wanted < 0 and not is_reachable(shard.table, index, shard.cells):
-        wanted = stand_in_for(shard, m, route, index)
-    if wanted >= 0 and not same_place(&shard.table.destinations[wanted].addr, &hop.flow.remote):
-        aim_at_stand_in(shard, wanted, hop)
+        wanted = stand_in_for(shard, request, index)
+    if wanted >= 0 and not same_place(&shard.table.destinations[wanted].addr, to):
+        aim_at_stand_in(shard, wanted, &request.hop)
 
 
-cdef int aim_onward(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
-                    hop_t *hop) noexcept nogil:
+cdef int aim_onward(shard_t *shard, request_t *request) noexcept nogil:
     """By the token when the next value is still ours, else by the Route."""
-    if leads_to_us(shard, m, &route.next):
-        return aim_by_token(shard, route, hop)
-    return aim_by_route(shard, m, route, origin, hop)
+    if leads_to_us(shard, request.m, &request.route.next):
+        return aim_by_token(shard, request)
+    return aim_by_route(shard, request)
 
 
-cdef int aim_in_dialog(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
-                       hop_t *hop) noexcept nogil:
+cdef int aim_in_dialog(shard_t *shard, request_t *request) noexcept nogil:
     """Aims an ACK or CANCEL of a dialog by the same test as its other requests; neither is ever answered.
 
     An ACK outside of a dialog acknowledges nothing that went through us.
     """
     cdef int code
-    if (m.method == M_ACK and not hop.in_dialog) or not may_follow_route(shard, m, route, origin):
+    check((request.m.method == M_ACK) | (request.m.method == M_CANCEL))
+    if (request.m.method == M_ACK and not request.in_dialog) or not may_follow_route(shard, request):
         return E_NONE
-    code = aim_onward(shard, m, route, origin, hop)
+    code = aim_onward(shard, request)
     if code == OK:
-        follow_answer(shard, m, route, hop)
+        follow_answer(shard, request)
     return code

@@ -2,25 +2,22 @@
 
 from libc.stdint cimport uint32_t
 from fastsip._core.base.types cimport MAX_ATTEMPTS
-from fastsip._core.base.address cimport addr_t, origin_t
-from fastsip._core.sip.types cimport message_t
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.wire.tokens cimport token_t
 from fastsip._core.transport.names cimport MOST_ADDRESSES
 from fastsip._core.state.shard cimport shard_t
-from fastsip._core.proxy.hop cimport hop_t
-from fastsip._core.proxy.routes cimport route_t
+from fastsip._core.proxy.request cimport request_t, route_t
 
 cdef enum:
     MOST_TRIED = MAX_ATTEMPTS + MOST_ADDRESSES     # addresses of a name that are wanted no more
 
-# Aims the hop at the next hop by route; of a name's addresses at the first that somebody
+# Aims at the next hop by route (request.route.next); of a name's addresses at the first that somebody
 # can be sent to.  E_UNRESOLVED: hop.name must be asked for first; E_NONE: its host has no
 # address that we could send to; E_BAD: there is no listener of its family, or its transport
 # is not ours; E_SCHEME: it is no sip URI; E_HOME: it is one of our listeners; E_NEXT_HOP: no
 # host has such an address, or it is this machine's own and the source is a stranger on another.
-cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
-                      hop_t *hop) noexcept nogil
+cdef int aim_by_route(shard_t *shard, request_t *request) noexcept nogil
 
 # Index of the destination towards which a verified token leads, or E_NONE: it leads to the other end, or
 # the destination is gone.
@@ -28,7 +25,7 @@ cdef int find_named(const table_t *table, const route_t *route) noexcept nogil
 cdef int find_other_end(const table_t *table, const token_t *token) noexcept nogil
 
 # Aims at that destination, for a request whose Request-URI is still ours (peers that keep sip:user@us).
-cdef int aim_by_token(shard_t *shard, const route_t *route, hop_t *hop) noexcept nogil
+cdef int aim_by_token(shard_t *shard, request_t *request) noexcept nogil
 
 # Index of the listener to send from: the one that our own Route names, or the only one that can, or
 # the one towards the place, or the one a request came in by (`came_by`); E_BAD: none has that family and transport.

@@ -10,8 +10,9 @@ from libc.string cimport memcmp, memcpy
 
 from fastsip._core.base.types cimport E_BAD, E_HOME, E_NEXT_HOP, E_NONE, E_SCHEME, E_UNRESOLVED, OK, span_t, text_t
 from fastsip._core.base.address cimport origin_t, same_place
+from fastsip._core.base.check cimport check
 from fastsip._core.base.hashing cimport hash_text
-from fastsip._core.sip.types cimport HOST_IPV6, S_SIP, uri_t
+from fastsip._core.sip.types cimport HOST_IPV6, S_SIP, message_t, uri_t
 from fastsip._core.sip.chars cimport C_ALPHA, C_HOST, is_class, scan_class
 from fastsip._core.sip.uri cimport is_loopback, is_unicast, transport_of, uri_address, usual_port
 from fastsip._core.routing.types cimport destination_t, listener_t, table_t
@@ -24,7 +25,7 @@ from fastsip._core.transport.local cimport local_address
 from fastsip._core.state.counters cimport N_NAMES_FAILED
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.questions cimport ask_name
-from fastsip._core.proxy.routes cimport route_t
+from fastsip._core.proxy.request cimport hop_t
 
 
 cdef inline bint can_send(const listener_t *listener, const addr_t *to) noexcept nogil:
@@ -64,6 +65,8 @@ cdef int listener_for(shard_t *shard, const addr_t *to, int named, uint32_t came
     """
     cdef uint32_t many
     cdef int found = first_that_can(shard.table, to, &many)
+    check(came_by < shard.table.listener_count)
+    check(named < <int>shard.table.listener_count)
     if named >= 0 and can_send(&shard.table.listeners[named], to):
         return named
     if many > 1:
@@ -98,17 +101,20 @@ cdef bint is_host_name(const text_t *name) noexcept nogil:
     return i < len and is_class(name.at[i], C_ALPHA)
 
 
-cdef int find_name(shard_t *shard, const message_t *m, const span_t *host, const route_t *route, addr_t *to,
-                   hop_t *hop) noexcept nogil:
+cdef int find_name(shard_t *shard, request_t *request, const span_t *host, addr_t *to) noexcept nogil:
     """Looks the host name up, first for the family of the listener that our own Route names
     (docs/names.md#names-of-next-hops).
 
     An answer whose time is over is still used; a question for a fresh one goes out beside it.
     """
+    cdef const message_t *m = request.m
+    cdef const route_t *route = &request.route
+    cdef hop_t *hop = &request.hop
     cdef text_t name
     cdef wanted_t wanted
     cdef bint due = False
     cdef int code = E_NONE
+    check(<uint32_t>host.off + host.len <= m.len)
     name.at = m.buf + host.off
     name.len = host.len
     if not is_host_name(&name):
@@ -134,15 +140,15 @@ cdef int find_name(shard_t *shard, const message_t *m, const span_t *host, const
     return code
 
 
-cdef int find_host(shard_t *shard, const message_t *m, const route_t *route, addr_t *to, hop_t *hop) noexcept nogil:
+cdef int find_host(shard_t *shard, request_t *request, addr_t *to) noexcept nogil:
     """The address of the next hop, its port as far as it is known."""
-    cdef const uri_t *uri = &route.next
+    cdef const uri_t *uri = &request.route.next
     cdef span_t host = uri.maddr if uri.maddr.len else uri.host
-    if uri_address(m.buf, uri, to) == OK:
+    if uri_address(request.m.buf, uri, to) == OK:
         return OK
     if uri.host_kind == HOST_IPV6 and not uri.maddr.len:
         return E_NONE
-    return find_name(shard, m, &host, route, to, hop)
+    return find_name(shard, request, &host, to)
 
 
 cdef bint is_listener(const table_t *table, const addr_t *to) noexcept nogil:
@@ -159,6 +165,7 @@ cdef int check_next_hop(shard_t *shard, const addr_t *to, const origin_t *origin
     Never to what is no host (multicast, unspecified), never to our own listeners, and to this machine's loopback only
     from a listener there or for a known source.
     """
+    check(origin.listener < shard.table.listener_count)
     if not is_unicast(to):
         return E_NEXT_HOP
     if is_listener(shard.table, to):
@@ -169,48 +176,50 @@ cdef int check_next_hop(shard_t *shard, const addr_t *to, const origin_t *origin
     return OK
 
 
-cdef int aim_at_host(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
-                     hop_t *hop) noexcept nogil:
+cdef int aim_at_host(shard_t *shard, request_t *request) noexcept nogil:
     """Address and port of the next hop: the URI's port, else what `[names]` gives, else the usual one; the listener.
 
     A destination of the table is reached from its own listener, unless our Route names another.
     """
-    cdef const uri_t *uri = &route.next
-    cdef addr_t *to = &hop.flow.remote
+    cdef const uri_t *uri = &request.route.next
+    cdef addr_t *to = &request.hop.flow.remote
+    cdef int named = request.route.listener
     cdef int known, index
-    cdef int code = find_host(shard, m, route, to, hop)
+    cdef int code = find_host(shard, request, to)
     if code < 0:
         return code
+    check(to.family != 0)
     if uri.port or to.port == 0:
         to.port = uri.port if uri.port else usual_port(uri.scheme, uri.transport)
     to.transport = transport_of(uri)
     known = find_by_address(shard.table, to)
-    code = check_next_hop(shard, to, origin) if known < 0 else OK
+    code = check_next_hop(shard, to, request.origin) if known < 0 else OK
     if code < 0:
         return code
-    index = listener_for(shard, to, route.listener, origin.listener)
-    if known >= 0 and route.listener < 0:
+    index = listener_for(shard, to, named, request.origin.listener)
+    if known >= 0 and named < 0:
         index = shard.table.destinations[known].listener
     if index < 0:
         return E_BAD
-    hop.flow.listener_id = shard.table.listeners[index].id
+    request.hop.flow.listener_id = shard.table.listeners[index].id
     return OK
 
 
-cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, const origin_t *origin,
-                      hop_t *hop) noexcept nogil:
+cdef int aim_by_route(shard_t *shard, request_t *request) noexcept nogil:
     """A name is a list (docs/names.md#a-name-is-a-list): an address that nobody can be sent to counts as tried."""
+    cdef hop_t *hop = &request.hop
     cdef uint32_t tried[MOST_TRIED]
     cdef const uint32_t *before = hop.tried
     cdef uint16_t before_count = hop.tried_count
     cdef int code, later
+    check(before_count <= MOST_TRIED)
     hop.name.len = 0
     hop.by_name = 0
-    if route.next.scheme != S_SIP:
+    if request.route.next.scheme != S_SIP:
         return E_SCHEME
-    if not is_served(shard.table, transport_of(&route.next)):
+    if not is_served(shard.table, transport_of(&request.route.next)):
         return E_BAD
-    code = aim_at_host(shard, m, route, origin, hop)
+    code = aim_at_host(shard, request)
     later = code
     if hop.by_name and later in (E_BAD, E_HOME, E_NEXT_HOP):
         if before_count:
@@ -219,7 +228,7 @@ cdef int aim_by_route(shard_t *shard, const message_t *m, const route_t *route, 
         while later in (E_BAD, E_HOME, E_NEXT_HOP) and hop.tried_count < MOST_TRIED:
             tried[hop.tried_count] = place_mark(&hop.flow.remote)
             hop.tried_count += 1
-            later = aim_at_host(shard, m, route, origin, hop)
+            later = aim_at_host(shard, request)
         hop.tried = before
         hop.tried_count = before_count
     return code if later == E_NONE else later
@@ -250,12 +259,13 @@ cdef int find_other_end(const table_t *table, const token_t *token) noexcept nog
     return E_NONE
 
 
-cdef int aim_by_token(shard_t *shard, const route_t *route, hop_t *hop) noexcept nogil:
-    cdef int index = find_named(shard.table, route)
+cdef int aim_by_token(shard_t *shard, request_t *request) noexcept nogil:
+    cdef int index = find_named(shard.table, &request.route)
     cdef const destination_t *d
     if index < 0:
         return E_NONE
+    check(index < <int>shard.table.destination_count)
     d = &shard.table.destinations[index]
-    hop.flow.remote = d.addr
-    hop.flow.listener_id = shard.table.listeners[d.listener].id
+    request.hop.flow.remote = d.addr
+    request.hop.flow.listener_id = shard.table.listeners[d.listener].id
     return OK

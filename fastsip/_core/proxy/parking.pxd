@@ -1,12 +1,12 @@
 # Requests that wait for the address of their next hop.  See parking.pyx.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 from fastsip._core.base.types cimport text_t
 from fastsip._core.base.address cimport addr_t, origin_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.records cimport SERVER_CANCELLED, block_t, record_t
 from fastsip._core.state.shard cimport shard_t
-from fastsip._core.proxy.hop cimport hop_t
+from fastsip._core.proxy.request cimport request_t
 
 # What stands before the request in the block of a search that waits.
 cdef struct parked_head_t:
@@ -18,31 +18,22 @@ cdef struct parked_head_t:
 cdef inline bint is_parked(const record_t *record) noexcept nogil:
     return record.server.kept.len > 0 and not record.server.flags & SERVER_CANCELLED
 
-# Before the request of a waiting search is routed again, or refused: see resumed_t.  The caller
-# sets resumed.ref to NO_SLOT afterwards and calls settle_parked.
-cdef inline void begin_resumption(shard_t *shard, uint32_t ref) noexcept nogil:
-    shard.resumed.ref = ref
-    shard.resumed.waits = False
-    shard.resumed.status = 0
-
-# Lets a search wait for hop.name: commits the server transaction with the request as it
+# Lets a search wait for request.hop.name: commits the server transaction with the request as it
 # was received, or leaves it as it is when it waits already.  OK or E_FULL.
-cdef int park_search(shard_t *shard, uint32_t ref, int kind, int state, const message_t *m, const origin_t *origin,
-                     const hop_t *hop) noexcept nogil
+cdef int park_search(shard_t *shard, uint32_t ref, request_t *request) noexcept nogil
 # In the record with which its first branch is committed; returns the block that is named no more.
 cdef block_t leave_parking(record_t *record) noexcept nogil
 
 # The waiting request, parsed from its block, and where it came from; OK or a code below zero.
-cdef int read_parked(shard_t *shard, uint32_t ref, message_t *m, origin_t *origin) noexcept nogil
-# Ends the wait with a final response; `headers` whole lines, reason and headers may be NULL.
-cdef void answer_parked(shard_t *shard, uint32_t ref, int status, const text_t *reason,
-                        const text_t *headers) noexcept nogil
-# After the request was routed again: what has become of it.
-cdef void settle_parked(shard_t *shard, uint32_t ref) noexcept nogil
+cdef int read_parked(shard_t *shard, uint32_t ref, message_t *into, origin_t *origin) noexcept nogil
+# Ends the wait with a final response.
+cdef void answer_parked(shard_t *shard, uint32_t ref, int status) noexcept nogil
+# After the request was routed again: ends what has come to nothing; `waits` as in request_t.
+cdef void settle_parked(shard_t *shard, uint32_t ref, bint waits) noexcept nogil
 # Its timer has come up.
 cdef void expire_parked(shard_t *shard, uint32_t ref) noexcept nogil
 # After a restart: from now on it has the whole time again.
 cdef void renew_parked(shard_t *shard, uint32_t ref) noexcept nogil
 
 # Lets a request without transaction wait, or drops it (counted).
-cdef void hold_request(shard_t *shard, const message_t *m, const origin_t *origin, const hop_t *hop) noexcept nogil
+cdef void hold_request(shard_t *shard, const request_t *request) noexcept nogil

@@ -22,6 +22,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from fastsip._core.base.types cimport E_BAD, E_FULL, OK
 from fastsip._core.base.address cimport origin_t
+from fastsip._core.base.check cimport check
 from fastsip._core.base.scarcity cimport SCARCE_HELD, SCARCE_PARKED, runs_short
 from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.store.records cimport KIND_FREE
@@ -41,6 +42,7 @@ from fastsip._core.transaction.clocks cimport arm_slot
 from fastsip._core.transaction.lingering cimport take_block
 from fastsip._core.transaction.replies cimport reply_of, reply_t
 from fastsip._core.transaction.server cimport end_silently, send_reply, send_trying, set_trying_clock
+from fastsip._core.proxy.request cimport begin_request, first_state, server_kind
 from fastsip._core.proxy.refusals cimport refuse_unavailable
 
 cdef enum:
@@ -66,19 +68,20 @@ cdef bint has_room(shard_t *shard) noexcept nogil:
         if still_waits(shard, &waiting.parked[i]):
             waiting.parked[n] = waiting.parked[i]
             n += 1
+    check(n <= waiting.parked_count)
     waiting.parked_count = n
     return n < MOST_PARKED
 
 
-cdef int keep_request(shard_t *shard, uint32_t ref, const message_t *m, const origin_t *origin,
-                      block_t *block) noexcept nogil:
+cdef int keep_request(shard_t *shard, uint32_t ref, const request_t *request, block_t *block) noexcept nogil:
+    cdef const message_t *m = request.m
     cdef parked_head_t head
     cdef char *at = take_block(shard, ref, sizeof(parked_head_t) + m.len, block)
     if at == NULL:
         return E_FULL
     memset(&head, 0, sizeof(head))
-    head.source = origin.flow.remote
-    head.listener_id = origin.flow.listener_id
+    head.source = request.origin.flow.remote
+    head.listener_id = request.origin.flow.listener_id
     memcpy(at, &head, sizeof(head))
     memcpy(at + sizeof(head), m.buf, m.len)
     end_block()
@@ -88,38 +91,44 @@ cdef int keep_request(shard_t *shard, uint32_t ref, const message_t *m, const or
 cdef void arm_parked(shard_t *shard, uint32_t ref) noexcept nogil:
     """A question that found no room in the ring is asked again by the same timer, before the wait is over."""
     cdef const slot_t *slot = slot_at(shard.store, ref)
+    check(is_parked(record_of(slot)))
     arm_slot(shard, ref, word_kind(slot.commit), record_of(slot))
     if has_lost(shard.waiting):
         arm_timer(shard.wheel, ref, min(shard.now_ms + LOST_WAIT_MS, record_of(slot).server.expire_ms))
 
 
-cdef int park_search(shard_t *shard, uint32_t ref, int kind, int state, const message_t *m, const origin_t *origin,
-                     const hop_t *hop) noexcept nogil:
+cdef int park_search(shard_t *shard, uint32_t ref, request_t *request) noexcept nogil:
     cdef slot_t *slot = slot_at(shard.store, ref)
+    cdef const addr_t *source = &request.origin.flow.remote
+    cdef const text_t *name = &request.hop.name
+    cdef int method = request.m.method
     cdef parked_t *parked
     cdef record_t record
-    if not has_room(shard) or is_greedy(shard, &origin.flow.remote) or runs_short(SCARCE_PARKED):
+    check(name.len > 0)
+    check((word_kind(slot.commit) == KIND_FREE) == (request.resumed == NO_SLOT))
+    if not has_room(shard) or is_greedy(shard, source) or runs_short(SCARCE_PARKED):
         count(shard, N_PARKED_DROPPED)
         return E_FULL
-    if not ask_name(shard, &hop.name, &origin.flow.remote):
+    if not ask_name(shard, name, source):
         return E_FULL
     if word_kind(slot.commit) == KIND_FREE:
         memset(&record, 0, sizeof(record))
-        if keep_request(shard, ref, m, origin, &record.server.kept) < 0:
+        if keep_request(shard, ref, request, &record.server.kept) < 0:
             count(shard, N_STORE_FULL)
             return E_FULL
         record.server.expire_ms = shard.now_ms + NAME_WAIT_MS
         set_trying_clock(shard, slot, &record)
-        commit(shard.store, ref, kind, state, 0, &record)
+        commit(shard.store, ref, server_kind(method), first_state(method), 0, &record)
         count(shard, N_PARKED)
     arm_parked(shard, ref)
-    shard.resumed.waits = True
+    request.waits = True
     parked = &shard.waiting.parked[shard.waiting.parked_count]
     shard.waiting.parked_count += 1
-    parked.name = hash_name(shard.names, hop.name.at, hop.name.len)
+    check(shard.waiting.parked_count <= MOST_PARKED)
+    parked.name = hash_name(shard.names, name.at, name.len)
     parked.ref = ref
     parked.generation = word_generation(slot.commit)
-    parked.source = source_key(shard, &origin.flow.remote)
+    parked.source = source_key(shard, source)
     return OK
 
 
@@ -130,20 +139,23 @@ cdef block_t leave_parking(record_t *record) noexcept nogil:
         spent = record.server.kept
         record.server.kept.len = 0
         record.server.expire_ms = 0
+    check(not is_parked(record))
     return spent
 
 
-cdef int read_parked(shard_t *shard, uint32_t ref, message_t *m, origin_t *origin) noexcept nogil:
+cdef int read_parked(shard_t *shard, uint32_t ref, message_t *into, origin_t *origin) noexcept nogil:
+    """What the block says is not believed: it may be of a damaged store, or of a listener that is gone."""
     cdef const block_t *block = &record_of(slot_at(shard.store, ref)).server.kept
     cdef const char *at = block_at(shard.store, ref, block.unit)
     cdef parked_head_t head
     cdef int code, listener
+    check(is_parked(record_of(slot_at(shard.store, ref))))
     if block.len <= sizeof(head):       # of a damaged store
         return E_BAD
     memcpy(&head, at, sizeof(head))
-    code = parse_message(at + sizeof(head), block.len - <uint32_t>sizeof(head), m)
+    code = parse_message(at + sizeof(head), block.len - <uint32_t>sizeof(head), into)
     if code == OK:
-        code = parse_routing(m)
+        code = parse_routing(into)
     if code < 0:
         return code
     listener = find_listener_index(shard.table, head.listener_id)
@@ -153,63 +165,70 @@ cdef int read_parked(shard_t *shard, uint32_t ref, message_t *m, origin_t *origi
     return OK
 
 
-cdef void answer_parked(shard_t *shard, uint32_t ref, int status, const text_t *reason,
-                        const text_t *headers) noexcept nogil:
+cdef void answer_parked(shard_t *shard, uint32_t ref, int status) noexcept nogil:
+    cdef message_t stored
     cdef origin_t origin
     cdef reply_t reply
-    if read_parked(shard, ref, &shard.stored, &origin) < 0:
+    check(status >= 300)
+    if read_parked(shard, ref, &stored, &origin) < 0:
         end_silently(shard, ref)         # its listener is gone: nobody can be told
         return
-    reply = reply_of(status, reason, headers)
-    send_reply(shard, ref, &shard.stored, &origin.flow.remote, &reply)
+    reply = reply_of(status, NULL, NULL)
+    send_reply(shard, ref, &stored, &origin.flow.remote, &reply)
 
 
-cdef void settle_parked(shard_t *shard, uint32_t ref) noexcept nogil:
-    """After the request was routed again: a refusal is its answer now; one that went on without state, as a store
-    was full, ends without an answer; with a branch, or if it waits on, there is nothing to do.
+cdef void settle_parked(shard_t *shard, uint32_t ref, bint waits) noexcept nogil:
+    """After the request was routed again.  What refused it was answered by then (refusals.respond), and so ended the
+    wait, as a first branch did.  One that went on without state, as a store was full, ends without an answer.
     """
-    cdef int status = shard.resumed.status
-    if not is_parked(record_of(slot_at(shard.store, ref))):
-        return
-    if status:
-        answer_parked(shard, ref, status, &shard.resumed.reason, &shard.resumed.headers)
-    elif not shard.resumed.waits:
+    if is_parked(record_of(slot_at(shard.store, ref))) and not waits:
         end_silently(shard, ref)
 
 
-cdef void expire_parked(shard_t *shard, uint32_t ref) noexcept nogil:
-    """Its timer has come up: the 100 of a non-INVITE is due (RFC 4320 4.1), or a lost question is asked again, or
-    its time to wait is over, which is a failure of transport (`unavailable`).
-    """
-    cdef slot_t *slot = slot_at(shard.store, ref)
-    cdef const record_t *record = record_of(slot)
-    cdef policy_t policy
+cdef void send_parked_trying(shard_t *shard, uint32_t ref) noexcept nogil:
+    """The 100 that a non-INVITE gets when its caller's Timer E has reached T2 (RFC 4320 4.1)."""
+    cdef message_t stored
     cdef origin_t origin
-    cdef int code
+    cdef int code = read_parked(shard, ref, &stored, &origin)
+    send_trying(shard, ref, &stored if code == OK else NULL, &origin.flow.remote)
+
+
+cdef void give_up_parked(shard_t *shard, uint32_t ref) noexcept nogil:
+    """There is no answer from DNS in time: nothing could be tried (`unavailable` of the policy that it met)."""
+    cdef const slot_t *slot = slot_at(shard.store, ref)
     cdef int index = find_policy(shard.table, slot.identity.server.policy.policy_id)
-    if shard.now_ms < record.server.expire_ms:
-        if record.server.retransmit_ms and shard.now_ms >= record.server.retransmit_ms:
-            code = read_parked(shard, ref, &shard.stored, &origin)
-            send_trying(shard, ref, &shard.stored if code == OK else NULL, &origin.flow.remote)
-        else:
-            ask_lost(shard)
-            arm_parked(shard, ref)
-        return
-    count(shard, N_NAMES_FAILED)
-    count(shard, N_TRANSPORT_FAILURES)
-    policy = shard.table.policies[max(index, 0)]
+    cdef policy_t policy = shard.table.policies[max(index, 0)]
+    cdef message_t stored
+    cdef origin_t origin
+    cdef request_t request
     policy.copy = slot.identity.server.policy
-    code = read_parked(shard, ref, &shard.stored, &origin)
-    begin_resumption(shard, ref)
-    if code == OK:
-        refuse_unavailable(shard, &shard.stored, &policy, &origin)
-    shard.resumed.ref = NO_SLOT
-    settle_parked(shard, ref)
+    begin_request(&request, &stored, &origin)
+    request.resumed = ref
+    if read_parked(shard, ref, &stored, &origin) == OK:
+        refuse_unavailable(shard, &request, &policy)
+    settle_parked(shard, ref, False)
+
+
+cdef void expire_parked(shard_t *shard, uint32_t ref) noexcept nogil:
+    """Its timer has come up: the 100 of a non-INVITE is due, or a lost question is asked again, or its time to wait
+    is over, which is a failure of transport.
+    """
+    cdef const record_t *record = record_of(slot_at(shard.store, ref))
+    if shard.now_ms >= record.server.expire_ms:
+        count(shard, N_NAMES_FAILED)
+        count(shard, N_TRANSPORT_FAILURES)
+        give_up_parked(shard, ref)
+    elif record.server.retransmit_ms and shard.now_ms >= record.server.retransmit_ms:
+        send_parked_trying(shard, ref)
+    else:
+        ask_lost(shard)
+        arm_parked(shard, ref)
 
 
 cdef void renew_parked(shard_t *shard, uint32_t ref) noexcept nogil:
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
+    check(is_parked(&record))
     record.server.expire_ms = shard.now_ms + NAME_WAIT_MS
     commit(shard.store, ref, word_kind(slot.commit), word_state(slot.commit), word_owes(slot.commit), &record)
     arm_slot(shard, ref, word_kind(slot.commit), &record)
@@ -217,26 +236,30 @@ cdef void renew_parked(shard_t *shard, uint32_t ref) noexcept nogil:
 
 # ---------------------------------------------------------------- what has no transaction
 
-cdef void hold_request(shard_t *shard, const message_t *m, const origin_t *origin, const hop_t *hop) noexcept nogil:
+cdef void hold_request(shard_t *shard, const request_t *request) noexcept nogil:
     """Keeps a request without transaction, above all the ACK of a 2xx, until its name is known.
 
     memmove: a request that is received again may be held again, in the very place where it stands.
     """
+    cdef const message_t *m = request.m
+    cdef const addr_t *source = &request.origin.flow.remote
+    cdef const text_t *name = &request.hop.name
     cdef held_t *held = NULL
     cdef uint32_t i
+    check(name.len > 0)
     for i in range(MOST_HELD):
         if shard.waiting.held[i].name and shard.now_ms >= shard.waiting.held[i].until_ms:
             shard.waiting.held[i].name = 0
             count(shard, N_PARKED_DROPPED)
         if shard.waiting.held[i].name == 0:
             held = &shard.waiting.held[i]
-    if (held == NULL or m.len > HELD_BYTES or runs_short(SCARCE_HELD) or holds_much(shard, &origin.flow.remote)
-            or not ask_name(shard, &hop.name, &origin.flow.remote)):
+    if (held == NULL or m.len > HELD_BYTES or runs_short(SCARCE_HELD) or holds_much(shard, source)
+            or not ask_name(shard, name, source)):
         count(shard, N_PARKED_DROPPED)
         return
-    held.name = hash_name(shard.names, hop.name.at, hop.name.len)
+    held.name = hash_name(shard.names, name.at, name.len)
     held.until_ms = shard.now_ms + NAME_WAIT_MS
-    held.origin = origin[0]
+    held.origin = request.origin[0]
     held.len = m.len
     memmove(held.message, m.buf, m.len)
     count(shard, N_PARKED)

@@ -12,20 +12,23 @@ from fastsip._core.base.types cimport (
     E_ROUTE, E_SCHEME, E_START_LINE, E_TO, E_TOO_LARGE, E_TOO_MANY_HEADERS, E_TOO_MANY_VIAS, E_URI, E_VERSION, E_VIA,
     NO_HEADER, put, text_t,
 )
-from fastsip._core.base.address cimport origin_t
+from fastsip._core.base.check cimport check
 from fastsip._core.base.hashing cimport mix
 from fastsip._core.sip.types cimport (
     H_CALL_ID, H_CSEQ, H_FROM, H_PROXY_REQUIRE, H_REQUIRE, H_TO, H_VIA, M_ACK, message_t,
 )
 from fastsip._core.sip.parser cimport first_of
+from fastsip._core.store.slots cimport NO_SLOT
 from fastsip._core.routing.types cimport policy_t
 from fastsip._core.state.counters cimport (
-    N_BAD, N_BAD_EXTENSIONS, N_MALFORMED, N_RELAYS_REFUSED, N_TOO_BROAD, N_TOO_LARGE, N_TOO_MANY_HOPS, N_UNAVAILABLE,
-    N_UNSUPPORTED,
+    N_BAD, N_BAD_EXTENSIONS, N_MALFORMED, N_REFUSED_REQUESTS, N_RELAYS_REFUSED, N_TOO_BROAD, N_TOO_LARGE,
+    N_TOO_MANY_HOPS, N_UNAVAILABLE, N_UNSUPPORTED,
 )
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.outbox cimport take_scratch
-from fastsip._core.transaction.replies cimport answer
+from fastsip._core.transaction.replies cimport answer, reply_of, reply_t
+from fastsip._core.transaction.server cimport send_reply
+from fastsip._core.proxy.request cimport request_t
 
 # What a parser's code means to the sender: status and reason phrase.
 MEANINGS = {
@@ -87,28 +90,47 @@ cdef bint is_answerable(const message_t *m) noexcept nogil:
             and first_of(m, H_CSEQ) != NO_HEADER)
 
 
-cdef void refuse(shard_t *shard, const message_t *m, const origin_t *origin, int status) noexcept nogil:
+cdef void respond(shard_t *shard, request_t *request, int status, const text_t *reason,
+                  const text_t *headers) noexcept nogil:
+    """The one place where it is decided who answers a request.
+
+    A request that has waited for a name has a server transaction by now, whose final response this is (17.2): it is
+    kept, and repeated until the ACK.  Any other is answered without state.
+    """
+    cdef reply_t reply
+    check(status >= 200)
+    if request.resumed == NO_SLOT:
+        answer(shard, request.m, request.origin, status, reason, headers)
+        return
+    if status >= 400:
+        count(shard, N_REFUSED_REQUESTS)
+    reply = reply_of(status, reason, headers)
+    send_reply(shard, request.resumed, request.m, &request.origin.flow.remote, &reply)
+
+
+cdef void refuse(shard_t *shard, request_t *request, int status) noexcept nogil:
     cdef text_t headers
     headers.at = NULL
     headers.len = 0
+    check(status < 700)
     if counter_of[status]:
         count(shard, counter_of[status])
     if status == 420:
-        headers = unsupported(shard, m, H_PROXY_REQUIRE)
-    answer(shard, m, origin, status, NULL, &headers)
+        headers = unsupported(shard, request.m, H_PROXY_REQUIRE)
+    respond(shard, request, status, NULL, &headers)
 
 
-cdef void answer_options(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
+cdef void answer_options(shard_t *shard, request_t *request) noexcept nogil:
     """An OPTIONS to ourselves is answered as a server would (11.2): we support no extension (8.2.2.3)."""
     cdef text_t headers
     cdef int status = 200
     headers.at = ABOUT_US
     headers.len = ABOUT_US_LEN
-    if first_of(m, H_REQUIRE) != NO_HEADER:
+    if first_of(request.m, H_REQUIRE) != NO_HEADER:
         status = 420
         count(shard, counter_of[status])
-        headers = unsupported(shard, m, H_REQUIRE)
-    answer(shard, m, origin, status, NULL, &headers)
+        headers = unsupported(shard, request.m, H_REQUIRE)
+    respond(shard, request, status, NULL, &headers)
 
 
 cdef text_t unsupported(shard_t *shard, const message_t *m, int asking) noexcept nogil:
@@ -128,11 +150,13 @@ cdef text_t unsupported(shard_t *shard, const message_t *m, int asking) noexcept
         lines.len += put(at + lines.len, m.buf + m.headers[i].value_off, m.headers[i].value_len)
         lines.len += put(at + lines.len, b"\r\n", 2)
         i = m.headers[i].next
+    check(lines.len <= len)
     return lines
 
 
 cdef void count_malformed(shard_t *shard, int code) noexcept nogil:
     """`code` is what the parser said: E_START_LINE or below."""
+    check(code <= E_START_LINE)
     if code == E_LONG_HEAD:
         count(shard, N_TOO_LARGE)
         return
@@ -143,11 +167,12 @@ cdef void count_malformed(shard_t *shard, int code) noexcept nogil:
         count(shard, N_BAD + E_START_LINE - code)
 
 
-cdef void refuse_malformed(shard_t *shard, const message_t *m, int code, const origin_t *origin) noexcept nogil:
+cdef void refuse_malformed(shard_t *shard, request_t *request, int code) noexcept nogil:
+    check(-code < 32)
     count_malformed(shard, code)
-    if m.method == M_ACK or not is_answerable(m) or status_of[-code] == 0:
+    if request.m.method == M_ACK or not is_answerable(request.m) or status_of[-code] == 0:
         return
-    answer(shard, m, origin, status_of[-code], &reason_of[-code], NULL)
+    respond(shard, request, status_of[-code], &reason_of[-code], NULL)
 
 
 cdef text_t retry_after(shard_t *shard) noexcept nogil:
@@ -160,17 +185,17 @@ cdef text_t retry_after(shard_t *shard) noexcept nogil:
         return line
     shard.positions.random = mix(shard.positions.random, shard.now_ms)
     line.len = put(text, b"Retry-After: 2\r\n", 16)
+    check(line.len <= RETRY_ROOM)
     text[13] = <char>(50 + shard.positions.random % 7)
     return line
 
 
-cdef void refuse_overload(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
+cdef void refuse_overload(shard_t *shard, request_t *request) noexcept nogil:
     cdef text_t headers = retry_after(shard)
-    answer(shard, m, origin, 503, NULL, &headers)
+    respond(shard, request, 503, NULL, &headers)
 
 
-cdef void refuse_unavailable(shard_t *shard, const message_t *m, const policy_t *policy,
-                             const origin_t *origin) noexcept nogil:
+cdef void refuse_unavailable(shard_t *shard, request_t *request, const policy_t *policy) noexcept nogil:
     cdef int status = policy.copy.unavailable if policy.copy.unavailable else 500
     cdef text_t headers
     headers.at = NULL
@@ -178,12 +203,12 @@ cdef void refuse_unavailable(shard_t *shard, const message_t *m, const policy_t 
     count(shard, N_UNAVAILABLE)
     if status == 503:
         headers = retry_after(shard)
-    answer(shard, m, origin, status, &policy.unavailable_reason, &headers)
+    respond(shard, request, status, &policy.unavailable_reason, &headers)
 
 
-cdef void refuse_sips(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
+cdef void refuse_sips(shard_t *shard, request_t *request) noexcept nogil:
     """RFC 5630 5.3: no TLS leads there, and in clear it must not go."""
-    cdef const text_t *sent_by = &shard.table.listeners[origin.listener].sent_by
+    cdef const text_t *sent_by = &shard.table.listeners[request.origin.listener].sent_by
     cdef text_t line
     cdef char *text = take_scratch(shard, sent_by.len + WARNING_ROOM)
     line.at = text
@@ -193,9 +218,10 @@ cdef void refuse_sips(shard_t *shard, const message_t *m, const origin_t *origin
         line.len = put(text, b"Warning: 380 ", 13)
         line.len += put(text + line.len, sent_by.at, sent_by.len)
         line.len += put(text + line.len, b' "SIPS Not Allowed"\r\n', 21)
-    answer(shard, m, origin, 480, NULL, &line)
+    check(line.len <= sent_by.len + WARNING_ROOM)
+    respond(shard, request, 480, NULL, &line)
 
 
-cdef void refuse_stranger(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
+cdef void refuse_stranger(shard_t *shard, request_t *request) noexcept nogil:
     count(shard, N_RELAYS_REFUSED)
-    refuse(shard, m, origin, 403)
+    refuse(shard, request, 403)

@@ -19,11 +19,13 @@ from libc.string cimport memset
 
 from fastsip._core.base.types cimport E_BAD, E_NONE, E_ROOM, MAX_MESSAGE, NO_HEADER, OK, put
 from fastsip._core.base.address cimport addr_t, flow_t, origin_t
+from fastsip._core.base.check cimport check
 from fastsip._core.sip.types cimport H_VIA, M_CANCEL, M_INVITE, message_t, via_t
 from fastsip._core.sip.uri cimport is_loopback, is_unicast
 from fastsip._core.sip.parser cimport first_of, parse_message, parse_routing, parse_second_via
 from fastsip._core.store.records cimport (
-    CANCELLING, CLIENT_CANCEL_ANSWERED, CLIENT_COMPLETED, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, record_t,
+    CANCELLING, CLIENT_CANCEL_ANSWERED, CLIENT_COMPLETED, KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, is_child,
+    record_t,
 )
 from fastsip._core.store.slots cimport (
     NO_SLOT, SLOT_BITS, SLOT_MASK, commit, index_find, partition_of, record_of, slot_at, slot_t, word_generation,
@@ -66,6 +68,7 @@ cdef inline bint has_second_via(const message_t *m) noexcept nogil:
 cdef void process_response(shard_t *shard, const message_t *m, const origin_t *origin) noexcept nogil:
     cdef uint64_t value
     cdef uint32_t ref
+    check(not m.is_request)
     if read_branch(m.buf, &m.via.branch, &value) < 0:
         count(shard, N_STRAY_RESPONSES)
         return
@@ -90,18 +93,19 @@ cdef inline int event_of(const message_t *m) noexcept nogil:
 
 cdef int restore_vias(shard_t *shard, uint32_t ref, const message_t *m, message_t *whole) noexcept nogil:
     """A copy of the response in scratch that has below our Via the Vias of this branch's request, which it lost."""
-    cdef const message_t *request = &shard.stored
+    cdef message_t request
     cdef uint32_t top = m.headers[first_of(m, H_VIA)].end_off
     cdef char *at
     cdef int len, code
-    if read_request(shard, ref) < 0:
+    if read_request(shard, ref, &request) < 0:
         return E_NONE
     at = take_scratch(shard, m.len + request.headers_end)
     if at == NULL or m.len + request.headers_end > MAX_MESSAGE:
         return E_ROOM
     len = put(at, m.buf, top)
-    len += write_vias(request, request.headers[first_of(request, H_VIA)].next, NULL, at + len)
+    len += write_vias(&request, request.headers[first_of(&request, H_VIA)].next, NULL, at + len)
     len += put(at + len, m.buf + top, m.len - top)
+    check(<uint32_t>len <= m.len + request.headers_end)     # the room
     code = parse_message(at, len, whole)
     return code if code < 0 else parse_routing(whole)
 
@@ -113,6 +117,7 @@ cdef void process_bare_response(shard_t *shard, uint32_t ref, const message_t *m
     its ACK, or a repeated 2xx, which is dropped.
     """
     cdef message_t whole
+    check(not has_second_via(m))
     if m.status >= 300 and word_state(slot_at(shard.store, ref).commit) == CLIENT_COMPLETED:
         branch_input(shard, ref, GOT_FINAL, m)
     elif m.status >= 200 and restore_vias(shard, ref, m, &whole) == OK:
@@ -125,6 +130,8 @@ cdef void process_cancel_response(shard_t *shard, uint32_t ref, const message_t 
     """Any final response ends the repetition of our CANCEL; the INVITE's own final is what counts (9.1)."""
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record
+    check(m.cseq_method == M_CANCEL)
+    check(is_child(word_kind(slot.commit)))
     if m.status < 200 or word_state(slot.commit) != CANCELLING:
         return
     record = record_of(slot)[0]
@@ -156,6 +163,7 @@ cdef int aim_at_via(shard_t *shard, const message_t *m, const via_t *via, flow_t
     index = listener_for(shard, &flow.remote, E_NONE, origin.listener)
     if index < 0:
         return E_BAD
+    check(index < <int>shard.table.listener_count)
     flow.listener_id = shard.table.listeners[index].id
     return OK
 

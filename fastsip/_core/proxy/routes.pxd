@@ -1,25 +1,9 @@
 # Where a request wants to go by itself: Route and Request-URI.  See routes.pyx.
 
-from libc.stdint cimport uint8_t, uint32_t
 from fastsip._core.sip.types cimport message_t, uri_t
 from fastsip._core.routing.types cimport rule_t
-from fastsip._core.wire.tokens cimport dialog_t, token_t
 from fastsip._core.state.shard cimport shard_t
-from fastsip._core.proxy.hop cimport hop_t
-
-# What the Route headers of a request say.
-cdef struct route_t:
-    uint8_t ours            # a leading value, or a strict router's Request-URI, named us
-    uint8_t verified        # by a token of this dialog
-    uint8_t forged          # how many tokens were there that are none of this dialog's
-    uint8_t onward          # a value follows that is not ours
-    int unreadable          # why that one cannot be read, a code; 0 = it can
-    uri_t next              # that value, or the Request-URI
-    int listener            # index of the one that our last value names, or E_NONE
-    token_t token           # when verified; the whole one of a pair
-    uint32_t passage        # of the value that was read last, and was ours; 0 = it had no token, or an old one
-    uint8_t of_pair         # that value was the short one of a pair
-    dialog_t dialog         # what tokens are bound to
+from fastsip._core.proxy.request cimport hop_t, route_t
 
 # Reads the Request-URI; OK, also for a scheme that we do not know, or E_URI, also for headers in it (19.1.1).
 cdef int read_ruri(const message_t *m, uri_t *ruri) noexcept nogil

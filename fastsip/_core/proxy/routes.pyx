@@ -12,16 +12,17 @@ from libc.string cimport memchr, memset
 from fastsip._core.base.types cimport (
     E_BAD, E_FORGED, E_FULL, E_NONE, E_ROUTE, E_SCHEME, E_URI, NO_HEADER, OK, put, span_t, text_t,
 )
+from fastsip._core.base.check cimport check
 from fastsip._core.sip.types cimport HOST_IPV6, H_ROUTE, header_t, name_addr_t, uri_t
 from fastsip._core.sip.chars cimport C_PARAM, scan_class
 from fastsip._core.sip.uri cimport parse_uri, same_text
 from fastsip._core.sip.values cimport parse_name_addr
 from fastsip._core.sip.parser cimport find_header, first_of
-from fastsip._core.routing.types cimport listener_t, rule_t, table_t
+from fastsip._core.routing.types cimport ACT_FORWARD, listener_t, rule_t, table_t
 from fastsip._core.routing.rules cimport is_own, port_of
 from fastsip._core.wire.tokens cimport dialog_t, read_token, token_t
 from fastsip._core.state.outbox cimport take_scratch
-from fastsip._core.proxy.hop cimport MAX_CUTS
+from fastsip._core.proxy.request cimport MAX_CUTS
 
 # Where in the Route headers the next value begins.
 cdef struct place_t:
@@ -35,6 +36,7 @@ cdef int read_ruri(const message_t *m, uri_t *ruri) noexcept nogil:
     a Request-URI are an error (19.1.1).
     """
     cdef int code = parse_uri(m.buf, m.ruri.off, m.ruri.len, ruri)
+    check(<uint32_t>m.ruri.off + m.ruri.len <= m.headers_off)
     if code == E_SCHEME:
         return OK
     return E_URI if code == OK and ruri.headers.len else code
@@ -47,11 +49,14 @@ cdef enum:
 cdef int add_cut(hop_t *hop, uint32_t off, uint32_t len) noexcept nogil:
     """Adds what is left out of the request; values and headers that stand side by side become one cut."""
     cdef span_t *before = &hop.cuts[hop.cut_count - 1] if hop.cut_count else NULL
+    check(len > 0)
     if before != NULL and <uint32_t>before.off + before.len == off:
         before.len += <unsigned short>len
         return OK
     if hop.cut_count >= MAX_CUTS:
         return E_ROUTE
+    if before != NULL:
+        check(<uint32_t>before.off + before.len < off)      # in the order in which they stand, as edits want them
     hop.cuts[hop.cut_count].off = <unsigned short>off
     hop.cuts[hop.cut_count].len = <unsigned short>len
     hop.cut_count += 1
@@ -59,6 +64,8 @@ cdef int add_cut(hop_t *hop, uint32_t off, uint32_t len) noexcept nogil:
 
 
 cdef int cut_header(const message_t *m, int i, hop_t *hop) noexcept nogil:
+    check(i < m.header_count)
+    check(m.headers[i].end_off <= m.headers_end)
     return add_cut(hop, m.headers[i].name_off, m.headers[i].end_off - m.headers[i].name_off)
 
 
@@ -74,6 +81,7 @@ cdef int cut_routes(const message_t *m, hop_t *hop) noexcept nogil:
 
 cdef bint leads_to_us(shard_t *shard, const message_t *m, const uri_t *uri) noexcept nogil:
     cdef span_t host = uri.maddr if uri.maddr.len else uri.host
+    check(<uint32_t>host.off + host.len <= m.len)
     return is_own(shard.table, m.buf + host.off, host.len, port_of(shard.table, uri.scheme, uri.transport, uri.port))
 
 
@@ -109,6 +117,7 @@ cdef bint is_ours(shard_t *shard, const message_t *m, const uri_t *uri, bint fir
     named = listener_named(shard, m, uri, token.listener if code == OK else 0)
     if named < 0 and code == OK:
         named = listener_of_role(shard.table, token.listener)
+    check(named < <int>shard.table.listener_count)
     if named >= 0:
         route.listener = named
     return True
@@ -147,6 +156,7 @@ cdef int next_value(const message_t *m, place_t *place, name_addr_t *value) noex
     header = &m.headers[place.header]
     if parse_name_addr(m.buf, place.off, header.value_off + header.value_len, value) < 0:
         return E_ROUTE
+    check(<uint32_t>value.off + value.len <= <uint32_t>header.value_off + header.value_len)
     place.of_value = place.header
     place.off = <uint32_t>value.off + value.len + 1
     if value.last:
@@ -174,7 +184,9 @@ cdef int first_route(const message_t *m, uri_t *uri) noexcept nogil:
 cdef int cut_through(const message_t *m, const name_addr_t *value, const place_t *place, hop_t *hop) noexcept nogil:
     """All values up to and including this one go: whole headers, and the beginning of the last of them."""
     cdef int i = first_of(m, H_ROUTE)
+    check(value.len > 0)
     while i != place.of_value:
+        check(i != NO_HEADER)           # the header of the value is one of these
         if cut_header(m, i, hop) < 0:
             return E_ROUTE
         i = m.headers[i].next
@@ -233,6 +245,7 @@ cdef int as_ruri(shard_t *shard, const message_t *m, const uri_t *uri, text_t *r
         begin = find_method_param(m.buf, off, end, &behind)
         written += put(at + written, m.buf + off, begin - off)
         off = behind if begin < end else end
+    check(written < ruri.len)           # one parameter at least is left out
     ruri.at = at
     ruri.len = written
     return OK
@@ -289,6 +302,7 @@ cdef int read_route(shard_t *shard, const message_t *m, const uri_t *ruri, route
     cdef uint32_t stop = 0
     cdef dialog_t dialog
     cdef int code
+    check(hop.cut_count == 0)           # begin_hop
     start_route(route, ruri)
     if is_strict_request(shard, m, ruri, route):
         code = undo_strict(shard, m, route, hop, &stop)
@@ -302,6 +316,7 @@ cdef int read_route(shard_t *shard, const message_t *m, const uri_t *ruri, route
     if code < 0 or stop == 0:
         return code
     route.onward = 1
+    check(hop.ruri_for_good)            # undo_strict
     return cut_last(m, stop, hop)
 
 
@@ -355,6 +370,8 @@ cdef int pop_leading(shard_t *shard, const message_t *m, uint32_t stop, route_t 
 cdef int leave_to_strict(shard_t *shard, const message_t *m, const uri_t *uri, const route_t *route,
                          hop_t *hop) noexcept nogil:
     """16.6 item 6: the next hop knows no lr, so its value becomes the Request-URI, and that the last Route value."""
+    check(route.onward)
+    check(route.next.len > 0)
     hop.route_last.at = m.buf + route.next.off
     hop.route_last.len = route.next.len
     hop.ruri_for_good = 1
@@ -366,6 +383,7 @@ cdef int read_forward(const message_t *m, const rule_t *rule, const uri_t *ruri,
     cdef name_addr_t value
     cdef span_t place
     cdef int i
+    check(rule.action == ACT_FORWARD)
     route.ours = 0
     route.onward = 1
     route.listener = E_NONE

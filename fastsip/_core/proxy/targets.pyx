@@ -12,12 +12,11 @@ assumes 60 by itself.  Chooses and aims, starts nothing.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
 
 from fastsip._core.base.types cimport (
     E_FULL, E_MAX_BREADTH, E_NONE, MAX_ATTEMPTS, MAX_BREADTH, NO_HEADER, OK, put, span_t,
 )
-from fastsip._core.base.address cimport origin_t
+from fastsip._core.base.check cimport check
 from fastsip._core.sip.types cimport (
     H_AUTHORIZATION, H_MAX_BREADTH, H_PROXY_AUTHORIZATION, M_ACK, M_CANCEL, M_INVITE, SIPS_PORT, S_SIPS, message_t,
     uri_t,
@@ -25,7 +24,7 @@ from fastsip._core.sip.types cimport (
 from fastsip._core.sip.uri cimport host_port_place, parse_uri
 from fastsip._core.sip.values cimport parse_number
 from fastsip._core.sip.parser cimport first_of
-from fastsip._core.store.records cimport policy_copy_t
+from fastsip._core.store.slots cimport NO_SLOT
 from fastsip._core.routing.types cimport (
     A_PARALLEL, RURI_HOST, RURI_OF_SET, RURI_URI, destination_t, rule_t, set_t, table_t,
 )
@@ -38,9 +37,9 @@ from fastsip._core.state.counters cimport N_LOOPS, N_ROUTES_REMOVED
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.outbox cimport take_scratch
 from fastsip._core.state.recall cimport recall_challenge
-from fastsip._core.proxy.hop cimport hop_t
+from fastsip._core.proxy.request cimport begin_hop, begin_opening, hop_t, route_t, targets_t
 from fastsip._core.proxy.border cimport strip_maddr
-from fastsip._core.proxy.routes cimport cut_routes, read_route, read_ruri, route_t
+from fastsip._core.proxy.routes cimport cut_routes, read_route, read_ruri
 from fastsip._core.proxy.next_hop cimport find_named, find_other_end
 
 # ---------------------------------------------------------------- where a branch goes
@@ -66,19 +65,21 @@ cdef int aim_ruri(shard_t *shard, const destination_t *destination, int mode, co
     n = put(text, m.buf + m.ruri.off, before)
     n += put(text + n, destination.host_port.at, destination.host_port.len)
     n += put(text + n, m.buf + after, m.ruri.off + m.ruri.len - after)
+    check(<uint32_t>n <= m.ruri.len + destination.host_port.len)
     hop.ruri.at = text
     hop.ruri.len = n
     return OK
 
 
-cdef int aim_at(shard_t *shard, uint32_t destination, int ruri, const message_t *m, const policy_copy_t *policy,
-                hop_t *hop) noexcept nogil:
-    cdef const destination_t *d = &shard.table.destinations[destination]
+cdef int aim_at(shard_t *shard, uint32_t destination, int ruri, const message_t *m, hop_t *hop) noexcept nogil:
+    cdef const destination_t *d
+    check(destination < shard.table.destination_count)
+    d = &shard.table.destinations[destination]
+    check(d.listener < shard.table.listener_count)
     hop.flow.remote = d.addr
     hop.flow.listener_id = shard.table.listeners[d.listener].id
     hop.destination_id = d.id
     hop.destination = destination
-    hop.timeout_ms = policy.timeout_ms
     hop.ruri.len = 0
     return aim_ruri(shard, d, ruri if ruri != RURI_OF_SET else shard.table.sets[d.set_index].ruri, m, hop)
 
@@ -100,6 +101,9 @@ cdef int read_breadth(const message_t *m) noexcept nogil:
 
 
 cdef uint8_t share_of(const group_t *group, uint32_t number, const message_t *m) noexcept nogil:
+    """The first branches get what does not divide evenly; none gets 0, as a group has no more branches than breadth."""
+    check(number < group.count)
+    check(group.count <= group.breadth)
     if group.count == 1 and first_of(m, H_MAX_BREADTH) == NO_HEADER:
         return 0
     return <uint8_t>(group.breadth // group.count + (number < group.breadth % group.count))
@@ -107,57 +111,60 @@ cdef uint8_t share_of(const group_t *group, uint32_t number, const message_t *m)
 
 # ---------------------------------------------------------------- the next group
 
-cdef uint32_t count_tried(const table_t *table, uint32_t set_index, const uint32_t *tried,
-                          uint32_t tried_count) noexcept nogil:
+cdef uint32_t count_tried(const table_t *table, uint32_t set_index, const targets_t *targets) noexcept nogil:
     """How many of the set's own destinations have been tried: its `limit` counts no others."""
     cdef uint32_t i
     cdef uint32_t n = 0
     cdef int index
-    for i in range(tried_count):
-        index = find_destination(table, tried[i], 0)
+    for i in range(targets.tried_count):
+        index = find_destination(table, targets.tried[i], 0)
         n += index >= 0 and table.destinations[index].set_index == set_index
     return n
 
 
-cdef int choose_in(shard_t *shard, uint32_t set_index, uint64_t key, const uint32_t *tried, uint32_t tried_count,
-                   group_t *group) noexcept nogil:
+cdef int choose_in(shard_t *shard, uint32_t set_index, const targets_t *targets, group_t *group) noexcept nogil:
     """A group of this set, within what `limit` leaves and the request's breadth allows."""
     cdef const set_t *of_set = &shard.table.sets[set_index]
-    cdef uint32_t of_this = count_tried(shard.table, set_index, tried, tried_count)
+    cdef uint32_t of_this = count_tried(shard.table, set_index, targets)
+    check(set_index < shard.table.set_count)
     group.count = 0
     if of_this < of_set.limit:
-        group.count = choose_group(shard.table, set_index, key, tried, tried_count,
+        group.count = choose_group(shard.table, set_index, targets.call_key, targets.tried, targets.tried_count,
                                    min(of_set.limit - of_this, <uint32_t>group.breadth), shard.cells, shard.positions,
                                    shard.now_ms, group.destinations)
+    check(group.count <= group.breadth)
     return OK if group.count else E_NONE
 
 
-cdef int choose_next(shard_t *shard, uint32_t set_id, const policy_copy_t *policy, uint64_t key, const uint32_t *tried,
-                     uint32_t tried_count, uint8_t breadth, group_t *group) noexcept nogil:
-    cdef int set_index = find_set(shard.table, set_id)
-    cdef int index = find_policy(shard.table, policy.policy_id)
+cdef inline int then_set_of(const table_t *table, uint32_t policy_id) noexcept nogil:
+    """Index of the set that the policy names behind `then`, or E_NONE."""
+    cdef int index = find_policy(table, policy_id)
+    return <int>table.policies[index].then_set - 1 if index >= 0 and table.policies[index].then_set else E_NONE
+
+
+cdef int choose_next(shard_t *shard, const targets_t *targets, group_t *group) noexcept nogil:
+    cdef int set_index = find_set(shard.table, targets.set_id)
+    cdef int then_set = then_set_of(shard.table, targets.policy_id)
     cdef int found = E_NONE
-    group.breadth = breadth
     group.count = 0
-    if tried_count >= MAX_ATTEMPTS:
+    if targets.tried_count >= MAX_ATTEMPTS:
         return E_NONE
     if set_index >= 0:
-        found = choose_in(shard, set_index, key, tried, tried_count, group)
-    if found < 0 and index >= 0 and shard.table.policies[index].then_set:
-        found = choose_in(shard, shard.table.policies[index].then_set - 1, key, tried, tried_count, group)
+        found = choose_in(shard, set_index, targets, group)
+    if found < 0 and then_set >= 0:
+        found = choose_in(shard, then_set, targets, group)
     return found
 
 
-cdef int peek_next(shard_t *shard, uint32_t set_id, const policy_copy_t *policy, uint64_t key,
-                   group_t *group) noexcept nogil:
-    cdef int set_index = find_set(shard.table, set_id)
-    cdef int index = find_policy(shard.table, policy.policy_id)
+cdef int peek_next(shard_t *shard, const targets_t *targets, group_t *group) noexcept nogil:
+    cdef int set_index = find_set(shard.table, targets.set_id)
+    cdef int then_set = then_set_of(shard.table, targets.policy_id)
     cdef int found = E_NONE
+    check(targets.tried_count == 0)
     if set_index >= 0:
-        found = peek(shard.table, set_index, key, shard.cells, shard.positions, shard.now_ms)
-    if found < 0 and index >= 0 and shard.table.policies[index].then_set:
-        set_index = <int>shard.table.policies[index].then_set - 1
-        found = peek(shard.table, set_index, key, shard.cells, shard.positions, shard.now_ms)
+        found = peek(shard.table, set_index, targets.call_key, shard.cells, shard.positions, shard.now_ms)
+    if found < 0 and then_set >= 0:
+        found = peek(shard.table, then_set, targets.call_key, shard.cells, shard.positions, shard.now_ms)
     group.count = found >= 0
     if found >= 0:
         group.destinations[0] = found
@@ -188,36 +195,36 @@ cdef uint32_t set_of_token(const table_t *table, const route_t *route) noexcept 
     return 0
 
 
-cdef int read_way(shard_t *shard, const message_t *m, const origin_t *origin, uri_t *ruri, route_t *route,
-                  hop_t *hop) noexcept nogil:
+cdef int read_way(shard_t *shard, request_t *request) noexcept nogil:
     """16.4, before anything else looks at the request: Request-URI and Routes; begins the hop."""
-    cdef int code = read_ruri(m, ruri)
-    memset(hop, 0, sizeof(hop_t))
+    cdef int code = read_ruri(request.m, &request.ruri)
+    check(request.m == &shard.incoming)     # which strip_maddr rewrites
+    check(request.earlier == NO_SLOT)
+    begin_hop(&request.hop, request.origin.flow.listener_id)
     if code == OK:
-        code = strip_maddr(shard, ruri)
-    hop.loop = loop_value(shard.table, m, origin)
-    hop.came_by = origin.flow.listener_id
+        code = strip_maddr(shard, &request.ruri)
+    request.hop.loop = loop_value(shard.table, request.m, request.origin)
     if code == OK:
-        code = read_route(shard, m, ruri, route, hop)
+        code = read_route(shard, request.m, &request.ruri, &request.route, &request.hop)
     if code == OK:
-        hop.verified = route.verified
-        hop.token_set = set_of_token(shard.table, route)
-        hop.in_dialog = route.verified or m.to_tag.len > 0
+        request.hop.token_set = set_of_token(shard.table, &request.route)
+        request.in_dialog = request.route.verified or request.m.to_tag.len > 0
     return code
 
 
-cdef bint comes_round(shard_t *shard, const message_t *m, const hop_t *hop) noexcept nogil:
+cdef bint comes_round(shard_t *shard, const request_t *request) noexcept nogil:
     """16.3 item 4: a Via of ours with these loop values says that the request was here before, as it is now."""
-    cdef bint loop = is_loop(shard.table, m, hop.loop)
+    cdef bint loop = is_loop(shard.table, request.m, request.hop.loop)
     if loop:
         count(shard, N_LOOPS)
     return loop
 
 
-cdef bint is_clear_sips(shard_t *shard, const message_t *m, const uri_t *ruri) noexcept nogil:
+cdef bint is_clear_sips(shard_t *shard, const request_t *request) noexcept nogil:
     """26.2.2: only TLS leads to a sips URI.  Behind a domain of ours the operator decides; 5061 is its usual port."""
-    return (ruri.scheme == S_SIPS and
-            not is_own(shard.table, m.buf + ruri.host.off, ruri.host.len, 0 if ruri.port == SIPS_PORT else ruri.port))
+    cdef const uri_t *ruri = &request.ruri
+    return (ruri.scheme == S_SIPS and not is_own(shard.table, request.m.buf + ruri.host.off, ruri.host.len,
+                                                 0 if ruri.port == SIPS_PORT else ruri.port))
 
 
 cdef int who_asked(shard_t *shard, const message_t *m, const set_t *to, group_t *group) noexcept nogil:
@@ -239,65 +246,69 @@ cdef int who_asked(shard_t *shard, const message_t *m, const set_t *to, group_t 
     return OK
 
 
-cdef int aim_by_rule(shard_t *shard, const message_t *m, const rule_t *rule, const uri_t *ruri, int breadth,
-                     policy_copy_t *policy, uint64_t *call_key, group_t *group, hop_t *hop) noexcept nogil:
-    """Chooses the first group of the rule's set and aims at the first of it; E_NONE when nobody is usable.
-
-    `policy`, `call_key` and `group` are what open_search and start_group need.
-    """
-    cdef const set_t *to = &shard.table.sets[rule.set_index]
+cdef int aim_by_rule(shard_t *shard, request_t *request, const rule_t *rule, opening_t *opening) noexcept nogil:
+    """Chooses the first group of the rule's set and aims at the first of it; E_NONE when nobody is usable."""
+    cdef const message_t *m = request.m
+    cdef const set_t *to
     cdef int found
-    policy[0] = shard.table.policies[rule.policy_index].copy
-    call_key[0] = selection_key(to, m, ruri)
-    group.breadth = <uint8_t>breadth
-    found = who_asked(shard, m, to, group)
+    check(rule.set_index < shard.table.set_count)
+    check(request.breadth > 0)
+    to = &shard.table.sets[rule.set_index]
+    begin_opening(opening, rule, &shard.table.policies[rule.policy_index].copy)
+    opening.targets.set_id = to.id
+    opening.targets.call_key = selection_key(to, m, &request.ruri)
+    opening.group.breadth = request.breadth
+    found = who_asked(shard, m, to, &opening.group)
     if found < 0 and (m.method == M_CANCEL or m.method == M_ACK):      # of a call that is not known here
-        found = peek_next(shard, to.id, policy, call_key[0], group)
+        found = peek_next(shard, &opening.targets, &opening.group)
     elif found < 0:
-        found = choose_next(shard, to.id, policy, call_key[0], NULL, 0, group.breadth, group)
+        found = choose_next(shard, &opening.targets, &opening.group)
     if found < 0:
         return found
-    if aim_at(shard, group.destinations[0], rule.ruri, m, policy, hop) < 0:
+    request.hop.timeout_ms = opening.policy.timeout_ms
+    if aim_at(shard, opening.group.destinations[0], rule.ruri, m, &request.hop) < 0:
         return E_NONE
-    hop.breadth = share_of(group, 0, m)
+    request.hop.breadth = share_of(&opening.group, 0, m)
     return OK
 
 
-cdef int match_as_invite(shard_t *shard, const message_t *m, const uri_t *ruri, const origin_t *origin) noexcept nogil:
+cdef int match_as_invite(shard_t *shard, const request_t *request) noexcept nogil:
     """The rule that this request meets; of an ACK or CANCEL, the rule that its INVITE meets."""
-    cdef int method = m.method
+    cdef int method = request.m.method
     cdef int found
+    check(request.m == &shard.incoming)
     if method == M_ACK or method == M_CANCEL:
         shard.incoming.method = M_INVITE
-    found = match_rules(shard.table, m, ruri, origin)
+    found = match_rules(shard.table, request.m, &request.ruri, request.origin)
     shard.incoming.method = method
     return found
 
 
-cdef bint goes_by_rules(shard_t *shard, const message_t *m, const uri_t *ruri, const route_t *route,
-                        const origin_t *origin) noexcept nogil:
+cdef bint goes_by_rules(shard_t *shard, const request_t *request) noexcept nogil:
     """Do the rules decide where this request goes, or its own Route?
 
     Outside of a dialog the rules, unless a known sender brings a Route of its own.  Inside, the route set, unless no
     token proves the dialog and a rule with `to_tag` matches.  An ACK without a To tag has no way at all.
     """
-    if route.verified or (route.onward and is_known(shard.table, &origin.flow.remote)):
+    cdef const route_t *route = &request.route
+    if route.verified or (route.onward and is_known(shard.table, &request.origin.flow.remote)):
         return False
-    if m.to_tag.len:
-        return match_as_invite(shard, m, ruri, origin) >= 0
-    return m.method != M_ACK
+    if request.m.to_tag.len:
+        return match_as_invite(shard, request) >= 0
+    return request.m.method != M_ACK
 
 
-cdef int leave_route(shard_t *shard, const message_t *m, const route_t *route, hop_t *hop) noexcept nogil:
+cdef int leave_route(shard_t *shard, request_t *request) noexcept nogil:
     """The rules decide, so all Routes go, and the hop begins anew: nothing that they led to holds."""
-    cdef hop_t begun = hop[0]
-    if route.onward:
+    cdef uint64_t loop = request.hop.loop
+    check(not request.route.verified)       # goes_by_rules
+    if request.route.onward:
         count(shard, N_ROUTES_REMOVED)
-    memset(hop, 0, sizeof(hop_t))
-    hop.loop, hop.came_by, hop.in_dialog = begun.loop, begun.came_by, begun.in_dialog
-    return cut_routes(m, hop)
+    begin_hop(&request.hop, request.hop.came_by)
+    request.hop.loop = loop
+    return cut_routes(request.m, &request.hop)
 
 
-cdef bint may_forward(shard_t *shard, const rule_t *rule, const origin_t *origin) noexcept nogil:
+cdef bint may_forward(shard_t *shard, const request_t *request, const rule_t *rule) noexcept nogil:
     """No open relay: only for whom the configuration knows, or names as a source of this very rule."""
-    return rule.names_sources or is_known(shard.table, &origin.flow.remote)
+    return rule.names_sources or is_known(shard.table, &request.origin.flow.remote)

@@ -14,6 +14,8 @@ from libc.string cimport memcmp
 
 from fastsip._core.base.types cimport E_BAD, span_t
 from fastsip._core.base.address cimport same_place
+from fastsip._core.base.check cimport check
+from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.records cimport (
     CALLING, CANCEL_PENDING, CLIENT_UNREACHABLE, KIND_FREE, OWES_REQUEST, is_server, record_t,
 )
@@ -65,6 +67,7 @@ cdef int read_quote(const shard_t *shard, const net_error_t *error, quoted_t *qu
     branch.len = BRANCH_TEXT
     hint.off = <unsigned short>(branch.off + BRANCH_TEXT + BEHIND_BRANCH_LEN)
     hint.len = HINT_TEXT
+    check(<uint32_t>hint.off + hint.len <= error.quote_len)
     if memcmp(error.quote + branch.off + BRANCH_TEXT, BEHIND_BRANCH, BEHIND_BRANCH_LEN) != 0:
         return E_BAD
     if read_branch(error.quote, &branch, &quoted.branch) < 0:
@@ -90,6 +93,7 @@ cdef void take_error(shard_t *shard, const net_error_t *error) noexcept nogil:
     if quoted.ref & SLOT_MASK == PROBE:
         fail_probe(shard, quoted.generation, quoted.branch, &error.to)
         return
+    check((quoted.ref >> SLOT_BITS) % shard.count == shard.number)      # shard_of_error
     slot = slot_at(shard.store, quoted.ref)
     if (word_generation(slot.commit) != quoted.generation or word_kind(slot.commit) == KIND_FREE
             or is_server(word_kind(slot.commit)) or slot.key != quoted.branch
@@ -109,11 +113,12 @@ cdef void take_error(shard_t *shard, const net_error_t *error) noexcept nogil:
 cdef void message_failed(shard_t *shard, uint32_t ref, uint32_t generation, int owes, bint too_big) noexcept nogil:
     """Only a request that nobody has answered yet can fail by transport."""
     cdef slot_t *slot
+    cdef message_t stored
     if ref == NO_SLOT:
         return
     slot = slot_at(shard.store, ref)
     if word_generation(slot.commit) != generation or is_server(word_kind(slot.commit)) or owes != OWES_REQUEST:
         return
-    if too_big and read_request(shard, ref) >= 0:
-        refuse_search(shard, slot.parent, 513)       # no fault of the destination's: no mark, no failover
+    if too_big and read_request(shard, ref, &stored) >= 0:
+        refuse_search(shard, slot.parent, &stored, 513)      # no fault of the destination's: no mark, no failover
     branch_input(shard, ref, SEND_FAILED, NULL)

@@ -35,7 +35,7 @@ cdef inline uint32_t port_of(const table_t *table, int scheme, int transport, ui
 cdef bint is_known(const table_t *table, const addr_t *addr) noexcept nogil
 
 # What the matchers look at.  Host and user are written out once, when the first condition asks.
-cdef struct request_t:
+cdef struct subject_t:
     const table_t *table
     const message_t *m
     const uri_t *ruri
@@ -46,4 +46,4 @@ cdef struct request_t:
     char user_room[CANONICAL_ROOM]
 
 # Index of the first rule that the request meets, asked one after the other, whatever index there is; or E_NONE.
-cdef int match_each(const table_t *table, request_t *request) noexcept nogil
+cdef int match_each(const table_t *table, subject_t *subject) noexcept nogil

@@ -46,7 +46,7 @@ cdef struct candidates_t:
     uint32_t count
     rule_list_t lists[MOST_LISTS]
 
-ctypedef bint (*matcher_t)(const condition_t *condition, request_t *request) noexcept nogil
+ctypedef bint (*matcher_t)(const condition_t *condition, subject_t *subject) noexcept nogil
 
 
 # ---------------------------------------------------------------- texts
@@ -156,47 +156,47 @@ cdef bint same_value(const char *a, uint32_t a_len, const text_t *text) noexcept
 
 # ---------------------------------------------------------------- matchers
 
-cdef bint match_method_condition(const condition_t *condition, request_t *request) noexcept nogil:
-    cdef const message_t *m = request.m
+cdef bint match_method_condition(const condition_t *condition, subject_t *subject) noexcept nogil:
+    cdef const message_t *m = subject.m
     if m.method != M_OTHER:
         return (condition.methods >> m.method) & 1
     return has_text(condition.texts, condition.count, m.buf + m.method_name.off, m.method_name.len)
 
 
-cdef inline const text_t *user_of(request_t *request) noexcept nogil:
+cdef inline const text_t *user_of(subject_t *subject) noexcept nogil:
     """The user of the Request-URI in canonical form, which conditions and keys compare; made once."""
-    if request.user.at == NULL:
-        request.user = canonical_user(request.m.buf, request.ruri, request.user_room)
-    return &request.user
+    if subject.user.at == NULL:
+        subject.user = canonical_user(subject.m.buf, subject.ruri, subject.user_room)
+    return &subject.user
 
 
-cdef bint match_user(const condition_t *condition, request_t *request) noexcept nogil:
-    cdef const text_t *user = user_of(request)
+cdef bint match_user(const condition_t *condition, subject_t *subject) noexcept nogil:
+    cdef const text_t *user = user_of(subject)
     return has_text(condition.texts, condition.count, user.at, user.len)
 
 
-cdef bint match_user_prefix(const condition_t *condition, request_t *request) noexcept nogil:
-    cdef const text_t *user = user_of(request)
+cdef bint match_user_prefix(const condition_t *condition, subject_t *subject) noexcept nogil:
+    cdef const text_t *user = user_of(subject)
     return has_prefix(condition.texts, condition.count, user.at, user.len)
 
 
-cdef bint match_user_pattern(const condition_t *condition, request_t *request) noexcept nogil:
-    cdef const text_t *user = user_of(request)
+cdef bint match_user_pattern(const condition_t *condition, subject_t *subject) noexcept nogil:
+    cdef const text_t *user = user_of(subject)
     return user.len and match_pattern(condition.pattern, user.at, user.len)
 
 
-cdef inline int find_host(request_t *request) noexcept nogil:
+cdef inline int find_host(subject_t *subject) noexcept nogil:
     """Writes the host of the Request-URI as tables keep hosts, once; its length, 0 = none that a rule could name."""
-    if request.host_len < 0:
-        request.host_len = write_host(request.m.buf + request.ruri.host.off, request.ruri.host.len, request.host)
-    return request.host_len
+    if subject.host_len < 0:
+        subject.host_len = write_host(subject.m.buf + subject.ruri.host.off, subject.ruri.host.len, subject.host)
+    return subject.host_len
 
 
-cdef bint match_domain(const condition_t *condition, request_t *request) noexcept nogil:
-    if find_host(request) == 0:
+cdef bint match_domain(const condition_t *condition, subject_t *subject) noexcept nogil:
+    if find_host(subject) == 0:
         return False
-    return has_place(condition.texts, condition.ports, condition.count, request.host, request.host_len,
-                     request.ruri.port)
+    return has_place(condition.texts, condition.ports, condition.count, subject.host, subject.host_len,
+                     subject.ruri.port)
 
 
 cdef inline bint covers(const network_t *network, const addr_t *addr) noexcept nogil:
@@ -229,15 +229,15 @@ cdef bint is_in_networks(const condition_t *condition, const addr_t *addr) noexc
     return low > 0 and covers(&condition.networks[low - 1], addr)
 
 
-cdef bint match_source(const condition_t *condition, request_t *request) noexcept nogil:
-    return is_in_networks(condition, &request.origin.flow.remote)
+cdef bint match_source(const condition_t *condition, subject_t *subject) noexcept nogil:
+    return is_in_networks(condition, &subject.origin.flow.remote)
 
 
-cdef bint match_source_set(const condition_t *condition, request_t *request) noexcept nogil:
+cdef bint match_source_set(const condition_t *condition, subject_t *subject) noexcept nogil:
     """Is the source a member of one of the sets, by address and port?  Other programs on a member's host are not it."""
     cdef uint32_t i
     for i in range(condition.count):
-        if find_place(request.table, MEMBER_AT_ADDRESS, &request.origin.flow.remote, condition.tags[i]) >= 0:
+        if find_place(subject.table, MEMBER_AT_ADDRESS, &subject.origin.flow.remote, condition.tags[i]) >= 0:
             return True
     return False
 
@@ -246,11 +246,11 @@ cdef bint is_trusted(const table_t *table, const addr_t *addr) noexcept nogil:
     return is_in_networks(&table.trusted, addr)
 
 
-cdef bint match_listen(const condition_t *condition, request_t *request) noexcept nogil:
+cdef bint match_listen(const condition_t *condition, subject_t *subject) noexcept nogil:
     cdef uint32_t i, tag
-    if request.origin.listener >= request.table.listener_count:
+    if subject.origin.listener >= subject.table.listener_count:
         return False
-    tag = request.table.listeners[request.origin.listener].tag_id
+    tag = subject.table.listeners[subject.origin.listener].tag_id
     for i in range(condition.count):
         if condition.tags[i] == tag:
             return True
@@ -266,9 +266,9 @@ cdef inline bint is_named(const condition_t *condition, const message_t *m, cons
     return same_text(m.buf + header.name_off, header.name_len, condition.texts[0].at, condition.texts[0].len)
 
 
-cdef bint match_header(const condition_t *condition, request_t *request) noexcept nogil:
+cdef bint match_header(const condition_t *condition, subject_t *subject) noexcept nogil:
     """Is the header present (`flag`), or does one of its values, whole, equal one of the condition's?"""
-    cdef const message_t *m = request.m
+    cdef const message_t *m = subject.m
     cdef const header_t *header
     cdef uint32_t i
     cdef int index = find_header(m, condition.texts[0].at, condition.texts[0].len)
@@ -355,8 +355,8 @@ cdef uint64_t headers_looked_at(const table_t *table, const message_t *m) noexce
     return hash_end(&h)
 
 
-cdef bint match_to_tag(const condition_t *condition, request_t *request) noexcept nogil:
-    return (request.m.to_tag.len > 0) == (condition.flag != 0)
+cdef bint match_to_tag(const condition_t *condition, subject_t *subject) noexcept nogil:
+    return (subject.m.to_tag.len > 0) == (condition.flag != 0)
 
 
 # [condition_id]
@@ -369,12 +369,12 @@ cdef matcher_t[10] MATCHERS = [
 
 # ---------------------------------------------------------------- rules
 
-cdef inline bint holds(const rule_t *rule, request_t *request) noexcept nogil:
+cdef inline bint holds(const rule_t *rule, subject_t *subject) noexcept nogil:
     cdef const condition_t *condition
     cdef uint32_t i
     for i in range(rule.condition_count):
         condition = &rule.conditions[i]
-        if MATCHERS[condition.kind](condition, request) == (condition.negate != 0):
+        if MATCHERS[condition.kind](condition, subject) == (condition.negate != 0):
             return False
     return True
 
@@ -388,14 +388,14 @@ cdef inline bint asks_for_tag(const rule_t *rule) noexcept nogil:
     return False
 
 
-cdef inline bint is_met(const rule_t *rule, request_t *request) noexcept nogil:
-    return (not request.m.to_tag.len or asks_for_tag(rule)) and holds(rule, request)
+cdef inline bint is_met(const rule_t *rule, subject_t *subject) noexcept nogil:
+    return (not subject.m.to_tag.len or asks_for_tag(rule)) and holds(rule, subject)
 
 
-cdef int match_each(const table_t *table, request_t *request) noexcept nogil:
+cdef int match_each(const table_t *table, subject_t *subject) noexcept nogil:
     cdef uint32_t i
     for i in range(table.rule_count):
-        if is_met(&table.rules[i], request):
+        if is_met(&table.rules[i], subject):
             return i
     return E_NONE
 
@@ -414,9 +414,9 @@ cdef inline void look_up(const rule_index_t *index, uint64_t key, candidates_t *
         add_list(found, &index.lists[number])
 
 
-cdef void look_up_users(const rule_index_t *index, request_t *request, candidates_t *found) noexcept nogil:
+cdef void look_up_users(const rule_index_t *index, subject_t *subject, candidates_t *found) noexcept nogil:
     """By the whole user, and by each beginning of it that is as long as some rule's prefix."""
-    cdef const text_t *user = user_of(request)
+    cdef const text_t *user = user_of(subject)
     cdef uint64_t lens = index.prefix_lens
     cdef uint32_t len = 1
     if index.kinds >> C_USER & 1:
@@ -429,22 +429,22 @@ cdef void look_up_users(const rule_index_t *index, request_t *request, candidate
         len += 1
 
 
-cdef void look_up_sources(const rule_index_t *index, request_t *request, candidates_t *found) noexcept nogil:
+cdef void look_up_sources(const rule_index_t *index, subject_t *subject, candidates_t *found) noexcept nogil:
     """By each width of network that some rule names, by member's address, and by sets that are one key."""
     cdef uint32_t i
     for i in range(index.width_count):
-        if index.widths[i].family == request.origin.flow.remote.family:
-            look_up(index, network_key(&index.widths[i], request.origin.flow.remote.ip), found)
+        if index.widths[i].family == subject.origin.flow.remote.family:
+            look_up(index, network_key(&index.widths[i], subject.origin.flow.remote.ip), found)
     if index.kinds >> C_SOURCE_SET & 1:
-        look_up(index, key_of_address(C_SOURCE_SET, &request.origin.flow.remote), found)
+        look_up(index, key_of_address(C_SOURCE_SET, &subject.origin.flow.remote), found)
     for i in range(index.set_count):
-        if find_place(request.table, MEMBER_AT_ADDRESS, &request.origin.flow.remote, index.sets[i]) >= 0:
+        if find_place(subject.table, MEMBER_AT_ADDRESS, &subject.origin.flow.remote, index.sets[i]) >= 0:
             look_up(index, key_of_number(C_SOURCE_SET, index.sets[i]), found)
 
 
-cdef void look_up_headers(const rule_index_t *index, request_t *request, candidates_t *found) noexcept nogil:
+cdef void look_up_headers(const rule_index_t *index, subject_t *subject, candidates_t *found) noexcept nogil:
     """By each header's name, and by name and value."""
-    cdef const message_t *m = request.m
+    cdef const message_t *m = subject.m
     cdef const header_t *header
     cdef uint64_t key
     cdef uint32_t i
@@ -452,7 +452,7 @@ cdef void look_up_headers(const rule_index_t *index, request_t *request, candida
         header = &m.headers[i]
         if not index.header_ids >> header.id & 1:
             continue
-        key = name_key_of(request.table, m, header)
+        key = name_key_of(subject.table, m, header)
         look_up(index, key, found)
         if index.longest_value:
             key = value_key(key, m.buf + header.value_off, header.value_len, index.longest_value)
@@ -460,29 +460,29 @@ cdef void look_up_headers(const rule_index_t *index, request_t *request, candida
                 look_up(index, key, found)
 
 
-cdef void find_candidates(const rule_index_t *index, request_t *request, candidates_t *found) noexcept nogil:
+cdef void find_candidates(const rule_index_t *index, subject_t *subject, candidates_t *found) noexcept nogil:
     """Lists of all rules that may hold, by what the request has; which of them do is asked in full afterwards."""
-    cdef const message_t *m = request.m
+    cdef const message_t *m = subject.m
     found.count = 0
     add_list(found, &index.others)
-    if (index.kinds >> C_USER & 1 or index.prefix_lens) and request.ruri.user.len:
-        look_up_users(index, request, found)
-    if index.kinds >> C_DOMAIN & 1 and find_host(request):
-        look_up(index, key_of(C_DOMAIN, request.host, request.host_len), found)
+    if (index.kinds >> C_USER & 1 or index.prefix_lens) and subject.ruri.user.len:
+        look_up_users(index, subject, found)
+    if index.kinds >> C_DOMAIN & 1 and find_host(subject):
+        look_up(index, key_of(C_DOMAIN, subject.host, subject.host_len), found)
     if index.kinds >> C_METHOD & 1:
         look_up(index, key_of_number(C_METHOD, m.method) if m.method != M_OTHER
                 else key_of(C_METHOD, m.buf + m.method_name.off, m.method_name.len), found)
     if index.kinds >> C_TO_TAG & 1:
         look_up(index, key_of_number(C_TO_TAG, m.to_tag.len > 0), found)
-    if index.kinds >> C_LISTEN & 1 and request.origin.listener < request.table.listener_count:
-        look_up(index, key_of_number(C_LISTEN, request.table.listeners[request.origin.listener].tag_id), found)
+    if index.kinds >> C_LISTEN & 1 and subject.origin.listener < subject.table.listener_count:
+        look_up(index, key_of_number(C_LISTEN, subject.table.listeners[subject.origin.listener].tag_id), found)
     if index.kinds & (1 << C_SOURCE | 1 << C_SOURCE_SET):
-        look_up_sources(index, request, found)
+        look_up_sources(index, subject, found)
     if index.kinds >> C_HEADER & 1:
-        look_up_headers(index, request, found)
+        look_up_headers(index, subject, found)
 
 
-cdef int match_candidates(const table_t *table, candidates_t *found, request_t *request) noexcept nogil:
+cdef int match_candidates(const table_t *table, candidates_t *found, subject_t *subject) noexcept nogil:
     """The lists are merged, so that the rules are asked in the order of the file, each once."""
     cdef rule_list_t *rules
     cdef uint32_t i, next_rule
@@ -493,7 +493,7 @@ cdef int match_candidates(const table_t *table, candidates_t *found, request_t *
                 next_rule = min(next_rule, found.lists[i].rules[0])
         if next_rule == table.rule_count:
             return E_NONE
-        if is_met(&table.rules[next_rule], request):
+        if is_met(&table.rules[next_rule], subject):
             return <int>next_rule
         for i in range(found.count):
             rules = &found.lists[i]
@@ -504,16 +504,16 @@ cdef int match_candidates(const table_t *table, candidates_t *found, request_t *
 
 cdef int match_rules(const table_t *table, const message_t *m, const uri_t *ruri,
                      const origin_t *origin) noexcept nogil:
-    cdef request_t request
+    cdef subject_t subject
     cdef candidates_t found
-    request.table, request.m, request.ruri, request.origin = table, m, ruri, origin
-    request.host_len, request.user.at = -1, NULL
+    subject.table, subject.m, subject.ruri, subject.origin = table, m, ruri, origin
+    subject.host_len, subject.user.at = -1, NULL
     if table.by_key == NULL:
-        return match_each(table, &request)
-    find_candidates(table.by_key, &request, &found)
+        return match_each(table, &subject)
+    find_candidates(table.by_key, &subject, &found)
     if found.count > MOST_LISTS:
-        return match_each(table, &request)
-    return match_candidates(table, &found, &request)
+        return match_each(table, &subject)
+    return match_candidates(table, &found, &subject)
 
 
 cdef bint is_own(const table_t *table, const char *host, uint32_t len, uint32_t port) noexcept nogil:

@@ -11,7 +11,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from fastsip._core.base.types cimport OK, PARTITIONS
-from fastsip._core.sip.types cimport M_INVITE
+from fastsip._core.sip.types cimport M_INVITE, message_t
 from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.store.records cimport (
     CLIENT_ENDED, CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, OWES_CANCEL,
@@ -33,6 +33,7 @@ from fastsip._core.transaction.lingering cimport begin_lingering
 from fastsip._core.transaction.client cimport end_branch, send_cancel, send_request
 from fastsip._core.transaction.server cimport end_server, end_silently, is_stale, send_response
 from fastsip._core.proxy.parking cimport is_parked, renew_parked
+from fastsip._core.proxy.addresses cimport failure_of, failure_t
 from fastsip._core.proxy.context cimport cancel_open, count_open, decide, is_closing, may_go_on, try_next
 from fastsip._core.proxy.requests cimport route_again
 from fastsip._core.shard.round cimport flush
@@ -135,11 +136,12 @@ cdef void recall_challenged(shard_t *shard, uint32_t ref) noexcept nogil:
     """Of a branch that was asked for credentials, from the ACK that it keeps."""
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef const record_t *record = record_of(slot)
+    cdef message_t ack
     if not record.client.flags & CLIENT_HAS_ACK or record.client.last_status not in (401, 407):
         return
     if (parse_message(block_at(shard.store, ref, record.client.request.unit), record.client.request.len,
-                      &shard.stored) == OK and parse_routing(&shard.stored) == OK):
-        remember_challenge(shard, &shard.stored, slot.identity.client.destination_id)
+                      &ack) == OK and parse_routing(&ack) == OK):
+        remember_challenge(shard, &ack, slot.identity.client.destination_id)
 
 
 cdef uint64_t overdue_since(const shard_t *shard, uint32_t ref) noexcept nogil:
@@ -161,12 +163,14 @@ cdef int go_on(shard_t *shard, uint32_t parent) noexcept nogil:
     cdef int attempts = record_of(slot_at(shard.store, parent)).server.attempt_count
     cdef uint32_t ref = first_child_of(shard.store, parent)
     cdef const record_t *record
+    cdef failure_t failure = failure_of(NO_SLOT, 0, 0, NULL)
+    cdef message_t stored
     while ref != NO_SLOT and slot_at(shard.store, ref).attempt + 1 < attempts:
         ref = next_child_of(shard.store, ref)
-    if ref == NO_SLOT:
-        return try_next(shard, parent, ref, 0, 0)
-    record = record_of(slot_at(shard.store, ref))
-    return try_next(shard, parent, ref, record.client.reason, record.client.last_status)
+    if ref != NO_SLOT:
+        record = record_of(slot_at(shard.store, ref))
+        failure = failure_of(ref, record.client.reason, record.client.last_status, NULL)
+    return try_next(shard, parent, &failure, &stored)
 
 
 cdef void resume_search(shard_t *shard, uint32_t parent) noexcept nogil:

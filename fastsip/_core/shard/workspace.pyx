@@ -10,7 +10,6 @@ from libc.stdlib cimport calloc, free, malloc
 
 from fastsip._core.base.types cimport PARTITIONS
 from fastsip._core.base.clock cimport clock_ms
-from fastsip._core.store.slots cimport NO_SLOT
 from fastsip._core.store.wheel cimport NOT_ARMED, init_wheel
 from fastsip._core.store.marks cimport Quarantine, mark_t
 from fastsip._core.transport.local cimport close_local, open_local
@@ -33,7 +32,6 @@ cdef class Workspace:
         self.shard.scratch = <char *>malloc(SCRATCH_BYTES)
         self.shard.recalled = <recalled_t *>calloc(RECALL_PLACES, sizeof(recalled_t))
         self.shard.waiting = <waiting_t *>calloc(1, sizeof(waiting_t))
-        self.shard.resumed.ref = NO_SLOT
         self.own_counters = <uint64_t *>calloc(COUNTER_COUNT, sizeof(uint64_t))
         self.shard.counters = self.own_counters
         self.shard.mark = &self.own_mark

@@ -2,7 +2,6 @@
 # names.  Owned by the workspace; lost with the process, and nothing that a call needs is lost with it.
 
 from libc.stdint cimport uint32_t, uint64_t
-from fastsip._core.base.types cimport text_t
 from fastsip._core.base.address cimport origin_t
 
 cdef enum:
@@ -77,12 +76,3 @@ cdef struct waiting_t:
     lost_t lost[MOST_LOST]
     held_t held[MOST_HELD]
     source_t sources[SOURCES]
-
-# A request that has waited, while it is routed again: what would refuse it
-# without state stands here and becomes the answer of its transaction.
-cdef struct resumed_t:
-    uint32_t ref                # its server transaction; NO_SLOT = no request is routed again
-    bint waits                  # on: for another name, or still
-    int status                  # 0 = nothing refused it
-    text_t reason
-    text_t headers

@@ -13,7 +13,7 @@ from fastsip._core.dispatcher.positions cimport positions_t
 from fastsip._core.transport.names cimport name_table_t
 from fastsip._core.transport.udp cimport net_t
 from fastsip._core.transport.local cimport local_t
-from fastsip._core.state.memory cimport probe_state_t, recalled_t, resumed_t, waiting_t
+from fastsip._core.state.memory cimport probe_state_t, recalled_t, waiting_t
 
 # Everything a kernel above `slots` needs; one per shard, owned by Shard (or by
 # the test bench), valid for its whole life.
@@ -45,12 +45,10 @@ cdef struct shard_t:
     name_table_t *names
     local_t *local              # NULL = nobody can be asked
     waiting_t *waiting
-    resumed_t resumed
     mark_t *mark
     const quarantine_t *quarantine
     uint32_t draining           # written by the control plane: no new calls
-    message_t incoming
-    message_t stored            # a message parsed from a block
+    message_t incoming          # what was received, or resumed, and is dealt with now
 
 cdef inline void count(shard_t *shard, int counter) noexcept nogil:
     shard.counters[counter] += 1

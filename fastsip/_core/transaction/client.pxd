@@ -4,6 +4,7 @@ from libc.stdint cimport uint32_t
 from fastsip._core.base.types cimport text_t
 from fastsip._core.base.check cimport check
 from fastsip._core.sip.types cimport message_t
+from fastsip._core.store.records cimport CLIENT_HAS_ACK
 from fastsip._core.store.slots cimport record_of, slot_t
 from fastsip._core.state.shard cimport shard_t
 
@@ -16,8 +17,12 @@ cdef void send_ack(shard_t *shard, uint32_t ref, const message_t *response) noex
 # Once no branch can follow this one: the ACK replaces the request block.
 cdef void keep_ack(shard_t *shard, uint32_t ref, const message_t *response) noexcept nogil
 
-# Reads the branch's request back into shard.stored; its length, or a code.
-cdef int read_request(shard_t *shard, uint32_t ref) noexcept nogil
+# Does the branch's block still hold its request, and not the ACK in its place?
+cdef inline bint has_request(const slot_t *branch) noexcept nogil:
+    return record_of(branch).client.request.len > 0 and not record_of(branch).client.flags & CLIENT_HAS_ACK
+
+# Reads the branch's request back from there, as sent; its length, or a code.  The message lies in the block.
+cdef int read_request(shard_t *shard, uint32_t ref, message_t *into) noexcept nogil
 
 # Queues the branch's request block (the ACK, when it holds that).  False: its listener is gone since the
 # branch began, so that nothing of it goes out any more.

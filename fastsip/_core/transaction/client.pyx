@@ -133,20 +133,21 @@ cdef void send_cancel(shard_t *shard, uint32_t ref) noexcept nogil:
 
     Each repetition is made anew from the request, which stays as it was sent: no block has to keep the CANCEL.
     """
+    cdef message_t request
     cdef text_t reason
     cdef char *at
     cdef uint32_t room
     cdef int len
-    if read_request(shard, ref) < 0:
+    if read_request(shard, ref, &request) < 0:
         return
     reason = cancel_reason(shard, slot_at(shard.store, ref).parent)
     if reason.len and not may_say_why(shard, slot_at(shard.store, ref), &reason):
         reason.len = 0
-    room = hop_request_room(&shard.stored, &shard.stored) + reason.len
+    room = hop_request_room(&request, &request) + reason.len
     at = take_scratch(shard, room)
     if at == NULL:
         return
-    len = write_hop_request(at, b"CANCEL", 6, &shard.stored, &shard.stored, &reason)
+    len = write_hop_request(at, b"CANCEL", 6, &request, &request, &reason)
     check(<uint32_t>len <= room)
     queue_message(shard, at, len, &slot_at(shard.store, ref).identity.client.target, ref, OWES_CANCEL)
 
@@ -156,6 +157,7 @@ cdef void send_ack(shard_t *shard, uint32_t ref, const message_t *response) noex
 
     Nothing is owed for it: should it get lost, the next hop repeats its response and gets another one.
     """
+    cdef message_t request
     cdef char *at
     cdef uint32_t room
     cdef int len
@@ -164,13 +166,13 @@ cdef void send_ack(shard_t *shard, uint32_t ref, const message_t *response) noex
     if record_of(slot_at(shard.store, ref)).client.flags & CLIENT_HAS_ACK:
         send_request(shard, ref)
         return
-    if read_request(shard, ref) < 0:
+    if read_request(shard, ref, &request) < 0:
         return
-    room = hop_request_room(&shard.stored, response)
+    room = hop_request_room(&request, response)
     at = take_scratch(shard, room)
     if at == NULL:
         return
-    len = write_hop_request(at, b"ACK", 3, &shard.stored, response, NULL)
+    len = write_hop_request(at, b"ACK", 3, &request, response, NULL)
     check(<uint32_t>len <= room)
     queue_message(shard, at, len, &slot_at(shard.store, ref).identity.client.target, NO_SLOT, 0)
 
@@ -182,18 +184,19 @@ cdef void keep_ack(shard_t *shard, uint32_t ref, const message_t *response) noex
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef record_t record = record_of(slot)[0]
     cdef block_t old = record.client.request
+    cdef message_t request
     cdef uint32_t room
     cdef char *text
     cdef char *at
     cdef int len
     check(word_kind(slot.commit) == KIND_CLIENT_INVITE)
-    if read_request(shard, ref) < 0:
+    if read_request(shard, ref, &request) < 0:
         return
-    room = hop_request_room(&shard.stored, response)
+    room = hop_request_room(&request, response)
     text = take_scratch(shard, room)
     if text == NULL:
         return
-    len = write_hop_request(text, b"ACK", 3, &shard.stored, response, NULL)
+    len = write_hop_request(text, b"ACK", 3, &request, response, NULL)
     check(<uint32_t>len <= room)
     at = take_block(shard, ref, len, &record.client.request)
     if at == NULL:
@@ -205,23 +208,22 @@ cdef void keep_ack(shard_t *shard, uint32_t ref, const message_t *response) noex
     drop_block(shard.store, &shard.pending, ref, &old)
 
 
-cdef int read_request(shard_t *shard, uint32_t ref) noexcept nogil:
+cdef int read_request(shard_t *shard, uint32_t ref, message_t *into) noexcept nogil:
     """Parsed anew each time: what a restart finds in the store is read by the same steps as what was written just now.
 
     E_NONE when the ACK stands there, or nothing: then no CANCEL, no ACK and no other branch can be made of it.
     """
     cdef slot_t *slot = slot_at(shard.store, ref)
-    cdef const record_t *record = record_of(slot)
-    cdef uint32_t len = record.client.request.len
+    cdef uint32_t len
     cdef int code
-    if len == 0 or record.client.flags & CLIENT_HAS_ACK:
+    if not has_request(slot):
         return E_NONE
     len = sent_len(slot)
-    code = parse_message(block_at(shard.store, ref, record.client.request.unit), len, &shard.stored)
+    code = parse_message(block_at(shard.store, ref, record_of(slot).client.request.unit), len, into)
     if code < 0:
         return code
-    code = parse_routing(&shard.stored)
-    check((code < 0) | shard.stored.routing_done)
+    code = parse_routing(into)
+    check((code < 0) | into.routing_done)
     return code if code < 0 else <int>len
 
 

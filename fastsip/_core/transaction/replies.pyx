@@ -162,10 +162,7 @@ cdef void answer(shard_t *shard, const message_t *m, const origin_t *origin, int
 
 cdef void answer_as(shard_t *shard, const message_t *m, uint64_t key, const origin_t *origin, int status,
                     const text_t *reason, const text_t *headers) noexcept nogil:
-    """`headers` are whole lines, or NULL.
-
-    A request that has waited for its way has a transaction by now, which gives the answer.
-    """
+    """`headers` are whole lines, or NULL."""
     cdef reply_t reply
     cdef flow_t flow
     cdef char *at
@@ -177,11 +174,6 @@ cdef void answer_as(shard_t *shard, const message_t *m, uint64_t key, const orig
     reply.tag_key = key
     if status >= 400:
         count(shard, N_REFUSED_REQUESTS)
-    if shard.resumed.ref != NO_SLOT:
-        shard.resumed.status = status
-        shard.resumed.reason = reply.reason
-        shard.resumed.headers = reply.headers
-        return
     at = take_scratch(shard, reply_room(m, &reply))
     if at == NULL:
         return

@@ -21,8 +21,9 @@ cdef void pass_final(shard_t *shard, uint32_t ref, const message_t *m) noexcept 
 cdef void keep_best(shard_t *shard, uint32_t ref, const message_t *m, int flag) noexcept nogil
 # Sends the kept response as the final one; `m` is the response that came last, or NULL.
 cdef void send_best(shard_t *shard, uint32_t ref, const message_t *m) noexcept nogil
-# Sends a final response of our own, made from the request that `shard.stored` holds.
-cdef void send_own(shard_t *shard, uint32_t ref, int status, const text_t *reason) noexcept nogil
+# Sends a final response of our own, made from a request of its branches, as sent.
+cdef void send_own(shard_t *shard, uint32_t ref, const message_t *request, int status,
+                   const text_t *reason) noexcept nogil
 # The same from any request: `source` is where it came from, when it is one as received; NULL = one as sent.
 cdef void send_reply(shard_t *shard, uint32_t ref, const message_t *request, const addr_t *source,
                      reply_t *reply) noexcept nogil
@@ -30,8 +31,8 @@ cdef void send_reply(shard_t *shard, uint32_t ref, const message_t *request, con
 cdef void send_trying(shard_t *shard, uint32_t ref, const message_t *request, const addr_t *source) noexcept nogil
 # In the record with which a server transaction begins: when that is due.
 cdef void set_trying_clock(shard_t *shard, const slot_t *slot, record_t *record) noexcept nogil
-# A branch whose request can still be read, in shard.stored; its reference, or NO_SLOT.
-cdef uint32_t read_any_request(shard_t *shard, uint32_t parent) noexcept nogil
+# Reads the request of a branch that still has one, as sent; its reference, or NO_SLOT.
+cdef uint32_t read_any_request(shard_t *shard, uint32_t parent, message_t *into) noexcept nogil
 # Ends without an answer (RFC 4320).
 cdef void end_silently(shard_t *shard, uint32_t ref) noexcept nogil
 

@@ -110,12 +110,12 @@ cdef void set_trying_clock(shard_t *shard, const slot_t *slot, record_t *record)
     record.server.retransmit_ms = max(slot.created_ms + interval - t1, shard.now_ms + 1)
 
 
-cdef uint32_t read_any_request(shard_t *shard, uint32_t parent) noexcept nogil:
+cdef uint32_t read_any_request(shard_t *shard, uint32_t parent, message_t *into) noexcept nogil:
     cdef uint32_t ref = first_child_of(shard.store, parent)
     check(is_server(word_kind(slot_at(shard.store, parent).commit)))
     while ref != NO_SLOT:
         check(slot_at(shard.store, ref).parent == parent)
-        if read_request(shard, ref) >= 0:
+        if read_request(shard, ref, into) >= 0:
             return ref
         ref = next_child_of(shard.store, ref)
     return NO_SLOT
@@ -297,13 +297,13 @@ cdef int write_merged(shard_t *shard, uint32_t ref, const message_t *m, block_t 
     OK; E_NONE if `m` brings none; E_ROOM if the message would be too long or have too many headers, E_FULL without a
     block: the kept response stays as it is then.
     """
-    cdef message_t *kept = &shard.stored
+    cdef message_t kept
     cdef uint32_t scratch = shard.scratch_used
     cdef char *text = take_scratch(shard, m.headers_end)
     cdef int headers = 0
     cdef int code = E_NONE
     cdef int n
-    if text == NULL or parse_message(block_at(shard.store, ref, best.unit), best.len, kept) < 0:
+    if text == NULL or parse_message(block_at(shard.store, ref, best.unit), best.len, &kept) < 0:
         return E_ROOM
     n = put_headers(text, m, H_WWW_AUTHENTICATE, &headers)
     n += put_headers(text + n, m, H_PROXY_AUTHENTICATE, &headers)
@@ -313,7 +313,7 @@ cdef int write_merged(shard_t *shard, uint32_t ref, const message_t *m, block_t 
     elif headers:
         clear_edits(&shard.edits)
         edit_insert(&shard.edits, kept.headers_end, text, n)
-        code = write_block(shard, ref, kept, NULL, best)
+        code = write_block(shard, ref, &kept, NULL, best)
     shard.scratch_used = scratch
     return code
 
@@ -355,14 +355,15 @@ cdef void send_best(shard_t *shard, uint32_t ref, const message_t *m) noexcept n
     """
     cdef record_t record = record_of(slot_at(shard.store, ref))[0]
     cdef int status = 500 if record.server.best_status == 503 else record.server.best_status
+    cdef message_t stored
     if not takes_final(slot_at(shard.store, ref)):
         return
     if record.server.best.len:
         send_final(shard, ref, &record, &record.server.best, status)
     elif m != NULL and m.status == record.server.best_status:
         send_unkept(shard, ref, m)
-    elif read_any_request(shard, ref) != NO_SLOT:
-        send_own(shard, ref, status, NULL)
+    elif read_any_request(shard, ref, &stored) != NO_SLOT:
+        send_own(shard, ref, &stored, status, NULL)
     else:
         end_silently(shard, ref)
 
@@ -383,9 +384,10 @@ cdef void queue_reply(shard_t *shard, uint32_t ref, const message_t *request, co
                       &slot_at(shard.store, ref).identity.server.source, ref if owes else NO_SLOT, owes)
 
 
-cdef void send_own(shard_t *shard, uint32_t ref, int status, const text_t *reason) noexcept nogil:
+cdef void send_own(shard_t *shard, uint32_t ref, const message_t *request, int status,
+                   const text_t *reason) noexcept nogil:
     cdef reply_t reply = reply_of(status, reason, NULL)
-    send_reply(shard, ref, &shard.stored, NULL, &reply)
+    send_reply(shard, ref, request, NULL, &reply)
 
 
 cdef void send_reply(shard_t *shard, uint32_t ref, const message_t *request, const addr_t *source,
@@ -429,12 +431,13 @@ cdef void answer_anew(shard_t *shard, uint32_t ref) noexcept nogil:
     """
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef reply_t reply = reply_of(record_of(slot).server.last_status, NULL, NULL)
-    if read_any_request(shard, ref) == NO_SLOT:
+    cdef message_t stored
+    if read_any_request(shard, ref, &stored) == NO_SLOT:
         clear_owes(shard.store, ref, word_generation(slot.commit), OWES_RESPONSE)
         return
-    check(shard.stored.routing_done)
+    check(stored.routing_done)
     reply.tag_key = slot.key
-    queue_reply(shard, ref, &shard.stored, NULL, &reply, OWES_RESPONSE)
+    queue_reply(shard, ref, &stored, NULL, &reply, OWES_RESPONSE)
 
 
 cdef void end_silently(shard_t *shard, uint32_t ref) noexcept nogil:
@@ -514,6 +517,12 @@ cdef void send_trying(shard_t *shard, uint32_t ref, const message_t *request, co
         queue_reply(shard, ref, request, source, &reply, 0)
 
 
+cdef void send_due_trying(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef message_t stored
+    cdef bint found = read_any_request(shard, ref, &stored) != NO_SLOT
+    send_trying(shard, ref, &stored if found else NULL, NULL)
+
+
 cdef void fire_server_timer(shard_t *shard, uint32_t ref) noexcept nogil:
     """expire_ms: Timer H, I, J or L ends the state. retransmit_ms: Timer G repeats the failure, doubling up to T2;
     of a non-INVITE the 100 is due.
@@ -530,7 +539,7 @@ cdef void fire_server_timer(shard_t *shard, uint32_t ref) noexcept nogil:
     if not step.valid:
         return
     if step.actions & SEND_TRYING:
-        send_trying(shard, ref, &shard.stored if read_any_request(shard, ref) != NO_SLOT else NULL, NULL)
+        send_due_trying(shard, ref)
         return
     if step.actions & END:
         name_no_blocks(&record)
