@@ -41,9 +41,12 @@ cdef enum:
 
 
 cdef inline void drop_words(shard_t *shard, uint32_t ref, uint32_t words, const record_t *was) noexcept nogil:
-    """The blocks that these words of a record name (kinds)."""
+    """The blocks that these words of a record name (kinds); most name none, which costs no call."""
+    cdef const block_t *block
     while words:
-        drop_block(shard.store, &shard.pending, ref, block_in(was, __builtin_ctz(words)))
+        block = block_in(was, __builtin_ctz(words))
+        if block.len:
+            drop_block(shard.store, &shard.pending, ref, block)
         words &= words - 1
 
 
