@@ -16,6 +16,7 @@ from tests.protocol.script import BOB, WHOLE, Stage
 
 HEADER_BYTES, SLOT_BYTES = 4096, 448
 MINOR_AT, HIGH_WATER = 12, 112  # where the header has them
+OWES_AT = 1  # of a slot: in its commit word
 DAYS_MS = 3 * 86_400_000
 
 
@@ -122,6 +123,17 @@ def test_kinds_and_states_that_no_release_of_this_layout_writes_are_let_go(make_
     image = Image(make_stage, ringing)
     for ref in image.refs:
         image.take_up(bytes(with_word(image.whole, ref, kind, state)))
+
+
+@pytest.mark.parametrize("owes", range(1, 16))
+@pytest.mark.parametrize("scenario", [ringing, calling, cancelling, refused, parked])
+def test_what_a_slot_cannot_owe_is_not_sent(make_stage, scenario, owes):
+    """What it owes says which of its blocks is read, so another kind's would be read as what it is not."""
+    image = Image(make_stage, scenario)
+    for ref in image.refs:
+        spoilt = bytearray(image.whole)
+        spoilt[HEADER_BYTES + (ref & 0x3FFFFFF) * SLOT_BYTES + OWES_AT] = owes
+        image.take_up(bytes(spoilt))
 
 
 @pytest.mark.parametrize("kind, state", [(9, 2), (1, 7)])

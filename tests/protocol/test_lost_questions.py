@@ -50,3 +50,20 @@ def test_it_costs_a_source_no_second_turn(stage):
         stage.invite(headers=[("Route", f"<sip:gw{number}.example.net;lr>")])
     stage.advance(WAIT - 100)
     assert stage.counter("names_refused") == 0 and stage.questions()
+
+
+def test_each_of_many_is_asked_again(stage):
+    """However many found no room, and however often: each request that waits asks for its own name."""
+    names = [f"gw{number}.example.net" for number in range(40)]
+    stage.rig.fail_allocation("event", 1, 2 * len(names))
+    for name in names:
+        stage.invite(headers=[("Route", f"<sip:{name};lr>")])
+    assert stage.questions() == []
+    stage.advance(WAIT - 100)
+    assert sorted(stage.questions()) == sorted(names)
+    assert stage.counter("names_refused") == 0
+    for name in names:
+        stage.know(name, BOB[0])
+        stage.expect_request(BOB[0], "INVITE")
+    stage.waiting.clear()
+    stage.finish()

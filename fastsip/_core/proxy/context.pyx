@@ -57,11 +57,11 @@ from fastsip._core.transaction.server cimport (
     send_best, send_own, set_server_flag,
 )
 from fastsip._core.health.calls cimport note_failure, note_success
-from fastsip._core.proxy.request cimport group_t, request_t, targets_t
-from fastsip._core.proxy.in_dialog cimport aim_at_stand_in, next_stand_in
+from fastsip._core.proxy.request cimport TO_ADDRESS, TO_STAND_IN, group_t, name_one, request_t, targets_t
+from fastsip._core.proxy.in_dialog cimport next_stand_in
 from fastsip._core.proxy.parking cimport answer_parked, is_parked
 from fastsip._core.proxy.targets cimport choose_next
-from fastsip._core.proxy.forward cimport start_branch, start_group, takes_too_much
+from fastsip._core.proxy.forward cimport start_group, takes_too_much
 from fastsip._core.proxy.addresses cimport (
     aim_at_next_address, failure_of, has_next_address, reread_request,
 )
@@ -110,45 +110,43 @@ cdef bint is_closing(const slot_t *server) noexcept nogil:
             or record_of(server).server.best_status >= 600)
 
 
-cdef int aim_at_one(shard_t *shard, uint32_t parent, const failure_t *failure, request_t *request) noexcept nogil:
-    """Another address of the name that the failed branch had one of (RFC 3263 4.3), else in a dialog another shared
-    member.
+cdef int next_group(shard_t *shard, uint32_t parent, const failure_t *failure, request_t *request,
+                    group_t *group) noexcept nogil:
+    """Another address of the name that the failed branch had one of (RFC 3263 4.3); else in a dialog another shared
+    member, and outside of one whom the search's set has left.
     """
-    cdef slot_t *server = slot_at(shard.store, parent)
+    cdef const slot_t *server = slot_at(shard.store, parent)
+    cdef uint32_t tried_count = record_of(server).server.attempt_count
+    cdef targets_t targets
     cdef int found
+    group.breadth = 0
     if aim_at_next_address(shard, parent, failure, request) == OK:
+        name_one(group, TO_ADDRESS, 0)
         return OK
-    if not server.in_dialog or server.identity.server.rule_id:
-        return E_NONE
-    found = next_stand_in(shard, server, record_of(server).server.attempt_count)
-    if found >= 0:
-        aim_at_stand_in(shard, found, &request.hop)
-    return OK if found >= 0 else E_NONE
+    if server.in_dialog and server.identity.server.rule_id == 0:
+        found = next_stand_in(shard, server, tried_count)
+        if found >= 0:
+            name_one(group, TO_STAND_IN, found)
+        return OK if found >= 0 else E_NONE
+    targets.set_id = server.identity.server.set_id
+    targets.policy_id = server.identity.server.policy.policy_id
+    targets.call_key = server.call_key
+    targets.tried = server.identity.server.tried
+    targets.tried_count = tried_count
+    group.breadth = server.identity.server.breadth
+    return choose_next(shard, &targets, group)
 
 
 cdef int try_next(shard_t *shard, uint32_t parent, const failure_t *failure, message_t *into) noexcept nogil:
     """Starts the next group, after a branch failed; E_NONE when nobody is left or no time."""
-    cdef slot_t *server = slot_at(shard.store, parent)
-    cdef targets_t targets
+    cdef const slot_t *server = slot_at(shard.store, parent)
     cdef group_t group
     cdef request_t request
     check(may_go_on(server))
     check(count_open(shard, parent) == 0)
     if server.budget_ms and shard.now_ms >= server.budget_ms:
         return E_NONE
-    if reread_request(shard, parent, into, &request) < 0:
-        return E_NONE
-    if aim_at_one(shard, parent, failure, &request) == OK:
-        return start_branch(shard, parent, &request)
-    if server.in_dialog and server.identity.server.rule_id == 0:
-        return E_NONE
-    targets.set_id = server.identity.server.set_id
-    targets.policy_id = server.identity.server.policy.policy_id
-    targets.call_key = server.call_key
-    targets.tried = server.identity.server.tried
-    targets.tried_count = record_of(server).server.attempt_count
-    group.breadth = server.identity.server.breadth
-    if choose_next(shard, &targets, &group) < 0:
+    if reread_request(shard, parent, into, &request) < 0 or next_group(shard, parent, failure, &request, &group) < 0:
         return E_NONE
     return OK if start_group(shard, parent, &request, &group, 0) else E_NONE
 

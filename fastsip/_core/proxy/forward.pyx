@@ -550,7 +550,7 @@ cdef int start_group(shard_t *shard, uint32_t parent, request_t *request, const 
     cdef uint32_t i
     check(word_kind(slot_at(shard.store, parent).commit) != KIND_FREE)
     for i in range(first, group.count):
-        if aim_at(shard, group.destinations[i], ruri, request.m, &request.hop) < 0:
+        if aim_at(shard, &group.candidates[i], ruri, request.m, &request.hop) < 0:
             return <int>(i - first)
         request.hop.breadth = share_of(group, i, request.m)
         if start_branch(shard, parent, request) < 0:

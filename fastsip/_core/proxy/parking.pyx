@@ -18,9 +18,10 @@ write these anew.
 Must never: route (requests does).
 """
 
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 
-from fastsip._core.base.types cimport E_BAD, E_FULL, OK
+from fastsip._core.base.types cimport E_BAD, E_FULL, E_NONE, OK
 from fastsip._core.base.address cimport origin_t
 from fastsip._core.base.check cimport check
 from fastsip._core.base.scarcity cimport SCARCE_HELD, SCARCE_PARKED, runs_short
@@ -37,7 +38,7 @@ from fastsip._core.state.counters cimport N_NAMES_FAILED, N_PARKED, N_PARKED_DRO
 from fastsip._core.state.memory cimport HELD_BYTES, MOST_HELD, MOST_PARKED, held_t, parked_t, waiting_t
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.quota cimport holds_much, is_greedy, source_key
-from fastsip._core.state.questions cimport ask_lost, ask_name, has_lost
+from fastsip._core.state.questions cimport NOT_ASKED, UNHEARD, ask_name
 from fastsip._core.transaction.clocks cimport arm_slot
 from fastsip._core.transaction.lingering cimport take_block
 from fastsip._core.transaction.replies cimport reply_of, reply_t
@@ -47,7 +48,7 @@ from fastsip._core.proxy.refusals cimport refuse_unavailable
 
 cdef enum:
     NAME_WAIT_MS = 2000
-    LOST_WAIT_MS = 500      # until a question that found no room is asked again
+    UNHEARD_WAIT_MS = 500   # until a question that found no room is asked again
 
 
 # ---------------------------------------------------------------- searches
@@ -88,28 +89,52 @@ cdef int keep_request(shard_t *shard, uint32_t ref, const request_t *request, bl
     return OK
 
 
-cdef void arm_parked(shard_t *shard, uint32_t ref) noexcept nogil:
-    """A question that found no room in the ring is asked again by the same timer, before the wait is over."""
+cdef void arm_parked(shard_t *shard, uint32_t ref, bint unheard) noexcept nogil:
+    """The same timer asks again what nobody heard, before the wait is over."""
     cdef const slot_t *slot = slot_at(shard.store, ref)
     check(is_parked(record_of(slot)))
     arm_slot(shard, ref, word_kind(slot.commit), record_of(slot))
-    if has_lost(shard.waiting):
-        arm_timer(shard.wheel, ref, min(shard.now_ms + LOST_WAIT_MS, record_of(slot).server.expire_ms))
+    if unheard:
+        arm_timer(shard.wheel, ref, min(shard.now_ms + UNHEARD_WAIT_MS, record_of(slot).server.expire_ms))
+
+
+cdef parked_t take_parked(waiting_t *waiting, uint32_t place) noexcept nogil:
+    """The last one takes its place: one that waits on is at the end again, and not looked at twice."""
+    cdef parked_t parked = waiting.parked[place]
+    check(place < waiting.parked_count)
+    waiting.parked_count -= 1
+    waiting.parked[place] = waiting.parked[waiting.parked_count]
+    return parked
+
+
+cdef int find_unheard(const shard_t *shard, uint32_t ref) noexcept nogil:
+    """The place of this request in the list, if nobody heard its question; else E_NONE."""
+    cdef const waiting_t *waiting = shard.waiting
+    cdef uint32_t generation = word_generation(slot_at(shard.store, ref).commit)
+    cdef uint32_t i
+    for i in range(waiting.parked_count):
+        if (waiting.parked[i].unheard and waiting.parked[i].ref == ref
+                and waiting.parked[i].generation == generation):
+            return <int>i
+    return E_NONE
 
 
 cdef int park_search(shard_t *shard, uint32_t ref, request_t *request) noexcept nogil:
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef const addr_t *source = &request.origin.flow.remote
     cdef const text_t *name = &request.hop.name
+    cdef uint64_t hash = hash_name(shard.names, name.at, name.len)
     cdef int method = request.m.method
     cdef parked_t *parked
+    cdef int asked
     cdef record_t record
     check(name.len > 0)
     check((word_kind(slot.commit) == KIND_FREE) == (request.resumed == NO_SLOT))
     if not has_room(shard) or is_greedy(shard, source) or runs_short(SCARCE_PARKED):
         count(shard, N_PARKED_DROPPED)
         return E_FULL
-    if not ask_name(shard, name, source):
+    asked = ask_name(shard, name, NULL if request.paid_name == hash else source)
+    if asked == NOT_ASKED:
         return E_FULL
     if word_kind(slot.commit) == KIND_FREE:
         memset(&record, 0, sizeof(record))
@@ -120,12 +145,13 @@ cdef int park_search(shard_t *shard, uint32_t ref, request_t *request) noexcept 
         set_trying_clock(shard, slot, &record)
         commit(shard.store, ref, server_kind(method), first_state(method), 0, &record)
         count(shard, N_PARKED)
-    arm_parked(shard, ref)
+    arm_parked(shard, ref, asked == UNHEARD)
     request.waits = True
     parked = &shard.waiting.parked[shard.waiting.parked_count]
     shard.waiting.parked_count += 1
     check(shard.waiting.parked_count <= MOST_PARKED)
-    parked.name = hash_name(shard.names, name.at, name.len)
+    parked.name = hash
+    parked.unheard = asked == UNHEARD
     parked.ref = ref
     parked.generation = word_generation(slot.commit)
     parked.source = source_key(shard, source)
@@ -209,20 +235,20 @@ cdef void give_up_parked(shard_t *shard, uint32_t ref) noexcept nogil:
     settle_parked(shard, ref, False)
 
 
-cdef void expire_parked(shard_t *shard, uint32_t ref) noexcept nogil:
-    """Its timer has come up: the 100 of a non-INVITE is due, or a lost question is asked again, or its time to wait
-    is over, which is a failure of transport.
+cdef int expire_parked(shard_t *shard, uint32_t ref) noexcept nogil:
+    """Its timer has come up: its time to wait is over, which is a failure of transport, or the 100 of a non-INVITE is
+    due, or nobody heard its question.
     """
     cdef const record_t *record = record_of(slot_at(shard.store, ref))
     if shard.now_ms >= record.server.expire_ms:
         count(shard, N_NAMES_FAILED)
         count(shard, N_TRANSPORT_FAILURES)
         give_up_parked(shard, ref)
-    elif record.server.retransmit_ms and shard.now_ms >= record.server.retransmit_ms:
+        return E_NONE
+    if record.server.retransmit_ms and shard.now_ms >= record.server.retransmit_ms:
         send_parked_trying(shard, ref)
-    else:
-        ask_lost(shard)
-        arm_parked(shard, ref)
+        return E_NONE
+    return find_unheard(shard, ref)
 
 
 cdef void renew_parked(shard_t *shard, uint32_t ref) noexcept nogil:
@@ -254,7 +280,7 @@ cdef void hold_request(shard_t *shard, const request_t *request) noexcept nogil:
         if shard.waiting.held[i].name == 0:
             held = &shard.waiting.held[i]
     if (held == NULL or m.len > HELD_BYTES or runs_short(SCARCE_HELD) or holds_much(shard, source)
-            or not ask_name(shard, name, source)):
+            or ask_name(shard, name, source) == NOT_ASKED):
         count(shard, N_PARKED_DROPPED)
         return
     held.name = hash_name(shard.names, name.at, name.len)

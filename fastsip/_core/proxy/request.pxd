@@ -59,11 +59,27 @@ cdef struct hop_t:
     const header_edits_t *headers  # of the rule, for the request as received, NULL = none: follow_rules, aim_as_invite
     uint32_t token_set      # index + 1 of the set that a token leads to, 0 = none: read_way, aim_at_next_address
 
+# Of what kind somebody is to whom a request may be sent: who finds one says it, targets.aim_at goes by it.
+cdef enum candidate_kind:
+    TO_DESTINATION = 0      # of a set
+    TO_STAND_IN = 1         # another member of a shared set, in its dialogs
+    TO_ADDRESS = 2          # the next address of a name: the hop is aimed by whoever finds it
+
+cdef struct candidate_t:
+    uint32_t kind           # candidate_kind
+    uint32_t index          # of destination and stand-in, in the table
+
 # What is tried together.
 cdef struct group_t:
     uint32_t count
-    uint32_t destinations[MAX_ATTEMPTS]  # indexes into the table
-    uint8_t breadth         # that its branches share
+    candidate_t candidates[MAX_ATTEMPTS]
+    uint8_t breadth         # that its branches share, 0 = each says what the request says
+
+# A group of one.
+cdef inline void name_one(group_t *group, int kind, uint32_t index) noexcept nogil:
+    group.count = 1
+    group.candidates[0].kind = kind
+    group.candidates[0].index = index
 
 # Whom a request may be sent to (the target set of 16.5).  It is not listed: each group is chosen when it starts.
 cdef struct targets_t:
@@ -85,6 +101,7 @@ cdef struct request_t:
     const origin_t *origin  # where it came from: begin_request; of a later branch aim_beyond, while that aims
     uint32_t earlier        # the branch that it was read back from, NO_SLOT = it is as received: reread_request
     uint32_t resumed        # its server transaction, when it has waited for a name; NO_SLOT = it is new: route_again
+    uint64_t paid_name      # hash of the name that its sender has paid a question for, 0 = none: route_again
     uint8_t waits           # it waits for a name, again or still: park_search
     uint8_t in_dialog       # it has a To tag, or a token that proves the dialog: read_way
     uint8_t breadth         # its Max-Breadth, at most MAX_BREADTH: is_refused, aim_as_invite
@@ -104,6 +121,7 @@ cdef inline void begin_request(request_t *request, const message_t *m, const ori
     request.origin = origin
     request.earlier = NO_SLOT
     request.resumed = NO_SLOT
+    request.paid_name = 0
     request.waits = False
     request.in_dialog = False
 

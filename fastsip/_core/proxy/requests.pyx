@@ -7,7 +7,7 @@ our hint, else by the index, else statelessly (docs/wire.md#stray-responses).
 Never answers an ACK.  Each datagram here is of a call that this shard owns.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastsip._core.base.types cimport (
     E_EMPTY, E_FORGED, E_FULL, E_NOT_SIP, E_ROOM, E_ROUTE, E_TOO_MANY_VIAS, E_URI, MAX_BREADTH,
@@ -214,13 +214,14 @@ cdef void new_request(shard_t *shard, request_t *request) noexcept nogil:
         follow_rules(shard, request)
 
 
-cdef void route_again(shard_t *shard, uint32_t ref) noexcept nogil:
+cdef void route_again(shard_t *shard, uint32_t ref, uint64_t paid_name) noexcept nogil:
     """A request that has waited for a name is routed from the start, on the transaction that it has (parking)."""
     cdef origin_t origin
     cdef request_t request
     check(is_parked(record_of(slot_at(shard.store, ref))))
     begin_request(&request, &shard.incoming, &origin)
     request.resumed = ref
+    request.paid_name = paid_name
     request.key = slot_at(shard.store, ref).key
     if read_parked(shard, ref, &shard.incoming, &origin) == OK:
         new_request(shard, &request)

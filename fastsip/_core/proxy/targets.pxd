@@ -4,11 +4,11 @@ from libc.stdint cimport uint8_t, uint32_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.routing.types cimport rule_t
 from fastsip._core.state.shard cimport shard_t
-from fastsip._core.proxy.request cimport group_t, hop_t, request_t, opening_t, targets_t
+from fastsip._core.proxy.request cimport candidate_t, group_t, hop_t, request_t, opening_t, targets_t
 
-# Aims a hop (its cuts may be filled) at a destination of the table; `ruri` is a ruri_mode.
+# Aims a hop (its cuts may be filled) at a candidate; `ruri` is the ruri_mode of a destination.
 # OK, or E_FULL: there is no room for the Request-URI that it wants.
-cdef int aim_at(shard_t *shard, uint32_t destination, int ruri, const message_t *m, hop_t *hop) noexcept nogil
+cdef int aim_at(shard_t *shard, const candidate_t *candidate, int ruri, const message_t *m, hop_t *hop) noexcept nogil
 
 # Max-Breadth of a request: 0..MAX_BREADTH, which stands for more, too, and for none; E_MAX_BREADTH.
 cdef int read_breadth(const message_t *m) noexcept nogil

@@ -37,10 +37,13 @@ from fastsip._core.state.counters cimport N_LOOPS, N_ROUTES_REMOVED
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.outbox cimport take_scratch
 from fastsip._core.state.recall cimport recall_challenge
-from fastsip._core.proxy.request cimport begin_hop, begin_opening, hop_t, route_t, targets_t
+from fastsip._core.proxy.request cimport (
+    TO_ADDRESS, TO_DESTINATION, TO_STAND_IN, begin_hop, begin_opening, hop_t, name_one, route_t, targets_t,
+)
 from fastsip._core.proxy.border cimport strip_maddr
 from fastsip._core.proxy.routes cimport cut_routes, read_route, read_ruri
 from fastsip._core.proxy.next_hop cimport find_named, find_other_end
+from fastsip._core.proxy.in_dialog cimport aim_at_stand_in
 
 # ---------------------------------------------------------------- where a branch goes
 
@@ -71,7 +74,8 @@ cdef int aim_ruri(shard_t *shard, const destination_t *destination, int mode, co
     return OK
 
 
-cdef int aim_at(shard_t *shard, uint32_t destination, int ruri, const message_t *m, hop_t *hop) noexcept nogil:
+cdef int aim_at_destination(shard_t *shard, uint32_t destination, int ruri, const message_t *m,
+                            hop_t *hop) noexcept nogil:
     cdef const destination_t *d
     check(destination < shard.table.destination_count)
     d = &shard.table.destinations[destination]
@@ -82,6 +86,16 @@ cdef int aim_at(shard_t *shard, uint32_t destination, int ruri, const message_t 
     hop.destination = destination
     hop.ruri.len = 0
     return aim_ruri(shard, d, ruri if ruri != RURI_OF_SET else shard.table.sets[d.set_index].ruri, m, hop)
+
+
+cdef int aim_at(shard_t *shard, const candidate_t *candidate, int ruri, const message_t *m, hop_t *hop) noexcept nogil:
+    """A stand-in keeps the Request-URI, which is its dialog's remote target (12.2.1.1)."""
+    if candidate.kind == TO_DESTINATION:
+        return aim_at_destination(shard, candidate.index, ruri, m, hop)
+    check((candidate.kind == TO_STAND_IN) | (candidate.kind == TO_ADDRESS))
+    if candidate.kind == TO_STAND_IN:
+        aim_at_stand_in(shard, candidate.index, hop)
+    return OK
 
 
 # ---------------------------------------------------------------- breadth
@@ -103,9 +117,9 @@ cdef int read_breadth(const message_t *m) noexcept nogil:
 cdef uint8_t share_of(const group_t *group, uint32_t number, const message_t *m) noexcept nogil:
     """The first branches get what does not divide evenly; none gets 0, as a group has no more branches than breadth."""
     check(number < group.count)
-    check(group.count <= group.breadth)
-    if group.count == 1 and first_of(m, H_MAX_BREADTH) == NO_HEADER:
+    if group.breadth == 0 or (group.count == 1 and first_of(m, H_MAX_BREADTH) == NO_HEADER):
         return 0
+    check(group.count <= group.breadth)
     return <uint8_t>(group.breadth // group.count + (number < group.breadth % group.count))
 
 
@@ -126,12 +140,17 @@ cdef int choose_in(shard_t *shard, uint32_t set_index, const targets_t *targets,
     """A group of this set, within what `limit` leaves and the request's breadth allows."""
     cdef const set_t *of_set = &shard.table.sets[set_index]
     cdef uint32_t of_this = count_tried(shard.table, set_index, targets)
+    cdef uint32_t found[MAX_ATTEMPTS]
+    cdef uint32_t i
     check(set_index < shard.table.set_count)
     group.count = 0
     if of_this < of_set.limit:
         group.count = choose_group(shard.table, set_index, targets.call_key, targets.tried, targets.tried_count,
                                    min(of_set.limit - of_this, <uint32_t>group.breadth), shard.cells, shard.positions,
-                                   shard.now_ms, group.destinations)
+                                   shard.now_ms, found)
+    for i in range(group.count):
+        group.candidates[i].kind = TO_DESTINATION
+        group.candidates[i].index = found[i]
     check(group.count <= group.breadth)
     return OK if group.count else E_NONE
 
@@ -165,9 +184,9 @@ cdef int peek_next(shard_t *shard, const targets_t *targets, group_t *group) noe
         found = peek(shard.table, set_index, targets.call_key, shard.cells, shard.positions, shard.now_ms)
     if found < 0 and then_set >= 0:
         found = peek(shard.table, then_set, targets.call_key, shard.cells, shard.positions, shard.now_ms)
-    group.count = found >= 0
+    group.count = 0
     if found >= 0:
-        group.destinations[0] = found
+        name_one(group, TO_DESTINATION, found)
     return found
 
 
@@ -241,8 +260,7 @@ cdef int who_asked(shard_t *shard, const message_t *m, const set_t *to, group_t 
     if (index < 0 or &shard.table.sets[shard.table.destinations[index].set_index] != to
             or not is_usable(shard.table, index, shard.cells, shard.now_ms)):
         return E_NONE
-    group.destinations[0] = index
-    group.count = 1
+    name_one(group, TO_DESTINATION, index)
     return OK
 
 
@@ -266,7 +284,7 @@ cdef int aim_by_rule(shard_t *shard, request_t *request, const rule_t *rule, ope
     if found < 0:
         return found
     request.hop.timeout_ms = opening.policy.timeout_ms
-    if aim_at(shard, opening.group.destinations[0], rule.ruri, m, &request.hop) < 0:
+    if aim_at(shard, &opening.group.candidates[0], rule.ruri, m, &request.hop) < 0:
         return E_NONE
     request.hop.breadth = share_of(&opening.group, 0, m)
     return OK

@@ -14,7 +14,7 @@ from fastsip._core.state.counters cimport N_PARKED_DROPPED
 from fastsip._core.state.memory cimport MOST_HELD, held_t, parked_t, waiting_t
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.outbox cimport needs_flush
-from fastsip._core.proxy.parking cimport is_parked
+from fastsip._core.proxy.parking cimport is_parked, take_parked
 from fastsip._core.proxy.requests cimport receive_message, route_again
 from fastsip._core.shard.round cimport flush
 
@@ -30,16 +30,12 @@ cdef bint push_command(ring_t *ring, int kind, uint64_t number) noexcept nogil:
     return True
 
 
-cdef void resume_parked(shard_t *shard, uint32_t i) noexcept nogil:
-    """The last one takes its place: one that waits on is at the end again, and not looked at twice."""
-    cdef waiting_t *waiting = shard.waiting
-    cdef parked_t parked = waiting.parked[i]
+cdef void resume_parked(shard_t *shard, uint32_t place) noexcept nogil:
+    cdef parked_t parked = take_parked(shard.waiting, place)
     cdef const slot_t *slot = slot_at(shard.store, parked.ref)
-    waiting.parked_count -= 1
-    waiting.parked[i] = waiting.parked[waiting.parked_count]
     if word_generation(slot.commit) == parked.generation and is_parked(record_of(slot)):
         mark_slot(shard.mark, parked.ref, parked.generation)
-        route_again(shard, parked.ref)
+        route_again(shard, parked.ref, parked.name)
 
 
 cdef void resume_held(shard_t *shard, held_t *held) noexcept nogil:

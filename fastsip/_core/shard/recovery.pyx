@@ -15,7 +15,7 @@ from fastsip._core.sip.types cimport M_INVITE, message_t
 from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.store.records cimport (
     CLIENT_ENDED, CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, OWES_CANCEL,
-    OWES_REQUEST, OWES_RESPONSE, SERVER_COMPLETED, SERVER_DECIDED, SERVER_ENDED, is_searching, is_server, record_t,
+    OWES_REQUEST, OWES_RESPONSE, SERVER_COMPLETED, SERVER_DECIDED, SERVER_ENDED, is_searching, is_server, may_owe, record_t,
 )
 from fastsip._core.store.slots cimport (
     NO_SLOT, SLOT_BITS, block_at, commit, drop_block, first_child_of, give_slot, is_ours, next_child_of, record_of,
@@ -50,6 +50,8 @@ cdef bint is_sound(shard_t *shard, uint32_t ref) noexcept nogil:
     cdef int kind = word_kind(slot.commit)
     cdef bint invite = kind == KIND_SERVER_INVITE or kind == KIND_CLIENT_INVITE
     if not is_state(kind, word_state(slot.commit)) or (slot.method == M_INVITE) != invite:
+        return False
+    if word_owes(slot.commit) & ~may_owe(kind):     # its blocks would be read as those of the other kind
         return False
     return is_server(kind) or (slot.record_routed <= MOST_RECORD_ROUTES
                                and slot_at(shard.store, slot.parent).method == slot.method)
@@ -228,7 +230,7 @@ cdef int recover_partition(shard_t *shard, uint32_t partition, uint64_t *oldest)
             elif step == 1 and is_server(word_kind(slot.commit)):
                 if is_parked(record_of(slot)):
                     renew_parked(shard, ref)
-                    route_again(shard, ref)
+                    route_again(shard, ref, 0)
                 else:
                     resume_search(shard, ref)
             elif step == 2 and not is_server(word_kind(slot.commit)):

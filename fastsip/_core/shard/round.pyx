@@ -17,22 +17,23 @@ from fastsip._core.transaction.machines cimport EXPIRE, RETRANSMIT
 from fastsip._core.transaction.clocks cimport arm_slot
 from fastsip._core.transaction.server cimport fire_server_timer
 from fastsip._core.health.probes cimport run_next_probe
-from fastsip._core.proxy.parking cimport expire_parked, is_parked
+from fastsip._core.proxy.parking cimport expire_parked, is_parked, take_parked
 from fastsip._core.proxy.context cimport branch_input
 from fastsip._core.proxy.transport_errors cimport message_failed
+from fastsip._core.proxy.requests cimport route_again
 
 cdef enum:
     FAILURES = 128          # SEND_BATCH
     PROBES_PER_ROUND = 512
 
-cdef struct failure_t:
+cdef struct unsent_t:
     uint32_t ref
     uint32_t generation
     int owes
     bint too_big
 
 
-cdef int settle_outbox(shard_t *shard, failure_t *failures) noexcept nogil:
+cdef int settle_outbox(shard_t *shard, unsent_t *failures) noexcept nogil:
     """Clears what was owed for all that left; returns how many could not be sent for reasons of their own."""
     cdef outgoing_t *out
     cdef uint32_t i, ref
@@ -75,7 +76,7 @@ cdef void empty_outbox(net_t *net) noexcept nogil:
         net.out_count = 0
 
 
-cdef int send_all(shard_t *shard, failure_t *failures) noexcept nogil:
+cdef int send_all(shard_t *shard, unsent_t *failures) noexcept nogil:
     """Sends what is queued and gives back what only that still needed; how many could not be sent."""
     cdef int n
     send_outbox(shard.net)
@@ -92,8 +93,8 @@ cdef void flush(shard_t *shard) noexcept nogil:
     Many searches may fail over to groups at once, so room is made between them; what cannot be sent on that
     occasion fails when its Timer A or E repeats it.
     """
-    cdef failure_t failures[FAILURES]
-    cdef failure_t others[FAILURES]
+    cdef unsent_t failures[FAILURES]
+    cdef unsent_t others[FAILURES]
     cdef int i
     cdef int n = send_all(shard, failures)
     while n:
@@ -104,6 +105,12 @@ cdef void flush(shard_t *shard) noexcept nogil:
         n = send_all(shard, failures)
 
 
+cdef void fire_parked_timer(shard_t *shard, uint32_t ref) noexcept nogil:
+    cdef int place = expire_parked(shard, ref)
+    if place >= 0:
+        route_again(shard, ref, take_parked(shard.waiting, place).name)
+
+
 cdef void fire_timer(shard_t *shard, uint32_t ref) noexcept nogil:
     cdef slot_t *slot = slot_at(shard.store, ref)
     cdef int kind = word_kind(slot.commit)
@@ -112,7 +119,7 @@ cdef void fire_timer(shard_t *shard, uint32_t ref) noexcept nogil:
     if kind == KIND_FREE:
         return
     if is_server(kind) and is_parked(record):
-        expire_parked(shard, ref)
+        fire_parked_timer(shard, ref)
     elif is_server(kind):
         fire_server_timer(shard, ref)
     elif (record.client.expire_ms and now >= record.client.expire_ms

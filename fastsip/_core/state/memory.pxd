@@ -17,7 +17,6 @@ cdef enum:
     MOST_HELD = 64              # requests without transaction that do
     HELD_BYTES = 4096           # the largest of these
     ASKED_LATELY = 256          # questions that a shard remembers
-    MOST_LOST = 16              # questions that found no room
     SOURCES = 1024              # of whose questions it knows
     EVENT_TEXT = 256
 
@@ -42,17 +41,13 @@ cdef struct asked_t:
     uint64_t name
     uint64_t at_ms
 
-# A question that found no room in the ring of events.
-cdef struct lost_t:
-    uint32_t len                # 0 = none stands here
-    char name[256]
-
 # A search that waits for a name, in this life of its slot.
 cdef struct parked_t:
     uint64_t name
     uint64_t source             # see quota
     uint32_t ref
     uint32_t generation
+    uint32_t unheard            # on: its question found no room among the events, and is asked again by its timer
 
 # A request without transaction that waits for a name, as it was received.
 cdef struct held_t:
@@ -73,6 +68,5 @@ cdef struct waiting_t:
     uint32_t parked_count
     parked_t parked[MOST_PARKED]
     asked_t asked[ASKED_LATELY]
-    lost_t lost[MOST_LOST]
     held_t held[MOST_HELD]
     source_t sources[SOURCES]

@@ -2,13 +2,13 @@
 
 from fastsip._core.base.types cimport text_t
 from fastsip._core.base.address cimport addr_t
-from fastsip._core.state.memory cimport waiting_t
 from fastsip._core.state.shard cimport shard_t
 
-# Asks the control plane for a name's addresses, if that was not done a moment ago.  A question for which
-# the ring of events has no room is kept.
-cdef bint ask_name(shard_t *shard, const text_t *name, const addr_t *source) noexcept nogil
+cdef enum question:
+    NOT_ASKED = 0           # `source` has had too many asked
+    ASKED = 1               # now, or a moment ago: an answer takes a while
+    UNHEARD = 2             # it found no room: ask again
 
-# Is there such a question; and asks all of them again.
-cdef bint has_lost(const waiting_t *waiting) noexcept nogil
-cdef void ask_lost(shard_t *shard) noexcept nogil
+# Asks the control plane for a name's addresses; see `question`.  `source` pays for it; NULL = it is paid for, or asked
+# again for all who use a known name.
+cdef int ask_name(shard_t *shard, const text_t *name, const addr_t *source) noexcept nogil

@@ -125,6 +125,10 @@ cdef union identity_t:
 cdef inline bint is_server(int kind) noexcept nogil:
     return kind == KIND_SERVER_INVITE or kind == KIND_SERVER_OTHER
 
+# Which bits of owes_bit a kind may have.
+cdef inline int may_owe(int kind) noexcept nogil:
+    return OWES_RESPONSE if is_server(kind) else OWES_REQUEST | OWES_CANCEL
+
 # Has it a parent?  As the table of kinds says (kinds).
 cdef inline bint is_child(int kind) noexcept nogil:
     return kind == KIND_CLIENT_INVITE or kind == KIND_CLIENT_OTHER
