@@ -15,7 +15,8 @@ from fastsip._core.sip.types cimport M_INVITE, message_t
 from fastsip._core.sip.parser cimport parse_message, parse_routing
 from fastsip._core.store.records cimport (
     CLIENT_ENDED, CLIENT_HAS_ACK, KIND_CLIENT_INVITE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, OWES_CANCEL,
-    OWES_REQUEST, OWES_RESPONSE, SERVER_COMPLETED, SERVER_DECIDED, SERVER_ENDED, is_searching, is_server, may_owe, record_t,
+    OWES_REQUEST, OWES_RESPONSE, SERVER_COMPLETED, SERVER_DECIDED, SERVER_ENDED, is_searching, is_server, may_owe,
+    record_t,
 )
 from fastsip._core.store.slots cimport (
     NO_SLOT, SLOT_BITS, block_at, commit, drop_block, first_child_of, give_slot, is_ours, next_child_of, record_of,

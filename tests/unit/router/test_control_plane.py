@@ -91,7 +91,7 @@ def test_what_was_reported_is_taken_to_the_end_and_then_it_sleeps(one, rings, mo
 
 def test_the_collector_does_not_walk_over_what_a_reload_makes(monkeypatch):
     one = ControlPlane.__new__(ControlPlane)
-    one.router = types.SimpleNamespace(config=None, cells=range(10), registry=None, version=1)
+    one.router = types.SimpleNamespace(config=None, table=None, cells=range(10), registry=None, version=1)
     one.shards = types.SimpleNamespace(switch_to=lambda table: None)
     group = types.SimpleNamespace(destinations=[])
     walks = []
