@@ -1,5 +1,6 @@
 # make run     set up what is missing, build, run config.example.toml
 # make test    the same set-up, then all tests      ARGS="-k config -x" goes to pytest
+# make checked   the tests of the kernels with all checks of a debug build      ARGS="-k names"
 # make crash   the crash tests at every store, and deaths during the recovery
 # make kill-soak   routers killed, upgraded and reshaped under calls    SECONDS=60
 # make upgrades   live upgrades through commits, calls up    COMMITS="2956ea2 ."
@@ -38,7 +39,7 @@ RELOADS ?= 10000
 MESSAGE ?= -
 K ?= -
 
-.PHONY: run build-all test crash kill-soak upgrades simulate reload-soak fuzz tsan rfc map machines call one build lint bench bench-all clean peers
+.PHONY: run build-all test checked crash kill-soak upgrades simulate reload-soak fuzz tsan rfc map machines call one build lint bench bench-all clean peers
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -77,6 +78,17 @@ beside = mkdir -p build/$(1) && \
 	cd build/$(1) && \
 	FASTSIP_TESTS=1 FASTSIP_BUILD=$(1) $(CURDIR)/$(BIN)/python $(BUILD)
 SANITIZERS = $$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsan.so)
+
+# Of the unit tests those of kernels that need nothing but kernels: release code, documents and counts of instructions
+# are another tree's.
+KERNEL_TESTS := $(patsubst %,tests/unit/test_%.py,blocks checks commands dropped_slots edits golden_layout hashing kinds \
+	lanes large_sets mapped names net parser patterns positions resize ring rule_index rules scarcity select shard slots \
+	store_space tables timers uri values)
+
+checked: $(VENV)/.ready-test
+	@$(call beside,debug)
+	@cd build/debug && $(CURDIR)/$(BIN)/python -X faulthandler -m pytest -q -p no:cacheprovider $(KERNEL_TESTS) \
+		tests/protocol tests/simulate $(ARGS)
 
 reload-soak: $(VENV)/.ready-test
 	@$(call beside,debug)

@@ -58,13 +58,13 @@ cdef struct buffers_t:
     mmsghdr receive[RECEIVE_BATCH]
     iovec receive_parts[2 * RECEIVE_BATCH]
     sockaddr_in6 sources[RECEIVE_BATCH]
-    uint8_t control[RECEIVE_BATCH][32]  # NET_CONTROL_BYTES
+    uint64_t control[RECEIVE_BATCH][4]  # NET_CONTROL_BYTES each; a cmsghdr begins where a long may
     mmsghdr send[SEND_BATCH]
     iovec send_parts[SEND_BATCH]
     sockaddr_in6 targets[SEND_BATCH]
     uint32_t flushed_count      # of the outbox, already sent or judged
     uint8_t quoted[QUOTED_BYTES]
-    uint8_t quoted_control[512]
+    uint64_t quoted_control[64]
     sockaddr_in6 quoted_target
     char *slots
     char *large
