@@ -103,6 +103,7 @@ cdef uint32_t count_not_above(const text_t *texts, uint32_t count, const char *a
 
 
 cdef bint has_text(const text_t *texts, uint32_t count, const char *at, uint32_t len) noexcept nogil:
+    """A handful is compared in turn, which costs less than a search by halves."""
     cdef uint32_t place, i
     if count <= FEW:
         for i in range(count):
@@ -157,6 +158,7 @@ cdef bint same_value(const char *a, uint32_t a_len, const text_t *text) noexcept
 # ---------------------------------------------------------------- matchers
 
 cdef bint match_method_condition(const condition_t *condition, subject_t *subject) noexcept nogil:
+    """A method of its own name is compared as it is written: case matters (7.1)."""
     cdef const message_t *m = subject.m
     if m.method != M_OTHER:
         return (condition.methods >> m.method) & 1
@@ -171,16 +173,19 @@ cdef inline const text_t *user_of(subject_t *subject) noexcept nogil:
 
 
 cdef bint match_user(const condition_t *condition, subject_t *subject) noexcept nogil:
+    """In canonical form, so that no escape hides a user from a rule that refuses him (19.1.4)."""
     cdef const text_t *user = user_of(subject)
     return has_text(condition.texts, condition.count, user.at, user.len)
 
 
 cdef bint match_user_prefix(const condition_t *condition, subject_t *subject) noexcept nogil:
+    """Of the canonical user, as match_user."""
     cdef const text_t *user = user_of(subject)
     return has_prefix(condition.texts, condition.count, user.at, user.len)
 
 
 cdef bint match_user_pattern(const condition_t *condition, subject_t *subject) noexcept nogil:
+    """A request without a user meets no pattern, not even one that an empty text fits."""
     cdef const text_t *user = user_of(subject)
     return user.len and match_pattern(condition.pattern, user.at, user.len)
 
@@ -193,6 +198,7 @@ cdef inline int find_host(subject_t *subject) noexcept nogil:
 
 
 cdef bint match_domain(const condition_t *condition, subject_t *subject) noexcept nogil:
+    """A host that cannot be written as tables keep hosts is nobody's domain."""
     if find_host(subject) == 0:
         return False
     return has_place(condition.texts, condition.ports, condition.count, subject.host, subject.host_len,
@@ -230,6 +236,7 @@ cdef bint is_in_networks(const condition_t *condition, const addr_t *addr) noexc
 
 
 cdef bint match_source(const condition_t *condition, subject_t *subject) noexcept nogil:
+    """By where the datagram came from, never by what its Via says."""
     return is_in_networks(condition, &subject.origin.flow.remote)
 
 
@@ -243,10 +250,12 @@ cdef bint match_source_set(const condition_t *condition, subject_t *subject) noe
 
 
 cdef bint is_trusted(const table_t *table, const addr_t *addr) noexcept nogil:
+    """`router.trusted` alone; destinations are known, too (is_known)."""
     return is_in_networks(&table.trusted, addr)
 
 
 cdef bint match_listen(const condition_t *condition, subject_t *subject) noexcept nogil:
+    """By the listener's tag: several listeners may share one."""
     cdef uint32_t i, tag
     if subject.origin.listener >= subject.table.listener_count:
         return False
@@ -356,6 +365,7 @@ cdef uint64_t headers_looked_at(const table_t *table, const message_t *m) noexce
 
 
 cdef bint match_to_tag(const condition_t *condition, subject_t *subject) noexcept nogil:
+    """A To tag is what makes a request one of a dialog for the sender (12.2.1.1), whoever made that dialog."""
     return (subject.m.to_tag.len > 0) == (condition.flag != 0)
 
 
@@ -370,6 +380,7 @@ cdef matcher_t[10] MATCHERS = [
 # ---------------------------------------------------------------- rules
 
 cdef inline bint holds(const rule_t *rule, subject_t *subject) noexcept nogil:
+    """The keys of a `when` are ANDed, the items of a key ORed, and `not` turns a key as a whole."""
     cdef const condition_t *condition
     cdef uint32_t i
     for i in range(rule.condition_count):
@@ -389,10 +400,12 @@ cdef inline bint asks_for_tag(const rule_t *rule) noexcept nogil:
 
 
 cdef inline bint is_met(const rule_t *rule, subject_t *subject) noexcept nogil:
+    """The tag first: of most requests inside a dialog no condition is looked at."""
     return (not subject.m.to_tag.len or asks_for_tag(rule)) and holds(rule, subject)
 
 
 cdef int match_each(const table_t *table, subject_t *subject) noexcept nogil:
+    """The first rule wins, so the order of the file is the order of the questions."""
     cdef uint32_t i
     for i in range(table.rule_count):
         if is_met(&table.rules[i], subject):
@@ -403,12 +416,16 @@ cdef int match_each(const table_t *table, subject_t *subject) noexcept nogil:
 # ---------------------------------------------------------------- rules by their keys
 
 cdef inline void add_list(candidates_t *found, const rule_list_t *rules) noexcept nogil:
+    """Beyond MOST_LISTS only the count goes on: it tells the caller that the keys say too much, so that each rule is
+    asked.
+    """
     if found.count < MOST_LISTS and rules.count:
         found.lists[found.count] = rules[0]
     found.count += rules.count > 0
 
 
 cdef inline void look_up(const rule_index_t *index, uint64_t key, candidates_t *found) noexcept nogil:
+    """A key that no rule has leads nowhere: most do."""
     cdef uint32_t number = find_key(&index.keys, key)
     if number != NO_VALUE:
         add_list(found, &index.lists[number])

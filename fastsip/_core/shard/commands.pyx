@@ -20,6 +20,7 @@ from fastsip._core.shard.round cimport flush
 
 
 cdef bint push_command(ring_t *ring, int kind, uint64_t number) noexcept nogil:
+    """From the control plane's thread, the only writer of this ring."""
     cdef command_t *command = <command_t *>push_begin(ring, sizeof(command_t))
     if command == NULL:
         return False
@@ -31,6 +32,7 @@ cdef bint push_command(ring_t *ring, int kind, uint64_t number) noexcept nogil:
 
 
 cdef void resume_parked(shard_t *shard, uint32_t place) noexcept nogil:
+    """Its slot may have another life by now: then there is nobody to route."""
     cdef parked_t parked = take_parked(shard.waiting, place)
     cdef const slot_t *slot = slot_at(shard.store, parked.ref)
     if word_generation(slot.commit) == parked.generation and is_parked(record_of(slot)):
@@ -49,6 +51,7 @@ cdef void resume_held(shard_t *shard, held_t *held) noexcept nogil:
 
 
 cdef inline bint is_meant(const commands_t *commands, uint64_t name) noexcept nogil:
+    """A place without a name is free, whatever the command is about."""
     return name != 0 and (commands.name == 0 or commands.name == name)
 
 
@@ -88,6 +91,9 @@ cdef bint begin_command(shard_t *shard, commands_t *commands) noexcept nogil:
 
 
 cdef bint take_commands(shard_t *shard, commands_t *commands, uint32_t most) noexcept nogil:
+    """Counts requests that were resumed, not commands: one command may be about thousands, each as dear as a datagram.
+    Between two of them what they queued is sent if the outbox is nearly full.
+    """
     cdef uint32_t _
     for _ in range(most):
         if not obey_on(shard, commands) and not begin_command(shard, commands):
@@ -98,4 +104,5 @@ cdef bint take_commands(shard_t *shard, commands_t *commands, uint32_t most) noe
 
 
 cdef bint has_commands(const commands_t *commands) noexcept nogil:
+    """Asked before the shard falls asleep, so it counts what a command left over, too."""
     return commands.parked_left or commands.held_left or not is_empty(commands.ring)

@@ -84,6 +84,10 @@ cdef uint64_t look(shard_t *shard, turns_t *turns) noexcept nogil:
 
 cdef void take_datagram(shard_t *shard, neighbours_t *others, const origin_t *origin, char *at,
                         uint32_t len) noexcept nogil:
+    """Marks it first: if these kernels die of it, whoever comes next finds in the mark which one it was.
+
+    A datagram of another shard's call is not parsed here, only looked through for its Call-ID.
+    """
     cdef uint32_t owner = shard.number
     mark_datagram(shard.mark, at, len)
     if shard.quarantine.count and is_quarantined(shard.quarantine, at, len):
@@ -100,6 +104,7 @@ cdef void take_datagram(shard_t *shard, neighbours_t *others, const origin_t *or
 
 
 cdef void take_batch(shard_t *shard, neighbours_t *others, uint32_t listener, int n) noexcept nogil:
+    """The kernel says by which socket a datagram came; its listener's id is what everything behind here goes by."""
     cdef uint32_t listener_id = shard.table.listeners[listener].id
     cdef datagram_t *datagram
     cdef int i
@@ -117,6 +122,10 @@ cdef int next_batch(int batch, int64_t spent_us) noexcept nogil:
 
 
 cdef void read_socket(shard_t *shard, neighbours_t *others, turns_t *turns, uint32_t listener) noexcept nogil:
+    """A listener that used more than its turn pays with the next rounds', up to MOST_DEBT_US.
+
+    Credit does not grow while nobody sends, so a listener that was idle has no more than one turn either.
+    """
     cdef int64_t *credit_us = &turns.credit_us[listener]
     cdef int64_t spent_us
     cdef int n
@@ -136,6 +145,9 @@ cdef void read_sockets(shard_t *shard, neighbours_t *others, turns_t *turns) noe
 
 
 cdef void read_lane(shard_t *shard, turns_t *turns, lane_t *lane, int *batch) noexcept nogil:
+    """A turn ends by the clock, and a batch is cut to what a turn bears; no debt is kept, as with sockets, since a lane
+    has one writer and its room is bounded.
+    """
     cdef uint64_t end_us = turns.now_us + TURN_US
     cdef int _
     while turns.now_us < end_us:
@@ -161,12 +173,16 @@ cdef void read_lanes(shard_t *shard, neighbours_t *others, turns_t *turns) noexc
 
 
 cdef void read_commands(shard_t *shard, neighbours_t *others, turns_t *turns) noexcept nogil:
+    """As long as timers may take; what is left the next round takes, before it sleeps."""
     cdef uint64_t end_us = turns.now_us + LANES_US
     while take_commands(shard, &others.commands, COMMANDS_AT_ONCE) and turns.now_us < end_us:
         look(shard, turns)
 
 
 cdef void run_timers(shard_t *shard, turns_t *turns) noexcept nogil:
+    """By the clock and not by number: one timer may fail a search over to sixteen destinations, another one only moves
+    a slot in the wheel.
+    """
     cdef uint64_t end_us = turns.now_us + LANES_US
     while fire_timers(shard, TIMERS_AT_ONCE) and turns.now_us < end_us:
         look(shard, turns)
@@ -194,6 +210,7 @@ cdef void read_errors(shard_t *shard, neighbours_t *others) noexcept nogil:
 
 
 cdef int wait_ms(shard_t *shard) noexcept nogil:
+    """Timers and probes have clocks of their own; without either the heartbeat alone ends the wait."""
     cdef int timers = wheel_wait_ms(shard.wheel, shard.now_ms)
     cdef int probes = next_probe_ms(shard)
     if timers < 0 or (0 <= probes < timers):
@@ -251,6 +268,7 @@ cdef void write_clocks(shard_t *shard) noexcept nogil:
 
 
 cdef void do_each_second(shard_t *shard, neighbours_t *others) noexcept nogil:
+    """What may wait a second: the pairs of clocks, and lanes that were full once and are empty now."""
     cdef uint32_t i, n
     write_clocks(shard)
     for i in range(shard.count):
@@ -260,6 +278,7 @@ cdef void do_each_second(shard_t *shard, neighbours_t *others) noexcept nogil:
 
 
 cdef void take_outlook(shard_t *shard, outlook_t **place) noexcept nogil:
+    """Table and positions belong together, so one pointer leads to both; behind the acquire both are whole."""
     cdef outlook_t *outlook = <outlook_t *><void *>load_acquire64(place)
     shard.table = outlook.table
     shard.positions = outlook.positions
