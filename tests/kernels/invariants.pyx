@@ -334,7 +334,7 @@ cdef bint token_is_stable(checker_t *c, const char *buf, const span_t *text) noe
     cdef token_t token
     cdef dialog_t dialog
     cdef const table_t *by = c.shard.table
-    c.blank.buf = buf
+    c.blank.buf, c.blank.len = buf, <uint32_t>text.off + text.len
     dialog.made = 0
     return (read_token(by, &c.blank, text, &dialog, &token) != OK or text.len == OLD_LETTERS
             or same_text(buf + text.off, text.len, again, write_token(by, dialog_of(by, &c.blank), &token, again)))

@@ -80,7 +80,6 @@ cdef bint is_last(shard_t *shard, uint32_t d, const destination_t *destination, 
     cdef int others = count_usable(shard.table, destination.set_index, shard.cells, shard.now_ms, 2)
     check(destination == &shard.table.destinations[d])
     check(destination.set_index < shard.table.set_count)
-    check(others >= is_usable(shard.table, d, shard.cells, shard.now_ms))      # it is one of its own set
     if cell_health(cell) == HEALTH_DOWN:
         return False
     return others - is_usable(shard.table, d, shard.cells, shard.now_ms) == 0

@@ -146,11 +146,12 @@ cdef inline bint is_chain(const message_t *m, int id) noexcept nogil:
     return (first <= last < m.header_count and m.headers[first].id == id and m.headers[last].id == id
             and m.headers[last].next == NO_HEADER)
 
-# For checks: do name and value of a header stand in its lines, which begin where those of the one before end?
+# For checks: do name and value of a header stand in its lines, behind those of the one before?  Between them may stand
+# lines that are no header, of a message that is refused for them.
 cdef inline bint is_in_line(const message_t *m, uint32_t index) noexcept nogil:
     cdef const header_t *header = &m.headers[index]
     return (index < m.header_count
-            and header.name_off == (m.headers[index - 1].end_off if index else m.headers_off)
+            and header.name_off >= (m.headers[index - 1].end_off if index else m.headers_off)
             and <uint32_t>header.name_off + header.name_len <= header.value_off
             and <uint32_t>header.value_off + header.value_len <= header.end_off <= m.len)
 
