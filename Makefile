@@ -88,7 +88,7 @@ KERNEL_TESTS := $(patsubst %,tests/unit/test_%.py,blocks checks commands dropped
 checked: $(VENV)/.ready-test
 	@$(call beside,debug)
 	@cd build/debug && $(CURDIR)/$(BIN)/python -X faulthandler -m pytest -q -p no:cacheprovider $(KERNEL_TESTS) \
-		tests/protocol tests/simulate $(ARGS)
+		tests/protocol tests/fuzz tests/simulate $(ARGS)
 
 reload-soak: $(VENV)/.ready-test
 	@$(call beside,debug)

@@ -135,7 +135,6 @@ cdef int write_reply(const message_t *m, int first_via, const addr_t *source, co
     cdef int n = write_status_line(out, reply)
     cdef int i
     check(m.is_request)
-    check(m.method != M_ACK)            # 17.1.1.3: nobody answers an ACK
     n += write_vias(m, first_via, source, out + n)
     for i in range(5):
         if COPIED[i] != H_TIMESTAMP or reply.status == 100:
