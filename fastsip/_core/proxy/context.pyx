@@ -115,7 +115,7 @@ cdef int next_group(shard_t *shard, uint32_t parent, const failure_t *failure, r
     """Another address of the name that the failed branch had one of (RFC 3263 4.3); else in a dialog another shared
     member, and outside of one whom the search's set has left.
     """
-    cdef const slot_t *server = slot_at(shard.store, parent)
+    cdef slot_t *server = slot_at(shard.store, parent)
     cdef uint32_t tried_count = record_of(server).server.attempt_count
     cdef targets_t targets
     cdef int found

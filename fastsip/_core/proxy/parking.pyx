@@ -133,7 +133,10 @@ cdef int park_search(shard_t *shard, uint32_t ref, request_t *request) noexcept 
     if not has_room(shard) or is_greedy(shard, source) or runs_short(SCARCE_PARKED):
         count(shard, N_PARKED_DROPPED)
         return E_FULL
-    asked = ask_name(shard, name, NULL if request.paid_name == hash else source)
+    if request.paid_name == hash:
+        asked = ask_name(shard, name, NULL)
+    else:
+        asked = ask_name(shard, name, source)
     if asked == NOT_ASKED:
         return E_FULL
     if word_kind(slot.commit) == KIND_FREE:
