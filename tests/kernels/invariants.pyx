@@ -329,13 +329,13 @@ cdef bint hint_is_stable(const shard_t *shard, const char *buf, const span_t *te
 
 
 cdef bint token_is_stable(checker_t *c, const char *buf, const span_t *text) noexcept nogil:
-    """Of a call without tags, whose Call-ID is the text's first letter: what verifies, we have written."""
+    """Of a call without Call-ID and tags: what verifies, we have written."""
     cdef char again[TOKEN_LETTERS]
     cdef token_t token
     cdef dialog_t dialog
     cdef const table_t *by = c.shard.table
     c.blank.buf, c.blank.len = buf, <uint32_t>text.off + text.len
-    c.blank.call_id.off, c.blank.call_id.len, dialog.made = text.off, 1, 0
+    dialog.made = 0
     return (read_token(by, &c.blank, text, &dialog, &token) != OK or text.len == OLD_LETTERS
             or same_text(buf + text.off, text.len, again, write_token(by, dialog_of(by, &c.blank), &token, again)))
 
