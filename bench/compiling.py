@@ -15,6 +15,7 @@ from statistics import median
 import msgspec
 
 from bench.processes import scratch
+from bench.reload import tables
 from fastsip._core.dispatcher.cells import Cells
 from fastsip.config import Config, load_text
 from fastsip.routing.compile import Before, compile_table
@@ -22,17 +23,6 @@ from fastsip.routing.registry import Registry
 
 ONE_BAR = 0.5  # of a whole compilation, when each set has a rule
 SECRET = "0123456789abcdef" * 4
-
-
-def text_of(sets: int, members: int) -> str:
-    """So many sets, each with a rule that leads to it."""
-    parts = []
-    for number in range(sets):
-        first = number * members
-        places = [f'"sip:10.{at >> 16}.{at >> 8 & 255}.{at & 255}"' for at in range(first, first + members)]
-        parts.append(f"[set.s{number}]\nprobe = false\ndestinations = [{', '.join(places)}]\n")
-    parts += [f'[[route]]\nwhen = {{ user_prefix = "{number}" }}\nto = "s{number}"\n' for number in range(sets)]
-    return "\n".join(parts)
 
 
 def with_another_weight(config: Config, weight: int) -> Config:
@@ -63,8 +53,8 @@ def main() -> int:
         (files / "secret").write_text(SECRET)
         (files / "secret").chmod(0o600)
         head = f'[router]\nrun_dir = "{files}"\nstate_dir = "{files}"\nsecret = "file:{files}/secret"\n'
-        listen = '[[listen]]\nuri = "udp:127.0.0.1:5060"\n'
-        config = load_text(head + listen + text_of(args.sets, args.members), str(files / "large.toml"))
+        more = '[[listen]]\nuri = "udp:127.0.0.1:5060"\n[failure.next-media]\non = [503]\n'
+        config = load_text(head + more + tables(args.sets, "set", args.members), str(files / "large.toml"))
         with Registry(str(files)) as registry:
             cells = Cells(args.sets * args.members + 1)
             before = Before(config, compile_table(config, registry, cells, 1))

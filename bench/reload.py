@@ -31,12 +31,13 @@ RELOAD_BAR_S, BEAT_BAR_MS, P99_BAR_MS = 1.5, 200, 1.0
 LOOK_S, RELOAD_LIMIT_S, START_S = 0.002, 120, 60
 
 
-def tables(count: int, name: str) -> str:
+def tables(count: int, name: str, members: int = 1) -> str:
     """So many sets and rules; none of the rules fits an OPTIONS to the router."""
     found = []
     for number in range(count):
-        address = f"10.{1 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
-        found.append(f"[set.{name}-{number}]\nprobe = false\ndestinations = [\"sip:{address}:5060\"]\n")
+        places = range(number * members, (number + 1) * members)
+        uris = ", ".join(f'"sip:10.{1 + (at >> 16)}.{at >> 8 & 255}.{at & 255}:5060"' for at in places)
+        found.append(f"[set.{name}-{number}]\nprobe = false\ndestinations = [{uris}]\n")
     for number in range(count):
         found.append(f"[[route]]\nwhen = {{ user_prefix = \"{number}\" }}\nto = \"{name}-{number}\"\n"
                      "failure = \"next-media\"\n")

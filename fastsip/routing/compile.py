@@ -84,8 +84,16 @@ def keeps_sets(config: Config, before: Config) -> bool:
 
 def keeps_rules(config: Config, before: Config) -> bool:
     """Does each index of a rule lead to what it led to?"""
-    names = [[one.name for one in group] for each in (config, before) for group in (each.sets, each.policies)]
-    return names[:2] == names[2:] and config.rules == before.rules and config.listeners == before.listeners
+    return (
+        places_of(config) == places_of(before)
+        and config.rules == before.rules
+        and config.listeners == before.listeners
+    )
+
+
+def places_of(config: Config) -> tuple[list[str], list[str]]:
+    """The names of sets and policies, at their indexes."""
+    return [group.name for group in config.sets], [policy.name for policy in config.policies]
 
 
 def names_in(config: Config) -> Iterator[tuple[str, str]]:
