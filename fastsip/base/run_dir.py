@@ -14,6 +14,7 @@
                 placement     the first start with a secret
                 epochs        router; of the last stores, when it begins another
                 quarantine/   supervisor (datagrams), router (slots)
+                sources/      who reads a source; what it said last
 
 _core/store/partitions makes `transactions` by its own knowledge.
 """
@@ -34,6 +35,7 @@ SECRET = "secret"
 PLACEMENT = "placement"
 EPOCHS = "epochs"
 QUARANTINE = "quarantine"
+SOURCES = "sources"
 
 PARTITIONS = 64
 

@@ -20,7 +20,8 @@ LOOSE = {"__init__", "__main__", "log"}  # the only modules that stand in no roo
 ABOVE = {
     "base": set(),                                                  # texts, names of files, the collector
     "log": {"base"},
-    "config": {"base", "log"},                                      # a file in, frozen objects out
+    "sources": {"base", "log"},                                     # lists and tables of others in, rows out
+    "config": {"base", "log", "sources"},                           # a file in, frozen objects out
     "routing": {"base", "log", "config"},                           # frozen objects in, the kernels' table out
     "process": {"base", "log", "config"},                           # what supervisor and router share
     "observe": {"base", "log", "routing"},                          # read from outside, out of files
