@@ -6,7 +6,7 @@ of [names] are the operator's own.
 refused, never silently ignored.  When a part arrives, its entry is deleted here and its reader written.
 """
 
-ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names")
+ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names", "source")
 
 KEYS: dict[str, tuple[str, ...]] = {
     "": ROOT,
@@ -35,12 +35,13 @@ KEYS: dict[str, tuple[str, ...]] = {
         "to_tag", "not",
     ),
     "headers": ("set", "remove"),
+    "source": ("kind", "path", "name"),
 }  # fmt: skip
 
 # Path pattern ("*" is any one name or index) -> None: the whole key is of a later release;
 # or the words of its value that are (a value of the form "word:..." counts as its word).
 LATER: dict[str, tuple[str | int, ...] | None] = {
-    "source": None,
+    "source.*.kind": ("sql",),
     "table": None,
     "api": None,
     "router.routes": None,
@@ -93,6 +94,7 @@ MAX_ATTEMPTS = 16
 MAX_LISTENERS = 16
 MAX_SHARDS = 64
 MAX_POLICY_CODES = 10
+MAX_SOURCES = 16
 
 # What the table of names allows; of its names (limits.max_names) the most part is left to DNS.
 MAX_NAMES = 1_000

@@ -27,6 +27,7 @@ from fastsip.config.reader import Enough, Report, Section
 from fastsip.config.routes import read_policies, read_rules
 from fastsip.config.sets import read_sets
 from fastsip.config.short_names import check_destinations, check_tags
+from fastsip.config.sources import read_sources, take_rows
 
 T = TypeVar("T")
 
@@ -166,16 +167,19 @@ class _Loader:
         section = self.root.section("router", "router")
         router = self._router(section)
         listeners = self._listeners()
+        sources = read_sources(self.root, self.base, Path(router.state_dir), keep=make_secret)
+        sets = read_sets(self.root, listeners, router.name)
         config = Config(
             file=self.file,
             router=router,
             listeners=listeners,
             timers=self._timers(),
             limits=self._limits(),
-            sets=read_sets(self.root, listeners, router.name),
+            sets=take_rows(sources, sets, listeners, router.name),
             policies=read_policies(self.root),
             rules=read_rules(self.root, listeners),
             names=read_names(self.root, listeners),
+            sources=tuple(source.facts() for source in sources),
         )
         check_tags(config.listeners, self.report)
         check_destinations(config.sets, self.report)

@@ -7,6 +7,8 @@ parsed here.
 
 import msgspec
 
+from fastsip.sources.rows import Misfit
+
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is packed by another release with other fields is not read (handed.py)."""
@@ -83,7 +85,7 @@ class Limits(Part, frozen=True, kw_only=True):
 
 
 class Probe(Part, frozen=True, kw_only=True):
-    """How one destination is probed.  `accept` are the final codes, 200..699, that count as alive."""
+    """How a destination is probed.  `accept` are the final codes, 200..699, that count as alive."""
 
     method: str
     interval_ms: int
@@ -108,6 +110,8 @@ class Destination(Part, frozen=True, kw_only=True):
     attrs: tuple[tuple[str, str | int | float | bool], ...]
     listener: int  # index into Config.listeners
     probe: Probe | None  # None = not probed
+    admin: str  # enabled | draining | disabled
+    starts_down: bool  # when nothing is known of it: not used before a probe was answered
 
 
 class DestinationSet(Part, frozen=True, kw_only=True):
@@ -129,6 +133,8 @@ class DestinationSet(Part, frozen=True, kw_only=True):
     retry_after_max_ms: int
     headers_out: HeaderEdits
     answering: bool
+    probes: str  # all | flagged: those whose source asks for it | none
+    probe: Probe  # of a destination that says nothing else; without from_uri, which its listener makes
     destinations: tuple[Destination, ...]
 
 
@@ -208,6 +214,17 @@ class Name(Part, frozen=True, kw_only=True):
     addresses: tuple[tuple[str, int], ...]
 
 
+class Source(Part, frozen=True, kw_only=True):
+    """One [[source]], as it was read for this configuration."""
+
+    name: str
+    kind: str  # list
+    origin: str  # the path of its file
+    row_count: int
+    away: str  # why it could not be read and what was read last counts, "" = it was read
+    left_out: tuple[Misfit, ...]  # lines and rows that no set took in
+
+
 class Config(Part, frozen=True, kw_only=True):
     """A whole configuration."""
 
@@ -220,6 +237,7 @@ class Config(Part, frozen=True, kw_only=True):
     policies: tuple[Policy, ...]
     rules: tuple[Rule, ...]
     names: tuple[Name, ...]
+    sources: tuple[Source, ...]
 
     def set_named(self, name: str) -> DestinationSet:
         """The set of that name; KeyError when there is none."""

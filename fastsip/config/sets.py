@@ -9,6 +9,8 @@ import ipaddress
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
+
 from fastsip.config import values
 from fastsip.config.errors import Wrong, did_you_mean, shown
 from fastsip.config.headers import read_ways
@@ -50,7 +52,7 @@ def read_sets(root: Section, listeners: tuple[Listener, ...], router_name: str) 
     sets = []
     for name, section in root.named("set", "set"):
         section.read(section.path, name, values.name, "")
-        reader = _SetReader(name, section, listeners, router_name, seen_ids, failures)
+        reader = _SetReader(name, section, listeners, router_name, seen_ids, failures, "source" in root)
         group = reader.read()
         if group.setid is not None and seen_setids.setdefault(group.setid, name) != name:
             owner = seen_setids[group.setid]
@@ -69,6 +71,26 @@ def _attrs(raw: object) -> tuple[tuple[str, str | int | float | bool], ...]:
     return tuple(raw.items())
 
 
+def probe_of(keys: dict[str, Any]) -> Probe:
+    """The checked keys of `probe`, as what they make."""
+    return Probe(
+        method=keys["method"],
+        interval_ms=keys["interval"],
+        timeout_ms=keys["timeout"],
+        rise=keys["rise"],
+        fall=keys["fall"],
+        mode=keys["mode"],
+        from_uri=keys["from"],
+        accept=keys["accept"],
+    )
+
+
+def from_listener(probe: Probe, listeners: tuple[Listener, ...], listener: int, router_name: str) -> Probe:
+    """The same, with a From for what leaves by this listener when it has none."""
+    sent_by = listeners[listener].sent_by if listeners else ""
+    return msgspec.structs.replace(probe, from_uri=probe.from_uri or f"sip:{router_name}@{sent_by}")
+
+
 class _SetReader:
     """One set."""
 
@@ -80,6 +102,7 @@ class _SetReader:
         router_name: str,
         seen_ids: dict[str, str],
         failures: Collection[str],
+        with_sources: bool,
     ) -> None:
         self.name = name
         self.section = section
@@ -88,6 +111,7 @@ class _SetReader:
         self.router_name = router_name
         self.seen_ids = seen_ids
         self.failures = failures
+        self.with_sources = with_sources
         self.own = {(listener.host, listener.port) for listener in listeners}
         self.listen = ""
         self.answering = False
@@ -115,6 +139,8 @@ class _SetReader:
             retry_after_max_ms=section.take("retry_after_max", values.duration(0, DAY_MS), 60_000),
             headers_out=read_ways(section, "out")[0],
             answering=self.answering,
+            probes=self._probes(),
+            probe=probe_of(probe or PROBE_DEFAULTS),
             destinations=self._destinations(probe),
         )
 
@@ -152,6 +178,8 @@ class _SetReader:
         section = self.section
         raw = section.raw.get("destinations")
         path = (*section.path, "destinations")
+        if raw is None and "setid" in section and self.with_sources:
+            return ()  # a source may have some
         if raw is None:
             self.report.add(
                 section.path, "", '`destinations` is missing: a list such as ["sip:192.0.2.1:5060"]'
@@ -203,6 +231,8 @@ class _SetReader:
             attrs=attrs,
             listener=listener,
             probe=self._probe(own_probe, listener),
+            admin="enabled",
+            starts_down=False,
         )
 
     def _check_id(self, section: Section, identity: str, given: str) -> None:
@@ -265,14 +295,8 @@ class _SetReader:
         """The probe of a destination that is reached from this listener."""
         if keys is None:
             return None
-        sent_by = self.listeners[listener].sent_by if self.listeners else ""
-        return Probe(
-            method=keys["method"],
-            interval_ms=keys["interval"],
-            timeout_ms=keys["timeout"],
-            rise=keys["rise"],
-            fall=keys["fall"],
-            mode=keys["mode"],
-            from_uri=keys["from"] or f"sip:{self.router_name}@{sent_by}",
-            accept=keys["accept"],
-        )
+        return from_listener(probe_of(keys), self.listeners, listener, self.router_name)
+
+    def _probes(self) -> str:
+        raw = self.section.raw.get("probe")
+        return "flagged" if raw is None else "none" if raw is False else "all"

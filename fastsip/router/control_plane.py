@@ -29,7 +29,14 @@ from fastsip.router.name_file import Held, save_answers
 from fastsip.router.outlook import outlook
 from fastsip.router.resolver import Resolver
 from fastsip.router.router import Router
-from fastsip.routing.compile import COMPILE_ERRORS, Before, compile_names, compile_table, release_unnamed
+from fastsip.routing.compile import (
+    COMPILE_ERRORS,
+    Before,
+    compile_names,
+    compile_table,
+    release_unnamed,
+    set_admin_states,
+)
 from fastsip.ua.answering import AnsweringMachines
 
 GAUGES_EVERY_S = 1.0
@@ -281,5 +288,6 @@ class ControlPlane:
         release_unnamed(router.cells, router.registry, router.config, fresh)
         before = Before(router.config, router.table)
         table = compile_table(fresh, router.registry, router.cells, router.version + 1, before)
+        set_admin_states(router.cells, router.registry, fresh)
         self.shards.switch_to(table)
         return table

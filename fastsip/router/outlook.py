@@ -116,6 +116,7 @@ def outlook(config: Config) -> Outlook:
             *_run_dir_warnings(config),
             *_secret_warnings(config),
             *_rule_warnings(config),
+            *_source_warnings(config),
         ),
     )
 
@@ -301,6 +302,15 @@ def _secret_warnings(config: Config) -> list[str]:
     if stat.S_IMODE(os.stat(place).st_mode) & 0o007:
         return [f"{place}: everybody on this machine can read the secret; run: chmod o= {place}"]
     return []
+
+
+def _source_warnings(config: Config) -> list[str]:
+    found = []
+    for source in config.sources:
+        if source.away:
+            found.append(f"source {source.name}: {source.origin}: {source.away}; what was read last counts")
+        found += [f"source {source.name}: {source.origin}: {one}; left out" for one in source.left_out]
+    return found
 
 
 def _rule_warnings(config: Config) -> list[str]:

@@ -22,7 +22,7 @@ from fastsip.process.quarantine import keep_slot, read_quarantine
 from fastsip.router.epochs import note_epoch, read_epochs
 from fastsip.router.name_file import recall_answers
 from fastsip.router.shards import Shards
-from fastsip.routing.compile import compile_names, compile_table
+from fastsip.routing.compile import compile_names, compile_table, set_admin_states
 from fastsip.routing.registry import Registry
 
 SPARE_CELLS = 256  # for destinations that a reload brings
@@ -53,6 +53,7 @@ class Router:
         for ref, generation in go.drop:
             mark = Mark("slot", ref=ref, generation=generation)
             keep_slot(config.state_dir, mark, self.store.drop(ref, generation))
+        set_admin_states(self.cells, self.registry, self.config)
         held = recall_answers(self.names, config.run_dir)
         self.stats = StatsFile(config.run_dir, count)
         self.marks = Marks(config.run_dir)

@@ -7,7 +7,8 @@ table: what was learned of a destination stays with its id over any reload.
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from fastsip._core.dispatcher.cells import Cells, CellsError
+from fastsip._core.base.clock import now_ms
+from fastsip._core.dispatcher.cells import ADMIN_NAMES, Cells, CellsError
 from fastsip._core.routing.table import ACTIONS, DIALOGS, RURI, WHEN_ALL_DOWN, RoutingTable
 from fastsip.base import sip
 from fastsip.config import Condition, Config, ConfigError, Destination, DestinationSet, HeaderEdits, Policy, Probe, Rule
@@ -124,6 +125,14 @@ def release_unnamed(cells: Cells, registry: Registry, *configs: Config) -> None:
         cells.release(number)
 
 
+def set_admin_states(cells: Cells, registry: Registry, config: Config) -> None:
+    """As the configuration wants them; the shards see it at the next choice.  By whoever routes, and nobody else."""
+    lines = cells.assigned
+    for group in config.sets:
+        for one in group.destinations:
+            cells.set_admin(lines[registry.id("destination", one.id)], ADMIN_NAMES.index(one.admin))
+
+
 def split_host(text: str, default_port: int = sip.PORT) -> tuple[str, int]:
     """host[:port], IPv6 in brackets, as (host without brackets, port)."""
     host, colon, port = text.rpartition(":")
@@ -203,7 +212,7 @@ def add_destination(
     table.add_destination(
         set_index=set_index,
         id=number,
-        cell=cells.assign(number),
+        cell=cells.assign(number, now_ms() if destination.starts_down else None),
         address=destination.host,
         port=destination.port,
         listener_index=destination.listener,

@@ -15,6 +15,7 @@ from fastsip._core.store.partitions import lack_of_room
 from fastsip.api.socket import STOPPED, Answer, Client, Refused, answer_kept
 from fastsip.base.plain import reason
 from fastsip.config import Config, ConfigError, load_text, read_text
+from fastsip.dispatcher.diff import compare
 from fastsip.log import log
 from fastsip.process import messages
 from fastsip.supervisor import limits, upgrade
@@ -25,6 +26,7 @@ from fastsip.supervisor.watch import patience_of
 
 OLD_RUNS_ON = "the old configuration runs on"
 OLD_CODE_RUNS_ON = "the old code runs on"
+MOST_LEFT_OUT = 20  # records of one source and one reload
 
 
 def read_file(file: str) -> tuple[Config, str]:
@@ -60,12 +62,13 @@ def needs_takeover(old: Config, fresh: Config) -> bool:
 # ---------------------------------------------------------------- reload
 
 
-async def reload(here: State) -> None:
-    """What the file says now, in place or by a planned takeover; Refused whole when it is wrong."""
+async def reload(here: State) -> Answer:
+    """What the file and its sources say now, in place or by a planned takeover; Refused whole when it is wrong."""
     async with here.busy:
         here.notifier.reloading()
+        before = here.config
         try:
-            await apply(here, *await asyncio.to_thread(read_file, here.config.file))
+            await apply(here, *await asyncio.to_thread(read_file, before.file))
         except (ConfigError, StartError, OSError) as error:
             log.error(f"reload refused, {OLD_RUNS_ON}", extra={"fields": {"why": reason(error)}})
             raise Refused(f"{reason(error)}\n{OLD_RUNS_ON}") from None
@@ -75,7 +78,29 @@ async def reload(here: State) -> None:
         finally:
             here.notifier.ready(here.status_text())
         here.version += 1
-        log.info("reloaded", extra={"fields": {"version": here.version}})
+        diff = await asyncio.to_thread(compare, before, here.config)
+        log.info("reloaded", extra={"fields": {"version": here.version, **diff.facts()}})
+        say_sources(here.config)
+        return {"configuration": here.version, **diff.named(), "left_out": left_out(here.config)}
+
+
+def left_out(config: Config) -> list[str]:
+    """For an answer: what sources have that counts for nothing, of much the first."""
+    found = [f"{source.name}: {source.away}; what was read last counts" for source in config.sources if source.away]
+    for source in config.sources:
+        found += [f"{source.name}: {one}" for one in source.left_out]
+    return found[:MOST_LEFT_OUT] + ([f"{len(found) - MOST_LEFT_OUT} more"] if len(found) > MOST_LEFT_OUT else [])
+
+
+def say_sources(config: Config) -> None:
+    """Which of them is away, and what they have that no set took in."""
+    for source in config.sources:
+        fields = {"source": source.name, "origin": source.origin}
+        if source.away:
+            log.warning("a source is away, what was read last counts", extra={"fields": {**fields, "why": source.away}})
+        for one in source.left_out[:MOST_LEFT_OUT]:
+            log.warning("left out of a source", extra={"fields": {**fields, "where": one.where, "why": one.why,
+                                                                  "found": one.found}})
 
 
 async def apply(here: State, fresh: Config, text: str) -> None:

@@ -22,8 +22,9 @@ class Service(Protocol):
     def status(self) -> Answer:
         """What runs, now."""
 
-    async def reload(self) -> int:
-        """Takes the file as it is now; the number of this configuration."""
+    async def reload(self) -> Answer:
+        """Takes the file and its sources as they are now: `configuration`, the number of this one, which destinations
+        it has `added`, `removed` and `changed`, and what was `left_out` of its sources."""
 
     def drain(self, limit_s: float) -> AsyncIterator[Answer]:
         """Takes no new calls, and says once in a while what is still `open`."""
@@ -53,7 +54,7 @@ class Orders:
         yield {"done": "status", **self.service.status()}
 
     async def reload(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
-        yield {"done": "reloaded", "configuration": await self.service.reload()}
+        yield {"done": "reloaded", **await self.service.reload()}
 
     async def stop(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
         yield {"done": "leaving"}

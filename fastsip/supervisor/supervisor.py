@@ -81,9 +81,8 @@ class Supervisor:
             "draining": here.draining,
         }
 
-    async def reload(self) -> int:
-        await changes.reload(self.state)
-        return self.state.version
+    async def reload(self) -> Answer:
+        return await changes.reload(self.state)
 
     def drain(self, limit_s: float) -> AsyncIterator[Answer]:
         return draining.drain(self.state, limit_s)

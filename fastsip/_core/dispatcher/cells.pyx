@@ -154,8 +154,11 @@ cdef class Cells:
     def __len__(self):
         return self.count
 
-    def assign(self, destination_id) -> int:
-        """Index of the line of this id: the one it has, with all that was learned, or a free one."""
+    def assign(self, destination_id, down_since_ms=None) -> int:
+        """Index of the line of this id: the one it has, with all that was learned, or a free one.
+
+        down_since_ms: one of which nothing is known counts as down since then (ms of CLOCK_BOOTTIME).
+        """
         cdef uint32_t index
         if not 1 <= destination_id < 2**32:
             raise ValueError(f"a destination id is 1..{2**32 - 1}, not {destination_id!r}")
@@ -168,6 +171,8 @@ cdef class Cells:
         else:
             raise CellsError(f"all {self.count} cells are taken")
         memset(&self.cells[index], 0, sizeof(cell_t))
+        if down_since_ms is not None:
+            self.cells[index].word = pack_word(HEALTH_DOWN, 0, down_since_ms)
         store_release32(&self.cells[index].destination_id, destination_id)
         self.search_from = index + 1
         self.lines[destination_id] = index

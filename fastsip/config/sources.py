@@ -1,0 +1,238 @@
+"""The tables [[source]]: lists of other routers, whose rows become destinations of the sets with their `setid`.
+
+A row is checked as a destination of the file is, but what is wrong with it leaves out the row and nothing else.
+A set that no table describes is made by its number, as the other router would have it.  What was read last is kept,
+and counts while the source is away (docs/config.md#source).
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from fastsip._core.base.files import look_into
+from fastsip._core.base.short_ids import SET_BITS, destination_short_id, short_id
+from fastsip.base.plain import reason
+from fastsip.config import values
+from fastsip.config.errors import Wrong
+from fastsip.config.language import MAX_SOURCES
+from fastsip.config.model import Destination, DestinationSet, Listener, Probe, Source
+from fastsip.config.reader import Section
+from fastsip.config.sets import from_listener
+from fastsip.log import log
+from fastsip.sources.kamailio import read_list
+from fastsip.sources.kept import read_kept, write_kept
+from fastsip.sources.rows import Misfit, Reading, Row, SourceAway
+
+MOST_BYTES = 16 << 20   # of a list file
+KINDS = ("list",)
+
+
+class Taken:
+    """One source while the configuration is read: its rows, and what becomes of them."""
+
+    def __init__(self, name: str, kind: str, origin: str, reading: Reading, away: str) -> None:
+        self.name, self.kind, self.origin, self.away = name, kind, origin, away
+        self.rows = reading.rows
+        self.left_out = list(reading.misfits)
+
+    def leave_out(self, row: Row, why: str, found: str = "") -> None:
+        self.left_out.append(Misfit(where=row.where, why=why, found=found))
+
+    def facts(self) -> Source:
+        return Source(name=self.name, kind=self.kind, origin=self.origin, row_count=len(self.rows), away=self.away,
+                      left_out=tuple(self.left_out))
+
+
+def read_sources(root: Section, base: Path, state_dir: Path, *, keep: bool) -> tuple[Taken, ...]:
+    """All sources in the order of the file; `keep`: what is read is kept in state_dir.
+
+    The sets that they name and no table describes stand in `root` afterwards, for whoever refers to them.
+    """
+    found: list[Taken] = []
+    names: set[str] = set()
+    for index, section in enumerate(root.listed("source", "source")):
+        kind = section.need("kind", values.one_of(*KINDS), "", 'it says what is read: "list"')
+        name = section.take("name", values.name, "") or f"source-{index + 1}"
+        path = section.need("path", values.text, "", 'the list file, such as "/etc/kamailio/dispatcher.list"')
+        if name in names:
+            root.report.add((*section.path, "name"), f'"{name}"', "allowed: a name of its own; another source has it")
+        names.add(name)
+        if kind and path:
+            origin = str(base / Path(path).expanduser())
+            if taken := _take(section, name, kind, origin, state_dir, keep):
+                found.append(taken)
+    if len(found) > MAX_SOURCES:
+        root.report.add(("source",), f"{len(found)} sources", f"allowed: at most {MAX_SOURCES}")
+    if found:
+        _name_sets(root, found)
+    return tuple(found)
+
+
+def _take(section: Section, name: str, kind: str, origin: str, state_dir: Path, keep: bool) -> Taken | None:
+    """The source as it is, or as it was when it is away."""
+    kept = read_kept(state_dir, name, origin)
+    try:
+        reading = read_list_file(origin)
+        if kept and kept.rows and not reading.rows:
+            raise SourceAway("there is no destination in it; remove its [[source]] if that is meant")
+    except SourceAway as away:
+        if not kept:
+            section.report.add((*section.path, "path"), f'"{origin}"', str(away))
+            return None
+        return Taken(name, kind, origin, kept, str(away))
+    if keep and (not kept or (kept.rows, kept.misfits) != (reading.rows, reading.misfits)):
+        try:
+            write_kept(state_dir, name, origin, reading)
+        except OSError as error:
+            log.warning("what a source said is not kept: if it is away at the next start, that start fails",
+                        extra={"fields": {"source": name, "why": reason(error)}})
+    return Taken(name, kind, origin, reading, "")
+
+
+def read_list_file(path: str) -> Reading:
+    """SourceAway when there is no such file, or none that can be read."""
+    try:
+        with open(look_into(path), "rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise SourceAway(f"the file cannot be read: {reason(error)}") from None
+    if len(raw) > MOST_BYTES:
+        raise SourceAway(f"the file is larger than {MOST_BYTES >> 20} MiB")
+    return read_list(raw.decode(errors="replace"), time.time())
+
+
+def _name_sets(root: Section, sources: list[Taken]) -> None:
+    """A raw table for each set that only sources know, and for each that rules name by its number though its last
+    row went: then calls find it empty, and the rest of the configuration counts."""
+    sets = root.raw.setdefault("set", {})
+    if not isinstance(sets, dict):
+        return
+    known = {str(raw.get("setid")) for raw in sets.values() if isinstance(raw, dict)}
+    numbers = dict.fromkeys(str(row.setid) for source in sources for row in source.rows)
+    for name in (*_texts(root.raw.get("route"), "to"), *_texts(root.raw.get("failure"), "then")):
+        if re.fullmatch("0|[1-9][0-9]{0,8}", name):
+            numbers.setdefault(name)
+    for number in numbers:
+        if number not in known:
+            # There, priorities order a list and do not make tiers.
+            sets.setdefault(number, {"setid": int(number), "tiers": False})
+
+
+def _texts(tables: object, key: str) -> Iterator[str]:
+    """What stands under `key` in each of these raw tables."""
+    inner = tables.values() if isinstance(tables, dict) else tables if isinstance(tables, list) else ()
+    for table in inner:
+        if isinstance(table, dict) and isinstance(table.get(key), str):
+            yield table[key]
+
+
+def take_rows(
+    sources: tuple[Taken, ...], sets: tuple[DestinationSet, ...], listeners: tuple[Listener, ...], router_name: str
+) -> tuple[DestinationSet, ...]:
+    """The sets, with what the sources have for each behind what the file has."""
+    by_setid: dict[int, list[tuple[Taken, Row]]] = {}
+    for source in sources:
+        for row in source.rows:
+            by_setid.setdefault(row.setid, []).append((source, row))
+    seen = {one.id for group in sets for one in group.destinations}
+    grown = []
+    for group in sets:
+        rows = by_setid.pop(group.setid, []) if group.setid is not None else []
+        grown.append(_Taker(group, listeners, router_name, seen).grown(rows) if rows else group)
+    for left in by_setid.values():
+        for source, row in left:
+            source.leave_out(row, "its set could not be made: see what is wrong with [set]", str(row.setid))
+    return tuple(grown)
+
+
+class _Taker:
+    """Takes rows into one set."""
+
+    def __init__(
+        self, group: DestinationSet, listeners: tuple[Listener, ...], router_name: str, seen: set[str]
+    ) -> None:
+        self.group, self.listeners, self.router_name, self.seen = group, listeners, router_name, seen
+        self.own = {(listener.host, listener.port) for listener in listeners}
+        self.short_ids = {self._short_id(one.id): one.id for one in group.destinations}
+
+    def _short_id(self, identity: str) -> tuple[int, int]:
+        return short_id(self.group.name, SET_BITS), destination_short_id(identity.encode())
+
+    def grown(self, rows: Iterable[tuple[Taken, Row]]) -> DestinationSet:
+        found = list(self.group.destinations)
+        for source, row in rows:
+            try:
+                found.append(self._destination(row))
+            except Wrong as wrong:
+                source.leave_out(row, wrong.allowed + (f" ({wrong.hint})" if wrong.hint else ""), row.uri[:80])
+        return msgspec.structs.replace(self.group, destinations=tuple(found))
+
+    def _destination(self, row: Row) -> Destination:
+        """Wrong says why it cannot be."""
+        uri = values.destination_uri(row.uri)
+        address = uri.address
+        if (address.host, address.port) in self.own:
+            raise Wrong("this is our own [[listen]] address: calls would go round in a loop")
+        if self.group.answering:
+            raise Wrong("a set with `answering` takes no destinations of a source")
+        listener = self._listener(row, address.family)
+        identity = self._identity(row, uri.text)
+        return Destination(
+            id=identity,
+            uri=uri.text,
+            host=address.host,
+            port=address.port,
+            family=address.family,
+            weight=self._weight(row),
+            priority=row.priority,
+            attrs=row.attrs,
+            listener=listener,
+            probe=self._probe(row, listener),
+            admin=row.admin,
+            starts_down=row.starts_down,
+        )
+
+    def _identity(self, row: Row, uri: str) -> str:
+        """By set and `duid`, or by set, URI and socket: one URI by two sockets is two destinations."""
+        name = row.name or uri + (f"@{row.socket or row.listener_tag}" if row.socket or row.listener_tag else "")
+        identity = f"{self.group.name}/{name}"
+        if identity in self.seen:
+            raise Wrong("it stands in this set already; another `duid` or `socket` would tell the two apart")
+        other = self.short_ids.setdefault(self._short_id(identity), identity)
+        if other != identity:
+            raise Wrong(f'its short id is that of "{other}": give it a `duid`')
+        self.seen.add(identity)
+        return identity
+
+    def _listener(self, row: Row, family: int) -> int:
+        """By its socket, else the set's."""
+        fits: Callable[[Listener], bool]
+        if row.socket:
+            address = values.listen_address(row.socket)
+            fits = lambda one: (one.host, one.port) == (address.host, address.port)  # noqa: E731
+        else:
+            tag = row.listener_tag or self.group.listen
+            fits = lambda one: tag in ("", one.tag)  # noqa: E731
+        for index, listener in enumerate(self.listeners):
+            if listener.family == family and fits(listener):
+                return index
+        wanted = row.socket or row.listener_tag or self.group.listen
+        raise Wrong(f"no [[listen]] {wanted + ' ' if wanted else ''}has an IPv{family} address to send from")
+
+    def _weight(self, row: Row) -> int:
+        """Of the two weights the one that the set's algorithm asks for there; both are shares among all here."""
+        shares = (row.weight, row.relative_weight)
+        if self.group.algorithm == "relative-weight":
+            shares = (row.relative_weight, row.weight)
+        return next((share for share in shares if share is not None), 1)
+
+    def _probe(self, row: Row, listener: int) -> Probe | None:
+        if self.group.probes == "none" or row.probed is False or (self.group.probes == "flagged" and not row.probed):
+            return None
+        probe = self.group.probe
+        if row.probe_from:
+            probe = msgspec.structs.replace(probe, from_uri=values.from_uri(row.probe_from))
+        return from_listener(probe, self.listeners, listener, self.router_name)
