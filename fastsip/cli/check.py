@@ -125,6 +125,8 @@ def _print_plain(facts: Outlook) -> None:
         say(f"rule {place:<5} {rule}")
     for name in facts.names:
         say(f"name       {_name_text(name)}")
+    for source in facts.sources:
+        say(f"source     {source}")
     for warning in facts.warnings:
         say(f"warning: {warning}", err=True)
 
@@ -157,5 +159,7 @@ def _print_rich(facts: Outlook) -> None:
         console.print(Text.assemble((f"rule {place}  ", "bold"), rule))
     for name in facts.names:
         console.print(Text.assemble(("name    ", "bold"), _name_text(name)))
+    for source in facts.sources:
+        console.print(Text.assemble(("source  ", "bold"), source))
     for warning in facts.warnings:
         Console(stderr=True, highlight=False).print(Text.assemble(("warning: ", "bold yellow"), warning))

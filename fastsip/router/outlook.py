@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from fastsip.config.model import Condition, Config, DestinationSet, HeaderEdits, Probe, Rule
+from fastsip.base.plain import counted
+from fastsip.config.model import Condition, Config, DestinationSet, HeaderEdits, Probe, Rule, Source
 from fastsip.config.patterns import compile_patterns, finds_everything
 from fastsip.config.values import ms_text
 
@@ -86,6 +87,7 @@ class Outlook(msgspec.Struct, frozen=True):
     borders: tuple[str, ...]
     rules: tuple[str, ...]
     names: tuple[NameOutlook, ...]
+    sources: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -111,6 +113,7 @@ def outlook(config: Config) -> Outlook:
         borders=tuple(_border_texts(config)),
         rules=tuple(rule_text(rule) for rule in config.rules),
         names=tuple(NameOutlook(one.name, tuple(_place_text(*at) for at in one.addresses)) for one in config.names),
+        sources=tuple(_source_text(source) for source in config.sources),
         warnings=(
             *_buffer_warnings(listeners),
             *_run_dir_warnings(config),
@@ -302,6 +305,10 @@ def _secret_warnings(config: Config) -> list[str]:
     if stat.S_IMODE(os.stat(place).st_mode) & 0o007:
         return [f"{place}: everybody on this machine can read the secret; run: chmod o= {place}"]
     return []
+
+
+def _source_text(source: Source) -> str:
+    return f"{source.name}: {source.kind} {source.origin}, {counted(source.row_count, 'destination')}"
 
 
 def _source_warnings(config: Config) -> list[str]:

@@ -8,6 +8,7 @@ attributes stand in `attrs`, too, so that nothing of a list is lost.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from fastsip.sources.rows import Misfit, Reading, Row
 
@@ -56,12 +57,12 @@ def gather(read: Iterable[tuple[str, Callable[[], Row]]], at: float) -> Reading:
 
 
 def _lines(text: str) -> Iterator[tuple[str, Callable[[], Row]]]:
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         where = f"line {number}"
         words = line[: LONGEST_LINE + 1].partition("#")[0].split()
         if words:
             too_long = len(line) > LONGEST_LINE
-            yield where, lambda words=words, where=where, too_long=too_long: _from_line(words, where, too_long)
+            yield where, partial(_from_line, words, where, too_long)
 
 
 def _from_line(words: list[str], where: str, too_long: bool) -> Row:

@@ -15,7 +15,7 @@ from fastsip._core.store.partitions import lack_of_room
 from fastsip.api.socket import STOPPED, Answer, Client, Refused, answer_kept
 from fastsip.base.plain import reason
 from fastsip.config import Config, ConfigError, load_text, read_text
-from fastsip.dispatcher.diff import compare
+from fastsip.dispatcher.diff import Diff, compare
 from fastsip.log import log
 from fastsip.process import messages
 from fastsip.supervisor import limits, upgrade
@@ -35,6 +35,12 @@ def read_file(file: str) -> tuple[Config, str]:
         raise StartError(f"{file} is a pipe: who waits for one may wait for ever")
     text = read_text(file)
     return load_text(text, file), text
+
+
+def read_change(before: Config) -> tuple[Config, str, Diff]:
+    """What its file says now, and what is another thing for destinations then."""
+    fresh, text = read_file(before.file)
+    return fresh, text, compare(before, fresh)
 
 
 def check_change(old: Config, fresh: Config) -> None:
@@ -68,7 +74,8 @@ async def reload(here: State) -> Answer:
         here.notifier.reloading()
         before = here.config
         try:
-            await apply(here, *await asyncio.to_thread(read_file, before.file))
+            fresh, text, diff = await asyncio.to_thread(read_change, before)
+            await apply(here, fresh, text)
         except (ConfigError, StartError, OSError) as error:
             log.error(f"reload refused, {OLD_RUNS_ON}", extra={"fields": {"why": reason(error)}})
             raise Refused(f"{reason(error)}\n{OLD_RUNS_ON}") from None
@@ -78,7 +85,6 @@ async def reload(here: State) -> Answer:
         finally:
             here.notifier.ready(here.status_text())
         here.version += 1
-        diff = await asyncio.to_thread(compare, before, here.config)
         log.info("reloaded", extra={"fields": {"version": here.version, **diff.facts()}})
         say_sources(here.config)
         return {"configuration": here.version, **diff.named(), "left_out": left_out(here.config)}

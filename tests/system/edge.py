@@ -89,6 +89,12 @@ async def expect_call(bob: UserAgent, call: OutgoingCall, **limits) -> Message:
     return await bob.expect(lambda m: m.method == "INVITE" and m.call_id == call.call_id, **limits)
 
 
+async def refuse(callee: UserAgent, call) -> None:
+    """That call reaches this callee, is refused there and over."""
+    callee.reply(await expect_call(callee, call), 486)
+    await call.refused(486)
+
+
 async def settle(alice: UserAgent, edge: Address) -> None:
     """Returns when the router answered an OPTIONS: it has read all that was sent before."""
     asked = alice.request("OPTIONS", sip_uri(edge), edge)

@@ -8,7 +8,7 @@ import socket
 import pytest
 from ua import UserAgent
 
-from .edge import NUMBER, edge_config, expect_call, settle
+from .edge import NUMBER, edge_config, expect_call, refuse, settle
 from .lives import Home, Life, command, killed_and_back
 
 STOP_S = 5
@@ -29,12 +29,6 @@ MARKING = 'on = [500, "timeout", "transport"]\ntimeout = "300ms"\nmark = "down"'
 @pytest.fixture
 def edge(free_port):
     return "127.0.0.1", free_port()
-
-
-async def refuse(callee: UserAgent, call) -> None:
-    """That call reaches this callee, is refused there and over."""
-    callee.reply(await expect_call(callee, call), 486)
-    await call.refused(486)
 
 
 # ---------------------------------------------------------------- start and stop

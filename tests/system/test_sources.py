@@ -1,12 +1,18 @@
-"""Who comes with Kamailio's list: calls flow by it, a reload takes what changed, and a list that is away costs nothing."""
+"""Who comes with Kamailio's list: calls flow by it, a reload takes what changed, one that is away costs nothing."""
 
 import asyncio
 import json
 
+import pytest
 from ua import UserAgent
 
 from .edge import NUMBER, SHORT_TIMERS, listen_table, refuse
 from .lives import command, killed_and_back
+
+
+@pytest.fixture
+def edge(free_port):
+    return "127.0.0.1", free_port()
 
 
 def config(edge) -> str:

@@ -132,7 +132,7 @@ def test_probes_are_as_the_set_says(read):
 
 @pytest.mark.parametrize(("algorithm", "weight"), [("weight", 30), ("relative-weight", 60), ("call-id", 30)])
 def test_the_weight_is_the_one_that_the_algorithm_uses(read, algorithm, weight):
-    config = read(SOURCE + f'[set.1]\nsetid = 1\nalgorithm = "{algorithm}"\n', "1 192.0.2.21 0 0 weight=30;rweight=60\n")
+    config = read(SOURCE + f'[set.1]\nsetid = 1\nalgorithm = "{algorithm}"\n', "1 192.0.2.21 0 0 weight=30;rweight=60")
     assert config.set_named("1").destinations[0].weight == weight
 
 
@@ -149,7 +149,7 @@ def test_what_was_read_last_counts_while_it_is_away(read):
 
 
 def test_what_cannot_be_read_and_never_was_is_an_error(read):
-    with pytest.raises(ConfigError, match="source\\[1\\].path.*cannot be read"):
+    with pytest.raises(ConfigError, match=r"source\[1\].path.*cannot be read"):
         read(SOURCE + ROUTE, None)
 
 
@@ -208,6 +208,7 @@ def test_many_sources_mixed_by_set(read, tmp_path):
     other = '[[source]]\nkind = "list"\nname = "other"\npath = "other.list"\n'
     config = read(SOURCE + other + ROUTE, "1 sip:192.0.2.21\n")
     assert ids(config) == ["1/sip:192.0.2.21", "1/sip:192.0.2.31"] and ids(config, "3") == ["3/sip:192.0.2.32"]
+    assert any("other.list, 2 destinations" in text for text in outlook(config).sources)
     assert [(source.name, source.row_count) for source in config.sources] == [("source-1", 1), ("other", 2)]
 
 

@@ -62,16 +62,22 @@ def uncommented():
     return "\n".join(lines)
 
 
+def switched_on(place: Path) -> model.Config:
+    """Loaded, with the list that it names beside it."""
+    (place / "dispatcher.list").write_text("# nothing yet\n")
+    return load_text(uncommented(), str(place / "all.toml"), make_secret=False)
+
+
 def test_commented_keys_are_right_as_they_stand(tmp_path):
     text = uncommented()
     assert tomllib.loads(text)["timers"] == {"t1": "500ms", "t2": "4s", "t4": "5s", "c": "181s"}
-    config = load_text(text, str(tmp_path / "all.toml"), make_secret=False)
+    config = switched_on(tmp_path)
     assert config.set_named("media").destinations[0].probe.accept == (*range(200, 300), 404, 480)
     assert {condition.key for condition in config.rules[0].conditions} == set(KEYS["when"]) - {"not"}
 
 
 def test_the_names_that_it_shows(tmp_path):
-    shown = load_text(uncommented(), str(tmp_path / "all.toml"), make_secret=False)
+    shown = switched_on(tmp_path)
     assert {one.name: one.addresses for one in shown.names} == {
         "pbx.example.net": (("10.0.0.9", 5080), ("10.0.0.10", 0)),
         "*": (("10.0.0.9", 0),),
@@ -86,28 +92,29 @@ SAME_AS_DEFAULT = {
 
 @pytest.mark.parametrize("table", SAME_AS_DEFAULT)
 def test_commented_values_are_the_defaults(table, tmp_path):
-    shown = load_text(uncommented(), str(tmp_path / "all.toml"), make_secret=False)
+    shown = switched_on(tmp_path)
     default = load(EXAMPLE, make_secret=False)
     assert getattr(shown, table) == getattr(default, table)
 
 
 def test_commented_values_of_the_set_are_the_defaults(tmp_path):
-    shown = load_text(uncommented(), str(tmp_path / "all.toml"), make_secret=False).set_named("media")
+    shown = switched_on(tmp_path).set_named("media")
     default = load(EXAMPLE, make_secret=False).set_named("media")
     differing = {
         field
         for field in model.DestinationSet.__struct_fields__
         if getattr(shown, field) != getattr(default, field)
     }
-    assert differing == {"setid", "listen", "destinations", "headers_out"}  # have no default, or one that depends
+    # These have no default, or one that depends.
+    assert differing == {"setid", "listen", "probes", "probe", "destinations", "headers_out"}
 
 
 # Fields that no key stands for: made from others while loading.
 DERIVED = {
     "Router": {"secret_keys", "secret_file", "placement_key"},
     "Listener": {"transport", "host", "port", "family", "sent_by"},
-    "DestinationSet": {"name", "algorithm_number"},
-    "Destination": {"host", "port", "family", "listener"},
+    "DestinationSet": {"name", "algorithm_number", "probes"},
+    "Destination": {"host", "port", "family", "listener", "admin", "starts_down"},
     "Probe": {"from_uri"},
     "Policy": {"name", "on_codes", "on_classes", "on_reasons", "mark_by"},
     "Rule": {"conditions", "implied"},

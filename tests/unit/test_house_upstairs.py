@@ -23,7 +23,7 @@ ABOVE = {
     "sources": {"base", "log"},                                     # lists and tables of others in, rows out
     "config": {"base", "log", "sources"},                           # a file in, frozen objects out
     "routing": {"base", "log", "config"},                           # frozen objects in, the kernels' table out
-    "dispatcher": {"base", "log", "config"},                        # what operators do with destinations
+    "dispatcher": {"config"},                                       # what operators do with destinations
     "process": {"base", "log", "config"},                           # what supervisor and router share
     "observe": {"base", "log", "routing"},                          # read from outside, out of files
     "api": {"base", "log"},                                         # the door for operators
