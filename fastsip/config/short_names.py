@@ -12,6 +12,11 @@ from fastsip.config.reader import Report
 HINT = "tokens in Record-Route would not tell the two apart: call one of them otherwise"
 
 
+def short_ids_of(group: str, destination: str) -> tuple[int, int]:
+    """What tokens call a set and a destination of it."""
+    return short_id(group, SET_BITS), destination_short_id(destination.encode())
+
+
 def check_tags(listeners: tuple[Listener, ...], report: Report) -> None:
     seen: dict[int, str] = {}
     for index, listener in enumerate(listeners):
@@ -24,9 +29,8 @@ def check_tags(listeners: tuple[Listener, ...], report: Report) -> None:
 def check_destinations(sets: tuple[DestinationSet, ...], report: Report) -> None:
     seen: dict[tuple[int, int], str] = {}
     for group in sets:
-        of_set = short_id(group.name, SET_BITS)
         for one in group.destinations:
-            other = seen.setdefault((of_set, destination_short_id(one.id.encode())), one.id)
+            other = seen.setdefault(short_ids_of(group.name, one.id), one.id)
             if other != one.id:
                 allowed = f"allowed: an id whose short id is not that of {shown(other)}"
                 report.add(("set", group.name, "destinations"), shown(one.id), allowed, HINT)

@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 
 from fastsip._core.base.files import look_into
-from fastsip._core.base.short_ids import SET_BITS, destination_short_id, short_id
 from fastsip.base.plain import reason
 from fastsip.config import values
 from fastsip.config.errors import Wrong
@@ -21,6 +20,7 @@ from fastsip.config.language import MAX_SOURCES
 from fastsip.config.model import Destination, DestinationSet, Listener, Probe, Source
 from fastsip.config.reader import Section
 from fastsip.config.sets import from_listener
+from fastsip.config.short_names import short_ids_of
 from fastsip.log import log
 from fastsip.sources.kamailio import read_list
 from fastsip.sources.kept import read_kept, write_kept
@@ -137,14 +137,15 @@ def take_rows(
     for source in sources:
         for row in source.rows:
             by_setid.setdefault(row.setid, []).append((source, row))
-    seen = {one.id for group in sets for one in group.destinations}
+    known = [(group.name, one.id) for group in sets for one in group.destinations]
+    seen, short_ids = {identity for _, identity in known}, {short_ids_of(*one): one[1] for one in known}
     grown = []
     for group in sets:
         rows = by_setid.pop(group.setid, []) if group.setid is not None else []
-        grown.append(_Taker(group, listeners, router_name, seen).grown(rows) if rows else group)
+        grown.append(_Taker(group, listeners, router_name, seen, short_ids).grown(rows) if rows else group)
     for left in by_setid.values():
         for source, row in left:
-            source.leave_out(row, "its set could not be made: see what is wrong with [set]", str(row.setid))
+            source.leave_out(row, "a set with another number, or none, has its name", str(row.setid))
     return tuple(grown)
 
 
@@ -152,14 +153,13 @@ class _Taker:
     """Takes rows into one set."""
 
     def __init__(
-        self, group: DestinationSet, listeners: tuple[Listener, ...], router_name: str, seen: set[str]
+        self, group: DestinationSet, listeners: tuple[Listener, ...], router_name: str, seen: set[str],
+        short_ids: dict[tuple[int, int], str],
     ) -> None:
+        """`seen`: the ids of all sets, `short_ids`: what tokens call them; both grow."""
         self.group, self.listeners, self.router_name, self.seen = group, listeners, router_name, seen
         self.own = {(listener.host, listener.port) for listener in listeners}
-        self.short_ids = {self._short_id(one.id): one.id for one in group.destinations}
-
-    def _short_id(self, identity: str) -> tuple[int, int]:
-        return short_id(self.group.name, SET_BITS), destination_short_id(identity.encode())
+        self.short_ids = short_ids
 
     def grown(self, rows: Iterable[tuple[Taken, Row]]) -> DestinationSet:
         found = list(self.group.destinations)
@@ -201,7 +201,7 @@ class _Taker:
         identity = f"{self.group.name}/{name}"
         if identity in self.seen:
             raise Wrong("it stands in this set already; another `duid` or `socket` would tell the two apart")
-        other = self.short_ids.setdefault(self._short_id(identity), identity)
+        other = self.short_ids.setdefault(short_ids_of(self.group.name, identity), identity)
         if other != identity:
             raise Wrong(f'its short id is that of "{other}": give it a `duid`')
         self.seen.add(identity)

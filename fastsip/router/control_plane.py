@@ -32,6 +32,7 @@ from fastsip.router.router import Router
 from fastsip.routing.compile import (
     COMPILE_ERRORS,
     Before,
+    admin_states,
     compile_names,
     compile_table,
     release_unnamed,
@@ -288,6 +289,6 @@ class ControlPlane:
         release_unnamed(router.cells, router.registry, router.config, fresh)
         before = Before(router.config, router.table)
         table = compile_table(fresh, router.registry, router.cells, router.version + 1, before)
-        set_admin_states(router.cells, router.registry, fresh)
+        set_admin_states(router.cells, admin_states(router.cells, router.registry, fresh))
         self.shards.switch_to(table)
         return table

@@ -125,12 +125,17 @@ def release_unnamed(cells: Cells, registry: Registry, *configs: Config) -> None:
         cells.release(number)
 
 
-def set_admin_states(cells: Cells, registry: Registry, config: Config) -> None:
-    """As the configuration wants them; the shards see it at the next choice.  By whoever routes, and nobody else."""
-    lines = cells.assigned
-    for group in config.sets:
-        for one in group.destinations:
-            cells.set_admin(lines[registry.id("destination", one.id)], ADMIN_NAMES.index(one.admin))
+def admin_states(cells: Cells, registry: Registry, config: Config) -> list[tuple[int, int]]:
+    """Line and state, as the configuration wants them, of destinations that have a line."""
+    lines, numbers = cells.assigned, {name: number for number, name in enumerate(ADMIN_NAMES)}
+    return [(lines[registry.id("destination", one.id)], numbers[one.admin])
+            for group in config.sets for one in group.destinations]
+
+
+def set_admin_states(cells: Cells, states: list[tuple[int, int]]) -> None:
+    """The shards see it at the next choice.  For whoever routes, and nobody else."""
+    for line, state in states:
+        cells.set_admin(line, state)
 
 
 def split_host(text: str, default_port: int = sip.PORT) -> tuple[str, int]:

@@ -17,6 +17,7 @@ INACTIVE, TRYING, DISABLED, PROBING, NO_ADDRESS, NO_PING = 1, 2, 4, 8, 16, 32
 ALL_FLAGS = INACTIVE | TRYING | DISABLED | PROBING | NO_ADDRESS | NO_PING
 
 LONGEST_LINE = 4096
+LONGEST_NAME = 64        # of a duid
 MOST_ROWS = 100_000
 MOST_MISFITS = 100      # that are said one by one
 COLUMNS = ("setid", "destination", "flags", "priority", "attrs")
@@ -85,7 +86,7 @@ def read_columns(columns: dict[str, object], where: str) -> Row:
         where=where,
         setid=_number(columns, "setid", 0, 0x7FFF_FFFF),
         uri=_uri(str(columns.get("destination") or "")),
-        name=found.get("duid", ""),
+        name=_name(found.get("duid", "")),
         priority=_number(columns, "priority", -(1 << 31), (1 << 31) - 1),
         weight=_share(found, "weight"),
         relative_weight=_share(found, "rweight"),
@@ -128,6 +129,13 @@ def _attrs(text: str) -> tuple[tuple[str, str], ...]:
         if name.strip():
             pairs[name.strip()] = value.strip() if equals else ""
     return tuple(pairs.items())
+
+
+def _name(duid: str) -> str:
+    """It becomes a part of an id, which stands in logs and commands."""
+    if len(duid) > LONGEST_NAME or not duid.isprintable():
+        raise _Unfit(f"duid: allowed are {LONGEST_NAME} letters that can be printed", ascii(duid))
+    return duid
 
 
 def _share(attrs: dict[str, str], name: str) -> int | None:

@@ -32,6 +32,7 @@ def kept_file(state_dir: str | Path, source: str) -> Path:
 def write_kept(state_dir: str | Path, source: str, origin: str, reading: Reading) -> None:
     """OSError when there is no room; the file before stays then."""
     place = kept_file(state_dir, source)
+    make_folder(state_dir)  # by itself, for the folders on the way are made for others to look into
     make_folder(place.parent)
     kept = Kept(layout=LAYOUT, source=source, origin=origin, reading=reading)
     replace_file(place, msgspec.msgpack.encode(kept))

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from fastsip.config import Config, ConfigError, load_text
+from fastsip.config import Config, ConfigError, load_text, short_names
 from fastsip.config import sources as module
 from fastsip.dispatcher.diff import compare
 from fastsip.router.outlook import outlook
@@ -108,7 +108,17 @@ def test_a_row_that_no_set_can_take_is_left_out(read, line):
 def test_a_table_that_has_the_name_of_another_number(read):
     config = read(SOURCE + '[set.1]\nsetid = 9\ndestinations = ["sip:192.0.2.20"]\n', "1 sip:192.0.2.21\n")
     assert ids(config) == ["1/sip:192.0.2.20"]
-    assert config.sources[0].left_out[0].why.startswith("its set could not be made")
+    assert config.sources[0].left_out[0].why == "a set with another number, or none, has its name"
+
+
+def test_two_that_tokens_could_not_tell_apart(read, monkeypatch):
+    """One of a list leaves out itself, not the configuration."""
+    for place in (module, short_names):
+        monkeypatch.setattr(place, "short_ids_of", lambda group, destination: (1, len(destination) % 3))
+    config = read(SOURCE + '[set.x]\nsetid = 9\ndestinations = ["sip:192.0.2.20"]\n' + ROUTE,
+                  "1 192.0.2.21 0 0 duid=a\n1 192.0.2.22 0 0 duid=bcd\n1 192.0.2.23 0 0 duid=ef\n"
+                  "1 192.0.2.24 0 0 duid=ghi\n")
+    assert [one.where for one in config.sources[0].left_out] == ["line 3", "line 4"]
 
 
 # The set's keys, the row's flags -> is it probed?

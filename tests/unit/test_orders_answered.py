@@ -68,7 +68,7 @@ def ends():
 def compiling(monkeypatch):
     monkeypatch.setattr(control_plane, "compile_table", lambda *_: types.SimpleNamespace(version=2))
     monkeypatch.setattr(control_plane, "release_unnamed", lambda *_: None)
-    monkeypatch.setattr(control_plane, "set_admin_states", lambda *_: None)
+    monkeypatch.setattr(control_plane, "admin_states", lambda *_: [])
 
 
 async def talk(line: Line, one: ControlPlane, order: Message) -> Message:

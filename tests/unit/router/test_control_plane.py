@@ -101,7 +101,7 @@ def test_the_collector_does_not_walk_over_what_a_reload_makes(monkeypatch):
 
     monkeypatch.setattr(control_plane, "received_config", many)
     monkeypatch.setattr(control_plane, "release_unnamed", lambda *_: None)
-    monkeypatch.setattr(control_plane, "set_admin_states", lambda *_: None)
+    monkeypatch.setattr(control_plane, "admin_states", lambda *_: [])
     monkeypatch.setattr(control_plane, "compile_table", many)
     note = lambda phase, info: walks.append(info["generation"])  # noqa: E731
     gc.callbacks.append(note)

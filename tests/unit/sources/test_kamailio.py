@@ -65,6 +65,8 @@ UNFIT = {
     "1 sip:192.0.2.1 0 2147483648": "priority: ",
     "1 sip:192.0.2.1 0 0 weight=fifty": "weight: allowed is a whole number from 0 to 1000000, found fifty",
     "1 sip:192.0.2.1 0 0 rweight=1000001": "rweight: ",
+    "1 sip:192.0.2.1 0 0 duid=" + "x" * 65: "duid: allowed are 64 letters that can be printed",
+    "1 sip:192.0.2.1 0 0 duid=a\0b": "duid: allowed are 64 letters",
     "1 sip:192.0.2.1 0 0 a=b c": "more than five words",
     "1 sip:192.0.2.1 " + "0" * kamailio.LONGEST_LINE: "longer than 4096 characters",
 }
@@ -76,6 +78,7 @@ def test_what_is_left_out(line):
 
 
 def test_the_edges_of_numbers():
+    assert len(one("1 192.0.2.1 0 0 duid=" + "x" * 64).name) == 64
     assert one("2147483647 192.0.2.1 63 2147483647 weight=1000000").weight == 1_000_000
     assert one("1 192.0.2.1 0 -2147483648").priority == -(1 << 31)
 
