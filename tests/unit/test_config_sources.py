@@ -4,10 +4,14 @@ import os
 
 import pytest
 
+from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.dispatcher.chooser import Chooser
 from fastsip.config import Config, ConfigError, load_text, short_names
 from fastsip.config import sources as module
 from fastsip.dispatcher.diff import compare
 from fastsip.router.outlook import outlook
+from fastsip.routing.compile import admin_states, compile_table, set_admin_states
+from fastsip.routing.registry import Registry
 
 LISTEN = """
 [router]
@@ -144,6 +148,38 @@ def test_probes_are_as_the_set_says(read):
 def test_the_weight_is_the_one_that_the_algorithm_uses(read, algorithm, weight):
     config = read(SOURCE + f'[set.1]\nsetid = 1\nalgorithm = "{algorithm}"\n', "1 192.0.2.21 0 0 weight=30;rweight=60")
     assert config.set_named("1").destinations[0].weight == weight
+
+
+# ---------------------------------------------------------------- what is chosen
+
+
+def chosen(config: Config, run_dir, count: int) -> list[str]:
+    """Where so many calls to the first set go, one after the other."""
+    cells = Cells(64)
+    with Registry(run_dir) as registry:
+        chooser = Chooser(compile_table(config, registry, cells, 1), cells)
+        set_admin_states(cells, admin_states(cells, registry, config))
+        return [registry.name(chooser.choose(0, key))[1].removeprefix("1/sip:") for key in range(count)]
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    (tmp_path / "registry").mkdir(mode=0o750)
+    return tmp_path / "registry"
+
+
+ROWS = "1 192.0.2.21 0 5\n1 192.0.2.22 0 9\n1 192.0.2.23 0 9\n1 192.0.2.24 4 20\n"
+
+
+def test_the_highest_priority_first_and_the_list_s_order_among_equals(read, run_dir):
+    """The other router takes the last of equals first."""
+    config = read(SOURCE + '[set.1]\nsetid = 1\nalgorithm = 8\n', ROWS)
+    assert chosen(config, run_dir, 3) == ["192.0.2.22"] * 3
+
+
+def test_priorities_of_a_list_make_no_tiers(read, run_dir):
+    """There they order one algorithm and exclude nobody from the others; who is disabled gets nothing."""
+    assert set(chosen(read(SOURCE + ROUTE, ROWS), run_dir, 300)) == {"192.0.2.21", "192.0.2.22", "192.0.2.23"}
 
 
 # ---------------------------------------------------------------- a source that is away
