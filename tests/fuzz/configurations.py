@@ -29,6 +29,7 @@ from tests.kernels.audit import complaints, live_slots
 from tests.kernels.damage import damaged
 
 SECRET = "FASTSIP_FUZZ_SECRET"
+LIST = "fuzz.list"
 SEEDS = seeds()
 MESSAGES = 120      # through each configuration
 ALL_CLOCKS_MS = 400_000
@@ -55,8 +56,10 @@ class Maker:
         self.headers: list[str] = []
         self.methods: list[str] = list(METHODS)
         self.text = "\n".join(
-            [self.router(), self.listeners(), self.timers(), self.set_tables(), self.failures(), self.routes()]
+            [self.router(), self.listeners(), self.timers(), self.set_tables(), self.failures(), self.routes(),
+             self.source()]
         )
+        self.rows = "".join(self.row() for _ in range(self.size(40)))
 
     # ------------------------------------------------------------ texts
 
@@ -256,6 +259,24 @@ class Maker:
         self.headers += [*edits, removed[0].rstrip("*")]
         return {"set": edits, "remove": removed} if edits else {"remove": removed}
 
+    def source(self) -> str:
+        """A list beside the file; its rows are `rows`."""
+        keys = {"kind": "list", "path": LIST, "name": self.name()}
+        return self.table("[[source]]", keys) if self.maybe() else ""
+
+    def row(self) -> str:
+        """One of the sets that are there, or of one that the list makes; now and then what nobody could read."""
+        if self.maybe(0.1):
+            return self.letters(TOKEN + " \t#;=", 4_200) + "\n"
+        attrs = [f"duid={self.name()}", "site=" + self.letters(TOKEN, 250), f"weight={self.rng.choice((0, 1, 100))}",
+                 "rweight=1000000", f"sockname={self.rng.choice(self.tags or ['x'])}", "ping_from=sip:a@example.net"]
+        number, flags = self.rng.choice((0, 7, 2**31 - 1)), self.rng.choice((0, 1, 2, 4, 8, 9, 16, 32, 63))
+        priority = self.rng.choice((-(2**31), 0, 5, 2**31 - 1))
+        return f"{number} {self.uri(self.rng.choice(self.families))} {flags} {priority} {self.attrs_text(attrs)}\n"
+
+    def attrs_text(self, attrs: list[str]) -> str:
+        return ";".join(one for one in attrs if self.maybe(0.3)) or "x"
+
     def routes(self) -> str:
         tables = []
         for number in range(self.rng.choice((1, 3, 12))):
@@ -287,7 +308,8 @@ class Round:
 
     def load(self) -> Config:
         os.environ[SECRET] = "0123456789abcdef" * 4
-        return load_text(self.maker.text, "fuzz.toml", make_secret=False)
+        (self.run_dir / LIST).write_text(self.maker.rows)
+        return load_text(self.maker.text, str(self.run_dir / "fuzz.toml"), make_secret=False)
 
     def request(self) -> bytes:
         """Of the longest texts that a sender may choose, aimed at what the rules look at."""
@@ -347,7 +369,7 @@ class Round:
     def run(self, messages: int) -> list[str]:
         config = self.load()
         with Registry(self.run_dir) as registry:
-            cells = Cells(64)
+            cells = Cells(256)
             table = compile_table(config, registry, cells, 1)
         rig = Rig(self.run_dir / "rig", table, cells, 64)
         for _ in range(messages):
