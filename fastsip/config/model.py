@@ -85,7 +85,7 @@ class Limits(Part, frozen=True, kw_only=True):
 
 
 class Probe(Part, frozen=True, kw_only=True):
-    """How a destination is probed.  `accept` are the final codes, 200..699, that count as alive."""
+    """How one destination is probed.  `accept` are the final codes, 200..699, that count as alive."""
 
     method: str
     interval_ms: int
@@ -133,8 +133,6 @@ class DestinationSet(Part, frozen=True, kw_only=True):
     retry_after_max_ms: int
     headers_out: HeaderEdits
     answering: bool
-    probes: str  # all | flagged: those whose source asks for it | none
-    probe: Probe  # of a destination that says nothing else; without from_uri, which its listener makes
     destinations: tuple[Destination, ...]
 
 

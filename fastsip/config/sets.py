@@ -7,7 +7,7 @@ docs/wire.md#tiers-and-weights.
 
 import ipaddress
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -44,7 +44,16 @@ PROBE_READERS: dict[str, values.Reader] = {
 }
 
 
-def read_sets(root: Section, listeners: tuple[Listener, ...], router_name: str) -> tuple[DestinationSet, ...]:
+class SetProbes(NamedTuple):
+    """What a set says of the probes of destinations that do not stand in its table."""
+
+    wanted: str  # all | flagged: those whose source asks for it | none
+    probe: Probe  # without from_uri, unless the set has one: their listener makes it
+
+
+def read_sets(
+    root: Section, listeners: tuple[Listener, ...], router_name: str
+) -> list[tuple[DestinationSet, SetProbes]]:
     """All sets in the order of the file."""
     seen_ids: dict[str, str] = {}
     seen_setids: dict[int, str] = {}
@@ -53,14 +62,14 @@ def read_sets(root: Section, listeners: tuple[Listener, ...], router_name: str) 
     for name, section in root.named("set", "set"):
         section.read(section.path, name, values.name, "")
         reader = _SetReader(name, section, listeners, router_name, seen_ids, failures, "source" in root)
-        group = reader.read()
+        group, probes = reader.read()
         if group.setid is not None and seen_setids.setdefault(group.setid, name) != name:
             owner = seen_setids[group.setid]
             root.report.add(
                 (*section.path, "setid"), str(group.setid), f'allowed: one set each; set "{owner}" has it'
             )
-        sets.append(group)
-    return tuple(sets)
+        sets.append((group, probes))
+    return sets
 
 
 def _attrs(raw: object) -> tuple[tuple[str, str | int | float | bool], ...]:
@@ -116,13 +125,13 @@ class _SetReader:
         self.listen = ""
         self.answering = False
 
-    def read(self) -> DestinationSet:
+    def read(self) -> tuple[DestinationSet, SetProbes]:
         section = self.section
         algorithm = section.take("algorithm", values.algorithm, "call-id")
         self.listen = self._listen_tag()
         self.answering = section.take("answering", values.boolean, False)
         probe = self._probe_keys(section, None)
-        return DestinationSet(
+        group = DestinationSet(
             name=self.name,
             setid=section.take("setid", values.integer(0, 0x7FFF_FFFF), None),
             algorithm=algorithm,
@@ -139,10 +148,9 @@ class _SetReader:
             retry_after_max_ms=section.take("retry_after_max", values.duration(0, DAY_MS), 60_000),
             headers_out=read_ways(section, "out")[0],
             answering=self.answering,
-            probes=self._probes(),
-            probe=probe_of(probe or PROBE_DEFAULTS),
             destinations=self._destinations(probe),
         )
+        return group, SetProbes(self._probes_wanted(), probe_of(probe or PROBE_DEFAULTS))
 
     def _listen_tag(self) -> str:
         """The tag of the listener this set is reached from."""
@@ -297,6 +305,6 @@ class _SetReader:
             return None
         return from_listener(probe_of(keys), self.listeners, listener, self.router_name)
 
-    def _probes(self) -> str:
+    def _probes_wanted(self) -> str:
         raw = self.section.raw.get("probe")
         return "flagged" if raw is None else "none" if raw is False else "all"

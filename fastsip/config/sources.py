@@ -19,7 +19,7 @@ from fastsip.config.errors import Wrong
 from fastsip.config.language import MAX_SOURCES
 from fastsip.config.model import Destination, DestinationSet, Listener, Probe, Source
 from fastsip.config.reader import Section
-from fastsip.config.sets import from_listener
+from fastsip.config.sets import SetProbes, from_listener
 from fastsip.config.short_names import short_ids_of
 from fastsip.log import log
 from fastsip.sources.kamailio import read_list
@@ -130,19 +130,24 @@ def _texts(tables: object, key: str) -> Iterator[str]:
 
 
 def take_rows(
-    sources: tuple[Taken, ...], sets: tuple[DestinationSet, ...], listeners: tuple[Listener, ...], router_name: str
+    sources: tuple[Taken, ...],
+    sets: list[tuple[DestinationSet, SetProbes]],
+    listeners: tuple[Listener, ...],
+    router_name: str,
 ) -> tuple[DestinationSet, ...]:
     """The sets, with what the sources have for each behind what the file has."""
+    if not sources:
+        return tuple(group for group, _ in sets)
     by_setid: dict[int, list[tuple[Taken, Row]]] = {}
     for source in sources:
         for row in source.rows:
             by_setid.setdefault(row.setid, []).append((source, row))
-    known = [(group.name, one.id) for group in sets for one in group.destinations]
+    known = [(group.name, one.id) for group, _ in sets for one in group.destinations]
     seen, short_ids = {identity for _, identity in known}, {short_ids_of(*one): one[1] for one in known}
     grown = []
-    for group in sets:
+    for group, probes in sets:
         rows = by_setid.pop(group.setid, []) if group.setid is not None else []
-        grown.append(_Taker(group, listeners, router_name, seen, short_ids).grown(rows) if rows else group)
+        grown.append(_Taker(group, probes, listeners, router_name, seen, short_ids).grown(rows) if rows else group)
     for left in by_setid.values():
         for source, row in left:
             source.leave_out(row, "a set with another number, or none, has its name", str(row.setid))
@@ -153,10 +158,16 @@ class _Taker:
     """Takes rows into one set."""
 
     def __init__(
-        self, group: DestinationSet, listeners: tuple[Listener, ...], router_name: str, seen: set[str],
+        self,
+        group: DestinationSet,
+        probes: SetProbes,
+        listeners: tuple[Listener, ...],
+        router_name: str,
+        seen: set[str],
         short_ids: dict[tuple[int, int], str],
     ) -> None:
         """`seen`: the ids of all sets, `short_ids`: what tokens call them; both grow."""
+        self.probes = probes
         self.group, self.listeners, self.router_name, self.seen = group, listeners, router_name, seen
         self.own = {(listener.host, listener.port) for listener in listeners}
         self.short_ids = short_ids
@@ -230,9 +241,9 @@ class _Taker:
         return next((share for share in shares if share is not None), 1)
 
     def _probe(self, row: Row, listener: int) -> Probe | None:
-        if self.group.probes == "none" or row.probed is False or (self.group.probes == "flagged" and not row.probed):
+        wanted, probe = self.probes
+        if wanted == "none" or row.probed is False or (wanted == "flagged" and not row.probed):
             return None
-        probe = self.group.probe
         if row.probe_from:
             probe = msgspec.structs.replace(probe, from_uri=values.from_uri(row.probe_from))
         return from_listener(probe, self.listeners, listener, self.router_name)

@@ -105,15 +105,14 @@ def test_commented_values_of_the_set_are_the_defaults(tmp_path):
         for field in model.DestinationSet.__struct_fields__
         if getattr(shown, field) != getattr(default, field)
     }
-    # These have no default, or one that depends.
-    assert differing == {"setid", "listen", "probes", "probe", "destinations", "headers_out"}
+    assert differing == {"setid", "listen", "destinations", "headers_out"}  # have no default, or one that depends
 
 
 # Fields that no key stands for: made from others while loading.
 DERIVED = {
     "Router": {"secret_keys", "secret_file", "placement_key"},
     "Listener": {"transport", "host", "port", "family", "sent_by"},
-    "DestinationSet": {"name", "algorithm_number", "probes"},
+    "DestinationSet": {"name", "algorithm_number"},
     "Destination": {"host", "port", "family", "listener", "admin", "starts_down"},
     "Probe": {"from_uri"},
     "Policy": {"name", "on_codes", "on_classes", "on_reasons", "mark_by"},
