@@ -6,13 +6,11 @@ and counts while the source is away (docs/config.md#source).
 """
 
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from fastsip._core.base.files import look_into
 from fastsip.base.plain import reason
 from fastsip.config import values
 from fastsip.config.errors import Wrong
@@ -22,11 +20,10 @@ from fastsip.config.reader import Section
 from fastsip.config.sets import SetProbes, from_listener
 from fastsip.config.short_names import short_ids_of
 from fastsip.log import log
-from fastsip.sources.kamailio import read_list
+from fastsip.sources.kamailio import read_list_file
 from fastsip.sources.kept import read_kept, write_kept
 from fastsip.sources.rows import Misfit, Reading, Row, SourceAway
 
-MOST_BYTES = 16 << 20   # of a list file
 KINDS = ("list",)
 
 
@@ -90,18 +87,6 @@ def _take(section: Section, name: str, kind: str, origin: str, state_dir: Path, 
             log.warning("what a source said is not kept: if it is away at the next start, that start fails",
                         extra={"fields": {"source": name, "why": reason(error)}})
     return Taken(name, kind, origin, reading, "")
-
-
-def read_list_file(path: str) -> Reading:
-    """SourceAway when there is no such file, or none that can be read."""
-    try:
-        with open(look_into(path), "rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise SourceAway(f"the file cannot be read: {reason(error)}") from None
-    if len(raw) > MOST_BYTES:
-        raise SourceAway(f"the file is larger than {MOST_BYTES >> 20} MiB")
-    return read_list(raw.decode(errors="replace"), time.time())
 
 
 def _name_sets(root: Section, sources: list[Taken]) -> None:

@@ -7,15 +7,19 @@ decimal or, with 0x, hexadecimal.  What an attribute of Kamailio's means here is
 attributes stand in `attrs`, too, so that nothing of a list is lost.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from fastsip.sources.rows import Misfit, Reading, Row
+from fastsip._core.base.files import look_into
+from fastsip.base.plain import reason
+from fastsip.sources.rows import Misfit, Reading, Row, SourceAway
 
 # Flags of a destination.  `TRYING` is a state that may be used, and `NO_ADDRESS` one that a router finds out.
 INACTIVE, TRYING, DISABLED, PROBING, NO_ADDRESS, NO_PING = 1, 2, 4, 8, 16, 32
 ALL_FLAGS = INACTIVE | TRYING | DISABLED | PROBING | NO_ADDRESS | NO_PING
 
+MOST_BYTES = 16 << 20    # of a list file
 LONGEST_LINE = 4096
 LONGEST_NAME = 64        # of a duid
 MOST_ROWS = 100_000
@@ -31,6 +35,18 @@ class _Unfit(Exception):
     def __init__(self, why: str, found: str = ""):
         super().__init__(why)
         self.why, self.found = why, found[:80]
+
+
+def read_list_file(path: str) -> Reading:
+    """SourceAway when there is no such file, or none that can be read."""
+    try:
+        with open(look_into(path), "rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise SourceAway(f"the file cannot be read: {reason(error)}") from None
+    if len(raw) > MOST_BYTES:
+        raise SourceAway(f"the file is larger than {MOST_BYTES >> 20} MiB")
+    return read_list(raw.decode(errors="replace"), time.time())
 
 
 def read_list(text: str, at: float) -> Reading:
