@@ -15,6 +15,8 @@
                 epochs        router; of the last stores, when it begins another
                 quarantine/   supervisor (datagrams), router (slots)
                 sources/      who reads a source; what it said last
+                words         supervisor; what operators have said of destinations
+                history       router; the last changes of destinations
 
 _core/store/partitions makes `transactions` by its own knowledge.
 """
@@ -36,6 +38,8 @@ PLACEMENT = "placement"
 EPOCHS = "epochs"
 QUARANTINE = "quarantine"
 SOURCES = "sources"
+WORDS = "words"
+HISTORY = "history"
 
 PARTITIONS = 64
 

@@ -14,7 +14,8 @@ from fastsip import __version__
 from fastsip.base.plain import reason
 from fastsip.cli._say import fail, give_up_output, say
 
-COMMANDS = ("run", "check", "status", "reload", "drain", "upgrade", "stop", "stats", "transactions", "demo", "unit")
+COMMANDS = ("run", "check", "status", "reload", "dispatcher", "drain", "upgrade", "stop", "stats", "transactions",
+            "demo", "unit")
 
 
 class _Commands(click.Group):

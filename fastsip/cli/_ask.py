@@ -1,20 +1,14 @@
 """What the commands share that talk to a running router."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
-
-import click
 
 from fastsip.api.socket import Answer, NotRunning, Refused, ask
 from fastsip.cli._say import NOT_RUNNING, REFUSED, WRONG, fail
 from fastsip.config import ConfigError, load_run_dir
 
 EXITS = "Exit codes: 0 it is done, 1 it is refused or failed, 2 CONFIG is wrong, 3 no router runs on it."
-
-
-def config_argument(command: Callable[..., None]) -> Callable[..., None]:
-    return click.argument("config", type=click.Path())(command)
 
 
 def run_dir_of(config: str) -> str:

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -18,8 +19,13 @@ REFUSED, WRONG, NOT_RUNNING = 1, 2, 3  # exit codes
 
 
 def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    _echo(printable(text), err=err, nl=nl)
+
+
+def _echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """As it stands: what came from elsewhere is printable before."""
     try:
-        click.echo(printable(text), err=err, nl=nl)
+        click.echo(text, err=err, nl=nl)
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise  # who reads it has seen enough
@@ -27,9 +33,34 @@ def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
             raise OSError(error.errno, f"standard output: {error.strerror}") from None
 
 
+def say_table(head: Sequence[str], rows: Iterable[Sequence[str]], colours: Mapping[str, str]) -> None:
+    """Columns of texts as wide as they need to be, numbers to the right; `colours` by text, on a terminal only."""
+    lines = [[printable(text).replace("\n", " ") for text in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = []
+        for text, width in zip(line, widths, strict=True):
+            padded = text.rjust(width) if text[:1].isdigit() else text.ljust(width)
+            cells.append(padded.replace(text, click.style(text, fg=colours[text])) if text in colours else padded)
+        _echo("  ".join(cells).rstrip())
+
+
+def clear_screen() -> None:
+    """On a terminal; elsewhere what is shown again follows what was shown before."""
+    if sys.stdout.isatty():
+        _echo("\033[H\033[J", nl=False)
+
+
 def say_json(value: Any) -> None:
     """One object on one line."""
     say(json_text(value))
+
+
+def say_indented(text: str) -> None:
+    """Lines that tabs lead in."""
+    for line in text.split("\n"):
+        words = line.lstrip("\t")
+        _echo("\t" * (len(line) - len(words)) + printable(words))
 
 
 def say_over(text: str) -> None:

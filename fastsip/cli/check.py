@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from fastsip.base.plain import counted, plain_json, printable
+from fastsip.cli._config import config_argument
 from fastsip.cli._say import WRONG, say
 from fastsip.config import ConfigError, load
 from fastsip.process.launch import need_kernels
@@ -16,7 +17,7 @@ MIB = 1 << 20
 
 
 @click.command("check", short_help="Check CONFIG and show what it will do.")
-@click.argument("config", type=click.Path())
+@config_argument
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option("--takeover", is_flag=True, help="Can this code take up the calls that are kept?  Says nothing if so.")
 def command(config: str, as_json: bool, takeover: bool) -> None:

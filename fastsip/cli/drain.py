@@ -5,7 +5,8 @@ import sys
 import click
 
 from fastsip.base.plain import counted
-from fastsip.cli._ask import EXITS, answers, config_argument
+from fastsip.cli._ask import EXITS, answers
+from fastsip.cli._config import config_argument
 from fastsip.cli._say import REFUSED, say, say_over
 from fastsip.cli._values import DAY_MS, Duration
 

@@ -2,11 +2,12 @@
 
 import click
 
+from fastsip.cli._config import config_argument
 from fastsip.cli._say import WRONG, fail
 
 
 @click.command("run", short_help="Run the router in the foreground.")
-@click.argument("config", type=click.Path())
+@config_argument
 def command(config: str) -> None:
     """Run the router with CONFIG until it is told to stop (exit 2: CONFIG is wrong, or it cannot start)."""
     from fastsip.process.launch import end, launch, need_kernels

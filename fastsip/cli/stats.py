@@ -4,7 +4,8 @@ import click
 
 from fastsip.api.socket import is_running
 from fastsip.base.plain import reason
-from fastsip.cli._ask import config_argument, run_dir_of
+from fastsip.cli._ask import run_dir_of
+from fastsip.cli._config import config_argument
 from fastsip.cli._say import NOT_RUNNING, REFUSED, fail, say, say_json
 from fastsip.observe import counters
 

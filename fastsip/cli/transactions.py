@@ -8,6 +8,7 @@ import click
 from fastsip._core.transaction.inspect import SERVER_STATES
 from fastsip.base.plain import counted
 from fastsip.cli._ask import run_dir_of
+from fastsip.cli._config import config_argument
 from fastsip.cli._say import REFUSED, fail, say, say_json
 from fastsip.cli._values import DAY_MS, Duration
 from fastsip.observe import transactions
@@ -23,7 +24,7 @@ class _Method(click.Choice):
 
 
 @click.command("transactions", short_help="Show what is ringing, searching, lingering.")
-@click.argument("config", type=click.Path())
+@config_argument
 @click.option("--run-dir", type=click.Path(), help="Another router's run_dir, or a copy of one.")
 @click.option("--state", type=STATES, help="Those in this state.")
 @click.option("--method", type=_Method(transactions.METHOD_NAMES), metavar="METHOD",

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 import fastsip
+from fastsip.cli._config import config_argument
 from fastsip.cli._say import WRONG, fail, say
 
 # What systemd hides from the service, by the line of the unit that says so.
@@ -15,12 +16,14 @@ HIDDEN = {"ProtectHome": ("/home", "/root", "/run/user"), "PrivateTmp": ("/tmp",
 
 
 @click.command("unit", short_help="Print a unit file for systemd.")
-@click.argument("config", type=click.Path(exists=True, dir_okay=False), default="/etc/fastsip/fastsip.toml")
+@config_argument
 def command(config: str) -> None:
     """Print a unit file for systemd that runs the router on CONFIG; README says how to use it.
 
     What this program and CONFIG need must lie where the service sees it: a warning says what does not.
     """
+    if not Path(config).is_file():
+        fail(f"{config}: there is no such file", WRONG)
     text = files("fastsip").joinpath("systemd/fastsip.service").read_text()
     program, file = Path(sys.executable).parent / "fastsip", Path(config).absolute()
     for path in (program, file):

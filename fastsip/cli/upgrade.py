@@ -2,7 +2,8 @@
 
 import click
 
-from fastsip.cli._ask import EXITS, config_argument, last_answer
+from fastsip.cli._ask import EXITS, last_answer
+from fastsip.cli._config import config_argument
 from fastsip.cli._say import say
 
 

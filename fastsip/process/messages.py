@@ -80,6 +80,10 @@ class Drain(Numbered, frozen=True, kw_only=True, tag="drain"):
     on: bool
 
 
+class Admin(Numbered, frozen=True, kw_only=True, tag="admin"):
+    """What operators say of destinations has changed: state_dir has it (dispatcher/words)."""
+
+
 class Leave(Message, frozen=True, kw_only=True, tag="leave"):
     """Finish, and say Released.  keep: by listener, how many of its sockets somebody will read after us."""
 
@@ -120,6 +124,12 @@ class Draining(Numbered, frozen=True, kw_only=True, tag="draining"):
     open: int
 
 
+class AdminSet(Numbered, frozen=True, kw_only=True, tag="admin set"):
+    """The shards see it.  changed: how many destinations have another state now."""
+
+    changed: int
+
+
 class Failed(Numbered, frozen=True, kw_only=True, tag="failed"):
     """An order that ended in an exception which nobody had thought of."""
 
@@ -149,8 +159,8 @@ class Ended(Message, frozen=True, kw_only=True, tag="ended"):
     status: int
 
 
-TO_ROUTER = Prepare | Sockets | Go | Reload | Drain | Leave
-TO_SUPERVISOR = Warm | Started | Refused | Reloaded | ReloadRefused | Draining | Failed | Released
+TO_ROUTER = Prepare | Sockets | Go | Reload | Drain | Admin | Leave
+TO_SUPERVISOR = Warm | Started | Refused | Reloaded | ReloadRefused | Draining | AdminSet | Failed | Released
 
 
 class _Envelope(msgspec.Struct):

@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import msgspec
 import uvloop
@@ -21,10 +22,12 @@ from fastsip._core.state.events import Event, take_events
 from fastsip.base.litter import uncollected
 from fastsip.base.plain import reason
 from fastsip.config import Config
+from fastsip.dispatcher.words import Words, read_words
 from fastsip.log import log
 from fastsip.process import messages
 from fastsip.process.line import Received, close_all, received_config
 from fastsip.process.messages import ForeignProtocol, Message, Numbered
+from fastsip.router.journal import Journal
 from fastsip.router.name_file import Held, save_answers
 from fastsip.router.outlook import outlook
 from fastsip.router.resolver import Resolver
@@ -32,7 +35,7 @@ from fastsip.router.router import Router
 from fastsip.routing.compile import (
     COMPILE_ERRORS,
     Before,
-    admin_states,
+    admin_lines,
     compile_names,
     compile_table,
     release_unnamed,
@@ -43,6 +46,7 @@ from fastsip.ua.answering import AnsweringMachines
 GAUGES_EVERY_S = 1.0
 EVENTS_PER_TURN = 1000  # about 4 ms; then everybody else of the loop has a turn
 CONTROL_NICE = 5
+MOST_SAID = 20          # destinations of one change, in the log
 
 
 class NoRoom(Exception):
@@ -77,6 +81,7 @@ class ControlPlane:
         self.reloads: set[asyncio.Task[None]] = set()
         self.one_reload = asyncio.Lock()
         self.machines = AnsweringMachines(())
+        self.journal = Journal(router.config.router.state_dir)
 
     # ------------------------------------------------------------ life
 
@@ -135,6 +140,8 @@ class ControlPlane:
                     self.reload(order, fds)
                 case messages.Drain():
                     self.drain(order)
+                case messages.Admin():
+                    self.do_beside(self.take_words(order))
                 case _:
                     close_all(fds)
                     raise NotUnderstood(order.what)
@@ -155,6 +162,7 @@ class ControlPlane:
         if not self.router.leave(order.keep):
             return 1
         await self.machines.close()
+        await self.journal.close()
         self.write_gauges()
         self.save_answers(self.router.shards.held())
         log.info("router stopped", extra={"fields": {"transactions_kept": self.router.store.in_use()["slots"]}})
@@ -206,7 +214,10 @@ class ControlPlane:
         known = self.router.registry.name(event.destination_id)
         fields: dict[str, object] = {"destination": known[1] if known else event.destination_id}
         if event.kind == "health":
-            self.limited["health"].info(f"destination {event.reason}", {**fields, "code": event.status})
+            self.limited["health"].info(f"destination {event.reason}",
+                                        {**fields, "by": event.cause, "code": event.status})
+            if known:
+                self.journal.note_health(known[1], event)
             return
         fields["reason"] = event.status if event.reason == "response" else event.reason
         self.limited[event.kind].info(event.kind, {"call_id": event.call_id, **fields, "after_ms": event.after_ms})
@@ -240,9 +251,30 @@ class ControlPlane:
     # ------------------------------------------------------------ reload
 
     def reload(self, order: messages.Reload, fds: Sequence[int]) -> None:
-        task = asyncio.get_running_loop().create_task(self.reload_beside(order, fds))
+        self.do_beside(self.reload_beside(order, fds))
+
+    def do_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self.reloads.add(task)
         task.add_done_callback(self.reloads.discard)
+
+    async def take_words(self, order: messages.Admin) -> None:
+        """What operators say of destinations counts from now on."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with self.one_reload:
+                words = await loop.run_in_executor(self.beside, read_words, self.router.config.router.state_dir)
+                changed = set_admin_states(self.router.cells, self.router.admin_lines, words)
+        except Exception as error:
+            self.fail(order, error)
+            return
+        self.note_admin(changed, words)
+        self.answer(order, messages.AdminSet(changed=len(changed)))
+
+    def note_admin(self, changed: list[tuple[str, str]], words: Words) -> None:
+        for identity, state in changed[:MOST_SAID]:
+            log.info(f"destination {state}", extra={"fields": {"destination": identity}})
+        self.journal.note_admin(changed, words)
 
     async def reload_beside(self, order: messages.Reload, fds: Sequence[int]) -> None:
         """Sets, policies, rules, names, timers and all else that the table holds, from now on as this text says."""
@@ -263,7 +295,8 @@ class ControlPlane:
         loop, router = asyncio.get_running_loop(), self.router
         fresh = await loop.run_in_executor(self.beside, self.read, order, fds)
         async with self.machines.moving_to(answered_here(fresh)):
-            table = await loop.run_in_executor(self.beside, self.build, fresh)
+            table, changed, words = await loop.run_in_executor(self.beside, self.build, fresh)
+        self.note_admin(changed, words)
         router.version, router.table, router.config = table.version, table, fresh
         fixed = compile_names(fresh)
         router.names.set_limit(fresh.limits.max_names)
@@ -276,12 +309,12 @@ class ControlPlane:
         with uncollected():
             return received_config(order, fds)
 
-    def build(self, fresh: Config) -> RoutingTable:
-        """The shards use the table when this returns."""
+    def build(self, fresh: Config) -> tuple[RoutingTable, list[tuple[str, str]], Words]:
+        """The shards use the table when this returns.  Whose admin state is another one now, and by which words."""
         with uncollected():
             return self.build_uncollected(fresh)
 
-    def build_uncollected(self, fresh: Config) -> RoutingTable:
+    def build_uncollected(self, fresh: Config) -> tuple[RoutingTable, list[tuple[str, str]], Words]:
         router = self.router
         if sum(len(group.destinations) for group in fresh.sets) > len(router.cells) // 2:
             raise NoRoom("more destinations than this router has room for")
@@ -289,6 +322,12 @@ class ControlPlane:
         release_unnamed(router.cells, router.registry, router.config, fresh)
         before = Before(router.config, router.table)
         table = compile_table(fresh, router.registry, router.cells, router.version + 1, before)
-        set_admin_states(router.cells, admin_states(router.cells, router.registry, fresh))
-        self.shards.switch_to(table)
-        return table
+        lines, words = admin_lines(router.cells, router.registry, fresh), read_words(fresh.router.state_dir)
+        changed = set_admin_states(router.cells, lines, words)
+        try:
+            self.shards.switch_to(table)
+        except BaseException:
+            set_admin_states(router.cells, router.admin_lines, words)
+            raise
+        router.admin_lines = lines
+        return table, changed, words

@@ -13,6 +13,7 @@ from fastsip._core.transport.names import Names
 from fastsip.base.run_dir import CELLS
 from fastsip.config import Config
 from fastsip.config.secrets import purpose_key
+from fastsip.dispatcher.words import read_words
 from fastsip.log import log
 from fastsip.observe.counters import StatsFile
 from fastsip.process.line import Line
@@ -22,7 +23,7 @@ from fastsip.process.quarantine import keep_slot, read_quarantine
 from fastsip.router.epochs import note_epoch, read_epochs
 from fastsip.router.name_file import recall_answers
 from fastsip.router.shards import Shards
-from fastsip.routing.compile import admin_states, compile_names, compile_table, set_admin_states
+from fastsip.routing.compile import admin_lines, compile_names, compile_table, set_admin_states
 from fastsip.routing.registry import Registry
 
 SPARE_CELLS = 256  # for destinations that a reload brings
@@ -41,7 +42,7 @@ class Router:
             log.warning(note)
         self.version = 1
         self.table = compile_table(config, self.registry, self.cells, self.version)
-        self.admin_states = admin_states(self.cells, self.registry, config)
+        self.admin_lines = admin_lines(self.cells, self.registry, config)
         self.names = Names(config.limits.max_names)
         self.names.set_static(compile_names(config))
 
@@ -54,7 +55,7 @@ class Router:
         for ref, generation in go.drop:
             mark = Mark("slot", ref=ref, generation=generation)
             keep_slot(config.state_dir, mark, self.store.drop(ref, generation))
-        set_admin_states(self.cells, self.admin_states)
+        set_admin_states(self.cells, self.admin_lines, read_words(config.state_dir))
         held = recall_answers(self.names, config.run_dir)
         self.stats = StatsFile(config.run_dir, count)
         self.marks = Marks(config.run_dir)

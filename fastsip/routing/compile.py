@@ -15,6 +15,7 @@ from fastsip.config import Condition, Config, ConfigError, Destination, Destinat
 from fastsip.config.headers import pieces
 from fastsip.config.patterns import compile_patterns
 from fastsip.config.secrets import purpose_key
+from fastsip.dispatcher.words import Words, state_of
 from fastsip.routing.registry import Registry, RegistryError
 
 # Why there is no table: what its text, its cells or its registry have against it.
@@ -125,17 +126,22 @@ def release_unnamed(cells: Cells, registry: Registry, *configs: Config) -> None:
         cells.release(number)
 
 
-def admin_states(cells: Cells, registry: Registry, config: Config) -> list[tuple[int, int]]:
-    """Line and state, as the configuration wants them, of destinations that have a line."""
-    lines, numbers = cells.assigned, {name: number for number, name in enumerate(ADMIN_NAMES)}
-    return [(lines[registry.id("destination", one.id)], numbers[one.admin])
+def admin_lines(cells: Cells, registry: Registry, config: Config) -> list[tuple[int, str, str]]:
+    """Of each destination the line, its id, and the state that the configuration wants."""
+    lines = cells.assigned
+    return [(lines[registry.id("destination", one.id)], one.id, one.admin)
             for group in config.sets for one in group.destinations]
 
 
-def set_admin_states(cells: Cells, states: list[tuple[int, int]]) -> None:
-    """The shards see it at the next choice.  For whoever routes, and nobody else."""
-    for line, state in states:
-        cells.set_admin(line, state)
+def set_admin_states(cells: Cells, lines: list[tuple[int, str, str]], words: Words) -> list[tuple[str, str]]:
+    """The shards see it at the next choice.  For whoever routes, and nobody else.  Id and state of who changed."""
+    numbers = {name: number for number, name in enumerate(ADMIN_NAMES)}
+    changed = []
+    for line, identity, configured in lines:
+        state = state_of(configured, words.get(identity))
+        if cells.set_admin(line, numbers[state]) != numbers[state]:
+            changed.append((identity, state))
+    return changed
 
 
 def split_host(text: str, default_port: int = sip.PORT) -> tuple[str, int]:

@@ -20,6 +20,7 @@ from fastsip.log import log
 from fastsip.process import messages
 from fastsip.supervisor import limits, upgrade
 from fastsip.supervisor.child import Child, handed
+from fastsip.supervisor.destinations import drop_words
 from fastsip.supervisor.sockets import place_of
 from fastsip.supervisor.state import Change, StartError, State
 from fastsip.supervisor.watch import patience_of
@@ -85,6 +86,7 @@ async def reload(here: State) -> Answer:
         finally:
             here.notifier.ready(here.status_text())
         here.version += 1
+        drop_words(here.config)
         log.info("reloaded", extra={"fields": {"version": here.version, **diff.facts()}})
         say_sources(here.config)
         return {"configuration": here.version, **diff.named(), "left_out": left_out(here.config)}

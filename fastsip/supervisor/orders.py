@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from fastsip.api.socket import Answer, Client, Handler, Refused
+from fastsip.dispatcher.words import LONGEST_WHY, STATES
 from fastsip.supervisor.draining import PATIENCE_S
 
 LONGEST_DRAIN_S = 86_400
+COMMANDS = ("status", "reload", "destinations", "admin", "drain", "upgrade", "stop")
 
 
 class Service(Protocol):
@@ -26,6 +28,12 @@ class Service(Protocol):
         """Takes the file and its sources as they are now: `configuration`, the number of this one, which destinations
         it has `added`, `removed` and `changed`, and what was `left_out` of its sources."""
 
+    def destinations(self) -> AsyncIterator[Answer]:
+        """Each `set` and its `destinations`, in parts."""
+
+    async def say_admin(self, ids: list[str], sets: list[str], state: str, why: str) -> Answer:
+        """Of these destinations, and all of these sets: `enabled`, `draining` or `disabled`, until another word."""
+
     def drain(self, limit_s: float) -> AsyncIterator[Answer]:
         """Takes no new calls, and says once in a while what is still `open`."""
 
@@ -41,7 +49,14 @@ class Service(Protocol):
 
 def handlers(service: Service) -> dict[str, Handler]:
     orders = Orders(service)
-    return {name: getattr(orders, name) for name in ("status", "reload", "drain", "upgrade", "stop")}
+    return {name: getattr(orders, name) for name in COMMANDS}
+
+
+def _names(asked: dict[str, Any], key: str) -> list[str]:
+    found = asked.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise Refused(f"{key} is a list of names")
+    return found
 
 
 class Orders:
@@ -55,6 +70,23 @@ class Orders:
 
     async def reload(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
         yield {"done": "reloaded", **await self.service.reload()}
+
+    async def destinations(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        async for answer in self.service.destinations():
+            yield answer
+        yield {"done": "destinations"}
+
+    async def admin(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        """`state` = enabled, draining or disabled; `ids`, `sets`: lists of names; `why`: a text."""
+        state, why = asked.get("state"), asked.get("why", "")
+        if state not in STATES.values():
+            raise Refused(f"state is one of {', '.join(STATES.values())}")
+        if not isinstance(why, str) or len(why) > LONGEST_WHY:
+            raise Refused(f"why is a text of at most {LONGEST_WHY} letters")
+        ids, sets = (_names(asked, key) for key in ("ids", "sets"))
+        if not ids and not sets:
+            raise Refused("ids or sets: name at least one")
+        yield {"done": state, **await self.service.say_admin(ids, sets, state, why)}
 
     async def stop(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
         yield {"done": "leaving"}

@@ -18,6 +18,7 @@ from fastsip.config.errors import Wrong
 from fastsip.log import log
 from fastsip.process.launch import PROGRAM, Newborn
 from fastsip.supervisor import limits, upgrade
+from fastsip.supervisor.destinations import drop_words
 from fastsip.supervisor.sockets import Sockets
 from fastsip.supervisor.state import StartError, State
 from fastsip.supervisor.supervisor import Supervisor
@@ -62,6 +63,7 @@ def take_hold(
     notifier = Notifier()
     lock = left.lock if left else lock_folder(config.router.run_dir)
     stack.callback(os.close, lock)
+    drop_words(config)
     groups = {(host, port): fds for host, port, fds in left.groups} if left else {}
     state = State(config, text, program, born, lock, Sockets(notifier, groups), notifier, left)
     if not left:

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 
 from fastsip import __version__
 from fastsip.api.socket import Answer, Client, Refused, Server
-from fastsip.supervisor import changes, draining, orders, succession, upgrade, watching
+from fastsip.supervisor import changes, destinations, draining, orders, succession, upgrade, watching
 from fastsip.supervisor.state import State
 
 
@@ -79,10 +79,17 @@ class Supervisor:
             "shards": here.config.router.shards,
             "listeners": [listener.uri for listener in here.config.listeners],
             "draining": here.draining,
+            "state_dir": here.config.router.state_dir,
         }
 
     async def reload(self) -> Answer:
         return await changes.reload(self.state)
+
+    def destinations(self) -> AsyncIterator[Answer]:
+        return destinations.listing(self.state)
+
+    async def say_admin(self, ids: list[str], sets: list[str], state: str, why: str) -> Answer:
+        return await destinations.say(self.state, ids, sets, state, why)
 
     def drain(self, limit_s: float) -> AsyncIterator[Answer]:
         return draining.drain(self.state, limit_s)

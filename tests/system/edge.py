@@ -5,6 +5,8 @@ Timers are a fifth of RFC 3261's unless a test says otherwise, so that 64·T1 is
 """
 
 import json
+import os
+import shutil
 from collections.abc import Iterable
 
 from ua import Leg, OutgoingCall, UserAgent
@@ -14,6 +16,7 @@ from fastsip.ua.message import Address, Message, host_text
 SHORT_TIMERS = 't1 = "100ms"\nt2 = "400ms"\nt4 = "500ms"'
 NEXT_ON_SILENCE = 'on = [500, "timeout", "transport"]\ntimeout = "400ms"'
 NUMBER = "sip:80123@example.net"
+KAMAILIO = shutil.which("kamailio", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 def sip_uri(address: Address) -> str:

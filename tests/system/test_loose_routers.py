@@ -20,9 +20,8 @@ from ua import UserAgent
 from fastsip.ua.message import Address, Message
 from tests.conftest import is_free, wait_until
 
-from .edge import NUMBER, SHORT_TIMERS
+from .edge import KAMAILIO, NUMBER, SHORT_TIMERS
 
-KAMAILIO = shutil.which("kamailio", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 CONFIG = Path(__file__).parent / "peers" / "loose_router.cfg"
 LIMIT_S = 60
 

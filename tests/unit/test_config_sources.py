@@ -10,7 +10,7 @@ from fastsip.config import Config, ConfigError, load_text, short_names
 from fastsip.config import sources as module
 from fastsip.dispatcher.diff import compare
 from fastsip.router.outlook import outlook
-from fastsip.routing.compile import admin_states, compile_table, set_admin_states
+from fastsip.routing.compile import admin_lines, compile_table, set_admin_states
 from fastsip.routing.registry import Registry
 from fastsip.sources import kamailio
 
@@ -159,7 +159,7 @@ def chosen(config: Config, run_dir, count: int) -> list[str]:
     cells = Cells(64)
     with Registry(run_dir) as registry:
         chooser = Chooser(compile_table(config, registry, cells, 1), cells)
-        set_admin_states(cells, admin_states(cells, registry, config))
+        set_admin_states(cells, admin_lines(cells, registry, config), {})
         return [registry.name(chooser.choose(0, key))[1].removeprefix("1/sip:") for key in range(count)]
 
 

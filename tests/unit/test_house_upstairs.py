@@ -22,15 +22,15 @@ ABOVE = {
     "log": {"base"},
     "sources": {"base", "log"},                                     # lists and tables of others in, rows out
     "config": {"base", "log", "sources"},                           # a file in, frozen objects out
-    "routing": {"base", "log", "config"},                           # frozen objects in, the kernels' table out
-    "dispatcher": {"config"},                                       # what operators do with destinations
+    "dispatcher": {"base", "log", "config"},                        # what operators do with destinations
+    "routing": {"base", "log", "config", "dispatcher"},             # frozen objects in, the kernels' table out
     "process": {"base", "log", "config"},                           # what supervisor and router share
     "observe": {"base", "log", "routing"},                          # read from outside, out of files
     "api": {"base", "log"},                                         # the door for operators
     "ua": {"base", "log"},                                          # user agents, of which the router needs none
-    "router": {"base", "log", "config", "routing", "process", "observe", "ua"},
+    "router": {"base", "log", "config", "dispatcher", "routing", "process", "observe", "ua"},
     "supervisor": {"base", "log", "config", "dispatcher", "process", "api"},      # neither process knows the other
-    "cli": {"base", "log", "config", "process", "observe", "api", "ua", "router", "supervisor"},
+    "cli": {"base", "log", "config", "dispatcher", "process", "observe", "api", "ua", "router", "supervisor"},
 }
 PROGRAM = {"__main__": {"cli"}}  # `python -m fastsip`
 

@@ -55,7 +55,7 @@ def ends():
     router = types.SimpleNamespace(
         names=types.SimpleNamespace(set_limit=lambda most: None, set_static=lambda fixed: None),
         line=Line(theirs), shards=Shards(),
-        config=read(SMALL), cells=range(600), registry=None, version=1, table=None,
+        config=read(SMALL), cells=range(600), registry=None, version=1, table=None, admin_lines=[],
         store=types.SimpleNamespace(count_open=lambda: 0),
     )  # fmt: skip
     theirs.setblocking(False)
@@ -68,7 +68,7 @@ def ends():
 def compiling(monkeypatch):
     monkeypatch.setattr(control_plane, "compile_table", lambda *_: types.SimpleNamespace(version=2))
     monkeypatch.setattr(control_plane, "release_unnamed", lambda *_: None)
-    monkeypatch.setattr(control_plane, "admin_states", lambda *_: [])
+    monkeypatch.setattr(control_plane, "admin_lines", lambda *_: [])
 
 
 async def talk(line: Line, one: ControlPlane, order: Message) -> Message:

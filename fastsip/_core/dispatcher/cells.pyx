@@ -63,6 +63,20 @@ class CellsError(Exception):
     """There is no room for cells."""
 
 
+def check_head(ours, major, line_bytes, count, size):
+    """Damaged says why this head is not that of a file of cells, of so many bytes."""
+    if not ours:
+        raise Damaged("not a file of cells")
+    if major > LAYOUT_MAJOR:
+        raise Damaged(f"of a newer version: layout {major}, known is {LAYOUT_MAJOR}")
+    if line_bytes != sizeof(cell_t) or size < HEADER_BYTES + count * line_bytes:
+        raise Damaged(f"lines of {line_bytes} bytes, {count} of them in {size} bytes")
+
+
+def boot_bytes() -> bytes:
+    return bytes.fromhex(boot_id().decode().replace("-", ""))
+
+
 @cython.final
 cdef class Cells:
     """Cells(count) anonymous, Cells(path, count) in a file: made if absent, else attached with what it knows.
@@ -104,7 +118,7 @@ cdef class Cells:
         if head:
             head = head.ljust(sizeof(found), b"\0")
             memcpy(&found, <const char *>head, sizeof(found))
-            self.check_head(found.magic == MAGIC, found.major, found.line_bytes, found.count, size)
+            check_head(found.magic == MAGIC, found.major, found.line_bytes, found.count, size)
             self.count = max(self.count, found.count)
         return self.file_bytes()
 
@@ -114,7 +128,7 @@ cdef class Cells:
     def take_up(self, fd):
         """What the mapped file knows, if it is of this boot."""
         cdef file_head_t head = (<file_head_t *>self.mapping)[0]
-        boot = bytes.fromhex(boot_id().decode().replace("-", ""))
+        boot = boot_bytes()
         if memcmp(head.boot_id, <const char *>boot, 16) != 0:
             # Before the head says that it is of this boot: whoever dies here leaves lines that the next one drops.
             memset(self.cells, 0, self.count * sizeof(cell_t))
@@ -125,14 +139,6 @@ cdef class Cells:
         for index in range(self.count):
             if self.cells[<uint32_t>index].destination_id:
                 self.lines[self.cells[<uint32_t>index].destination_id] = index
-
-    def check_head(self, ours, major, line_bytes, count, size):
-        if not ours:
-            raise Damaged("not a file of cells")
-        if major > LAYOUT_MAJOR:
-            raise Damaged(f"of a newer version: layout {major}, known is {LAYOUT_MAJOR}")
-        if line_bytes != sizeof(cell_t) or size < HEADER_BYTES + count * line_bytes:
-            raise Damaged(f"lines of {line_bytes} bytes, {count} of them in {size} bytes")
 
     cdef int attach(self, int fd) except -1:
         """Maps the lines, of a file or, with fd < 0, anonymous."""
@@ -194,22 +200,16 @@ cdef class Cells:
 
     def read(self, index) -> Cell:
         """A line's fields; health and admin as numbers (HEALTH_NAMES, ADMIN_NAMES), times in ms of CLOCK_BOOTTIME."""
-        cdef cell_t *cell = self.line(index)
-        cdef cell_t copy
-        memcpy(&copy, cell, sizeof(copy))
-        # Health, streak and since belong together: one load.
-        copy.word = load_acquire64(&cell.word)
-        return Cell(
-            copy.destination_id, cell_health(&copy), (copy.word >> 8) & 0xFF, cell_since_ms(&copy), copy.admin,
-            copy.retry_after_ms, copy.load, copy.chosen, copy.failed, copy.probes_sent, copy.probes_failed,
-            copy.rtt_us, copy.trial_ms, copy.last_code,
-        )
+        return read_cell(self.line(index))
 
-    def set_admin(self, index, value) -> None:
-        """0 enabled, 1 draining, 2 disabled; seen by the next choice of each shard."""
+    def set_admin(self, index, value) -> int:
+        """0 enabled, 1 draining, 2 disabled; seen by the next choice of each shard.  Returns what it was."""
+        cdef cell_t *cell = self.line(index)
         if not 0 <= value <= ADMIN_DISABLED:
             raise ValueError(f"admin is 0 enabled, 1 draining or 2 disabled, not {value!r}")
-        store_release32(&self.line(index).admin, value)
+        before = cell.admin     # the control plane alone writes it
+        store_release32(&cell.admin, value)
+        return before
 
     def set_retry_after(self, index, until_ms) -> None:
         """No new calls before this time (ms of CLOCK_BOOTTIME); 0 = at once."""
@@ -227,6 +227,40 @@ cdef class Cells:
     def owner(self, index) -> int:
         """Destination id of a line, 0 = free."""
         return load_acquire32(&self.line(index).destination_id)
+
+
+cdef read_cell(const cell_t *cell):
+    cdef cell_t copy
+    memcpy(&copy, cell, sizeof(copy))
+    # Health, streak and since belong together: one load.
+    copy.word = load_acquire64(&cell.word)
+    return Cell(
+        copy.destination_id, cell_health(&copy), (copy.word >> 8) & 0xFF, cell_since_ms(&copy), copy.admin,
+        copy.retry_after_ms, copy.load, copy.chosen, copy.failed, copy.probes_sent, copy.probes_failed,
+        copy.rtt_us, copy.trial_ms, copy.last_code,
+    )
+
+
+def read_lines(bytes content not None) -> list:
+    """A Cell for each line in use, of all that a file holds, for who only looks; [] of another boot.
+
+    Damaged when it is no file of cells, or of another layout.
+    """
+    cdef file_head_t head
+    cdef const char *at = content
+    cdef cell_t line
+    cdef uint32_t index
+    memset(&head, 0, sizeof(head))
+    memcpy(&head, at, min(<size_t>len(content), sizeof(head)))
+    check_head(head.magic == MAGIC, head.major, head.line_bytes, head.count, len(content))
+    if head.boot_id[:16] != boot_bytes():
+        return []
+    found = []
+    for index in range(head.count):
+        memcpy(&line, at + HEADER_BYTES + <size_t>index * sizeof(cell_t), sizeof(line))
+        if line.destination_id:
+            found.append(read_cell(&line))
+    return found
 
 
 cdef inline uint64_t pack_word(int health, uint32_t streak, uint64_t since_ms) noexcept nogil:

@@ -22,15 +22,15 @@ from fastsip._core.dispatcher.cells cimport (
 )
 from fastsip._core.dispatcher.choose cimport count_usable, is_usable
 from fastsip._core.state.shard cimport shard_t
-from fastsip._core.state.events cimport EVENT_HEALTH, emit_event
+from fastsip._core.state.events cimport BY_CALL, CAUSE_SHIFT, EVENT_HEALTH, emit_event
 from fastsip._core.transaction.server cimport set_server_flag
 
 
-cdef void emit_health(shard_t *shard, uint32_t destination_id, int change, uint32_t code) noexcept nogil:
+cdef void emit_health(shard_t *shard, uint32_t destination_id, int change, int reason, uint32_t code) noexcept nogil:
     """Changes alone are told: an event for each call would fill the ring to the control plane."""
     check(destination_id > 0)           # 0 stands for a next hop that is no destination
     if change:
-        emit_event(shard, EVENT_HEALTH, destination_id, change, code, 0, NULL, 0)
+        emit_event(shard, EVENT_HEALTH, destination_id, change | (BY_CALL + reason) << CAUSE_SHIFT, code, 0, NULL, 0)
 
 
 cdef void note_success(shard_t *shard, const slot_t *branch, uint32_t status) noexcept nogil:
@@ -46,7 +46,7 @@ cdef void note_success(shard_t *shard, const slot_t *branch, uint32_t status) no
     cell = &shard.cells[shard.table.destinations[d].cell]
     if cell_health(cell) != HEALTH_UP and shard.table.destinations[d].probe.interval_ms == 0:
         emit_health(shard, branch.identity.client.destination_id,
-                    mark_succeeded(cell, shard.table.destinations[d].probe.rise, status, shard.now_ms), status)
+                    mark_succeeded(cell, shard.table.destinations[d].probe.rise, status, shard.now_ms), 0, status)
 
 
 cdef void note_retry_after(shard_t *shard, cell_t *cell, const set_t *dispatch_set, const message_t *m) noexcept nogil:
@@ -123,4 +123,4 @@ cdef void note_failure(shard_t *shard, uint32_t parent, const slot_t *branch, in
         change = mark_failed(cell, destination.probe.fall, code, shard.now_ms)
     if change == WENT_DOWN:
         set_server_flag(shard, parent, SERVER_MARKED)
-    emit_health(shard, destination.id, change, code)
+    emit_health(shard, destination.id, change, reason, code)

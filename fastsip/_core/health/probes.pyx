@@ -36,7 +36,7 @@ from fastsip._core.wire.via cimport PROBE, VIA_ROOM, read_hint, write_via
 from fastsip._core.state.counters cimport N_PROBES, N_PROBE_FAILURES, N_STRAY_RESPONSES
 from fastsip._core.state.memory cimport probe_state_t
 from fastsip._core.state.shard cimport count
-from fastsip._core.state.events cimport EVENT_HEALTH, emit_event
+from fastsip._core.state.events cimport BY_PROBE, CAUSE_SHIFT, EVENT_HEALTH, emit_event
 from fastsip._core.state.outbox cimport queue_message, take_scratch
 
 cdef enum:
@@ -181,7 +181,7 @@ cdef void end_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_
         count(shard, N_PROBE_FAILURES)
         change = mark_failed(cell, d.probe.fall, code, shard.now_ms)
     if change:
-        emit_event(shard, EVENT_HEALTH, d.id, change, code, 0, NULL, 0)
+        emit_event(shard, EVENT_HEALTH, d.id, change | BY_PROBE << CAUSE_SHIFT, code, 0, NULL, 0)
 
 
 # ---------------------------------------------------------------- when

@@ -6,10 +6,16 @@ from fastsip._core.state.shard cimport shard_t
 
 # A record of the event ring to the control plane (a hint, docs/core.md#events-and-commands).
 cdef enum event_kind:
-    EVENT_HEALTH = 1            # reason = health_event
+    EVENT_HEALTH = 1            # reason = health_event | what it was seen by << CAUSE_SHIFT
     EVENT_FAILOVER = 2          # reason = failure_reason or 0, status
     EVENT_EXHAUSTED = 3
     EVENT_QUESTION = 4          # text = a name whose addresses are wanted
+
+# What a health_event was seen by: a probe, or a call, by which of the failure_reasons (0 = a response).
+cdef enum health_cause:
+    BY_PROBE = 0
+    BY_CALL = 1                 # + failure_reason
+    CAUSE_SHIFT = 8
 
 cdef struct event_t:
     uint32_t kind

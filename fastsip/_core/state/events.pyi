@@ -13,5 +13,7 @@ class Event(NamedTuple):
     after_ms: int
     call_id: str
     name: str
+    cause: str
 
+def cause_name(cause: int) -> str: ...
 def take_events(ring: Ring, most: int = 1000) -> list[Event]: ...

@@ -17,12 +17,17 @@ from fastsip._core.state.counters cimport N_EVENTS_DROPPED
 from fastsip._core.state.memory cimport EVENT_TEXT
 from fastsip._core.state.shard cimport shard_t, count
 
-Event = namedtuple("Event", "kind destination_id reason status at_ms after_ms call_id name")
+Event = namedtuple("Event", "kind destination_id reason status at_ms after_ms call_id name cause")
 
 KINDS = {EVENT_HEALTH: "health", EVENT_FAILOVER: "failover", EVENT_EXHAUSTED: "exhausted",
          EVENT_QUESTION: "question"}
 HEALTH = {WENT_UP: "up", WENT_DOWN: "down", WENT_TRYING: "trying"}
 REASONS = {0: "response", F_TIMEOUT: "timeout", F_PROGRESS: "progress", F_RING: "ring", F_TRANSPORT: "transport"}
+
+
+def cause_name(cause) -> str:
+    """What a change of health was seen by: "probe", or how a call ended."""
+    return "probe" if cause == BY_PROBE else REASONS.get(cause - BY_CALL, "?")
 
 
 def take_events(Ring ring not None, int most=1000) -> list:
@@ -36,11 +41,13 @@ def take_events(Ring ring not None, int most=1000) -> list:
             break
         check(len == sizeof(event_t))
         check(event.text_len <= EVENT_TEXT)
-        names = HEALTH if event.kind == EVENT_HEALTH else REASONS
+        of_health = event.kind == EVENT_HEALTH
+        reason = HEALTH.get(event.reason & 0xFF) if of_health else REASONS.get(event.reason)
+        cause = cause_name(event.reason >> CAUSE_SHIFT) if of_health else ""
         text = event.text[:event.text_len].decode("latin-1")
         of_call = event.kind != EVENT_QUESTION
-        taken.append(Event(KINDS.get(event.kind, "?"), event.destination_id, names.get(event.reason, "?"), event.status,
-                           event.at_ms, event.after_ms, text if of_call else "", "" if of_call else text))
+        taken.append(Event(KINDS.get(event.kind, "?"), event.destination_id, reason or "?", event.status, event.at_ms,
+                           event.after_ms, text if of_call else "", "" if of_call else text, cause))
         pop_done(ring.ring)
         most -= 1
     return taken

@@ -91,23 +91,25 @@ def test_what_was_reported_is_taken_to_the_end_and_then_it_sleeps(one, rings, mo
 
 def test_the_collector_does_not_walk_over_what_a_reload_makes(monkeypatch):
     one = ControlPlane.__new__(ControlPlane)
-    one.router = types.SimpleNamespace(config=None, table=None, cells=range(10), registry=None, version=1)
+    one.router = types.SimpleNamespace(config=None, table=None, cells=range(10), registry=None, version=1,
+                                       admin_lines=[])
     one.shards = types.SimpleNamespace(switch_to=lambda table: None)
     group = types.SimpleNamespace(destinations=[])
     walks = []
 
     def many(*_):
-        return types.SimpleNamespace(sets=[group], parts=[[number] for number in range(100_000)])
+        return types.SimpleNamespace(sets=[group], parts=[[number] for number in range(100_000)],
+                                     router=types.SimpleNamespace(state_dir="/nonexistent"))
 
     monkeypatch.setattr(control_plane, "received_config", many)
     monkeypatch.setattr(control_plane, "release_unnamed", lambda *_: None)
-    monkeypatch.setattr(control_plane, "admin_states", lambda *_: [])
+    monkeypatch.setattr(control_plane, "admin_lines", lambda *_: [])
     monkeypatch.setattr(control_plane, "compile_table", many)
     note = lambda phase, info: walks.append(info["generation"])  # noqa: E731
     gc.callbacks.append(note)
     try:
         fresh = one.read(None, [])
-        table = one.build(fresh)
+        table, *_ = one.build(fresh)
         assert not walks and gc.isenabled()
         assert gc.get_freeze_count() > 200_000 and fresh is not table
     finally:
@@ -122,20 +124,24 @@ def test_an_outage_is_a_few_lines_a_second_of_each_kind(monkeypatch, kind):
     lines = []
     monkeypatch.setattr(log.log, "info", lambda event, extra: lines.append((event, extra["fields"])))
     router = types.SimpleNamespace(
-        line=None, shards=None, names=None, config=types.SimpleNamespace(listeners=[]),
-        registry=types.SimpleNamespace(name=lambda number: ("set", f"sip:{number}")),
+        line=None, shards=None, names=None,
+        config=types.SimpleNamespace(listeners=[], router=types.SimpleNamespace(state_dir="/nonexistent")),
+        registry=types.SimpleNamespace(name=lambda number: ("destination", f"sip:{number}")),
     )  # fmt: skip
     one = ControlPlane(router)
+    noted = []
+    monkeypatch.setattr(one.journal, "note", noted.append)
     try:
         for number in range(5_000):
             one.report(types.SimpleNamespace(kind=kind, destination_id=number, reason="down", status=503,
-                                             call_id=f"{number}@a", after_ms=1))  # fmt: skip
+                                             call_id=f"{number}@a", after_ms=1, at_ms=1, cause="probe"))  # fmt: skip
         assert 0 < len(lines) <= 20 and {fields["destination"] for _, fields in lines} == {
             f"sip:{number}" for number in range(len(lines))
         }
         monkeypatch.setattr(log.time, "monotonic", lambda: 1001.0)
         one.report(types.SimpleNamespace(kind=kind, destination_id=1, reason="up", status=200, call_id="z@a",
-                                         after_ms=1))  # fmt: skip
+                                         after_ms=1, at_ms=1, cause="probe"))  # fmt: skip
         assert lines[-1][1]["left_out"] == 5_001 - len(lines)
+        assert len(noted) == (5_001 if kind == "health" else 0)  # of health, none is left out of the history
     finally:
         one.beside.shutdown()

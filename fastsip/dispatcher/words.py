@@ -1,0 +1,95 @@
+"""What operators have said of destinations: take calls, drain, be disabled; over reloads, restarts and boots.
+
+A word stands until another one, or until the configuration and its sources say another thing of that destination than
+they did when it was given: who changes a flag in a file means it.  The supervisor alone writes the file, whole; the
+router reads it when it lays out what its shards see, so that a word is true before anybody has heard that it is.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from fastsip._core.base.files import keep_aside, read_file, replace_file
+from fastsip.base.plain import reason
+from fastsip.base.run_dir import WORDS
+from fastsip.config import Config
+from fastsip.log import log
+
+LAYOUT = 1
+LONGEST_WHY = 200
+STATES = {"enable": "enabled", "drain": "draining", "disable": "disabled"}  # an order, and what it makes
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """`configured`: what the configuration said at that time, `at`: seconds since 1970."""
+
+    state: str
+    configured: str
+    at: float
+    why: str = ""
+
+
+Words = Mapping[str, Word]  # by id of the destination
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True):
+    layout: int
+    words: dict[str, Word]
+
+
+def read_words(state_dir: str | Path) -> dict[str, Word]:
+    """What cannot be read is as if it were not there, and said; a damaged file is kept under another name."""
+    place = Path(state_dir) / WORDS
+    try:
+        found = msgspec.json.decode(read_file(place), type=_File)
+        if found.layout != LAYOUT:
+            raise msgspec.ValidationError(f"of another version: layout {found.layout}, known is {LAYOUT}")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        log.error("what operators said of destinations cannot be read", extra={"fields": {"why": reason(error)}})
+        return {}
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        _keep_aside(place, str(error))
+        return {}
+    return found.words
+
+
+def _keep_aside(place: Path, why: str) -> None:
+    try:
+        log.error(keep_aside(place, why))
+    except OSError as error:
+        log.error(f"{place}: {why}", extra={"fields": {"not_moved": reason(error)}})
+
+
+def write_words(state_dir: str | Path, words: Words) -> None:
+    """OSError: there is no room, and what stood there before stands."""
+    content = msgspec.json.encode(_File(layout=LAYOUT, words=dict(words)))
+    replace_file(Path(state_dir) / WORDS, msgspec.json.format(content, indent=1))
+
+
+def state_of(configured: str, word: Word | None) -> str:
+    """What counts of a destination that the configuration calls `configured`."""
+    return word.state if word and word.configured == configured else configured
+
+
+def standing(words: Words, config: Config) -> dict[str, Word]:
+    """Those that still count, for the destinations that there are."""
+    if not words:
+        return {}
+    return {one.id: words[one.id] for group in config.sets for one in group.destinations
+            if one.id in words and words[one.id].configured == one.admin}
+
+
+def said(words: Words, config: Config, ids: Iterable[str], state: str, why: str) -> dict[str, Word]:
+    """The words after this one.  What only repeats the configuration needs none."""
+    configured = {one.id: one.admin for group in config.sets for one in group.destinations}
+    after, now = dict(words), time.time()
+    for identity in ids:
+        if state == configured[identity]:
+            after.pop(identity, None)
+        else:
+            after[identity] = Word(state=state, configured=configured[identity], at=now, why=why)
+    return after

@@ -1,0 +1,61 @@
+"""Sets and destinations as Kamailio shows its own (`kamcmd dispatcher.list`), for eyes and scripts that know that.
+
+Two letters say the state: A active, I inactive, T trying, D disabled; behind it P probed or X not.  Who drains is D:
+no new calls go there.  Sets without a number are none that Kamailio could have.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+LETTERS = {"up": "A", "unknown": "A", "trying": "T", "down": "I"}
+ABSENT = "<null string>"    # as kamcmd writes an attribute that was not given
+TEXTS = ("duid", "socket", "sockname", "obproxy")
+NUMBERS = ("maxload", "weight", "rweight")
+ORDER = ("duid", *NUMBERS, *TEXTS[1:])
+
+
+def flags(one: dict[str, Any]) -> str:
+    state = LETTERS[one["health"]] if one["admin"] == "enabled" else "D"
+    return state + ("X" if one["probe"] == "none" else "P")
+
+
+def record(one: dict[str, Any]) -> dict[str, Any]:
+    """One destination of observe.destinations.with_seen."""
+    attrs = one["attrs"] or ({"weight": one["weight"]} if one["weight"] != 1 else {})
+    found = {"URI": one["uri"], "FLAGS": flags(one), "PRIORITY": one["priority"]}
+    if attrs:
+        found["ATTRS"] = {"BODY": ";".join(f"{key}={value}" if value != "" else key for key, value in attrs.items())}
+        for name in ORDER:
+            found["ATTRS"][name.upper()] = attrs.get(name, 0 if name in NUMBERS else None)
+    return found
+
+
+def records(sets: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """As its JSON-RPC answers; the highest priority first, and the order of the list among equals."""
+    numbered = [group for group in sets if group["setid"] is not None]
+    return {
+        "NRSETS": len(numbered),
+        "RECORDS": [
+            {"SET": {"ID": group["setid"],
+                     "TARGETS": [{"DEST": record(one)}
+                                 for one in sorted(group["destinations"], key=lambda one: -one["priority"])]}}
+            for group in numbered
+        ],
+    }  # fmt: skip
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """As kamcmd prints such an answer."""
+    return "\n".join(("{", *_lines(found, 1), "}"))
+
+
+def _lines(found: dict[str, Any], depth: int) -> Iterable[str]:
+    indent = "\t" * depth
+    for name, value in found.items():
+        if not isinstance(value, list | dict):
+            yield f"{indent}{name}: {ABSENT if value is None else value}"
+            continue
+        yield f"{indent}{name}: {{"
+        for inner in value if isinstance(value, list) else (value,):
+            yield from _lines(inner, depth + 1)
+        yield f"{indent}}}"

@@ -1,0 +1,78 @@
+"""What is known of each destination now: its health and what was counted, out of run_dir, where shards write it.
+
+The supervisor knows which destinations there are and what operators have said of them; nobody is asked for the rest.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fastsip._core.base.clock import now_ms
+from fastsip._core.base.files import look_at
+from fastsip._core.dispatcher.cells import HEALTH_NAMES, Cell, read_lines
+from fastsip.base.run_dir import CELLS, REGISTRY
+from fastsip.routing.registry import read_names
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What shards know of one destination.
+
+    since, retry_after   seconds since 1970; None: never, none
+    chosen, failed       calls and other requests, since the file was made
+    rtt_ms               of the last probe
+    last_code            of what changed the health last
+    """
+
+    health: str
+    since: float | None
+    retry_after: float | None
+    chosen: int
+    failed: int
+    probes_sent: int
+    probes_failed: int
+    rtt_ms: float | None
+    last_code: int
+
+
+UNSEEN = Seen(health="unknown", since=None, retry_after=None, chosen=0, failed=0, probes_sent=0, probes_failed=0,
+              rtt_ms=None, last_code=0)  # fmt: skip
+
+
+def read_seen(run_dir: str | Path) -> dict[str, Seen]:
+    """By id.  OSError or Damaged: there is no such file, or none that can be read."""
+    names = read_names(Path(run_dir) / REGISTRY)
+    now, clock = time.time(), now_ms()
+    found = {}
+    for cell in read_lines(look_at(Path(run_dir) / CELLS)):
+        kind, name = names.get(cell.destination_id, ("", ""))
+        if kind == "destination":
+            found[name] = _seen(cell, now - clock / 1000, clock)
+    return found
+
+
+def _seen(cell: Cell, boot: float, clock: int) -> Seen:
+    """boot: when CLOCK_BOOTTIME was 0, as the clock on the wall counts now."""
+    return Seen(
+        health=HEALTH_NAMES[cell.health],
+        since=round(boot + cell.since_ms / 1000, 3) if cell.since_ms else None,
+        retry_after=round(boot + cell.retry_after_ms / 1000, 3) if cell.retry_after_ms > clock else None,
+        chosen=cell.chosen,
+        failed=cell.failed,
+        probes_sent=cell.probes_sent,
+        probes_failed=cell.probes_failed,
+        rtt_ms=cell.rtt_us / 1000 if cell.probes_sent else None,
+        last_code=cell.last_code,
+    )
+
+
+def with_seen(part: dict[str, Any], seen: dict[str, Seen]) -> dict[str, Any]:
+    """A set of the supervisor's listing, each destination with what is known of it."""
+    members = [one | msgspec.to_builtins(seen.get(one["id"], UNSEEN)) for one in part["destinations"]]
+    return {**part["set"], "destinations": members}
+
+
+def takes_calls(one: dict[str, Any]) -> bool:
+    """Would it get a new call, as far as its state says?"""
+    return one["admin"] == "enabled" and one["health"] != "down" and one["retry_after"] is None

@@ -1,0 +1,143 @@
+"""What operators see and say of destinations: which there are, and which of them take calls.
+
+A word is kept before the router hears of it (dispatcher/words): the next router knows it, whatever becomes of this
+one.  What lives and what was learned stands in run_dir, for whoever looks (observe/destinations).
+"""
+
+import asyncio
+import difflib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from fastsip.api.socket import Answer, Refused
+from fastsip.base.plain import reason
+from fastsip.config import Config, Destination, DestinationSet
+from fastsip.dispatcher.words import Word, Words, read_words, said, standing, state_of, write_words
+from fastsip.log import log
+from fastsip.process import messages
+from fastsip.supervisor.state import State
+
+ANSWER_LIMIT_S = 30.0   # a reload of a large configuration may be before it
+AT_ONCE = 500           # destinations of one answer: a millisecond or two of the supervisor's loop
+MOST_SAID = 20          # of one change, in the log
+KEPT = "it is kept, and counts from the next router on"
+
+
+async def listing(here: State) -> AsyncIterator[Answer]:
+    """Sets and their destinations, in order, a part of one set at a time."""
+    config = here.config
+    words = standing(await asyncio.to_thread(read_words, config.router.state_dir), config)
+    for group in config.sets:
+        members: Iterator[Destination] = iter(group.destinations)
+        while True:
+            some = [_member(config, one, words.get(one.id)) for one in islice(members, AT_ONCE)]
+            yield {"set": _set(group), "destinations": some}
+            await asyncio.sleep(0)
+            if len(some) < AT_ONCE:
+                break
+
+
+def _set(group: DestinationSet) -> dict[str, Any]:
+    return {"name": group.name, "setid": group.setid, "algorithm": group.algorithm}
+
+
+def _member(config: Config, one: Destination, word: Word | None) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "uri": one.uri,
+        "priority": one.priority,
+        "weight": one.weight,
+        "attrs": dict(one.attrs),
+        "listener": config.listeners[one.listener].uri,
+        "probe": one.probe.mode if one.probe else "none",
+        "admin": state_of(one.admin, word),
+        "configured": one.admin,
+        "said_at": word.at if word else None,
+        "why": word.why if word else "",
+    }
+
+
+def chosen(config: Config, ids: Iterable[str], sets: Iterable[str]) -> list[str]:
+    """These destinations, and all of these sets, each once.  Refused: one of them is not there."""
+    known = {one.id for group in config.sets for one in group.destinations}
+    found: dict[str, None] = {}
+    for identity in ids:
+        if identity not in known:
+            raise Refused(f"there is no destination {identity}{_near(identity, known)}")
+        found[identity] = None
+    groups = {name: group for group in config.sets for name in (str(group.setid), group.name)}
+    for name in sets:
+        if name not in groups:
+            raise Refused(f"there is no set {name}{_near(name, {group.name for group in config.sets})}")
+        found |= dict.fromkeys(one.id for one in groups[name].destinations)
+    return list(found)
+
+
+def _near(wanted: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(wanted, sorted(known)[:10_000], 1)
+    return f"; is {near[0]} meant?" if near else ""
+
+
+async def say(here: State, ids: Sequence[str], sets: Sequence[str], state: str, why: str) -> Answer:
+    """From now on and until another word these are `state`: how many of them were not before (`changed`), and which
+    sets have nobody left who takes new calls.  Refused: nothing is changed, or it counts from the next router on.
+    """
+    async with here.busy:
+        config = here.config
+        wanted = chosen(config, ids, sets)
+        before = standing(await asyncio.to_thread(read_words, config.router.state_dir), config)
+        after = said(before, config, wanted, state, why)
+        try:
+            await asyncio.to_thread(write_words, config.router.state_dir, after)
+        except OSError as error:
+            raise Refused(f"it cannot be kept, and nothing has changed: {reason(error)}") from None
+        log.info(f"an operator says: {state}",
+                 extra={"fields": {"count": len(wanted), "first": wanted[:3], "why": why}})
+        await _tell(here)
+    changed = _states(config, before).items() - _states(config, after).items()
+    return {"destinations": wanted, "changed": len(changed), "empty": _empty(config, after, wanted)}
+
+
+def _states(config: Config, words: Words) -> dict[str, str]:
+    return {one.id: state_of(one.admin, words.get(one.id)) for group in config.sets for one in group.destinations}
+
+
+def _empty(config: Config, words: Words, touched: Sequence[str]) -> list[str]:
+    """Sets of these destinations where nobody is enabled."""
+    states, mine = _states(config, words), set(touched)
+    found = []
+    for group in config.sets:
+        counts = Counter(states[one.id] for one in group.destinations)
+        if counts["enabled"] == 0 and not mine.isdisjoint(one.id for one in group.destinations):
+            found.append(group.name)
+    return found
+
+
+async def _tell(here: State) -> None:
+    """Refused: the router does not say that it has heard.  One that just starts reads it by itself."""
+    if here.router is None:
+        return
+    try:
+        heard = await here.router.order(messages.Admin(), messages.AdminSet, limit_s=ANSWER_LIMIT_S)
+    except TimeoutError:
+        raise Refused(f"the router does not answer; {KEPT}") from None
+    if isinstance(heard, messages.Failed):
+        raise Refused(f"the router does not take it ({heard.why}); {KEPT}")
+
+
+def drop_words(config: Config) -> None:
+    """Those that do not count any more, since the configuration says another thing now: they must not come back when
+    it says what it said before.
+    """
+    words = read_words(config.router.state_dir)
+    left = standing(words, config)
+    if left == words:
+        return
+    for identity in [one for one in words if one not in left][:MOST_SAID]:
+        log.info("the configuration has the last word on a destination", extra={"fields": {"destination": identity}})
+    try:
+        write_words(config.router.state_dir, left)
+    except OSError as error:
+        log.warning("words on destinations that are over stay on the disk", extra={"fields": {"why": reason(error)}})

@@ -1,0 +1,225 @@
+"""What operators say of destinations and see of them, from outside: who takes calls, why not, and since when."""
+
+import asyncio
+import contextlib
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from ua import UserAgent
+
+from fastsip._core.dispatcher.cells import ADMIN_NAMES
+from tests.conftest import wait_until
+
+from .edge import KAMAILIO, NUMBER, SHORT_TIMERS, edge_config, listen_table, refuse, sip_uri
+from .lives import command, killed_and_back
+
+LIMIT_S = 20
+
+
+@pytest.fixture
+def edge(free_port):
+    return "127.0.0.1", free_port()
+
+
+async def ask(home, *words: object) -> dict:
+    """The answer of a command that is to succeed, as JSON."""
+    done = await asyncio.to_thread(command, "dispatcher", *words, "--config", home.config, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+async def states(home) -> dict[str, str]:
+    """What counts of each destination, by the user agent's port."""
+    done = await asyncio.to_thread(command, "dispatcher", "list", "--config", home.config, "--json")
+    members = [one for line in done.stdout.splitlines() for one in json.loads(line)["destinations"]]
+    return {one["id"]: one["admin"] for one in members}
+
+
+def admin_changes(shown: dict) -> list[tuple[str, str, str]]:
+    return [(one["now"], one["by"], one.get("why", "")) for one in shown["changes"] if one["now"] in ADMIN_NAMES]
+
+
+def identity(ua: UserAgent) -> str:
+    return f"media/{sip_uri(ua.address)}"
+
+
+async def test_a_word_stands_over_reload_kill_and_restart(home, edge):
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob, UserAgent(name="carol") as carol:
+        life = home.start(edge_config(edge, [bob.address, carol.address])).ready()
+        await refuse(bob, alice.invite(NUMBER, edge))
+        answer = await ask(home, "drain", identity(bob), "--why", "new memory")
+        assert answer["changed"] == 1 and answer["empty"] == []
+        await refuse(carol, alice.invite(NUMBER, edge))
+
+        assert (await asyncio.to_thread(command, "reload", home.config)).returncode == 0
+        await refuse(carol, alice.invite(NUMBER, edge))
+        life.kill_router()                                      # the spare takes over
+        await life.logged("router took over", 2)
+        await refuse(carol, alice.invite(NUMBER, edge))
+        life = await killed_and_back(life, home)                # and a start from nothing
+        await refuse(carol, alice.invite(NUMBER, edge))
+        assert await states(home) == {identity(bob): "draining", identity(carol): "enabled"}
+        assert not bob.waiting("INVITE")
+
+        shown = await ask(home, "show", identity(bob))
+        assert (shown["admin"], shown["configured"], shown["why"]) == ("draining", "enabled", "new memory")
+        assert admin_changes(shown) == [("draining", "operator", "new memory")]
+
+        assert (await ask(home, "enable", identity(bob)))["changed"] == 1
+        await refuse(bob, alice.invite(NUMBER, edge))
+        shown = await ask(home, "show", identity(bob))
+        assert admin_changes(shown) == [("draining", "operator", "new memory"), ("enabled", "configuration", "")]
+
+
+async def test_who_drains_keeps_what_belongs_to_calls(home, edge):
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
+        home.start(edge_config(edge, [bob.address])).ready()
+        call = alice.invite(NUMBER, edge)
+        leg = bob.answer(await bob.expect("INVITE"))
+        alice_leg = await call.established()
+        await leg.expect("ACK")
+        answer = await ask(home, "drain", "--set", "media")
+        assert answer["empty"] == ["media"]
+        await alice.invite(NUMBER, edge).refused(500)
+        bye = alice_leg.bye()
+        bob.reply(await bob.expect("BYE"), 200)
+        await alice.expect(lambda m: m.status == 200 and m.call_id == bye.call_id and m.cseq_method == "BYE")
+
+
+async def test_the_list_has_the_last_word_when_it_changes_its_mind(home, edge):
+    """A flag in the file, set after the operator's word; and the word does not come back when the flag goes."""
+    async with UserAgent(name="bob") as bob:
+        place, rows = home.place / "dispatcher.list", f"1 {sip_uri(bob.address)} {{}} 0 duid=bob\n"
+        place.write_text(rows.format(0))
+        life = home.start(f"""
+[router]
+run_dir = "@RUN_DIR@"
+state_dir = "@STATE_DIR@"
+shards = 1
+{listen_table(edge)}
+[timers]
+{SHORT_TIMERS}
+[[source]]
+kind = "list"
+path = "dispatcher.list"
+""").ready()
+        await ask(home, "drain", "1/bob")
+        for flag, state in ((0, "draining"), (4, "disabled"), (0, "enabled")):
+            place.write_text(rows.format(flag))
+            assert (await asyncio.to_thread(command, "reload", home.config)).returncode == 0
+            assert await states(home) == {"1/bob": state}
+        assert len(life.records("the configuration has the last word")) == 1
+        by = [(one["now"], one["by"]) for one in (await ask(home, "show", "1/bob"))["changes"]]
+        assert by == [("draining", "operator"), ("disabled", "configuration"), ("enabled", "configuration")]
+
+
+async def test_health_has_a_reason_and_a_time(home, edge):
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob, UserAgent(name="carol") as carol:
+        policy = 'on = [503, "timeout", "transport"]\nmark = "down"'
+        life = home.start(edge_config(edge, [bob.address, carol.address], policy=policy)).ready()
+        call = alice.invite(NUMBER, edge)
+        bob.reply(await bob.expect("INVITE"), 503)
+        await refuse(carol, call)
+        record = await life.logged("destination down")
+        assert (record["destination"], record["by"], record["code"]) == (identity(bob), "response", 503)
+        shown = await ask(home, "show", identity(bob))
+        (change,) = shown["changes"]
+        assert (change["now"], change["by"], change["code"]) == ("down", "response", 503)
+        assert shown["health"] == "down" and abs(shown["since"] - change["at"]) < 0.1 and shown["open"] == 0
+
+
+WRONG = [
+    (("drain", "media/nobody"), 1, "there is no destination media/nobody"),
+    (("drain", "--set", "medja"), 1, "there is no set medja; is media meant?"),
+    (("drain",), 2, "name at least one ID"),
+    (("show", "nobody"), 1, "there is no destination nobody"),
+    (("list", "--set", "9"), 1, "there is no set 9"),
+    (("drain", "x", "--why", "x" * 201), 1, "why is a text of at most 200 letters"),
+]
+
+
+async def test_what_is_not_there_is_said(home, edge):
+    home.start(edge_config(edge, [("127.0.0.1", 9)])).ready()
+    for words, code, text in WRONG:
+        done = await asyncio.to_thread(command, "dispatcher", *words, "--config", home.config)
+        assert (done.returncode, done.stdout) == (code, "") and text in done.stderr
+
+
+async def test_no_room_for_a_word_changes_nothing(home, edge):
+    async with UserAgent(name="bob") as bob:
+        home.start(edge_config(edge, [bob.address])).ready()
+        (home.place / "state" / "words").mkdir()
+        done = await asyncio.to_thread(command, "dispatcher", "drain", identity(bob), "--config", home.config)
+        assert done.returncode == 1 and "nothing has changed" in done.stderr
+        assert await states(home) == {identity(bob): "enabled"}
+
+
+# ---------------------------------------------------------------- as Kamailio shows it
+
+LIST = """
+1 sip:127.0.0.1:5081 0 9 weight=30;duid=one;foo=bar
+1 sip:127.0.0.1:5082 4 5
+1 sip:127.0.0.1:5083 0 3 rweight=50;maxload=10;ping_from=sip:a@b
+1 sip:127.0.0.1:5085 9 1
+2 sip:127.0.0.1:5084 0
+"""
+KAMAILIO_CONFIG = """
+debug=1
+log_stderror=yes
+children=1
+listen=udp:127.0.0.1:{port}
+mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules"
+loadmodule "kex.so"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "ctl.so"
+loadmodule "dispatcher.so"
+modparam("ctl", "binrpc", "unix:{place}/ctl")
+modparam("dispatcher", "list_file", "{place}/dispatcher.list")
+request_route {{ exit; }}
+"""
+
+
+@contextlib.contextmanager
+def kamailio(place, port: int):
+    """One that reads the same list; its `kamcmd dispatcher.list`."""
+    if KAMAILIO is None:
+        pytest.fail("kamailio is missing: apt-get install kamailio")
+    (place / "kamailio.cfg").write_text(KAMAILIO_CONFIG.format(place=place, port=port))
+    argv = [KAMAILIO, "-f", place / "kamailio.cfg", "-DD", "-E", "-m", "32", "-M", "4", "-w", place]
+    asked = [Path(KAMAILIO).with_name("kamcmd"), "-s", f"unix:{place}/ctl", "dispatcher.list"]
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until((place / "ctl").exists, LIMIT_S)
+        yield subprocess.run(asked, capture_output=True, text=True, timeout=LIMIT_S, check=True).stdout
+    finally:
+        process.terminate()
+        process.wait(LIMIT_S)
+
+
+def by_set(text: str) -> dict[str, str]:
+    """Number -> what stands there of that set; Kamailio's order of sets is its tree's."""
+    return {found[1]: found[0] for found in re.finditer(r"\t\tSET: \{\n\t\t\tID: (\d+)\n.*?\n\t\t\}\n", text, re.S)}
+
+
+async def test_the_list_is_kamailio_s_own(home, edge, free_port):
+    (home.place / "dispatcher.list").write_text(LIST)
+    home.start(f"""
+[router]
+run_dir = "@RUN_DIR@"
+state_dir = "@STATE_DIR@"
+shards = 1
+{listen_table(edge)}
+[[source]]
+kind = "list"
+path = "dispatcher.list"
+[[route]]
+to = "1"
+""").ready()
+    ours = await asyncio.to_thread(command, "dispatcher", "list", "--kamailio", "--config", home.config)
+    with kamailio(home.place, free_port()) as theirs:
+        assert by_set(ours.stdout) == by_set(theirs) and len(by_set(theirs)) == 2
+        assert ours.stdout.splitlines()[:3] == theirs.splitlines()[:3]
