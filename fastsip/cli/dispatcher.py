@@ -72,7 +72,7 @@ def fits(group: dict[str, Any], wanted: tuple[str, ...]) -> bool:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each set.")
 @watched
 @config_option
-def list_command(config: str, sets: tuple[str, ...], kamailio: bool, as_json: bool) -> None:
+def listing(config: str, sets: tuple[str, ...], kamailio: bool, as_json: bool) -> None:
     """Show sets, their destinations and what is known of each."""
     found = [group for group in sets_of(config) if fits(group, sets)]
     if sets and not found:

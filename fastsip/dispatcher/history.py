@@ -6,6 +6,7 @@ Bounds: KEPT_EACH changes of a destination, MOST_KEPT of all.  When the file has
 these leave.  A line that cannot be read is passed over: it was cut by a full disk or by a death.
 """
 
+import errno
 import os
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
@@ -57,13 +58,16 @@ class History:
             self.lines = look_at(self.place).count(b"\n") if self.place.exists() else 0
         if self.lines >= MOST_LINES:
             self.shorten()  # or it raises, and the file grows no more
+        # A newline first: a line that a death has cut must not swallow the next one.
+        content = b"\n" + lines_of(changes)
         fd = open_file(self.place, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
-            # A newline first: a line that a death has cut must not swallow the next one.
-            os.write(fd, b"\n" + lines_of(changes))
+            written = os.write(fd, content)
         finally:
             os.close(fd)
         self.lines += 1 + len(changes)
+        if written < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.place))
 
     def shorten(self) -> None:
         """Writes it anew with what the bounds leave."""

@@ -1,0 +1,77 @@
+"""router.journal: changes are written beside the loop, what does not fit is counted, and a disk that hangs is left."""
+
+import asyncio
+import threading
+
+import pytest
+
+from fastsip.dispatcher.history import Change, read
+from fastsip.dispatcher.words import Word
+from fastsip.router import journal
+from fastsip.router.journal import Journal
+
+LIMIT_S = 10
+
+
+def change(number: int) -> Change:
+    return Change(at=float(number), id="m/a", now="up", by="probe", code=200)
+
+
+async def test_all_is_written_until_the_end(scratch):
+    one = Journal(str(scratch))
+    for number in range(50):
+        one.note(change(number))
+        await asyncio.sleep(0)
+    await one.close()
+    assert [each.at for each in read(scratch)] == list(range(50)) and one.lost == 0
+
+
+async def test_who_changed_whose_mind(scratch):
+    one = Journal(str(scratch))
+    words = {"m/a": Word(state="draining", configured="enabled", at=1, why="because")}
+    one.note_admin([("m/a", "draining"), ("m/b", "disabled")], words)
+    await one.close()
+    assert [(each.id, each.now, each.by, each.why) for each in read(scratch)] == [
+        ("m/a", "draining", "operator", "because"), ("m/b", "disabled", "configuration", "")]
+
+
+@pytest.fixture
+def hanging(monkeypatch):
+    """A disk that takes nothing before the end of the test."""
+    free = threading.Event()
+    monkeypatch.setattr(journal.History, "append", lambda self, changes: free.wait(LIMIT_S))
+    yield free
+    free.set()
+
+
+async def test_a_disk_that_hangs_keeps_nobody(scratch, hanging, monkeypatch):
+    monkeypatch.setattr(journal, "CLOSE_LIMIT_S", 0.01)
+    monkeypatch.setattr(journal, "MOST_WAITING", 5)
+    one = Journal(str(scratch))
+    one.note(change(0))
+    while one.waiting:
+        await asyncio.sleep(0)
+    for number in range(7):
+        one.note(change(number))
+    assert (len(one.waiting), one.lost) == (5, 2)
+    async with asyncio.timeout(LIMIT_S):
+        await one.close()
+
+
+async def test_a_full_disk_is_said_and_the_next_change_is_tried(scratch, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    full, written = [OSError(28, "No space left on device")], []
+
+    def append(self, changes):
+        if full:
+            raise full.pop()
+        written.extend(changes)
+
+    monkeypatch.setattr(journal.History, "append", append)
+    one = Journal(str(scratch))
+    one.note(change(1))
+    while one.underway:
+        await asyncio.sleep(0)
+    one.note(change(2))
+    await one.close()
+    assert written == [change(2)] and one.lost == 1 and "not written down" in caplog.text
