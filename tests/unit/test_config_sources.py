@@ -12,7 +12,7 @@ from fastsip.dispatcher.diff import compare
 from fastsip.router.outlook import outlook
 from fastsip.routing.compile import admin_states, compile_table, set_admin_states
 from fastsip.routing.registry import Registry
-from fastsip.sources import kamailio
+from fastsip.sources import columns
 
 LISTEN = """
 [router]
@@ -238,7 +238,7 @@ def test_what_is_no_list_file(read, tmp_path, monkeypatch, kind):
     elif kind == "fifo":
         os.mkfifo(place)
     else:
-        monkeypatch.setattr(kamailio, "MOST_BYTES", 10)
+        monkeypatch.setattr(columns, "MOST_BYTES", 10)
         place.write_text("1 sip:192.0.2.21\n")
     with pytest.raises(ConfigError, match=r"source\[1\].path"):
         read(SOURCE.replace("dispatcher.list", "other") + ROUTE, None)
