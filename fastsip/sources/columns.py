@@ -6,7 +6,7 @@ one bad row leaves out only itself.
     text_of, whole, share, sip_uri    one column; what is absent, NULL or empty has its default
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from fastsip._core.base.files import look_into
 from fastsip.base.plain import reason
@@ -20,7 +20,7 @@ MOST_WEIGHT = 1_000_000  # what a destination of the configuration may have
 MOST_SETID = 0x7FFF_FFFF
 LEAST_PRIORITY, MOST_PRIORITY = -(1 << 31), (1 << 31) - 1
 
-Columns = dict[str, object]
+Columns = Mapping[str, object]
 
 
 class Unfit(Exception):

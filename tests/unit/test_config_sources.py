@@ -7,6 +7,7 @@ import pytest
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Chooser
 from fastsip.config import Config, ConfigError, load_text, short_names
+from fastsip.config import rows as rows_module
 from fastsip.config import sources as module
 from fastsip.dispatcher.diff import compare
 from fastsip.router.outlook import outlook
@@ -118,7 +119,7 @@ def test_a_table_that_has_the_name_of_another_number(read):
 
 def test_two_that_tokens_could_not_tell_apart(read, monkeypatch):
     """One of a list leaves out itself, not the configuration."""
-    for place in (module, short_names):
+    for place in (rows_module, short_names):
         monkeypatch.setattr(place, "short_ids_of", lambda group, destination: (1, len(destination) % 3))
     config = read(SOURCE + '[set.x]\nsetid = 9\ndestinations = ["sip:192.0.2.20"]\n' + ROUTE,
                   "1 192.0.2.21 0 0 duid=a\n1 192.0.2.22 0 0 duid=bcd\n1 192.0.2.23 0 0 duid=ef\n"
