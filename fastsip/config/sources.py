@@ -173,6 +173,8 @@ class _Taker:
         if self.group.answering:
             raise Wrong("a set with `answering` takes no destinations of a source")
         listener = self._listener(row, address.family)
+        probe = self._probe(row, listener)
+        # Last, so that a row that is wrong elsewhere keeps no other one from the id.
         identity = self.identities.take(self.group.name, row, uri.text)
         return Destination(
             id=identity,
@@ -184,7 +186,7 @@ class _Taker:
             priority=row.priority,
             attrs=row.attrs,
             listener=listener,
-            probe=self._probe(row, listener),
+            probe=probe,
             admin=row.admin,
             starts_down=row.starts_down,
         )

@@ -9,7 +9,6 @@ one bad row leaves out only itself.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from fastsip._core.base.files import look_into
-from fastsip.base.plain import reason
 from fastsip.sources.rows import Misfit, Reading, Row, SourceAway
 
 MOST_BYTES = 16 << 20    # of a file
@@ -37,7 +36,7 @@ def open_text(path: str) -> str:
         with open(look_into(path), "rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise SourceAway(f"the file cannot be read: {reason(error)}") from None
+        raise SourceAway(f"the file cannot be read: {error.strerror}") from None
     if len(raw) > MOST_BYTES:
         raise SourceAway(f"the file is larger than {MOST_BYTES >> 20} MiB")
     return raw.decode(errors="replace")

@@ -89,6 +89,11 @@ def test_identity_is_the_duid_or_the_uri_and_its_socket(read):
         "found sip:192.0.2.22"]
 
 
+def test_a_row_that_is_left_out_keeps_no_other_one_from_its_id(read):
+    config = read(SOURCE + ROUTE, "1 192.0.2.21 8 0 duid=gw;ping_from=nobody\n1 192.0.2.22 8 0 duid=gw\n")
+    assert [one.uri for one in config.set_named("1").destinations] == ["sip:192.0.2.22"]
+
+
 LEFT_OUT = {
     "1 sip:gw.example.net": "names of destinations",
     "1 sips:192.0.2.21": "sips (TLS) is not in this release",
