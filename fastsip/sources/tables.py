@@ -7,7 +7,8 @@ db_text, of which both routers have a module that reads such files as their data
 
 One row a line, `:` between; \: \\ \n \r \t \0 in texts, and nothing between two colons is NULL.
 
-A dump, as `mysql --batch` prints it, `psql --no-align --field-separator=TAB`, or COPY ... WITH HEADER of PostgreSQL:
+A dump, as `mysql --batch` prints it, COPY ... WITH (HEADER) of PostgreSQL, or `psql --no-align` with tabs between (which
+escapes nothing: there, no text may have a tab or a line end):
 
     id	setid	destination	attrs
     7	1	sip:192.0.2.1:5060	NULL
@@ -103,7 +104,7 @@ def _row(table: Table, read: Reader, line: str, where: str) -> Row:
     check_length(line)
     values = table.split(line)
     if len(values) != len(table.columns):
-        raise Unfit(f"{len(table.columns)} columns are wanted, {len(values)} are there", line)
+        raise Unfit(f"{len(table.columns)} columns are wanted, {len(values)} are there")
     return read(dict(zip(table.columns, values, strict=True)), where)
 
 

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip.base.toml import toml_comment, toml_value
 from fastsip.cli import main
 from fastsip.config import Config, load_text
 from fastsip.config import sources as config_sources
@@ -98,13 +97,6 @@ def any_reading(draw):
 @given(any_reading())
 def test_rows_written_down_are_what_they_are_as_a_source(reading):
     same(reading)
-
-
-@given(st.recursive(st.one_of(st.text(), st.booleans(), st.integers(-(2**63), 2**63 - 1)),
-                    lambda inner: st.dictionaries(st.text(), inner, max_size=3), max_leaves=5), st.text())
-def test_any_value_stands_on_one_line_and_is_read_back(value, comment):
-    line = f"x = {toml_value(value)}  {toml_comment(comment)}"
-    assert line.isprintable() and tomllib.loads(line) == {"x": value}
 
 
 # ---------------------------------------------------------------- files
