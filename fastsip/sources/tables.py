@@ -7,8 +7,8 @@ db_text, of which both routers have a module that reads such files as their data
 
 One row a line, `:` between; \: \\ \n \r \t \0 in texts, and nothing between two colons is NULL.
 
-A dump, as `mysql --batch` prints it, COPY ... WITH (HEADER) of PostgreSQL, or `psql --no-align` with tabs between (which
-escapes nothing: there, no text may have a tab or a line end):
+A dump, as `mysql --batch` prints it, COPY ... WITH (HEADER) of PostgreSQL, or `psql --no-align` with tabs between
+(which escapes nothing: there, no text may have a tab or a line end):
 
     id	setid	destination	attrs
     7	1	sip:192.0.2.1:5060	NULL

@@ -22,8 +22,8 @@ def test_any_value_stands_on_one_line_and_is_read_back(value, comment):
 
 
 @pytest.mark.parametrize(("value", "text"), [
-    ("a", '"a"'), ('"\\', '"\\"\\\\"'), ("\x7f\n", '"\\u007f\\n"'), ("\u202eé", '"\\u202eé"'), (True, "true"), (-7, "-7"),
-    ({}, "{}"), ({"a-1": {"b c": "", "": False}}, '{ a-1 = { "b c" = "", "" = false } }'),
+    ("a", '"a"'), ('"\\', '"\\"\\\\"'), ("\x7f\n", '"\\u007f\\n"'), ("\u202eé", '"\\u202eé"'), (True, "true"),
+    (-7, "-7"), ({}, "{}"), ({"a-1": {"b c": "", "": False}}, '{ a-1 = { "b c" = "", "" = false } }'),
 ])  # fmt: skip
 def test_as_people_write_it(value, text):
     assert toml_value(value) == text
