@@ -1,11 +1,13 @@
 """The command line.  Each command is a file of this package with a click command named `command`.
 
-To add one: write fastsip/cli/NAME.py and put NAME into COMMANDS.  A command's module is imported only when
-that command runs or help is shown, so that every command starts fast.  No logic lives here.
+To add one: write fastsip/cli/NAME.py, or NAME_.py for a word that Python keeps for itself, and put NAME into COMMANDS.
+A command's module is imported only when that command runs or help is shown, so that every command starts fast.
+No logic lives here.
 """
 
 import sys
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any, NoReturn
 
 import click
@@ -15,7 +17,7 @@ from fastsip.base.plain import reason
 from fastsip.cli._say import fail, give_up_output, say
 
 COMMANDS = ("run", "check", "status", "reload", "dispatcher", "drain", "upgrade", "stop", "stats", "transactions",
-            "demo", "unit")
+            "import", "demo", "unit")
 
 
 class _Commands(click.Group):
@@ -27,7 +29,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"fastsip.cli.{cmd_name}").command
+        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = import_module(f"fastsip.cli.{module}").command
         return command
 
     def main(self, *args: Any, **more: Any) -> NoReturn:

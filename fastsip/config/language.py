@@ -21,7 +21,7 @@ KEYS: dict[str, tuple[str, ...]] = {
         "in_dialog_failure", "probe", "tiers", "when_all_down", "retry", "retry_after_max", "headers",
     ),
     "set.headers": ("out",),
-    "destination": ("uri", "id", "weight", "priority", "attrs", "probe"),
+    "destination": ("uri", "id", "weight", "priority", "attrs", "probe", "listen", "admin", "starts_down"),
     "probe": ("method", "interval", "timeout", "rise", "fall", "from", "accept", "mode"),
     "failure": (
         "on", "timeout", "progress", "ring", "budget", "after_progress", "mark", "mark_last", "then",
@@ -95,6 +95,9 @@ MAX_LISTENERS = 16
 MAX_SHARDS = 64
 MAX_POLICY_CODES = 10
 MAX_SOURCES = 16
+MAX_ID_BYTES = 512  # of a destination: its set, its URI and the listener that it is reached from have room
+
+ADMINS = ("enabled", "draining", "disabled")
 
 # What the table of names allows; of its names (limits.max_names) the most part is left to DNS.
 MAX_NAMES = 1_000

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fastsip.config import values
-from fastsip.config.errors import Wrong, did_you_mean, shown
+from fastsip.config.errors import Path, Wrong, did_you_mean, shown
 from fastsip.config.headers import read_ways
-from fastsip.config.language import ALGORITHMS, MAX_ATTEMPTS
+from fastsip.config.language import ADMINS, ALGORITHMS, MAX_ATTEMPTS
 from fastsip.config.model import Destination, DestinationSet, Listener, Probe
-from fastsip.config.reader import Report, Section
+from fastsip.config.reader import Report, Section, listed
 
 # Many gateways answer OPTIONS with 403, 405 or 501 and are well (docs/wire.md#probes).
 DEFAULT_ACCEPT = tuple(code for code in range(200, 700) if code not in (408, 500, 503, 504))
@@ -100,6 +100,24 @@ def from_listener(probe: Probe, listeners: tuple[Listener, ...], listener: int, 
     return msgspec.structs.replace(probe, from_uri=probe.from_uri or f"sip:{router_name}@{sent_by}")
 
 
+def listener_name(raw: object) -> str:
+    """What a destination calls its listener: a tag, or an address as "udp:192.0.2.1:5060", which no tag looks like."""
+    name = values.text(raw)
+    if ":" in name:
+        values.listen_address(name)
+    return name
+
+
+def find_listener(listeners: tuple[Listener, ...], family: int, name: str) -> int | None:
+    """Index of the first listener of that family with this `listener_name`; "": of any name."""
+    place = values.listen_address(name) if ":" in name else None
+    for index, one in enumerate(listeners):
+        fits = name in ("", one.tag) if place is None else (one.host, one.port) == (place.host, place.port)
+        if one.family == family and fits:
+            return index
+    return None
+
+
 class _SetReader:
     """One set."""
 
@@ -161,7 +179,7 @@ class _SetReader:
                 f'"{known}"' for known in dict.fromkeys(tags)
             )
             self.report.add((*self.section.path, "listen"), f'"{tag}"', allowed, did_you_mean(tag, tags))
-        return tag
+        return tag if tag in tags else ""
 
     def _in_dialog_failure(self) -> str:
         """The policy of requests in dialogs; only members that share them can stand in for each other."""
@@ -217,14 +235,16 @@ class _SetReader:
         if "uri" not in section:
             self.report.add(section.path, "", '`uri` is missing: for example "sip:192.0.2.1:5060"')
         uri = section.read(uri_path, section.raw["uri"], values.destination_uri, None) if "uri" in section else None
-        given = section.take("id", values.name, "")
+        given = section.take("id", values.identity, "")
         weight = section.take("weight", values.integer(0, 1_000_000), 1)
         priority = section.take("priority", values.integer(-(1 << 31), (1 << 31) - 1), 0)
         attrs = section.take("attrs", _attrs, ())
         own_probe = self._probe_keys(section, probe)
+        admin = section.take("admin", values.one_of(*ADMINS), "enabled")
+        starts_down = section.take("starts_down", values.boolean, False)
         if uri is None:
             return None
-        listener = self._listener(uri_path, uri)
+        listener = self._listener(section, uri_path, uri)
         self._check_address(uri_path, uri)
         identity = given or f"{self.name}/{uri.text}"
         self._check_id(section, identity, given)
@@ -239,8 +259,8 @@ class _SetReader:
             attrs=attrs,
             listener=listener,
             probe=self._probe(own_probe, listener),
-            admin="enabled",
-            starts_down=False,
+            admin=admin,
+            starts_down=starts_down,
         )
 
     def _check_id(self, section: Section, identity: str, given: str) -> None:
@@ -248,19 +268,28 @@ class _SetReader:
             self.seen_ids[identity] = self.name
         elif given:
             allowed = f'allowed: an id of its own; one in set "{self.seen_ids[identity]}" has it'
-            self.report.add((*section.path, "id"), f'"{given}"', allowed)
+            self.report.add((*section.path, "id"), shown(given), allowed)
         else:
             self.report.add(section.path, f'"{section.raw["uri"]}" twice', "allowed: once, or with an `id` each")
 
-    def _listener(self, path: tuple[str | int, ...], uri: values.SipUri) -> int:
-        """Index of the listener of the destination's family, by tag when the set names one."""
-        for index, listener in enumerate(self.listeners):
-            if listener.family == uri.address.family and self.listen in ("", listener.tag):
-                return index
-        if not self.report.touches("listen") and not self.report.touches(*self.section.path, "listen"):
-            where = f' with tag "{self.listen}"' if self.listen else ""
-            allowed = f"no [[listen]]{where} has an IPv{uri.address.family} address to send from"
-            self.report.add(path, f'"{uri.text}"', allowed)
+    def _listener(self, section: Section, uri_path: Path, uri: values.SipUri) -> int:
+        """Index of the listener of the destination's family, the one that it or its set names if any."""
+        own = section.take("listen", listener_name, "")
+        family = uri.address.family
+        index = find_listener(self.listeners, family, own or self.listen)
+        if index is not None:
+            return index
+        if self.report.touches("listen") or self.report.touches(*self.section.path, "listen"):
+            return 0
+        tags = [listener.tag for listener in self.listeners]
+        if own and all(find_listener(self.listeners, each, own) is None for each in (4, 6)):
+            allowed = f"allowed: the tag of a [[listen]], or its address: {listed(dict.fromkeys(tags))}"
+            self.report.add((*section.path, "listen"), shown(own), allowed, did_you_mean(own, tags))
+            return 0
+        name = own or self.listen
+        where = f' with tag "{name}"' if name else ""
+        allowed = f"no [[listen]]{where} has an IPv{family} address to send from"
+        self.report.add(uri_path, f'"{uri.text}"', allowed)
         return 0
 
     def _check_address(self, path: tuple[str | int, ...], uri: values.SipUri) -> None:

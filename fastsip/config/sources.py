@@ -6,7 +6,7 @@ and counts while the source is away (docs/config.md#source).
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,8 +17,8 @@ from fastsip.config.errors import Wrong
 from fastsip.config.language import MAX_SOURCES
 from fastsip.config.model import Destination, DestinationSet, Listener, Probe, Source
 from fastsip.config.reader import Section
-from fastsip.config.sets import SetProbes, from_listener
-from fastsip.config.short_names import short_ids_of
+from fastsip.config.rows import Identities, listener_of, weight_of
+from fastsip.config.sets import SetProbes, find_listener, from_listener
 from fastsip.log import log
 from fastsip.sources.kamailio import read_list_file
 from fastsip.sources.kept import read_kept, write_kept
@@ -128,11 +128,11 @@ def take_rows(
         for row in source.rows:
             by_setid.setdefault(row.setid, []).append((source, row))
     known = [(group.name, one.id) for group, _ in sets for one in group.destinations]
-    seen, short_ids = {identity for _, identity in known}, {short_ids_of(*one): one[1] for one in known}
+    identities = Identities(known)
     grown = []
     for group, probes in sets:
         rows = by_setid.pop(group.setid, []) if group.setid is not None else []
-        grown.append(_Taker(group, probes, listeners, router_name, seen, short_ids).grown(rows) if rows else group)
+        grown.append(_Taker(group, probes, listeners, router_name, identities).grown(rows) if rows else group)
     for left in by_setid.values():
         for source, row in left:
             source.leave_out(row, "a set with another number, or none, has its name", str(row.setid))
@@ -148,14 +148,12 @@ class _Taker:
         probes: SetProbes,
         listeners: tuple[Listener, ...],
         router_name: str,
-        seen: set[str],
-        short_ids: dict[tuple[int, int], str],
+        identities: Identities,
     ) -> None:
-        """`seen`: the ids of all sets, `short_ids`: what tokens call them; both grow."""
+        """`identities` of all sets: they grow."""
         self.probes = probes
-        self.group, self.listeners, self.router_name, self.seen = group, listeners, router_name, seen
+        self.group, self.listeners, self.router_name, self.identities = group, listeners, router_name, identities
         self.own = {(listener.host, listener.port) for listener in listeners}
-        self.short_ids = short_ids
 
     def grown(self, rows: Iterable[tuple[Taken, Row]]) -> DestinationSet:
         found = list(self.group.destinations)
@@ -175,60 +173,38 @@ class _Taker:
         if self.group.answering:
             raise Wrong("a set with `answering` takes no destinations of a source")
         listener = self._listener(row, address.family)
-        identity = self._identity(row, uri.text)
+        probe = self._probe(row, listener)
+        # Last, so that a row that is wrong elsewhere keeps no other one from the id.
+        identity = self.identities.take(self.group.name, row, uri.text)
         return Destination(
             id=identity,
             uri=uri.text,
             host=address.host,
             port=address.port,
             family=address.family,
-            weight=self._weight(row),
+            weight=weight_of(row, self.group.algorithm),
             priority=row.priority,
             attrs=row.attrs,
             listener=listener,
-            probe=self._probe(row, listener),
+            probe=probe,
             admin=row.admin,
             starts_down=row.starts_down,
         )
 
-    def _identity(self, row: Row, uri: str) -> str:
-        """By set and `duid`, or by set, URI and socket: one URI by two sockets is two destinations."""
-        name = row.name or uri + (f"@{row.socket or row.listener_tag}" if row.socket or row.listener_tag else "")
-        identity = f"{self.group.name}/{name}"
-        if identity in self.seen:
-            raise Wrong("it stands in this set already; another `duid` or `socket` would tell the two apart")
-        other = self.short_ids.setdefault(short_ids_of(self.group.name, identity), identity)
-        if other != identity:
-            raise Wrong(f'its short id is that of "{other}": give it a `duid`')
-        self.seen.add(identity)
-        return identity
-
     def _listener(self, row: Row, family: int) -> int:
         """By its socket, else the set's."""
-        fits: Callable[[Listener], bool]
-        if row.socket:
-            address = values.listen_address(row.socket)
-            fits = lambda one: (one.host, one.port) == (address.host, address.port)  # noqa: E731
-        else:
-            tag = row.listener_tag or self.group.listen
-            fits = lambda one: tag in ("", one.tag)  # noqa: E731
-        for index, listener in enumerate(self.listeners):
-            if listener.family == family and fits(listener):
-                return index
-        wanted = row.socket or row.listener_tag or self.group.listen
+        wanted = listener_of(row) or self.group.listen
+        index = find_listener(self.listeners, family, wanted)
+        if index is not None:
+            return index
         raise Wrong(f"no [[listen]] {wanted + ' ' if wanted else ''}has an IPv{family} address to send from")
-
-    def _weight(self, row: Row) -> int:
-        """Of the two weights the one that the set's algorithm asks for there; both are shares among all here."""
-        shares = (row.weight, row.relative_weight)
-        if self.group.algorithm == "relative-weight":
-            shares = (row.relative_weight, row.weight)
-        return next((share for share in shares if share is not None), 1)
 
     def _probe(self, row: Row, listener: int) -> Probe | None:
         wanted, probe = self.probes
         if wanted == "none" or row.probed is False or (wanted == "flagged" and not row.probed):
             return None
+        if wanted == "flagged" and row.probe_mode:
+            probe = msgspec.structs.replace(probe, mode=row.probe_mode)
         if row.probe_from:
             probe = msgspec.structs.replace(probe, from_uri=values.from_uri(row.probe_from))
         return from_listener(probe, self.listeners, listener, self.router_name)

@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from fastsip.base import sip
 from fastsip.config.errors import Wrong, did_you_mean
-from fastsip.config.language import ALGORITHMS, MAX_NAME_BYTES, METHODS
+from fastsip.config.language import ALGORITHMS, MAX_ID_BYTES, MAX_NAME_BYTES, METHODS
 from fastsip.config.model import Reply
 
 Reader = Callable[[object], object]
@@ -144,6 +144,13 @@ def text(raw: object) -> str:
     """A line of text that is not empty and has no control characters."""
     if not isinstance(raw, str) or not raw or len(raw.encode()) > MAX_TEXT_BYTES or not raw.isprintable():
         raise Wrong(f"allowed: 1 to {MAX_TEXT_BYTES} bytes of text on one line")
+    return raw
+
+
+def identity(raw: object) -> str:
+    """The id of a destination: a name, or what is made of its set, URI and listener."""
+    if not isinstance(raw, str) or not raw or len(raw.encode()) > MAX_ID_BYTES or not raw.isprintable():
+        raise Wrong(f"allowed: 1 to {MAX_ID_BYTES} bytes of text on one line")
     return raw
 
 

@@ -1,7 +1,10 @@
 """Where destinations come from beside the configuration file: lists and tables of other routers.
 
     rows      what every source gives: a Row for each destination, a Misfit for each line that is none
+    columns   what the tables of all routers have in common, and the bounds of a file
     kamailio  Kamailio's list file, and the columns of its table
+    opensips  the columns of OpenSIPS' tables dispatcher and load_balancer
+    tables    such a table in a file, of db_text or as a database prints it
     kept      what was read last, in state_dir: it counts while the source is away
 
 What a row means for a set is for config to say: here is only what stands in the source.

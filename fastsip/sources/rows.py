@@ -20,6 +20,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     admin: str = "enabled"          # enabled | draining | disabled
     starts_down: bool = False
     probed: bool | None = None      # None: as the set says
+    probe_mode: str = ""            # only-failed: while it is down; counts where the set says nothing of probes
     socket: str = ""                # "udp:192.0.2.1:5060"
     listener_tag: str = ""
     probe_from: str = ""

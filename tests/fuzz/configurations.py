@@ -183,11 +183,17 @@ class Maker:
         return {key: probe[key] for key in probe if self.maybe(0.7)} or {"interval": "5s"}
 
     def destination(self) -> str | dict:
-        uri = self.uri(self.rng.choice(self.families))
+        listener = self.rng.randrange(len(self.families))
+        uri = self.uri(self.families[listener])
         if self.maybe():
             return uri
-        return {"uri": uri, "id": self.name(), "weight": self.rng.choice((0, 1, 100)), "probe": self.probe(),
+        keys = {"uri": uri, "id": self.rng.choice((self.name(), self.name() + self.line(440))),
+                "weight": self.rng.choice((0, 1, 100)), "probe": self.probe(),
                 "priority": self.rng.choice((-1, 0, 7)), "attrs": {"site": self.line(255)}}
+        if self.maybe():
+            keys |= {"listen": self.tags[listener], "starts_down": self.maybe(),
+                     "admin": self.rng.choice(("enabled", "draining", "disabled"))}
+        return keys
 
     def set_tables(self) -> str:
         self.sets = [self.name() for _ in range(self.rng.choice((1, 2, 3)))]

@@ -31,7 +31,7 @@ TEXTS = (
     "fail", "try", "all", "only-failed", "marked", "0s", "1s", "2s", "181s", "1h", "24h", "200ms", "8MiB", "65535",
     "auto", "leave", "drain", "call-id", "key", "weight", "srv", "parallel", "{source}", "{{{call_id}}}",
     "udp:127.0.0.1:5062",
-    "t",
+    "t", "enabled", "draining", "disabled",
 )  # fmt: skip
 NUMBERS = (
     0, 1, 2, 5, 16, 64, 200, 255, 300, 404, 500, 599, 699, 1_300, 20_000, 65_535, 1_000_000, 2**31 - 1, -(2**31), 2**32,

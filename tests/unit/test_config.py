@@ -196,6 +196,33 @@ def test_a_destination_overrides_the_probe_of_its_set():
     assert not {408, 500, 503, 504} & set(same.accept) and {403, 405, 501, 603} <= set(same.accept)
 
 
+def test_a_destination_has_its_own_listener_and_state():
+    inside = '[[listen]]\nuri = "udp:192.0.2.9"\ntag = "inside"\n'
+    config = read(
+        LISTEN + inside + """
+[set.media]
+listen = "inside"
+destinations = [
+  "sip:192.0.2.21",
+  { uri = "sip:192.0.2.22", listen = "udp:192.0.2.1:5060", admin = "disabled" },
+  { uri = "sip:192.0.2.23", listen = "udp:192.0.2.9:5060", admin = "draining", starts_down = true },
+  { uri = "sip:192.0.2.21", listen = "inside", id = "media/sip:192.0.2.21@inside" },
+]
+"""
+    )
+    found = config.set_named("media").destinations
+    assert [one.listener for one in found] == [1, 0, 1, 1]
+    assert [one.admin for one in found] == ["enabled", "disabled", "draining", "enabled"]
+    assert [one.starts_down for one in found] == [False, False, True, False]
+    assert found[3].id == "media/sip:192.0.2.21@inside"
+
+
+def test_an_id_may_be_as_long_as_what_a_source_makes():
+    longest = "x" * 511 + "y"
+    text = SET.replace('"sip:192.0.2.22:5070"', f'{{ uri = "sip:192.0.2.22", id = "{longest}" }}')
+    assert read(LISTEN + text).set_named("media").destinations[1].id == longest
+
+
 @pytest.mark.parametrize(
     ("given", "name", "number"),
     [

@@ -7,12 +7,13 @@ import pytest
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Chooser
 from fastsip.config import Config, ConfigError, load_text, short_names
+from fastsip.config import rows as rows_module
 from fastsip.config import sources as module
 from fastsip.dispatcher.diff import compare
 from fastsip.router.outlook import outlook
 from fastsip.routing.compile import admin_lines, compile_table, set_admin_states
 from fastsip.routing.registry import Registry
-from fastsip.sources import kamailio
+from fastsip.sources import columns
 
 LISTEN = """
 [router]
@@ -88,6 +89,11 @@ def test_identity_is_the_duid_or_the_uri_and_its_socket(read):
         "found sip:192.0.2.22"]
 
 
+def test_a_row_that_is_left_out_keeps_no_other_one_from_its_id(read):
+    config = read(SOURCE + ROUTE, "1 192.0.2.21 8 0 duid=gw;ping_from=nobody\n1 192.0.2.22 8 0 duid=gw\n")
+    assert [one.uri for one in config.set_named("1").destinations] == ["sip:192.0.2.22"]
+
+
 LEFT_OUT = {
     "1 sip:gw.example.net": "names of destinations",
     "1 sips:192.0.2.21": "sips (TLS) is not in this release",
@@ -118,7 +124,7 @@ def test_a_table_that_has_the_name_of_another_number(read):
 
 def test_two_that_tokens_could_not_tell_apart(read, monkeypatch):
     """One of a list leaves out itself, not the configuration."""
-    for place in (module, short_names):
+    for place in (rows_module, short_names):
         monkeypatch.setattr(place, "short_ids_of", lambda group, destination: (1, len(destination) % 3))
     config = read(SOURCE + '[set.x]\nsetid = 9\ndestinations = ["sip:192.0.2.20"]\n' + ROUTE,
                   "1 192.0.2.21 0 0 duid=a\n1 192.0.2.22 0 0 duid=bcd\n1 192.0.2.23 0 0 duid=ef\n"
@@ -238,7 +244,7 @@ def test_what_is_no_list_file(read, tmp_path, monkeypatch, kind):
     elif kind == "fifo":
         os.mkfifo(place)
     else:
-        monkeypatch.setattr(kamailio, "MOST_BYTES", 10)
+        monkeypatch.setattr(columns, "MOST_BYTES", 10)
         place.write_text("1 sip:192.0.2.21\n")
     with pytest.raises(ConfigError, match=r"source\[1\].path"):
         read(SOURCE.replace("dispatcher.list", "other") + ROUTE, None)

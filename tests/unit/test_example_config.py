@@ -113,7 +113,7 @@ DERIVED = {
     "Router": {"secret_keys", "secret_file", "placement_key"},
     "Listener": {"transport", "host", "port", "family", "sent_by"},
     "DestinationSet": {"name", "algorithm_number"},
-    "Destination": {"host", "port", "family", "listener", "admin", "starts_down"},
+    "Destination": {"host", "port", "family", "listener"},
     "Probe": {"from_uri"},
     "Policy": {"name", "on_codes", "on_classes", "on_reasons", "mark_by"},
     "Rule": {"conditions", "implied"},

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip.sources import kamailio
+from fastsip.sources import columns
 from fastsip.sources.kamailio import read_columns, read_list
 from fastsip.sources.rows import Row
 
@@ -60,7 +60,7 @@ UNFIT = {
     "2147483648 sip:192.0.2.1": "setid: ",
     "1_0 sip:192.0.2.1": "setid: ",
     "1": "a set and a destination are the least",
-    "1 sip:192.0.2.1 64": "flags: allowed is a number from 0 to 63, found 64",
+    "1 sip:192.0.2.1 64": "flags: allowed is a whole number from 0 to 63, found 64",
     "1 sip:192.0.2.1 AP": "flags: ",
     "1 sip:192.0.2.1 0 2147483648": "priority: ",
     "1 sip:192.0.2.1 0 0 weight=fifty": "weight: allowed is a whole number from 0 to 1000000, found fifty",
@@ -68,7 +68,7 @@ UNFIT = {
     "1 sip:192.0.2.1 0 0 duid=" + "x" * 65: "duid: allowed are 64 letters that can be printed",
     "1 sip:192.0.2.1 0 0 duid=a\0b": "duid: allowed are 64 letters",
     "1 sip:192.0.2.1 0 0 a=b c": "more than five words",
-    "1 sip:192.0.2.1 " + "0" * kamailio.LONGEST_LINE: "longer than 4096 characters",
+    "1 sip:192.0.2.1 " + "0" * columns.LONGEST_LINE: "longer than 4096 characters",
 }
 
 
@@ -91,16 +91,16 @@ def test_one_bad_line_leaves_the_others():
 
 
 def test_bounds_of_a_list(monkeypatch):
-    monkeypatch.setattr(kamailio, "MOST_ROWS", 3)
+    monkeypatch.setattr(columns, "MOST_ROWS", 3)
     reading = read_list("1 192.0.2.1\n" * 4, 0.0)
     assert len(reading.rows) == 3 and str(reading.misfits[0]) == "line 4: more than 3 destinations"
 
 
 def test_misfits_are_said_one_by_one_up_to_a_bound():
-    exact = read_list("x y\n" * kamailio.MOST_MISFITS, 0.0).misfits
-    assert len(exact) == kamailio.MOST_MISFITS and exact[-1].where == f"line {kamailio.MOST_MISFITS}"
-    more = read_list("x y\n" * (kamailio.MOST_MISFITS + 2), 0.0).misfits
-    assert len(more) == kamailio.MOST_MISFITS + 1 and more[-1].where == "2 more"
+    exact = read_list("x y\n" * columns.MOST_MISFITS, 0.0).misfits
+    assert len(exact) == columns.MOST_MISFITS and exact[-1].where == f"line {columns.MOST_MISFITS}"
+    more = read_list("x y\n" * (columns.MOST_MISFITS + 2), 0.0).misfits
+    assert len(more) == columns.MOST_MISFITS + 1 and more[-1].where == "2 more"
 
 
 def test_columns_that_are_null_have_their_defaults():
