@@ -1,6 +1,7 @@
 """`fastsip dispatcher`: destinations, what is known of them, and which of them take calls."""
 
 import functools
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -172,8 +173,7 @@ def _open_at(config: str, identity: str) -> int | None:
 
 
 def say_state(config: str, ids: tuple[str, ...], sets: tuple[str, ...], why: str, order: str, as_json: bool) -> None:
-    if not ids and not sets:
-        raise click.UsageError("name at least one ID, or a --set")
+    need_some(ids, sets)
     answer = last_answer(config, "admin", ids=ids, sets=sets, state=STATES[order], why=why)
     if as_json:
         say_json(answer)
@@ -183,6 +183,34 @@ def say_state(config: str, ids: tuple[str, ...], sets: tuple[str, ...], why: str
         + (f"; {counted(same, 'destination')} already {'was' if same == 1 else 'were'}" if same else ""))
     for name in answer["empty"]:
         say(f"warning: nobody of set {name} takes new calls now", err=True)
+
+
+@command.command("probe", short_help="Probe destinations now, and show what they answer.", epilog=EXITS)
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--set", "sets", multiple=True, metavar="SET", help="All of this set, by name or setid.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@config_option
+def probe(config: str, ids: tuple[str, ...], sets: tuple[str, ...], as_json: bool) -> None:
+    """Probe destinations now, also those that are disabled (exit 1: one of them does not count as alive)."""
+    need_some(ids, sets)
+    ends = last_answer(config, "probe", ids=ids, sets=sets)["ends"]
+    if as_json:
+        say_json({"ends": ends})
+    else:
+        say_table(("ID", "ANSWER", "TIME", ""), map(_end, ends), {"alive": "green", "dead": "red"})
+    sys.exit(0 if all(end["alive"] for end in ends) else REFUSED)
+
+
+def _end(end: dict[str, Any]) -> tuple[str, ...]:
+    if end["alive"] is None:
+        return end["id"], "not known", "-", "-"
+    code = "none" if end["code"] == 408 and not end["alive"] else str(end["code"])
+    return end["id"], code, f"{end['ms']} ms", "alive" if end["alive"] else "dead"
+
+
+def need_some(ids: tuple[str, ...], sets: tuple[str, ...]) -> None:
+    if not ids and not sets:
+        raise click.UsageError("name at least one ID, or a --set")
 
 
 def admin_command(order: str, help_text: str) -> None:

@@ -84,6 +84,13 @@ class Admin(Numbered, frozen=True, kw_only=True, tag="admin"):
     """What operators say of destinations has changed: state_dir has it (dispatcher/words)."""
 
 
+class Probe(Numbered, frozen=True, kw_only=True, tag="probe"):
+    """Probe these destinations now, and wait so long for the ends of it."""
+
+    ids: list[str]
+    limit_s: float
+
+
 class Leave(Message, frozen=True, kw_only=True, tag="leave"):
     """Finish, and say Released.  keep: by listener, how many of its sockets somebody will read after us."""
 
@@ -130,6 +137,21 @@ class AdminSet(Numbered, frozen=True, kw_only=True, tag="admin set"):
     changed: int
 
 
+class ProbeEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How the probe of one destination ended; code: 408 for silence."""
+
+    id: str
+    alive: bool
+    code: int
+    ms: int
+
+
+class Probed(Numbered, frozen=True, kw_only=True, tag="probed"):
+    """Those that ended in time."""
+
+    ends: list[ProbeEnd]
+
+
 class Failed(Numbered, frozen=True, kw_only=True, tag="failed"):
     """An order that ended in an exception which nobody had thought of."""
 
@@ -159,8 +181,9 @@ class Ended(Message, frozen=True, kw_only=True, tag="ended"):
     status: int
 
 
-TO_ROUTER = Prepare | Sockets | Go | Reload | Drain | Admin | Leave
-TO_SUPERVISOR = Warm | Started | Refused | Reloaded | ReloadRefused | Draining | AdminSet | Failed | Released
+TO_ROUTER = Prepare | Sockets | Go | Reload | Drain | Admin | Probe | Leave
+TO_SUPERVISOR = (Warm | Started | Refused | Reloaded | ReloadRefused | Draining | AdminSet | Probed | Failed
+                 | Released)
 
 
 class _Envelope(msgspec.Struct):

@@ -30,6 +30,7 @@ from fastsip.process.messages import ForeignProtocol, Message, Numbered
 from fastsip.router.journal import Journal
 from fastsip.router.name_file import Held, save_answers
 from fastsip.router.outlook import outlook
+from fastsip.router.probing import Probing
 from fastsip.router.resolver import Resolver
 from fastsip.router.router import Router
 from fastsip.routing.compile import (
@@ -82,6 +83,7 @@ class ControlPlane:
         self.one_reload = asyncio.Lock()
         self.machines = AnsweringMachines(())
         self.journal = Journal(router.config.router.state_dir)
+        self.probing = Probing(self.shards)
 
     # ------------------------------------------------------------ life
 
@@ -142,6 +144,8 @@ class ControlPlane:
                     self.drain(order)
                 case messages.Admin():
                     self.do_beside(self.take_words(order))
+                case messages.Probe():
+                    self.do_beside(self.probe(order))
                 case _:
                     close_all(fds)
                     raise NotUnderstood(order.what)
@@ -172,6 +176,12 @@ class ControlPlane:
     def drain(self, order: messages.Drain) -> None:
         self.shards.set_draining(order.on)
         self.answer(order, messages.Draining(open=self.router.store.count_open()))
+
+    async def probe(self, order: messages.Probe) -> None:
+        registry, lines = self.router.registry, self.router.cells.assigned
+        numbers = {registry.find("destination", identity): identity for identity in order.ids}
+        known = {number: (identity, lines[number]) for number, identity in numbers.items() if number in lines}
+        self.answer(order, messages.Probed(ends=await self.probing.probe(known, order.limit_s)))
 
     # ------------------------------------------------------------ what the shards report
 
@@ -210,6 +220,9 @@ class ControlPlane:
     def report(self, event: Event) -> None:
         if event.kind == "question":
             self.resolver.ask(event.name)
+            return
+        if event.kind == "probed":
+            self.probing.ended(event)
             return
         known = self.router.registry.name(event.destination_id)
         fields: dict[str, object] = {"destination": known[1] if known else event.destination_id}

@@ -171,6 +171,10 @@ class Shards:
         """There is an answer about the name of this hash, 0 = about any; False: a shard has no room for that."""
         return all([shard.name_changed(number) for shard in self.all])
 
+    def probe(self, line: int) -> bool:
+        """The shard that probes it is to do so now; False: it has no room for that."""
+        return self.all[line % len(self.all)].probe(line)
+
     def switch_to(self, table: RoutingTable) -> None:
         """Nothing has changed when there is no memory for it."""
         positions = [Positions(table, i, shard.positions()) for i, shard in enumerate(self.all)]

@@ -20,6 +20,7 @@ from fastsip.process import messages
 from fastsip.supervisor.state import State
 
 ANSWER_LIMIT_S = 30.0   # a reload of a large configuration may be before it
+MOST_PROBED = 100
 AT_ONCE = 500           # destinations of one answer: a millisecond or two of the supervisor's loop
 MOST_SAID = 20          # of one change, in the log
 KEPT = "it is kept, and counts from the next router on"
@@ -98,6 +99,32 @@ async def say(here: State, ids: Sequence[str], sets: Sequence[str], state: str, 
         await _tell(here)
     changed = _states(config, before).items() - _states(config, after).items()
     return {"destinations": wanted, "changed": len(changed), "empty": _empty(config, after, wanted)}
+
+
+async def probe(here: State, ids: Sequence[str], sets: Sequence[str]) -> Answer:
+    """Asks these destinations now, whatever their modes say, and what each answered (`ends`).  Refused: one of them
+    has no probe, or these are too many.
+    """
+    wanted = chosen(here.config, ids, sets)
+    if len(wanted) > MOST_PROBED:
+        raise Refused(f"{len(wanted)} destinations: at most {MOST_PROBED} are probed at once")
+    probes = {one.id: one.probe for group in here.config.sets for one in group.destinations if one.probe}
+    for identity in wanted:
+        if identity not in probes:
+            raise Refused(f"{identity} is not probed: give it or its set `probe`")
+    if here.router is None:
+        raise Refused("a router is just starting; ask again")
+    limit_s = max((probes[identity].timeout_ms for identity in wanted), default=0) / 1000 + 1
+    try:
+        said = await here.router.order(messages.Probe(ids=wanted, limit_s=limit_s), messages.Probed,
+                                       limit_s=limit_s + 5)
+    except TimeoutError:
+        raise Refused("the router does not answer") from None
+    if not isinstance(said, messages.Probed):
+        raise Refused(f"the router does not probe ({said.facts})")
+    ends = {end.id: end for end in said.ends}
+    return {"ends": [{"id": one, "alive": ends[one].alive, "code": ends[one].code, "ms": ends[one].ms}
+                     if one in ends else {"id": one, "alive": None, "code": 0, "ms": 0} for one in wanted]}
 
 
 def _states(config: Config, words: Words) -> dict[str, str]:

@@ -11,7 +11,7 @@ from fastsip.dispatcher.words import LONGEST_WHY, STATES
 from fastsip.supervisor.draining import PATIENCE_S
 
 LONGEST_DRAIN_S = 86_400
-COMMANDS = ("status", "reload", "destinations", "admin", "drain", "upgrade", "stop")
+COMMANDS = ("status", "reload", "destinations", "admin", "probe", "drain", "upgrade", "stop")
 
 
 class Service(Protocol):
@@ -33,6 +33,9 @@ class Service(Protocol):
 
     async def say_admin(self, ids: list[str], sets: list[str], state: str, why: str) -> Answer:
         """Of these destinations, and all of these sets: `enabled`, `draining` or `disabled`, until another word."""
+
+    async def probe(self, ids: list[str], sets: list[str]) -> Answer:
+        """Of each of these, in `ends`: is it `alive`, by which `code`, after how many `ms`."""
 
     def drain(self, limit_s: float) -> AsyncIterator[Answer]:
         """Takes no new calls, and says once in a while what is still `open`."""
@@ -59,6 +62,14 @@ def _names(asked: dict[str, Any], key: str) -> list[str]:
     return found
 
 
+def _some(asked: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """`ids` and `sets`, at least one."""
+    ids, sets = _names(asked, "ids"), _names(asked, "sets")
+    if not ids and not sets:
+        raise Refused("ids or sets: name at least one")
+    return ids, sets
+
+
 class Orders:
     """A handler for each command; the last answer of each has `done`."""
 
@@ -83,10 +94,11 @@ class Orders:
             raise Refused(f"state is one of {', '.join(STATES.values())}")
         if not isinstance(why, str) or len(why) > LONGEST_WHY:
             raise Refused(f"why is a text of at most {LONGEST_WHY} letters")
-        ids, sets = (_names(asked, key) for key in ("ids", "sets"))
-        if not ids and not sets:
-            raise Refused("ids or sets: name at least one")
-        yield {"done": state, **await self.service.say_admin(ids, sets, state, why)}
+        yield {"done": state, **await self.service.say_admin(*_some(asked), state, why)}
+
+    async def probe(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        """`ids`, `sets` as of admin."""
+        yield {"done": "probed", **await self.service.probe(*_some(asked))}
 
     async def stop(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
         yield {"done": "leaving"}

@@ -91,6 +91,9 @@ class Supervisor:
     async def say_admin(self, ids: list[str], sets: list[str], state: str, why: str) -> Answer:
         return await destinations.say(self.state, ids, sets, state, why)
 
+    async def probe(self, ids: list[str], sets: list[str]) -> Answer:
+        return await destinations.probe(self.state, ids, sets)
+
     def drain(self, limit_s: float) -> AsyncIterator[Answer]:
         return draining.drain(self.state, limit_s)
 

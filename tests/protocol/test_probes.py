@@ -375,6 +375,62 @@ def test_disabled_one_is_left_alone(probing):
     stage.quiet(70_000)
 
 
+def probed(stage: Stage) -> list[tuple[str, int, int]]:
+    """How probes that were asked for ended, as far as it was told."""
+    return [(event.reason, event.status, event.after_ms) for event in stage.rig.events() if event.kind == "probed"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"mode": "only-failed"}, {"mode": "marked"}, {"interval_ms": 3_600_000}])
+def test_who_is_asked_for_is_probed_at_once_and_the_end_is_told(probing, changes):
+    stage = probing(**changes)
+    stage.advance(1_000 + LATE)
+    for first in stage.take_requests(BOB[0], "OPTIONS"):
+        stage.reply(first, 200)
+    stage.rig.probe(0)
+    asked = next_probe(stage, within=LATE)
+    stage.advance(7)
+    stage.reply(asked, 200)
+    ((life, status, ms),) = probed(stage)
+    assert (life, status) == ("alive", 200) and 7 <= ms < 7 + LATE
+
+
+def test_one_that_is_disabled_is_probed_when_it_is_asked_for(probing):
+    stage = probing()
+    stage.cells.set_admin(0, 2)
+    stage.quiet(40_000)
+    stage.rig.probe(0)
+    next_probe(stage, within=LATE)
+    stage.advance(2_000 + LATE)
+    assert [one[:2] for one in probed(stage)] == [("dead", 408)]
+    stage.waiting.clear()
+    stage.quiet(40_000)
+
+
+def test_of_a_probe_that_is_under_way_the_end_is_told(probing):
+    stage = probing()
+    asked = next_probe(stage)
+    stage.rig.probe(0)
+    stage.rig.probe(0)
+    stage.reply(asked, 503)
+    assert [one[:2] for one in probed(stage)] == [("dead", 503)]
+    stage.reply(next_probe(stage), 200)
+    assert probed(stage) == []      # nobody has asked for this one
+
+
+@pytest.mark.parametrize("cell", [1, 64, 2**32 - 1, 2**64 - 1])
+def test_a_line_that_is_nobody_s_is_not_probed(probing, cell):
+    stage = probing(mode="only-failed")
+    stage.rig.probe(cell)
+    stage.quiet(2_000)
+    assert probed(stage) == []
+
+
+def test_who_is_not_probed_at_all_is_not_when_asked_for(make_stage):
+    stage = make_stage(destinations=1, probe=None)
+    stage.rig.probe(0)
+    stage.quiet(2_000)
+
+
 def test_health_events_of_probes(probing):
     stage = probing(fall=1)
     let_fail(stage)

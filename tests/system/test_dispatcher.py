@@ -131,7 +131,22 @@ async def test_health_has_a_reason_and_a_time(home, edge):
         assert shown["health"] == "down" and abs(shown["since"] - change["at"]) < 0.1 and shown["open"] == 0
 
 
+async def test_who_asks_for_a_probe_hears_its_end(home, edge):
+    async with UserAgent(name="bob") as bob, UserAgent(name="carol") as carol:
+        probe = '{ interval = "1h", timeout = "300ms", mode = "only-failed" }'
+        home.start(edge_config(edge, [bob.address, carol.address], probe=probe)).ready()
+        asking = asyncio.create_task(
+            asyncio.to_thread(command, "dispatcher", "probe", "--set", "media", "--config", home.config, "--json"))
+        bob.reply(await bob.expect("OPTIONS"), 200)
+        bob_end, carol_end = json.loads((await asking).stdout)["ends"]
+        assert (bob_end["id"], bob_end["alive"], bob_end["code"]) == (identity(bob), True, 200)
+        assert (carol_end["alive"], carol_end["code"]) == (False, 408) and carol_end["ms"] >= 300
+        assert (await asking).returncode == 1
+
+
 WRONG = [
+    (("probe", "media/sip:127.0.0.1:9"), 1, "media/sip:127.0.0.1:9 is not probed: give it or its set `probe`"),
+    (("probe",), 2, "name at least one ID"),
     (("drain", "media/nobody"), 1, "there is no destination media/nobody"),
     (("drain", "--set", "medja"), 1, "there is no set medja; is media meant?"),
     (("drain",), 2, "name at least one ID"),

@@ -71,6 +71,39 @@ def compiling(monkeypatch):
     monkeypatch.setattr(control_plane, "admin_lines", lambda *_: [])
 
 
+@pytest.fixture
+def probing(ends, monkeypatch):
+    """Destinations "a" and "b" have lines 0 and 1; "a" answers at once, "b" never, and "c" is not there."""
+    _, router = ends
+    numbers = {"a": 7, "b": 8}
+    router.registry = types.SimpleNamespace(find=lambda kind, name: numbers.get(name))
+    router.cells = types.SimpleNamespace(assigned={7: 0, 8: 1})
+    event = types.SimpleNamespace(kind="probed", destination_id=7, reason="alive", status=200, after_ms=3)
+
+    def probe(line):
+        if line == 0:
+            asyncio.get_running_loop().call_soon(router.control.report, event)
+        return True
+
+    router.shards.probe = probe
+    return router
+
+
+def test_a_probe_that_ends_is_told_and_one_that_does_not_keeps_nobody(ends, probing, monkeypatch):
+    usual = ControlPlane.__init__
+
+    def note(self, router):
+        usual(self, router)
+        router.control = self
+
+    monkeypatch.setattr(ControlPlane, "__init__", note)
+    order = messages.Probe(ids=["a", "b", "c"], limit_s=0.05)
+    first, second = orders(ends, (nothing, order), (nothing, order))
+    end = messages.ProbeEnd(id="a", alive=True, code=200, ms=3)
+    assert first == messages.Probed(ends=[end], number=0) and second == messages.Probed(ends=[end], number=1)
+    assert set(probing.control.probing.waiting) == {8}
+
+
 async def talk(line: Line, one: ControlPlane, order: Message) -> Message:
     """One order, and the first thing that is said to it."""
     loop = asyncio.get_running_loop()

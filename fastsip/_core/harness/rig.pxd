@@ -31,6 +31,7 @@ cdef class Rig:
     cdef commands_t taken       # of them
 
     cdef shard_t *shard(self) noexcept
+    cdef void command(self, int kind, uint64_t number)
     cdef int know_route(self, host, ours) except -1
     cdef begin(self, Store store, Cells cells, RoutingTable table, uint32_t number, uint32_t count, uint64_t now_ms,
                Names names)

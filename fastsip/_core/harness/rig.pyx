@@ -38,7 +38,7 @@ from fastsip._core.proxy.requests cimport receive_message
 from fastsip._core.shard.round cimport flush
 from fastsip._core.shard.workspace cimport Workspace
 from fastsip._core.shard.recovery cimport recover_calls
-from fastsip._core.shard.commands cimport COMMAND_NAME, push_command, take_commands
+from fastsip._core.shard.commands cimport COMMAND_NAME, COMMAND_PROBE, push_command, take_commands
 from fastsip._core.harness.image cimport forget_image, put_back, take_image
 from fastsip._core.harness.virtual_net cimport RULES, WIRE_BYTES, record_room, step_clock, wire_record_t, wire_t
 
@@ -274,7 +274,14 @@ cdef class Rig:
 
     def name_changed(self, str name="") -> None:
         """The command by which a shard hears of an answer about this name, or about any; and the end of its batch."""
-        push_command(self.commands.ring, COMMAND_NAME, self.names.hash(name) if name else 0)
+        self.command(COMMAND_NAME, self.names.hash(name) if name else 0)
+
+    def probe(self, uint64_t cell) -> None:
+        """The command by which a shard hears that a line is to be probed now; and the end of its batch."""
+        self.command(COMMAND_PROBE, cell)
+
+    cdef void command(self, int kind, uint64_t number):
+        push_command(self.commands.ring, kind, number)
         while take_commands(self.shard(), &self.taken, COMMANDS_AT_ONCE):
             pass
         flush(self.shard())

@@ -7,6 +7,8 @@ from fastsip._core.state.shard cimport shard_t
 
 # Does what is due for one destination: a probe, its repetition, its time-out.  False when nothing is due.
 cdef bint run_next_probe(shard_t *shard) noexcept nogil
+# An operator asks: the destination of this line is probed at once.
+cdef void probe_now(shard_t *shard, uint32_t cell) noexcept nogil
 # Ms until something is due.
 cdef int next_probe_ms(const shard_t *shard) noexcept nogil
 # A probe sent to `to` that ICMP has come back for (`value` is its branch, `cell` the hint's).

@@ -36,7 +36,7 @@ from fastsip._core.wire.via cimport PROBE, VIA_ROOM, read_hint, write_via
 from fastsip._core.state.counters cimport N_PROBES, N_PROBE_FAILURES, N_STRAY_RESPONSES
 from fastsip._core.state.memory cimport probe_state_t
 from fastsip._core.state.shard cimport count
-from fastsip._core.state.events cimport BY_PROBE, CAUSE_SHIFT, EVENT_HEALTH, emit_event
+from fastsip._core.state.events cimport BY_PROBE, CAUSE_SHIFT, EVENT_HEALTH, EVENT_PROBED, emit_event
 from fastsip._core.state.outbox cimport queue_message, take_scratch
 
 cdef enum:
@@ -182,6 +182,9 @@ cdef void end_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_
         change = mark_failed(cell, d.probe.fall, code, shard.now_ms)
     if change:
         emit_event(shard, EVENT_HEALTH, d.id, change | BY_PROBE << CAUSE_SHIFT, code, 0, NULL, 0)
+    if state.asked:
+        state.asked = False
+        emit_event(shard, EVENT_PROBED, d.id, alive, code, state.sent_ms, NULL, 0)
 
 
 # ---------------------------------------------------------------- when
@@ -261,7 +264,7 @@ cdef uint64_t run_probe(shard_t *shard, const destination_t *d, cell_t *cell, pr
         state.resend_ms = shard.now_ms + state.interval_ms
         send_probe(shard, d, state)
     if state.branch == 0 and shard.now_ms >= state.next_ms:
-        if not is_wanted(d, cell):
+        if not state.asked and not is_wanted(d, cell):
             state.next_ms = shard.now_ms + d.probe.interval_ms
             return state.next_ms
         start_probe(shard, d, cell, state)
@@ -291,6 +294,27 @@ cdef bint run_next_probe(shard_t *shard) noexcept nogil:
     else:
         plan_probe(shard, cell, run_probe(shard, d, &shard.cells[cell], &shard.probes[cell]))
     return True
+
+
+cdef void probe_now(shard_t *shard, uint32_t cell) noexcept nogil:
+    """Whatever its mode and its admin state say; of one that waits for an answer already that answer is told.
+
+    The line may have been freed since the command was given: then nobody is probed.
+    """
+    cdef const destination_t *d
+    cdef probe_state_t *state
+    if cell >= shard.probe_count or cell % shard.count != shard.number:
+        return
+    d = destination_of_cell(shard, cell)
+    if d == NULL or d.probe.interval_ms == 0:
+        return
+    state = &shard.probes[cell]
+    check(state.destination_id == d.id)
+    check(shard.probe_nodes[cell].place != NOT_ARMED)   # an answer, a repetition or the next one is due
+    state.asked = True
+    if state.branch == 0:
+        state.next_ms = shard.now_ms
+        plan_probe(shard, cell, shard.now_ms)
 
 
 cdef int next_probe_ms(const shard_t *shard) noexcept nogil:

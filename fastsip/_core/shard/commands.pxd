@@ -6,6 +6,7 @@ from fastsip._core.state.shard cimport shard_t
 
 cdef enum command_kind:
     COMMAND_NAME = 1        # there is an answer about a name: number = its hash, 0 = about any
+    COMMAND_PROBE = 2       # number = the line of a destination that is to be probed now
 
 # A record of the command ring (docs/core.md#events-and-commands).
 cdef struct command_t:

@@ -1,8 +1,8 @@
 """Commands of the control plane to a shard (docs/core.md#events-and-commands): fixed-size records in a ring.
 
 One ring per shard; the control plane pushes and wakes, the shard reads in its
-loop.  The first command: there is an answer about a name, so who waits for it
-is routed again.
+loop.  There is an answer about a name, so who waits for it is routed again; or an
+operator wants a destination probed.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -14,6 +14,7 @@ from fastsip._core.state.counters cimport N_PARKED_DROPPED
 from fastsip._core.state.memory cimport MOST_HELD, held_t, parked_t, waiting_t
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.outbox cimport needs_flush
+from fastsip._core.health.probes cimport probe_now
 from fastsip._core.proxy.parking cimport is_parked, take_parked
 from fastsip._core.proxy.requests cimport receive_message, route_again
 from fastsip._core.shard.round cimport flush
@@ -86,6 +87,8 @@ cdef bint begin_command(shard_t *shard, commands_t *commands) noexcept nogil:
         commands.name = command.number
         commands.parked_left = shard.waiting.parked_count
         commands.held_left = MOST_HELD
+    elif command.kind == COMMAND_PROBE:
+        probe_now(shard, <uint32_t>min(command.number, <uint64_t>0xFFFFFFFF))
     pop_done(commands.ring)
     return True
 

@@ -40,4 +40,5 @@ cdef class Shard:
     cdef uint32_t running
 
     cdef void await_passing(self) noexcept nogil
+    cdef bint tell(self, int kind, uint64_t number) noexcept
     cdef void go_round(self, shard_t *shard, neighbours_t *others, turns_t *turns) noexcept nogil

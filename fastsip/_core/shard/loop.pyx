@@ -54,7 +54,7 @@ from fastsip._core.proxy.transport_errors cimport shard_of_error, take_error
 from fastsip._core.proxy.requests cimport receive_message
 from fastsip._core.shard.round cimport fire_timers, flush, run_probes
 from fastsip._core.shard.recovery cimport recover_calls
-from fastsip._core.shard.commands cimport COMMAND_NAME, push_command, take_commands
+from fastsip._core.shard.commands cimport COMMAND_NAME, COMMAND_PROBE, push_command, take_commands
 from fastsip._core.shard.handover cimport (
     MOST_LANES, OF_ICMP, hand_over, has_work, neighbours_t, owner_of, take_record, wake_others,
 )
@@ -389,7 +389,14 @@ cdef class Shard:
 
         False when the shard has so many commands before it that there is no room.
         """
-        pushed = push_command(self.commands.ring, COMMAND_NAME, number)
+        return self.tell(COMMAND_NAME, number)
+
+    def probe(self, uint32_t cell) -> bool:
+        """From the control plane: this line is to be probed now; False as of name_changed."""
+        return self.tell(COMMAND_PROBE, cell)
+
+    cdef bint tell(self, int kind, uint64_t number) noexcept:
+        pushed = push_command(self.commands.ring, kind, number)
         wake(self.sleeper.sleeper)
         return pushed
 

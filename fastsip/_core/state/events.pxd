@@ -10,6 +10,7 @@ cdef enum event_kind:
     EVENT_FAILOVER = 2          # reason = failure_reason or 0, status
     EVENT_EXHAUSTED = 3
     EVENT_QUESTION = 4          # text = a name whose addresses are wanted
+    EVENT_PROBED = 5            # the end of a probe that was asked for: reason = alive, status; after_ms = how long
 
 # What a health_event was seen by: a probe, or a call, by which of the failure_reasons (0 = a response).
 cdef enum health_cause:

@@ -20,8 +20,9 @@ from fastsip._core.state.shard cimport shard_t, count
 Event = namedtuple("Event", "kind destination_id reason status at_ms after_ms call_id name cause")
 
 KINDS = {EVENT_HEALTH: "health", EVENT_FAILOVER: "failover", EVENT_EXHAUSTED: "exhausted",
-         EVENT_QUESTION: "question"}
+         EVENT_QUESTION: "question", EVENT_PROBED: "probed"}
 HEALTH = {WENT_UP: "up", WENT_DOWN: "down", WENT_TRYING: "trying"}
+LIFE = {0: "dead", 1: "alive"}
 REASONS = {0: "response", F_TIMEOUT: "timeout", F_PROGRESS: "progress", F_RING: "ring", F_TRANSPORT: "transport"}
 
 
@@ -41,8 +42,9 @@ def take_events(Ring ring not None, int most=1000) -> list:
             break
         check(len == sizeof(event_t))
         check(event.text_len <= EVENT_TEXT)
+        names = {EVENT_HEALTH: HEALTH, EVENT_PROBED: LIFE}.get(event.kind, REASONS)
         of_health = event.kind == EVENT_HEALTH
-        reason = HEALTH.get(event.reason & 0xFF) if of_health else REASONS.get(event.reason)
+        reason = names.get(event.reason & 0xFF)
         cause = cause_name(event.reason >> CAUSE_SHIFT) if of_health else ""
         text = event.text[:event.text_len].decode("latin-1")
         of_call = event.kind != EVENT_QUESTION
@@ -57,7 +59,7 @@ cdef bint emit_event(shard_t *shard, int kind, uint32_t destination_id, uint32_t
                      uint64_t since_ms, const char *text, uint32_t len) noexcept nogil:
     cdef event_t *event
     check(kind >= EVENT_HEALTH)
-    check(kind <= EVENT_QUESTION)
+    check(kind <= EVENT_PROBED)
     # A rig of tests may have no control plane to tell.
     if shard.events == NULL:
         return False

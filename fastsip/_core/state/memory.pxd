@@ -30,6 +30,7 @@ cdef struct probe_state_t:
     uint32_t number             # of the probe: its CSeq
     uint32_t destination_id     # whose probes these are: a line of the cells may change hands
     uint32_t destination        # its index in the table that probes follow
+    bint asked                  # for by an operator, who is told how it ends
 
 # A call that something will follow (see recall); private memory.
 cdef struct recalled_t:
