@@ -31,8 +31,10 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 
 # The same examples each time, so that a red run is about the change; FASTSIP_EXPLORE=1 looks for new ones.
-hypothesis.settings.register_profile("same", derandomize=True)
-hypothesis.settings.register_profile("explore", print_blob=True)
+# How long examples take says something of the machine only: the first text of a new one costs more than a second.
+UNHURRIED = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("same", derandomize=True, **UNHURRIED)
+hypothesis.settings.register_profile("explore", print_blob=True, **UNHURRIED)
 hypothesis.settings.load_profile("explore" if os.environ.get("FASTSIP_EXPLORE") else "same")
 
 TEST_LIMIT_S = 90  # no asynchronous test runs longer

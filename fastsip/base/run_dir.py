@@ -15,6 +15,7 @@
                 epochs        router; of the last stores, when it begins another
                 quarantine/   supervisor (datagrams), router (slots)
                 sources/      who reads a source; what it said last
+                added         supervisor; destinations that operators added
                 words         supervisor; what operators have said of destinations
                 history       router; the last changes of destinations
 
@@ -38,6 +39,7 @@ PLACEMENT = "placement"
 EPOCHS = "epochs"
 QUARANTINE = "quarantine"
 SOURCES = "sources"
+ADDED = "added"
 WORDS = "words"
 HISTORY = "history"
 

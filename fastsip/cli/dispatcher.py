@@ -213,6 +213,36 @@ def need_some(ids: tuple[str, ...], sets: tuple[str, ...]) -> None:
         raise click.UsageError("name at least one ID, or a --set")
 
 
+# ---------------------------------------------------------------- add, remove
+
+
+@command.command("add", short_help="Add a destination to a set that has a setid.", epilog=EXITS)
+@click.argument("group", metavar="SET")
+@click.argument("uri", metavar="URI")
+@click.option("--flags", type=int, default=0, help="As in Kamailio's list: 4 disabled, 8 probed, 9 down until probed.")
+@click.option("--priority", type=int, default=0)
+@click.option("--attrs", default="", metavar="TEXT", help='As in Kamailio\'s list, such as "duid=gw1;weight=30".')
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@config_option
+def add(config: str, group: str, uri: str, flags: int, priority: int, attrs: str, as_json: bool) -> None:
+    """Add a destination to the router that runs; it stays, over restarts, until it is removed.
+
+    Neither CONFIG nor a list is read or written for that.
+    """
+    answer = last_answer(config, "add", set=group, destination=uri, flags=flags, priority=priority, attrs=attrs)
+    say_json({"id": answer["id"]}) if as_json else say(f"added: {answer['id']}")
+
+
+@command.command("remove", short_help="Remove a destination that was added so.", epilog=EXITS)
+@click.argument("identity", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@config_option
+def remove(config: str, identity: str, as_json: bool) -> None:
+    """Remove a destination that was added so; the calls that it has go on."""
+    answer = last_answer(config, "remove", id=identity)
+    say_json({"id": answer["id"]}) if as_json else say(f"removed: {answer['id']}")
+
+
 def admin_command(order: str, help_text: str) -> None:
     """Adds `fastsip dispatcher ORDER`."""
     @command.command(order, short_help=help_text, help=help_text + TAIL, epilog=EXITS)

@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ from fastsip.config.reader import Enough, Report, Section
 from fastsip.config.routes import read_policies, read_rules
 from fastsip.config.sets import read_sets
 from fastsip.config.short_names import check_destinations, check_tags
-from fastsip.config.sources import read_sources, take_rows
+from fastsip.config.sources import KINDS, read_sources, take_rows
 
 T = TypeVar("T")
 
@@ -57,10 +57,13 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise _whole_file(file, raw.count(b"\n", 0, error.start) + 1, "the text is not UTF-8") from None
 
 
-def load_text(text: str, file: str, *, make_secret: bool = True) -> Config:
-    """Like load, from text; relative paths in it count from the directory of `file`."""
+def load_text(text: str, file: str, *, make_secret: bool = True, fresh: Collection[str] = KINDS) -> Config:
+    """Like load, from text; relative paths in it count from the directory of `file`.
+
+    fresh: kinds of sources that are read anew; of others what was read last counts.
+    """
     with uncollected():
-        return _read(text, file, lambda loader: loader.config(make_secret))
+        return _read(text, file, lambda loader: loader.config(make_secret, fresh))
 
 
 def load_run_dir(path: str | os.PathLike[str]) -> str:
@@ -163,11 +166,11 @@ class _Loader:
         self.report = report
         self.root = Section(raw, (), "", report)
 
-    def config(self, make_secret: bool) -> Config:
+    def config(self, make_secret: bool, fresh: Collection[str]) -> Config:
         section = self.root.section("router", "router")
         router = self._router(section)
         listeners = self._listeners()
-        sources = read_sources(self.root, self.base, Path(router.state_dir), keep=make_secret)
+        sources = read_sources(self.root, self.base, Path(router.state_dir), keep=make_secret, fresh=fresh)
         sets = read_sets(self.root, listeners, router.name)
         config = Config(
             file=self.file,

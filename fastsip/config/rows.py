@@ -20,6 +20,12 @@ def weight_of(row: Row, algorithm: str) -> int:
     return next((share for share in shares if share is not None), 1)
 
 
+def identity_of(group: str, row: Row, uri: str) -> str:
+    """By set and `duid`, or by set, URI and socket: one URI by two sockets is two destinations."""
+    listener = listener_of(row)
+    return f"{group}/{row.name or uri + (f'@{listener}' if listener else '')}"
+
+
 class Identities:
     """The ids of all destinations, each once, also as tokens call them."""
 
@@ -29,12 +35,8 @@ class Identities:
         self.short_ids = {short_ids_of(*one): one[1] for one in known}
 
     def take(self, group: str, row: Row, uri: str) -> str:
-        """By set and `duid`, or by set, URI and socket: one URI by two sockets is two destinations.
-
-        Wrong when another one has it.
-        """
-        listener = listener_of(row)
-        identity = f"{group}/{row.name or uri + (f'@{listener}' if listener else '')}"
+        """The id of this row, whose URI reads `uri`; Wrong when another one has it."""
+        identity = identity_of(group, row, uri)
         if identity in self.seen:
             raise Wrong("it stands in this set already; another `duid` or `socket` would tell the two apart")
         other = self.short_ids.setdefault(short_ids_of(group, identity), identity)

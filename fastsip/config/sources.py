@@ -6,12 +6,14 @@ and counts while the source is away (docs/config.md#source).
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from fastsip.base.plain import reason
+from fastsip.base.run_dir import ADDED
 from fastsip.config import values
 from fastsip.config.errors import Wrong
 from fastsip.config.language import MAX_SOURCES
@@ -20,6 +22,7 @@ from fastsip.config.reader import Section
 from fastsip.config.rows import Identities, listener_of, weight_of
 from fastsip.config.sets import SetProbes, find_listener, from_listener
 from fastsip.log import log
+from fastsip.sources import added
 from fastsip.sources.kamailio import read_list_file
 from fastsip.sources.kept import read_kept, write_kept
 from fastsip.sources.rows import Misfit, Reading, Row, SourceAway
@@ -43,13 +46,17 @@ class Taken:
                       left_out=tuple(self.left_out))
 
 
-def read_sources(root: Section, base: Path, state_dir: Path, *, keep: bool) -> tuple[Taken, ...]:
-    """All sources in the order of the file; `keep`: what is read is kept in state_dir.
+def read_sources(
+    root: Section, base: Path, state_dir: Path, *, keep: bool, fresh: Collection[str] = KINDS
+) -> tuple[Taken, ...]:
+    """All sources in the order of the file, and behind them what operators added.
+
+    keep: what is read is kept in state_dir.  fresh: kinds that are read; of others what is kept counts.
 
     The sets that they name and no table describes stand in `root` afterwards, for whoever refers to them.
     """
     found: list[Taken] = []
-    names: set[str] = set()
+    names = {added.NAME}
     for index, section in enumerate(root.listed("source", "source")):
         kind = section.need("kind", values.one_of(*KINDS), "", 'it says what is read: "list"')
         name = section.take("name", values.name, "") or f"source-{index + 1}"
@@ -59,18 +66,33 @@ def read_sources(root: Section, base: Path, state_dir: Path, *, keep: bool) -> t
         names.add(name)
         if kind and path:
             origin = str(base / Path(path).expanduser())
-            if taken := _take(section, name, kind, origin, state_dir, keep):
+            place = _Place(name, kind, origin, state_dir)
+            if taken := _take(section, place, keep, kind in fresh):
                 found.append(taken)
     if len(found) > MAX_SOURCES:
         root.report.add(("source",), f"{len(found)} sources", f"allowed: at most {MAX_SOURCES}")
+    if (mine := added.read_added(state_dir)).rows:
+        found.append(Taken(added.NAME, added.NAME, str(state_dir / ADDED), mine, ""))
     if found:
         _name_sets(root, found)
     return tuple(found)
 
 
-def _take(section: Section, name: str, kind: str, origin: str, state_dir: Path, keep: bool) -> Taken | None:
-    """The source as it is, or as it was when it is away."""
+class _Place(NamedTuple):
+    """A source, and where what it said last is kept."""
+
+    name: str
+    kind: str
+    origin: str
+    state_dir: Path
+
+
+def _take(section: Section, place: _Place, keep: bool, fresh: bool) -> Taken | None:
+    """The source as it is, or as it was when it is away or not to be read."""
+    name, kind, origin, state_dir = place
     kept = read_kept(state_dir, name, origin)
+    if kept and not fresh:
+        return Taken(name, kind, origin, kept, "")
     try:
         reading = read_list_file(origin)
         if kept and kept.rows and not reading.rows:
@@ -81,12 +103,16 @@ def _take(section: Section, name: str, kind: str, origin: str, state_dir: Path, 
             return None
         return Taken(name, kind, origin, kept, str(away))
     if keep and (not kept or (kept.rows, kept.misfits) != (reading.rows, reading.misfits)):
-        try:
-            write_kept(state_dir, name, origin, reading)
-        except OSError as error:
-            log.warning("what a source said is not kept: if it is away at the next start, that start fails",
-                        extra={"fields": {"source": name, "why": reason(error)}})
+        _keep(place, reading)
     return Taken(name, kind, origin, reading, "")
+
+
+def _keep(place: _Place, reading: Reading) -> None:
+    try:
+        write_kept(place.state_dir, place.name, place.origin, reading)
+    except OSError as error:
+        log.warning("what a source said is not kept: if it is away at the next start, that start fails",
+                    extra={"fields": {"source": place.name, "why": reason(error)}})
 
 
 def _name_sets(root: Section, sources: list[Taken]) -> None:

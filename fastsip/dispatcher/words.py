@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from fastsip._core.base.files import keep_aside, read_file, replace_file
-from fastsip.base.plain import reason
+from fastsip._core.base.files import replace_file
+from fastsip.base.json_file import read_json_file
 from fastsip.base.run_dir import WORDS
 from fastsip.config import Config
 from fastsip.log import log
@@ -41,27 +41,10 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_words(state_dir: str | Path) -> dict[str, Word]:
     """What cannot be read is as if it were not there, and said; a damaged file is kept under another name."""
-    place = Path(state_dir) / WORDS
-    try:
-        found = msgspec.json.decode(read_file(place), type=_File)
-        if found.layout != LAYOUT:
-            raise msgspec.ValidationError(f"of another version: layout {found.layout}, known is {LAYOUT}")
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        log.error("what operators said of destinations cannot be read", extra={"fields": {"why": reason(error)}})
-        return {}
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        _keep_aside(place, str(error))
-        return {}
-    return found.words
-
-
-def _keep_aside(place: Path, why: str) -> None:
-    try:
-        log.error(keep_aside(place, why))
-    except OSError as error:
-        log.error(f"{place}: {why}", extra={"fields": {"not_moved": reason(error)}})
+    found, words = read_json_file(Path(state_dir) / WORDS, _File, LAYOUT)
+    if words:
+        log.error("what operators said of destinations is missing", extra={"fields": {"why": words}})
+    return found.words if found else {}
 
 
 def write_words(state_dir: str | Path, words: Words) -> None:

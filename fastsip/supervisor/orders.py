@@ -11,7 +11,8 @@ from fastsip.dispatcher.words import LONGEST_WHY, STATES
 from fastsip.supervisor.draining import PATIENCE_S
 
 LONGEST_DRAIN_S = 86_400
-COMMANDS = ("status", "reload", "destinations", "admin", "probe", "drain", "upgrade", "stop")
+COLUMNS = ("destination", "flags", "priority", "attrs")     # of Kamailio's table, but for the set
+COMMANDS = ("status", "reload", "destinations", "admin", "probe", "add", "remove", "drain", "upgrade", "stop")
 
 
 class Service(Protocol):
@@ -36,6 +37,12 @@ class Service(Protocol):
 
     async def probe(self, ids: list[str], sets: list[str]) -> Answer:
         """Of each of these, in `ends`: is it `alive`, by which `code`, after how many `ms`."""
+
+    async def add(self, group: str, columns: dict[str, Any]) -> Answer:
+        """A destination for the set of this name or setid, by the columns of Kamailio's table; its `id`."""
+
+    async def remove(self, identity: str) -> Answer:
+        """One that was added so."""
 
     def drain(self, limit_s: float) -> AsyncIterator[Answer]:
         """Takes no new calls, and says once in a while what is still `open`."""
@@ -90,7 +97,7 @@ class Orders:
     async def admin(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
         """`state` = enabled, draining or disabled; `ids`, `sets`: lists of names; `why`: a text."""
         state, why = asked.get("state"), asked.get("why", "")
-        if state not in STATES.values():
+        if not isinstance(state, str) or state not in STATES.values():
             raise Refused(f"state is one of {', '.join(STATES.values())}")
         if not isinstance(why, str) or len(why) > LONGEST_WHY:
             raise Refused(f"why is a text of at most {LONGEST_WHY} letters")
@@ -99,6 +106,19 @@ class Orders:
     async def probe(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
         """`ids`, `sets` as of admin."""
         yield {"done": "probed", **await self.service.probe(*_some(asked))}
+
+    async def add(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        """`set`, and of COLUMNS those that there are: texts or numbers."""
+        columns = {name: asked[name] for name in COLUMNS if name in asked}
+        if not isinstance(asked.get("set"), str) or not all(isinstance(one, str | int) for one in columns.values()):
+            raise Refused("set is the name or setid of a set; columns are texts or numbers")
+        yield {"done": "added", **await self.service.add(asked["set"], columns)}
+
+    async def remove(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        """`id`."""
+        if not isinstance(asked.get("id"), str):
+            raise Refused("id is that of a destination")
+        yield {"done": "removed", **await self.service.remove(asked["id"])}
 
     async def stop(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
         yield {"done": "leaving"}

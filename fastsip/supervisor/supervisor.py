@@ -12,10 +12,11 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastsip import __version__
 from fastsip.api.socket import Answer, Client, Refused, Server
-from fastsip.supervisor import changes, destinations, draining, orders, succession, upgrade, watching
+from fastsip.supervisor import added, changes, destinations, draining, orders, succession, upgrade, watching
 from fastsip.supervisor.state import State
 
 
@@ -93,6 +94,12 @@ class Supervisor:
 
     async def probe(self, ids: list[str], sets: list[str]) -> Answer:
         return await destinations.probe(self.state, ids, sets)
+
+    async def add(self, group: str, columns: dict[str, Any]) -> Answer:
+        return await added.add(self.state, group, columns)
+
+    async def remove(self, identity: str) -> Answer:
+        return await added.remove(self.state, identity)
 
     def drain(self, limit_s: float) -> AsyncIterator[Answer]:
         return draining.drain(self.state, limit_s)

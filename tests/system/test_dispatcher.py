@@ -144,6 +144,62 @@ async def test_who_asks_for_a_probe_hears_its_end(home, edge):
         assert (await asking).returncode == 1
 
 
+def with_setid(edge, destinations) -> str:
+    return edge_config(edge, destinations, set_keys="setid = 7")
+
+
+async def test_one_that_is_added_stays_until_it_is_removed(home, edge):
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob, UserAgent(name="carol") as carol:
+        life = home.start(with_setid(edge, [bob.address])).ready()
+        home.write(with_setid(edge, [bob.address]).replace('to = "media"', "half an edit"))
+        added = await ask(home, "add", "media", sip_uri(carol.address), "--priority", 9, "--attrs", "duid=carol")
+        assert added == {"id": "media/carol"}
+        await refuse(carol, alice.invite(NUMBER, edge))
+        home.write(with_setid(edge, [bob.address]))
+        assert (await asyncio.to_thread(command, "reload", home.config)).returncode == 0
+        await refuse(carol, alice.invite(NUMBER, edge))
+        life = await killed_and_back(life, home)
+        await refuse(carol, alice.invite(NUMBER, edge))
+
+        await ask(home, "drain", "media/carol")
+        assert await ask(home, "remove", "media/carol") == {"id": "media/carol"}
+        await refuse(bob, alice.invite(NUMBER, edge))
+        assert set(await states(home)) == {identity(bob)}
+        await ask(home, "add", "7", sip_uri(carol.address), "--priority", 9, "--attrs", "duid=carol")
+        await refuse(carol, alice.invite(NUMBER, edge))     # what was said of the one before is said of that one only
+
+
+NOT_ADDED = [
+    (("add", "media", "sip:gw.example.net"), "numeric"),
+    (("add", "media", "sip:127.0.0.1:{edge}"), "our own [[listen]]"),
+    (("add", "media", "sip:127.0.0.1:{bob}"), "it stands in this set already"),
+    (("add", "media", "sip:127.0.0.1:7", "--flags", 64), "flags: allowed is"),
+    (("add", "media", "sip:127.0.0.1:7", "--attrs", "weight=x"), "weight: allowed is"),
+    (("add", "nowhere", "sip:127.0.0.1:7"), "setid: allowed is"),
+    (("remove", "media/nobody"), "media/nobody is not there"),
+    (("remove", "media/sip:127.0.0.1:{bob}"), "stands in the configuration or a source"),
+]
+
+
+async def test_what_cannot_be_added_or_removed_changes_nothing(home, edge):
+    async with UserAgent(name="bob") as bob:
+        home.start(with_setid(edge, [bob.address])).ready()
+        before = await states(home)
+        for words, text in NOT_ADDED:
+            words = [str(word).format(edge=edge[1], bob=bob.address[1]) for word in words]
+            done = await asyncio.to_thread(command, "dispatcher", *words, "--config", home.config)
+            assert done.returncode == 1 and text in done.stderr, done.stderr
+        assert await states(home) == before
+        kept = home.place / "state" / "added"
+        assert not kept.exists() or json.loads(kept.read_text())["rows"] == []
+
+
+async def test_a_set_without_a_number_takes_none(home, edge):
+    home.start(edge_config(edge, [("127.0.0.1", 9)])).ready()
+    done = await asyncio.to_thread(command, "dispatcher", "add", "media", "sip:127.0.0.1:7", "--config", home.config)
+    assert done.returncode == 1 and "has no `setid`" in done.stderr
+
+
 WRONG = [
     (("probe", "media/sip:127.0.0.1:9"), 1, "media/sip:127.0.0.1:9 is not probed: give it or its set `probe`"),
     (("probe",), 2, "name at least one ID"),

@@ -29,7 +29,7 @@ ABOVE = {
     "api": {"base", "log"},                                         # the door for operators
     "ua": {"base", "log"},                                          # user agents, of which the router needs none
     "router": {"base", "log", "config", "dispatcher", "routing", "process", "observe", "ua"},
-    "supervisor": {"base", "log", "config", "dispatcher", "process", "api"},      # neither process knows the other
+    "supervisor": {"base", "log", "config", "dispatcher", "process", "api", "sources"},    # not router
     "cli": {"base", "log", "config", "dispatcher", "process", "observe", "api", "ua", "router", "supervisor"},
 }
 PROGRAM = {"__main__": {"cli"}}  # `python -m fastsip`

@@ -1,0 +1,48 @@
+"""Destinations that operators add to a running router, in state_dir/added: a source like any other, by the columns of
+Kamailio's table.  The supervisor alone writes the file, whole.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from fastsip._core.base.files import replace_file
+from fastsip.base.json_file import read_json_file
+from fastsip.base.run_dir import ADDED
+from fastsip.log import log
+from fastsip.sources.columns import MOST_ROWS, Columns, Unfit
+from fastsip.sources.kamailio import read_columns
+from fastsip.sources.rows import Reading, Row
+
+NAME = "added"      # of this source
+LAYOUT = 1
+WHERE = "added by an operator"
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True):
+    layout: int
+    rows: tuple[Row, ...]
+
+
+def read_added(state_dir: str | Path) -> Reading:
+    """What cannot be read is as if it were not there, and said; a damaged file is kept under another name."""
+    found, words = read_json_file(Path(state_dir) / ADDED, _File, LAYOUT)
+    if words:
+        log.error("destinations that operators added are missing", extra={"fields": {"why": words}})
+    return Reading(at=time.time(), rows=found.rows[:MOST_ROWS] if found else ())
+
+
+def write_added(state_dir: str | Path, rows: Sequence[Row]) -> None:
+    """OSError: there is no room, and what stood there before stands."""
+    content = msgspec.json.encode(_File(layout=LAYOUT, rows=tuple(rows)))
+    replace_file(Path(state_dir) / ADDED, msgspec.json.format(content, indent=1))
+
+
+def added_row(columns: Columns) -> Row:
+    """ValueError says what is wrong with it."""
+    try:
+        return read_columns(columns, WHERE)
+    except Unfit as unfit:
+        raise ValueError(f"{unfit.why}{f', found {unfit.found}' if unfit.found else ''}") from None
