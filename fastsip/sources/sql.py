@@ -4,8 +4,8 @@
     reading = database.read()       # or SourceAway, which says why
 
 One read is one SELECT in a transaction that may only read, over a connection of its own (engines.py says why), and
-takes at most `limit_s`.  Before it the columns of the table are asked for, since a table may have fewer than Kamailio's,
-or more: the user needs SELECT on the whole table, or on a view that has what is wanted.  A column that is missing has
+takes at most `limit_s`.  Before it the columns of the table are asked for, since it may have fewer than Kamailio's, or
+more: the user needs SELECT on the whole table, or on a view that has what is wanted.  A column that is missing has
 Kamailio's default; only set and destination must be there.  Large and small letters in names of columns are the same.
 Rows come in the order of the column `id`, so that equal priorities keep their order.
 
@@ -168,8 +168,8 @@ def _plain(value: object) -> object:
         return int(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).decode(errors="replace")
-    if isinstance(value, float | Decimal) and math.isfinite(value) and abs(value) < 1 << 63 and value == int(value):
-        return int(value)
+    if isinstance(value, float | Decimal) and math.isfinite(value) and abs(float(value)) < 1 << 63:
+        return int(value) if value == int(value) else str(value)
     return value if value is None or isinstance(value, int) else str(value)
 
 
