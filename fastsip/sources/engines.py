@@ -106,6 +106,10 @@ def _connect_postgresql(dialect: Any, limit: Limit, _: "URL", cargs: list[Any], 
     raw = dialect.connect(*cargs, **cparams)
     limit.hold_socket(socket.socket(fileno=os.dup(raw.fileno())))
     raw.read_only = True
+    if raw.info.parameter_status("server_encoding") == "SQL_ASCII":     # it holds any bytes, and turns them into nothing
+        loader = type("Lenient", (dialect.loaded_dbapi.adapt.Loader,), {"load": lambda _, found: _decode(bytes(found))})
+        for name in ("text", "varchar", "bpchar"):
+            raw.adapters.register_loader(name, loader)
     return raw
 
 
@@ -156,18 +160,23 @@ def _begin_mysql(connection: "Connection", limit_s: float) -> None:
 
 
 class Way(NamedTuple):
-    """How an engine is connected with and what it is told.  `limits` takes seconds to connect and in all."""
+    """How an engine is connected with and what it is told.  `limits` takes seconds to connect and in all.
+
+    `streams`: rows come a batch at a time.  PyMySQL's cursor that does it reads what is left of a broken connection
+    when it is cleaned up, with tracebacks of nobody's; there the server shortens texts before it sends them.
+    """
 
     drivername: str
+    streams: bool
     connect: Callable[[Any, Limit, "URL", list[Any], dict[str, Any]], Any]
     begin: Callable[["Connection", float], None]
     limits: Callable[[float, float], dict[str, Any]]
 
 
-SQLITE = Way("sqlite", _connect_sqlite, _begin_sqlite, lambda _, __: {})
-POSTGRESQL = Way("postgresql+psycopg", _connect_postgresql, _begin_postgresql,
-                 lambda connect_s, _: {"connect_timeout": math.ceil(connect_s)})  # fmt: skip
-MYSQL = Way("mysql+pymysql", _connect_mysql, _begin_mysql,
+SQLITE = Way("sqlite", True, _connect_sqlite, _begin_sqlite, lambda _, __: {})
+POSTGRESQL = Way("postgresql+psycopg", True, _connect_postgresql, _begin_postgresql,
+                 lambda connect_s, _: {"connect_timeout": math.ceil(connect_s), "client_encoding": "utf8"})  # fmt: skip
+MYSQL = Way("mysql+pymysql", False, _connect_mysql, _begin_mysql,
             lambda connect_s, limit_s: {"connect_timeout": connect_s, "read_timeout": limit_s,
                                         "write_timeout": limit_s})  # fmt: skip
 WAYS = {

@@ -42,14 +42,18 @@ CONNECT_S, LIMIT_S = 3.0, 10.0
 
 
 class Kind(NamedTuple):
-    """A table as some router has it: its columns, the required ones first, and what reads a row of it."""
+    """A table as some router has it: its columns, the required ones first, those that are texts, and what reads a row."""
 
     columns: tuple[str, ...]
     required: int
+    texts: frozenset[str]
     read: Callable[[dict[str, object], str], Row]
 
 
-KINDS = {"kamailio": Kind(("setid", "destination", "flags", "priority", "attrs"), 2, read_columns)}
+KINDS = {
+    "kamailio": Kind(("setid", "destination", "flags", "priority", "attrs"), 2, frozenset({"destination", "attrs"}),
+                     read_columns),
+}  # fmt: skip
 
 
 class Found(NamedTuple):
@@ -121,30 +125,33 @@ class Database:
     def _fetch(self, connection: "Connection", way: engines.Way) -> Found:
         try:
             way.begin(connection, self._limit_s)
-            return _rows(connection, self.table.name, self.kind)
+            return _rows(connection, self.table.name, self.kind, way.streams)
         except BaseException:
             connection.invalidate()     # else what is still to come would be read, to its end
             raise
 
 
-def _rows(connection: "Connection", name: str, kind: Kind) -> Found:
-    from sqlalchemy import column, literal_column, select, table
+def _rows(connection: "Connection", name: str, kind: Kind, streams: bool) -> Found:
+    from sqlalchemy import column, func, literal_column, select, table
     from sqlalchemy.sql import quoted_name
 
     schema, _, last = name.rpartition(".")
-    where = table(last, schema=schema or None)
+    where = table(quoted_name(last, True), schema=quoted_name(schema, True) if schema else None)
     there = list(connection.execute(select(literal_column("*")).select_from(where).limit(0)).keys())
     found = Found([each for each in ("id", *kind.columns) if _spelled(each, there)], [], [])
     for each in kind.columns[: kind.required]:
         if each not in found.names:
             raise SourceAway(f"the table {name} has no column {each}")
-    # Quoted only where it must be: SQLite takes quoted names that it does not know for texts.
-    columns: list[Any] = [column(quoted_name(_spelled(each, there), None)) for each in found.names]
-    query = select(*columns).select_from(where).limit(MOST_ROWS + 1)
+    # Those that are there: SQLite would take the quoted name of another one for a text.
+    columns: list[Any] = [column(quoted_name(_spelled(each, there), True)) for each in found.names]
+    wanted = columns if streams else [func.left(each, LONGEST_ROW + 1) if name in kind.texts else each
+                                      for name, each in zip(found.names, columns, strict=True)]  # fmt: skip
+    query = select(*wanted).select_from(where).limit(MOST_ROWS + 1)
     if found.names[0] == "id":
         query = query.order_by(columns[0])
     letters = 0
-    for batch in connection.execution_options(yield_per=BATCH).execute(query).partitions():
+    batches = connection.execution_options(stream_results=streams, max_row_buffer=BATCH).execute(query)
+    for batch in batches.partitions(BATCH):
         rows = [row if PLAIN.issuperset(map(type, row)) else tuple(map(_plain, row)) for row in batch]
         lengths = [sum([len(value) for value in row if type(value) is str]) for row in rows]
         found.rows.extend(rows)

@@ -11,7 +11,7 @@ DISPATCHER = """CREATE TABLE dispatcher (
     attrs VARCHAR(128) DEFAULT '' NOT NULL, description VARCHAR(64) DEFAULT '' NOT NULL)"""
 SETTINGS = (
     "--bind-address=127.0.0.1", "--skip-name-resolve", "--skip-log-bin", "--performance-schema=OFF",
-    "--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--innodb-buffer-pool-size=16M",
+    "--innodb-flush-log-at-trx-commit=2", "--innodb-flush-method=nosync", "--innodb-buffer-pool-size=16M",
     "--innodb-log-file-size=8M", "--max-connections=30", "--character-set-server=utf8mb4",
 )  # fmt: skip
 

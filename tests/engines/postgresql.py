@@ -11,7 +11,7 @@ DISPATCHER = """CREATE TABLE dispatcher (
     flags INTEGER DEFAULT 0 NOT NULL, priority INTEGER DEFAULT 0 NOT NULL, attrs VARCHAR(128) DEFAULT '' NOT NULL,
     description VARCHAR(64) DEFAULT '' NOT NULL)"""
 SETTINGS = {
-    "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "16MB",
+    "fsync": "off", "full_page_writes": "off", "shared_buffers": "16MB",
     "max_connections": "30", "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "lc_messages": "C",
 }  # fmt: skip
 ACCESS = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
@@ -29,7 +29,8 @@ class PostgreSQL(Server):
 
     def set_up(self) -> None:
         place = str(self.home / "data")
-        self.run(self._program("initdb"), "-D", place, "-U", self.admin, "-E", "UTF8", "--locale=C", "-N", "-A", "trust")
+        self.run(self._program("initdb"), "-D", place, "-U", self.admin, "-E", "UTF8", "--locale=C", "-N",
+                 "-A", "trust")  # fmt: skip
         (self.home / "data" / "pg_hba.conf").write_text(ACCESS)
 
     def command(self) -> list[str]:

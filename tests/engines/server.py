@@ -1,5 +1,6 @@
 """What every database server of the tests can do.  An engine says how it is set up and begun."""
 
+import contextlib
 import itertools
 import os
 import pwd
@@ -38,7 +39,9 @@ class Server:
     scheme: str
     admin: str
     admin_database: str
+    driver: str
     gentle_end: signal.Signals      # leaves without waiting for clients
+    dispatcher: str                 # makes Kamailio's table
 
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="fastsip-sql-"))
@@ -68,10 +71,10 @@ class Server:
         assert done.returncode == 0, f"{command[0]}: {done.stdout}\n{done.stderr}"
 
     def set_up(self) -> None:
-        raise AssertionError("an engine says it")
+        raise AssertionError("an engine says how")
 
     def command(self) -> list[str]:
-        raise AssertionError("an engine says it")
+        raise AssertionError("an engine says how")
 
     def start(self) -> None:
         if not any(self.home.iterdir()):
@@ -107,14 +110,22 @@ class Server:
 
     def freeze(self) -> None:
         """All its processes stand still; the kernel goes on to take what is sent to them."""
-        assert self.process
-        for pid in descendants(self.process.pid):
-            os.kill(pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        if self.process:
-            for pid in descendants(self.process.pid):
-                os.kill(pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """As when its machine goes: nobody is told."""
+        assert self.process
+        self._signal(signal.SIGKILL)
+        self.process.wait(LIMIT_S)
+        self.process = None
+
+    def _signal(self, which: signal.Signals) -> None:
+        for pid in descendants(self.process.pid) if self.process else ():
+            with contextlib.suppress(ProcessLookupError):   # one that served a connection has ended meanwhile
+                os.kill(pid, which)
 
     def url(self, user: str = USER, password: str = PASSWORD, database: str = "kamailio", port: int = 0) -> str:
         secret = f":{quote(password, safe='')}" if password else ""
@@ -126,8 +137,6 @@ class Server:
         url = url.replace("://", f"+{self.driver}://", 1)
         return create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect()
 
-    driver: str
-
     def sql(self, *statements: str, database: str = "") -> list[tuple]:
         """The rows of the last statement."""
         with self.open(database) as connection:
@@ -137,4 +146,4 @@ class Server:
 
     def waiting(self) -> list[tuple]:
         """Statements of the user that are being worked on or wait for a lock."""
-        raise AssertionError("an engine says it")
+        raise AssertionError("an engine says how")
