@@ -106,7 +106,7 @@ def _connect_postgresql(dialect: Any, limit: Limit, _: "URL", cargs: list[Any], 
     raw = dialect.connect(*cargs, **cparams)
     limit.hold_socket(socket.socket(fileno=os.dup(raw.fileno())))
     raw.read_only = True
-    if raw.info.parameter_status("server_encoding") == "SQL_ASCII":     # it holds any bytes, and turns them into nothing
+    if raw.info.parameter_status("server_encoding") == "SQL_ASCII":     # any bytes, which no server makes a text of
         loader = type("Lenient", (dialect.loaded_dbapi.adapt.Loader,), {"load": lambda _, found: _decode(bytes(found))})
         for name in ("text", "varchar", "bpchar"):
             raw.adapters.register_loader(name, loader)

@@ -42,7 +42,7 @@ CONNECT_S, LIMIT_S = 3.0, 10.0
 
 
 class Kind(NamedTuple):
-    """A table as some router has it: its columns, the required ones first, those that are texts, and what reads a row."""
+    """A table as some router has it: columns, the required ones first, which are texts, and what reads a row."""
 
     columns: tuple[str, ...]
     required: int
@@ -150,17 +150,17 @@ def _rows(connection: "Connection", name: str, kind: Kind, streams: bool) -> Fou
     if found.names[0] == "id":
         query = query.order_by(columns[0])
     letters = 0
-    batches = connection.execution_options(stream_results=streams, max_row_buffer=BATCH).execute(query)
-    for batch in batches.partitions(BATCH):
-        rows = [row if PLAIN.issuperset(map(type, row)) else tuple(map(_plain, row)) for row in batch]
-        lengths = [sum([len(value) for value in row if type(value) is str]) for row in rows]
-        found.rows.extend(rows)
-        found.lengths.extend(lengths)
-        letters += sum(lengths)
-        if len(found.rows) > MOST_ROWS:
-            raise SourceAway(f"the table {name} has more than {MOST_ROWS} rows")
-        if letters > MOST_LETTERS:
-            raise SourceAway(f"the table {name} is larger than {MOST_LETTERS >> 20} MiB")
+    with connection.execution_options(stream_results=streams, max_row_buffer=BATCH).execute(query) as batches:
+        for batch in batches.partitions(BATCH):
+            rows = [row if PLAIN.issuperset(map(type, row)) else tuple(map(_plain, row)) for row in batch]
+            lengths = [sum([len(value) for value in row if type(value) is str]) for row in rows]
+            found.rows.extend(rows)
+            found.lengths.extend(lengths)
+            letters += sum(lengths)
+            if len(found.rows) > MOST_ROWS:
+                raise SourceAway(f"the table {name} has more than {MOST_ROWS} rows")
+            if letters > MOST_LETTERS:
+                raise SourceAway(f"the table {name} is larger than {MOST_LETTERS >> 20} MiB")
     return found
 
 

@@ -19,6 +19,7 @@ ACCESS = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-
 
 class PostgreSQL(Server):
     package, scheme, driver, admin, admin_database = "postgresql", "postgresql", "psycopg", "postgres", "postgres"
+    admin_options = "?client_encoding=utf8"     # SQLAlchemy cannot begin in a database without an encoding
     gentle_end = signal.SIGINT
     dispatcher = DISPATCHER
 

@@ -39,6 +39,7 @@ class Server:
     scheme: str
     admin: str
     admin_database: str
+    admin_options = ""
     driver: str
     gentle_end: signal.Signals      # leaves without waiting for clients
     dispatcher: str                 # makes Kamailio's table
@@ -133,7 +134,7 @@ class Server:
 
     def open(self, database: str = ""):
         """A connection of the administrator, to be used in `with`; each statement counts at once."""
-        url = self.url(self.admin, "", database or self.admin_database)
+        url = self.url(self.admin, "", database or self.admin_database) + self.admin_options
         url = url.replace("://", f"+{self.driver}://", 1)
         return create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect()
 

@@ -16,7 +16,7 @@ LIMIT_S = 60
 SHORT_S = 1.5
 
 # What is only said when something is cleaned up would stand in the router's log, too.
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])
