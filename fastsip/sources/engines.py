@@ -60,10 +60,8 @@ class Limit:
 
     def hold_socket(self, connected: socket.socket) -> None:
         """Takes a duplicate, for whoever owns the other may close it, and its number go to somebody else."""
-        self._socket, before = connected, self._socket
+        self._socket = connected
         self._cut = self._shut
-        if before:
-            before.close()
 
     def hold_sqlite(self, raw: sqlite3.Connection) -> None:
         self._cut = raw.interrupt
@@ -104,13 +102,24 @@ def _connect_sqlite(dialect: Any, limit: Limit, url: "URL", _: list[Any], __: di
 
 def _connect_postgresql(dialect: Any, limit: Limit, _: "URL", cargs: list[Any], cparams: dict[str, Any]) -> Any:
     raw = dialect.connect(*cargs, **cparams)
-    limit.hold_socket(socket.socket(fileno=os.dup(raw.fileno())))
-    raw.read_only = True
-    if raw.info.parameter_status("server_encoding") == "SQL_ASCII":     # any bytes, which no server makes a text of
-        loader = type("Lenient", (dialect.loaded_dbapi.adapt.Loader,), {"load": lambda _, found: _decode(bytes(found))})
-        for name in ("text", "varchar", "bpchar"):
-            raw.adapters.register_loader(name, loader)
+    try:
+        limit.hold_socket(socket.socket(fileno=os.dup(raw.fileno())))
+        raw.read_only = True
+        if raw.info.parameter_status("server_encoding") == "SQL_ASCII":
+            _take_any_bytes(raw, dialect.loaded_dbapi.adapt.Loader)
+    except BaseException:
+        raw.close()
+        raise
     return raw
+
+
+def _take_any_bytes(raw: Any, loader: type) -> None:
+    """A database without an encoding holds any bytes.  The server refuses to make texts of them: then we do."""
+    lenient = type("Lenient", (loader,), {"load": lambda _, found: _decode(bytes(found))})
+    for name in ("text", "varchar", "bpchar", "name"):
+        raw.adapters.register_loader(name, lenient)
+    raw.execute("SET client_encoding TO SQL_ASCII")
+    raw.commit()
 
 
 def _connect_mysql(dialect: Any, limit: Limit, _: "URL", cargs: list[Any], cparams: dict[str, Any]) -> Any:
@@ -248,7 +257,7 @@ def why(error: Exception, limit: Limit, secrets: set[str]) -> str:
     """One line for people."""
     if limit.over:
         return f"not read within {limit.seconds:g} s"
-    return without(secrets, _words_of(getattr(error, "orig", None) or error))
+    return _words_of(getattr(error, "orig", None) or error, secrets)
 
 
 def without(secrets: set[str], text: str) -> str:
@@ -258,13 +267,13 @@ def without(secrets: set[str], text: str) -> str:
     return text
 
 
-def _words_of(error: BaseException) -> str:
+def _words_of(error: BaseException, secrets: set[str]) -> str:
+    """A secret is taken out while it is whole."""
     arguments = error.args
     numbered = len(arguments) > 1 and isinstance(arguments[0], int) and isinstance(arguments[1], str)
-    text = arguments[1] if numbered and not isinstance(error, OSError) else reason(error)
+    text = without(secrets, arguments[1] if numbered and not isinstance(error, OSError) else reason(error))
     text = re.sub(r"\[Errno -?\d+\] ", "", text.partition("\nLINE ")[0])
-    text = printable(" ".join(text.split()))[:LONGEST_REASON]
-    return text or type(error).__name__
+    return printable(" ".join(text.split()))[:LONGEST_REASON] or type(error).__name__
 
 
 def _decode(raw: bytes) -> str:

@@ -462,3 +462,10 @@ def test_secrets_are_taken_out_of_what_others_say():
     url, _ = engines.read_url(f"postgresql://u:{QUOTED}@h/d?sslpassword=other")
     text = engines.without(engines.secrets_of(url), f"no {PASSWORD} and no {QUOTED} for u, nor other")
     assert text == "no *** and no *** for u, nor ***"
+
+
+@pytest.mark.parametrize("secret", ["s3\x1bcret", "two  words", "x" * 40])
+def test_a_secret_is_taken_out_before_its_letters_are_made_fit_for_a_log(secret):
+    error = ValueError("y" * (engines.LONGEST_REASON - 20) + secret)
+    text = engines.why(error, engines.Limit(1), {secret})
+    assert text == "y" * (engines.LONGEST_REASON - 20) + "***"
