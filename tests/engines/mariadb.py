@@ -31,8 +31,13 @@ class MariaDB(Server):
                   f"--tmpdir={self.home}", f"--port={self.port}")  # fmt: skip
         return [self.program("mariadbd"), "--no-defaults", *places, *SETTINGS]
 
+    def local_url(self) -> str:
+        return f"mysql://{self.login}@localhost/kamailio?unix_socket={self.home}/socket"
+
     def make_user(self) -> None:
-        self.sql(f"CREATE USER {USER}@'127.0.0.1' IDENTIFIED BY '{PASSWORD.replace('%', '%%')}'")
+        """Whoever comes by the socket of the directory is another user."""
+        for host in ("127.0.0.1", "localhost"):
+            self.sql(f"CREATE USER {USER}@'{host}' IDENTIFIED BY '{PASSWORD.replace('%', '%%')}'")
 
     def make_database(self, name: str, encoding: str = "utf8mb4") -> None:
         self.sql(f"CREATE DATABASE {name} CHARACTER SET {encoding}")

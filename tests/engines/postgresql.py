@@ -12,9 +12,13 @@ DISPATCHER = """CREATE TABLE dispatcher (
     description VARCHAR(64) DEFAULT '' NOT NULL)"""
 SETTINGS = {
     "fsync": "off", "full_page_writes": "off", "shared_buffers": "16MB",
-    "max_connections": "30", "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "lc_messages": "C",
+    "max_connections": "30", "listen_addresses": "127.0.0.1", "lc_messages": "C",
 }  # fmt: skip
-ACCESS = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+ACCESS = """
+host all postgres 127.0.0.1/32 trust
+host all all 127.0.0.1/32 scram-sha-256
+local all all scram-sha-256
+"""
 
 
 class PostgreSQL(Server):
@@ -36,7 +40,11 @@ class PostgreSQL(Server):
 
     def command(self) -> list[str]:
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        settings.append(f"--unix_socket_directories={self.home}")
         return [self._program("postgres"), "-D", str(self.home / "data"), "-p", str(self.port), *settings]
+
+    def local_url(self) -> str:
+        return f"postgresql://{self.login}@/kamailio?host={self.home}&port={self.port}"
 
     def make_user(self) -> None:
         self.sql(f"CREATE USER {USER} PASSWORD '{PASSWORD.replace('%', '%%')}'")

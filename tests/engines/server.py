@@ -132,6 +132,12 @@ class Server:
         secret = f":{quote(password, safe='')}" if password else ""
         return f"{self.scheme}://{user}{secret}@127.0.0.1:{port or self.port}/{database}"
 
+    login = f"{USER}:{quote(PASSWORD, safe='')}"
+
+    def local_url(self) -> str:
+        """By the socket in its directory."""
+        raise AssertionError("an engine says how")
+
     def open(self, database: str = ""):
         """A connection of the administrator, to be used in `with`; each statement counts at once."""
         url = self.url(self.admin, "", database or self.admin_database) + self.admin_options

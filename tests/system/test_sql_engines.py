@@ -130,6 +130,15 @@ def test_a_view_instead_of_a_table(server):
     assert "denied" in away(server)
 
 
+def test_a_server_on_this_machine_by_its_file(server):
+    if server.scheme == "mysql":
+        server.sql(f"GRANT SELECT ON dispatcher TO {USER}@localhost", database="kamailio")
+    add(server, "1, 1, 'sip:192.0.2.1', 0, 0, ''")
+    assert len(Database(Table(url=server.local_url())).read().rows) == 1
+    with pytest.raises(SourceAway, match=r"/none.*No such file or directory"):
+        Database(Table(url=server.local_url().replace(str(server.home), f"{server.home}/none"))).read()
+
+
 def test_texts_in_latin1(server):
     server.make_database("latin", "LATIN1")
     server.sql(server.dispatcher, grant(server, "dispatcher"),

@@ -309,8 +309,8 @@ def network(scheme: str, port: int) -> str:
 
 
 @contextmanager
-def server(says: bytes, then_ends: bool = False):
-    """Takes connections, says this on each and then nothing; yields the port."""
+def server(says: bytes, then_ends: bool = False, drips: bool = False):
+    """Takes connections, says this on each, whole or byte by byte, and then nothing; yields the port."""
     over = threading.Event()
     taken = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -323,7 +323,13 @@ def server(says: bytes, then_ends: bool = False):
                 except OSError:     # the listener is closed
                     return
                 taken.append(connected)
-                connected.sendall(says)
+                for part in (says[i : i + 1] for i in range(len(says))) if drips else (says,):
+                    try:
+                        connected.sendall(part)
+                    except OSError:     # the client has left
+                        break
+                    if drips and over.wait(0.1):
+                        break
                 if then_ends:
                     connected.shutdown(socket.SHUT_WR)
 
@@ -359,6 +365,14 @@ def test_a_server_that_says_no_more(name, says):
     with server(says) as port, pytest.raises(SourceAway) as caught:
         Database(Table(url=network(NETWORK[name], port)), connect_s=0.2, limit_s=0.5).read()
     assert any(each in str(caught.value) for each in ("not read within 0.5 s", "timeout")), str(caught.value)
+
+
+def test_a_server_that_says_a_byte_now_and_then():
+    """Each of them would begin a driver's limit anew; PostgreSQL's is for all of them."""
+    with server(greeting(False), drips=True) as port:
+        assert away(network("mysql", port), limit_s=0.5) == "not read within 0.5 s"
+    with server(b"NR\0\0\0\x40" + b"\0" * 60, drips=True) as port, pytest.raises(SourceAway, match=r"timeout|within"):
+        Database(Table(url=network("postgresql", port)), connect_s=1, limit_s=1).read()
 
 
 @pytest.mark.parametrize("scheme", NETWORK.values())
