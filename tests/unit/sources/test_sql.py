@@ -230,11 +230,17 @@ def test_whatever_stands_in_a_table_is_a_row_or_left_out(tmp_path_factory, rows)
 def test_a_file_is_never_made_nor_written(scratch, file):
     assert "No such file" in away(f"sqlite:///{scratch}/none.db")
     assert not (scratch / "none.db").exists()
-    file.writer.execute("CREATE VIEW wrong AS SELECT * FROM dispatcher")
-    before = file.path.read_bytes()
-    os.chmod(file.path, 0o444)
+    before, names = file.path.read_bytes(), set(os.listdir(scratch))
     file.read()
-    assert file.path.read_bytes() == before
+    assert file.path.read_bytes() == before and set(os.listdir(scratch)) == names
+
+
+def test_a_file_is_opened_for_reading_alone(file):
+    """Whoever has the connection cannot write by it either."""
+    database = Database(Table(url=file.url))
+    database.read()
+    with database._engine.connect() as connection, pytest.raises(Exception, match="readonly database"):
+        connection.exec_driver_sql("DELETE FROM dispatcher")
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:x?mode=rwc&uri=true"])
