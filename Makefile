@@ -149,23 +149,35 @@ $(VENV)/.ready: pyproject.toml
 	@PYTHONWARNINGS=ignore FASTSIP_ONLY=- $(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
+# Tests read from real databases, and mypy reads SQLAlchemy's types.
+$(VENV)/.ready-test $(VENV)/.ready-lint: ALSO := sql
+
 $(VENV)/.ready-%: $(VENV)/.ready
 	@echo "fastsip: adding what '$*' needs"
-	@$(PIP) install $(call needs,$*)
+	@$(PIP) install $(call needs,$* $(ALSO))
 	@touch $@
 
-# Programs that tests play against; a test whose program is missing fails.
-PEERS := sipp:sip-tester kamailio:kamailio faketime:faketime
+# Programs that tests play against, as program:package; a test whose program is missing fails.
+PEERS := sipp:sip-tester kamailio:kamailio faketime:faketime postgres:postgresql mariadbd:mariadb-server-core \
+	my_print_defaults:mariadb-client-core
+# Where Debian keeps some of them.
+PEER_PLACES = $(subst $(empty) ,:,$(strip /usr/sbin $(wildcard /usr/lib/postgresql/*/bin)))
+
+# No service begins to run by the installation: policy-rc.d says no as long as it takes, if nobody has one yet.
+define install_quietly
+policy=/usr/sbin/policy-rc.d; \
+test -e $$policy || { trap "rm -f $$policy" EXIT; trap "exit 1" INT TERM; printf "#!/bin/sh\nexit 101\n" > $$policy; chmod 755 $$policy; }; \
+apt-get -qq update >/dev/null && env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq -y install "$$@" >/dev/null
+endef
 
 peers:
 	@missing=; for peer in $(PEERS); do \
-		PATH="$$PATH:/usr/sbin" command -v "$${peer%:*}" >/dev/null || missing="$$missing $${peer#*:}"; done; \
+		PATH="$$PATH:$(PEER_PLACES)" command -v "$${peer%:*}" >/dev/null || missing="$$missing $${peer#*:}"; done; \
 	test -n "$$missing" || exit 0; \
 	root=; test "$$(id -u)" = 0 || root="sudo -n"; \
 	if command -v apt-get >/dev/null && { test -z "$$root" || $$root true 2>/dev/null; }; then \
 		echo "fastsip: installing$$missing for the tests"; \
-		$$root apt-get -qq update >/dev/null && \
-			$$root env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq -y install $$missing >/dev/null && exit 0; \
+		$$root sh -c '$(install_quietly)' peers $$missing && exit 0; \
 	fi; \
 	echo "fastsip: missing for the tests, some of which fail:$$missing; run: apt-get install$$missing" >&2
 

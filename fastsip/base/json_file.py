@@ -1,7 +1,7 @@
 """Files of state_dir that people may read, too: JSON of a known layout, or they are kept under another name."""
 
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -9,8 +9,8 @@ from fastsip._core.base.files import keep_aside, read_file
 from fastsip.base.plain import reason
 
 
-class Laid(Protocol):
-    """What such a file holds."""
+class Laid(msgspec.Struct, frozen=True, kw_only=True):
+    """What such a file holds, and more."""
 
     layout: int
 

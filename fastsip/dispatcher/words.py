@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from fastsip._core.base.files import replace_file
-from fastsip.base.json_file import read_json_file
+from fastsip.base.json_file import Laid, read_json_file
 from fastsip.base.run_dir import WORDS
 from fastsip.config import Config
 from fastsip.log import log
@@ -34,8 +34,7 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
 Words = Mapping[str, Word]  # by id of the destination
 
 
-class _File(msgspec.Struct, frozen=True, kw_only=True):
-    layout: int
+class _File(Laid, frozen=True, kw_only=True):
     words: dict[str, Word]
 
 

@@ -5,6 +5,8 @@
     kamailio  Kamailio's list file, and the columns of its table
     opensips  the columns of OpenSIPS' tables dispatcher and load_balancer
     tables    such a table in a file, of db_text or as a database prints it
+    sql       a table in a database, read whole
+    engines   how a database is reached, and for how long at most
     kept      what was read last, in state_dir: it counts while the source is away
 
 What a row means for a set is for config to say: here is only what stands in the source.

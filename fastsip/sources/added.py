@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from fastsip._core.base.files import replace_file
-from fastsip.base.json_file import read_json_file
+from fastsip.base.json_file import Laid, read_json_file
 from fastsip.base.run_dir import ADDED
 from fastsip.log import log
 from fastsip.sources.columns import MOST_ROWS, Columns, Unfit
@@ -21,8 +21,7 @@ LAYOUT = 1
 WHERE = "added by an operator"
 
 
-class _File(msgspec.Struct, frozen=True, kw_only=True):
-    layout: int
+class _File(Laid, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.engines.fixtures import mariadb, postgresql  # noqa: F401
+
 from .lives import LIMIT_S, Home
 
 
