@@ -35,13 +35,12 @@ KEYS: dict[str, tuple[str, ...]] = {
         "to_tag", "not",
     ),
     "headers": ("set", "remove"),
-    "source": ("kind", "path", "name"),
+    "source": ("kind", "path", "name", "url", "table", "columns", "interval"),
 }  # fmt: skip
 
 # Path pattern ("*" is any one name or index) -> None: the whole key is of a later release;
 # or the words of its value that are (a value of the form "word:..." counts as its word).
 LATER: dict[str, tuple[str | int, ...] | None] = {
-    "source.*.kind": ("sql",),
     "table": None,
     "api": None,
     "router.routes": None,

@@ -216,11 +216,19 @@ class Source(Part, frozen=True, kw_only=True):
     """One [[source]], as it was read for this configuration."""
 
     name: str
-    kind: str  # list
-    origin: str  # the path of its file
+    kind: str  # list | sql | added
+    origin: str  # the path of its file, or what is read of which database, without a password
     row_count: int
     away: str  # why it could not be read and what was read last counts, "" = it was read
     left_out: tuple[Misfit, ...]  # lines and rows that no set took in
+    url: str  # of a database, with its password
+    table: str
+    columns: str  # kamailio | opensips | load_balancer
+    interval_ms: int  # between two looks at a database, 0 = only when somebody asks
+
+    def __repr__(self) -> str:
+        """Without the URL: a config that is printed or logged must not give the password away."""
+        return f"Source(name={self.name!r}, kind={self.kind!r}, origin={self.origin!r}, ...)"
 
 
 class Config(Part, frozen=True, kw_only=True):

@@ -73,6 +73,27 @@ def read_secret(raw: object, base: Path) -> bytes:
     raise Wrong('allowed: "file:PATH" or "env:NAME"; during rotation a list of two, the first signs')
 
 
+def text_or_secret(base: Path) -> Callable[[object], str]:
+    """Makes a reader of a text as it stands, or as "file:PATH" or "env:NAME" have it."""
+
+    def read(raw: object) -> str:
+        if not isinstance(raw, str) or not raw:
+            raise Wrong("allowed: a text that is not empty")
+        origin, _, place = raw.partition(":")
+        try:
+            if origin == "file":
+                return _given(base / Path(place).expanduser()).decode().strip()
+            return os.environ[place] if origin == "env" else raw
+        except KeyError:
+            raise Wrong(f"the environment has no variable {place}") from None
+        except OSError as error:
+            raise Wrong(f"{place} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise Wrong(f"{place} is no text in UTF-8") from None
+
+    return read
+
+
 def read_or_make(path: Path, make: bool) -> tuple[bytes, ...]:
     """The key in the router's own key file; made when absent and `make` is set, else () when absent.
 

@@ -20,21 +20,45 @@ from fastsip.config.language import MAX_SOURCES
 from fastsip.config.model import Destination, DestinationSet, Listener, Probe, Source
 from fastsip.config.reader import Section
 from fastsip.config.rows import Identities, listener_of, weight_of
+from fastsip.config.secrets import text_or_secret
 from fastsip.config.sets import SetProbes, find_listener, from_listener
 from fastsip.log import log
 from fastsip.sources import added
+from fastsip.sources.apart import Wanted, origin_of, read_apart
 from fastsip.sources.kamailio import read_list_file
 from fastsip.sources.kept import read_kept, write_kept
 from fastsip.sources.rows import Misfit, Reading, Row, SourceAway
 
-KINDS = ("list",)
+KINDS = ("list", "sql")
+OF_KIND = {"list": ("path",), "sql": ("url", "table", "columns", "interval")}   # keys that one kind has alone
+COLUMNS = {"kamailio": "dispatcher", "opensips": "dispatcher", "load_balancer": "load_balancer"}   # and their table
+MAX_INTERVAL_MS = 86_400_000
+
+
+class Spec(NamedTuple):
+    """One table [[source]], and where what it said last is kept."""
+
+    name: str
+    kind: str
+    origin: str
+    state_dir: Path
+    url: str = ""
+    table: str = ""
+    columns: str = ""
+    interval_ms: int = 0
+
+    def read(self) -> Reading:
+        """SourceAway says why not."""
+        if self.kind == "list":
+            return read_list_file(self.origin)
+        return read_apart(Wanted(url=self.url, table=self.table, columns=self.columns))
 
 
 class Taken:
     """One source while the configuration is read: its rows, and what becomes of them."""
 
-    def __init__(self, name: str, kind: str, origin: str, reading: Reading, away: str) -> None:
-        self.name, self.kind, self.origin, self.away = name, kind, origin, away
+    def __init__(self, spec: Spec, reading: Reading, away: str = "") -> None:
+        self.spec, self.away = spec, away
         self.rows = reading.rows
         self.left_out = list(reading.misfits)
 
@@ -42,8 +66,10 @@ class Taken:
         self.left_out.append(Misfit(where=row.where, why=why, found=found))
 
     def facts(self) -> Source:
-        return Source(name=self.name, kind=self.kind, origin=self.origin, row_count=len(self.rows), away=self.away,
-                      left_out=tuple(self.left_out))
+        spec = self.spec
+        return Source(name=spec.name, kind=spec.kind, origin=spec.origin, row_count=len(self.rows), away=self.away,
+                      left_out=tuple(self.left_out), url=spec.url, table=spec.table, columns=spec.columns,
+                      interval_ms=spec.interval_ms)
 
 
 def read_sources(
@@ -58,61 +84,69 @@ def read_sources(
     found: list[Taken] = []
     names = {added.NAME}
     for index, section in enumerate(root.listed("source", "source")):
-        kind = section.need("kind", values.one_of(*KINDS), "", 'it says what is read: "list"')
-        name = section.take("name", values.name, "") or f"source-{index + 1}"
-        path = section.need("path", values.text, "", 'the list file, such as "/etc/kamailio/dispatcher.list"')
-        if name in names:
-            root.report.add((*section.path, "name"), f'"{name}"', "allowed: a name of its own; another source has it")
-        names.add(name)
-        if kind and path:
-            origin = str(base / Path(path).expanduser())
-            place = _Place(name, kind, origin, state_dir)
-            if taken := _take(section, place, keep, kind in fresh):
-                found.append(taken)
+        spec = _spec(section, index, base, state_dir)
+        if spec.name in names:
+            root.report.add((*section.path, "name"), f'"{spec.name}"',
+                            "allowed: a name of its own; another source has it")
+        names.add(spec.name)
+        if spec.origin and (taken := _take(section, spec, keep, spec.kind in fresh)):
+            found.append(taken)
     if len(found) > MAX_SOURCES:
         root.report.add(("source",), f"{len(found)} sources", f"allowed: at most {MAX_SOURCES}")
     if (mine := added.read_added(state_dir)).rows:
-        found.append(Taken(added.NAME, added.NAME, str(state_dir / ADDED), mine, ""))
+        found.append(Taken(Spec(added.NAME, added.NAME, str(state_dir / ADDED), state_dir), mine))
     if found:
         _name_sets(root, found)
     return tuple(found)
 
 
-class _Place(NamedTuple):
-    """A source, and where what it said last is kept."""
+def _spec(section: Section, index: int, base: Path, state_dir: Path) -> Spec:
+    """With an empty origin when it cannot be read; the report says why."""
+    kind = section.need("kind", values.one_of(*KINDS), "", 'it says what is read: "list" or "sql"')
+    name = section.take("name", values.name, "") or f"source-{index + 1}"
+    for key in OF_KIND["sql" if kind == "list" else "list"] if kind else ():
+        if key in section.raw:
+            section.report.add((*section.path, key), "", f'refused: kind = "{kind}" has no such key')
+    if kind == "sql":
+        return _sql_spec(section, name, base, state_dir)
+    path = section.need("path", values.text, "", 'the list file, such as "/etc/kamailio/dispatcher.list"')
+    return Spec(name, kind, str(base / Path(path).expanduser()) if kind and path else "", state_dir)
 
-    name: str
-    kind: str
-    origin: str
-    state_dir: Path
+
+def _sql_spec(section: Section, name: str, base: Path, state_dir: Path) -> Spec:
+    url = section.need("url", text_or_secret(base), "", 'such as "postgresql://USER@HOST/DATABASE", or "file:PATH"')
+    columns = section.take("columns", values.one_of(*COLUMNS), "kamailio")
+    table = section.take("table", values.text, COLUMNS.get(columns, ""))
+    interval_ms = section.take("interval", values.duration(0, MAX_INTERVAL_MS), 60_000)
+    wanted = Wanted(url=url, table=table, columns=columns)
+    return Spec(name, "sql", origin_of(wanted) if url else "", state_dir, url, table, columns, interval_ms)
 
 
-def _take(section: Section, place: _Place, keep: bool, fresh: bool) -> Taken | None:
+def _take(section: Section, spec: Spec, keep: bool, fresh: bool) -> Taken | None:
     """The source as it is, or as it was when it is away or not to be read."""
-    name, kind, origin, state_dir = place
-    kept = read_kept(state_dir, name, origin)
+    kept = read_kept(spec.state_dir, spec.name, spec.origin)
     if kept and not fresh:
-        return Taken(name, kind, origin, kept, "")
+        return Taken(spec, kept)
     try:
-        reading = read_list_file(origin)
+        reading = spec.read()
         if kept and kept.rows and not reading.rows:
             raise SourceAway("there is no destination in it; remove its [[source]] if that is meant")
     except SourceAway as away:
-        if not kept:
-            section.report.add((*section.path, "path"), f'"{origin}"', str(away))
-            return None
-        return Taken(name, kind, origin, kept, str(away))
+        if kept:
+            return Taken(spec, kept, str(away))
+        section.report.add((*section.path, "path" if spec.kind == "list" else "url"), f'"{spec.origin}"', str(away))
+        return None
     if keep and (not kept or (kept.rows, kept.misfits) != (reading.rows, reading.misfits)):
-        _keep(place, reading)
-    return Taken(name, kind, origin, reading, "")
+        _keep(spec, reading)
+    return Taken(spec, reading)
 
 
-def _keep(place: _Place, reading: Reading) -> None:
+def _keep(spec: Spec, reading: Reading) -> None:
     try:
-        write_kept(place.state_dir, place.name, place.origin, reading)
+        write_kept(spec.state_dir, spec.name, spec.origin, reading)
     except OSError as error:
         log.warning("what a source said is not kept: if it is away at the next start, that start fails",
-                    extra={"fields": {"source": place.name, "why": reason(error)}})
+                    extra={"fields": {"source": spec.name, "why": reason(error)}})
 
 
 def _name_sets(root: Section, sources: list[Taken]) -> None:

@@ -97,6 +97,25 @@ class Leave(Message, frozen=True, kw_only=True, tag="leave"):
     keep: list[int]
 
 
+# ---------------------------------------------------------------- to the desk
+
+
+class ReadTable(Numbered, frozen=True, kw_only=True, tag="read table"):
+    """Read this table now, and keep what it says under `name` and `origin` (sources/kept)."""
+
+    name: str
+    origin: str
+    url: str
+    table: str
+    columns: str
+    state_dir: str
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Without the URL, which may have a password."""
+        return {"name": self.name, "origin": self.origin}
+
+
 # ---------------------------------------------------------------- to the supervisor
 
 
@@ -152,6 +171,13 @@ class Probed(Numbered, frozen=True, kw_only=True, tag="probed"):
     ends: list[ProbeEnd]
 
 
+class TableRead(Numbered, frozen=True, kw_only=True, tag="table read"):
+    """changed: it says another thing than before.  away: why it could not be read, "" = it was."""
+
+    changed: bool
+    away: str = ""
+
+
 class Failed(Numbered, frozen=True, kw_only=True, tag="failed"):
     """An order that ended in an exception which nobody had thought of."""
 
@@ -181,9 +207,10 @@ class Ended(Message, frozen=True, kw_only=True, tag="ended"):
     status: int
 
 
+TO_DESK = ReadTable
 TO_ROUTER = Prepare | Sockets | Go | Reload | Drain | Admin | Probe | Leave
 TO_SUPERVISOR = (Warm | Started | Refused | Reloaded | ReloadRefused | Draining | AdminSet | Probed | Failed
-                 | Released)
+                 | Released | TableRead)
 
 
 class _Envelope(msgspec.Struct):
@@ -195,7 +222,7 @@ class _Envelope(msgspec.Struct):
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
-_known = msgspec.json.Decoder(TO_ROUTER | TO_SUPERVISOR)
+_known = msgspec.json.Decoder(TO_ROUTER | TO_DESK | TO_SUPERVISOR)
 _encoder = msgspec.json.Encoder()
 
 

@@ -217,13 +217,6 @@ def read_url(text: str) -> "tuple[URL, Way]":
     return url.set(drivername=way.drivername), way
 
 
-def without_password(url: "URL") -> str:
-    """What is read and as whom; of options only those that say which data it is."""
-    telling = {name: value for name, value in url.query.items() if name in TELLING}
-    shown = url.set(drivername=url.get_backend_name(), query=telling)._replace(password=None)
-    return shown.render_as_string(hide_password=True)
-
-
 def secrets_of(url: "URL") -> set[str]:
     """Texts that must not be shown, as they are and as a URL has them."""
     found = {str(value) for name, value in url.query.items() if name not in TELLING and "pass" in name}

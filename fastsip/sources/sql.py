@@ -1,4 +1,4 @@
-"""A table of destinations in a SQL database, read whole: Kamailio's `dispatcher`, wherever it stands.
+"""A table of destinations in a SQL database, read whole: Kamailio's or OpenSIPS' `dispatcher`, or a `load_balancer`.
 
     database = Database(Table(url="postgresql://kamailio:...@db.example.net/kamailio"))
     reading = database.read()       # or SourceAway, which says why
@@ -12,7 +12,7 @@ Rows come in the order of the column `id`, so that equal priorities keep their o
 Nothing tells cheaply and rightly on all engines that a table did not change, so it is always read.  Texts that are no
 UTF-8 and columns of bytes are taken as list files are, with what cannot be read replaced.
 
-Needs the extra `sql`.  No text, repr or log has the password; `origin` is what may be shown and kept.
+Needs the extra `sql`.  No text, repr or log has the password.
 """
 
 import math
@@ -28,6 +28,7 @@ from fastsip.base.plain import printable
 from fastsip.sources import engines
 from fastsip.sources.columns import MOST_ROWS, gather
 from fastsip.sources.kamailio import read_columns
+from fastsip.sources.opensips import read_dispatcher, read_load_balancer
 from fastsip.sources.rows import Misfit, Reading, Row, SourceAway
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Kind(NamedTuple):
 KINDS = {
     "kamailio": Kind(("setid", "destination", "flags", "priority", "attrs"), 2, frozenset({"destination", "attrs"}),
                      read_columns),
+    "opensips": Kind(("setid", "destination", "socket", "state", "probe_mode", "weight", "priority", "attrs",
+                      "description"), 2, frozenset({"destination", "socket", "weight", "attrs", "description"}),
+                     read_dispatcher),
+    "load_balancer": Kind(("group_id", "dst_uri", "resources", "probe_mode", "attrs", "description"), 2,
+                          frozenset({"dst_uri", "resources", "attrs", "description"}), read_load_balancer),
 }  # fmt: skip
 
 
@@ -77,11 +83,6 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [("name", self.name), ("kind", self.kind)]
-
-
-def origin(table: Table) -> str:
-    """What is read, without a password.  SourceAway when the URL is none."""
-    return f"{engines.without_password(engines.read_url(table.url)[0])} {table.name}"
 
 
 class Database:

@@ -16,12 +16,11 @@ from fastsip.config.errors import Wrong
 from fastsip.config.rows import identity_of
 from fastsip.config.values import destination_uri
 from fastsip.dispatcher.diff import Diff, compare
-from fastsip.log import log
 from fastsip.sources.added import NAME, added_row, read_added, write_added
 from fastsip.sources.rows import Row
-from fastsip.supervisor.changes import apply
-from fastsip.supervisor.destinations import drop_words
+from fastsip.supervisor.changes import apply, note_reload
 from fastsip.supervisor.state import StartError, State
+from fastsip.supervisor.tables import with_away
 
 
 async def add(here: State, group: str, columns: dict[str, Any]) -> Answer:
@@ -72,12 +71,12 @@ async def _apply(here: State, before: Sequence[Row], rows: Sequence[Row]) -> Non
     """These rows and none other count from now on; Refused: those before do."""
     state_dir = here.config.router.state_dir
     try:
-        await asyncio.to_thread(write_added, state_dir, rows)
+        write_added(state_dir, rows)    # in no thread: one that nobody waits for any more would write on
     except OSError as error:
         raise Refused(f"it cannot be kept, and nothing has changed: {reason(error)}") from None
     try:
         config = here.config
-        fresh = await asyncio.to_thread(load_text, here.text, config.file, fresh=())
+        fresh = with_away(here, await asyncio.to_thread(load_text, here.text, config.file, fresh=()))
         diff = compare(config, fresh)
         for row in rows[len(before) :]:
             _check(fresh, diff, row)
@@ -88,8 +87,7 @@ async def _apply(here: State, before: Sequence[Row], rows: Sequence[Row]) -> Non
             raise Refused(f"{reason(error)}\nnothing has changed") from None
         raise
     here.version += 1
-    drop_words(here.config)     # of one that is gone, so that it does not come back with the next of that name
-    log.info("destinations added or removed", extra={"fields": {"version": here.version, **diff.facts()}})
+    note_reload(here, diff)
 
 
 def _check(fresh: Config, diff: Diff, row: Row) -> None:

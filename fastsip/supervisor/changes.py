@@ -8,6 +8,7 @@ that fails.
 import asyncio
 import errno
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from fastsip import __version__
@@ -15,10 +16,11 @@ from fastsip._core.store.partitions import lack_of_room
 from fastsip.api.socket import STOPPED, Answer, Client, Refused, answer_kept
 from fastsip.base.plain import reason
 from fastsip.config import Config, ConfigError, load_text, read_text
+from fastsip.config.sources import KINDS
 from fastsip.dispatcher.diff import Diff, compare
 from fastsip.log import log
 from fastsip.process import messages
-from fastsip.supervisor import limits, upgrade
+from fastsip.supervisor import limits, tables, upgrade
 from fastsip.supervisor.child import Child, handed
 from fastsip.supervisor.destinations import drop_words
 from fastsip.supervisor.sockets import place_of
@@ -30,17 +32,18 @@ OLD_CODE_RUNS_ON = "the old code runs on"
 MOST_LEFT_OUT = 20  # records of one source and one reload
 
 
-def read_file(file: str) -> tuple[Config, str]:
-    """What it says now, read and as it stands.  Takes as long as it is large."""
+def read_file(file: str, fresh: Collection[str] = KINDS) -> tuple[Config, str]:
+    """What it says now, read and as it stands.  Takes as long as it is large.  fresh: as of load_text."""
     if Path(file).is_fifo():
         raise StartError(f"{file} is a pipe: who waits for one may wait for ever")
     text = read_text(file)
-    return load_text(text, file), text
+    return load_text(text, file, fresh=fresh), text
 
 
 def read_change(before: Config) -> tuple[Config, str, Diff]:
-    """What its file says now, and what is another thing for destinations then."""
-    fresh, text = read_file(before.file)
+    """What its file says now, and what is another thing for destinations then.  Databases have just been read, but for
+    those that are new."""
+    fresh, text = read_file(before.file, fresh=("list",))
     return fresh, text, compare(before, fresh)
 
 
@@ -75,7 +78,9 @@ async def reload(here: State) -> Answer:
         here.notifier.reloading()
         before = here.config
         try:
+            await tables.read_all(here, tables.databases(before))
             fresh, text, diff = await asyncio.to_thread(read_change, before)
+            fresh = tables.with_away(here, fresh)
             await apply(here, fresh, text)
         except (ConfigError, StartError, OSError) as error:
             log.error(f"reload refused, {OLD_RUNS_ON}", extra={"fields": {"why": reason(error)}})
@@ -86,10 +91,16 @@ async def reload(here: State) -> Answer:
         finally:
             here.notifier.ready(here.status_text())
         here.version += 1
-        drop_words(here.config)
-        log.info("reloaded", extra={"fields": {"version": here.version, **diff.facts()}})
-        say_sources(here.config)
+        here.untaken = False
+        note_reload(here, diff)
         return {"configuration": here.version, **diff.named(), "left_out": left_out(here.config)}
+
+
+def note_reload(here: State, diff: Diff) -> None:
+    """After another configuration came into force."""
+    drop_words(here.config)
+    log.info("reloaded", extra={"fields": {"version": here.version, **diff.facts()}})
+    say_sources(here.config)
 
 
 def left_out(config: Config) -> list[str]:
@@ -189,6 +200,10 @@ async def replace(here: State, client: int) -> None:
             spare, here.spare = here.spare, None
             spare.kill()
             await spare.hear()
+        if here.desk:
+            desk, here.desk = here.desk, None
+            desk.kill()
+            await desk.hear()
         if here.router is None:
             raise OSError(errno.EAGAIN, "a router is just starting; ask again")
         if here.stopping:

@@ -91,7 +91,7 @@ async def say(here: State, ids: Sequence[str], sets: Sequence[str], state: str, 
         before = standing(await asyncio.to_thread(read_words, config.router.state_dir), config)
         after = said(before, config, wanted, state, why)
         try:
-            await asyncio.to_thread(write_words, config.router.state_dir, after)
+            write_words(config.router.state_dir, after)     # in no thread: it would write on when nobody waits any more
         except OSError as error:
             raise Refused(f"it cannot be kept, and nothing has changed: {reason(error)}") from None
         log.info(f"an operator says: {state}",

@@ -223,7 +223,7 @@ def go_back(here: State, change: Change) -> None:
 
 async def end_all(here: State) -> None:
     """Nobody of ours is left, and all are reaped."""
-    left = [child for child in (here.router, here.spare, here.planned and here.planned.spare) if child]
+    left = [child for child in (here.router, here.spare, here.planned and here.planned.spare, here.desk) if child]
     for child in left:
         child.kill()
     for child in left:

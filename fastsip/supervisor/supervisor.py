@@ -16,7 +16,7 @@ from typing import Any
 
 from fastsip import __version__
 from fastsip.api.socket import Answer, Client, Refused, Server
-from fastsip.supervisor import added, changes, destinations, draining, orders, succession, upgrade, watching
+from fastsip.supervisor import added, changes, destinations, draining, orders, polling, succession, upgrade, watching
 from fastsip.supervisor.state import State
 
 
@@ -48,6 +48,7 @@ class Supervisor:
             here.start_task(changes.finish_upgrade(here, here.inherited.client))
         upgrade.signals_may_come()
         here.start_task(watching.beat(here))
+        here.start_task(polling.watch(here))
         await succession.reign_on(here)
 
     def terminate(self) -> None:

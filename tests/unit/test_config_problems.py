@@ -340,7 +340,6 @@ def test_one_problem(case):
 
 
 LATER_EXAMPLES = {
-    "source.*.kind": '[[source]]\nkind = "sql"\npath = "x"\n',
     "table": "[table.bans]\nexpire = '300s'\n",
     "api": "[api]\nlisten = '127.0.0.1:8060'\n",
     "router.routes": "[router]\nroutes = 'routes.py'\n",

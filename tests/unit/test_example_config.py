@@ -55,7 +55,8 @@ def uncommented():
     lines = []
     for line in TEXT.splitlines():
         if re.match(r"#(\[|\"|[a-z_0-9]+ =)", line) and not line.startswith(
-            ("#reply", "#forward", "#key", "#secret", "#then", "#in_dialog_failure")
+            ("#reply", "#forward", "#key", "#secret", "#then", "#in_dialog_failure", "#url", "#table",
+             "#columns")
         ):
             line = line[1:]
         lines.append(line)

@@ -27,6 +27,7 @@ ABOVE = {
     "process": {"base", "log", "config"},                           # what supervisor and router share
     "observe": {"base", "log", "routing"},                          # read from outside, out of files
     "api": {"base", "log"},                                         # the door for operators
+    "desk": {"base", "log", "process", "sources"},                  # drivers of databases, in a process of their own
     "ua": {"base", "log"},                                          # user agents, of which the router needs none
     "router": {"base", "log", "config", "dispatcher", "routing", "process", "observe", "ua"},
     "supervisor": {"base", "log", "config", "dispatcher", "process", "api", "sources"},    # not router

@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastsip.sources import engines, sql
-from fastsip.sources.kamailio import MOST_ROWS, read_list
+from fastsip.sources.columns import MOST_ROWS
+from fastsip.sources.kamailio import read_list
 from fastsip.sources.rows import Reading, SourceAway
-from fastsip.sources.sql import Database, Table, origin
+from fastsip.sources.sql import Database, Table
 
 SHORT_S = 0.3
 TABLE = "id INTEGER PRIMARY KEY, setid INTEGER, destination TEXT, flags INTEGER, priority INTEGER, attrs TEXT"
@@ -438,26 +439,6 @@ def test_urls_that_are_none(url):
     text = away(url)
     assert WRONG_URLS[url] in text
     assert not any(part in text for part in ("s3cret", "s3", "cret"))
-
-
-ORIGINS = {
-    network("postgresql", 5432): "postgresql://kamailio@127.0.0.1:5432/kamailio dispatcher",
-    network("postgresql+psycopg", 5432): "postgresql://kamailio@127.0.0.1:5432/kamailio dispatcher",
-    network("mariadb", 3306): "mysql://kamailio@127.0.0.1:3306/kamailio dispatcher",
-    "postgresql:///d?host=/run/db&password=s3cret&sslpassword=s3cret&sslmode=require":
-        "postgresql:///d?host=%2Frun%2Fdb dispatcher",
-    "mysql://u@h/d?passwd=s3cret&unix_socket=/run/x": "mysql://u@h/d?unix_socket=%2Frun%2Fx dispatcher",
-    "sqlite:////var/lib/kamailio.db": "sqlite:////var/lib/kamailio.db dispatcher",
-}
-
-
-@pytest.mark.parametrize("url", ORIGINS)
-def test_what_may_be_kept_of_a_url(url):
-    assert origin(Table(url=url)) == ORIGINS[url]
-
-
-def test_another_table_is_another_origin():
-    assert origin(Table(url="sqlite:////x", name="a")) != origin(Table(url="sqlite:////x", name="b"))
 
 
 @pytest.mark.parametrize("url", [

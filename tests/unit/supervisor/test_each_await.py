@@ -110,6 +110,8 @@ class Router:
             "prepare": messages.Warm, "go": messages.Started, "leave": messages.Released,
             "reload": lambda: messages.Reloaded(number=message.number),
             "drain": lambda: messages.Draining(number=message.number, open=self.open),
+            "admin": lambda: messages.AdminSet(number=message.number, changed=1),
+            "probe": lambda: messages.Probed(number=message.number, ends=[]),
         }  # fmt: skip
         if message.what in said:
             with contextlib.suppress(OSError):  # who asked has killed us meanwhile
@@ -180,7 +182,7 @@ class Life:
         """Another text than before."""
         self.number, self.shards = self.number + 1, shards or self.shards
         text = TEXT.format(place=self.place, shards=self.shards, stop_mode=stop_mode, listen=self.listen)
-        text += f"# {self.number}\n{SET}"
+        text += f"# {self.number}\n{SET}setid = 9\n"
         Path(self.file).write_text(text)
         return text
 
@@ -195,7 +197,7 @@ class Life:
         here = self.here
         async with asyncio.timeout(LIMIT_S):
             while not (here.router and here.spare and any(isinstance(said, messages.Warm) for said in here.spare.inbox)
-                       and not here.planned and not here.underway and not here.busy.locked() and len(here.tasks) == 1
+                       and not here.planned and not here.underway and not here.busy.locked() and len(here.tasks) == 2
                        and children() - self.before == {here.router.pid, here.spare.pid}):  # fmt: skip
                 await asyncio.sleep(0.001)
 
@@ -255,6 +257,22 @@ async def ask_new_code_that_is_silent(life):
     return await life.ask("upgrade")
 
 
+async def drain_a_destination(life):
+    return await life.ask("admin", sets=["media"], state="draining")
+
+
+async def probe(life):
+    return await life.ask("probe", sets=["media"])
+
+
+async def add(life):
+    """And take it away, so that the next one finds none."""
+    heard = await life.ask("add", set="9", destination="sip:192.0.2.9")
+    if "id" in heard[-1]:
+        await life.ask("remove", id=heard[-1]["id"])
+    return heard
+
+
 async def finish_upgrade(life):
     await life.here.busy.acquire()
     asyncio.get_running_loop().call_later(0.002, life.here.busy.release)
@@ -293,7 +311,7 @@ async def terminate(life):
 
 
 ORDERS = [reload_in_place, reload_behind_another, reload_by_takeover, drain, undo, ask_to_upgrade,
-          ask_new_code_that_is_silent, finish_upgrade]
+          ask_new_code_that_is_silent, drain_a_destination, probe, add, finish_upgrade]
 EVENTS = [hang_up, die]
 ENDS = [stop, terminate]
 CASES = [(thing, where) for thing in [*ORDERS, *EVENTS, *ENDS] for where in ("client", "serve", "tasks")

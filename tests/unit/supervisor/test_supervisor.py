@@ -169,7 +169,7 @@ def upgradable(here, monkeypatch):
     monkeypatch.setattr(upgrade, "objection", nothing)
     monkeypatch.setattr(upgrade, "replace", lambda state: pytest.fail("another program goes on"))
     here.config.file, here.busy = "c.toml", asyncio.Lock()
-    here.spare = here.router = None
+    here.spare = here.router = here.desk = None
     here.stopping = here.draining = False
     return here
 

@@ -1,0 +1,1 @@
+"""The process beside the supervisor that may hang or die without harm: drivers of databases work there."""

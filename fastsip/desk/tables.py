@@ -1,0 +1,89 @@
+"""Reads tables of databases when it is told to, each in a thread, and keeps what they say (sources/kept).
+
+It ends when the line to its supervisor does.  Nothing that a driver writes on standard output gets among the answers.
+"""
+
+import os
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from fastsip import log as logs
+from fastsip.base.plain import reason
+from fastsip.log import log
+from fastsip.process.launch import LINE_FD
+from fastsip.process.line import Line, close_all
+from fastsip.process.messages import ForeignProtocol, ReadTable, TableRead
+from fastsip.sources.apart import Found, Wanted
+from fastsip.sources.kept import read_kept, write_kept
+from fastsip.sources.rows import Reading, SourceAway
+from fastsip.sources.sql import Database, Table
+
+MOST_AT_ONCE = 16   # as many as there are sources
+EMPTY = "there is no destination in it; remove its [[source]] if that is meant"
+
+
+def read(wanted: Wanted) -> Found:
+    """Never an exception: whoever asked hears what is the matter."""
+    try:
+        database = Database(Table(url=wanted.url, name=wanted.table, kind=wanted.columns))
+        return Found(reading=database.read())
+    except SourceAway as away:
+        return Found(away=str(away))
+    except Exception as error:      # its text may have the URL
+        return Found(away=f"{type(error).__name__}, a fault of fastsip")
+
+
+def once() -> int:
+    """One table, from standard input to standard output."""
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    wanted = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Wanted)
+    with open(answers, "wb") as out:
+        out.write(msgspec.msgpack.encode(read(wanted)))
+    return 0
+
+
+def serve() -> int:
+    """Until nobody is there any more who could ask."""
+    logs.set_up()
+    os.dup2(2, 1)
+    line = Line(socket.socket(fileno=LINE_FD))
+    pool = ThreadPoolExecutor(MOST_AT_ONCE, "table")
+    while True:
+        try:
+            received = line.receive()
+        except ForeignProtocol as said:
+            log.error("the supervisor speaks another protocol", extra={"fields": {"said": str(said)}})
+            continue
+        if received is None:
+            return 0
+        close_all(received.fds)
+        if isinstance(received.message, ReadTable):
+            pool.submit(answer, line, received.message)
+
+
+def answer(line: Line, order: ReadTable) -> None:
+    wanted = Wanted(url=order.url, table=order.table, columns=order.columns)
+    found = read(wanted)
+    changed, away = keep(order, found.reading) if found.reading else (False, found.away)
+    try:
+        line.send(TableRead(number=order.number, changed=changed, away=away))
+    except OSError as error:
+        log.error("a table was read for nobody", extra={"fields": {"source": order.name, "why": reason(error)}})
+
+
+def keep(order: ReadTable, reading: Reading) -> tuple[bool, str]:
+    """Whether it says another thing than before; and why what was kept before counts on, "" mostly."""
+    kept = read_kept(order.state_dir, order.name, order.origin)
+    if kept and kept.rows and not reading.rows:
+        return False, EMPTY
+    if kept and (kept.rows, kept.misfits) == (reading.rows, reading.misfits):
+        return False, ""
+    try:
+        write_kept(order.state_dir, order.name, order.origin, reading)
+    except OSError as error:
+        return False, f"what it says cannot be kept: {reason(error)}"
+    return True, ""

@@ -1,0 +1,72 @@
+"""A table of a database, read in a process of its own: a driver that hangs or dies takes nothing else with it.
+
+    read_apart(table)     one process for one read: whoever has none at hand
+    origin_of(...)        what a source is called, and kept by, without its password
+
+The program on the other side is desk.
+"""
+
+import subprocess
+import sys
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import msgspec
+
+from fastsip.sources.rows import Reading, SourceAway
+
+ONCE = (sys.executable, "-m", "fastsip.desk", "once")
+ONCE_LIMIT_S = 20.0     # of which a read may take half
+# Of what stands behind `?`: what says which data it is.  The rest may be secret or does not matter for that.
+TELLING = {"host", "port", "dbname", "database", "db", "service", "unix_socket", "options"}
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A table: `url` with its password, `columns` as of sql.KINDS."""
+
+    url: str
+    table: str
+    columns: str
+
+    def __repr__(self) -> str:
+        return f"Wanted(table={self.table!r}, columns={self.columns!r})"
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read; `away` says why nothing was."""
+
+    reading: Reading | None = None
+    away: str = ""
+
+
+def origin_of(wanted: Wanted) -> str:
+    """Of a URL that is none, what stands before its first colon."""
+    return f"{_shown(wanted.url)} {wanted.table} ({wanted.columns})"
+
+
+def _shown(url: str) -> str:
+    """Nobody knows which part of what is no URL may be shown."""
+    scheme, colon, _ = url.partition("://")
+    try:
+        parts = urlsplit(url)
+        telling = urlencode([pair for pair in parse_qsl(parts.query) if pair[0] in TELLING])
+    except ValueError:
+        colon = ""
+    if not colon or ("@" in parts.path and not scheme.startswith("sqlite")):
+        return scheme.partition(":")[0][:20]
+    user, at, place = parts.netloc.rpartition("@")
+    return f"{scheme}://{user.partition(':')[0]}{at}{place}{parts.path}{'?' if telling else ''}{telling}"
+
+
+def read_apart(wanted: Wanted) -> Reading:
+    """SourceAway says why not."""
+    try:
+        done = subprocess.run(ONCE, input=msgspec.msgpack.encode(wanted), capture_output=True, timeout=ONCE_LIMIT_S,
+                              check=False)
+        found = msgspec.msgpack.decode(done.stdout, type=Found)
+    except subprocess.TimeoutExpired:
+        raise SourceAway(f"not read within {ONCE_LIMIT_S:.0f} s") from None
+    except msgspec.MsgspecError:
+        raise SourceAway(f"the program that reads databases ended with {done.returncode}") from None
+    if found.reading is None:
+        raise SourceAway(found.away)
+    return found.reading

@@ -1,0 +1,76 @@
+"""Sources in databases: the desk reads them and keeps what they say, a process that may hang or die.
+
+Why one cannot be read is known here, until it is read again.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+import msgspec
+
+from fastsip.config import Config
+from fastsip.config.model import Source
+from fastsip.log import log
+from fastsip.process import messages
+from fastsip.process.launch import launch
+from fastsip.process.line import Line
+from fastsip.supervisor.child import Child
+from fastsip.supervisor.state import State
+
+PROGRAM_ARGUMENTS = ("-m", "fastsip.desk")
+READ_LIMIT_S = 20.0     # the desk's own limits end a read after half of it
+
+
+def databases(config: Config) -> list[Source]:
+    return [source for source in config.sources if source.kind == "sql"]
+
+
+async def read_all(here: State, sources: Iterable[Source]) -> bool:
+    """All of them at once: does one of them say another thing than before?"""
+    return any(await asyncio.gather(*(read(here, source) for source in sources)))
+
+
+async def read(here: State, source: Source) -> bool:
+    """Does it say another thing than before?  Why it cannot be read stands in `here.away`."""
+    order = messages.ReadTable(
+        name=source.name, origin=source.origin, url=source.url, table=source.table, columns=source.columns,
+        state_dir=here.config.router.state_dir,
+    )  # fmt: skip
+    desk = here.desk = here.desk or start_desk(here)
+    try:
+        said = await desk.order(order, messages.TableRead, limit_s=READ_LIMIT_S)
+    except TimeoutError:
+        desk.kill()
+        said = await desk.hear()
+    if isinstance(said, messages.TableRead):
+        note(here, source, said.away)
+        return said.changed
+    if here.desk is desk:
+        here.desk = None    # the next read starts another one
+    ended = f"the program that reads databases ended with {desk.status}"
+    note(here, source, said.why if isinstance(said, messages.Failed) else ended)
+    return False
+
+
+def start_desk(here: State) -> Child:
+    pid, line = launch((here.program[0], *PROGRAM_ARGUMENTS))
+    return Child(pid, Line(line))
+
+
+def note(here: State, source: Source, why: str) -> None:
+    """Once when it goes away, and once when it is back."""
+    before = here.away.pop(source.name, "")
+    if why:
+        here.away[source.name] = why
+    fields = {"source": source.name, "origin": source.origin}
+    if why and not before:
+        log.warning("a source is away, what was read last counts", extra={"fields": {**fields, "why": why}})
+    elif before and not why:
+        log.info("a source is back", extra={"fields": fields})
+
+
+def with_away(here: State, config: Config) -> Config:
+    """Who is away is known of a read, not of what was kept."""
+    sources = tuple(msgspec.structs.replace(source, away=here.away.get(source.name, "")) if source.kind == "sql"
+                    else source for source in config.sources)
+    return msgspec.structs.replace(config, sources=sources)
