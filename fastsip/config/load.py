@@ -166,7 +166,7 @@ class _Loader:
         self.report = report
         self.root = Section(raw, (), "", report)
 
-    def config(self, make_secret: bool, fresh: Collection[str]) -> Config:
+    def config(self, make_secret: bool, fresh: Collection[str] = KINDS) -> Config:
         section = self.root.section("router", "router")
         router = self._router(section)
         listeners = self._listeners()

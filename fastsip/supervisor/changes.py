@@ -6,9 +6,10 @@ that fails.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from fastsip import __version__
@@ -73,27 +74,37 @@ def needs_takeover(old: Config, fresh: Config) -> bool:
 
 
 async def reload(here: State) -> Answer:
-    """What the file and its sources say now, in place or by a planned takeover; Refused whole when it is wrong."""
+    """What the file and its sources say now, in place or by a planned takeover; Refused whole when it is wrong.
+
+    Databases are read before anybody else has to wait for us: one that does not answer takes its time.
+    """
+    with said_when_refused():
+        await tables.read_all(here, tables.databases(here.config))
     async with here.busy:
         here.notifier.reloading()
-        before = here.config
         try:
-            await tables.read_all(here, tables.databases(before))
-            fresh, text, diff = await asyncio.to_thread(read_change, before)
-            fresh = tables.with_away(here, fresh)
-            await apply(here, fresh, text)
-        except (ConfigError, StartError, OSError) as error:
-            log.error(f"reload refused, {OLD_RUNS_ON}", extra={"fields": {"why": reason(error)}})
-            raise Refused(f"{reason(error)}\n{OLD_RUNS_ON}") from None
-        except Exception as error:
-            log.exception(f"reload failed, {OLD_RUNS_ON}")
-            raise Refused(f"{type(error).__name__}: {error}\n{OLD_RUNS_ON}") from None
+            with said_when_refused():
+                fresh, text, diff = await asyncio.to_thread(read_change, here.config)
+                await apply(here, tables.with_away(here, fresh), text)
         finally:
             here.notifier.ready(here.status_text())
         here.version += 1
         here.untaken = False
         note_reload(here, diff)
         return {"configuration": here.version, **diff.named(), "left_out": left_out(here.config)}
+
+
+@contextlib.contextmanager
+def said_when_refused() -> Iterator[None]:
+    """Why nothing has changed, in the log and to whoever asked."""
+    try:
+        yield
+    except (ConfigError, StartError, OSError) as error:
+        log.error(f"reload refused, {OLD_RUNS_ON}", extra={"fields": {"why": reason(error)}})
+        raise Refused(f"{reason(error)}\n{OLD_RUNS_ON}") from None
+    except Exception as error:
+        log.exception(f"reload failed, {OLD_RUNS_ON}")
+        raise Refused(f"{type(error).__name__}: {error}\n{OLD_RUNS_ON}") from None
 
 
 def note_reload(here: State, diff: Diff) -> None:

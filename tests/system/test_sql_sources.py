@@ -80,7 +80,7 @@ async def test_calls_flow_by_the_table(home, edge, server):  # noqa: F811
 
         # An empty table is no table: calls go on.
         server.sql("DELETE FROM dispatcher", database="kamailio")
-        await life.logged("a source is away", 2)
+        await life.logged("a source is away")
         await refuse(bob, alice.invite(NUMBER, edge))
 
 

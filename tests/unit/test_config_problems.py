@@ -471,6 +471,7 @@ PLACES = [
     ("route", 0, "headers", "set"),
     ("route", 0, "when", "user_match"),
     ("route", 0, "when", "source_set"),
+    *(("source", 0, key) for key in ("kind", "path", "name", "url", "table", "columns", "interval")),
     ("router", "secret"),
 ]
 
@@ -485,6 +486,7 @@ def test_any_value_anywhere_is_accepted_or_refused_never_a_crash(place, value):
         "set": {"media": {"destinations": ["sip:192.0.2.21", {"uri": "sip:192.0.2.22"}], "probe": {}}},
         "failure": {"f": {"on": [500]}},
         "route": [{"to": "media", "when": {"method": "INVITE"}, "headers": {"remove": ["X-A"]}}],
+        "source": [{"kind": "list", "path": "/nonexistent"}],
     }
     inner = raw
     for part in place[:-1]:
