@@ -486,7 +486,7 @@ def test_any_value_anywhere_is_accepted_or_refused_never_a_crash(place, value):
         "set": {"media": {"destinations": ["sip:192.0.2.21", {"uri": "sip:192.0.2.22"}], "probe": {}}},
         "failure": {"f": {"on": [500]}},
         "route": [{"to": "media", "when": {"method": "INVITE"}, "headers": {"remove": ["X-A"]}}],
-        "source": [{"kind": "list", "path": "/nonexistent"}],
+        "source": [{"kind": "list", "path": __file__}],  # a text like any other: no line of it is a destination
     }
     inner = raw
     for part in place[:-1]:
