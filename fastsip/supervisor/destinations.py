@@ -20,7 +20,7 @@ from fastsip.process import messages
 from fastsip.supervisor.state import State
 
 ANSWER_LIMIT_S = 30.0   # a reload of a large configuration may be before it
-MOST_PROBED = 100
+MOST_PROBED = 50        # their ids stand in one message
 AT_ONCE = 500           # destinations of one answer: a millisecond or two of the supervisor's loop
 MOST_SAID = 20          # of one change, in the log
 KEPT = "it is kept, and counts from the next router on"

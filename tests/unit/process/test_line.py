@@ -6,10 +6,13 @@ import socket
 import orjson
 import pytest
 
+from fastsip.config.language import MAX_ID_BYTES
 from fastsip.process.launch import pair
 from fastsip.process.line import MOST_FDS, MOST_WORDS, Line, read_text_file, text_file
 from fastsip.process.messages import (
     PROTOCOL,
+    Admin,
+    AdminSet,
     Drain,
     Draining,
     Failed,
@@ -18,6 +21,10 @@ from fastsip.process.messages import (
     Leave,
     Message,
     Prepare,
+    Probe,
+    Probed,
+    ProbeEnd,
+    ReadTable,
     Refused,
     Released,
     Reload,
@@ -25,11 +32,13 @@ from fastsip.process.messages import (
     ReloadRefused,
     Sockets,
     Started,
+    TableRead,
     Unknown,
     Warm,
     pack,
     unpack,
 )
+from fastsip.supervisor.destinations import MOST_PROBED
 
 # As version 0.1.0 wrote them when messages were plain dictionaries, by a supervisor and by its routers.
 RECORDED = {
@@ -50,6 +59,16 @@ RECORDED = {
     '{"v":1,"what":"draining","number":3,"open":0}': Draining(number=3, open=0),
     '{"v":1,"what":"failed","number":5,"why":"KeyError: 1"}': Failed(number=5, why="KeyError: 1"),
     '{"v":1,"what":"released"}': Released(),
+    # As the first version wrote them that had them.
+    '{"v":1,"what":"admin","number":6}': Admin(number=6),
+    '{"v":1,"what":"admin set","number":6,"changed":2}': AdminSet(number=6, changed=2),
+    '{"v":1,"what":"probe","number":7,"ids":["m/a"],"limit_s":3.0}': Probe(number=7, ids=["m/a"], limit_s=3.0),
+    '{"v":1,"what":"probed","number":7,"ends":[{"id":"m/a","alive":true,"code":200,"ms":3}]}':
+        Probed(number=7, ends=[ProbeEnd(id="m/a", alive=True, code=200, ms=3)]),
+    '{"v":1,"what":"read table","number":8,"name":"db","origin":"o","url":"u","table":"t","columns":"kamailio",'
+    '"state_dir":"/s"}': ReadTable(number=8, name="db", origin="o", url="u", table="t", columns="kamailio",
+                                   state_dir="/s"),
+    '{"v":1,"what":"table read","number":8,"changed":true,"away":""}': TableRead(number=8, changed=True, away=""),
 }  # fmt: skip
 
 
@@ -114,6 +133,15 @@ def test_another_language_is_no_message(line):
 def test_of_an_answer_without_a_number_nobody_says_that_it_is_anothers():
     assert Draining(open=1).is_for(3) and Draining(open=1, number=3).is_for(3)
     assert not Draining(open=1, number=2).is_for(3)
+
+
+def test_the_longest_ids_fit_into_one_message(lines):
+    ours, theirs = lines
+    ids = [f"{number:02}" + '"' * (MAX_ID_BYTES - 2) for number in range(MOST_PROBED)]
+    ours.send(Probe(number=2**31, ids=ids, limit_s=60.5))
+    assert theirs.receive().message.ids == ids
+    theirs.send(Probed(number=2**31, ends=[ProbeEnd(id=each, alive=False, code=408, ms=2**31) for each in ids]))
+    assert [end.id for end in ours.receive().message.ends] == ids
 
 
 # ---------------------------------------------------------------- the line
