@@ -7,7 +7,13 @@ import re
 
 from fastsip.config import values
 from fastsip.config.errors import Wrong, did_you_mean, shown
-from fastsip.config.language import HEADER_FIELDS, MAX_HEADER_BYTES, MAX_HEADER_EDITS
+from fastsip.config.language import (
+    HEADER_FIELDS,
+    MAX_HEADER_BYTES,
+    MAX_HEADER_EDITS,
+    MAX_PROBE_HEADER_BYTES,
+    MAX_PROBE_HEADERS,
+)
 from fastsip.config.model import HeaderEdits
 from fastsip.config.reader import Section
 
@@ -100,6 +106,30 @@ def read_headers(owner: Section, key: str = "headers") -> HeaderEdits:
         allowed = f"allowed: at most {MAX_HEADER_BYTES} bytes together, counting {fields}"
         section.report.add(path, f"up to {written} bytes", allowed)
     return HeaderEdits(remove=removed, set=tuple(assigned))
+
+
+def probe_headers(raw: object) -> tuple[tuple[str, str], ...]:
+    """Headers of a probe, each once; with no Accept among them that of the default, which 11.1 of RFC 3261 wants."""
+    if not isinstance(raw, dict):
+        raise Wrong('allowed: a table { Name = "value" }')
+    found = {_probe_header(name): values.text(value) for name, value in raw.items()}
+    if len({name.lower() for name in found}) < len(found):
+        raise Wrong("allowed: each header once")
+    if len(found) > MAX_PROBE_HEADERS:
+        raise Wrong(f"allowed: at most {MAX_PROBE_HEADERS} headers")
+    if not any(name.lower() == "accept" for name in found):
+        found = {"Accept": "application/sdp", **found}
+    if sum(len(f"{name}: {value}\r\n".encode()) for name, value in found.items()) > MAX_PROBE_HEADER_BYTES:
+        raise Wrong(f"allowed: at most {MAX_PROBE_HEADER_BYTES} bytes together")
+    return tuple(found.items())
+
+
+def _probe_header(raw: object) -> str:
+    name = values.token(raw)
+    if len(name) == 1:
+        raise Wrong(f"{name}: allowed is the long name")
+    _refuse([known for known in PROTECTED if known.lower() == name.lower() and known != "Contact"])
+    return name
 
 
 def _most_bytes(value: str) -> int:

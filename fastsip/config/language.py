@@ -18,11 +18,12 @@ KEYS: dict[str, tuple[str, ...]] = {
     "limits": ("max_transactions", "max_message", "max_head", "max_names", "names_per_source", "names_burst"),
     "set": (
         "destinations", "answering", "setid", "algorithm", "key", "limit", "ruri", "listen", "in_dialog",
-        "in_dialog_failure", "probe", "tiers", "when_all_down", "retry", "retry_after_max", "headers",
+        "in_dialog_failure", "probe", "tiers", "when_all_down", "retry", "retry_after_max", "call_fall",
+        "call_rise", "headers",
     ),
     "set.headers": ("out",),
     "destination": ("uri", "id", "weight", "priority", "attrs", "probe", "listen", "admin", "starts_down"),
-    "probe": ("method", "interval", "timeout", "rise", "fall", "from", "accept", "mode"),
+    "probe": ("method", "interval", "timeout", "rise", "fall", "from", "accept", "mode", "headers"),
     "failure": (
         "on", "timeout", "progress", "ring", "budget", "after_progress", "mark", "mark_last", "then",
         "exhausted", "unavailable",
@@ -87,6 +88,9 @@ MARK_KEYS = (*REASONS, "4xx", "5xx", "500", "503")
 HEADER_FIELDS = {"source": 39, "listener": 64, "call_id": 512}
 MAX_HEADER_EDITS = 32  # names in `set` and `remove` of one table
 MAX_HEADER_BYTES = 2_048  # of what `set` may write: EDIT_ROOM of the core has room for several, and the router's own
+
+MAX_PROBE_HEADERS = 16
+MAX_PROBE_HEADER_BYTES = 1_024
 
 # What MAX_ATTEMPTS, MAX_LISTENERS, MAX_SHARDS and policy_copy_t of the core allow.
 MAX_ATTEMPTS = 16

@@ -95,6 +95,7 @@ class Probe(Part, frozen=True, kw_only=True):
     mode: str  # all | only-failed | marked | none
     from_uri: str
     accept: tuple[int, ...]
+    headers: tuple[tuple[str, str], ...]
 
 
 class Destination(Part, frozen=True, kw_only=True):
@@ -131,6 +132,8 @@ class DestinationSet(Part, frozen=True, kw_only=True):
     when_all_down: str  # fail | try
     retry_ms: int
     retry_after_max_ms: int
+    call_fall: int  # 0 = the `fall` of the probe
+    call_rise: int  # 0 = the `rise` of the probe
     headers_out: HeaderEdits
     answering: bool
     destinations: tuple[Destination, ...]

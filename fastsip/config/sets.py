@@ -13,7 +13,7 @@ import msgspec
 
 from fastsip.config import values
 from fastsip.config.errors import Path, Wrong, did_you_mean, shown
-from fastsip.config.headers import read_ways
+from fastsip.config.headers import probe_headers, read_ways
 from fastsip.config.language import ADMINS, ALGORITHMS, MAX_ATTEMPTS
 from fastsip.config.model import Destination, DestinationSet, Listener, Probe
 from fastsip.config.reader import Report, Section, listed
@@ -32,6 +32,7 @@ PROBE_DEFAULTS: dict[str, Any] = {
     "mode": "all",
     "from": "",  # made of the router's name and the listener
     "accept": DEFAULT_ACCEPT,
+    "headers": (("Accept", "application/sdp"),),
 }
 PROBE_READERS: dict[str, values.Reader] = {
     "method": values.method,
@@ -41,6 +42,7 @@ PROBE_READERS: dict[str, values.Reader] = {
     "fall": values.integer(1, 255),
     "mode": values.one_of(*PROBE_MODES),
     "from": values.from_uri,
+    "headers": probe_headers,
 }
 
 
@@ -91,6 +93,7 @@ def probe_of(keys: dict[str, Any]) -> Probe:
         mode=keys["mode"],
         from_uri=keys["from"],
         accept=keys["accept"],
+        headers=keys["headers"],
     )
 
 
@@ -164,6 +167,8 @@ class _SetReader:
             when_all_down=section.take("when_all_down", values.one_of("fail", "try"), "fail"),
             retry_ms=section.take("retry", values.duration(1_000, DAY_MS), 30_000),
             retry_after_max_ms=section.take("retry_after_max", values.duration(0, DAY_MS), 60_000),
+            call_fall=section.take("call_fall", values.integer(1, 255), 0),
+            call_rise=section.take("call_rise", values.integer(1, 255), 0),
             headers_out=read_ways(section, "out")[0],
             answering=self.answering,
             destinations=self._destinations(probe),

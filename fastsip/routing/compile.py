@@ -203,6 +203,8 @@ def add_sets(
             limit=group.limit,
             retry_ms=group.retry_ms,
             retry_after_max_ms=group.retry_after_max_ms,
+            call_fall=group.call_fall,
+            call_rise=group.call_rise,
             # A promise to the calls: who renames a set moves all of its keys.
             hash_key=purpose_key(config.router.placement_key, f"set {group.name}"),
             key_header=group.key,
@@ -248,6 +250,7 @@ def probe_fields(probe: Probe | None) -> dict[str, Any] | None:
         "accept": probe.accept,
         "method": probe.method,
         "from_uri": probe.from_uri,
+        "headers": probe.headers,
     }
 
 

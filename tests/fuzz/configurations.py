@@ -179,6 +179,7 @@ class Maker:
         sender = f"sip:{'p' * self.size(100)}@{'h' * self.size(100)}"
         probe = {"method": self.rng.choice(("OPTIONS", self.token())), "interval": self.rng.choice(("2s", "60s")),
                  "from": sender, "rise": self.rng.choice((1, 255)), "accept": ["2xx", 480], "timeout": "50ms",
+                 "headers": {"Contact": f"<sip:{'c' * self.size(200)}@example.net>", self.token(): self.line(255)},
                  "fall": 255, "mode": self.rng.choice(("all", "only-failed", "marked", "none"))}
         return {key: probe[key] for key in probe if self.maybe(0.7)} or {"interval": "5s"}
 
@@ -205,6 +206,7 @@ class Maker:
             keys |= {"limit": lambda: self.size(16), "ruri": lambda: self.rng.choice(("keep", "host", "uri")),
                      "tiers": lambda: self.maybe(), "when_all_down": lambda: self.rng.choice(("fail", "try")),
                      "retry": lambda: "1s", "retry_after_max": lambda: "1s",
+                     "call_fall": lambda: self.rng.choice((1, 255)), "call_rise": lambda: 255,
                      "headers": lambda: {"out": self.header_edits()}}
             if len(self.sets) == 1:
                 keys["setid"] = self.rng.choice((0, 2**31 - 1))

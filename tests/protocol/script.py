@@ -83,7 +83,8 @@ def make_table(
     addresses=(EDGE, INSIDE), rule=None, tiers=True, backup_algorithm=PRIORITY, backup_limit=0, dialog_rule=False,
     backup_ruri=None, max_message=65_535, max_head=65_535,
     branch_key=b"0123456789abcdef", other_branch_key=None, loop_key=bytes(16), headers_in=None, headers_out=(),
-    set_headers=None, backup_headers=None, pinned=(), node="", contact="", transport=1,
+    set_headers=None, backup_headers=None, pinned=(), node="", contact="", transport=1, call_fall=0,
+    call_rise=0,
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
@@ -110,7 +111,7 @@ def make_table(
             set_index + 1, how, limit=most, when_all_down=when_all_down, retry_ms=retry_ms, tiers=tiers,
             ruri=backup_ruri if set_index and backup_ruri is not None else ruri,
             in_dialog=int(in_dialog is not None and set_index not in pinned),
-            dialog_policy=0 if in_dialog is None else 2, hash_key=hash_key,
+            dialog_policy=0 if in_dialog is None else 2, hash_key=hash_key, call_fall=call_fall, call_rise=call_rise,
             headers_out=(set_headers, backup_headers)[set_index],
         )  # fmt: skip
         for _ in range(count):

@@ -33,6 +33,29 @@ def test_suspect_counts_towards_fall(make_stage):
     fail(stage, BOB[1])
 
 
+@pytest.mark.parametrize("probe", [None, {"interval_ms": 3_600_000, "fall": 1}])
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_calls_may_have_a_fall_of_their_own(make_stage, probe, most):
+    stage = make_stage(policy={"on": [500]}, call_fall=most, probe=probe)
+    for number in range(1, most + 1):
+        fail(stage, BOB[0])
+        assert stage.health(0) == ("trying" if number < most else "down")
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_calls_may_have_a_rise_of_their_own(make_stage, most):
+    """A trial call in each retry time, until so many in a row were answered."""
+    stage = make_stage(policy={"on": [500], "mark": "down"}, call_rise=most, retry_ms=5_000)
+    fail(stage, BOB[0])
+    for number in range(1, most + 1):
+        stage.advance(40_000)
+        stage.invite()
+        stage.reply(stage.expect_request(BOB[0], "INVITE"), 404)
+        stage.take_requests(BOB[0], "ACK")
+        stage.expect_response(404)
+        assert stage.health(0) == ("down" if number < most else "up")
+
+
 def test_down_is_at_once(make_stage):
     stage = make_stage(policy={"on": [500], "mark": "down"})
     fail(stage, BOB[0])

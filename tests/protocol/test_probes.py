@@ -9,7 +9,7 @@ from fastsip._core.base.hashing import mix_words, unbase32
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Positions
 from fastsip._core.harness.rig import Rig
-from fastsip._core.routing.parts import DEFAULT_ACCEPT
+from fastsip._core.routing.parts import DEFAULT_ACCEPT, MAX_PROBE_HEADERS
 from fastsip._core.routing.table import RoutingTable
 from fastsip.ua.message import make_response, read_message
 from tests.kernels.audit import live_slots
@@ -51,6 +51,25 @@ def let_fail(stage: Stage) -> None:
     next_probe(stage)
     stage.advance(2_000 + LATE)
     stage.waiting.clear()
+
+
+def test_headers_of_its_own(probing):
+    """A Contact of its own takes the place of the listener's, in the long form or in the short one."""
+    stage = probing(headers=(("Accept", "*/*"), ("X-Node", "one"), ("Contact", "<sip:me@example.net>")))
+    probe = next_probe(stage)
+    assert (probe.get("Accept"), probe.get("X-Node"), probe.get("Contact")) == ("*/*", "one", "<sip:me@example.net>")
+    assert [name for name, _ in probe.headers].count("Contact") == 1 and probe.get("Content-Length") == "0"
+
+
+@pytest.mark.parametrize("size", [1, MAX_PROBE_HEADERS - len("X-A: \r\n")])
+def test_the_longest_headers_have_room(probing, size):
+    stage = probing(headers=(("X-A", "y" * size),))
+    assert next_probe(stage).get("X-A") == "y" * size
+
+
+def test_longer_ones_are_refused(probing):
+    with pytest.raises(ValueError, match="bytes of probe headers"):
+        probing(headers=(("X-A", "y" * MAX_PROBE_HEADERS),))
 
 
 def test_first_round_goes_out_within_a_second(probing):

@@ -517,3 +517,25 @@ def test_a_damaged_placement_is_a_problem_and_no_other_placement(tmp_path, two_s
     (tmp_path / "placement").write_bytes(content)
     with pytest.raises(ConfigError, match="placement is damaged"):
         placed(tmp_path, two_secrets[0])
+
+
+def test_headers_of_probes():
+    text = SMALL + 'probe = {{ headers = {{ {} }} }}\n'
+    (probe,) = {one.probe for one in read(text.format('X-A = "1", Contact = "<sip:a@b>"')).sets[0].destinations[:1]}
+    assert probe.headers == (("Accept", "application/sdp"), ("X-A", "1"), ("Contact", "<sip:a@b>"))
+    assert read(text.format('accept = "*/*"')).sets[0].destinations[0].probe.headers == (("accept", "*/*"),)
+    assert read(SMALL + "probe = {}\n").sets[0].destinations[0].probe.headers == (("Accept", "application/sdp"),)
+
+
+@pytest.mark.parametrize(("headers", "said"), [
+    ('Via = "x"', "the router itself lives by Via"), ('CSeq = "x"', "the router itself lives by CSeq"),
+    ('m = "x"', "m: allowed is the long name"), ('X-A = "1", x-a = "2"', "each header once"),
+    ('X-A = 1', "allowed"), (", ".join(f'X-{i} = ""' for i in range(17)), "allowed"),
+    (", ".join(f'X-{i} = "{"y" * 250}"' for i in range(4)), "at most 1024 bytes together"), ('"X A" = "1"', "allowed"),
+    ('X-A = "a\\r\\nVia: b"', "allowed"),
+])  # fmt: skip
+def test_headers_of_probes_that_cannot_be(headers, said):
+    with pytest.raises(ConfigError) as caught:
+        read(SMALL + f"probe = {{ headers = {{ {headers} }} }}\n")
+    (problem,) = caught.value.problems
+    assert problem.key == "set.media.probe.headers" and said in str(problem)

@@ -37,16 +37,19 @@ cdef void note_success(shard_t *shard, const slot_t *branch, uint32_t status) no
     """Where probes decide, a call that is answered proves nothing that they do not find out."""
     cdef int d = find_destination(shard.table, branch.identity.client.destination_id,
                                   branch.identity.client.destination_hint)
+    cdef const destination_t *destination
     cdef cell_t *cell
+    cdef uint32_t rise
     check(is_child(word_kind(branch.commit)))
     check(status >= 200)
     if d < 0:
         return
     check(<uint32_t>d < shard.table.destination_count)
-    cell = &shard.cells[shard.table.destinations[d].cell]
-    if cell_health(cell) != HEALTH_UP and shard.table.destinations[d].probe.interval_ms == 0:
-        emit_health(shard, branch.identity.client.destination_id,
-                    mark_succeeded(cell, shard.table.destinations[d].probe.rise, status, shard.now_ms), 0, status)
+    destination = &shard.table.destinations[d]
+    cell = &shard.cells[destination.cell]
+    if cell_health(cell) != HEALTH_UP and destination.probe.interval_ms == 0:
+        rise = shard.table.sets[destination.set_index].call_rise or destination.probe.rise
+        emit_health(shard, destination.id, mark_succeeded(cell, rise, status, shard.now_ms), 0, status)
 
 
 cdef void note_retry_after(shard_t *shard, cell_t *cell, const set_t *dispatch_set, const message_t *m) noexcept nogil:
@@ -120,7 +123,8 @@ cdef void note_failure(shard_t *shard, uint32_t parent, const slot_t *branch, in
     if mark == MARK_DOWN:
         change = mark_down(cell, code, shard.now_ms)
     else:
-        change = mark_failed(cell, destination.probe.fall, code, shard.now_ms)
+        change = mark_failed(cell, shard.table.sets[destination.set_index].call_fall or destination.probe.fall, code,
+                             shard.now_ms)
     if change == WENT_DOWN:
         set_server_flag(shard, parent, SERVER_MARKED)
     emit_health(shard, destination.id, change, reason, code)

@@ -96,7 +96,7 @@ cdef void make_call_id(shard_t *shard, uint32_t cell, const probe_state_t *state
 
 
 cdef int write_probe(shard_t *shard, const destination_t *d, const probe_state_t *state, char *out) noexcept nogil:
-    """The same each time it is written, until the next one starts; 11.1 wants the Accept, some carriers a Contact.
+    """The same each time it is written, until the next one starts; some carriers want a Contact.
 
     No block keeps a probe: all that differs from one to the next stands in `state`, so that a repetition is made anew.
     """
@@ -123,16 +123,20 @@ cdef int write_probe(shard_t *shard, const destination_t *d, const probe_state_t
     n += put_number(out + n, state.number)
     n += put(out + n, b" ", 1)
     n += put(out + n, d.probe.method.at, d.probe.method.len)
-    n += put(out + n, b"\r\nContact: <sip:", 16)
-    n += put(out + n, listener.sent_by.at, listener.sent_by.len)
-    return n + put(out + n, b">\r\nAccept: application/sdp\r\nContent-Length: 0\r\n\r\n", 49)
+    n += put(out + n, b"\r\n", 2)
+    if not d.probe.own_contact:
+        n += put(out + n, b"Contact: <sip:", 14)
+        n += put(out + n, listener.sent_by.at, listener.sent_by.len)
+        n += put(out + n, b">\r\n", 3)
+    n += put(out + n, d.probe.headers.at, d.probe.headers.len)
+    return n + put(out + n, b"Content-Length: 0\r\n\r\n", 21)
 
 
 cdef void send_probe(shard_t *shard, const destination_t *d, const probe_state_t *state) noexcept nogil:
     """Without scratch nothing is sent: the repetition at T1 comes anyway."""
     cdef const listener_t *listener = &shard.table.listeners[d.listener]
     cdef uint32_t room = (PROBE_ROOM + VIA_ROOM + 2 * d.uri.len + d.probe.from_uri.len + 2 * d.probe.method.len
-                          + listener.sent_by.len)
+                          + d.probe.headers.len + listener.sent_by.len)
     cdef char *at = take_scratch(shard, room)
     cdef flow_t flow
     cdef int len

@@ -16,6 +16,7 @@ from fastsip._core.routing.types cimport PROBE_ALL, PROBE_MARKED, PROBE_NONE, PR
 from fastsip._core.routing.policies import number_in
 
 MS = (0, 2**32 - 1)
+MAX_PROBE_HEADERS = 1024    # bytes of its own headers
 PROBE_MODES = {"all": PROBE_ALL, "only-failed": PROBE_ONLY_FAILED, "marked": PROBE_MARKED, "none": PROBE_NONE}
 
 # Any final response shows life, except those that say overload or death (docs/wire.md#probes).
@@ -23,7 +24,7 @@ REFUSED_CODES = frozenset((408, 500, 503, 504))
 DEFAULT_ACCEPT = tuple(code for code in range(200, 700) if code not in REFUSED_CODES)
 PROBE_DEFAULTS = {
     "interval_ms": 0, "timeout_ms": 2000, "rise": 1, "fall": 2, "mode": 0,
-    "accept": DEFAULT_ACCEPT, "method": b"OPTIONS", "from_uri": b"",
+    "accept": DEFAULT_ACCEPT, "method": b"OPTIONS", "from_uri": b"", "headers": (("Accept", "application/sdp"),),
 }
 
 
@@ -92,6 +93,10 @@ def checked_probe(given):
     parts["accept"] = accept_words(tuple(parts["accept"]))
     parts["method"] = line_text("probe method", parts["method"])
     parts["from_uri"] = line_text("probe from", parts["from_uri"])
+    lines = [(line_text("probe header", name), line_text("probe header", value)) for name, value in parts["headers"]]
+    parts["headers"] = b"".join([name + b": " + value + b"\r\n" for name, value in lines])
+    number_in("bytes of probe headers", len(parts["headers"]), 0, MAX_PROBE_HEADERS)
+    parts["own_contact"] = any([name.lower() in (b"contact", b"m") for name, _ in lines])
     return parts
 
 

@@ -55,6 +55,8 @@ class RoutingTable:
         limit: int = 0,
         retry_ms: int = 30000,
         retry_after_max_ms: int = 60000,
+        call_fall: int = 0,
+        call_rise: int = 0,
         hash_key: bytes = ...,
         key_header: str | bytes = b"",
         dialog_policy: int = 0,

@@ -130,9 +130,9 @@ cdef class RoutingTable:
         return len(self.listeners) - 1
 
     def add_set(self, id, algorithm, ruri=RURI_KEEP, in_dialog=0, tiers=True, when_all_down=0, limit=0,
-                retry_ms=30000, retry_after_max_ms=60000, hash_key=bytes(16), key_header=b"", dialog_policy=0,
+                retry_ms=30000, retry_after_max_ms=60000, call_fall=0, call_rise=0, hash_key=bytes(16), key_header=b"", dialog_policy=0,
                 name=b"", headers_out=None):
-        """A set of destinations; limit 0 = MAX_ATTEMPTS.
+        """A set of destinations; limit 0 = MAX_ATTEMPTS, call_fall and call_rise 0 = as its probes.
 
         `dialog_policy` is the index of the policy for in-dialog requests when in_dialog is 1 (shared); it may be
         added later than the set.  `name` is what tokens are made of: the same text on every node.
@@ -149,6 +149,9 @@ cdef class RoutingTable:
             "limit": number_in("limit", limit, 0, MAX_ATTEMPTS) or MAX_ATTEMPTS,
             "retry_ms": number_in("retry_ms", retry_ms, *MS),
             "retry_after_max_ms": number_in("retry_after_max_ms", retry_after_max_ms, *MS),
+            # The streak of a cell is eight bits.
+            "call_fall": number_in("call_fall", call_fall, 0, 255),
+            "call_rise": number_in("call_rise", call_rise, 0, 255),
             "hash_key": hash_key,
             "key_header": line_text("key_header", key_header),
             "dialog_policy": number_in("dialog_policy", dialog_policy, 0, 2**32 - 1),
@@ -377,6 +380,8 @@ cdef int lay_out_sets(table_t *table, Arena arena, list sets, list members) exce
         place[i].limit = given["limit"]
         place[i].retry_ms = given["retry_ms"]
         place[i].retry_after_max_ms = given["retry_after_max_ms"]
+        place[i].call_fall = given["call_fall"]
+        place[i].call_rise = given["call_rise"]
         place[i].hash_key[0], place[i].hash_key[1] = key_words("hash_key", given["hash_key"])
         place[i].key_header = arena.keep(given["key_header"])
         place[i].dialog_policy = given["dialog_policy"]
@@ -445,6 +450,8 @@ cdef int lay_out_probe(probe_t *probe, Arena arena, dict given) except -1:
         probe.accept[i] = given["accept"][i]
     probe.method = arena.keep(given["method"])
     probe.from_uri = arena.keep(given["from_uri"])
+    probe.headers = arena.keep(given["headers"])
+    probe.own_contact = given["own_contact"]
     return 0
 
 

@@ -94,10 +94,12 @@ cdef struct probe_t:
     uint16_t rise
     uint16_t fall
     uint8_t mode            # 0 all, 1 only-failed, 2 marked, 3 none
-    uint8_t reserve[3]
+    uint8_t own_contact     # `headers` has a Contact, and the listener's is not written
+    uint8_t reserve[2]
     uint64_t accept[12]     # bit (code - 100) of an accepted final response
     text_t method
     text_t from_uri
+    text_t headers          # whole lines, Accept among them
 
 cdef struct destination_t:
     uint32_t id
@@ -151,7 +153,9 @@ cdef struct set_t:
     uint8_t in_dialog       # 0 pinned, 1 shared
     uint8_t tiers
     uint8_t when_all_down   # 0 fail, 1 try
-    uint8_t reserve[3]
+    uint8_t call_fall       # failed calls in a row until down; 0 = the `fall` of the probe
+    uint8_t call_rise       # answered calls in a row until up, where no probes decide; 0 = the `rise` of the probe
+    uint8_t reserve
     uint32_t limit          # members of the target set at most, 1..MAX_ATTEMPTS
     uint32_t retry_ms       # a trial call for a destination down without probes
     uint32_t retry_after_max_ms
