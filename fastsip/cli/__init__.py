@@ -17,7 +17,8 @@ from fastsip.base.plain import reason
 from fastsip.cli._say import fail, give_up_output, say
 
 COMMANDS = ("run", "check", "status", "reload", "dispatcher", "drain", "upgrade", "stop", "stats", "transactions",
-            "import", "demo", "unit")
+            "explain", "import", "demo", "unit",
+            "completion")
 
 
 class _Commands(click.Group):

@@ -144,6 +144,26 @@ async def test_who_asks_for_a_probe_hears_its_end(home, edge):
         assert (await asking).returncode == 1
 
 
+async def test_what_is_explained_is_what_happens(home, edge):
+    """For Call-IDs that hash to any of three, one of which drains."""
+    async with (UserAgent(name="alice") as alice, UserAgent(name="bob") as bob, UserAgent(name="carol") as carol,
+                UserAgent(name="dave") as dave):  # fmt: skip
+        uas = {identity(ua): ua for ua in (bob, carol, dave)}
+        places = [ua.address for ua in uas.values()]
+        home.start(edge_config(edge, places, algorithm="call-id", policy="on = 503")).ready()
+        await ask(home, "drain", identity(dave))
+        first = set()
+        for _ in range(8):
+            call = alice.invite(NUMBER, edge)
+            words = ("explain", "--uri", NUMBER, "--call-id", call.call_id, "--config", home.config, "--json")
+            done = await asyncio.to_thread(command, *words)
+            found = json.loads(done.stdout)
+            assert [one["why"] for one in found["others"]] == ["draining"] and len(found["tried"]) == 2
+            first.add(found["tried"][0]["id"])
+            await refuse(uas[found["tried"][0]["id"]], call)
+        assert len(first) == 2
+
+
 def with_setid(edge, destinations) -> str:
     return edge_config(edge, destinations, set_keys="setid = 7")
 

@@ -6,7 +6,6 @@ whereto, and which counters moved.
 """
 
 import argparse
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -14,17 +13,12 @@ from pathlib import Path
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.harness.rig import Rig
 from fastsip.config import Config, ConfigError, load
+from fastsip.router.explain import on_the_wire
 from fastsip.routing.compile import compile_table
 from fastsip.routing.registry import Registry
 from tests.kernels.rule_doors import match
 
 SOURCE = "192.0.2.1:5060"
-
-
-def on_the_wire(text: bytes) -> bytes:
-    """Line ends as SIP has them (7), and an empty line behind the headers; a body stays as it is."""
-    head, end, body = re.sub(rb"\r?\n", b"\n", text).partition(b"\n\n")
-    return head.strip(b"\n").replace(b"\n", b"\r\n") + b"\r\n\r\n" + (body if end else b"")
 
 
 def place(text: str) -> tuple[str, int]:

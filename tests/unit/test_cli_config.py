@@ -1,5 +1,6 @@
 """Which CONFIG a command is about when it is not named, and how destinations are shown."""
 
+import subprocess
 import time
 
 import pytest
@@ -67,6 +68,35 @@ def test_each_way_leads_to_the_same_file(here, words):
     assert CliRunner().invoke(main, ("check", *words)).exit_code == 0
     done = CliRunner().invoke(main, ("status", *words))
     assert done.exit_code == 3 and "no router runs in" in done.stderr
+
+
+# ---------------------------------------------------------------- completion
+
+
+def completed(*words: str) -> list[str]:
+    """What a shell is offered behind these words."""
+    env = {"_FASTSIP_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(("fastsip", *words)),
+           "COMP_CWORD": str(len(words))}  # fmt: skip
+    return CliRunner().invoke(main, prog_name="fastsip", env=env).stdout.split()
+
+
+def test_words_are_completed():
+    assert completed("dis") == ["plain,dispatcher"]
+    assert completed("dispatcher", "dr") == ["plain,drain"]
+    assert "plain,--set" in completed("dispatcher", "list", "--")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_a_script(shell):
+    done = CliRunner().invoke(main, ("completion", shell))
+    assert done.exit_code == 0 and "_FASTSIP_COMPLETE" in done.stdout
+
+
+def test_bash_takes_it():
+    script = CliRunner().invoke(main, ("completion", "bash")).stdout
+    done = subprocess.run(["bash", "-c", f"{script}\ncomplete -p fastsip"], capture_output=True, text=True, timeout=20,
+                          check=False)  # fmt: skip
+    assert done.returncode == 0 and "fastsip" in done.stdout, done.stderr
 
 
 # ---------------------------------------------------------------- destinations

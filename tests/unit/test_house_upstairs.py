@@ -41,7 +41,7 @@ DOORS = {
     "store/partitions",
     "routing/table", "dispatcher/cells", "dispatcher/chooser", "transport/listen",
     "transport/names", "transport/udp", "state/counters", "state/events", "transaction/inspect", "shard/loop",
-    "shard/workspace",
+    "shard/workspace", "harness/rig",
 }  # fmt: skip
 
 
