@@ -5,6 +5,7 @@ Each reader takes one argument and is given to Section.take (reader.py).  Functi
 knows where its value stands.  Sources: RFC 3261 section 25 for tokens and URIs, RFC 5952 for IPv6 text.
 """
 
+import functools
 import ipaddress
 import re
 from collections.abc import Callable
@@ -229,8 +230,11 @@ def listen_address(raw: object) -> Address:
     return Address(ip, port(found[3]))
 
 
+DESTINATION_ALLOWED = 'allowed: "sip:ADDRESS:PORT" with a numeric address, IPv6 in brackets'
+
+
 class SipUri:
-    """A destination's URI, taken apart."""
+    """A destination's URI, taken apart; nobody changes it."""
 
     __slots__ = ("address", "text")
 
@@ -247,9 +251,15 @@ def _sip_uri(raw: str) -> re.Match[str] | None:
 
 def destination_uri(raw: object) -> SipUri:
     """sip:[USER@]ADDRESS[:PORT][;PARAMS] with a numeric address, over UDP."""
-    allowed = 'allowed: "sip:ADDRESS:PORT" with a numeric address, IPv6 in brackets'
     if not isinstance(raw, str):
-        raise Wrong(allowed)
+        raise Wrong(DESTINATION_ALLOWED)
+    return _destination_uri(raw)
+
+
+# A list of thousands is read again and again with one line changed.
+@functools.lru_cache(maxsize=1 << 15)
+def _destination_uri(raw: str) -> SipUri:
+    allowed = DESTINATION_ALLOWED
     found = _sip_uri(raw)
     if not found:
         bare = _HOST_PORT.fullmatch(raw)

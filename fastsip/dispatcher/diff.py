@@ -1,6 +1,6 @@
 """What a reload changes, by the ids of destinations: whatever is learned stays with the id."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -31,14 +31,25 @@ def compare(before: Config, after: Config) -> Diff:
     return Diff(
         added=tuple(one for one in new if one not in old),
         removed=tuple(one for one in old if one not in new),
-        changed=tuple(one for one, member in new.items() if one in old and old[one] != member),
+        changed=tuple(one for one, member in new.items() if one in old and _differ(old[one], member)),
     )
 
 
-def _members(config: Config) -> dict[str, tuple[str, Destination, str]]:
-    """By id: its set, itself, and the listener that it is reached from, whose place may change."""
-    return {
-        one.id: (group.name, msgspec.structs.replace(one, listener=0), config.listeners[one.listener].uri)
-        for group in config.sets
-        for one in group.destinations
-    }
+class _Member(NamedTuple):
+    """A destination, its set, and the listener that it is reached from, whose place may change."""
+
+    group: str
+    listener: str
+    one: Destination
+
+
+def _members(config: Config) -> dict[str, _Member]:
+    """By id."""
+    uris = [listener.uri for listener in config.listeners]
+    return {one.id: _Member(group.name, uris[one.listener], one) for group in config.sets for one in group.destinations}
+
+
+def _differ(old: _Member, new: _Member) -> bool:
+    if old[:2] != new[:2]:
+        return True
+    return old.one != new.one and old.one != msgspec.structs.replace(new.one, listener=old.one.listener)

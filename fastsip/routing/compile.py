@@ -41,8 +41,8 @@ def compile_table(
 ) -> RoutingTable:
     """A sealed table.  `config` is valid: what fails here is a defect, not the operator's.
 
-    Sets, and rules, that are those of `before` are taken from its table as they stand: who changes one set pays for
-    that one.  What `before` names must have kept its ids and its cells.
+    Sets, their members, and rules that are those of `before` are taken from its table as they stand: who changes one
+    pays for that one.  What `before` names must have kept its ids and its cells.
     """
     registry.learn(names_in(config))  # one lock for all; from here on `id` only looks them up
     table = open_table(config, version)
@@ -212,8 +212,13 @@ def add_sets(
             name=group.name,
             headers_out=header_fields(group.headers_out),
         )
+        places = {one.id: at for at, one in enumerate(same.destinations)} if before and same else {}
         for destination in group.destinations:
-            add_destination(table, index, destination, registry, cells)
+            at = places.get(destination.id, -1)
+            if before and same and at >= 0 and same.destinations[at] == destination:
+                table.take_destination(before.table, place, at)
+            else:
+                add_destination(table, index, destination, registry, cells)
     return indexes
 
 

@@ -15,6 +15,7 @@ UTF-8 and columns of bytes are taken as list files are, with what cannot be read
 Needs the extra `sql`.  No text, repr or log has the password.
 """
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -182,6 +183,13 @@ def _plain(value: object) -> object:
     return value if value is None or isinstance(value, int) else str(value)
 
 
+# A table of thousands is read again and again with one row changed.
+@functools.lru_cache(maxsize=1 << 15)
+def _row(read: Callable[[dict[str, object], str], Row], names: tuple[str, ...], values: tuple[Any, ...],
+         where: str) -> Row:
+    return read(dict(zip(names, values, strict=True)), where)
+
+
 def _reading(kind: Kind, found: Found, at: float) -> Reading:
     """A row that is too long is left out by itself, as any other that cannot be used."""
     ids = found.names[0] == "id"
@@ -194,7 +202,7 @@ def _reading(kind: Kind, found: Found, at: float) -> Reading:
         if length > LONGEST_ROW:
             long.append(Misfit(where=where, why=f"longer than {LONGEST_ROW} characters"))
         else:
-            fit.append((where, partial(kind.read, dict(zip(names, row[ids:], strict=True)), where)))
+            fit.append((where, partial(_row, kind.read, tuple(names), tuple(row[ids:]), where)))
     reading = gather(fit, at)
     said = long[:MOST_LONG_ROWS]
     if len(long) > len(said):

@@ -189,6 +189,17 @@ cdef class RoutingTable:
             "name": line_text("name", name) or uri,
         })
 
+    def take_destination(self, RoutingTable before, set_index, place):
+        """One more member of the last set: the one at this place of a set of a sealed table, without looking at it
+        again; its listener stands in this one at the same index.
+        """
+        self._check_open()
+        before.sealed_table()
+        number_in("set index", set_index, 0, len(before.sets) - 1)
+        number_in("place", place, 0, len(before.destinations[set_index]) - 1)
+        number_in("sets", len(self.sets), 1, MS[1])
+        self.destinations[len(self.sets) - 1].append(before.destinations[set_index][place])
+
     def take_set(self, RoutingTable before, set_index, dialog_policy):
         """A set with its members as a sealed table has it, without looking at it again; its listeners stand in this one
         at the same indexes.

@@ -284,7 +284,7 @@ LISTENERS = "advertise = \"edge.example.net:5080\"\n"
 ONE_CHANGE = {
     "nothing": (("", ""), (), False),
     "a destination": (("192.0.2.22:5070", "192.0.2.22:5072"), ("media",), False),
-    "a set's limit": (("limit = 3", "limit = 2"), ("media",), False),
+    "a set's limit": (("limit = 3", "limit = 2"), (), False),
     "a policy": (('mark = { timeout = "down", 500 = "suspect" }', 'mark = "none"'), (), False),
     "a rule": (('user_prefix = ["8"]', 'user_prefix = ["9"]'), (), True),
     "what a listener is called": ((LISTENERS, 'advertise = "other.example.net"\n'), ("media", "spare"), True),
@@ -308,13 +308,14 @@ def test_who_changes_one_set_pays_for_that_one(registry, monkeypatch, change):
         text = text[:place] + text[following:]
     assert old in text
     fresh = read(text.replace(old, new, 1))
-    looked_at, rules = set(), []
+    looked_at, rules = [], []
     add_set, write_rule = compiling.add_destination, compiling.rule_fields
     monkeypatch.setattr(compiling, "add_destination", lambda table, index, one, *rest: (
-        looked_at.add(fresh.sets[index].name), add_set(table, index, one, *rest)))
+        looked_at.append(fresh.sets[index].name), add_set(table, index, one, *rest)))
     monkeypatch.setattr(compiling, "rule_fields", lambda rule, *rest: (rules.append(rule), write_rule(rule, *rest))[1])
     taken = compile_table(fresh, registry, cells, 2, before)
-    assert looked_at == set(wanted)
+    assert set(looked_at) == set(wanted)
+    assert change != "a destination" or looked_at == ["media"]      # and the others of its set are taken
     assert bool(rules) is rules_too
     whole = compile_table(fresh, registry, cells, 2)
     assert taken.total_bytes == whole.total_bytes
@@ -336,6 +337,13 @@ def test_a_table_takes_from_a_sealed_one_only(registry):
         sealed.take_set(sealed, 0, 0)
     with pytest.raises(ValueError, match="set index"):
         RoutingTable(2).take_set(sealed, len(config.sets), 0)
+    open_table = RoutingTable(2)
+    with pytest.raises(ValueError, match="sets"):
+        open_table.take_destination(sealed, 0, 0)       # there is no set yet that it could go to
+    open_table.take_set(sealed, 0, 0)
+    for set_index, place in ((len(config.sets), 0), (0, len(config.sets[0].destinations)), (0, -1)):
+        with pytest.raises(ValueError, match="set index|place"):
+            open_table.take_destination(sealed, set_index, place)
     with pytest.raises(ValueError, match="fewer sets or policies"):
         RoutingTable(2).take_rules(sealed)
 
