@@ -151,20 +151,28 @@ cdef void send_probe(shard_t *shard, const destination_t *d, const probe_state_t
     queue_message(shard, at, len, &flow, NO_SLOT, 0)
 
 
-cdef void start_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_state_t *state) noexcept nogil:
-    """The number is the CSeq and stays below 2**31 (8.1.1.5).  The next one is due after the interval, a tenth of it
-    sooner or later, or the probes of all routers would fall into step.
+cdef uint32_t gap_ms(shard_t *shard, const destination_t *d, const probe_state_t *state) noexcept nogil:
+    """Until the next probe: the interval, a twentieth of it sooner or later, or the probes of all routers would fall into
+    step.  The second one comes at any time of its interval, so that those that began together do not stay together.
     """
+    cdef uint32_t interval_ms = d.probe.interval_ms
+    check(state.number > 0)
+    if state.number == 1:
+        return <uint32_t>(random_word(shard) % interval_ms) + 1
+    return interval_ms - interval_ms // 20 + <uint32_t>(random_word(shard) % (interval_ms // 10 + 1))
+
+
+cdef void start_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_state_t *state) noexcept nogil:
+    """The number is the CSeq and stays from 1 to 2**31 - 1 (8.1.1.5)."""
     check(state.branch == 0)            # of one that still waits the answer would be taken for a stray
     check(d.probe.interval_ms > 0)
     check(state.destination_id == d.id)
-    state.number = (state.number + 1) & 0x7FFFFFFF
+    state.number = max((state.number + 1) & 0x7FFFFFFF, <uint32_t>1)
     state.sent_ms = shard.now_ms
     state.branch = keyed_word(shard, d.cell, state, OF_BRANCH) | 1
     state.interval_ms = shard.table.clocks.t1_ms
     state.resend_ms = NEVER_MS if is_reliable(&d.addr) else shard.now_ms + state.interval_ms
-    state.next_ms = shard.now_ms + d.probe.interval_ms - d.probe.interval_ms // 10 + random_word(shard) % (
-        d.probe.interval_ms // 5 + 1)
+    state.next_ms = shard.now_ms + gap_ms(shard, d, state)
     cell.probes_sent += 1
     count(shard, N_PROBES)
     send_probe(shard, d, state)
@@ -182,6 +190,7 @@ cdef void end_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_
         change = mark_succeeded(cell, d.probe.rise, code, shard.now_ms)
     else:
         cell.probes_failed += 1
+        state.next_ms = min(state.next_ms, state.sent_ms + d.probe.interval_ms)     # who may be dying is not asked late
         count(shard, N_PROBE_FAILURES)
         change = mark_failed(cell, d.probe.fall, code, shard.now_ms)
     if change:
@@ -212,7 +221,8 @@ cdef void follow_table(shard_t *shard) noexcept nogil:
     reload does not send a probe to every destination at once.
 
     A cell may have changed hands: its timer and its probe were for another destination, and are forgotten.  Who is new
-    gets his first probe within FIRST_ROUND_MS, at a time of his own.
+    gets his first probe within FIRST_ROUND_MS, at a time of his own; of thousands one in each ms, but none later than
+    in a third of its interval.
     """
     cdef const destination_t *d
     cdef probe_state_t *state
@@ -235,7 +245,8 @@ cdef void follow_table(shard_t *shard) noexcept nogil:
             state.destination_id = d.id
         state.destination = i
         if d.probe.interval_ms and shard.probe_nodes[d.cell].place == NOT_ARMED:
-            state.next_ms = shard.now_ms + random_word(shard) % FIRST_ROUND_MS + 1
+            state.next_ms = shard.now_ms + random_word(shard) % max(<uint32_t>FIRST_ROUND_MS, min(
+                shard.table.destination_count, d.probe.interval_ms // 3)) + 1
             plan_probe(shard, d.cell, state.next_ms)
     check(follows_table(shard))
 

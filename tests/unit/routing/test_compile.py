@@ -342,7 +342,7 @@ def test_a_table_takes_from_a_sealed_one_only(registry):
         open_table.take_destination(sealed, 0, 0)       # there is no set yet that it could go to
     open_table.take_set(sealed, 0, 0)
     for set_index, place in ((len(config.sets), 0), (0, len(config.sets[0].destinations)), (0, -1)):
-        with pytest.raises(ValueError, match="set index|place"):
+        with pytest.raises(ValueError, match=r"set index|place"):
             open_table.take_destination(sealed, set_index, place)
     with pytest.raises(ValueError, match="fewer sets or policies"):
         RoutingTable(2).take_rules(sealed)
