@@ -39,10 +39,14 @@ def program(name: str) -> str:
     return found
 
 
-def check(*words: object, text: str = "") -> subprocess.CompletedProcess[str]:
-    """promtool check WORDS, with `text` on its standard input."""
-    return subprocess.run([program("promtool"), "check", *map(str, words)], input=text, capture_output=True, text=True,
+def promtool(*words: object, text: str = "") -> subprocess.CompletedProcess[str]:
+    """Its end, with `text` on its standard input."""
+    return subprocess.run([program("promtool"), *map(str, words)], input=text, capture_output=True, text=True,
                           timeout=LIMIT_S)  # fmt: skip
+
+
+def check(*words: object, text: str = "") -> subprocess.CompletedProcess[str]:
+    return promtool("check", *words, text=text)
 
 
 class Page:

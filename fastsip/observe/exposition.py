@@ -13,6 +13,8 @@ from fastsip.base.plain import printable
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 UNITS = ("seconds", "bytes")
+SUFFIXES = {"counter": "_total", "info": "_info"}
+TEXT_KINDS = {"info": "gauge", "": "untyped"}
 ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})    # a quotation mark stands for itself there
 
@@ -59,13 +61,12 @@ class Exposition:
         self._lines += (f"{name}{{{inside}}} {number}" if inside else f"{name} {number}" for inside, number in found)
 
     def _head(self, name: str, kind: str, words: str) -> Iterable[str]:
+        suffix = SUFFIXES.get(kind, "")
+        if not name.endswith(suffix):   # readers would add it: OpenMetrics' do, and some of the text format
+            kind = suffix = ""
         if not self._openmetrics:
-            return (f"# HELP {name} {words.translate(HELP_ESCAPES)}",
-                    f"# TYPE {name} {'gauge' if kind == 'info' else kind}")
-        family = name
-        if kind in ("counter", "info"):     # there the family's name has no suffix, and a counter must have one
-            family = name.removesuffix("_total" if kind == "counter" else "_info")
-            kind = kind if family != name else "unknown"
+            return f"# HELP {name} {words.translate(HELP_ESCAPES)}", f"# TYPE {name} {TEXT_KINDS.get(kind, kind)}"
+        family, kind = name.removesuffix(suffix), kind or "unknown"     # there the family's name has no suffix
         unit = family.rpartition("_")[2]
         units = (f"# UNIT {family} {unit}",) if unit in UNITS else ()
         return (f"# TYPE {family} {kind}", *units, f"# HELP {family} {words.translate(ESCAPES)}")

@@ -56,17 +56,17 @@ REFUSALS = (
 )
 BAD = {name: name.removeprefix("bad_") for name in COUNTER_NAMES if name.startswith("bad_") and name not in REFUSALS}
 
-# What the supervisor says in `status`.
+# What the supervisor says in `status`; one of another release may leave something out.
 STATUS = (
     Family(name="fastsip_build_info", kind="info", help="which release answers", value=lambda _: 1, words=("version",)),
-    gauge("fastsip_up", "1: a router routes", lambda one: one["router"] is not None),
+    gauge("fastsip_up", "1: a router routes", lambda one: one.get("router") is not None),
     gauge("fastsip_uptime_seconds", "how long the router that routes now has done so; its counters began with it",
-          lambda one: one["routes_since_s"]),
-    gauge("fastsip_spare_ready", "1: another router waits to take over", lambda one: one["spare"] is not None),
+          lambda one: one.get("routes_since_s")),
+    gauge("fastsip_spare_ready", "1: another router waits to take over", lambda one: one.get("spare") is not None),
     gauge("fastsip_configuration_number", "number of the configuration that is in force; each reload has the next one",
-          lambda one: one["configuration"]),
-    gauge("fastsip_draining", "1: no new calls are taken", lambda one: one["draining"]),
-    gauge("fastsip_shards", "threads that route", lambda one: one["shards"]),
+          lambda one: one.get("configuration")),
+    gauge("fastsip_draining", "1: no new calls are taken", lambda one: one.get("draining")),
+    gauge("fastsip_shards", "threads that route", lambda one: one.get("shards")),
 )
 
 STORE = (

@@ -53,8 +53,8 @@ def kamailio_metrics(
     status: dict[str, Any], gauges: dict[str, int], counters: dict[str, int], sets: Iterable[dict[str, Any]]
 ) -> Iterator[Metric]:
     """counters: of all shards together; sets: as many as are to be shown."""
-    uptime = status["routes_since_s"]
-    yield "kamailio_up", "gauge", "1: a router routes.", [("", int(status["router"] is not None))]
+    uptime = status.get("routes_since_s")
+    yield "kamailio_up", "gauge", "1: a router routes.", [("", int(status.get("router") is not None))]
     yield "kamailio_core_uptime_uptime_total", "counter", "Uptime in seconds.", [("", uptime)]
     yield "kamailio_core_uptime", "gauge", "Uptime in seconds.", [("", uptime)]
     found: dict[str, Metric] = {}

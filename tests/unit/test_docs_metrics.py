@@ -11,7 +11,7 @@ from fastsip.observe import metrics
 from fastsip.observe.counters import COUNTER_NAMES, GAUGES
 from fastsip.observe.families import FAMILIES, label_names
 from fastsip.observe.kamailio_metrics import kamailio_metrics
-from tests.prometheus import check
+from tests.prometheus import check, promtool
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "metrics.md").read_text()
@@ -90,6 +90,47 @@ def test_promtool_takes_the_alarms():
     done = check("rules", ALERTS)
     assert done.returncode == 0, done.stderr
     assert f"SUCCESS: {ALERTS.read_text().count('- alert:')} rules found" in done.stdout
+
+
+DEST = '{destination="m/a", set="m", instance="a"}'
+DROPPED = 'fastsip_datagrams_dropped_total{instance="a", shard="0", reason="%s"}'
+OF_SET = ['fastsip_set_destinations{instance="a", set="m"}',
+          'fastsip_set_destinations_taking_calls{instance="a", set="m"}']  # fmt: skip
+# Series and their values, a minute apart -> the alarm, and the first minute at which it fires; 0: it does not.
+FIRES = [
+    (['fastsip_up{instance="a"}'], ["1 0x9"], "FastsipNotRouting", 2),
+    (['fastsip_uptime_seconds{instance="a"}'], ["900 1 1 60 1 60 1 60"], "FastsipRoutersReplaced", 6),
+    (['fastsip_uptime_seconds{instance="a"}'], ["900 1 60 120 180 240 300 360"], "FastsipRoutersReplaced", 0),
+    ([f"fastsip_destination_up{DEST}"], ["0x9"], "FastsipDestinationDown", 2),
+    (OF_SET, ["2x9", "2 0x8"], "FastsipSetTakesNoCalls", 2),
+    (OF_SET, ["0x9", "0x9"], "FastsipSetTakesNoCalls", 0),
+    ([f"fastsip_destination_failed_total{DEST}", f"fastsip_destination_chosen_total{DEST}"], ["0+20x20", "0+100x20"],
+     "FastsipDestinationFails", 6),
+    ([f"fastsip_destination_failed_total{DEST}", f"fastsip_destination_chosen_total{DEST}"], ["0+9x20", "0+100x20"],
+     "FastsipDestinationFails", 0),
+    ([DROPPED % "lane_full"], ["0+1x20"], "FastsipDatagramsLost", 6),
+    ([DROPPED % "not_sip"], ["0+1x20"], "FastsipDatagramsLost", 0),
+    ([DROPPED % "quarantined"], ["0 0 1x9"], "FastsipQuarantine", 2),
+    (['fastsip_refusals_total{instance="a", reason="store_full"}'], ["0 0 1x9"], "FastsipStoreFull", 2),
+    (['fastsip_refusals_total{instance="a", reason="no_rule"}'], ["0 0 1x9"], "FastsipStoreFull", 0),
+]
+
+
+@pytest.mark.parametrize(("series", "values", "alarm", "minute"), FIRES)
+def test_alarms_ring_when_they_should(series, values, alarm, minute, tmp_path):
+    """promtool reckons what Prometheus would; before that minute nothing rings."""
+    def rings(at: int) -> bool:
+        trial = {"rule_files": [str(ALERTS)], "tests": [{
+            "interval": "1m",
+            "input_series": [{"series": name, "values": text} for name, text in zip(series, values, strict=True)],
+            "alert_rule_test": [{"eval_time": f"{at}m", "alertname": alarm}],
+        }]}  # fmt: skip
+        (tmp_path / "trial.yml").write_text(json.dumps(trial))      # JSON is YAML, too
+        done = promtool("test", "rules", tmp_path / "trial.yml")
+        assert "alertname:" in done.stdout + done.stderr or done.returncode == 0, done.stderr
+        return done.returncode != 0     # none was expected
+
+    assert [rings(at) for at in (max(0, minute - 1), minute or 9)] == [False, bool(minute)]
 
 
 def test_alarms_say_what_is_wrong_and_how_badly():

@@ -123,6 +123,13 @@ def test_between_two_routers_there_is_no_uptime():
     assert value(found, "fastsip_draining") == 1
 
 
+@pytest.mark.parametrize("names", metrics.NAMES)
+def test_what_a_supervisor_of_another_release_does_not_say_is_left_out(names):
+    found = samples(known(status={"router": 4}), names=names)
+    assert value(found, f"{names}_up") == 1
+    assert not any("uptime" in name or "draining" in name for name, _ in found)
+
+
 @pytest.mark.parametrize("health", HEALTH_NAMES)
 @pytest.mark.parametrize("admin", ["enabled", "draining", "disabled"])
 def test_a_destination_is_up_unless_it_is_down_and_takes_calls_if_it_may(health, admin):
