@@ -92,6 +92,22 @@ def test_nothing_that_is_counted_is_lost(openmetrics):
                 assert value(found, family.name, **pairs) == place * 1001
 
 
+@given(st.lists(st.sampled_from(COUNTER_NAMES), min_size=1))
+def test_no_counter_goes_down_whatever_is_counted_first(order):
+    """Shards count on while they are read: each number may be of another moment, so none may be a difference."""
+    def total(shard: dict[str, int]) -> dict[tuple, float]:
+        return {each: number for names in metrics.NAMES
+                for each, number in samples(known(shards=[shard]), names=names).items()}  # fmt: skip
+
+    shard = dict.fromkeys(COUNTER_NAMES, 5)
+    before = total(shard)
+    for name in order:
+        shard[name] += 1
+    after = total(shard)
+    assert before.keys() == after.keys() and all(after[each] >= before[each] for each in before)
+    assert sum(after[each] > before[each] for each in after if each[0].startswith("fastsip_")) == len(set(order))
+
+
 def test_what_another_release_counts_is_shown_by_its_own_name():
     found = samples(known(gauges={"kites": 3}, shards=[{"stones": 5, "sent": 1}, {"stones": 6, "sent": 2}]))
     assert value(found, "fastsip_other_counters_total", counter="stones") == 11
