@@ -130,7 +130,7 @@ bench: build-all $(VENV)/.ready-bench
 bench-all: build-all $(VENV)/.ready-bench
 	@worst=0; $(call measure,consistency) $(call measure,instructions) $(call measure,order) $(call measure,memory) \
 	$(call measure,shards) $(call measure,capacity) $(call measure,growth) $(call measure,scale) $(call measure,gil_hold) \
-	$(call measure,rounds) $(call measure,recovery) $(call measure,restart) $(call measure,reload) \
+	$(call measure,rounds) $(call measure,recovery) $(call measure,restart) $(call measure,reload) $(call measure,scrape) \
 	$(call measure,kills) $(call measure,persistence) $(call measure,disk) $(call measure,hostile) \
 	$(call measure,stranger) exit $$worst
 
@@ -159,15 +159,16 @@ $(VENV)/.ready-%: $(VENV)/.ready
 
 # Programs that tests play against, as program:package; a test whose program is missing fails.
 PEERS := sipp:sip-tester kamailio:kamailio faketime:faketime postgres:postgresql mariadbd:mariadb-server-core \
-	my_print_defaults:mariadb-client-core
+	my_print_defaults:mariadb-client-core prometheus:prometheus
 # Where Debian keeps some of them.
 PEER_PLACES = $(subst $(empty) ,:,$(strip /usr/sbin $(wildcard /usr/lib/postgresql/*/bin)))
 
-# No service begins to run by the installation: policy-rc.d says no as long as it takes, if nobody has one yet.
+# No service begins to run by the installation: policy-rc.d says no as long as it takes, if nobody has one yet.  What a
+# package only recommends is left out: with prometheus that would be services that look after the machine's disks.
 define install_quietly
 policy=/usr/sbin/policy-rc.d; \
 test -e $$policy || { trap "rm -f $$policy" EXIT; trap "exit 1" INT TERM; printf "#!/bin/sh\nexit 101\n" > $$policy; chmod 755 $$policy; }; \
-apt-get -qq update >/dev/null && env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq -y install "$$@" >/dev/null
+apt-get -qq update >/dev/null && env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$$@" >/dev/null
 endef
 
 peers:

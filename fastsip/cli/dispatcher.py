@@ -3,7 +3,7 @@
 import functools
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -17,7 +17,7 @@ from fastsip.dispatcher import history
 from fastsip.dispatcher.words import LONGEST_WHY, STATES
 from fastsip.observe import transactions
 from fastsip.observe.as_kamailio import as_text, records
-from fastsip.observe.destinations import read_seen, takes_calls, with_seen
+from fastsip.observe.destinations import read_seen, takes_calls, whole_sets
 
 COLOURS = {"up": "green", "down": "red", "trying": "yellow", "unknown": "bright_black", "draining": "yellow",
            "disabled": "red"}  # fmt: skip
@@ -30,19 +30,15 @@ def command() -> None:
     """Show destinations, and say which of them take calls."""
 
 
-def sets_of(config: str) -> Iterator[dict[str, Any]]:
+def sets_of(config: str) -> list[dict[str, Any]]:
     """Each set with its destinations and what is known of them, in the order of the configuration."""
-    parts = [part for part in answers(config, "destinations") if "set" in part]
+    parts = list(answers(config, "destinations"))
     run_dir = run_dir_of(config)
     try:
         seen = read_seen(run_dir)
     except (OSError, Damaged) as error:
         fail(f"what is known of destinations cannot be read: {reason(error)}", REFUSED)
-    whole: dict[str, dict[str, Any]] = {}
-    for part in parts:
-        one = with_seen(part, seen)
-        whole.setdefault(one["name"], {**one, "destinations": []})["destinations"] += one["destinations"]
-    yield from whole.values()
+    return whole_sets(parts, seen)
 
 
 def watched(command: Callable[..., None]) -> Callable[..., None]:

@@ -4,6 +4,7 @@ The supervisor knows which destinations there are and what operators have said o
 """
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,16 @@ def with_seen(part: dict[str, Any], seen: dict[str, Seen]) -> dict[str, Any]:
     """A set of the supervisor's listing, each destination with what is known of it."""
     members = [one | msgspec.to_builtins(seen.get(one["id"], UNSEEN)) for one in part["destinations"]]
     return {**part["set"], "destinations": members}
+
+
+def whole_sets(parts: Iterable[dict[str, Any]], seen: dict[str, Seen]) -> list[dict[str, Any]]:
+    """All that the supervisor answers to `destinations`: each set once, with all its destinations, in their order."""
+    whole: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        if "set" in part:
+            one = with_seen(part, seen)
+            whole.setdefault(one["name"], {**one, "destinations": []})["destinations"] += one["destinations"]
+    return list(whole.values())
 
 
 def takes_calls(one: dict[str, Any]) -> bool:
