@@ -67,6 +67,8 @@ STATUS = (
           lambda one: one.get("configuration")),
     gauge("fastsip_draining", "1: no new calls are taken", lambda one: one.get("draining")),
     gauge("fastsip_shards", "threads that route", lambda one: one.get("shards")),
+    gauge("fastsip_sources_away", "lists and tables that cannot be read; what was read last counts",
+          lambda one: len(one["sources_away"]) if "sources_away" in one else None),
 )
 
 STORE = (

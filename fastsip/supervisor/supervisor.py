@@ -81,6 +81,7 @@ class Supervisor:
             "shards": here.config.router.shards,
             "listeners": [listener.uri for listener in here.config.listeners],
             "draining": here.draining,
+            "sources_away": [source.name for source in here.config.sources if here.away.get(source.name, source.away)],
             "state_dir": here.config.router.state_dir,
         }
 

@@ -63,6 +63,8 @@ async def test_calls_flow_by_the_table(home, edge, server):  # noqa: F811
         try:
             record = await life.logged("a source is away")
             assert record["source"] == "db" and server.url() not in life.text
+            status = await asyncio.to_thread(command, "status", home.config, "--json")
+            assert json.loads(status.stdout)["sources_away"] == ["db"]
             await refuse(bob, alice.invite(NUMBER, edge))
             assert (await asyncio.to_thread(command, "reload", home.config)).returncode == 0
             life.kill_router()
