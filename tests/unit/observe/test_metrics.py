@@ -19,8 +19,8 @@ from fastsip.observe.exposition import Exposition, label_value, labels
 from fastsip.routing.registry import Registry
 from tests.prometheus import check
 
-STATUS = {"sources_away": [], "version": "1.2.3", "pid": 1, "router": 4, "routes_since_s": 17, "spare": None, "configuration": 3,
-          "shards": 2, "listeners": [], "draining": False, "state_dir": "/s"}  # fmt: skip
+STATUS = {"version": "1.2.3", "pid": 1, "router": 4, "routes_since_s": 17, "spare": None, "configuration": 3,
+          "shards": 2, "listeners": [], "draining": False, "state_dir": "/s", "sources_away": []}  # fmt: skip
 MEMBER = {"id": "m/a", "uri": "sip:192.0.2.1", "priority": 0, "weight": 1, "attrs": {}, "listener": "udp:1",
           "probe": "all", "admin": "enabled", "configured": "enabled", "said_at": None, "why": ""}  # fmt: skip
 
