@@ -11,7 +11,7 @@ from typing import Any
 
 from fastsip.api.socket import Answer, Refused
 from fastsip.base.plain import reason
-from fastsip.config import Config, ConfigError, load_text
+from fastsip.config import Config, ConfigError
 from fastsip.config.errors import Wrong
 from fastsip.config.rows import identity_of
 from fastsip.config.values import destination_uri
@@ -20,7 +20,7 @@ from fastsip.sources.added import NAME, added_row, read_added, write_added
 from fastsip.sources.rows import Row
 from fastsip.supervisor.changes import apply, note_reload
 from fastsip.supervisor.state import StartError, State
-from fastsip.supervisor.tables import with_away
+from fastsip.supervisor.tables import read_again
 
 
 async def add(here: State, group: str, columns: dict[str, Any]) -> Answer:
@@ -75,9 +75,8 @@ async def _apply(here: State, before: Sequence[Row], rows: Sequence[Row]) -> Non
     except OSError as error:
         raise Refused(f"it cannot be kept, and nothing has changed: {reason(error)}") from None
     try:
-        config = here.config
-        fresh = with_away(here, await asyncio.to_thread(load_text, here.text, config.file, fresh=()))
-        diff = compare(config, fresh)
+        fresh = await read_again(here)
+        diff = compare(here.config, fresh)
         for row in rows[len(before) :]:
             _check(fresh, diff, row)
         await apply(here, fresh, here.text)
