@@ -23,7 +23,7 @@ from fastsip.log import log
 from fastsip.process import messages
 from fastsip.supervisor import limits, tables, upgrade
 from fastsip.supervisor.child import Child, handed
-from fastsip.supervisor.destinations import drop_words
+from fastsip.supervisor.destinations import check_kept, drop_words
 from fastsip.supervisor.sockets import place_of
 from fastsip.supervisor.state import Change, StartError, State
 from fastsip.supervisor.watch import patience_of
@@ -51,6 +51,7 @@ def read_change(before: Config) -> tuple[Config, str, Diff]:
     def fresh_one(spec: Spec) -> bool:
         return (spec.name, spec.origin) not in just_read
 
+    check_kept(before)
     fresh, text = read_file(before.file, fresh_one)
     return fresh, text, compare(before, fresh)
 

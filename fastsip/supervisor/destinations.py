@@ -17,6 +17,7 @@ from fastsip.config import Config, Destination, DestinationSet
 from fastsip.dispatcher.words import Word, Words, read_words, said, standing, state_of, write_words
 from fastsip.log import log
 from fastsip.process import messages
+from fastsip.sources.added import read_added
 from fastsip.supervisor.state import State
 
 ANSWER_LIMIT_S = 30.0   # a reload of a large configuration may be before it
@@ -88,9 +89,10 @@ async def say(here: State, ids: Sequence[str], sets: Sequence[str], state: str, 
     async with here.busy:
         config = here.config
         wanted = chosen(config, ids, sets)
-        before = standing(await asyncio.to_thread(read_words, config.router.state_dir), config)
-        after = said(before, config, wanted, state, why)
         try:
+            words = await asyncio.to_thread(read_words, config.router.state_dir, needed=True)
+            before = standing(words, config)
+            after = said(before, config, wanted, state, why)
             write_words(config.router.state_dir, after)     # in no thread: it would write on when nobody waits any more
         except OSError as error:
             raise Refused(f"it cannot be kept, and nothing has changed: {reason(error)}") from None
@@ -99,6 +101,12 @@ async def say(here: State, ids: Sequence[str], sets: Sequence[str], state: str, 
         await _tell(here)
     changed = _states(config, before).items() - _states(config, after).items()
     return {"destinations": wanted, "changed": len(changed), "empty": _empty(config, after, wanted)}
+
+
+def check_kept(config: Config) -> None:
+    """OSError: what operators said or added cannot be read, and a configuration without it would be another one."""
+    read_words(config.router.state_dir, needed=True)
+    read_added(config.router.state_dir, needed=True)
 
 
 async def probe(here: State, ids: Sequence[str], sets: Sequence[str]) -> Answer:

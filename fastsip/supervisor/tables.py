@@ -16,6 +16,7 @@ from fastsip.process import messages
 from fastsip.process.launch import launch
 from fastsip.process.line import Line
 from fastsip.supervisor.child import Child
+from fastsip.supervisor.destinations import check_kept
 from fastsip.supervisor.state import State
 
 PROGRAM_ARGUMENTS = ("-m", "fastsip.desk")
@@ -88,5 +89,6 @@ def with_away(here: State, config: Config) -> Config:
 
 async def read_again(here: State) -> Config:
     """The text that runs, with what its sources said last and what operators have added now."""
+    await asyncio.to_thread(check_kept, here.config)
     config = await asyncio.to_thread(load_text, here.text, here.config.file, fresh=none_of_them)
     return with_away(here, config)

@@ -36,3 +36,13 @@ def test_a_damaged_file_is_kept_aside(scratch, caplog, content):
 def test_what_is_wrong_is_said(columns, words):
     with pytest.raises(ValueError, match=words):
         added_row(columns)
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_none_by_who_needs_it(scratch, caplog):
+    write_added(scratch, [ROW])
+    (scratch / "added").chmod(0o660)
+    assert read_added(scratch).rows == () and "others may write there" in caplog.records[-1].fields["why"]
+    with pytest.raises(OSError, match=r"cannot be read: .*others may write there"):
+        read_added(scratch, needed=True)
+    (scratch / "added").unlink()
+    assert read_added(scratch, needed=True).rows == ()
