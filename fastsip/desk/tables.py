@@ -6,6 +6,7 @@ It ends when the line to its supervisor does.  Nothing that a driver writes on s
 import os
 import socket
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -22,6 +23,7 @@ from fastsip.sources.rows import Reading, SourceAway
 from fastsip.sources.sql import Database, Table
 
 MOST_AT_ONCE = 16   # as many as there are sources
+_one_writer = threading.Lock()  # a reload may ask for a table that is just being read at its interval
 EMPTY = "there is no destination in it; remove its [[source]] if that is meant"
 
 
@@ -55,8 +57,8 @@ def serve() -> int:
     while True:
         try:
             received = line.receive()
-        except ForeignProtocol as said:
-            log.error("the supervisor speaks another protocol", extra={"fields": {"said": str(said)}})
+        except ForeignProtocol:     # nothing of what it says, for that has URLs with passwords
+            log.error("the supervisor speaks another protocol")
             continue
         if received is None:
             return 0
@@ -77,13 +79,14 @@ def answer(line: Line, order: ReadTable) -> None:
 
 def keep(order: ReadTable, reading: Reading) -> tuple[bool, str]:
     """Whether it says another thing than before; and why what was kept before counts on, "" mostly."""
-    kept = read_kept(order.state_dir, order.name, order.origin)
-    if kept and kept.rows and not reading.rows:
-        return False, EMPTY
-    if kept and (kept.rows, kept.misfits) == (reading.rows, reading.misfits):
-        return False, ""
-    try:
-        write_kept(order.state_dir, order.name, order.origin, reading)
-    except OSError as error:
-        return False, f"what it says cannot be kept: {reason(error)}"
-    return True, ""
+    with _one_writer:
+        kept = read_kept(order.state_dir, order.name, order.origin)
+        if kept and kept.rows and not reading.rows:
+            return False, EMPTY
+        if kept and (kept.rows, kept.misfits) == (reading.rows, reading.misfits):
+            return False, ""
+        try:
+            write_kept(order.state_dir, order.name, order.origin, reading)
+        except OSError as error:
+            return False, f"what it says cannot be kept: {reason(error)}"
+        return True, ""
