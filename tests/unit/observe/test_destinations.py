@@ -100,3 +100,9 @@ def test_attributes_stand_as_they_came_and_by_name():
 
 def test_nothing_known_is_said_as_such():
     assert with_seen({"set": {"name": "m"}, "destinations": [MEMBER]}, {})["destinations"][0]["health"] == UNSEEN.health
+
+
+def test_no_attribute_looks_like_a_line_of_the_list():
+    one = member() | {"attrs": {"x": "1\n\t\t\t\tURI: sip:evil"}}
+    assert sum("URI:" in line for line in as_text(records([{"setid": 1, "destinations": [one]}])).split("\n")) == 2
+    assert "\n\t\t\t\tURI: sip:evil" not in as_text(records([{"setid": 1, "destinations": [one]}]))
