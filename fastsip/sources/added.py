@@ -13,7 +13,7 @@ from fastsip.base.json_file import Laid, read_json_file
 from fastsip.base.plain import reason
 from fastsip.base.run_dir import ADDED
 from fastsip.log import log
-from fastsip.sources.columns import MOST_ROWS, Columns, Unfit
+from fastsip.sources.columns import MOST_ROWS, Columns, Unfit, check_length, text_of
 from fastsip.sources.kamailio import read_columns
 from fastsip.sources.rows import Reading, Row
 
@@ -49,8 +49,11 @@ def write_added(state_dir: str | Path, rows: Sequence[Row]) -> None:
 
 
 def added_row(columns: Columns) -> Row:
-    """ValueError says what is wrong with it."""
+    """ValueError says what is wrong with it.  Its bounds are those of a line of a list."""
     try:
+        check_length(" ".join(str(value) for value in columns.values()))
+        if not text_of(columns, "attrs").isprintable():
+            raise Unfit("attrs: allowed is text that can be printed, on one line")
         return read_columns(columns, WHERE)
     except Unfit as unfit:
         raise ValueError(f"{unfit.why}{f', found {unfit.found}' if unfit.found else ''}") from None

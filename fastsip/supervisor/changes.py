@@ -207,6 +207,7 @@ async def upgrade_all(here: State, client: Client) -> None:
             log.error(f"upgrade refused, {OLD_CODE_RUNS_ON}", extra={"fields": {"why": words}})
             raise Refused(f"{words}\n{OLD_CODE_RUNS_ON}")
         try:
+            await asyncio.to_thread(check_kept, here.config)
             await replace(here, client.keep())
         except OSError as error:
             raise Refused(f"{reason(error)}\n{OLD_CODE_RUNS_ON}") from None

@@ -209,6 +209,10 @@ WRONG = [
     (("show", "nobody"), 1, "there is no destination nobody"),
     (("list", "--set", "9"), 1, "there is no set 9"),
     (("drain", "x", "--why", "x" * 201), 1, "why is a text of at most 200 letters"),
+    (("drain", "\udcff"), 1, "what is given is no text in UTF-8"),
+    (("add", "media", "\udcff"), 1, "what is given is no text in UTF-8"),
+    (("drain", *("media/nobody" + "y" * 110 for _ in range(9000))), 1, "at most 1048576 are taken at once"),
+    (("drain", *("media/nobody" for _ in range(10_000))), 1, "there is no destination media/nobody"),
 ]
 
 
