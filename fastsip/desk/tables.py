@@ -4,10 +4,13 @@ It ends when the line to its supervisor does.  Nothing that a driver writes on s
 """
 
 import os
+import resource
 import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -23,8 +26,18 @@ from fastsip.sources.rows import Reading, SourceAway
 from fastsip.sources.sql import Database, Table
 
 MOST_AT_ONCE = 16   # as many as there are sources
+MOST_MEMORY = 2 << 30   # bytes: as many tables of 100,000 rows, and the stacks of their threads
 _one_writer = threading.Lock()  # a reload may ask for a table that is just being read at its interval
 EMPTY = "there is no destination in it; remove its [[source]] if that is meant"
+
+
+def bound_memory() -> None:
+    """A server may send without an end, and a driver keeps a packet whole, of whatever length: this process runs out of
+    memory before the machine does, and is the first one to go when the machine does.
+    """
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
+    with suppress(OSError):     # as in a container where /proc cannot be written
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def read(wanted: Wanted) -> Found:
@@ -40,6 +53,7 @@ def read(wanted: Wanted) -> Found:
 
 def once() -> int:
     """One table, from standard input to standard output."""
+    bound_memory()
     answers = os.dup(1)
     os.dup2(2, 1)
     wanted = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Wanted)
@@ -50,6 +64,7 @@ def once() -> int:
 
 def serve() -> int:
     """Until nobody is there any more who could ask."""
+    bound_memory()
     logs.set_up()
     os.dup2(2, 1)
     line = Line(socket.socket(fileno=LINE_FD))

@@ -249,6 +249,8 @@ def why(error: Exception, limit: Limit, secrets: set[str]) -> str:
     """One line for people."""
     if limit.over:
         return f"not read within {limit.seconds:g} s"
+    if isinstance(error, MemoryError):
+        return "it sends more than there is room for"
     return _words_of(getattr(error, "orig", None) or error, secrets)
 
 
