@@ -48,11 +48,11 @@ def read_change(before: Config) -> tuple[Config, str, Diff]:
     """
     just_read = {(one.name, one.origin) for one in tables.databases(before)}
 
-    def fresh_one(spec: Spec) -> bool:
+    def is_fresh(spec: Spec) -> bool:
         return (spec.name, spec.origin) not in just_read
 
     check_kept(before)
-    fresh, text = read_file(before.file, fresh_one)
+    fresh, text = read_file(before.file, is_fresh)
     return fresh, text, compare(before, fresh)
 
 
@@ -118,6 +118,7 @@ def said_when_refused() -> Iterator[None]:
 def note_reload(here: State, diff: Diff) -> None:
     """After another configuration came into force."""
     drop_words(here.config)
+    tables.forget_removed(here)
     log.info("reloaded", extra={"fields": {"version": here.version, **diff.facts()}})
     say_sources(here.config)
 

@@ -137,7 +137,8 @@ async def probe(here: State, ids: Sequence[str], sets: Sequence[str]) -> Answer:
     except TimeoutError:
         raise Refused("the router does not answer") from None
     if not isinstance(said, messages.Probed):
-        raise Refused(f"the router does not probe ({said.facts})")
+        raise Refused(f"the router does not probe: {said.why}" if isinstance(said, messages.Failed)
+                      else "the router ended meanwhile; ask again")
     ends = {end.id: end for end in said.ends}
     return {"ends": [{"id": one, "alive": ends[one].alive, "code": ends[one].code, "ms": ends[one].ms}
                      if one in ends else {"id": one, "alive": None, "code": 0, "ms": 0} for one in wanted]}

@@ -68,8 +68,10 @@ def start_desk(here: State) -> Child:
 
 
 def note(here: State, source: Source, why: str) -> None:
-    """Once when it goes away, and once when it is back."""
+    """Once when it goes away, and once when it is back.  Of one that a reload removed meanwhile, nothing."""
     key = (source.name, source.origin)
+    if key not in _known(here.config):
+        return
     before = here.away.pop(key, "")
     if why:
         here.away[key] = why
@@ -78,6 +80,16 @@ def note(here: State, source: Source, why: str) -> None:
         log.warning("a source is away, what was read last counts", extra={"fields": {**fields, "why": why}})
     elif before and not why:
         log.info("a source is back", extra={"fields": fields})
+
+
+def _known(config: Config) -> set[tuple[str, str]]:
+    return {(source.name, source.origin) for source in databases(config)}
+
+
+def forget_removed(here: State) -> None:
+    """Who comes back later is not away because it was when it went."""
+    known = _known(here.config)
+    here.away = {key: why for key, why in here.away.items() if key in known}
 
 
 def with_away(here: State, config: Config) -> Config:

@@ -55,7 +55,7 @@ def test_a_packet_without_an_end_does_not_take_the_machine_s_memory(monkeypatch)
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=send_for_ever, args=(server,), daemon=True).start()
         url = f"mysql://u:p@127.0.0.1:{server.getsockname()[1]}/d"
-        with pytest.raises(SourceAway, match="^it sends more than there is room for$"):
+        with pytest.raises(SourceAway, match=r"^it sends more than there is room for$"):
             read_apart(Wanted(url=url, table="dispatcher", columns="kamailio"))
 
 
