@@ -56,15 +56,25 @@ class Client:
 
 
 class Server:
-    """Answers with `handlers`, by command."""
+    """Answers with `handlers`, by command.
 
-    def __init__(self, run_dir: str, handlers: dict[str, Handler]):
+    inherited: the socket of the program before this one, where clients wait that came while there was none.
+    """
+
+    def __init__(self, run_dir: str, handlers: dict[str, Handler], inherited: int = -1):
         self._path = Path(run_dir) / CONTROL
         self._handlers = handlers
+        self._inherited = inherited
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
+    async def start(self) -> int:
+        """Its descriptor, for the program after this one."""
+        sock = socket.socket(fileno=self._inherited) if self._inherited >= 0 else self._bound()
+        self._server = await asyncio.start_unix_server(self._begin, sock=sock, limit=LONGEST_LINE)
+        return sock.fileno()
+
+    def _bound(self) -> socket.socket:
         """Whoever holds run_dir's lock may take the place of a socket that was left behind."""
         self._path.unlink(missing_ok=True)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -76,7 +86,7 @@ class Server:
             raise OSError(f"{self._path} cannot be made: {reason(error)}") from None
         finally:
             os.umask(before)
-        self._server = await asyncio.start_unix_server(self._begin, sock=sock, limit=LONGEST_LINE)
+        return sock
 
     async def close(self) -> None:
         """Nobody may ask any more, and whoever still waits hears why he waits in vain."""

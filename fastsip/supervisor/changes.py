@@ -233,7 +233,7 @@ async def replace(here: State, client: int) -> None:
             file=here.config.file, text=here.text, lock=here.lock,
             groups=[(host, port, fds) for (host, port), fds in here.sockets.groups.items()],
             router_pid=here.router.pid, router_line=here.router.line.fileno(), client=client,
-            version=here.version, draining=here.draining,
+            version=here.version, draining=here.draining, control=here.control,
         ))  # fmt: skip
     except BaseException:
         os.close(client)

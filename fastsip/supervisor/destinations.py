@@ -175,6 +175,10 @@ def drop_words(config: Config) -> None:
     """Those that do not count any more, since the configuration says another thing now: they must not come back when
     it says what it said before.
     """
+    try:
+        check_kept(config)
+    except OSError:
+        return      # destinations that are missing for that come back
     words = read_words(config.router.state_dir)
     left = standing(words, config)
     if left == words:

@@ -104,6 +104,7 @@ class State:
         self.stopping = False
         self.draining = inherited.draining if inherited else False
         self.version = inherited.version if inherited else 1  # of the configuration
+        self.control = -1  # the socket where operators ask
         self.desk: Child | None = None  # reads databases; started when there is one to read
         # Name and origin of a source -> why its database cannot be read.
         self.away = {(one.name, one.origin): one.away for one in config.sources if one.kind == "sql" and one.away}

@@ -32,8 +32,9 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.terminate)
         loop.add_signal_handler(signal.SIGHUP, lambda: here.start_task(self.hang_up()))
-        server = Server(here.config.router.run_dir, orders.handlers(self))
-        await server.start()
+        inherited = here.inherited.control if here.inherited else -1
+        server = Server(here.config.router.run_dir, orders.handlers(self), inherited)
+        here.control = await server.start()
         try:
             await self.reign()
         finally:

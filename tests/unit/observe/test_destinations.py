@@ -110,4 +110,5 @@ def test_no_attribute_looks_like_a_line_of_the_list():
 
 def test_a_damaged_line_is_a_destination_of_which_nothing_is_known():
     cell = Cell(*(0 for _ in Cell._fields))
-    assert [_seen(cell._replace(health=health), 0.0, 0).health for health in (1, 9, 255)] == [HEALTH_NAMES[1], "unknown", "unknown"]
+    found = [_seen(cell._replace(health=health), 0.0, 0).health for health in (1, 9, 255)]
+    assert found == [HEALTH_NAMES[1], "unknown", "unknown"]

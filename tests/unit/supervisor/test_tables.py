@@ -6,7 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from fastsip.config.model import Source
+from fastsip.dispatcher.words import Word, read_words, write_words
+from fastsip.sources.added import write_added
 from fastsip.supervisor import tables
+from fastsip.supervisor.destinations import drop_words
 from tests.unit.config_text import read
 
 TEXT = """
@@ -48,3 +51,16 @@ def test_what_was_just_read_for_this_configuration_says_it_by_itself(config):
     here = types.SimpleNamespace(config=config, away={})
     found = tables.with_away(here, replace(config, sources=(away,)))
     assert found.sources[0].away == "not there"
+
+
+def test_words_stay_while_nobody_knows_which_destinations_operators_added(config, scratch):
+    router = replace(config.router, state_dir=str(scratch))
+    config, words = replace(config, router=router), {"m/added": Word(state="draining", configured="enabled", at=1.5)}
+    write_words(scratch, words)
+    write_added(scratch, [])
+    (scratch / "added").chmod(0o660)
+    drop_words(config)
+    assert read_words(scratch) == words
+    (scratch / "added").chmod(0o640)
+    drop_words(config)
+    assert read_words(scratch) == {}
