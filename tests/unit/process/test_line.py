@@ -10,6 +10,8 @@ from fastsip.process.launch import pair
 from fastsip.process.line import MOST_FDS, MOST_WORDS, Line, read_text_file, text_file
 from fastsip.process.messages import (
     PROTOCOL,
+    Admin,
+    AdminSet,
     Drain,
     Draining,
     Failed,
@@ -18,6 +20,10 @@ from fastsip.process.messages import (
     Leave,
     Message,
     Prepare,
+    Probe,
+    Probed,
+    ProbeEnd,
+    ReadTable,
     Refused,
     Released,
     Reload,
@@ -25,6 +31,7 @@ from fastsip.process.messages import (
     ReloadRefused,
     Sockets,
     Started,
+    TableRead,
     Unknown,
     Warm,
     pack,
@@ -50,6 +57,19 @@ RECORDED = {
     '{"v":1,"what":"draining","number":3,"open":0}': Draining(number=3, open=0),
     '{"v":1,"what":"failed","number":5,"why":"KeyError: 1"}': Failed(number=5, why="KeyError: 1"),
     '{"v":1,"what":"released"}': Released(),
+    # Later ones of that version.
+    '{"v":1,"what":"admin","number":6}': Admin(number=6),
+    '{"v":1,"what":"admin set","number":6,"changed":2}': AdminSet(number=6, changed=2),
+    '{"v":1,"what":"probe","number":7,"ids":["m/sip:192.0.2.1"],"limit_s":2.5}':
+        Probe(number=7, ids=["m/sip:192.0.2.1"], limit_s=2.5),
+    '{"v":1,"what":"probed","number":7,"ends":[{"id":"m/sip:192.0.2.1","alive":false,"code":408,"ms":500}]}':
+        Probed(number=7, ends=[ProbeEnd(id="m/sip:192.0.2.1", alive=False, code=408, ms=500)]),
+    '{"v":1,"what":"read table","number":1,"name":"db","origin":"sqlite:////k t (kamailio)","url":"sqlite:////k",'
+    '"table":"t","columns":"kamailio","state_dir":"/s"}':
+        ReadTable(number=1, name="db", origin="sqlite:////k t (kamailio)", url="sqlite:////k", table="t",
+                  columns="kamailio", state_dir="/s"),
+    '{"v":1,"what":"table read","number":1,"changed":false,"away":"Connection refused"}':
+        TableRead(number=1, changed=False, away="Connection refused"),
 }  # fmt: skip
 
 
