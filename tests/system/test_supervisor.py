@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from ua import UserAgent
 
-from fastsip.api.socket import Refused, ask
 from fastsip.observe import counters
 from tests.conftest import READY_LINE
 
@@ -599,21 +598,3 @@ async def test_counters_name_the_router_that_counts(home, edge):
     life.kill_router()
     await life.logged("router took over", 2)
     assert counters.read_rows(home.place / "run")[0]["pid"] == status(home)["router"]
-
-
-async def test_who_asks_during_an_upgrade_waits_for_the_new_code(home, edge):
-    """No operator hears that no router runs while one routes."""
-    home.start(edge_config(edge, [("127.0.0.1", 9)])).ready()
-    upgrade = asyncio.create_task(asyncio.to_thread(command, "upgrade", home.config))
-    heard = []
-
-    def ask_on():
-        while not upgrade.done():
-            try:
-                heard.append(next(ask(str(home.place / "run"), "status"))["done"])
-            except Refused:     # the old code had taken it up, and was gone
-                heard.append("broken off")
-
-    await asyncio.to_thread(ask_on)
-    assert (await upgrade).returncode == 0
-    assert heard.count("status") > len(heard) // 2

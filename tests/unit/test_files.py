@@ -269,6 +269,7 @@ ELSEWHERE = {
     "cli/unit.py": ("systemd/fastsip.service",),
     "cli/_say.py": ("os.open(os.devnull, ",),
     "process/line.py": ("fd",),
+    "desk/tables.py": ("open(answers, ", "/proc/self/oom_score_adj"),
 }
 THROUGH = re.compile(r"open\((?:open_file|open_fresh|look_into)\(")
 
