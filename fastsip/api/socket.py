@@ -22,7 +22,7 @@ from fastsip.base.plain import reason
 from fastsip.base.run_dir import CONTROL
 from fastsip.log import log
 
-LONGEST_LINE = 1 << 16
+LONGEST_LINE = 1 << 20    # bytes of an order: that of a command line with ten thousand ids
 READ_LIMIT_S = 5.0
 CONNECT_LIMIT_S = 5.0
 CLOSE_LIMIT_S = 1.0       # for what is said to those who still wait for an answer at the end
@@ -56,15 +56,25 @@ class Client:
 
 
 class Server:
-    """Answers with `handlers`, by command."""
+    """Answers with `handlers`, by command.
 
-    def __init__(self, run_dir: str, handlers: dict[str, Handler]):
+    inherited: the socket of the program before this one, where clients wait that came while there was none.
+    """
+
+    def __init__(self, run_dir: str, handlers: dict[str, Handler], inherited: int = -1):
         self._path = Path(run_dir) / CONTROL
         self._handlers = handlers
+        self._inherited = inherited
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
+    async def start(self) -> int:
+        """Its descriptor, for the program after this one."""
+        sock = socket.socket(fileno=self._inherited) if self._inherited >= 0 else self._bound()
+        self._server = await asyncio.start_unix_server(self._begin, sock=sock, limit=LONGEST_LINE)
+        return sock.fileno()
+
+    def _bound(self) -> socket.socket:
         """Whoever holds run_dir's lock may take the place of a socket that was left behind."""
         self._path.unlink(missing_ok=True)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -76,7 +86,7 @@ class Server:
             raise OSError(f"{self._path} cannot be made: {reason(error)}") from None
         finally:
             os.umask(before)
-        self._server = await asyncio.start_unix_server(self._begin, sock=sock, limit=LONGEST_LINE)
+        return sock
 
     async def close(self) -> None:
         """Nobody may ask any more, and whoever still waits hears why he waits in vain."""
@@ -150,11 +160,12 @@ def ask(run_dir: str, command: str, **fields: Any) -> Generator[Answer, None, No
 
     Raises NotRunning, and Refused with the text of an `error`, when the connection breaks or nobody answers.
     """
+    order = line_of({"command": command, **fields})
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(CONNECT_LIMIT_S)
         try:
             sock.connect(str(Path(run_dir) / CONTROL))
-            sock.sendall(orjson.dumps({"command": command, **fields}) + b"\n")
+            sock.sendall(order)
         except NOBODY_THERE:
             raise NotRunning(f"no router runs in {run_dir}") from None
         except PermissionError:
@@ -172,6 +183,17 @@ def ask(run_dir: str, command: str, **fields: Any) -> Generator[Answer, None, No
                 if "done" in answer:
                     return
     raise Refused("the connection ended before the answer came")
+
+
+def line_of(order: dict[str, Any]) -> bytes:
+    """Refused: it is longer than a server reads, or has what is no text."""
+    try:
+        line = orjson.dumps(order) + b"\n"
+    except TypeError:   # an argument of a command line may be any bytes
+        raise Refused("what is given is no text in UTF-8") from None
+    if len(line) > LONGEST_LINE:
+        raise Refused(f"an order of {len(line)} bytes: at most {LONGEST_LINE} are taken at once")
+    return line
 
 
 def is_running(run_dir: str) -> bool:

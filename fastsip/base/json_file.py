@@ -21,7 +21,7 @@ T = TypeVar("T", bound=Laid)
 def read_json_file(place: Path, kind: type[T], layout: int) -> tuple[T | None, str]:
     """What it holds, None when it is not there or cannot be read; and what there is to say about that, "" mostly.
 
-    One that is damaged, or of another layout, is kept under another name.
+    One that is damaged, or of another layout, is kept under another name.  OSError: nobody knows what it holds.
     """
     try:
         found = msgspec.json.decode(read_file(place), type=kind)
@@ -31,7 +31,7 @@ def read_json_file(place: Path, kind: type[T], layout: int) -> tuple[T | None, s
     except FileNotFoundError:
         return None, ""
     except OSError as error:
-        return None, f"{place} cannot be read: {reason(error)}"
+        raise OSError(error.errno, f"{place} cannot be read: {reason(error)}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         why = str(error)
     try:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
+from unicodedata import combining, east_asian_width
 
 import click
 
@@ -34,15 +35,31 @@ def _echo(text: str, *, err: bool = False, nl: bool = True) -> None:
 
 
 def say_table(head: Sequence[str], rows: Iterable[Sequence[str]], colours: Mapping[str, str]) -> None:
-    """Columns of texts as wide as they need to be, numbers to the right; `colours` by text, on a terminal only."""
-    lines = [[printable(text).replace("\n", " ") for text in row] for row in (head, *rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    """Columns of texts as wide as they need to be, numbers to the right; `colours` by text, on a terminal only.
+
+    The first column says what a line is about, and is no number, though it may begin with one.
+    """
+    lines = [[one_line(printable(text)) for text in row] for row in (head, *rows)]
+    widths = [max(map(width_of, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = []
-        for text, width in zip(line, widths, strict=True):
-            padded = text.rjust(width) if text[:1].isdigit() else text.ljust(width)
+        for place, (text, width) in enumerate(zip(line, widths, strict=True)):
+            space = " " * (width - width_of(text))
+            padded = space + text if place and text[:1].isdigit() else text + space
             cells.append(padded.replace(text, click.style(text, fg=colours[text])) if text in colours else padded)
         _echo("  ".join(cells).rstrip())
+
+
+def one_line(text: str) -> str:
+    """What stands in a text does not look like another line of ours."""
+    return text.replace("\n", " ")
+
+
+def width_of(text: str) -> int:
+    """Columns of a terminal: Chinese letters take two, accents that stand on another letter none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(letter) else 1 + (east_asian_width(letter) in "WF") for letter in text)
 
 
 def clear_screen() -> None:

@@ -43,14 +43,18 @@ def command(config: str, as_json: bool, takeover: bool) -> None:
 
 
 def _check_takeover(config: str) -> None:
-    """Everything that a router imports is there, CONFIG is right, and what run_dir holds can be read."""
+    """Everything that a router imports is there, CONFIG is right, and what run_dir holds can be read.
+
+    No source is read of which anything is kept: one that does not answer is no reason against another code.
+    """
     import fastsip.router.control_plane
     import fastsip.router.process
     import fastsip.supervisor.run  # noqa: F401
     from fastsip._core.store.partitions import unreadable
+    from fastsip.config.sources import none_of_them
 
     try:
-        words = unreadable(load(config, make_secret=False).router.run_dir)
+        words = unreadable(load(config, make_secret=False, fresh=none_of_them).router.run_dir)
     except ConfigError as error:
         words = str(error)
     if words:

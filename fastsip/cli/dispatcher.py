@@ -12,7 +12,7 @@ from fastsip._core.base.mapped import Damaged
 from fastsip.base.plain import counted, reason
 from fastsip.cli._ask import EXITS, answers, last_answer, run_dir_of
 from fastsip.cli._config import config_option
-from fastsip.cli._say import REFUSED, clear_screen, fail, say, say_indented, say_json, say_table
+from fastsip.cli._say import REFUSED, clear_screen, fail, one_line, say, say_indented, say_json, say_table
 from fastsip.dispatcher import history
 from fastsip.dispatcher.words import LONGEST_WHY, STATES
 from fastsip.observe import transactions
@@ -141,7 +141,7 @@ def _show(config: str, one: dict[str, Any], as_json: bool) -> None:
         shown = ", ".join(f"{key}={text}" for key, text in value.items()) if isinstance(value, dict) else value
         if name in ("since", "retry_after", "said_at") and value is not None:
             shown = f"{_clock(value)} ({_ago(value)})"
-        say(f"{name:<14} {'-' if shown in (None, '') else shown}")
+        say(f"{name:<14} {'-' if shown in (None, '') else one_line(str(shown))}")
     say(f"\nlast changes{f', of {len(changes)} that are kept' if len(changes) > MOST_SHOWN else ''}:"
         if changes else "\nno change is kept")
     rows = [(_clock(each.at), each.now, f"by {each.by}", str(each.code or "-"), each.why)

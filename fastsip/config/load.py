@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import tomllib
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ from fastsip.config.reader import Enough, Report, Section
 from fastsip.config.routes import read_policies, read_rules
 from fastsip.config.sets import read_sets
 from fastsip.config.short_names import check_destinations, check_tags
-from fastsip.config.sources import KINDS, read_sources, take_rows
+from fastsip.config.sources import Fresh, all_of_them, read_sources, take_rows
 
 T = TypeVar("T")
 
@@ -35,13 +35,13 @@ HOUR_MS = 3_600_000
 MAX_CONTROL_PATH_BYTES = 90  # a UNIX socket's path has 107; run_dir gets what its file names leave
 
 
-def load(path: str | os.PathLike[str], *, make_secret: bool = True) -> Config:
-    """The configuration in the file `path`.
+def load(path: str | os.PathLike[str], *, make_secret: bool = True, fresh: Fresh = all_of_them) -> Config:
+    """The configuration in the file `path`; `fresh` as of load_text.
 
     make_secret: makes a missing key file in state_dir; without it `secret_keys` stays empty then.
     Raises ConfigError, never OSError.
     """
-    return load_text(read_text(path), os.fspath(path), make_secret=make_secret)
+    return load_text(read_text(path), os.fspath(path), make_secret=make_secret, fresh=fresh)
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
@@ -57,10 +57,10 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise _whole_file(file, raw.count(b"\n", 0, error.start) + 1, "the text is not UTF-8") from None
 
 
-def load_text(text: str, file: str, *, make_secret: bool = True, fresh: Collection[str] = KINDS) -> Config:
+def load_text(text: str, file: str, *, make_secret: bool = True, fresh: Fresh = all_of_them) -> Config:
     """Like load, from text; relative paths in it count from the directory of `file`.
 
-    fresh: kinds of sources that are read anew; of others what was read last counts.
+    fresh: which sources are read anew; of others what was read last counts.
     """
     with uncollected():
         return _read(text, file, lambda loader: loader.config(make_secret, fresh))
@@ -166,7 +166,7 @@ class _Loader:
         self.report = report
         self.root = Section(raw, (), "", report)
 
-    def config(self, make_secret: bool, fresh: Collection[str] = KINDS) -> Config:
+    def config(self, make_secret: bool, fresh: Fresh = all_of_them) -> Config:
         section = self.root.section("router", "router")
         router = self._router(section)
         listeners = self._listeners()

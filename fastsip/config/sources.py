@@ -6,7 +6,8 @@ and counts while the source is away (docs/config.md#source).
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +55,17 @@ class Spec(NamedTuple):
         return read_apart(Wanted(url=self.url, table=self.table, columns=self.columns))
 
 
+Fresh = Callable[[Spec], bool]   # is this source read anew?  Of others what is kept counts, if there is any
+
+
+def all_of_them(_: Spec) -> bool:
+    return True
+
+
+def none_of_them(_: Spec) -> bool:
+    return False
+
+
 class Taken:
     """One source while the configuration is read: its rows, and what becomes of them."""
 
@@ -73,15 +85,36 @@ class Taken:
 
 
 def read_sources(
-    root: Section, base: Path, state_dir: Path, *, keep: bool, fresh: Collection[str] = KINDS
+    root: Section, base: Path, state_dir: Path, *, keep: bool, fresh: Fresh = all_of_them
 ) -> tuple[Taken, ...]:
     """All sources in the order of the file, and behind them what operators added.
 
-    keep: what is read is kept in state_dir.  fresh: kinds that are read; of others what is kept counts.
+    keep: what is read is kept in state_dir.
 
-    The sets that they name and no table describes stand in `root` afterwards, for whoever refers to them.
+    They are read at the same time, for one that does not answer takes seconds.  The sets that they name and no table
+    describes stand in `root` afterwards, for whoever refers to them.
     """
+    specs = _specs(root, base, state_dir)
     found: list[Taken] = []
+    if specs:
+        with ThreadPoolExecutor(len(specs), "source") as pool:
+            read = pool.map(lambda one: _read(one[1], keep, fresh(one[1])), specs)
+            for (section, spec), taken in zip(specs, read, strict=True):
+                if isinstance(taken, Taken):
+                    found.append(taken)
+                else:
+                    key = "path" if spec.kind == "list" else "url"
+                    section.report.add((*section.path, key), f'"{spec.origin}"', taken)
+    if (mine := added.read_added(state_dir)).rows:
+        found.append(Taken(Spec(added.NAME, added.NAME, str(state_dir / ADDED), state_dir), mine))
+    if found:
+        _name_sets(root, found)
+    return tuple(found)
+
+
+def _specs(root: Section, base: Path, state_dir: Path) -> list[tuple[Section, Spec]]:
+    """Those that can be read, as many as there may be; the report says what is wrong with others."""
+    found = []
     names = {added.NAME}
     for index, section in enumerate(root.listed("source", "source")):
         spec = _spec(section, index, base, state_dir)
@@ -89,15 +122,11 @@ def read_sources(
             root.report.add((*section.path, "name"), f'"{spec.name}"',
                             "allowed: a name of its own; another source has it")
         names.add(spec.name)
-        if spec.origin and (taken := _take(section, spec, keep, spec.kind in fresh)):
-            found.append(taken)
+        if spec.origin:
+            found.append((section, spec))
     if len(found) > MAX_SOURCES:
         root.report.add(("source",), f"{len(found)} sources", f"allowed: at most {MAX_SOURCES}")
-    if (mine := added.read_added(state_dir)).rows:
-        found.append(Taken(Spec(added.NAME, added.NAME, str(state_dir / ADDED), state_dir), mine))
-    if found:
-        _name_sets(root, found)
-    return tuple(found)
+    return found[:MAX_SOURCES]
 
 
 def _spec(section: Section, index: int, base: Path, state_dir: Path) -> Spec:
@@ -122,8 +151,8 @@ def _sql_spec(section: Section, name: str, base: Path, state_dir: Path) -> Spec:
     return Spec(name, "sql", origin_of(wanted) if url else "", state_dir, url, table, columns, interval_ms)
 
 
-def _take(section: Section, spec: Spec, keep: bool, fresh: bool) -> Taken | None:
-    """The source as it is, or as it was when it is away or not to be read."""
+def _read(spec: Spec, keep: bool, fresh: bool) -> Taken | str:
+    """The source as it is, or as it was when it is away or not to be read; why there is neither."""
     kept = read_kept(spec.state_dir, spec.name, spec.origin)
     if kept and not fresh:
         return Taken(spec, kept)
@@ -134,8 +163,7 @@ def _take(section: Section, spec: Spec, keep: bool, fresh: bool) -> Taken | None
     except SourceAway as away:
         if kept:
             return Taken(spec, kept, str(away))
-        section.report.add((*section.path, "path" if spec.kind == "list" else "url"), f'"{spec.origin}"', str(away))
-        return None
+        return str(away)
     if keep and (not kept or (kept.rows, kept.misfits) != (reading.rows, reading.misfits)):
         _keep(spec, reading)
     return Taken(spec, reading)

@@ -4,9 +4,13 @@ It ends when the line to its supervisor does.  Nothing that a driver writes on s
 """
 
 import os
+import resource
 import socket
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -22,7 +26,18 @@ from fastsip.sources.rows import Reading, SourceAway
 from fastsip.sources.sql import Database, Table
 
 MOST_AT_ONCE = 16   # as many as there are sources
+MOST_MEMORY = 2 << 30   # bytes: as many tables of 100,000 rows, and the stacks of their threads
+_one_writer = threading.Lock()  # a reload may ask for a table that is just being read at its interval
 EMPTY = "there is no destination in it; remove its [[source]] if that is meant"
+
+
+def bound_memory() -> None:
+    """A server may send without an end, and a driver keeps a packet whole, of whatever length: this process runs out of
+    memory before the machine does, and is the first one to go when the machine does.
+    """
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
+    with suppress(OSError):     # as in a container where /proc cannot be written
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def read(wanted: Wanted) -> Found:
@@ -38,6 +53,7 @@ def read(wanted: Wanted) -> Found:
 
 def once() -> int:
     """One table, from standard input to standard output."""
+    bound_memory()
     answers = os.dup(1)
     os.dup2(2, 1)
     wanted = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Wanted)
@@ -48,6 +64,7 @@ def once() -> int:
 
 def serve() -> int:
     """Until nobody is there any more who could ask."""
+    bound_memory()
     logs.set_up()
     os.dup2(2, 1)
     line = Line(socket.socket(fileno=LINE_FD))
@@ -55,8 +72,8 @@ def serve() -> int:
     while True:
         try:
             received = line.receive()
-        except ForeignProtocol as said:
-            log.error("the supervisor speaks another protocol", extra={"fields": {"said": str(said)}})
+        except ForeignProtocol:     # nothing of what it says, for that has URLs with passwords
+            log.error("the supervisor speaks another protocol")
             continue
         if received is None:
             return 0
@@ -77,13 +94,14 @@ def answer(line: Line, order: ReadTable) -> None:
 
 def keep(order: ReadTable, reading: Reading) -> tuple[bool, str]:
     """Whether it says another thing than before; and why what was kept before counts on, "" mostly."""
-    kept = read_kept(order.state_dir, order.name, order.origin)
-    if kept and kept.rows and not reading.rows:
-        return False, EMPTY
-    if kept and (kept.rows, kept.misfits) == (reading.rows, reading.misfits):
-        return False, ""
-    try:
-        write_kept(order.state_dir, order.name, order.origin, reading)
-    except OSError as error:
-        return False, f"what it says cannot be kept: {reason(error)}"
-    return True, ""
+    with _one_writer:
+        kept = read_kept(order.state_dir, order.name, order.origin)
+        if kept and kept.rows and not reading.rows:
+            return False, EMPTY
+        if kept and (kept.rows, kept.misfits) == (reading.rows, reading.misfits):
+            return False, ""
+        try:
+            write_kept(order.state_dir, order.name, order.origin, reading)
+        except OSError as error:
+            return False, f"what it says cannot be kept: {reason(error)}"
+        return True, ""

@@ -13,6 +13,7 @@ import msgspec
 
 from fastsip._core.base.files import replace_file
 from fastsip.base.json_file import Laid, read_json_file
+from fastsip.base.plain import reason
 from fastsip.base.run_dir import WORDS
 from fastsip.config import Config
 from fastsip.log import log
@@ -38,9 +39,17 @@ class _File(Laid, frozen=True, kw_only=True):
     words: dict[str, Word]
 
 
-def read_words(state_dir: str | Path) -> dict[str, Word]:
-    """What cannot be read is as if it were not there, and said; a damaged file is kept under another name."""
-    found, words = read_json_file(Path(state_dir) / WORDS, _File, LAYOUT)
+def read_words(state_dir: str | Path, *, needed: bool = False) -> dict[str, Word]:
+    """What cannot be read is as if it were not there, and said; a damaged file is kept under another name.
+
+    needed: OSError when it cannot be read, for whoever would write it anew or take other words than those that count.
+    """
+    try:
+        found, words = read_json_file(Path(state_dir) / WORDS, _File, LAYOUT)
+    except OSError as error:
+        if needed:
+            raise
+        found, words = None, reason(error)
     if words:
         log.error("what operators said of destinations is missing", extra={"fields": {"why": words}})
     return found.words if found else {}

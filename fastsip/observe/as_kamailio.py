@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 LETTERS = {"up": "A", "unknown": "A", "trying": "T", "down": "I"}
+LINE_END = "\n"     # a text of a database may have one, and must not look like another line of ours
 ABSENT = "<null string>"    # as kamcmd writes an attribute that was not given
 TEXTS = ("duid", "socket", "sockname", "obproxy")
 NUMBERS = ("maxload", "weight", "rweight")
@@ -53,7 +54,7 @@ def _lines(found: dict[str, Any], depth: int) -> Iterable[str]:
     indent = "\t" * depth
     for name, value in found.items():
         if not isinstance(value, list | dict):
-            yield f"{indent}{name}: {ABSENT if value is None else value}"
+            yield f"{indent}{name}: {ABSENT if value is None else str(value).replace(LINE_END, ' ')}"
             continue
         yield f"{indent}{name}: {{"
         for inner in value if isinstance(value, list) else (value,):

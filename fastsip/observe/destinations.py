@@ -16,6 +16,8 @@ from fastsip._core.dispatcher.cells import HEALTH_NAMES, Cell, read_lines
 from fastsip.base.run_dir import CELLS, REGISTRY
 from fastsip.routing.registry import read_names
 
+HEALTH = dict(enumerate(HEALTH_NAMES))
+
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """What shards know of one destination.
@@ -56,7 +58,7 @@ def read_seen(run_dir: str | Path) -> dict[str, Seen]:
 def _seen(cell: Cell, boot: float, clock: int) -> Seen:
     """boot: when CLOCK_BOOTTIME was 0, as the clock on the wall counts now."""
     return Seen(
-        health=HEALTH_NAMES[cell.health],
+        health=HEALTH.get(cell.health, "unknown"),     # a line may be damaged
         since=round(boot + cell.since_ms / 1000, 3) if cell.since_ms else None,
         retry_after=round(boot + cell.retry_after_ms / 1000, 3) if cell.retry_after_ms > clock else None,
         chosen=cell.chosen,

@@ -179,9 +179,14 @@ class ControlPlane:
 
     async def probe(self, order: messages.Probe) -> None:
         registry, lines = self.router.registry, self.router.cells.assigned
-        numbers = {registry.find("destination", identity): identity for identity in order.ids}
-        known = {number: (identity, lines[number]) for number, identity in numbers.items() if number in lines}
-        self.answer(order, messages.Probed(ends=await self.probing.probe(known, order.limit_s)))
+        try:
+            numbers = {registry.find("destination", identity): identity for identity in order.ids}
+            known = {number: (identity, lines[number]) for number, identity in numbers.items() if number in lines}
+            ends = await self.probing.probe(known, order.limit_s)
+        except Exception as error:
+            self.fail(order, error)
+            return
+        self.answer(order, messages.Probed(ends=ends))
 
     # ------------------------------------------------------------ what the shards report
 

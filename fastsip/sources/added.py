@@ -10,9 +10,10 @@ import msgspec
 
 from fastsip._core.base.files import replace_file
 from fastsip.base.json_file import Laid, read_json_file
+from fastsip.base.plain import reason
 from fastsip.base.run_dir import ADDED
 from fastsip.log import log
-from fastsip.sources.columns import MOST_ROWS, Columns, Unfit
+from fastsip.sources.columns import MOST_ROWS, Columns, Unfit, check_length, text_of
 from fastsip.sources.kamailio import read_columns
 from fastsip.sources.rows import Reading, Row
 
@@ -25,9 +26,17 @@ class _File(Laid, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
 
 
-def read_added(state_dir: str | Path) -> Reading:
-    """What cannot be read is as if it were not there, and said; a damaged file is kept under another name."""
-    found, words = read_json_file(Path(state_dir) / ADDED, _File, LAYOUT)
+def read_added(state_dir: str | Path, *, needed: bool = False) -> Reading:
+    """What cannot be read is as if it were not there, and said; a damaged file is kept under another name.
+
+    needed: OSError when it cannot be read, for whoever would write it anew or do without destinations that take calls.
+    """
+    try:
+        found, words = read_json_file(Path(state_dir) / ADDED, _File, LAYOUT)
+    except OSError as error:
+        if needed:
+            raise
+        found, words = None, reason(error)
     if words:
         log.error("destinations that operators added are missing", extra={"fields": {"why": words}})
     return Reading(at=time.time(), rows=found.rows[:MOST_ROWS] if found else ())
@@ -40,8 +49,11 @@ def write_added(state_dir: str | Path, rows: Sequence[Row]) -> None:
 
 
 def added_row(columns: Columns) -> Row:
-    """ValueError says what is wrong with it."""
+    """ValueError says what is wrong with it.  Its bounds are those of a line of a list."""
     try:
+        check_length(" ".join(str(value) for value in columns.values()))
+        if not text_of(columns, "attrs").isprintable():
+            raise Unfit("attrs: allowed is text that can be printed, on one line")
         return read_columns(columns, WHERE)
     except Unfit as unfit:
         raise ValueError(f"{unfit.why}{f', found {unfit.found}' if unfit.found else ''}") from None

@@ -6,6 +6,7 @@
 The program on the other side is desk.
 """
 
+import re
 import subprocess
 import sys
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -18,6 +19,9 @@ ONCE = (sys.executable, "-m", "fastsip.desk", "once")
 ONCE_LIMIT_S = 20.0     # of which a read may take half
 # Of what stands behind `?`: what says which data it is.  The rest may be secret or does not matter for that.
 TELLING = {"host", "port", "dbname", "database", "db", "service", "unix_socket", "options"}
+MISLEADING = re.compile("[/?#]")    # before an @: it may stand in a password, or the @ in a parameter
+NO_PLACE = re.compile(r"[\s=]")     # "user=u password=p", as a driver would take it
+NO_SCHEME = re.compile(r"[^\w+.-]")
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,17 +48,17 @@ def origin_of(wanted: Wanted) -> str:
 
 
 def _shown(url: str) -> str:
-    """Nobody knows which part of what is no URL may be shown."""
-    scheme, colon, _ = url.partition("://")
+    """Nobody knows which part of what is no URL may be shown, nor where a password ends that has a letter of URLs."""
+    scheme, colon, rest = url.partition("://")
+    user, at, place = ("", "", rest) if scheme.startswith("sqlite") else rest.rpartition("@")
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(f"//{place}")
         telling = urlencode([pair for pair in parse_qsl(parts.query) if pair[0] in TELLING])
     except ValueError:
         colon = ""
-    if not colon or ("@" in parts.path and not scheme.startswith("sqlite")):
-        return scheme.partition(":")[0][:20]
-    user, at, place = parts.netloc.rpartition("@")
-    return f"{scheme}://{user.partition(':')[0]}{at}{place}{parts.path}{'?' if telling else ''}{telling}"
+    if not colon or MISLEADING.search(user) or NO_PLACE.search(parts.netloc):
+        return NO_SCHEME.split(scheme)[0][:20]
+    return f"{scheme}://{user.partition(':')[0]}{at}{parts.netloc}{parts.path}{'?' if telling else ''}{telling}"
 
 
 def read_apart(wanted: Wanted) -> Reading:

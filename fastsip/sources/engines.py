@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from fastsip.base.plain import printable, reason
+from fastsip.sources.apart import TELLING
 from fastsip.sources.rows import SourceAway
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 LONGEST_REASON = 300
 AGAIN_S = 0.05      # SQLite forgets an interrupt that comes between two statements
 HOW_TO_WRITE = "it is written postgresql://user:password@host:port/database, mysql://... or sqlite:////path"
-# Of what stands behind `?`: what says which data it is.  The rest may be secret or does not matter for that.
-TELLING = {"host", "port", "dbname", "database", "db", "service", "unix_socket", "options"}
 
 
 class Limit:
@@ -250,6 +249,8 @@ def why(error: Exception, limit: Limit, secrets: set[str]) -> str:
     """One line for people."""
     if limit.over:
         return f"not read within {limit.seconds:g} s"
+    if isinstance(error, MemoryError):
+        return "it sends more than there is room for"
     return _words_of(getattr(error, "orig", None) or error, secrets)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastsip.api.socket import Answer, Refused
 from fastsip.base.plain import reason
-from fastsip.config import Config, ConfigError, load_text
+from fastsip.config import Config, ConfigError
 from fastsip.config.errors import Wrong
 from fastsip.config.rows import identity_of
 from fastsip.config.values import destination_uri
@@ -20,14 +20,14 @@ from fastsip.sources.added import NAME, added_row, read_added, write_added
 from fastsip.sources.rows import Row
 from fastsip.supervisor.changes import apply, note_reload
 from fastsip.supervisor.state import StartError, State
-from fastsip.supervisor.tables import with_away
+from fastsip.supervisor.tables import read_again
 
 
 async def add(here: State, group: str, columns: dict[str, Any]) -> Answer:
     """A destination for the set of this name or setid; `id`.  Refused: nothing has changed."""
     async with here.busy:
         row = _row(here.config, group, columns)
-        rows = (await asyncio.to_thread(read_added, here.config.router.state_dir)).rows
+        rows = await _rows(here)
         await _apply(here, rows, (*rows, row))
         return {"id": _id(here.config, row)}
 
@@ -35,7 +35,7 @@ async def add(here: State, group: str, columns: dict[str, Any]) -> Answer:
 async def remove(here: State, identity: str) -> Answer:
     """Of those that operators added.  Calls that are up go on.  Refused: it stands elsewhere, or is not there."""
     async with here.busy:
-        rows = (await asyncio.to_thread(read_added, here.config.router.state_dir)).rows
+        rows = await _rows(here)
         left = tuple(row for row in rows if identity != _id(here.config, row))
         if left == rows:
             words = "stands in the configuration or a source: take it out there, or disable it"
@@ -43,6 +43,13 @@ async def remove(here: State, identity: str) -> Answer:
             raise Refused(f"{identity} {words if known else 'is not there'}")
         await _apply(here, rows, left)
         return {"id": identity}
+
+
+async def _rows(here: State) -> tuple[Row, ...]:
+    try:
+        return (await asyncio.to_thread(read_added, here.config.router.state_dir, needed=True)).rows
+    except OSError as error:
+        raise Refused(f"{reason(error)}\nnothing has changed") from None
 
 
 def _row(config: Config, group: str, columns: dict[str, Any]) -> Row:
@@ -59,12 +66,11 @@ def _row(config: Config, group: str, columns: dict[str, Any]) -> Row:
 
 
 def _id(config: Config, row: Row) -> str:
-    """Of the destination that this row is or would be; "" when no set would have it."""
-    for group in config.sets:
-        if group.setid == row.setid:
-            with contextlib.suppress(Wrong):
-                return identity_of(group.name, row, destination_uri(row.uri).text)
-    return ""
+    """Of the destination that this row is, or would be when its set or its URI were right."""
+    uri, name = row.uri, next((group.name for group in config.sets if group.setid == row.setid), str(row.setid))
+    with contextlib.suppress(Wrong):
+        uri = destination_uri(row.uri).text
+    return identity_of(name, row, uri)
 
 
 async def _apply(here: State, before: Sequence[Row], rows: Sequence[Row]) -> None:
@@ -75,9 +81,8 @@ async def _apply(here: State, before: Sequence[Row], rows: Sequence[Row]) -> Non
     except OSError as error:
         raise Refused(f"it cannot be kept, and nothing has changed: {reason(error)}") from None
     try:
-        config = here.config
-        fresh = with_away(here, await asyncio.to_thread(load_text, here.text, config.file, fresh=()))
-        diff = compare(config, fresh)
+        fresh = await read_again(here)
+        diff = compare(here.config, fresh)
         for row in rows[len(before) :]:
             _check(fresh, diff, row)
         await apply(here, fresh, here.text)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from fastsip import __version__
@@ -17,13 +17,13 @@ from fastsip._core.store.partitions import lack_of_room
 from fastsip.api.socket import STOPPED, Answer, Client, Refused, answer_kept
 from fastsip.base.plain import reason
 from fastsip.config import Config, ConfigError, load_text, read_text
-from fastsip.config.sources import KINDS
+from fastsip.config.sources import Fresh, Spec, all_of_them
 from fastsip.dispatcher.diff import Diff, compare
 from fastsip.log import log
 from fastsip.process import messages
 from fastsip.supervisor import limits, tables, upgrade
 from fastsip.supervisor.child import Child, handed
-from fastsip.supervisor.destinations import drop_words
+from fastsip.supervisor.destinations import check_kept, drop_words
 from fastsip.supervisor.sockets import place_of
 from fastsip.supervisor.state import Change, StartError, State
 from fastsip.supervisor.watch import patience_of
@@ -33,7 +33,7 @@ OLD_CODE_RUNS_ON = "the old code runs on"
 MOST_LEFT_OUT = 20  # records of one source and one reload
 
 
-def read_file(file: str, fresh: Collection[str] = KINDS) -> tuple[Config, str]:
+def read_file(file: str, fresh: Fresh = all_of_them) -> tuple[Config, str]:
     """What it says now, read and as it stands.  Takes as long as it is large.  fresh: as of load_text."""
     if Path(file).is_fifo():
         raise StartError(f"{file} is a pipe: who waits for one may wait for ever")
@@ -42,9 +42,17 @@ def read_file(file: str, fresh: Collection[str] = KINDS) -> tuple[Config, str]:
 
 
 def read_change(before: Config) -> tuple[Config, str, Diff]:
-    """What its file says now, and what is another thing for destinations then.  Databases have just been read, but for
-    those that are new."""
-    fresh, text = read_file(before.file, fresh=("list",))
+    """What its file says now, and what is another thing for destinations then.
+
+    Databases have just been read, but for those that are new: what is kept of one may be of long ago.
+    """
+    just_read = {(one.name, one.origin) for one in tables.databases(before)}
+
+    def is_fresh(spec: Spec) -> bool:
+        return (spec.name, spec.origin) not in just_read
+
+    check_kept(before)
+    fresh, text = read_file(before.file, is_fresh)
     return fresh, text, compare(before, fresh)
 
 
@@ -79,7 +87,7 @@ async def reload(here: State) -> Answer:
     Databases are read before anybody else has to wait for us: one that does not answer takes its time.
     """
     with said_when_refused():
-        await tables.read_all(here, tables.databases(here.config))
+        await tables.look_at_all(here)
     async with here.busy:
         here.notifier.reloading()
         try:
@@ -110,6 +118,7 @@ def said_when_refused() -> Iterator[None]:
 def note_reload(here: State, diff: Diff) -> None:
     """After another configuration came into force."""
     drop_words(here.config)
+    tables.forget_removed(here)
     log.info("reloaded", extra={"fields": {"version": here.version, **diff.facts()}})
     say_sources(here.config)
 
@@ -199,6 +208,7 @@ async def upgrade_all(here: State, client: Client) -> None:
             log.error(f"upgrade refused, {OLD_CODE_RUNS_ON}", extra={"fields": {"why": words}})
             raise Refused(f"{words}\n{OLD_CODE_RUNS_ON}")
         try:
+            await asyncio.to_thread(check_kept, here.config)
             await replace(here, client.keep())
         except OSError as error:
             raise Refused(f"{reason(error)}\n{OLD_CODE_RUNS_ON}") from None
@@ -211,7 +221,7 @@ async def replace(here: State, client: int) -> None:
             spare, here.spare = here.spare, None
             spare.kill()
             await spare.hear()
-        if here.desk:
+        while here.desk:    # a read that begins meanwhile starts another one
             desk, here.desk = here.desk, None
             desk.kill()
             await desk.hear()
@@ -223,7 +233,7 @@ async def replace(here: State, client: int) -> None:
             file=here.config.file, text=here.text, lock=here.lock,
             groups=[(host, port, fds) for (host, port), fds in here.sockets.groups.items()],
             router_pid=here.router.pid, router_line=here.router.line.fileno(), client=client,
-            version=here.version, draining=here.draining,
+            version=here.version, draining=here.draining, control=here.control,
         ))  # fmt: skip
     except BaseException:
         os.close(client)
@@ -244,8 +254,11 @@ async def finish_upgrade(here: State, client: int) -> None:
 
 async def upgrade_router(here: State) -> Answer:
     try:
+        await tables.look_at_all(here)
         async with here.busy:
-            await take_over(here, *await asyncio.to_thread(read_file, here.config.file))
+            fresh, text, _ = await asyncio.to_thread(read_change, here.config)
+            await take_over(here, tables.with_away(here, fresh), text)
+            here.untaken = False
     except Exception as error:
         planned = isinstance(error, ConfigError | StartError | OSError)
         words = reason(error) if planned else f"{type(error).__name__}: {error}"

@@ -5,6 +5,7 @@ one.  What lives and what was learned stands in run_dir, for whoever looks (obse
 """
 
 import asyncio
+import bisect
 import difflib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -17,12 +18,15 @@ from fastsip.config import Config, Destination, DestinationSet
 from fastsip.dispatcher.words import Word, Words, read_words, said, standing, state_of, write_words
 from fastsip.log import log
 from fastsip.process import messages
+from fastsip.sources.added import read_added
 from fastsip.supervisor.state import State
 
 ANSWER_LIMIT_S = 30.0   # a reload of a large configuration may be before it
 MOST_PROBED = 50        # their ids stand in one message
 AT_ONCE = 500           # destinations of one answer: a millisecond or two of the supervisor's loop
 MOST_SAID = 20          # of one change, in the log
+MOST_COMPARED = 500     # names that one may have been meant for: 25 ms of the supervisor's loop
+LONGEST_COMPARED = 200  # letters
 KEPT = "it is kept, and counts from the next router on"
 
 
@@ -77,7 +81,12 @@ def chosen(config: Config, ids: Iterable[str], sets: Iterable[str]) -> list[str]
 
 
 def _near(wanted: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(wanted, sorted(known)[:10_000], 1)
+    """Of many names some of those that stand beside it in the alphabet: each one that is compared takes its time."""
+    if len(wanted) > LONGEST_COMPARED:
+        return ""
+    names = sorted(known)
+    first = max(0, bisect.bisect(names, wanted) - MOST_COMPARED // 2)
+    near = difflib.get_close_matches(wanted, names[first : first + MOST_COMPARED], 1)
     return f"; is {near[0]} meant?" if near else ""
 
 
@@ -88,9 +97,10 @@ async def say(here: State, ids: Sequence[str], sets: Sequence[str], state: str, 
     async with here.busy:
         config = here.config
         wanted = chosen(config, ids, sets)
-        before = standing(await asyncio.to_thread(read_words, config.router.state_dir), config)
-        after = said(before, config, wanted, state, why)
         try:
+            words = await asyncio.to_thread(read_words, config.router.state_dir, needed=True)
+            before = standing(words, config)
+            after = said(before, config, wanted, state, why)
             write_words(config.router.state_dir, after)     # in no thread: it would write on when nobody waits any more
         except OSError as error:
             raise Refused(f"it cannot be kept, and nothing has changed: {reason(error)}") from None
@@ -99,6 +109,12 @@ async def say(here: State, ids: Sequence[str], sets: Sequence[str], state: str, 
         await _tell(here)
     changed = _states(config, before).items() - _states(config, after).items()
     return {"destinations": wanted, "changed": len(changed), "empty": _empty(config, after, wanted)}
+
+
+def check_kept(config: Config) -> None:
+    """OSError: what operators said or added cannot be read, and a configuration without it would be another one."""
+    read_words(config.router.state_dir, needed=True)
+    read_added(config.router.state_dir, needed=True)
 
 
 async def probe(here: State, ids: Sequence[str], sets: Sequence[str]) -> Answer:
@@ -121,7 +137,8 @@ async def probe(here: State, ids: Sequence[str], sets: Sequence[str]) -> Answer:
     except TimeoutError:
         raise Refused("the router does not answer") from None
     if not isinstance(said, messages.Probed):
-        raise Refused(f"the router does not probe ({said.facts})")
+        raise Refused(f"the router does not probe: {said.why}" if isinstance(said, messages.Failed)
+                      else "the router ended meanwhile; ask again")
     ends = {end.id: end for end in said.ends}
     return {"ends": [{"id": one, "alive": ends[one].alive, "code": ends[one].code, "ms": ends[one].ms}
                      if one in ends else {"id": one, "alive": None, "code": 0, "ms": 0} for one in wanted]}
@@ -158,6 +175,10 @@ def drop_words(config: Config) -> None:
     """Those that do not count any more, since the configuration says another thing now: they must not come back when
     it says what it said before.
     """
+    try:
+        check_kept(config)
+    except OSError:
+        return      # destinations that are missing for that come back
     words = read_words(config.router.state_dir)
     left = standing(words, config)
     if left == words:

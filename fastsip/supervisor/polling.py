@@ -8,38 +8,49 @@ import asyncio
 import time
 
 from fastsip.base.plain import reason
-from fastsip.config import load_text
 from fastsip.dispatcher.diff import compare
 from fastsip.log import log
 from fastsip.supervisor import changes, tables
 from fastsip.supervisor.state import State
 
 LOOK_S = 1.0
+Key = tuple[str, str]   # name and origin of a source
 
 
 async def watch(here: State) -> None:
     """As long as the supervisor lives."""
-    due: dict[str, float] = {}
+    looked: dict[Key, float] = {}
+    reads: dict[Key, asyncio.Task[bool]] = {}
     while True:
         await asyncio.sleep(LOOK_S)
         try:
-            await look(here, due)
+            look(here, looked, reads)
+            if await ended(here, reads) and here.untaken:
+                await take(here)
         except Exception:
             log.exception("sources are not looked at, by a fault of fastsip")
 
 
-async def look(here: State, due: dict[str, float]) -> None:
-    """due: when to look at each source again, by name and origin."""
-    now, sources = time.monotonic(), [source for source in tables.databases(here.config) if source.interval_ms]
-    ready = [source for source in sources if due.setdefault(source.origin, now + source.interval_ms / 1000) <= now]
-    for source in ready:
-        due[source.origin] = now + source.interval_ms / 1000
-    for origin in due.keys() - {source.origin for source in sources}:
-        del due[origin]
-    if ready and await tables.read_all(here, ready):
-        here.untaken = True
-    if here.untaken and ready:
-        await take(here)
+def look(here: State, looked: dict[Key, float], reads: dict[Key, asyncio.Task[bool]]) -> None:
+    """Begins to read those whose interval is over.  looked: when each was looked at last, by what is read now."""
+    now = time.monotonic()
+    sources = {(one.name, one.origin): one for one in tables.databases(here.config) if one.interval_ms}
+    for key in looked.keys() - sources:
+        del looked[key]
+    for key, source in sources.items():
+        if key not in reads and looked.setdefault(key, now) + source.interval_ms / 1000 <= now:
+            looked[key] = now
+            reads[key] = asyncio.get_running_loop().create_task(tables.read(here, source))
+
+
+async def ended(here: State, reads: dict[Key, asyncio.Task[bool]]) -> bool:
+    """Has one been read?  One that does not answer keeps no other one waiting."""
+    if not reads:
+        return False
+    done, _ = await asyncio.wait(reads.values(), timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+    for key in [key for key, task in reads.items() if task in done]:
+        here.untaken |= reads.pop(key).result()
+    return bool(done)
 
 
 async def take(here: State) -> None:
@@ -47,7 +58,7 @@ async def take(here: State) -> None:
     async with here.busy:
         config = here.config
         try:
-            fresh = tables.with_away(here, await asyncio.to_thread(load_text, here.text, config.file, fresh=()))
+            fresh = await tables.read_again(here)
             diff = compare(config, fresh)
             await changes.apply(here, fresh, here.text)
         except Exception as error:

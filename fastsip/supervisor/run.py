@@ -15,6 +15,7 @@ from fastsip.base.plain import printable, reason
 from fastsip.base.run_dir import LOCK, PLACEMENT
 from fastsip.config import Config, ConfigError, load_text, read_text, secrets
 from fastsip.config.errors import Wrong
+from fastsip.config.sources import all_of_them, none_of_them
 from fastsip.log import log
 from fastsip.process.launch import PROGRAM, Newborn
 from fastsip.supervisor import limits, upgrade
@@ -33,13 +34,15 @@ def run(file: str, program: tuple[str, ...] = PROGRAM, born: Newborn | None = No
     logs.set_up()
     left = upgrade.inherited()
     text = left.text if left else read_text(file)
+    # Who takes over from a program before it waits for no source: a router routes, and nobody looks after it.
+    fresh = none_of_them if left else all_of_them
     try:
-        config = load_text(text, file)
+        config = load_text(text, file, fresh=fresh)
     except ConfigError:
         if left is None:
             raise
         text = read_text(file)  # the new code reads no longer what the router runs on
-        config = load_text(text, file)
+        config = load_text(text, file, fresh=fresh)
     try:
         with contextlib.ExitStack() as stack:
             return asyncio.run(Supervisor(take_hold(config, text, stack, program, born, left)).serve())

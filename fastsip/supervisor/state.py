@@ -104,9 +104,10 @@ class State:
         self.stopping = False
         self.draining = inherited.draining if inherited else False
         self.version = inherited.version if inherited else 1  # of the configuration
+        self.control = -1  # the socket where operators ask
         self.desk: Child | None = None  # reads databases; started when there is one to read
-        # Name of a source -> why its database cannot be read.
-        self.away = {source.name: source.away for source in config.sources if source.kind == "sql" and source.away}
+        # Name and origin of a source -> why its database cannot be read.
+        self.away = {(one.name, one.origin): one.away for one in config.sources if one.kind == "sql" and one.away}
         self.untaken = False  # a source has said another thing than what is in force
         self.short_lives = 0
         self.lives = 1 if inherited else 0

@@ -16,7 +16,18 @@ from typing import Any
 
 from fastsip import __version__
 from fastsip.api.socket import Answer, Client, Refused, Server
-from fastsip.supervisor import added, changes, destinations, draining, orders, polling, succession, upgrade, watching
+from fastsip.supervisor import (
+    added,
+    changes,
+    destinations,
+    draining,
+    orders,
+    polling,
+    succession,
+    tables,
+    upgrade,
+    watching,
+)
 from fastsip.supervisor.state import State
 
 
@@ -32,8 +43,9 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.terminate)
         loop.add_signal_handler(signal.SIGHUP, lambda: here.start_task(self.hang_up()))
-        server = Server(here.config.router.run_dir, orders.handlers(self))
-        await server.start()
+        inherited = here.inherited.control if here.inherited else -1
+        server = Server(here.config.router.run_dir, orders.handlers(self), inherited)
+        here.control = await server.start()
         try:
             await self.reign()
         finally:
@@ -81,7 +93,7 @@ class Supervisor:
             "shards": here.config.router.shards,
             "listeners": [listener.uri for listener in here.config.listeners],
             "draining": here.draining,
-            "sources_away": [source.name for source in here.config.sources if here.away.get(source.name, source.away)],
+            "sources_away": tables.names_away(here),
             "state_dir": here.config.router.state_dir,
         }
 

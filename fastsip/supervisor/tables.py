@@ -8,13 +8,15 @@ from collections.abc import Iterable
 
 import msgspec
 
-from fastsip.config import Config
+from fastsip.config import Config, load_text
 from fastsip.config.model import Source
+from fastsip.config.sources import none_of_them
 from fastsip.log import log
 from fastsip.process import messages
 from fastsip.process.launch import launch
 from fastsip.process.line import Line
 from fastsip.supervisor.child import Child
+from fastsip.supervisor.destinations import check_kept
 from fastsip.supervisor.state import State
 
 PROGRAM_ARGUMENTS = ("-m", "fastsip.desk")
@@ -30,12 +32,20 @@ async def read_all(here: State, sources: Iterable[Source]) -> bool:
     return any(await asyncio.gather(*(read(here, source) for source in sources)))
 
 
+async def look_at_all(here: State) -> None:
+    """Before the configuration is read with what they say.  If it is refused then, polling still takes that."""
+    if await read_all(here, databases(here.config)):
+        here.untaken = True
+
+
 async def read(here: State, source: Source) -> bool:
     """Does it say another thing than before?  Why it cannot be read stands in `here.away`."""
     order = messages.ReadTable(
         name=source.name, origin=source.origin, url=source.url, table=source.table, columns=source.columns,
         state_dir=here.config.router.state_dir,
     )  # fmt: skip
+    if here.desk and here.desk.status is not None:
+        here.desk = None    # it died while it had nothing to do
     desk = here.desk = here.desk or start_desk(here)
     try:
         said = await desk.order(order, messages.TableRead, limit_s=READ_LIMIT_S)
@@ -58,10 +68,13 @@ def start_desk(here: State) -> Child:
 
 
 def note(here: State, source: Source, why: str) -> None:
-    """Once when it goes away, and once when it is back."""
-    before = here.away.pop(source.name, "")
+    """Once when it goes away, and once when it is back.  Of one that a reload removed meanwhile, nothing."""
+    key = (source.name, source.origin)
+    if key not in _known(here.config):
+        return
+    before = here.away.pop(key, "")
     if why:
-        here.away[source.name] = why
+        here.away[key] = why
     fields = {"source": source.name, "origin": source.origin}
     if why and not before:
         log.warning("a source is away, what was read last counts", extra={"fields": {**fields, "why": why}})
@@ -69,8 +82,31 @@ def note(here: State, source: Source, why: str) -> None:
         log.info("a source is back", extra={"fields": fields})
 
 
+def _known(config: Config) -> set[tuple[str, str]]:
+    return {(source.name, source.origin) for source in databases(config)}
+
+
+def forget_removed(here: State) -> None:
+    """Who comes back later is not away because it was when it went."""
+    known = _known(here.config)
+    here.away = {key: why for key, why in here.away.items() if key in known}
+
+
+def names_away(here: State) -> list[str]:
+    """Of lists it is known since they were read for this configuration, of databases since the last look."""
+    return [one.name for one in here.config.sources
+            if (one.kind == "sql" and (one.name, one.origin) in here.away) or (one.kind != "sql" and one.away)]
+
+
 def with_away(here: State, config: Config) -> Config:
-    """Who is away is known of a read, not of what was kept."""
-    sources = tuple(msgspec.structs.replace(source, away=here.away.get(source.name, "")) if source.kind == "sql"
-                    else source for source in config.sources)
+    """Who is away is known of a read, not of what was kept.  One that was just read for this says it by itself."""
+    sources = tuple(msgspec.structs.replace(source, away=here.away.get((source.name, source.origin), source.away))
+                    if source.kind == "sql" else source for source in config.sources)
     return msgspec.structs.replace(config, sources=sources)
+
+
+async def read_again(here: State) -> Config:
+    """The text that runs, with what its sources said last and what operators have added now."""
+    await asyncio.to_thread(check_kept, here.config)
+    config = await asyncio.to_thread(load_text, here.text, here.config.file, fresh=none_of_them)
+    return with_away(here, config)

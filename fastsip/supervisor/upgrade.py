@@ -34,10 +34,11 @@ class Inheritance(msgspec.Struct, kw_only=True):
     client: int  # who asked for this, -1 = nobody
     version: int
     draining: bool = False
+    control: int = -1  # where operators ask, -1 = the program after this one makes its own
 
     def descriptors(self) -> list[int]:
         found = [fd for _, _, fds in self.groups for fd in fds]
-        return [*found, self.lock, self.router_line, *([self.client] if self.client >= 0 else [])]
+        return [*found, self.lock, self.router_line, *(fd for fd in (self.client, self.control) if fd >= 0)]
 
 
 async def objection(file: str) -> str:

@@ -229,6 +229,10 @@ WRONG = [
     (("show", "nobody"), 1, "there is no destination nobody"),
     (("list", "--set", "9"), 1, "there is no set 9"),
     (("drain", "x", "--why", "x" * 201), 1, "why is a text of at most 200 letters"),
+    (("drain", "\udcff"), 1, "what is given is no text in UTF-8"),
+    (("add", "media", "\udcff"), 1, "what is given is no text in UTF-8"),
+    (("drain", *("media/nobody" + "y" * 110 for _ in range(9000))), 1, "at most 1048576 are taken at once"),
+    (("drain", *("media/nobody" for _ in range(10_000))), 1, "there is no destination media/nobody"),
 ]
 
 
@@ -246,6 +250,35 @@ async def test_no_room_for_a_word_changes_nothing(home, edge):
         done = await asyncio.to_thread(command, "dispatcher", "drain", identity(bob), "--config", home.config)
         assert done.returncode == 1 and "nothing has changed" in done.stderr
         assert await states(home) == {identity(bob): "enabled"}
+
+
+async def test_what_cannot_be_read_is_not_written_anew(home, edge):
+    """One word or one more destination in its place would be the end of all others."""
+    async with UserAgent(name="bob") as bob, UserAgent(name="carol") as carol:
+        home.start(with_setid(edge, [bob.address])).ready()
+        await ask(home, "add", "media", sip_uri(carol.address), "--attrs", "duid=carol")
+        await ask(home, "drain", "media/carol")
+        before, state = await states(home), home.place / "state"
+        orders = {"words": ("drain", identity(bob)), "added": ("add", "media", "sip:127.0.0.1:7")}
+        for name, words in orders.items():
+            kept = (state / name).read_text()
+            (state / name).chmod(0o660)
+            for refused in (("dispatcher", *words, "--config", home.config), ("reload", home.config)):
+                done = await asyncio.to_thread(command, *refused)
+                assert done.returncode == 1 and "others may write there" in done.stderr, done.stderr
+            (state / name).chmod(0o640)
+            assert await states(home) == before and (state / name).read_text() == kept
+
+
+async def test_one_whose_set_went_can_still_be_removed(home, edge):
+    home.start(with_setid(edge, [("127.0.0.1", 9)])).ready()
+    await ask(home, "add", "media", "sip:127.0.0.1:7", "--attrs", "duid=carol")
+    text = with_setid(edge, [("127.0.0.1", 9)]).replace("media", "7").replace("setid = 7", "setid = 8")
+    home.write(text)
+    assert (await asyncio.to_thread(command, "reload", home.config)).returncode == 0
+    assert await states(home) == {"7/sip:127.0.0.1:9": "enabled"}
+    assert await ask(home, "remove", "7/carol") == {"id": "7/carol"}
+    assert json.loads((home.place / "state" / "added").read_text())["rows"] == []
 
 
 # ---------------------------------------------------------------- as Kamailio shows it

@@ -1,6 +1,7 @@
 """[[source]]: what rows become in the sets with their number, what is left out, and what counts while one is away."""
 
 import os
+import threading
 
 import pytest
 
@@ -272,6 +273,24 @@ def test_how_many_sources_there_may_be(read):
         read("".join(names) + ROUTE, "1 sip:192.0.2.21\n")
     with pytest.raises(ConfigError, match="a name of its own"):
         read(2 * names[0] + ROUTE, "1 sip:192.0.2.21\n")
+
+
+def test_sources_are_read_at_the_same_time(read, monkeypatch):
+    both, read_one = threading.Barrier(2), module.Spec.read
+
+    def read_together(spec):
+        both.wait(10)   # a broken barrier when nobody else reads meanwhile
+        return read_one(spec)
+
+    monkeypatch.setattr(module.Spec, "read", read_together)
+    assert ids(read(SOURCE + SOURCE + ROUTE, "1 192.0.2.21\n")) == ["1/sip:192.0.2.21"]
+
+
+def test_what_is_kept_counts_unread_where_it_is_not_asked_for(read, monkeypatch, tmp_path):
+    read(SOURCE + ROUTE, "1 192.0.2.21\n")
+    monkeypatch.setattr(module.Spec, "read", lambda spec: pytest.fail("nobody has asked for that"))
+    text, file = LISTEN + SOURCE + ROUTE, str(tmp_path / "edge.toml")
+    assert ids(load_text(text, file, fresh=module.none_of_them)) == ["1/sip:192.0.2.21"]
 
 
 # ---------------------------------------------------------------- what a reload changes

@@ -264,13 +264,13 @@ OPENING = re.compile(r"(?<![\w.])open\(|os\.open\(|\.(read|write)_(bytes|text)\(
 ELSEWHERE = {
     "_core/base/files.py": ("os.open(", "/proc/sys/kernel"),
     "config/load.py": ("Path(path).read_bytes",),  # the configuration
-    "desk/tables.py": ("open(answers, ",),  # standard output
     "config/secrets.py": ("os.open(path, os.O_RDONLY",),  # a file that the operator names
     "router/outlook.py": ("/proc/self/mounts",),
     "cli/unit.py": ("systemd/fastsip.service",),
     "cli/explain.py": ("Path(file).read_bytes",),  # a request that the operator names
     "cli/_say.py": ("os.open(os.devnull, ",),
     "process/line.py": ("fd",),
+    "desk/tables.py": ("open(answers, ", "/proc/self/oom_score_adj"),
 }
 THROUGH = re.compile(r"open\((?:open_file|open_fresh|look_into)\(")
 

@@ -259,3 +259,17 @@ def test_another_program_may_have_the_last_word(serve):
         yield {}
 
     assert serve(lambda run_dir: list(ask(run_dir, "keep")), keep=keep) == [{"done": "by another"}]
+
+
+def test_what_is_no_order_is_refused_before_it_is_sent(tmp_path):
+    with pytest.raises(Refused, match="no text in UTF-8"):
+        next(ask(str(tmp_path), "count", ids=["\udcff"]))
+    room = api_socket.LONGEST_LINE - len(api_socket.line_of({"ids": [""]}))
+    assert len(api_socket.line_of({"ids": ["x" * room]})) == api_socket.LONGEST_LINE
+    with pytest.raises(Refused, match="at most"):
+        api_socket.line_of({"ids": ["x" * (room + 1)]})
+
+
+def test_the_longest_order_is_read(serve):
+    room = api_socket.LONGEST_LINE - len(api_socket.line_of({"command": "count", "ids": [""]}))
+    assert serve(lambda run_dir: list(ask(run_dir, "count", ids=["x" * room])))[-1] == {"done": "counted"}

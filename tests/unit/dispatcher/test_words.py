@@ -51,6 +51,8 @@ def test_a_damaged_file_is_kept_aside_and_said(scratch, caplog, content):
 def test_a_file_that_cannot_be_read_is_said(scratch, caplog):
     (scratch / "words").mkdir()
     assert read_words(scratch) == {} and "cannot be read" in said_in(caplog)
+    with pytest.raises(OSError, match=r"cannot be read: .*not a plain file"):
+        read_words(scratch, needed=True)
 
 
 def test_fields_of_a_later_release_harm_nobody(scratch):

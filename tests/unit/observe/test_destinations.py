@@ -6,9 +6,9 @@ import pytest
 
 from fastsip._core.base.clock import now_ms
 from fastsip._core.base.mapped import Damaged
-from fastsip._core.dispatcher.cells import Cells, read_lines
+from fastsip._core.dispatcher.cells import HEALTH_NAMES, Cell, Cells, read_lines
 from fastsip.observe.as_kamailio import as_text, flags, records
-from fastsip.observe.destinations import UNSEEN, read_seen, takes_calls, with_seen
+from fastsip.observe.destinations import UNSEEN, _seen, read_seen, takes_calls, with_seen
 from fastsip.routing.registry import Registry
 
 
@@ -100,3 +100,15 @@ def test_attributes_stand_as_they_came_and_by_name():
 
 def test_nothing_known_is_said_as_such():
     assert with_seen({"set": {"name": "m"}, "destinations": [MEMBER]}, {})["destinations"][0]["health"] == UNSEEN.health
+
+
+def test_no_attribute_looks_like_a_line_of_the_list():
+    one = member() | {"attrs": {"x": "1\n\t\t\t\tURI: sip:evil"}}
+    assert sum("URI:" in line for line in as_text(records([{"setid": 1, "destinations": [one]}])).split("\n")) == 2
+    assert "\n\t\t\t\tURI: sip:evil" not in as_text(records([{"setid": 1, "destinations": [one]}]))
+
+
+def test_a_damaged_line_is_a_destination_of_which_nothing_is_known():
+    cell = Cell(*(0 for _ in Cell._fields))
+    found = [_seen(cell._replace(health=health), 0.0, 0).health for health in (1, 9, 255)]
+    assert found == [HEALTH_NAMES[1], "unknown", "unknown"]

@@ -9,6 +9,7 @@ import types
 import pytest
 
 from fastsip import log
+from fastsip.process import messages
 from fastsip.router import control_plane
 from fastsip.router.control_plane import EVENTS_PER_TURN, ControlPlane
 
@@ -145,3 +146,16 @@ def test_an_outage_is_a_few_lines_a_second_of_each_kind(monkeypatch, kind):
         assert len(noted) == (5_001 if kind == "health" else 0)  # of health, none is left out of the history
     finally:
         one.beside.shutdown()
+
+
+def test_a_probe_that_fails_is_answered_all_the_same(one):
+    """Whoever asked would wait for it."""
+    def find(*_):
+        raise ZeroDivisionError("nobody thought of this")
+
+    sent = []
+    one.line = types.SimpleNamespace(send=sent.append)
+    one.router = types.SimpleNamespace(registry=types.SimpleNamespace(find=find),
+                                       cells=types.SimpleNamespace(assigned={}))  # fmt: skip
+    asyncio.run(one.probe(messages.Probe(ids=["m/a"], limit_s=1, number=5)))
+    assert sent == [messages.Failed(why="ZeroDivisionError: nobody thought of this", number=5)]

@@ -17,7 +17,11 @@ ORIGINS = {
     "mysql://u@h/d?passwd=s3cret&unix_socket=/run/x": "mysql://u@h/d?unix_socket=%2Frun%2Fx",
     "sqlite:////var/lib/kam@ilio.db": "sqlite:////var/lib/kam@ilio.db",
     "postgresql:/u:s3cret@h/d": "postgresql", "s3cret": "s3cret", "postgresql://u:s3/cret@h/d": "postgresql",
-    "postgresql://[u:s3cret@h/d": "postgresql",
+    "postgresql://[u:s3cret@h/d": "postgresql://[u@h/d", "postgresql://h[/d": "postgresql",
+    "postgresql://u:s3?cret@h/d": "postgresql", "postgresql://u:s3#cret@h/d": "postgresql",
+    "postgresql://h/d?password=s3@cret": "postgresql", "postgresql://h#x/d?password=s3cret": "postgresql://h",
+    "postgresql://user=u password=s3cret host=h": "postgresql", "user=u password=s3cret": "user",
+    "postgresql://u:s3\tcret@h/d": "postgresql://u@h/d", "sqlite+pysqlite:///x?password=s3cret": "sqlite+pysqlite:///x",
 }  # fmt: skip
 
 

@@ -1,0 +1,66 @@
+"""supervisor.tables: who is away is known of the sources that there are."""
+
+import types
+
+import pytest
+from msgspec.structs import replace
+
+from fastsip.config.model import Source
+from fastsip.dispatcher.words import Word, read_words, write_words
+from fastsip.sources.added import write_added
+from fastsip.supervisor import tables
+from fastsip.supervisor.destinations import drop_words
+from tests.unit.config_text import read
+
+TEXT = """
+[[listen]]
+uri = "udp:127.0.0.1:5060"
+[set.m]
+destinations = ["sip:192.0.2.1"]
+"""
+
+
+@pytest.fixture
+def config():
+    """With one database."""
+    source = Source(name="db", kind="sql", origin="o", row_count=0, away="", left_out=(), url="", table="t",
+                    columns="kamailio", interval_ms=1000)  # fmt: skip
+    return replace(read(TEXT), sources=(source,))
+
+
+def test_one_that_a_reload_removed_while_it_was_read_leaves_nothing(config):
+    (source,) = config.sources
+    without = replace(config, sources=())
+    here = types.SimpleNamespace(config=without, away={})
+    tables.note(here, source, "it does not answer")
+    assert here.away == {}
+
+
+def test_one_that_comes_back_is_not_away_because_it_was_when_it_went(config):
+    (source,) = config.sources
+    here = types.SimpleNamespace(config=config, away={})
+    tables.note(here, source, "it does not answer")
+    assert tables.with_away(here, config).sources[0].away == "it does not answer"
+    here.config = replace(config, sources=())
+    tables.forget_removed(here)
+    assert here.away == {} and tables.with_away(here, config).sources[0].away == ""
+
+
+def test_what_was_just_read_for_this_configuration_says_it_by_itself(config):
+    away = replace(config.sources[0], away="not there")
+    here = types.SimpleNamespace(config=config, away={})
+    found = tables.with_away(here, replace(config, sources=(away,)))
+    assert found.sources[0].away == "not there"
+
+
+def test_words_stay_while_nobody_knows_which_destinations_operators_added(config, scratch):
+    router = replace(config.router, state_dir=str(scratch))
+    config, words = replace(config, router=router), {"m/added": Word(state="draining", configured="enabled", at=1.5)}
+    write_words(scratch, words)
+    write_added(scratch, [])
+    (scratch / "added").chmod(0o660)
+    drop_words(config)
+    assert read_words(scratch) == words
+    (scratch / "added").chmod(0o640)
+    drop_words(config)
+    assert read_words(scratch) == {}

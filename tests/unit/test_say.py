@@ -1,0 +1,19 @@
+"""cli._say: tables that stand in columns whatever letters are in them, and texts that are no lines of ours."""
+
+from fastsip.cli._say import one_line, say_table, width_of
+
+
+def test_letters_of_any_width_stand_in_columns(capsys):
+    say_table(("ID", "WHY"), [("1/bob", "a"), ("m/\u6f22\u5b57", "b"), ("e\u0301\u0301", "c"), ("x\x1b[2J", "d")], {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len({width_of(line[:-1] if number else line[:-3]) for number, line in enumerate(lines)}) == 1
+    assert "\x1b" not in "".join(lines)
+
+
+def test_numbers_stand_to_the_right_but_for_what_a_line_is_about(capsys):
+    say_table(("ID", "FAILED"), [("1/bob", "7"), ("media/carol", "1,234")], {})
+    assert capsys.readouterr().out.splitlines() == ["ID           FAILED", "1/bob             7", "media/carol   1,234"]
+
+
+def test_a_text_is_one_line():
+    assert one_line("a\nb") == "a b" and (width_of("ab"), width_of("\u6f22"), width_of("e\u0301")) == (2, 2, 1)
