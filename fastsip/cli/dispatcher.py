@@ -57,7 +57,7 @@ def watched(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def fits(group: dict[str, Any], wanted: tuple[str, ...]) -> bool:
-    return not wanted or group["name"] in wanted or str(group["setid"]) in wanted
+    return not wanted or group["name"] in wanted or (group["setid"] is not None and str(group["setid"]) in wanted)
 
 
 # ---------------------------------------------------------------- list

@@ -72,7 +72,8 @@ def chosen(config: Config, ids: Iterable[str], sets: Iterable[str]) -> list[str]
         if identity not in known:
             raise Refused(f"there is no destination {identity}{_near(identity, known)}")
         found[identity] = None
-    groups = {name: group for group in config.sets for name in (str(group.setid), group.name)}
+    numbered = {str(group.setid): group for group in config.sets if group.setid is not None}
+    groups = numbered | {group.name: group for group in config.sets}
     for name in sets:
         if name not in groups:
             raise Refused(f"there is no set {name}{_near(name, {group.name for group in config.sets})}")

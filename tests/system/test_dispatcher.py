@@ -228,6 +228,8 @@ WRONG = [
     (("drain",), 2, "name at least one ID"),
     (("show", "nobody"), 1, "there is no destination nobody"),
     (("list", "--set", "9"), 1, "there is no set 9"),
+    (("list", "--set", "None"), 1, "there is no set None"),
+    (("drain", "--set", "None"), 1, "there is no set None"),
     (("drain", "x", "--why", "x" * 201), 1, "why is a text of at most 200 letters"),
     (("drain", "\udcff"), 1, "what is given is no text in UTF-8"),
     (("add", "media", "\udcff"), 1, "what is given is no text in UTF-8"),
