@@ -152,8 +152,8 @@ cdef void send_probe(shard_t *shard, const destination_t *d, const probe_state_t
 
 
 cdef uint32_t gap_ms(shard_t *shard, const destination_t *d, const probe_state_t *state) noexcept nogil:
-    """Until the next probe: the interval, a twentieth of it sooner or later, or the probes of all routers would fall into
-    step.  The second one comes at any time of its interval, so that those that began together do not stay together.
+    """Until the next probe: the interval, a twentieth of it sooner or later, or the probes of all routers would fall
+    into step.  The second one comes at any time of its interval: those that began together do not stay together.
     """
     cdef uint32_t interval_ms = d.probe.interval_ms
     check(state.number > 0)

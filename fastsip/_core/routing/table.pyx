@@ -130,8 +130,8 @@ cdef class RoutingTable:
         return len(self.listeners) - 1
 
     def add_set(self, id, algorithm, ruri=RURI_KEEP, in_dialog=0, tiers=True, when_all_down=0, limit=0,
-                retry_ms=30000, retry_after_max_ms=60000, call_fall=0, call_rise=0, hash_key=bytes(16), key_header=b"", dialog_policy=0,
-                name=b"", headers_out=None):
+                retry_ms=30000, retry_after_max_ms=60000, call_fall=0, call_rise=0, hash_key=bytes(16),
+                key_header=b"", dialog_policy=0, name=b"", headers_out=None):
         """A set of destinations; limit 0 = MAX_ATTEMPTS, call_fall and call_rise 0 = as its probes.
 
         `dialog_policy` is the index of the policy for in-dialog requests when in_dialog is 1 (shared); it may be
