@@ -17,7 +17,7 @@ from fastsip.config.errors import Wrong
 from fastsip.config.rows import Identities, listener_of, weight_of
 from fastsip.config.sets import listener_name
 from fastsip.sources.rows import Misfit, Reading, Row, SourceAway
-from fastsip.sources.tables import read_kamailio_file, read_opensips_file
+from fastsip.sources.table_files import read_kamailio_file, read_opensips_file
 
 READERS: dict[str, Callable[[str], Reading]] = {"kamailio": read_kamailio_file, "opensips": read_opensips_file}
 

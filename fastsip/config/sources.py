@@ -25,7 +25,7 @@ from fastsip.config.secrets import text_or_secret
 from fastsip.config.sets import SetProbes, find_listener, from_listener
 from fastsip.log import log
 from fastsip.sources import added
-from fastsip.sources.apart import Wanted, origin_of, read_apart
+from fastsip.sources.apart import Table, origin_of, read_apart
 from fastsip.sources.kamailio import read_list_file
 from fastsip.sources.kept import read_kept, write_kept
 from fastsip.sources.rows import Misfit, Reading, Row, SourceAway
@@ -52,7 +52,7 @@ class Spec(NamedTuple):
         """SourceAway says why not."""
         if self.kind == "list":
             return read_list_file(self.origin)
-        return read_apart(Wanted(url=self.url, table=self.table, columns=self.columns))
+        return read_apart(Table(url=self.url, name=self.table, kind=self.columns))
 
 
 Fresh = Callable[[Spec], bool]   # is this source read anew?  Of others what is kept counts, if there is any
@@ -147,7 +147,7 @@ def _sql_spec(section: Section, name: str, base: Path, state_dir: Path) -> Spec:
     columns = section.take("columns", values.one_of(*COLUMNS), "kamailio")
     table = section.take("table", values.text, COLUMNS.get(columns, ""))
     interval_ms = section.take("interval", values.duration(0, MAX_INTERVAL_MS), 60_000)
-    wanted = Wanted(url=url, table=table, columns=columns)
+    wanted = Table(url=url, name=table, kind=columns)
     return Spec(name, "sql", origin_of(wanted) if url else "", state_dir, url, table, columns, interval_ms)
 
 

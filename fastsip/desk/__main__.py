@@ -2,7 +2,7 @@
 
 import sys
 
-from fastsip.desk.tables import once, serve
+from fastsip.desk.reader import once, serve
 from fastsip.process.launch import end
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ The program on the other side is desk.
 import re
 import subprocess
 import sys
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
@@ -24,15 +25,18 @@ NO_PLACE = re.compile(r"[\s=]")     # "user=u password=p", as a driver would tak
 NO_SCHEME = re.compile(r"[^\w+.-]")
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """A table: `url` with its password, `columns` as of sql.KINDS."""
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """`url` may have a password.  `name` may have a schema before it: "sip.dispatcher".  `kind`: one of sql.KINDS."""
 
     url: str
-    table: str
-    columns: str
+    name: str = "dispatcher"
+    kind: str = "kamailio"
 
     def __repr__(self) -> str:
-        return f"Wanted(table={self.table!r}, columns={self.columns!r})"
+        return f"Table(name={self.name!r}, kind={self.kind!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("name", self.name), ("kind", self.kind)]
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,9 +46,9 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     away: str = ""
 
 
-def origin_of(wanted: Wanted) -> str:
+def origin_of(table: Table) -> str:
     """Of a URL that is none, what stands before its first colon."""
-    return f"{_shown(wanted.url)} {wanted.table} ({wanted.columns})"
+    return f"{_shown(table.url)} {table.name} ({table.kind})"
 
 
 def _shown(url: str) -> str:
@@ -61,10 +65,10 @@ def _shown(url: str) -> str:
     return f"{scheme}://{user.partition(':')[0]}{at}{parts.netloc}{parts.path}{'?' if telling else ''}{telling}"
 
 
-def read_apart(wanted: Wanted) -> Reading:
+def read_apart(table: Table) -> Reading:
     """SourceAway says why not."""
     try:
-        done = subprocess.run(ONCE, input=msgspec.msgpack.encode(wanted), capture_output=True, timeout=ONCE_LIMIT_S,
+        done = subprocess.run(ONCE, input=msgspec.msgpack.encode(table), capture_output=True, timeout=ONCE_LIMIT_S,
                               check=False)
         found = msgspec.msgpack.decode(done.stdout, type=Found)
     except subprocess.TimeoutExpired:

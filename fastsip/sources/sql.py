@@ -27,6 +27,7 @@ import msgspec
 
 from fastsip.base.plain import printable
 from fastsip.sources import engines
+from fastsip.sources.apart import Table
 from fastsip.sources.columns import MOST_ROWS, gather
 from fastsip.sources.kamailio import read_columns
 from fastsip.sources.opensips import read_dispatcher, read_load_balancer
@@ -64,26 +65,12 @@ KINDS = {
 }  # fmt: skip
 
 
-class Found(NamedTuple):
+class Fetched(NamedTuple):
     """The rows of a table, `id` first if it has one, and how many letters each has."""
 
     names: list[str]
     rows: list[tuple[Any, ...]]
     lengths: list[int]
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """`url` may have a password.  `name` may have a schema before it: "sip.dispatcher"."""
-
-    url: str
-    name: str = "dispatcher"
-    kind: str = "kamailio"
-
-    def __repr__(self) -> str:
-        return f"Table(name={self.name!r}, kind={self.kind!r})"
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [("name", self.name), ("kind", self.kind)]
 
 
 class Database:
@@ -125,7 +112,7 @@ class Database:
             self._engine.dispose()
             self._engine = None
 
-    def _fetch(self, connection: "Connection", way: engines.Way) -> Found:
+    def _fetch(self, connection: "Connection", way: engines.Way) -> Fetched:
         try:
             way.begin(connection, self._limit_s)
             return _rows(connection, self.table.name, self.kind, way.streams)
@@ -134,14 +121,14 @@ class Database:
             raise
 
 
-def _rows(connection: "Connection", name: str, kind: Kind, streams: bool) -> Found:
+def _rows(connection: "Connection", name: str, kind: Kind, streams: bool) -> Fetched:
     from sqlalchemy import column, func, literal_column, select, table
     from sqlalchemy.sql import quoted_name
 
     schema, _, last = name.rpartition(".")
     where = table(quoted_name(last, True), schema=quoted_name(schema, True) if schema else None)
     there = list(connection.execute(select(literal_column("*")).select_from(where).limit(0)).keys())
-    found = Found([each for each in ("id", *kind.columns) if _spelled(each, there)], [], [])
+    found = Fetched([each for each in ("id", *kind.columns) if _spelled(each, there)], [], [])
     for each in kind.columns[: kind.required]:
         if each not in found.names:
             raise SourceAway(f"the table {name} has no column {each}")
@@ -190,7 +177,7 @@ def _row(read: Callable[[dict[str, object], str], Row], names: tuple[str, ...], 
     return read(dict(zip(names, values, strict=True)), where)
 
 
-def _reading(kind: Kind, found: Found, at: float) -> Reading:
+def _reading(kind: Kind, found: Fetched, at: float) -> Reading:
     """A row that is too long is left out by itself, as any other that cannot be used."""
     ids = found.names[0] == "id"
     names = found.names[ids:]

@@ -19,8 +19,8 @@ from fastsip.dispatcher.diff import Diff, compare
 from fastsip.sources.added import NAME, added_row, read_added, write_added
 from fastsip.sources.rows import Row
 from fastsip.supervisor.changes import apply, note_reload
+from fastsip.supervisor.databases import read_again
 from fastsip.supervisor.state import StartError, State
-from fastsip.supervisor.tables import read_again
 
 
 async def add(here: State, group: str, columns: dict[str, Any]) -> Answer:

@@ -21,7 +21,7 @@ from fastsip.config.sources import Fresh, Spec, all_of_them
 from fastsip.dispatcher.diff import Diff, compare
 from fastsip.log import log
 from fastsip.process import messages
-from fastsip.supervisor import limits, tables, upgrade
+from fastsip.supervisor import databases, limits, upgrade
 from fastsip.supervisor.child import Child, handed
 from fastsip.supervisor.destinations import check_kept, drop_words
 from fastsip.supervisor.sockets import place_of
@@ -46,7 +46,7 @@ def read_change(before: Config) -> tuple[Config, str, Diff]:
 
     Databases have just been read, but for those that are new: what is kept of one may be of long ago.
     """
-    just_read = {(one.name, one.origin) for one in tables.databases(before)}
+    just_read = {(one.name, one.origin) for one in databases.sql_sources(before)}
 
     def is_fresh(spec: Spec) -> bool:
         return (spec.name, spec.origin) not in just_read
@@ -87,13 +87,13 @@ async def reload(here: State) -> Answer:
     Databases are read before anybody else has to wait for us: one that does not answer takes its time.
     """
     with said_when_refused():
-        await tables.look_at_all(here)
+        await databases.look_at_all(here)
     async with here.busy:
         here.notifier.reloading()
         try:
             with said_when_refused():
                 fresh, text, diff = await asyncio.to_thread(read_change, here.config)
-                await apply(here, tables.with_away(here, fresh), text)
+                await apply(here, databases.with_away(here, fresh), text)
         finally:
             here.notifier.ready(here.status_text())
         here.version += 1
@@ -118,7 +118,7 @@ def said_when_refused() -> Iterator[None]:
 def note_reload(here: State, diff: Diff) -> None:
     """After another configuration came into force."""
     drop_words(here.config)
-    tables.forget_removed(here)
+    databases.forget_removed(here)
     log.info("reloaded", extra={"fields": {"version": here.version, **diff.facts()}})
     say_sources(here.config)
 
@@ -254,10 +254,10 @@ async def finish_upgrade(here: State, client: int) -> None:
 
 async def upgrade_router(here: State) -> Answer:
     try:
-        await tables.look_at_all(here)
+        await databases.look_at_all(here)
         async with here.busy:
             fresh, text, _ = await asyncio.to_thread(read_change, here.config)
-            await take_over(here, tables.with_away(here, fresh), text)
+            await take_over(here, databases.with_away(here, fresh), text)
             here.untaken = False
     except Exception as error:
         planned = isinstance(error, ConfigError | StartError | OSError)

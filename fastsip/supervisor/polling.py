@@ -10,7 +10,7 @@ import time
 from fastsip.base.plain import reason
 from fastsip.dispatcher.diff import compare
 from fastsip.log import log
-from fastsip.supervisor import changes, tables
+from fastsip.supervisor import changes, databases
 from fastsip.supervisor.state import State
 
 LOOK_S = 1.0
@@ -34,13 +34,13 @@ async def watch(here: State) -> None:
 def look(here: State, looked: dict[Key, float], reads: dict[Key, asyncio.Task[bool]]) -> None:
     """Begins to read those whose interval is over.  looked: when each was looked at last, by what is read now."""
     now = time.monotonic()
-    sources = {(one.name, one.origin): one for one in tables.databases(here.config) if one.interval_ms}
+    sources = {(one.name, one.origin): one for one in databases.sql_sources(here.config) if one.interval_ms}
     for key in looked.keys() - sources:
         del looked[key]
     for key, source in sources.items():
         if key not in reads and looked.setdefault(key, now) + source.interval_ms / 1000 <= now:
             looked[key] = now
-            reads[key] = asyncio.get_running_loop().create_task(tables.read(here, source))
+            reads[key] = asyncio.get_running_loop().create_task(databases.read(here, source))
 
 
 async def ended(here: State, reads: dict[Key, asyncio.Task[bool]]) -> bool:
@@ -58,7 +58,7 @@ async def take(here: State) -> None:
     async with here.busy:
         config = here.config
         try:
-            fresh = await tables.read_again(here)
+            fresh = await databases.read_again(here)
             diff = compare(config, fresh)
             await changes.apply(here, fresh, here.text)
         except Exception as error:

@@ -19,12 +19,12 @@ from fastsip.api.socket import Answer, Client, Refused, Server
 from fastsip.supervisor import (
     added,
     changes,
+    databases,
     destinations,
     draining,
     orders,
     polling,
     succession,
-    tables,
     upgrade,
     watching,
 )
@@ -93,7 +93,7 @@ class Supervisor:
             "shards": here.config.router.shards,
             "listeners": [listener.uri for listener in here.config.listeners],
             "draining": here.draining,
-            "sources_away": tables.names_away(here),
+            "sources_away": databases.names_away(here),
             "state_dir": here.config.router.state_dir,
         }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastsip.sources.apart import Wanted, origin_of
+from fastsip.sources.apart import Table, origin_of
 from fastsip.sources.kept import write_kept
 from fastsip.sources.rows import Reading, Row
 
@@ -117,7 +117,7 @@ async def test_servers_that_never_answer_keep_nobody_waiting(home, edge):
     with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
         for number in range(3):
             url = f"mysql://u:s3cret@127.0.0.1:{server.getsockname()[1]}/d{number}"
-            origin = origin_of(Wanted(url=url, table="dispatcher", columns="kamailio"))
+            origin = origin_of(Table(url=url, name="dispatcher", kind="kamailio"))
             row = Row(where="id 1", setid=1, uri=f"sip:127.0.0.1:{11 + number}", name=f"kept{number}")
             write_kept(home.place / "state", f"db{number}", origin, Reading(at=1.0, rows=(row,)))
             sources.append(source(url, "1s", f"db{number}"))

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fastsip.desk.tables import MOST_MEMORY, keep
+from fastsip.desk.reader import MOST_MEMORY, keep
 from fastsip.process.launch import LINE_FD, pair
 from fastsip.process.messages import PROTOCOL, ReadTable
 from fastsip.sources import apart
-from fastsip.sources.apart import Wanted, read_apart
+from fastsip.sources.apart import Table, read_apart
 from fastsip.sources.rows import Reading, Row, SourceAway
 from tests.conftest import ROOT
 
@@ -56,7 +56,7 @@ def test_a_packet_without_an_end_does_not_take_the_machine_s_memory(monkeypatch)
         threading.Thread(target=send_for_ever, args=(server,), daemon=True).start()
         url = f"mysql://u:p@127.0.0.1:{server.getsockname()[1]}/d"
         with pytest.raises(SourceAway, match=r"^it sends more than there is room for$"):
-            read_apart(Wanted(url=url, table="dispatcher", columns="kamailio"))
+            read_apart(Table(url=url, name="dispatcher", kind="kamailio"))
 
 
 SMALL_DESK = f"""

@@ -270,7 +270,7 @@ ELSEWHERE = {
     "cli/explain.py": ("Path(file).read_bytes",),  # a request that the operator names
     "cli/_say.py": ("os.open(os.devnull, ",),
     "process/line.py": ("fd",),
-    "desk/tables.py": ("open(answers, ", "/proc/self/oom_score_adj"),
+    "desk/reader.py": ("open(answers, ", "/proc/self/oom_score_adj"),
 }
 THROUGH = re.compile(r"open\((?:open_file|open_fresh|look_into)\(")
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from fastsip.sources import apart
-from fastsip.sources.apart import Wanted, origin_of, read_apart
+from fastsip.sources.apart import Table, origin_of, read_apart
 from fastsip.sources.rows import SourceAway
 
 ORIGINS = {
@@ -27,17 +27,17 @@ ORIGINS = {
 
 @pytest.mark.parametrize("url", ORIGINS)
 def test_an_origin_has_no_password(url):
-    found = origin_of(Wanted(url=url, table="dispatcher", columns="kamailio"))
+    found = origin_of(Table(url=url, name="dispatcher", kind="kamailio"))
     assert found == f"{ORIGINS[url]} dispatcher (kamailio)"
 
 
 def test_another_table_or_meaning_is_another_origin():
     parts = [("a", "kamailio"), ("b", "kamailio"), ("a", "opensips")]
-    assert len({origin_of(Wanted(url="sqlite:////x", table=table, columns=columns)) for table, columns in parts}) == 3
+    assert len({origin_of(Table(url="sqlite:////x", name=table, kind=columns)) for table, columns in parts}) == 3
 
 
 def test_nothing_shows_the_url():
-    assert "s3cret" not in repr(Wanted(url="postgresql://u:s3cret@h/d", table="t", columns="kamailio"))
+    assert "s3cret" not in repr(Table(url="postgresql://u:s3cret@h/d", name="t", kind="kamailio"))
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def file(tmp_path):
     with sqlite3.connect(tmp_path / "k.db") as made:
         made.execute("CREATE TABLE dispatcher (id INTEGER, setid INTEGER, destination TEXT)")
         made.execute("INSERT INTO dispatcher VALUES (7, 1, 'sip:192.0.2.1'), (8, 1, '')")
-    return Wanted(url=f"sqlite:///{tmp_path}/k.db", table="dispatcher", columns="kamailio")
+    return Table(url=f"sqlite:///{tmp_path}/k.db", name="dispatcher", kind="kamailio")
 
 
 def test_a_table_is_read_by_another_process(file):
@@ -56,7 +56,7 @@ def test_a_table_is_read_by_another_process(file):
 
 def test_one_that_is_not_there_is_away(file, tmp_path):
     with pytest.raises(SourceAway, match="No such file"):
-        read_apart(Wanted(url=f"sqlite:///{tmp_path}/none.db", table="dispatcher", columns="kamailio"))
+        read_apart(Table(url=f"sqlite:///{tmp_path}/none.db", name="dispatcher", kind="kamailio"))
 
 
 @pytest.mark.parametrize(("program", "words"), [

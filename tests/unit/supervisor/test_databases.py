@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from fastsip.config.model import Source
 from fastsip.dispatcher.words import Word, read_words, write_words
 from fastsip.sources.added import write_added
-from fastsip.supervisor import tables
+from fastsip.supervisor import databases
 from fastsip.supervisor.destinations import drop_words
 from tests.unit.config_text import read
 
@@ -32,24 +32,24 @@ def test_one_that_a_reload_removed_while_it_was_read_leaves_nothing(config):
     (source,) = config.sources
     without = replace(config, sources=())
     here = types.SimpleNamespace(config=without, away={})
-    tables.note(here, source, "it does not answer")
+    databases.note(here, source, "it does not answer")
     assert here.away == {}
 
 
 def test_one_that_comes_back_is_not_away_because_it_was_when_it_went(config):
     (source,) = config.sources
     here = types.SimpleNamespace(config=config, away={})
-    tables.note(here, source, "it does not answer")
-    assert tables.with_away(here, config).sources[0].away == "it does not answer"
+    databases.note(here, source, "it does not answer")
+    assert databases.with_away(here, config).sources[0].away == "it does not answer"
     here.config = replace(config, sources=())
-    tables.forget_removed(here)
-    assert here.away == {} and tables.with_away(here, config).sources[0].away == ""
+    databases.forget_removed(here)
+    assert here.away == {} and databases.with_away(here, config).sources[0].away == ""
 
 
 def test_what_was_just_read_for_this_configuration_says_it_by_itself(config):
     away = replace(config.sources[0], away="not there")
     here = types.SimpleNamespace(config=config, away={})
-    found = tables.with_away(here, replace(config, sources=(away,)))
+    found = databases.with_away(here, replace(config, sources=(away,)))
     assert found.sources[0].away == "not there"
 
 

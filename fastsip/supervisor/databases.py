@@ -23,7 +23,7 @@ PROGRAM_ARGUMENTS = ("-m", "fastsip.desk")
 READ_LIMIT_S = 20.0     # the desk's own limits end a read after half of it
 
 
-def databases(config: Config) -> list[Source]:
+def sql_sources(config: Config) -> list[Source]:
     return [source for source in config.sources if source.kind == "sql"]
 
 
@@ -34,7 +34,7 @@ async def read_all(here: State, sources: Iterable[Source]) -> bool:
 
 async def look_at_all(here: State) -> None:
     """Before the configuration is read with what they say.  If it is refused then, polling still takes that."""
-    if await read_all(here, databases(here.config)):
+    if await read_all(here, sql_sources(here.config)):
         here.untaken = True
 
 
@@ -83,7 +83,7 @@ def note(here: State, source: Source, why: str) -> None:
 
 
 def _known(config: Config) -> set[tuple[str, str]]:
-    return {(source.name, source.origin) for source in databases(config)}
+    return {(source.name, source.origin) for source in sql_sources(config)}
 
 
 def forget_removed(here: State) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fastsip.sources import columns
 from fastsip.sources.rows import SourceAway
-from fastsip.sources.tables import _db_text_values, _dump_values, read_kamailio_file, read_opensips_file
+from fastsip.sources.table_files import _db_text_values, _dump_values, read_kamailio_file, read_opensips_file
 
 DISPATCHER = ("id(int,auto) setid(int) destination(string) socket(string,null) state(int) probe_mode(int) "
               "weight(string) priority(int) attrs(string,null) description(string,null) \n")

@@ -20,10 +20,10 @@ from fastsip.log import log
 from fastsip.process.launch import LINE_FD
 from fastsip.process.line import Line, close_all
 from fastsip.process.messages import ForeignProtocol, ReadTable, TableRead
-from fastsip.sources.apart import Found, Wanted
+from fastsip.sources.apart import Found, Table
 from fastsip.sources.kept import read_kept, write_kept
 from fastsip.sources.rows import Reading, SourceAway
-from fastsip.sources.sql import Database, Table
+from fastsip.sources.sql import Database
 
 MOST_AT_ONCE = 16   # as many as there are sources
 MOST_MEMORY = 2 << 30   # bytes: as many tables of 100,000 rows, and the stacks of their threads
@@ -40,10 +40,10 @@ def bound_memory() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def read(wanted: Wanted) -> Found:
+def read(table: Table) -> Found:
     """Never an exception: whoever asked hears what is the matter."""
     try:
-        database = Database(Table(url=wanted.url, name=wanted.table, kind=wanted.columns))
+        database = Database(table)
         return Found(reading=database.read())
     except SourceAway as away:
         return Found(away=str(away))
@@ -56,9 +56,9 @@ def once() -> int:
     bound_memory()
     answers = os.dup(1)
     os.dup2(2, 1)
-    wanted = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Wanted)
+    table = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Table)
     with open(answers, "wb") as out:
-        out.write(msgspec.msgpack.encode(read(wanted)))
+        out.write(msgspec.msgpack.encode(read(table)))
     return 0
 
 
@@ -83,8 +83,7 @@ def serve() -> int:
 
 
 def answer(line: Line, order: ReadTable) -> None:
-    wanted = Wanted(url=order.url, table=order.table, columns=order.columns)
-    found = read(wanted)
+    found = read(Table(url=order.url, name=order.table, kind=order.columns))
     changed, away = keep(order, found.reading) if found.reading else (False, found.away)
     try:
         line.send(TableRead(number=order.number, changed=changed, away=away))
