@@ -60,8 +60,8 @@ def test_a_packet_without_an_end_does_not_take_the_machine_s_memory(monkeypatch)
 
 
 SMALL_DESK = f"""
-from fastsip.desk import tables
-assert tables.MOST_MEMORY == {MOST_MEMORY}
-tables.MOST_MEMORY = 200 << 20
-tables.once()
+from fastsip.desk import reader
+assert reader.MOST_MEMORY == {MOST_MEMORY}
+reader.MOST_MEMORY = 200 << 20
+reader.once()
 """
