@@ -50,6 +50,7 @@ async def test_a_word_stands_over_reload_kill_and_restart(home, edge):
     async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob, UserAgent(name="carol") as carol:
         life = home.start(edge_config(edge, [bob.address, carol.address])).ready()
         await refuse(bob, alice.invite(NUMBER, edge))
+        learned = await ask(home, "show", identity(bob))
         answer = await ask(home, "drain", identity(bob), "--why", "new memory")
         assert answer["changed"] == 1 and answer["empty"] == []
         await refuse(carol, alice.invite(NUMBER, edge))
@@ -72,6 +73,8 @@ async def test_a_word_stands_over_reload_kill_and_restart(home, edge):
         await refuse(bob, alice.invite(NUMBER, edge))
         shown = await ask(home, "show", identity(bob))
         assert admin_changes(shown) == [("draining", "operator", "new memory"), ("enabled", "configuration", "")]
+        # What was learned stands beside all that: a word is no state of health.
+        assert learned["health"] == shown["health"] == "up" and abs(learned["since"] - shown["since"]) < 0.1
 
 
 async def test_who_drains_keeps_what_belongs_to_calls(home, edge):
