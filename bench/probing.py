@@ -26,6 +26,7 @@ from fastsip.observe import counters
 
 CORE_BAR, BUCKET_BAR = 0.05, 3.0
 BUCKET_S = 0.1
+IP_PKTINFO = 8      # Python has no name for it
 PKTINFO = struct.Struct("I4s4s")    # index, local address, destination: ip(7)
 HEADERS = re.compile(rb"^(?:Via|From|To|Call-ID|CSeq): .*\r\n", re.M)
 
@@ -36,7 +37,7 @@ class Answerer(threading.Thread):
     def __init__(self, port: int):
         super().__init__(daemon=True)
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.setsockopt(socket.IPPROTO_IP, socket.IP_PKTINFO, 1)
+        self.sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         self.sock.settimeout(0.2)
         self.sock.bind(("0.0.0.0", port))
@@ -51,10 +52,10 @@ class Answerer(threading.Thread):
             except TimeoutError:
                 continue
             self.buckets[int(time.monotonic() / BUCKET_S)] += 1
-            asked = next(PKTINFO.unpack(content[:12]) for _, kind, content in told if kind == socket.IP_PKTINFO)
+            asked = next(PKTINFO.unpack(content[:12]) for _, kind, content in told if kind == IP_PKTINFO)
             answer = b"SIP/2.0 200 OK\r\n" + b"".join(HEADERS.findall(raw)) + b"Content-Length: 0\r\n\r\n"
             # From there, and not from what the kernel would choose.
-            way = (socket.IPPROTO_IP, socket.IP_PKTINFO, PKTINFO.pack(0, asked[2], asked[2]))
+            way = (socket.IPPROTO_IP, IP_PKTINFO, PKTINFO.pack(0, asked[2], asked[2]))
             self.sock.sendmsg([answer], [way], 0, source)
 
     def end(self) -> None:
