@@ -81,7 +81,9 @@ class Drain(Numbered, frozen=True, kw_only=True, tag="drain"):
 
 
 class Admin(Numbered, frozen=True, kw_only=True, tag="admin"):
-    """What operators say of destinations has changed: state_dir has it (dispatcher/words)."""
+    """What operators say of destinations has changed: state_dir has it (dispatcher/words).  why: the reason given."""
+
+    why: str = ""
 
 
 class Probe(Numbered, frozen=True, kw_only=True, tag="probe"):

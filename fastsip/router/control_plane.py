@@ -22,7 +22,7 @@ from fastsip._core.state.events import Event, take_events
 from fastsip.base.litter import uncollected
 from fastsip.base.plain import reason
 from fastsip.config import Config
-from fastsip.dispatcher.words import Words, read_words
+from fastsip.dispatcher.words import read_words
 from fastsip.log import log
 from fastsip.process import messages
 from fastsip.process.line import Received, close_all, received_config
@@ -286,13 +286,13 @@ class ControlPlane:
         except Exception as error:
             self.fail(order, error)
             return
-        self.note_admin(changed, words)
+        self.note_admin(changed, "operator", order.why)
         self.answer(order, messages.AdminSet(changed=len(changed)))
 
-    def note_admin(self, changed: list[tuple[str, str]], words: Words) -> None:
+    def note_admin(self, changed: list[tuple[str, str]], by: str, why: str = "") -> None:
         for identity, state in changed[:MOST_SAID]:
-            log.info(f"destination {state}", extra={"fields": {"destination": identity}})
-        self.journal.note_admin(changed, words)
+            log.info(f"destination {state}", extra={"fields": {"destination": identity, "by": by}})
+        self.journal.note_admin(changed, by, why)
 
     async def reload_beside(self, order: messages.Reload, fds: Sequence[int]) -> None:
         """Sets, policies, rules, names, timers and all else that the table holds, from now on as this text says."""
@@ -313,8 +313,8 @@ class ControlPlane:
         loop, router = asyncio.get_running_loop(), self.router
         fresh = await loop.run_in_executor(self.beside, self.read, order, fds)
         async with self.machines.moving_to(answered_here(fresh)):
-            table, changed, words = await loop.run_in_executor(self.beside, self.build, fresh)
-        self.note_admin(changed, words)
+            table, changed = await loop.run_in_executor(self.beside, self.build, fresh)
+        self.note_admin(changed, "configuration")
         router.version, router.table, router.config = table.version, table, fresh
         fixed = compile_names(fresh)
         router.names.set_limit(fresh.limits.max_names)
@@ -327,12 +327,12 @@ class ControlPlane:
         with uncollected():
             return received_config(order, fds)
 
-    def build(self, fresh: Config) -> tuple[RoutingTable, list[tuple[str, str]], Words]:
-        """The shards use the table when this returns.  Whose admin state is another one now, and by which words."""
+    def build(self, fresh: Config) -> tuple[RoutingTable, list[tuple[str, str]]]:
+        """The shards use the table when this returns.  Whose admin state is another one now, and which."""
         with uncollected():
             return self.build_uncollected(fresh)
 
-    def build_uncollected(self, fresh: Config) -> tuple[RoutingTable, list[tuple[str, str]], Words]:
+    def build_uncollected(self, fresh: Config) -> tuple[RoutingTable, list[tuple[str, str]]]:
         router = self.router
         if sum(len(group.destinations) for group in fresh.sets) > len(router.cells) // 2:
             raise NoRoom("more destinations than this router has room for")
@@ -348,4 +348,4 @@ class ControlPlane:
             set_admin_states(router.cells, router.admin_lines, words)
             raise
         router.admin_lines = lines
-        return table, changed, words
+        return table, changed

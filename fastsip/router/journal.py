@@ -13,7 +13,6 @@ from fastsip._core.base.clock import now_ms
 from fastsip._core.state.events import Event
 from fastsip.base.plain import reason
 from fastsip.dispatcher.history import Change, History
-from fastsip.dispatcher.words import Words
 
 MOST_WAITING = 20_000
 CLOSE_LIMIT_S = 1.0     # a disk that hangs does not keep a router from leaving
@@ -34,14 +33,11 @@ class Journal:
         at = time.time() - (now_ms() - event.at_ms) / 1000
         self.note(Change(at=round(at, 3), id=identity, now=event.reason, by=event.cause, code=event.status))
 
-    def note_admin(self, changed: Iterable[tuple[str, str]], words: Words) -> None:
-        """Ids, and the states that count from now on."""
+    def note_admin(self, changed: Iterable[tuple[str, str]], by: str, why: str = "") -> None:
+        """Ids, and the states that count from now on; by: operator or configuration."""
         at = round(time.time(), 3)
         for identity, state in changed:
-            word = words.get(identity)
-            by_word = word is not None and word.state == state
-            self.note(Change(at=at, id=identity, now=state, by="operator" if by_word else "configuration",
-                             why=word.why if word and by_word else ""))
+            self.note(Change(at=at, id=identity, now=state, by=by, why=why))
 
     def note(self, change: Change) -> None:
         if len(self.waiting) >= MOST_WAITING:

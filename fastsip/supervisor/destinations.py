@@ -107,7 +107,7 @@ async def say(here: State, ids: Sequence[str], sets: Sequence[str], state: str, 
             raise Refused(f"it cannot be kept, and nothing has changed: {reason(error)}") from None
         log.info(f"an operator says: {state}",
                  extra={"fields": {"count": len(wanted), "first": wanted[:3], "why": why}})
-        await _tell(here)
+        await _tell(here, why)
     changed = _states(config, before).items() - _states(config, after).items()
     return {"destinations": wanted, "changed": len(changed), "empty": _empty(config, after, wanted)}
 
@@ -160,12 +160,12 @@ def _empty(config: Config, words: Words, touched: Sequence[str]) -> list[str]:
     return found
 
 
-async def _tell(here: State) -> None:
+async def _tell(here: State, why: str) -> None:
     """Refused: the router does not say that it has heard.  One that just starts reads it by itself."""
     if here.router is None:
         return
     try:
-        heard = await here.router.order(messages.Admin(), messages.AdminSet, limit_s=ANSWER_LIMIT_S)
+        heard = await here.router.order(messages.Admin(why=why), messages.AdminSet, limit_s=ANSWER_LIMIT_S)
     except TimeoutError:
         raise Refused(f"the router does not answer; {KEPT}") from None
     if isinstance(heard, messages.Failed):

@@ -69,10 +69,10 @@ async def test_a_word_stands_over_reload_kill_and_restart(home, edge):
         assert (shown["admin"], shown["configured"], shown["why"]) == ("draining", "enabled", "new memory")
         assert admin_changes(shown) == [("draining", "operator", "new memory")]
 
-        assert (await ask(home, "enable", identity(bob)))["changed"] == 1
+        assert (await ask(home, "enable", identity(bob), "--why", "it is back"))["changed"] == 1
         await refuse(bob, alice.invite(NUMBER, edge))
         shown = await ask(home, "show", identity(bob))
-        assert admin_changes(shown) == [("draining", "operator", "new memory"), ("enabled", "configuration", "")]
+        assert admin_changes(shown) == [("draining", "operator", "new memory"), ("enabled", "operator", "it is back")]
         # What was learned stands beside all that: a word is no state of health.
         assert learned["health"] == shown["health"] == "up" and abs(learned["since"] - shown["since"]) < 0.1
 

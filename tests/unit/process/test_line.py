@@ -60,7 +60,7 @@ RECORDED = {
     '{"v":1,"what":"failed","number":5,"why":"KeyError: 1"}': Failed(number=5, why="KeyError: 1"),
     '{"v":1,"what":"released"}': Released(),
     # As the first version wrote them that had them.
-    '{"v":1,"what":"admin","number":6}': Admin(number=6),
+    '{"v":1,"what":"admin","number":6,"why":"new memory"}': Admin(number=6, why="new memory"),
     '{"v":1,"what":"admin set","number":6,"changed":2}': AdminSet(number=6, changed=2),
     '{"v":1,"what":"probe","number":7,"ids":["m/a"],"limit_s":3.0}': Probe(number=7, ids=["m/a"], limit_s=3.0),
     '{"v":1,"what":"probed","number":7,"ends":[{"id":"m/a","alive":true,"code":200,"ms":3}]}':

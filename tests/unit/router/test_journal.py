@@ -6,7 +6,6 @@ import threading
 import pytest
 
 from fastsip.dispatcher.history import Change, read
-from fastsip.dispatcher.words import Word
 from fastsip.router import journal
 from fastsip.router.journal import Journal
 
@@ -26,13 +25,14 @@ async def test_all_is_written_until_the_end(scratch):
     assert [each.at for each in read(scratch)] == list(range(50)) and one.lost == 0
 
 
-async def test_who_changed_whose_mind(scratch):
+async def test_who_ordered_it_and_why(scratch):
     one = Journal(str(scratch))
-    words = {"m/a": Word(state="draining", configured="enabled", at=1, why="because")}
-    one.note_admin([("m/a", "draining"), ("m/b", "disabled")], words)
+    one.note_admin([("m/a", "draining"), ("m/b", "draining")], "operator", "because")
+    one.note_admin([("m/b", "disabled")], "configuration")
     await one.close()
     assert [(each.id, each.now, each.by, each.why) for each in read(scratch)] == [
-        ("m/a", "draining", "operator", "because"), ("m/b", "disabled", "configuration", "")]
+        ("m/a", "draining", "operator", "because"), ("m/b", "draining", "operator", "because"),
+        ("m/b", "disabled", "configuration", "")]
 
 
 @pytest.fixture

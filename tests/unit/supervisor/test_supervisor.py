@@ -198,7 +198,7 @@ async def test_a_client_from_before_an_upgrade_hears_of_the_end(upgradable, monk
 
     upgradable.config.sources = ()
     monkeypatch.setattr(changes, "read_change", lambda before: (before, "", None))
-    monkeypatch.setattr(changes.tables, "with_away", lambda here, config: config)
+    monkeypatch.setattr(changes.databases, "with_away", lambda here, config: config)
     monkeypatch.setattr(changes, "take_over", take_over)
     if where == "busy":
         await upgradable.busy.acquire()
