@@ -11,11 +11,13 @@ from typing import Any
 
 from fastsip.api.socket import Answer, Refused
 from fastsip.base.plain import reason
+from fastsip.base.run_dir import ADDED
 from fastsip.config import Config, ConfigError
 from fastsip.config.errors import Wrong
 from fastsip.config.rows import identity_of
 from fastsip.config.values import destination_uri
 from fastsip.dispatcher.diff import Diff, compare
+from fastsip.log import log
 from fastsip.sources.added import NAME, added_row, read_added, write_added
 from fastsip.sources.rows import Row
 from fastsip.supervisor.changes import apply, note_reload
@@ -87,12 +89,23 @@ async def _apply(here: State, before: Sequence[Row], rows: Sequence[Row]) -> Non
             _check(fresh, diff, row)
         await apply(here, fresh, here.text)
     except BaseException as error:
-        write_added(state_dir, before)
+        words = _put_back(state_dir, before)
         if isinstance(error, ConfigError | StartError | OSError):
-            raise Refused(f"{reason(error)}\nnothing has changed") from None
+            raise Refused(f"{reason(error)}\n{words}") from None
         raise
     here.version += 1
     note_reload(here, diff)
+
+
+def _put_back(state_dir: str, rows: Sequence[Row]) -> str:
+    """What became of it, in words."""
+    try:
+        write_added(state_dir, rows)
+    except OSError as error:
+        words = f"it stays in {state_dir}/{ADDED} and will be tried at the next reload or start: {reason(error)}"
+        log.error("what was refused cannot be taken back", extra={"fields": {"why": words}})
+        return words
+    return "nothing has changed"
 
 
 def _check(fresh: Config, diff: Diff, row: Row) -> None:

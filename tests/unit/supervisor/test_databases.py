@@ -1,4 +1,4 @@
-"""supervisor.tables: who is away is known of the sources that there are."""
+"""supervisor.databases: who is away is known of the sources that there are."""
 
 import types
 
