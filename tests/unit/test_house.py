@@ -169,6 +169,18 @@ def test_the_core_imports_nothing_of_the_house_above_it(path):
     assert {name for name in ours if not name.startswith("fastsip._core")} == set()
 
 
+# The one that asks a shard without sockets what it would do, and who asks that one.
+EXPLAINS = {"fastsip/router/explain.py": {"fastsip/cli/explain.py"}}
+
+
+def test_who_explains_is_asked_by_his_command_alone():
+    """No process that routes loads the harness."""
+    for path, askers in EXPLAINS.items():
+        name = path.removesuffix(".py").replace("/", ".")
+        assert {name_of(each) for each in sources("py") if each.is_relative_to(ROOT / "fastsip")
+                and any(used.startswith(name) for used in imported(each.read_text()))} == askers
+
+
 def test_what_ships_imports_nothing_of_tests():
     """Nor the harness: one shard without sockets."""
     users = [
@@ -176,6 +188,7 @@ def test_what_ships_imports_nothing_of_tests():
         for path in sources("py", "pyx", "pxd")
         if path.is_relative_to(ROOT / "fastsip")
         and CORE / "harness" not in path.parents
+        and name_of(path) not in EXPLAINS
         and any(re.match(r"tests\b|bench\b|fastsip\._core\.harness\b", name) for name in imported(path.read_text()))
     ]
     assert users == []
