@@ -27,7 +27,7 @@ from fastsip.log import log
 from fastsip.sources import added
 from fastsip.sources.apart import Table, origin_of, read_apart
 from fastsip.sources.kamailio import read_list_file
-from fastsip.sources.kept import read_kept, write_kept
+from fastsip.sources.kept import is_news, read_kept, write_kept
 from fastsip.sources.rows import Misfit, Reading, Row, SourceAway
 
 KINDS = ("list", "sql")
@@ -158,13 +158,12 @@ def _read(spec: Spec, keep: bool, fresh: bool) -> Taken | str:
         return Taken(spec, kept)
     try:
         reading = spec.read()
-        if kept and kept.rows and not reading.rows:
-            raise SourceAway("there is no destination in it; remove its [[source]] if that is meant")
+        news = is_news(kept, reading)
     except SourceAway as away:
         if kept:
             return Taken(spec, kept, str(away))
         return str(away)
-    if keep and (not kept or (kept.rows, kept.misfits) != (reading.rows, reading.misfits)):
+    if keep and news:
         _keep(spec, reading)
     return Taken(spec, reading)
 

@@ -21,14 +21,13 @@ from fastsip.process.launch import LINE_FD
 from fastsip.process.line import Line, close_all
 from fastsip.process.messages import ForeignProtocol, ReadTable, TableRead
 from fastsip.sources.apart import Found, Table
-from fastsip.sources.kept import read_kept, write_kept
+from fastsip.sources.kept import is_news, read_kept, write_kept
 from fastsip.sources.rows import Reading, SourceAway
 from fastsip.sources.sql import Database
 
 MOST_AT_ONCE = 16   # as many as there are sources
 MOST_MEMORY = 2 << 30   # bytes: as many tables of 100,000 rows, and the stacks of their threads
 _one_writer = threading.Lock()  # a reload may ask for a table that is just being read at its interval
-EMPTY = "there is no destination in it; remove its [[source]] if that is meant"
 
 
 def bound_memory() -> None:
@@ -94,13 +93,12 @@ def answer(line: Line, order: ReadTable) -> None:
 def keep(order: ReadTable, reading: Reading) -> tuple[bool, str]:
     """Whether it says another thing than before; and why what was kept before counts on, "" mostly."""
     with _one_writer:
-        kept = read_kept(order.state_dir, order.name, order.origin)
-        if kept and kept.rows and not reading.rows:
-            return False, EMPTY
-        if kept and (kept.rows, kept.misfits) == (reading.rows, reading.misfits):
-            return False, ""
         try:
+            if not is_news(read_kept(order.state_dir, order.name, order.origin), reading):
+                return False, ""
             write_kept(order.state_dir, order.name, order.origin, reading)
+        except SourceAway as away:
+            return False, str(away)
         except OSError as error:
             return False, f"what it says cannot be kept: {reason(error)}"
         return True, ""

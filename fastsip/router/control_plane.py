@@ -143,9 +143,9 @@ class ControlPlane:
                 case messages.Drain():
                     self.drain(order)
                 case messages.Admin():
-                    self.do_beside(self.take_words(order))
+                    self.do_beside(order, self.take_words(order))
                 case messages.Probe():
-                    self.do_beside(self.probe(order))
+                    self.do_beside(order, self.probe(order))
                 case _:
                     close_all(fds)
                     raise NotUnderstood(order.what)
@@ -179,14 +179,9 @@ class ControlPlane:
 
     async def probe(self, order: messages.Probe) -> None:
         registry, lines = self.router.registry, self.router.cells.assigned
-        try:
-            numbers = {registry.find("destination", identity): identity for identity in order.ids}
-            known = {number: (identity, lines[number]) for number, identity in numbers.items() if number in lines}
-            ends = await self.probing.probe(known, order.limit_s)
-        except Exception as error:
-            self.fail(order, error)
-            return
-        self.answer(order, messages.Probed(ends=ends))
+        numbers = {registry.find("destination", identity): identity for identity in order.ids}
+        known = {number: (identity, lines[number]) for number, identity in numbers.items() if number in lines}
+        self.answer(order, messages.Probed(ends=await self.probing.probe(known, order.limit_s)))
 
     # ------------------------------------------------------------ what the shards report
 
@@ -269,23 +264,26 @@ class ControlPlane:
     # ------------------------------------------------------------ reload
 
     def reload(self, order: messages.Reload, fds: Sequence[int]) -> None:
-        self.do_beside(self.reload_beside(order, fds))
+        self.do_beside(order, self.reload_beside(order, fds))
 
-    def do_beside(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def do_beside(self, order: Message, work: Coroutine[Any, Any, None]) -> None:
+        """Whatever happens, who gave the order hears of it."""
+        async def answered() -> None:
+            try:
+                await work
+            except Exception as error:
+                self.fail(order, error)
+
+        task = asyncio.get_running_loop().create_task(answered())
         self.reloads.add(task)
         task.add_done_callback(self.reloads.discard)
 
     async def take_words(self, order: messages.Admin) -> None:
         """What operators say of destinations counts from now on."""
         loop = asyncio.get_running_loop()
-        try:
-            async with self.one_reload:
-                words = await loop.run_in_executor(self.beside, read_words, self.router.config.router.state_dir)
-                changed = set_admin_states(self.router.cells, self.router.admin_lines, words)
-        except Exception as error:
-            self.fail(order, error)
-            return
+        async with self.one_reload:
+            words = await loop.run_in_executor(self.beside, read_words, self.router.config.router.state_dir)
+            changed = set_admin_states(self.router.cells, self.router.admin_lines, words)
         self.note_admin(changed, "operator", order.why)
         self.answer(order, messages.AdminSet(changed=len(changed)))
 

@@ -11,7 +11,7 @@ import msgspec
 
 from fastsip._core.base.files import make_folder, read_file, replace_file
 from fastsip.base.run_dir import SOURCES
-from fastsip.sources.rows import Reading
+from fastsip.sources.rows import Reading, SourceAway
 
 LAYOUT = 1
 
@@ -27,6 +27,13 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 def kept_file(state_dir: str | Path, source: str) -> Path:
     return Path(state_dir) / SOURCES / hashlib.blake2b(source.encode(), digest_size=8).hexdigest()
+
+
+def is_news(kept: Reading | None, reading: Reading) -> bool:
+    """Does a source say another thing than it said last?  SourceAway: nothing any more, which counts as away."""
+    if kept and kept.rows and not reading.rows:
+        raise SourceAway("there is no destination in it; remove its [[source]] if that is meant")
+    return not kept or (kept.rows, kept.misfits) != (reading.rows, reading.misfits)
 
 
 def write_kept(state_dir: str | Path, source: str, origin: str, reading: Reading) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from fastsip import log
 from fastsip.process import messages
+from fastsip.process.line import Received
 from fastsip.router import control_plane
 from fastsip.router.control_plane import EVENTS_PER_TURN, ControlPlane
 
@@ -157,5 +158,11 @@ def test_a_probe_that_fails_is_answered_all_the_same(one):
     one.line = types.SimpleNamespace(send=sent.append)
     one.router = types.SimpleNamespace(registry=types.SimpleNamespace(find=find),
                                        cells=types.SimpleNamespace(assigned={}))  # fmt: skip
-    asyncio.run(one.probe(messages.Probe(ids=["m/a"], limit_s=1, number=5)))
+    one.reloads = set()
+
+    async def main():
+        one.obey(Received(messages.Probe(ids=["m/a"], limit_s=1, number=5), []))
+        await asyncio.gather(*one.reloads)
+
+    asyncio.run(main())
     assert sent == [messages.Failed(why="ZeroDivisionError: nobody thought of this", number=5)]
