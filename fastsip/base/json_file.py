@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
-from fastsip._core.base.files import keep_aside, read_file
+from fastsip._core.base.files import keep_aside, read_file, replace_file
 from fastsip.base.plain import reason
 
 
@@ -18,10 +18,11 @@ class Laid(msgspec.Struct, frozen=True, kw_only=True):
 T = TypeVar("T", bound=Laid)
 
 
-def read_json_file(place: Path, kind: type[T], layout: int) -> tuple[T | None, str]:
+def read_json_file(place: Path, kind: type[T], layout: int, *, needed: bool) -> tuple[T | None, str]:
     """What it holds, None when it is not there or cannot be read; and what there is to say about that, "" mostly.
 
-    One that is damaged, or of another layout, is kept under another name.  OSError: nobody knows what it holds.
+    One that is damaged, or of another layout, is kept under another name.  needed: OSError when nobody knows what it
+    holds.
     """
     try:
         found = msgspec.json.decode(read_file(place), type=kind)
@@ -31,10 +32,18 @@ def read_json_file(place: Path, kind: type[T], layout: int) -> tuple[T | None, s
     except FileNotFoundError:
         return None, ""
     except OSError as error:
-        raise OSError(error.errno, f"{place} cannot be read: {reason(error)}") from None
+        words = f"{place} cannot be read: {reason(error)}"
+        if needed:
+            raise OSError(error.errno, words) from None
+        return None, words
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         why = str(error)
     try:
         return None, keep_aside(place, why)
     except OSError as error:
         return None, f"{place}: {why}; it cannot be moved: {reason(error)}"
+
+
+def write_json_file(place: Path, found: Laid) -> None:
+    """OSError: there is no room, and what stood there before stands."""
+    replace_file(place, msgspec.json.format(msgspec.json.encode(found), indent=1))

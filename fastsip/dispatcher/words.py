@@ -11,9 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from fastsip._core.base.files import replace_file
-from fastsip.base.json_file import Laid, read_json_file
-from fastsip.base.plain import reason
+from fastsip.base.json_file import Laid, read_json_file, write_json_file
 from fastsip.base.run_dir import WORDS
 from fastsip.config import Config
 from fastsip.log import log
@@ -44,12 +42,7 @@ def read_words(state_dir: str | Path, *, needed: bool = False) -> dict[str, Word
 
     needed: OSError when it cannot be read, for whoever would write it anew or take other words than those that count.
     """
-    try:
-        found, words = read_json_file(Path(state_dir) / WORDS, _File, LAYOUT)
-    except OSError as error:
-        if needed:
-            raise
-        found, words = None, reason(error)
+    found, words = read_json_file(Path(state_dir) / WORDS, _File, LAYOUT, needed=needed)
     if words:
         log.error("what operators said of destinations is missing", extra={"fields": {"why": words}})
     return found.words if found else {}
@@ -57,8 +50,7 @@ def read_words(state_dir: str | Path, *, needed: bool = False) -> dict[str, Word
 
 def write_words(state_dir: str | Path, words: Words) -> None:
     """OSError: there is no room, and what stood there before stands."""
-    content = msgspec.json.encode(_File(layout=LAYOUT, words=dict(words)))
-    replace_file(Path(state_dir) / WORDS, msgspec.json.format(content, indent=1))
+    write_json_file(Path(state_dir) / WORDS, _File(layout=LAYOUT, words=dict(words)))
 
 
 def state_of(configured: str, word: Word | None) -> str:

@@ -6,11 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
-from fastsip._core.base.files import replace_file
-from fastsip.base.json_file import Laid, read_json_file
-from fastsip.base.plain import reason
+from fastsip.base.json_file import Laid, read_json_file, write_json_file
 from fastsip.base.run_dir import ADDED
 from fastsip.log import log
 from fastsip.sources.columns import MOST_ROWS, Columns, Unfit, check_length, text_of
@@ -31,12 +27,7 @@ def read_added(state_dir: str | Path, *, needed: bool = False) -> Reading:
 
     needed: OSError when it cannot be read, for whoever would write it anew or do without destinations that take calls.
     """
-    try:
-        found, words = read_json_file(Path(state_dir) / ADDED, _File, LAYOUT)
-    except OSError as error:
-        if needed:
-            raise
-        found, words = None, reason(error)
+    found, words = read_json_file(Path(state_dir) / ADDED, _File, LAYOUT, needed=needed)
     if words:
         log.error("destinations that operators added are missing", extra={"fields": {"why": words}})
     return Reading(at=time.time(), rows=found.rows[:MOST_ROWS] if found else ())
@@ -44,8 +35,7 @@ def read_added(state_dir: str | Path, *, needed: bool = False) -> Reading:
 
 def write_added(state_dir: str | Path, rows: Sequence[Row]) -> None:
     """OSError: there is no room, and what stood there before stands."""
-    content = msgspec.json.encode(_File(layout=LAYOUT, rows=tuple(rows)))
-    replace_file(Path(state_dir) / ADDED, msgspec.json.format(content, indent=1))
+    write_json_file(Path(state_dir) / ADDED, _File(layout=LAYOUT, rows=tuple(rows)))
 
 
 def added_row(columns: Columns) -> Row:
