@@ -101,7 +101,7 @@ def bench_choose(Chooser chooser not None, uint64_t loops) -> int:
     cdef uint64_t good = 0
     with nogil:
         for i in range(loops):
-            good += choose(chooser.table.table, of_set, mix(i, 1) | 1, NULL, 0, chooser.cells.cells,
+            good += choose(chooser.table.table, of_set, mix(i, 1) | 1, NULL, 0, chooser.cells.known(),
                            &chooser.positions.positions, 1) >= 0
     return good
 

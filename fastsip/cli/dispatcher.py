@@ -139,6 +139,8 @@ def _show(config: str, one: dict[str, Any], as_json: bool) -> None:
         return
     for name, value in one.items():
         shown = ", ".join(f"{key}={text}" for key, text in value.items()) if isinstance(value, dict) else value
+        if name == "latency_ms" and value is not None:
+            shown = f"{value:.1f}"
         if name in ("since", "retry_after", "said_at") and value is not None:
             shown = f"{_clock(value)} ({_ago(value)})"
         say(f"{name:<14} {'-' if shown in (None, '') else one_line(str(shown))}")

@@ -12,6 +12,7 @@ Nothing here touches the network or a packet.
 from fastsip.config.errors import ConfigError, Problem
 from fastsip.config.load import load, load_run_dir, load_text, read_text
 from fastsip.config.model import (
+    CallLimit,
     Condition,
     Config,
     Destination,
@@ -29,6 +30,7 @@ from fastsip.config.model import (
 )
 
 __all__ = [
+    "CallLimit",
     "Condition",
     "Config",
     "ConfigError",

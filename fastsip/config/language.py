@@ -19,10 +19,12 @@ KEYS: dict[str, tuple[str, ...]] = {
     "set": (
         "destinations", "answering", "setid", "algorithm", "key", "limit", "ruri", "listen", "in_dialog",
         "in_dialog_failure", "probe", "tiers", "when_all_down", "retry", "retry_after_max", "call_fall",
-        "call_rise", "headers",
+        "call_rise", "damping", "calls_per_second", "calls_at_once", "each_calls_per_second", "each_calls_at_once",
+        "headers",
     ),
     "set.headers": ("out",),
-    "destination": ("uri", "id", "weight", "priority", "attrs", "probe", "listen", "admin", "starts_down"),
+    "destination": ("uri", "id", "weight", "priority", "attrs", "probe", "listen", "admin", "starts_down",
+                    "calls_per_second", "calls_at_once"),
     "probe": ("method", "interval", "timeout", "rise", "fall", "from", "accept", "mode", "headers"),
     "failure": (
         "on", "timeout", "progress", "ring", "budget", "after_progress", "mark", "mark_last", "then",
@@ -47,7 +49,7 @@ LATER: dict[str, tuple[str | int, ...] | None] = {
     "router.routes": None,
     "listen.*.uri": ("tcp", "tls", "ws", "wss"),
     "listen.*.udp_limit": None,
-    "set.*.algorithm": ("call-load", "latency", 10, 13, "10", "13"),
+    "set.*.algorithm": ("call-load", 10, "10"),
     "set.*.destinations.*.max_load": None,
     "failure.*.python": None,
     "failure.*.then": ("python",),
@@ -70,6 +72,7 @@ ALGORITHMS: dict[str, int] = {
     "weight": 9,
     "relative-weight": 11,
     "parallel": 12,
+    "latency": 13,
     "ordered-round-robin": 14,
     "srv": 15,
 }
@@ -98,6 +101,8 @@ MAX_LISTENERS = 16
 MAX_SHARDS = 64
 MAX_POLICY_CODES = 10
 MAX_SOURCES = 16
+MAX_CALLS_PER_SECOND = 1_000_000
+MAX_BURST_S = 10  # of calls at once: as many as come in so many seconds
 MAX_ID_BYTES = 512  # of a destination: its set, its URI and the listener that it is reached from have room
 
 ADMINS = ("enabled", "draining", "disabled")

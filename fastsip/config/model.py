@@ -98,6 +98,13 @@ class Probe(Part, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...]
 
 
+class CallLimit(Part, frozen=True, kw_only=True):
+    """Calls (INVITEs outside of dialogs) that are let in: in any time t at most `at_once` + `per_second` * t."""
+
+    per_second: int
+    at_once: int
+
+
 class Destination(Part, frozen=True, kw_only=True):
     """One destination of a set.  `id` is unique in the whole configuration and outlives reloads."""
 
@@ -113,6 +120,7 @@ class Destination(Part, frozen=True, kw_only=True):
     probe: Probe | None  # None = not probed
     admin: str  # enabled | draining | disabled
     starts_down: bool  # when nothing is known of it: not used before a probe was answered
+    calls: CallLimit | None
 
 
 class DestinationSet(Part, frozen=True, kw_only=True):
@@ -134,6 +142,8 @@ class DestinationSet(Part, frozen=True, kw_only=True):
     retry_after_max_ms: int
     call_fall: int  # 0 = the `fall` of the probe
     call_rise: int  # 0 = the `rise` of the probe
+    damping_ms: int  # going down again within it makes the way back longer; 0 = never
+    calls: CallLimit | None  # of the set as a whole
     headers_out: HeaderEdits
     answering: bool
     destinations: tuple[Destination, ...]

@@ -14,8 +14,8 @@ import msgspec
 from fastsip.config import values
 from fastsip.config.errors import Path, Wrong, did_you_mean, shown
 from fastsip.config.headers import probe_headers, read_ways
-from fastsip.config.language import ADMINS, ALGORITHMS, MAX_ATTEMPTS
-from fastsip.config.model import Destination, DestinationSet, Listener, Probe
+from fastsip.config.language import ADMINS, ALGORITHMS, MAX_ATTEMPTS, MAX_BURST_S, MAX_CALLS_PER_SECOND
+from fastsip.config.model import CallLimit, Destination, DestinationSet, Listener, Probe
 from fastsip.config.reader import Report, Section, listed
 
 # Many gateways answer OPTIONS with 403, 405 or 501 and are well (docs/wire.md#probes).
@@ -46,16 +46,17 @@ PROBE_READERS: dict[str, values.Reader] = {
 }
 
 
-class SetProbes(NamedTuple):
-    """What a set says of the probes of destinations that do not stand in its table."""
+class OfRows(NamedTuple):
+    """What a set says of destinations that do not stand in its table."""
 
-    wanted: str  # all | flagged: those whose source asks for it | none
+    wanted: str  # probes of all | flagged: those whose source asks for it | none
     probe: Probe  # without from_uri, unless the set has one: their listener makes it
+    calls: CallLimit | None
 
 
 def read_sets(
     root: Section, listeners: tuple[Listener, ...], router_name: str
-) -> list[tuple[DestinationSet, SetProbes]]:
+) -> list[tuple[DestinationSet, OfRows]]:
     """All sets in the order of the file."""
     seen_ids: dict[str, str] = {}
     seen_setids: dict[int, str] = {}
@@ -95,6 +96,21 @@ def probe_of(keys: dict[str, Any]) -> Probe:
         accept=keys["accept"],
         headers=keys["headers"],
     )
+
+
+def call_limit(section: Section, prefix: str = "") -> CallLimit | None:
+    """Of `calls_per_second` and `calls_at_once`; None when there is no limit."""
+    each, burst = f"{prefix}calls_per_second", f"{prefix}calls_at_once"
+    rate = section.take(each, values.integer(1, MAX_CALLS_PER_SECOND), None)
+    at_once = section.take(burst, values.integer(1, MAX_BURST_S * MAX_CALLS_PER_SECOND), None)
+    if rate is None:
+        if at_once is not None and not section.report.touches(*section.path, each):
+            section.report.add((*section.path, burst), str(at_once), f"allowed: only with {each}")
+        return None
+    if at_once is not None and at_once > MAX_BURST_S * rate:
+        allowed = f"allowed: at most {MAX_BURST_S * rate}, which come in {MAX_BURST_S} s"
+        section.report.add((*section.path, burst), str(at_once), allowed)
+    return CallLimit(per_second=rate, at_once=at_once or max(1, rate // 10))
 
 
 def from_listener(probe: Probe, listeners: tuple[Listener, ...], listener: int, router_name: str) -> Probe:
@@ -145,13 +161,15 @@ class _SetReader:
         self.own = {(listener.host, listener.port) for listener in listeners}
         self.listen = ""
         self.answering = False
+        self.each_calls: CallLimit | None = None
 
-    def read(self) -> tuple[DestinationSet, SetProbes]:
+    def read(self) -> tuple[DestinationSet, OfRows]:
         section = self.section
         algorithm = section.take("algorithm", values.algorithm, "call-id")
         self.listen = self._listen_tag()
         self.answering = section.take("answering", values.boolean, False)
         probe = self._probe_keys(section, None)
+        self.each_calls = call_limit(section, "each_")
         group = DestinationSet(
             name=self.name,
             setid=section.take("setid", values.integer(0, 0x7FFF_FFFF), None),
@@ -169,11 +187,13 @@ class _SetReader:
             retry_after_max_ms=section.take("retry_after_max", values.duration(0, DAY_MS), 60_000),
             call_fall=section.take("call_fall", values.integer(1, 255), 0),
             call_rise=section.take("call_rise", values.integer(1, 255), 0),
+            damping_ms=section.take("damping", values.duration(0, DAY_MS), 0),
+            calls=call_limit(section),
             headers_out=read_ways(section, "out")[0],
             answering=self.answering,
             destinations=self._destinations(probe),
         )
-        return group, SetProbes(self._probes_wanted(), probe_of(probe or PROBE_DEFAULTS))
+        return group, OfRows(self._probes_wanted(), probe_of(probe or PROBE_DEFAULTS), self.each_calls)
 
     def _listen_tag(self) -> str:
         """The tag of the listener this set is reached from."""
@@ -247,6 +267,7 @@ class _SetReader:
         own_probe = self._probe_keys(section, probe)
         admin = section.take("admin", values.one_of(*ADMINS), "enabled")
         starts_down = section.take("starts_down", values.boolean, False)
+        calls = call_limit(section) or self.each_calls
         if uri is None:
             return None
         listener = self._listener(section, uri_path, uri)
@@ -266,6 +287,7 @@ class _SetReader:
             probe=self._probe(own_probe, listener),
             admin=admin,
             starts_down=starts_down,
+            calls=calls,
         )
 
     def _check_id(self, section: Section, identity: str, given: str) -> None:

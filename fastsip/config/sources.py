@@ -22,7 +22,7 @@ from fastsip.config.model import Destination, DestinationSet, Listener, Probe, S
 from fastsip.config.reader import Section
 from fastsip.config.rows import Identities, listener_of, weight_of
 from fastsip.config.secrets import text_or_secret
-from fastsip.config.sets import SetProbes, find_listener, from_listener
+from fastsip.config.sets import OfRows, find_listener, from_listener
 from fastsip.log import log
 from fastsip.sources import added
 from fastsip.sources.apart import Table, origin_of, read_apart
@@ -203,7 +203,7 @@ def _texts(tables: object, key: str) -> Iterator[str]:
 
 def take_rows(
     sources: tuple[Taken, ...],
-    sets: list[tuple[DestinationSet, SetProbes]],
+    sets: list[tuple[DestinationSet, OfRows]],
     listeners: tuple[Listener, ...],
     router_name: str,
 ) -> tuple[DestinationSet, ...]:
@@ -217,9 +217,9 @@ def take_rows(
     known = [(group.name, one.id) for group, _ in sets for one in group.destinations]
     identities = Identities(known)
     grown = []
-    for group, probes in sets:
+    for group, of_rows in sets:
         rows = by_setid.pop(group.setid, []) if group.setid is not None else []
-        grown.append(_Taker(group, probes, listeners, router_name, identities).grown(rows) if rows else group)
+        grown.append(_Taker(group, of_rows, listeners, router_name, identities).grown(rows) if rows else group)
     for left in by_setid.values():
         for source, row in left:
             source.leave_out(row, "a set with another number, or none, has its name", str(row.setid))
@@ -232,13 +232,13 @@ class _Taker:
     def __init__(
         self,
         group: DestinationSet,
-        probes: SetProbes,
+        of_rows: OfRows,
         listeners: tuple[Listener, ...],
         router_name: str,
         identities: Identities,
     ) -> None:
         """`identities` of all sets: they grow."""
-        self.probes = probes
+        self.of_rows = of_rows
         self.group, self.listeners, self.router_name, self.identities = group, listeners, router_name, identities
         self.own = {(listener.host, listener.port) for listener in listeners}
 
@@ -276,6 +276,7 @@ class _Taker:
             probe=probe,
             admin=row.admin,
             starts_down=row.starts_down,
+            calls=self.of_rows.calls,
         )
 
     def _listener(self, row: Row, family: int) -> int:
@@ -287,7 +288,7 @@ class _Taker:
         raise Wrong(f"no [[listen]] {wanted + ' ' if wanted else ''}has an IPv{family} address to send from")
 
     def _probe(self, row: Row, listener: int) -> Probe | None:
-        wanted, probe = self.probes
+        wanted, probe, _ = self.of_rows
         if wanted == "none" or row.probed is False or (wanted == "flagged" and not row.probed):
             return None
         if wanted == "flagged" and row.probe_mode:

@@ -13,10 +13,12 @@ import msgspec
 from fastsip._core.base.clock import now_ms
 from fastsip._core.base.files import look_at
 from fastsip._core.dispatcher.cells import HEALTH_NAMES, Cell, read_lines
-from fastsip.base.run_dir import CELLS, REGISTRY
+from fastsip._core.dispatcher.paces import Pace, read_paces
+from fastsip.base.run_dir import CELLS, PACES, REGISTRY
 from fastsip.routing.registry import read_names
 
 HEALTH = dict(enumerate(HEALTH_NAMES))
+NO_PACE = Pace(limited=0, latency_us=0, downs=0, last_down_ms=0)
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +27,9 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     since, retry_after   seconds since 1970; None: never, none
     chosen, failed       calls and other requests, since the file was made
     rtt_ms               of the last probe
+    latency_ms           decaying mean of first replies, to probes and calls; None: not measured
+    limited              choices that passed it over for its limit of calls a second
+    downs                how often it went down in close succession (`damping` of its set), at the last time
     last_code            of what changed the health last
     """
 
@@ -36,26 +41,38 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     probes_sent: int
     probes_failed: int
     rtt_ms: float | None
+    latency_ms: float | None
+    limited: int
+    downs: int
     last_code: int
 
 
 UNSEEN = Seen(health="unknown", since=None, retry_after=None, chosen=0, failed=0, probes_sent=0, probes_failed=0,
-              rtt_ms=None, last_code=0)  # fmt: skip
+              rtt_ms=None, latency_ms=None, limited=0, downs=0, last_code=0)  # fmt: skip
 
 
 def read_seen(run_dir: str | Path) -> dict[str, Seen]:
     """By id.  OSError or Damaged: there is no such file, or none that can be read."""
     names = read_names(Path(run_dir) / REGISTRY)
     now, clock = time.time(), now_ms()
+    paces = _paces(run_dir, clock)
     found = {}
     for cell in read_lines(look_at(Path(run_dir) / CELLS)):
         kind, name = names.get(cell.destination_id, ("", ""))
         if kind == "destination":
-            found[name] = _seen(cell, now - clock / 1000, clock)
+            found[name] = _seen(cell, paces.get(cell.destination_id, NO_PACE), now - clock / 1000, clock)
     return found
 
 
-def _seen(cell: Cell, boot: float, clock: int) -> Seen:
+def _paces(run_dir: str | Path, clock: int) -> dict[int, Pace]:
+    """None while a router runs that keeps none, before an upgrade."""
+    try:
+        return read_paces(look_at(Path(run_dir) / PACES), clock)
+    except FileNotFoundError:
+        return {}
+
+
+def _seen(cell: Cell, pace: Pace, boot: float, clock: int) -> Seen:
     """boot: when CLOCK_BOOTTIME was 0, as the clock on the wall counts now."""
     return Seen(
         health=HEALTH.get(cell.health, "unknown"),     # a line may be damaged
@@ -66,6 +83,9 @@ def _seen(cell: Cell, boot: float, clock: int) -> Seen:
         probes_sent=cell.probes_sent,
         probes_failed=cell.probes_failed,
         rtt_ms=cell.rtt_us / 1000 if cell.probes_sent else None,
+        latency_ms=pace.latency_us / 1000 if pace.latency_us else None,
+        limited=pace.limited,
+        downs=pace.downs,
         last_code=cell.last_code,
     )
 

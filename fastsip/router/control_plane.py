@@ -28,6 +28,7 @@ from fastsip.process import messages
 from fastsip.process.line import Received, close_all, received_config
 from fastsip.process.messages import ForeignProtocol, Message, Numbered
 from fastsip.router.journal import Journal
+from fastsip.router.limiting import Limiting
 from fastsip.router.name_file import Held, save_answers
 from fastsip.router.outlook import outlook
 from fastsip.router.probing import Probing
@@ -84,6 +85,7 @@ class ControlPlane:
         self.machines = AnsweringMachines(())
         self.journal = Journal(router.config.router.state_dir)
         self.probing = Probing(self.shards)
+        self.limiting = Limiting(router.cells, router.registry.name)
 
     # ------------------------------------------------------------ life
 
@@ -257,6 +259,7 @@ class ControlPlane:
             try:
                 self.write_gauges()
                 self.save_answers()
+                self.limiting.look()
             except Exception as error:  # without a heartbeat this router would be taken for dead
                 self.limited["faults"].info("gauges not written", {"why": repr(error)})
             await asyncio.sleep(GAUGES_EVERY_S)
@@ -332,7 +335,7 @@ class ControlPlane:
 
     def build_uncollected(self, fresh: Config) -> tuple[RoutingTable, list[tuple[str, str]]]:
         router = self.router
-        if sum(len(group.destinations) for group in fresh.sets) > len(router.cells) // 2:
+        if sum(1 + len(group.destinations) for group in fresh.sets) > len(router.cells) // 2:
             raise NoRoom("more destinations than this router has room for")
         # What the running table names must keep its line until each shard has moved on.
         release_unnamed(router.cells, router.registry, router.config, fresh)

@@ -53,7 +53,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     turns: bool = False
 
 
-TURNS = {"round-robin", "random", "weight", "relative-weight", "ordered-round-robin", "srv"}
+TURNS = {"round-robin", "random", "latency", "weight", "relative-weight", "ordered-round-robin", "srv"}
 
 
 def on_the_wire(text: bytes) -> bytes:
@@ -106,7 +106,7 @@ class _Asked:
     def sent(self, config: Config, taken: Container[str] = ()) -> list[Sent]:
         """What a shard sends that has just got the request; whose ids are `taken` are not there for it."""
         with tempfile.TemporaryDirectory(prefix="fastsip-explain-") as folder, Registry(folder) as registry:
-            cells = Cells(max(64, 2 * sum(len(group.destinations) for group in config.sets)))
+            cells = Cells(max(64, 2 * sum(1 + len(group.destinations) for group in config.sets)))
             for group in config.sets:
                 for one in group.destinations:
                     self._set(cells, registry.id("destination", one.id), one, one.id in taken)

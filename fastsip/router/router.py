@@ -36,7 +36,7 @@ class Router:
         """All that can be done while another one routes: it reads and adds to what all routers share, and no more."""
         self.config, self.line, self.stack = config, line, stack
         self.registry = stack.enter_context(Registry(config.router.run_dir))
-        count = sum(len(group.destinations) for group in config.sets)
+        count = sum(1 + len(group.destinations) for group in config.sets)   # a set with a limit has a line, too
         self.cells = Cells(str(Path(config.router.run_dir) / CELLS), 2 * count + SPARE_CELLS)
         for note in self.cells.notes:
             log.warning(note)

@@ -11,7 +11,9 @@ from fastsip._core.base.clock import now_ms
 from fastsip._core.dispatcher.cells import ADMIN_NAMES, Cells, CellsError
 from fastsip._core.routing.table import ACTIONS, DIALOGS, RURI, WHEN_ALL_DOWN, RoutingTable
 from fastsip.base import sip
-from fastsip.config import Condition, Config, ConfigError, Destination, DestinationSet, HeaderEdits, Policy, Probe, Rule
+from fastsip.config import (
+    CallLimit, Condition, Config, ConfigError, Destination, DestinationSet, HeaderEdits, Policy, Probe, Rule,
+)
 from fastsip.config.headers import pieces
 from fastsip.config.patterns import compile_patterns
 from fastsip.config.secrets import purpose_key
@@ -116,12 +118,13 @@ def compile_names(config: Config) -> dict[str, tuple[tuple[str, int], ...]]:
 
 
 def release_unnamed(cells: Cells, registry: Registry, *configs: Config) -> None:
-    """Frees the lines of destinations that none of these configurations names.
+    """Frees the lines of destinations, and of sets with a limit, that none of these configurations names.
 
     Before compile_table: what came and went would fill the cells in the end, over restarts, too.
     """
-    destinations = [one for config in configs for group in config.sets for one in group.destinations]
-    named = {registry.find("destination", one.id) for one in destinations}
+    sets = [group for config in configs for group in config.sets]
+    named = {registry.find("destination", one.id) for group in sets for one in group.destinations}
+    named |= {registry.find("set", group.name) for group in sets if group.calls}
     for number in cells.assigned.keys() - named:
         cells.release(number)
 
@@ -205,6 +208,9 @@ def add_sets(
             retry_after_max_ms=group.retry_after_max_ms,
             call_fall=group.call_fall,
             call_rise=group.call_rise,
+            damping_ms=group.damping_ms,
+            calls=limit_fields(group.calls),
+            cell=cells.assign(registry.id("set", group.name)) if group.calls else 0,
             # A promise to the calls: who renames a set moves all of its keys.
             hash_key=purpose_key(config.router.placement_key, f"set {group.name}"),
             key_header=group.key,
@@ -238,9 +244,14 @@ def add_destination(
         host_port=f"{host}:{destination.port}",
         weight=destination.weight,
         priority=destination.priority,
+        calls=limit_fields(destination.calls),
         probe=probe_fields(destination.probe),
         name=destination.id,
     )
+
+
+def limit_fields(calls: CallLimit | None) -> tuple[int, int] | None:
+    return (calls.per_second, calls.at_once) if calls else None
 
 
 def probe_fields(probe: Probe | None) -> dict[str, Any] | None:

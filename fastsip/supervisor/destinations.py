@@ -45,7 +45,8 @@ async def listing(here: State) -> AsyncIterator[Answer]:
 
 
 def _set(group: DestinationSet) -> dict[str, Any]:
-    return {"name": group.name, "setid": group.setid, "algorithm": group.algorithm}
+    return {"name": group.name, "setid": group.setid, "algorithm": group.algorithm,
+            "calls_per_second": group.calls.per_second if group.calls else None}
 
 
 def _member(config: Config, one: Destination, word: Word | None) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def _member(config: Config, one: Destination, word: Word | None) -> dict[str, An
         "configured": one.admin,
         "said_at": word.at if word else None,
         "why": word.why if word else "",
+        "calls_per_second": one.calls.per_second if one.calls else None,
     }
 
 

@@ -193,7 +193,8 @@ class Maker:
                 "priority": self.rng.choice((-1, 0, 7)), "attrs": {"site": self.line(255)}}
         if self.maybe():
             keys |= {"listen": self.tags[listener], "starts_down": self.maybe(),
-                     "admin": self.rng.choice(("enabled", "draining", "disabled"))}
+                     "admin": self.rng.choice(("enabled", "draining", "disabled")),
+                     "calls_per_second": self.size(1_000)}
         return keys
 
     def set_tables(self) -> str:
@@ -201,12 +202,14 @@ class Maker:
         self.policies = [self.name() for _ in range(self.rng.choice((1, 2)))]
         tables = []
         for name in self.sets:
-            algorithm = self.rng.choice((0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 14, 15))
+            algorithm = self.rng.choice((0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15))
             keys = {"algorithm": algorithm, "destinations": self.some(self.destination, 16), "probe": self.probe}
             keys |= {"limit": lambda: self.size(16), "ruri": lambda: self.rng.choice(("keep", "host", "uri")),
                      "tiers": lambda: self.maybe(), "when_all_down": lambda: self.rng.choice(("fail", "try")),
                      "retry": lambda: "1s", "retry_after_max": lambda: "1s",
                      "call_fall": lambda: self.rng.choice((1, 255)), "call_rise": lambda: 255,
+                     "damping": lambda: self.rng.choice(("0s", "10m")), "calls_per_second": lambda: 100,
+                     "each_calls_per_second": lambda: self.rng.choice((1, 1_000_000)),
                      "headers": lambda: {"out": self.header_edits()}}
             if len(self.sets) == 1:
                 keys["setid"] = self.rng.choice((0, 2**31 - 1))

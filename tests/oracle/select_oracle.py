@@ -145,7 +145,7 @@ class Set:
     def winners(self, left, key, first):
         if self.algorithm in HASHED and key:
             return [self.hashed(left, key)]
-        if self.algorithm in HASHED | {4, 10, 13}:
+        if self.algorithm in HASHED | {4, 10}:
             return [self.in_turn(left, first)]
         if self.algorithm in (8, 12):
             return left[:1]

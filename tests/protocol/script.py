@@ -48,6 +48,7 @@ TRYING_AFTER = 3_500  # when Timer E reaches T2: a non-INVITE without an answer 
 TICK = 8  # a timer never fires early, and at most so late (ms)
 PRIORITY = 8  # algorithm: first usable in order of the file
 PARALLEL = 12
+SET_LINE = 999  # the id under which a set has a line of the cells
 ALL_CLOCKS = 400_000  # longer than any clock of the default table
 
 
@@ -84,7 +85,7 @@ def make_table(
     backup_ruri=None, max_message=65_535, max_head=65_535,
     branch_key=b"0123456789abcdef", other_branch_key=None, loop_key=bytes(16), headers_in=None, headers_out=(),
     set_headers=None, backup_headers=None, pinned=(), node="", contact="", transport=1, call_fall=0,
-    call_rise=0,
+    call_rise=0, damping_ms=0, calls=(), set_calls=None,
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
@@ -93,6 +94,7 @@ def make_table(
     `rule` has more of what add_rule takes; `transport` (a transport_id) is that of each listener.
     `node` is the router's name, `contact` what Record-Route says in place of the address.
     headers_in is of the first listener, headers_out of each, set_headers and backup_headers (out) of the sets.
+    `calls` are limits of destinations by their number, `set_calls` that of the first set (add_destination, add_set).
     `dialog_rule` adds a rule for what comes inside of dialogs, to the same set.
     """
     table = RoutingTable(
@@ -112,6 +114,7 @@ def make_table(
             ruri=backup_ruri if set_index and backup_ruri is not None else ruri,
             in_dialog=int(in_dialog is not None and set_index not in pinned),
             dialog_policy=0 if in_dialog is None else 2, hash_key=hash_key, call_fall=call_fall, call_rise=call_rise,
+            damping_ms=damping_ms, calls=None if set_index else set_calls, cell=cells.assign(SET_LINE) if set_calls else 0,
             headers_out=(set_headers, backup_headers)[set_index],
         )  # fmt: skip
         for _ in range(count):
@@ -119,6 +122,7 @@ def make_table(
             table.add_destination(
                 set_index, number + 1, cells.assign(number + 1), host, port, way_out, f"sip:{host}:{port}",
                 f"{host}:{port}", priority=priorities[number] if priorities else 0, probe=probe,
+                calls=calls[number] if number < len(calls) else None,
             )  # fmt: skip
             number += 1
     given = dict(policy or {})

@@ -4,6 +4,7 @@ Timers are a fifth of RFC 3261's unless a test says otherwise, so that 64·T1 is
 6.4 s; whoever waits for something waits for the message, never for a time.
 """
 
+import asyncio
 import json
 import os
 import shutil
@@ -90,6 +91,17 @@ async def connect(alice: UserAgent, bob: UserAgent, edge: Address, **parts) -> t
 async def expect_call(bob: UserAgent, call: OutgoingCall, **limits) -> Message:
     """The INVITE of that call at one of its callees."""
     return await bob.expect(lambda m: m.method == "INVITE" and m.call_id == call.call_id, **limits)
+
+
+async def first_callee(call: OutgoingCall, *callees: UserAgent) -> tuple[UserAgent, Message]:
+    """Which of these the call reaches first, and its INVITE there."""
+    asking = {asyncio.create_task(expect_call(ua, call)): ua for ua in callees}
+    done, waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(asking)
+    arrived = next(iter(done))
+    return asking[arrived], arrived.result()
 
 
 async def refuse(callee: UserAgent, call) -> None:

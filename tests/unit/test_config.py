@@ -7,6 +7,7 @@ import stat
 import pytest
 
 from fastsip.config import (
+    CallLimit,
     Condition,
     ConfigError,
     HeaderEdits,
@@ -215,6 +216,26 @@ destinations = [
     assert [one.admin for one in found] == ["enabled", "disabled", "draining", "enabled"]
     assert [one.starts_down for one in found] == [False, False, True, False]
     assert found[3].id == "media/sip:192.0.2.21@inside"
+
+
+def test_limits_of_calls_are_the_destination_s_or_those_of_each():
+    text = LISTEN + """
+[set.media]
+calls_per_second = 100
+each_calls_per_second = 30
+each_calls_at_once = 300
+destinations = ["sip:192.0.2.21", { uri = "sip:192.0.2.22", calls_per_second = 9 },
+                { uri = "sip:192.0.2.23", calls_per_second = 1, calls_at_once = 10 }]
+[set.free]
+destinations = ["sip:192.0.2.24"]
+[[route]]
+to = "media"
+"""
+    found, free = read(text).sets
+    assert found.calls == CallLimit(per_second=100, at_once=10)
+    assert [one.calls for one in found.destinations] == [
+        CallLimit(per_second=30, at_once=300), CallLimit(per_second=9, at_once=1), CallLimit(per_second=1, at_once=10)]
+    assert free.calls is None and free.destinations[0].calls is None
 
 
 def test_an_id_may_be_as_long_as_what_a_source_makes():

@@ -107,15 +107,15 @@ def test_commented_values_of_the_set_are_the_defaults(tmp_path):
         if getattr(shown, field) != getattr(default, field)
     }
     # These have no default, or one that depends.
-    assert differing == {"setid", "listen", "destinations", "headers_out", "call_fall", "call_rise"}
+    assert differing == {"setid", "listen", "destinations", "headers_out", "call_fall", "call_rise", "calls"}
 
 
 # Fields that no key stands for: made from others while loading.
 DERIVED = {
     "Router": {"secret_keys", "secret_file", "placement_key"},
     "Listener": {"transport", "host", "port", "family", "sent_by"},
-    "DestinationSet": {"name", "algorithm_number"},
-    "Destination": {"host", "port", "family", "listener"},
+    "DestinationSet": {"name", "algorithm_number", "calls"},
+    "Destination": {"host", "port", "family", "listener", "calls"},
     "Probe": {"from_uri"},
     "Policy": {"name", "on_codes", "on_classes", "on_reasons", "mark_by"},
     "Rule": {"conditions", "implied"},

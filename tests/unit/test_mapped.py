@@ -16,6 +16,9 @@ import pytest
 
 from fastsip._core.base.files import ASIDE, UnsafeError, boot_id
 from fastsip._core.dispatcher.cells import Cells, CellsError
+from fastsip._core.dispatcher.chooser import Chooser
+from fastsip._core.dispatcher.paces import open_paces
+from fastsip._core.routing.table import RoutingTable
 from fastsip._core.store.partitions import Store, StoreError
 from fastsip.observe.counters import GAUGES, StatsFile
 from fastsip.observe.counters import read as read_stats
@@ -51,6 +54,10 @@ def make_cells(place: Path, size: int) -> list[str]:
     return Cells(place / "cells", 100 * size).notes
 
 
+def make_paces(place: Path, size: int) -> list[str]:
+    return open_paces(str(place / "cells"), 100 * size).notes
+
+
 def make_marks(place: Path, size: int) -> list[str]:
     Marks(str(place))
     return []
@@ -59,6 +66,26 @@ def make_marks(place: Path, size: int) -> list[str]:
 def make_stats(place: Path, size: int) -> list[str]:
     StatsFile(str(place), size)
     return []
+
+
+def learn_pace(place: Path) -> None:
+    """How often it went down."""
+    cells = Cells(place / "cells", 100)
+    chooser = one_destination(cells)
+    chooser.mark(0, "down", 503, KEY)
+
+
+def knows_pace(place: Path) -> bool:
+    cells = Cells(place / "cells", 100)
+    return cells.pace(cells.assign(KEY), KEY).last_down_ms == KEY
+
+
+def one_destination(cells: Cells) -> Chooser:
+    table = RoutingTable(1)
+    table.add_listener(1, 1, "192.0.2.1", 5060, "192.0.2.1")
+    table.add_set(1, 0)
+    table.add_destination(0, KEY, cells.assign(KEY), "192.0.2.2", 5060, 0, b"sip:192.0.2.2", b"192.0.2.2")
+    return Chooser(table.seal(), cells)
 
 
 def learn_marks(place: Path) -> None:
@@ -81,6 +108,9 @@ STORES = {
         lambda place: Cells(place / "cells", 100).assign(KEY) and None,
         lambda place: KEY in Cells(place / "cells", 100).assigned,
         CellsError, "cells: [0-9]+ bytes wanted, [0-9]+ free",
+    ),
+    "paces": Mapped(
+        "paces", "paces", make_paces, learn_pace, knows_pace, CellsError, "paces: [0-9]+ bytes wanted, [0-9]+ free",
     ),
     "marks": Mapped(
         "marks", "marks", make_marks, learn_marks,
@@ -105,6 +135,10 @@ EXPECTED = {
         "another's": REFUSED, "link": REFUSED, "folder": REFUSED,
     },
     "cells": {
+        "too short": SET_ASIDE, "another layout": SET_ASIDE, "another boot": ANEW,
+        "another's": REFUSED, "link": REFUSED, "folder": REFUSED,
+    },
+    "paces": {
         "too short": SET_ASIDE, "another layout": SET_ASIDE, "another boot": ANEW,
         "another's": REFUSED, "link": REFUSED, "folder": REFUSED,
     },
@@ -304,7 +338,7 @@ def what_stands_there(place: Path) -> str:
 
 @pytest.mark.parametrize(("name", "wanted"), [
     ("stats", ["nothing", "nothing", "stats.new: empty", "stats.new: zeros", "stats.new: whole", "stats: whole"]),
-    ("cells", ["nothing", "cells: empty", "cells: empty", "cells: zeros", "cells: no magic number", "cells: whole"]),
+    ("paces", ["nothing", "paces: empty", "paces: empty", "paces: zeros", "paces: no magic number", "paces: whole"]),
     ("marks", ["nothing", "marks: empty", "marks: zeros"]),
 ])  # fmt: skip
 def test_the_steps_of_a_new_file(scratch, name, wanted):

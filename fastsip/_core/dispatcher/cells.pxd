@@ -4,6 +4,8 @@
 cimport cython
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 from fastsip._core.base.atomics cimport load_acquire64
+from fastsip._core.dispatcher.lines cimport Lines
+from fastsip._core.dispatcher.paces cimport pace_t
 
 cdef enum health_id:
     HEALTH_UNKNOWN = 0
@@ -53,16 +55,22 @@ cdef inline int word_health(uint64_t word) noexcept nogil:
 cdef inline int cell_health(const cell_t *cell) noexcept nogil:
     return word_health(load_acquire64(&cell.word))
 
+# What is known of each destination: of one, the lines at the same index.
+cdef struct known_t:
+    cell_t *cells
+    pace_t *paces
+
 @cython.final
 cdef class Cells:
     cdef cell_t *cells          # [count]
+    cdef pace_t *paces          # [count]
     cdef readonly uint32_t count
     cdef readonly str path      # "" = anonymous
     cdef readonly list notes
-    cdef void *mapping
-    cdef size_t mapping_bytes
+    cdef Lines mapped
+    cdef Lines mapped_paces
     cdef dict lines             # destination id -> index
     cdef uint32_t search_from   # no free line before this one
 
-    cdef int attach(self, int fd) except -1
     cdef cell_t *line(self, index) except NULL
+    cdef known_t known(self) noexcept nogil

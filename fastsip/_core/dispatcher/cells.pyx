@@ -3,52 +3,35 @@
 
 Anonymous (tests, one process), or a file in run_dir that outlives the router:
 a successor, or another number of shards, finds health, load and counters by
-destination id.  It is made as base/mapped says, in place, for another router may have it mapped.
-
-Layout: a page of header, then the lines.  Lines of another boot are dropped, as their times are of a clock that
-began anew.
+destination id.  Beside each cell stands a pace (paces), in a file of its own and at the same index.
 
 Must never: move the mapping, shrink the file, or touch a word of a line that shards change
 except by compare-and-set.
-The control plane alone assigns lines; kernels get `cells`.
+The control plane alone assigns lines; kernels get `known`.
 """
 
-import errno
-import mmap
 import os
 from collections import namedtuple
 
 cimport cython
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
-from posix.mman cimport munmap
+from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
 from fastsip._core.base.atomics cimport (
     cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, store_relaxed32, store_release32,
     store_release64,
 )
 from fastsip._core.base.check cimport check
-from fastsip._core.base.mapped cimport map_file
+from fastsip._core.dispatcher.lines cimport Lines
+from fastsip._core.dispatcher.paces cimport begin_pace, pace_t, read_pace
 
-from fastsip._core.base.files import boot_id
-from fastsip._core.base.mapped import Damaged, free_bytes, open_in_place, seal
+from fastsip._core.dispatcher.lines import CellsError, content_of
+from fastsip._core.dispatcher.paces import open_paces
 
 cdef enum:
-    HEADER_BYTES = 4096
-    LAYOUT_MAJOR = 1
-    LAYOUT_MINOR = 0
     STREAK_MAX = 255
 
 cdef uint64_t MAGIC = 0x31534C4C45435346    # "FSCELLS1", least significant byte first
-
-cdef struct file_head_t:
-    uint64_t magic
-    uint16_t major
-    uint16_t minor
-    uint32_t line_bytes
-    uint32_t count
-    uint32_t reserve
-    uint8_t boot_id[16]
 
 HEALTH_NAMES = ("unknown", "up", "trying", "down")
 ADMIN_NAMES = ("enabled", "draining", "disabled")
@@ -57,24 +40,6 @@ Cell = namedtuple("Cell", (
     "destination_id", "health", "streak", "since_ms", "admin", "retry_after_ms", "load", "chosen", "failed",
     "probes_sent", "probes_failed", "rtt_us", "trial_ms", "last_code",
 ))
-
-
-class CellsError(Exception):
-    """There is no room for cells."""
-
-
-def check_head(ours, major, line_bytes, count, size):
-    """Damaged says why this head is not that of a file of cells, of so many bytes."""
-    if not ours:
-        raise Damaged("not a file of cells")
-    if major > LAYOUT_MAJOR:
-        raise Damaged(f"of a newer version: layout {major}, known is {LAYOUT_MAJOR}")
-    if line_bytes != sizeof(cell_t) or size < HEADER_BYTES + count * line_bytes:
-        raise Damaged(f"lines of {line_bytes} bytes, {count} of them in {size} bytes")
-
-
-def boot_bytes() -> bytes:
-    return bytes.fromhex(boot_id().decode().replace("-", ""))
 
 
 @cython.final
@@ -86,71 +51,28 @@ cdef class Cells:
     """
 
     def __init__(self, *where):
+        cdef uint32_t index
         path, count = where if len(where) == 2 else ("", *where)
-        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 2**24:
-            raise ValueError(f"count is a number of lines from 1 to {2**24}, not {count!r}")
-        if self.mapping != NULL:
+        if self.cells != NULL:
             raise RuntimeError("already mapped")
-        self.count = count
-        self.path = os.fspath(path)
+        self.mapped = Lines(path, count, sizeof(cell_t), MAGIC, "cells")
+        self.count, self.path = self.mapped.count, self.mapped.path
+        self.cells = <cell_t *>self.mapped.first
+        self.mapped_paces = open_paces(self.path, self.count)
+        self.paces = <pace_t *>self.mapped_paces.first
+        self.notes = self.mapped.notes + self.mapped_paces.notes
         self.lines = {}
-        self.notes = []
-        if not self.path:
-            self.attach(-1)
-            return
-        try:
-            with open_in_place(self.path, self.judge, self.notes) as fd:
-                self.attach(fd)
-                self.take_up(fd)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            free = free_bytes(os.path.dirname(self.path) or ".")
-            raise CellsError(f"{self.path}: {self.file_bytes()} bytes wanted, {free} free") from None
-
-    def __dealloc__(self):
-        if self.mapping != NULL:
-            munmap(self.mapping, self.mapping_bytes)
-
-    def judge(self, bytes head, size) -> int:
-        """Bytes of the file: lines that are there stay, whoever asks for fewer."""
-        cdef file_head_t found
-        if head:
-            head = head.ljust(sizeof(found), b"\0")
-            memcpy(&found, <const char *>head, sizeof(found))
-            check_head(found.magic == MAGIC, found.major, found.line_bytes, found.count, size)
-            self.count = max(self.count, found.count)
-        return self.file_bytes()
-
-    def file_bytes(self) -> int:
-        return HEADER_BYTES + <size_t>self.count * sizeof(cell_t)
-
-    def take_up(self, fd):
-        """What the mapped file knows, if it is of this boot."""
-        cdef file_head_t head = (<file_head_t *>self.mapping)[0]
-        boot = boot_bytes()
-        if memcmp(head.boot_id, <const char *>boot, 16) != 0:
-            # Before the head says that it is of this boot: whoever dies here leaves lines that the next one drops.
-            memset(self.cells, 0, self.count * sizeof(cell_t))
-            memcpy(head.boot_id, <const char *>boot, 16)
-        head.magic = MAGIC
-        head.major, head.minor, head.line_bytes, head.count = LAYOUT_MAJOR, LAYOUT_MINOR, sizeof(cell_t), self.count
-        seal(fd, (<char *>&head)[:sizeof(head)])
         for index in range(self.count):
-            if self.cells[<uint32_t>index].destination_id:
-                self.lines[self.cells[<uint32_t>index].destination_id] = index
+            if self.cells[index].destination_id:
+                self.lines[self.cells[index].destination_id] = index
+                # An older release frees a line and gives it away again without a word to its pace.
+                if self.paces[index].destination_id != self.cells[index].destination_id:
+                    begin_pace(&self.paces[index], self.cells[index].destination_id)
 
-    cdef int attach(self, int fd) except -1:
-        """Maps the lines, of a file or, with fd < 0, anonymous."""
-        cdef size_t size = HEADER_BYTES + <size_t>self.count * sizeof(cell_t)
-        # Whole pages, as munmap counts.
-        size = (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
-        self.mapping = map_file(fd, size)
-        if self.mapping == NULL:
-            raise MemoryError(f"no mapping of {size} bytes for {self.count} cells")
-        self.mapping_bytes = size
-        self.cells = <cell_t *>(<char *>self.mapping + HEADER_BYTES)
-        return 0
+    cdef known_t known(self) noexcept nogil:
+        cdef known_t known
+        known.cells, known.paces = self.cells, self.paces
+        return known
 
     cdef cell_t *line(self, index) except NULL:
         if not 0 <= index < self.count:
@@ -177,6 +99,7 @@ cdef class Cells:
         else:
             raise CellsError(f"all {self.count} cells are taken")
         memset(&self.cells[index], 0, sizeof(cell_t))
+        begin_pace(&self.paces[index], destination_id)
         if down_since_ms is not None:
             self.cells[index].word = pack_word(HEALTH_DOWN, 0, down_since_ms)
         store_release32(&self.cells[index].destination_id, destination_id)
@@ -201,6 +124,17 @@ cdef class Cells:
     def read(self, index) -> Cell:
         """A line's fields; health and admin as numbers (HEALTH_NAMES, ADMIN_NAMES), times in ms of CLOCK_BOOTTIME."""
         return read_cell(self.line(index))
+
+    def pace(self, index, now_ms):
+        """What stands beside a line: a Pace, as it counts now."""
+        self.line(index)
+        return read_pace(&self.paces[<uint32_t>index], now_ms)
+
+    def limited(self) -> dict:
+        """destination id -> how often a limit of calls a second passed it over, of those that it did; wraps around."""
+        cdef uint32_t index
+        return {self.paces[index].destination_id: load_relaxed32(&self.paces[index].limited)
+                for index in range(self.count) if load_relaxed32(&self.paces[index].limited)}
 
     def set_admin(self, index, value) -> int:
         """0 enabled, 1 draining, 2 disabled; seen by the next choice of each shard.  Returns what it was."""
@@ -246,18 +180,13 @@ def read_lines(bytes content not None) -> list:
 
     Damaged when it is no file of cells, or of another layout.
     """
-    cdef file_head_t head
-    cdef const char *at = content
     cdef cell_t line
+    cdef bytes lines = content_of(content, MAGIC, sizeof(cell_t), "cells")
+    cdef const char *at = lines
     cdef uint32_t index
-    memset(&head, 0, sizeof(head))
-    memcpy(&head, at, min(<size_t>len(content), sizeof(head)))
-    check_head(head.magic == MAGIC, head.major, head.line_bytes, head.count, len(content))
-    if head.boot_id[:16] != boot_bytes():
-        return []
     found = []
-    for index in range(head.count):
-        memcpy(&line, at + HEADER_BYTES + <size_t>index * sizeof(cell_t), sizeof(line))
+    for index in range(len(lines) // sizeof(cell_t)):
+        memcpy(&line, at + <size_t>index * sizeof(cell_t), sizeof(line))
         if line.destination_id:
             found.append(read_cell(&line))
     return found

@@ -14,46 +14,46 @@ State is read where it may decide, and only there: a picker draws whom the algor
 and asks whether that one is a candidate.  Only when MANY in a row are not it looks
 at all members, once.  So a choice among ten thousand costs what one among ten does.
 
+A limit of calls a second is asked of the winner: whoever has no turn left is passed over, and the algorithm names
+another one.
+
 A key of 0 is no key: round robin then.  A request without the value that a set hashes has one all the same,
 made of its Call-ID (keys).
 
 Must never: touch Python, allocate, or write a cell except through atomics.
 """
 
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastsip._core.base.types cimport E_NONE, MAX_ATTEMPTS
 from fastsip._core.base.check cimport check
-from fastsip._core.base.atomics cimport (
-    cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, load_relaxed64,
-)
+from fastsip._core.base.atomics cimport cas64, fetch_add32, load_acquire64
 from fastsip._core.routing.types cimport A_PARALLEL, A_SRV, destination_t, run_t, set_t, table_t, tier_t
 from fastsip._core.routing.tiers cimport member_at
 from fastsip._core.dispatcher.ranking cimport begin_ranking, next_ranked, rank_of, rank_t, ranks_before
-from fastsip._core.dispatcher.cells cimport ADMIN_DISABLED, ADMIN_ENABLED, HEALTH_DOWN, cell_health, cell_t, word_health
+from fastsip._core.dispatcher.cells cimport HEALTH_DOWN, cell_t, known_t, word_health
+from fastsip._core.dispatcher.paces cimport has_turn, latency_us, pace_t, take_turn
 from fastsip._core.dispatcher.positions cimport positions_t
+from fastsip._core.dispatcher.usable cimport BY_LIMITS, BY_STATE, NO_TRIALS, count_usable, passes, trial_due
 
 cdef enum:
     CLAIM_TRIES = 8         # races for a trial that other shards won, before those that are down are left alone
     FEW = 16                # members that are ranked one by one
     MANY = 64               # members drawn in a row that are no candidates, before all members are looked at
+    PASSED_OVER = 16        # winners without a turn, before all members are asked for one
+    LOTS = 8                # drawn for another one to compare with
 
 cdef enum weight_class:
     WEIGHTED = 0            # weight 1 and above
     WEIGHTLESS = 1          # weight 0: when nothing else is left
     ANY_WEIGHT = 2
 
-cdef enum usable_rule:
-    BY_STATE = 0            # admin, limits and health; a due trial is usable
-    NO_TRIALS = 1           # as above, without trials
-    BY_LIMITS = 2           # admin and limits alone: when_all_down = "try"
-
 # One choice in progress, on the stack of choose().
 cdef struct choice_t:
     const table_t *table
     const set_t *of_set
-    cell_t *cells
+    known_t known
     positions_t *positions
     const uint32_t *tried
     uint32_t tried_count
@@ -63,67 +63,13 @@ cdef struct choice_t:
     int rule                # usable_rule
     const tier_t *tier      # of the last winner
     bint in_group           # only what stands in one group with the last winner
+    bint counts             # for limits of calls a second
+    bint by_turn            # who has no turn now is no candidate
+    uint32_t passed_count
+    uint32_t passed[PASSED_OVER]    # winners that had no turn
 
 # Index of the tier's winner, or E_NONE.
 ctypedef int (*picker_t)(choice_t *s, const tier_t *tier) noexcept nogil
-
-
-# ---------------------------------------------------------------- state of a destination
-
-cdef inline bint within_limits(const destination_t *d, const cell_t *cell, uint64_t now_ms) noexcept nogil:
-    """Enabled, not full, and past its Retry-After."""
-    if load_acquire32(&cell.admin) != ADMIN_ENABLED or now_ms < load_relaxed64(&cell.retry_after_ms):
-        return False
-    return d.max_load == 0 or <int32_t>load_relaxed32(&cell.load) < <int32_t>d.max_load
-
-
-cdef inline bint trial_due(const set_t *of_set, const destination_t *d, const cell_t *cell, uint64_t word,
-                           uint64_t now_ms) noexcept nogil:
-    """May a destination that is down have one call (docs/wire.md#usable-destinations): nothing probes it, and
-    retry_ms went by since it went down or had its last trial?
-    """
-    cdef uint64_t last_ms = load_acquire64(&cell.trial_ms)
-    if d.probe.interval_ms != 0:
-        return False
-    if last_ms < word >> 16:
-        last_ms = word >> 16
-    return now_ms >= last_ms + of_set.retry_ms
-
-
-cdef inline bint passes(const table_t *table, const destination_t *d, cell_t *cells, uint64_t now_ms,
-                        int rule) noexcept nogil:
-    """Is this destination usable by this rule (usable_rule)?  Who was tried and weights are not looked at."""
-    cdef const cell_t *cell = &cells[d.cell]
-    cdef uint64_t word
-    check(d.set_index < table.set_count)
-    if not within_limits(d, cell, now_ms):
-        return False
-    if rule == BY_LIMITS:
-        return True
-    word = load_acquire64(&cell.word)
-    if word_health(word) != HEALTH_DOWN:
-        return True
-    return rule == BY_STATE and trial_due(&table.sets[d.set_index], d, cell, word, now_ms)
-
-
-cdef bint is_usable(const table_t *table, uint32_t destination, cell_t *cells, uint64_t now_ms) noexcept nogil:
-    check(destination < table.destination_count)
-    return passes(table, &table.destinations[destination], cells, now_ms, BY_STATE)
-
-
-cdef uint32_t count_usable(const table_t *table, uint32_t set_index, cell_t *cells, uint64_t now_ms,
-                           uint32_t most) noexcept nogil:
-    """Who is down does not count, trial or not: whoever asks wants to know whether the set lives."""
-    cdef const set_t *of_set = &table.sets[set_index]
-    cdef uint32_t i
-    cdef uint32_t count = 0
-    check(set_index < table.set_count)
-    check(of_set.first + of_set.count <= table.destination_count)
-    for i in range(of_set.first, of_set.first + of_set.count):
-        count += passes(table, &table.destinations[i], cells, now_ms, NO_TRIALS)
-        if count == most:
-            break
-    return count
 
 
 # ---------------------------------------------------------------- candidates
@@ -139,7 +85,12 @@ cdef inline bint is_candidate(const choice_t *s, uint32_t index) noexcept nogil:
     for i in range(s.tried_count):
         if s.tried[i] == d.id:
             return False
-    return passes(s.table, d, s.cells, s.now_ms, s.rule)
+    for i in range(s.passed_count):
+        if s.passed[i] == index:
+            return False
+    if s.by_turn and d.calls.interval_ns and not has_turn(&s.known.paces[d.cell], &d.calls, s.now_ms):
+        return False
+    return passes(s.table, d, s.known, s.now_ms, s.rule)
 
 
 cdef inline uint64_t next_random(positions_t *positions) noexcept nogil:
@@ -231,25 +182,53 @@ cdef int pick_hashed(choice_t *s, const tier_t *tier) noexcept nogil:
     return pick_ranked(s, run)
 
 
-cdef int pick_random(choice_t *s, const tier_t *tier) noexcept nogil:
-    """Each candidate with the same probability: lots are drawn until one falls on a candidate.
-
-    After MANY in vain all are asked, in one pass: the n-th candidate takes the place of the last with probability 1/n.
-    """
-    cdef uint32_t i, _
-    cdef uint64_t seen = 0
-    cdef int best = E_NONE
+cdef int draw(choice_t *s, const tier_t *tier) noexcept nogil:
+    """Lots are drawn until one falls on a candidate; E_NONE after MANY in vain."""
+    cdef uint32_t lot, _
     for _ in range(MANY):
-        best = <int>(tier.first + random_below(s.positions, tier.end - tier.first))
-        if is_candidate(s, best):
-            return best
-    best = E_NONE
+        lot = tier.first + <uint32_t>random_below(s.positions, tier.end - tier.first)
+        if is_candidate(s, lot):
+            return <int>lot
+    return E_NONE
+
+
+cdef int pick_random(choice_t *s, const tier_t *tier) noexcept nogil:
+    """Each candidate with the same probability.
+
+    After MANY lots in vain all are asked, in one pass: the n-th candidate takes the place of the last with
+    probability 1/n.
+    """
+    cdef uint32_t i
+    cdef uint64_t seen = 0
+    cdef int best = draw(s, tier)
+    if best >= 0:
+        return best
     for i in range(tier.first, tier.end):
         if is_candidate(s, i):
             seen += 1
             if random_below(s.positions, seen) == 0:
                 best = i
     return best
+
+
+cdef int pick_latency(choice_t *s, const tier_t *tier) noexcept nogil:
+    """The faster one of two that are drawn by lot (Mitzenmacher 2001): the fastest of all would get every call until it
+    is not the fastest any more.  Who was not measured yet counts as fast, and is measured by that.
+    """
+    cdef int one = pick_random(s, tier)
+    cdef int other = one
+    cdef uint32_t us
+    cdef int _
+    if one < 0:
+        return one
+    for _ in range(LOTS):
+        if other != one or other < 0:
+            break
+        other = draw(s, tier)
+    if other < 0 or other == one:
+        return one
+    us = latency_us(&s.known.paces[s.table.destinations[other].cell], s.now_ms)
+    return other if us < latency_us(&s.known.paces[s.table.destinations[one].cell], s.now_ms) else one
 
 
 cdef int pick_part(choice_t *s, const tier_t *tier, double part) noexcept nogil:
@@ -368,7 +347,7 @@ cdef picker_t[16] PICKERS = [
     pick_next,              # call-load: ties rotate, and without counts all are ties
     pick_smooth,            # relative-weight
     pick_first,             # parallel, one by one
-    pick_next,              # latency: as long as none was measured
+    pick_latency,           # latency
     pick_ordered,           # ordered-round-robin
     pick_srv,               # srv
 ]
@@ -425,7 +404,7 @@ cdef inline bint claim_trial(const choice_t *s, int winner) noexcept nogil:
     All shards that see a trial due try to change trial_ms from what they saw; one of them succeeds.
     """
     cdef const destination_t *d = &s.table.destinations[winner]
-    cdef cell_t *cell = &s.cells[d.cell]
+    cdef cell_t *cell = &s.known.cells[d.cell]
     cdef uint64_t seen_ms = load_acquire64(&cell.trial_ms)
     cdef uint64_t word = load_acquire64(&cell.word)
     if word_health(word) != HEALTH_DOWN:
@@ -433,10 +412,39 @@ cdef inline bint claim_trial(const choice_t *s, int winner) noexcept nogil:
     return trial_due(s.of_set, d, cell, word, s.now_ms) and cas64(&cell.trial_ms, seen_ms, s.now_ms)
 
 
+cdef bint claim_turn(choice_t *s, int winner) noexcept nogil:
+    """Does its limit let the winner have this call?  If not it is passed over, and counted."""
+    cdef const destination_t *d = &s.table.destinations[winner]
+    cdef pace_t *pace = &s.known.paces[d.cell]
+    if not s.counts or d.calls.interval_ns == 0 or take_turn(pace, &d.calls, s.now_ms):
+        return True
+    fetch_add32(&pace.limited, 1)
+    return False
+
+
+cdef int pick_with_turn(choice_t *s) noexcept nogil:
+    """The winner among those whose limit lets the call in.
+
+    When many have no turn, all are asked for one before they are picked; what other shards take meanwhile cannot go on
+    for ever.
+    """
+    cdef int winner, _
+    for _ in range(PASSED_OVER + CLAIM_TRIES):
+        winner = pick_by_weight(s)
+        if winner < 0 or claim_turn(s, winner):
+            return winner
+        if s.passed_count < PASSED_OVER:
+            s.passed[s.passed_count] = <uint32_t>winner
+            s.passed_count += 1
+        else:
+            s.by_turn = True
+    return E_NONE
+
+
 cdef int choose(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
-                uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
+                uint32_t tried_count, known_t known, positions_t *positions, uint64_t now_ms) noexcept nogil:
     cdef uint32_t winner
-    return <int>winner if choose_group(table, set_index, key, tried, tried_count, 1, cells, positions, now_ms,
+    return <int>winner if choose_group(table, set_index, key, tried, tried_count, 1, NO_CALL, known, positions, now_ms,
                                        &winner) else E_NONE
 
 
@@ -445,11 +453,11 @@ cdef int choose_by_state(choice_t *s) noexcept nogil:
     cdef int winner, _
     s.rule = BY_STATE
     for _ in range(CLAIM_TRIES):
-        winner = pick_by_weight(s)
+        winner = pick_with_turn(s)
         if winner < 0 or claim_trial(s, winner):
             return winner
     s.rule = NO_TRIALS
-    return pick_by_weight(s)
+    return pick_with_turn(s)
 
 
 cdef int choose_one(choice_t *s, uint32_t set_index) noexcept nogil:
@@ -459,33 +467,47 @@ cdef int choose_one(choice_t *s, uint32_t set_index) noexcept nogil:
         winner = choose_by_state(s)
         # Health is ignored only when nothing in the set is usable, tried or not; what is down joins no group that is.
         if (winner < 0 and not s.in_group and s.of_set.when_all_down
-                and count_usable(s.table, set_index, s.cells, s.now_ms, 1) == 0):
+                and count_usable(s.table, set_index, s.known, s.now_ms, 1) == 0):
             s.rule = BY_LIMITS
     if s.rule == BY_LIMITS:
-        winner = pick_by_weight(s)
+        winner = pick_with_turn(s)
     if winner >= 0:
-        fetch_add32(&s.cells[s.table.destinations[winner].cell].chosen, 1)
+        fetch_add32(&s.known.cells[s.table.destinations[winner].cell].chosen, 1)
     return winner
 
 
 cdef void begin_search(choice_t *s, const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
-                       uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
+                       uint32_t tried_count, known_t known, positions_t *positions, uint64_t now_ms) noexcept nogil:
     check(set_index < table.set_count)
     check(table.set_count == positions.set_count)       # positions of another table lie elsewhere
     check(tried_count <= MAX_ATTEMPTS)
-    s.table, s.of_set, s.cells, s.positions = table, &table.sets[set_index], cells, positions
+    s.table, s.of_set, s.known, s.positions = table, &table.sets[set_index], known, positions
     s.tried, s.tried_count, s.key, s.now_ms = tried, tried_count, key, now_ms
     s.rule = BY_STATE
-    s.in_group = False
+    s.in_group, s.counts, s.by_turn = False, False, False
+    s.passed_count = 0
+
+
+cdef bint claim_turn_of_set(const choice_t *s) noexcept nogil:
+    """The first attempt of a call is one call for the set, however many follow."""
+    cdef const set_t *of_set = s.of_set
+    cdef pace_t *pace = &s.known.paces[of_set.cell]
+    if of_set.calls.interval_ns == 0 or take_turn(pace, &of_set.calls, s.now_ms):
+        return True
+    fetch_add32(&pace.limited, 1)
+    return False
 
 
 cdef int choose_group(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
-                      uint32_t tried_count, uint32_t most, cell_t *cells, positions_t *positions, uint64_t now_ms,
-                      uint32_t *group) noexcept nogil:
+                      uint32_t tried_count, uint32_t most, int call, known_t known, positions_t *positions,
+                      uint64_t now_ms, uint32_t *group) noexcept nogil:
     cdef choice_t s
     cdef uint32_t used[MAX_ATTEMPTS]
     cdef int winner, n = 0
-    begin_search(&s, table, set_index, key, tried, tried_count, cells, positions, now_ms)
+    begin_search(&s, table, set_index, key, tried, tried_count, known, positions, now_ms)
+    s.counts = call != NO_CALL
+    if call == NEW_CALL and not claim_turn_of_set(&s):
+        return 0
     if s.of_set.algorithm != A_PARALLEL:
         most = min(most, 1)
     else:
@@ -508,14 +530,14 @@ cdef int choose_group(const table_t *table, uint32_t set_index, uint64_t key, co
 
 
 cdef int rank_next(const table_t *table, uint32_t set_index, uint64_t key, const uint32_t *tried,
-                   uint32_t tried_count, cell_t *cells, positions_t *positions, uint64_t now_ms) noexcept nogil:
+                   uint32_t tried_count, known_t known, positions_t *positions, uint64_t now_ms) noexcept nogil:
     cdef choice_t s
-    begin_search(&s, table, set_index, key, tried, tried_count, cells, positions, now_ms)
+    begin_search(&s, table, set_index, key, tried, tried_count, known, positions, now_ms)
     s.rule = NO_TRIALS
     return pick_by_weight(&s)
 
 
-cdef int peek(const table_t *table, uint32_t set_index, uint64_t key, cell_t *cells, positions_t *positions,
+cdef int peek(const table_t *table, uint32_t set_index, uint64_t key, known_t known, positions_t *positions,
               uint64_t now_ms) noexcept nogil:
     """Positions move for first attempts only, so a destination that does not exist (id 0) counts as tried; the state
     of the random numbers is put back.
@@ -524,16 +546,10 @@ cdef int peek(const table_t *table, uint32_t set_index, uint64_t key, cell_t *ce
     cdef uint32_t nobody = 0
     cdef uint64_t random = positions.random
     cdef int winner
-    begin_search(&s, table, set_index, key, &nobody, 1, cells, positions, now_ms)
+    begin_search(&s, table, set_index, key, &nobody, 1, known, positions, now_ms)
     winner = pick_by_weight(&s)
-    if winner < 0 and s.of_set.when_all_down and count_usable(table, set_index, cells, now_ms, 1) == 0:
+    if winner < 0 and s.of_set.when_all_down and count_usable(table, set_index, known, now_ms, 1) == 0:
         s.rule = BY_LIMITS
         winner = pick_by_weight(&s)
     positions.random = random
     return winner
-
-
-cdef bint is_reachable(const table_t *table, uint32_t destination, cell_t *cells) noexcept nogil:
-    cdef const cell_t *cell = &cells[table.destinations[destination].cell]
-    check(destination < table.destination_count)
-    return cell_health(cell) != HEALTH_DOWN and load_acquire32(&cell.admin) != ADMIN_DISABLED

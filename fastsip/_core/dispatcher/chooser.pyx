@@ -15,9 +15,11 @@ from fastsip._core.base.arena cimport give_piece, take_piece
 from fastsip._core.routing.types cimport destination_t, table_t
 from fastsip._core.routing.table cimport RoutingTable
 from fastsip._core.dispatcher.ranking cimport ranked_t
-from fastsip._core.dispatcher.cells cimport Cells, mark_down, mark_failed, mark_succeeded
+from fastsip._core.dispatcher.cells cimport Cells, WENT_DOWN, cell_t, mark_failed, mark_succeeded
+from fastsip._core.dispatcher.paces cimport damped_rise, note_down, note_latency, pace_t
 from fastsip._core.dispatcher.positions cimport carry_positions, positions_t, start_positions
-from fastsip._core.dispatcher.choose cimport choose_group, count_usable, is_usable
+from fastsip._core.dispatcher.choose cimport NEW_CALL, NEXT_ATTEMPT, choose_group
+from fastsip._core.dispatcher.usable cimport count_usable, is_usable
 
 # [health_event]
 EVENT_NAMES = ("none", "up", "down", "trying")
@@ -72,6 +74,9 @@ cdef class Chooser:
             if sealed.destinations[i].cell >= cells.count:
                 raise ValueError(f"destination {sealed.destinations[i].id} has cell {sealed.destinations[i].cell}"
                                  f" of {cells.count}")
+        for i in range(sealed.set_count):
+            if sealed.sets[i].cell >= cells.count:
+                raise ValueError(f"set {sealed.sets[i].id} has cell {sealed.sets[i].cell} of {cells.count}")
         self.table = table
         self.cells = cells
         self.positions = Positions(table, shard, previous.positions if previous is not None else None)
@@ -91,7 +96,7 @@ cdef class Chooser:
         return next(iter(self.choose_group(set_index, key, tried, now_ms, 1)), None)
 
     def choose_group(self, set_index, key=0, tried=(), now_ms=0, most=MAX_ATTEMPTS) -> list:
-        """Destination ids that are tried together, `most` of them; none when nothing is usable."""
+        """Destination ids that are tried together, `most` of them, for a call; none when nothing is usable."""
         cdef uint32_t used[MAX_ATTEMPTS]
         cdef uint32_t group[MAX_ATTEMPTS]
         cdef uint32_t used_count = <uint32_t>len(tried)
@@ -105,7 +110,8 @@ cdef class Chooser:
         for i, destination_id in enumerate(tried):
             used[<uint32_t>i] = destination_id
         with nogil:
-            found = choose_group(self.table.table, of_set, key_word, used, used_count, at_most, self.cells.cells,
+            found = choose_group(self.table.table, of_set, key_word, used, used_count, at_most,
+                                 NEXT_ATTEMPT if used_count else NEW_CALL, self.cells.known(),
                                  &self.positions.positions, now, group)
         return [self.table.table.destinations[group[<uint32_t>i]].id for i in range(found)]
 
@@ -115,19 +121,30 @@ cdef class Chooser:
 
     def is_usable(self, index, now_ms=0) -> bool:
         """By the destination's index in the table (RoutingTable.members)."""
-        return is_usable(self.table.table, self.check_destination(index), self.cells.cells, now_ms)
+        return is_usable(self.table.table, self.check_destination(index), self.cells.known(), now_ms)
 
     def count_usable(self, set_index, now_ms=0) -> int:
         """How many of the set are usable now, due trials not counted."""
-        return count_usable(self.table.table, self.check_set(set_index), self.cells.cells, now_ms, 0xFFFFFFFF)
+        return count_usable(self.table.table, self.check_set(set_index), self.cells.known(), now_ms, 0xFFFFFFFF)
 
     def mark(self, index, outcome, code=0, now_ms=0) -> str:
         """Tells "succeeded", "failed" or "down" of a destination by its index; returns what changed (EVENT_NAMES)."""
         cdef destination_t *d = &self.table.table.destinations[self.check_destination(index)]
+        cdef uint32_t damping_ms = self.table.table.sets[d.set_index].damping_ms
+        cdef cell_t *cell = &self.cells.cells[d.cell]
+        cdef pace_t *pace = &self.cells.paces[d.cell]
+        cdef int change
         if outcome == "succeeded":
-            return EVENT_NAMES[mark_succeeded(&self.cells.cells[d.cell], d.probe.rise, code, now_ms)]
-        if outcome == "failed":
-            return EVENT_NAMES[mark_failed(&self.cells.cells[d.cell], d.probe.fall, code, now_ms)]
-        if outcome == "down":
-            return EVENT_NAMES[mark_down(&self.cells.cells[d.cell], code, now_ms)]
-        raise ValueError(f"outcome is succeeded, failed or down, not {outcome!r}")
+            change = mark_succeeded(cell, damped_rise(pace, d.probe.rise, damping_ms, now_ms), code, now_ms)
+        elif outcome in ("failed", "down"):
+            change = mark_failed(cell, d.probe.fall if outcome == "failed" else 0, code, now_ms)
+        else:
+            raise ValueError(f"outcome is succeeded, failed or down, not {outcome!r}")
+        if change == WENT_DOWN:
+            note_down(pace, damping_ms, now_ms)
+        return EVENT_NAMES[change]
+
+    def answered(self, index, elapsed_ms, now_ms=0) -> None:
+        """Tells after how long a destination, by its index, has answered."""
+        cdef destination_t *d = &self.table.table.destinations[self.check_destination(index)]
+        note_latency(&self.cells.paces[d.cell], elapsed_ms, now_ms)

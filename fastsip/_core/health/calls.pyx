@@ -20,7 +20,8 @@ from fastsip._core.routing.lookup cimport find_destination
 from fastsip._core.dispatcher.cells cimport (
     HEALTH_DOWN, HEALTH_UP, WENT_DOWN, cell_health, cell_t, mark_down, mark_failed, mark_succeeded,
 )
-from fastsip._core.dispatcher.choose cimport count_usable, is_usable
+from fastsip._core.dispatcher.paces cimport damped_rise, note_down, note_latency
+from fastsip._core.dispatcher.usable cimport count_usable, is_usable
 from fastsip._core.state.shard cimport shard_t
 from fastsip._core.state.events cimport BY_CALL, CAUSE_SHIFT, EVENT_HEALTH, emit_event
 from fastsip._core.transaction.server cimport set_server_flag
@@ -38,6 +39,7 @@ cdef void note_success(shard_t *shard, const slot_t *branch, uint32_t status) no
     cdef int d = find_destination(shard.table, branch.identity.client.destination_id,
                                   branch.identity.client.destination_hint)
     cdef const destination_t *destination
+    cdef const set_t *of_set
     cdef cell_t *cell
     cdef uint32_t rise
     check(is_child(word_kind(branch.commit)))
@@ -46,10 +48,25 @@ cdef void note_success(shard_t *shard, const slot_t *branch, uint32_t status) no
         return
     check(<uint32_t>d < shard.table.destination_count)
     destination = &shard.table.destinations[d]
-    cell = &shard.cells[destination.cell]
+    cell = &shard.known.cells[destination.cell]
     if cell_health(cell) != HEALTH_UP and destination.probe.interval_ms == 0:
-        rise = shard.table.sets[destination.set_index].call_rise or destination.probe.rise
+        of_set = &shard.table.sets[destination.set_index]
+        rise = damped_rise(&shard.known.paces[destination.cell], of_set.call_rise or destination.probe.rise,
+                           of_set.damping_ms, shard.now_ms)
         emit_health(shard, destination.id, mark_succeeded(cell, rise, status, shard.now_ms), 0, status)
+
+
+cdef void note_first_reply(shard_t *shard, const slot_t *branch, uint32_t status) noexcept nogil:
+    """How long the destination took to say anything, a 100 included: that is the way there and its own work, and not
+    how long somebody rings.  One that refuses calls since it has no room for them is not fast (RFC 3261 21.5); one that
+    is silent is as slow as it was waited for, by status 0.
+    """
+    cdef int d = find_destination(shard.table, branch.identity.client.destination_id,
+                                  branch.identity.client.destination_hint)
+    check(branch.created_ms <= shard.now_ms)
+    if d >= 0 and status < 500:
+        note_latency(&shard.known.paces[shard.table.destinations[d].cell], shard.now_ms - branch.created_ms,
+                     shard.now_ms)
 
 
 cdef void note_retry_after(shard_t *shard, cell_t *cell, const set_t *dispatch_set, const message_t *m) noexcept nogil:
@@ -80,12 +97,12 @@ cdef bint is_last(shard_t *shard, uint32_t d, const destination_t *destination, 
 
     One that is down already is not the last one, whoever else is there: another failure takes nothing from the set.
     """
-    cdef int others = count_usable(shard.table, destination.set_index, shard.cells, shard.now_ms, 2)
+    cdef int others = count_usable(shard.table, destination.set_index, shard.known, shard.now_ms, 2)
     check(destination == &shard.table.destinations[d])
     check(destination.set_index < shard.table.set_count)
     if cell_health(cell) == HEALTH_DOWN:
         return False
-    return others - is_usable(shard.table, d, shard.cells, shard.now_ms) == 0
+    return others - is_usable(shard.table, d, shard.known, shard.now_ms) == 0
 
 
 cdef void note_failure(shard_t *shard, uint32_t parent, const slot_t *branch, int reason, int status,
@@ -103,6 +120,7 @@ cdef void note_failure(shard_t *shard, uint32_t parent, const slot_t *branch, in
     cdef int d = find_destination(shard.table, branch.identity.client.destination_id,
                                   branch.identity.client.destination_hint)
     cdef const destination_t *destination
+    cdef const set_t *of_set
     cdef cell_t *cell
     cdef int change
     cdef int code = status if reason == 0 else 408
@@ -113,9 +131,10 @@ cdef void note_failure(shard_t *shard, uint32_t parent, const slot_t *branch, in
         return
     check(<uint32_t>d < shard.table.destination_count)
     destination = &shard.table.destinations[d]
-    cell = &shard.cells[destination.cell]
+    cell = &shard.known.cells[destination.cell]
+    of_set = &shard.table.sets[destination.set_index]
     if status == 503 and m != NULL:
-        note_retry_after(shard, cell, &shard.table.sets[destination.set_index], m)
+        note_retry_after(shard, cell, of_set, m)
     if mark == MARK_NONE or record_of(server).server.flags & SERVER_MARKED:
         return
     if not policy.flags & POLICY_MARK_LAST and is_last(shard, d, destination, cell):
@@ -123,8 +142,8 @@ cdef void note_failure(shard_t *shard, uint32_t parent, const slot_t *branch, in
     if mark == MARK_DOWN:
         change = mark_down(cell, code, shard.now_ms)
     else:
-        change = mark_failed(cell, shard.table.sets[destination.set_index].call_fall or destination.probe.fall, code,
-                             shard.now_ms)
+        change = mark_failed(cell, of_set.call_fall or destination.probe.fall, code, shard.now_ms)
     if change == WENT_DOWN:
+        note_down(&shard.known.paces[destination.cell], of_set.damping_ms, shard.now_ms)
         set_server_flag(shard, parent, SERVER_MARKED)
     emit_health(shard, destination.id, change, reason, code)

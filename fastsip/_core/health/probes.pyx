@@ -30,8 +30,9 @@ from fastsip._core.store.wheel cimport (
 )
 from fastsip._core.routing.types cimport PROBE_MARKED, PROBE_ONLY_FAILED, destination_t, listener_t
 from fastsip._core.dispatcher.cells cimport (
-    ADMIN_DISABLED, HEALTH_DOWN, HEALTH_TRYING, cell_health, cell_t, mark_failed, mark_succeeded,
+    ADMIN_DISABLED, HEALTH_DOWN, HEALTH_TRYING, WENT_DOWN, cell_health, cell_t, mark_failed, mark_succeeded,
 )
+from fastsip._core.dispatcher.paces cimport damped_rise, note_down, note_latency, pace_t
 from fastsip._core.wire.via cimport PROBE, VIA_ROOM, read_hint, write_via
 from fastsip._core.state.counters cimport N_PROBES, N_PROBE_FAILURES, N_STRAY_RESPONSES
 from fastsip._core.state.memory cimport probe_state_t
@@ -181,18 +182,23 @@ cdef void start_probe(shard_t *shard, const destination_t *d, cell_t *cell, prob
 cdef void end_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_state_t *state, bint alive,
                     uint32_t code) noexcept nogil:
     """In `rtt_us` stands how long a dead one was waited for, too: who reads it sees the health beside it."""
+    cdef pace_t *pace = &shard.known.paces[d.cell]
+    cdef uint32_t damping_ms = shard.table.sets[d.set_index].damping_ms
     cdef int change
     check(state.branch != 0)            # each probe ends once
     check(state.sent_ms <= shard.now_ms)
     state.branch = 0
     cell.rtt_us = <uint32_t>(shard.now_ms - state.sent_ms) * 1000
+    note_latency(pace, shard.now_ms - state.sent_ms, shard.now_ms)
     if alive:
-        change = mark_succeeded(cell, d.probe.rise, code, shard.now_ms)
+        change = mark_succeeded(cell, damped_rise(pace, d.probe.rise, damping_ms, shard.now_ms), code, shard.now_ms)
     else:
         cell.probes_failed += 1
         state.next_ms = min(state.next_ms, state.sent_ms + d.probe.interval_ms)     # who may be dying is not asked late
         count(shard, N_PROBE_FAILURES)
         change = mark_failed(cell, d.probe.fall, code, shard.now_ms)
+    if change == WENT_DOWN:
+        note_down(pace, damping_ms, shard.now_ms)
     if change:
         emit_event(shard, EVENT_HEALTH, d.id, change | BY_PROBE << CAUSE_SHIFT, code, 0, NULL, 0)
     if state.asked:
@@ -307,7 +313,7 @@ cdef bint run_next_probe(shard_t *shard) noexcept nogil:
     if d == NULL or d.probe.interval_ms == 0:
         shard.probes[cell].branch = 0            # it is not probed any more
     else:
-        plan_probe(shard, cell, run_probe(shard, d, &shard.cells[cell], &shard.probes[cell]))
+        plan_probe(shard, cell, run_probe(shard, d, &shard.known.cells[cell], &shard.probes[cell]))
     return True
 
 
@@ -352,7 +358,7 @@ cdef const destination_t *waiting_for(shard_t *shard, uint32_t cell, uint64_t va
 cdef void note_answer(shard_t *shard, const destination_t *d, bint alive, uint32_t code) noexcept nogil:
     """The timer was set to the time-out of this probe: from now on it waits for the next one."""
     check(shard.probes[d.cell].branch != 0)
-    end_probe(shard, d, &shard.cells[d.cell], &shard.probes[d.cell], alive, code)
+    end_probe(shard, d, &shard.known.cells[d.cell], &shard.probes[d.cell], alive, code)
     plan_probe(shard, d.cell, shard.probes[d.cell].next_ms)
 
 

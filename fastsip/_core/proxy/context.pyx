@@ -56,7 +56,7 @@ from fastsip._core.transaction.server cimport (
     end_server, end_silently, is_unkept, keep_best, pass_final, pass_provisional, pass_success, read_any_request,
     send_best, send_own, set_server_flag,
 )
-from fastsip._core.health.calls cimport note_failure, note_success
+from fastsip._core.health.calls cimport note_failure, note_first_reply, note_success
 from fastsip._core.proxy.request cimport TO_ADDRESS, TO_STAND_IN, group_t, name_one, request_t, targets_t
 from fastsip._core.proxy.in_dialog cimport next_stand_in
 from fastsip._core.proxy.parking cimport answer_parked, is_parked
@@ -133,6 +133,7 @@ cdef int next_group(shard_t *shard, uint32_t parent, const failure_t *failure, r
     targets.call_key = server.call_key
     targets.tried = server.identity.server.tried
     targets.tried_count = tried_count
+    targets.is_call = word_kind(server.commit) == KIND_SERVER_INVITE and not server.in_dialog
     group.breadth = server.identity.server.breadth
     return choose_next(shard, &targets, group)
 
@@ -508,6 +509,7 @@ cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t 
         record.client.reason = <uint8_t>expiry_reason(shard, kind, state, &record)
         if record.client.reason == F_TIMEOUT:
             count(shard, N_TIMEOUTS)
+            note_first_reply(shard, branch, 0)
     elif event == SEND_FAILED:
         record.client.reason = F_TRANSPORT
     news.parent, news.ref, news.kind, news.state, news.next = parent, ref, kind, state, step.next
@@ -517,6 +519,8 @@ cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t 
         record.client.flags |= CLIENT_ABANDONED
     set_clocks(shard, branch, slot_at(shard.store, parent), state, step, status, &record)
     if status:
+        if record.client.last_status == 0:
+            note_first_reply(shard, branch, status)
         record.client.last_status = max(record.client.last_status, <uint16_t>status)     # a late 100 undoes no 180
     if step.next == CLIENT_ACCEPTED:
         spent = record.client.request       # nothing is sent again by this branch

@@ -154,7 +154,7 @@ cdef void fill_token(shard_t *shard, const message_t *m, const hop_t *hop, token
     if not of_set.in_dialog:
         return
     stand_in = rank_next(table, d.set_index, hash_text(of_set.hash_key, m.buf + m.call_id.off, m.call_id.len),
-                         &d.id, 1, shard.cells, shard.positions, shard.now_ms)
+                         &d.id, 1, shard.known, shard.positions, shard.now_ms)
     if stand_in >= 0:
         token.stand_in = table.destinations[stand_in].short_id
 

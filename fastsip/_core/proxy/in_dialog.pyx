@@ -19,7 +19,8 @@ from fastsip._core.routing.types cimport destination_t, set_t, table_t
 from fastsip._core.routing.index cimport SHARED_AT_ADDRESS, SHARED_BY_NAME, find_place, find_short
 from fastsip._core.routing.lookup cimport find_by_address, find_destination
 from fastsip._core.routing.rules cimport is_known
-from fastsip._core.dispatcher.choose cimport is_reachable, rank_next
+from fastsip._core.dispatcher.choose cimport rank_next
+from fastsip._core.dispatcher.usable cimport is_reachable
 from fastsip._core.state.counters cimport N_FORGED_TOKENS, N_STAND_INS
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.recall cimport recall_answer
@@ -74,10 +75,10 @@ cdef int stand_in_for(shard_t *shard, const request_t *request, uint32_t index) 
     cdef const destination_t *d = &shard.table.destinations[index]
     cdef int named = named_stand_in(shard.table, &request.route, index)
     check(index < shard.table.destination_count)
-    if named >= 0 and is_reachable(shard.table, named, shard.cells):
+    if named >= 0 and is_reachable(shard.table, named, shard.known):
         return named
     return rank_next(shard.table, d.set_index, ranking_key(&shard.table.sets[d.set_index], request.m), &d.id, 1,
-                     shard.cells, shard.positions, shard.now_ms)
+                     shard.known, shard.positions, shard.now_ms)
 
 
 cdef void aim_at_stand_in(shard_t *shard, uint32_t index, hop_t *hop) noexcept nogil:
@@ -110,7 +111,7 @@ cdef void join_shared(shard_t *shard, request_t *request, opening_t *opening) no
     hop.destination_id = shard.table.destinations[index].id
     hop.destination = index
     hop.next_stand_in = shard.table.destinations[stand_in].id if stand_in >= 0 else 0
-    if stand_in >= 0 and not is_reachable(shard.table, index, shard.cells):
+    if stand_in >= 0 and not is_reachable(shard.table, index, shard.known):
         aim_at_stand_in(shard, stand_in, hop)
     if request.m.method != M_PRACK:
         begin_opening(opening, NULL, &shard.table.policies[of_set.dialog_policy].copy)
@@ -134,9 +135,9 @@ cdef int next_stand_in(shard_t *shard, const slot_t *server, uint32_t tried_coun
     for i in range(tried_count):
         if named >= 0 and tried[i] == shard.table.destinations[named].id:
             named = E_NONE
-    if named >= 0 and is_reachable(shard.table, named, shard.cells):
+    if named >= 0 and is_reachable(shard.table, named, shard.known):
         return named
-    return rank_next(shard.table, set_index, server.call_key, tried, tried_count, shard.cells, shard.positions,
+    return rank_next(shard.table, set_index, server.call_key, tried, tried_count, shard.known, shard.positions,
                      shard.now_ms)
 
 
@@ -151,7 +152,7 @@ cdef void follow_answer(shard_t *shard, request_t *request) noexcept nogil:
         return
     check(index < <int>shard.table.destination_count)
     wanted = find_destination(shard.table, recall_answer(shard, request.m), 0)
-    if wanted < 0 and not is_reachable(shard.table, index, shard.cells):
+    if wanted < 0 and not is_reachable(shard.table, index, shard.known):
         wanted = stand_in_for(shard, request, index)
     if wanted >= 0 and not same_place(&shard.table.destinations[wanted].addr, to):
         aim_at_stand_in(shard, wanted, &request.hop)

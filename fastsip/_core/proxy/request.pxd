@@ -88,6 +88,7 @@ cdef struct targets_t:
     uint64_t call_key       # by which the set's algorithm chooses
     const uint32_t *tried   # ids of those that were tried
     uint32_t tried_count
+    bint is_call            # an INVITE outside of a dialog: limits of calls a second count it
 
 # What a response context is opened with (actions.open_search).
 cdef struct opening_t:
@@ -134,6 +135,7 @@ cdef inline void begin_opening(opening_t *opening, const rule_t *rule, const pol
     opening.targets.call_key = 0
     opening.targets.tried = NULL
     opening.targets.tried_count = 0
+    opening.targets.is_call = False
     opening.group.count = 0
 
 # Kind and first state of the server transaction of a request (17.2): a non-INVITE begins in Trying.

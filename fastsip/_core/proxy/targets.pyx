@@ -30,8 +30,9 @@ from fastsip._core.routing.types cimport (
 )
 from fastsip._core.routing.lookup cimport find_destination, find_policy, find_set
 from fastsip._core.routing.rules cimport is_known, is_own, match_rules
-from fastsip._core.dispatcher.choose cimport choose_group, is_usable, peek
+from fastsip._core.dispatcher.choose cimport NEW_CALL, NEXT_ATTEMPT, NO_CALL, choose_group, peek
 from fastsip._core.dispatcher.keys cimport selection_key
+from fastsip._core.dispatcher.usable cimport is_usable
 from fastsip._core.wire.loops cimport is_loop, loop_value
 from fastsip._core.state.counters cimport N_LOOPS, N_ROUTES_REMOVED
 from fastsip._core.state.shard cimport count
@@ -142,12 +143,13 @@ cdef int choose_in(shard_t *shard, uint32_t set_index, const targets_t *targets,
     cdef uint32_t of_this = count_tried(shard.table, set_index, targets)
     cdef uint32_t found[MAX_ATTEMPTS]
     cdef uint32_t i
+    cdef int call = NO_CALL if not targets.is_call else NEXT_ATTEMPT if of_this else NEW_CALL
     check(set_index < shard.table.set_count)
     group.count = 0
     if of_this < of_set.limit:
         group.count = choose_group(shard.table, set_index, targets.call_key, targets.tried, targets.tried_count,
-                                   min(of_set.limit - of_this, <uint32_t>group.breadth), shard.cells, shard.positions,
-                                   shard.now_ms, found)
+                                   min(of_set.limit - of_this, <uint32_t>group.breadth), call, shard.known,
+                                   shard.positions, shard.now_ms, found)
     for i in range(group.count):
         group.candidates[i].kind = TO_DESTINATION
         group.candidates[i].index = found[i]
@@ -181,9 +183,9 @@ cdef int peek_next(shard_t *shard, const targets_t *targets, group_t *group) noe
     cdef int found = E_NONE
     check(targets.tried_count == 0)
     if set_index >= 0:
-        found = peek(shard.table, set_index, targets.call_key, shard.cells, shard.positions, shard.now_ms)
+        found = peek(shard.table, set_index, targets.call_key, shard.known, shard.positions, shard.now_ms)
     if found < 0 and then_set >= 0:
-        found = peek(shard.table, then_set, targets.call_key, shard.cells, shard.positions, shard.now_ms)
+        found = peek(shard.table, then_set, targets.call_key, shard.known, shard.positions, shard.now_ms)
     group.count = 0
     if found >= 0:
         name_one(group, TO_DESTINATION, found)
@@ -258,7 +260,7 @@ cdef int who_asked(shard_t *shard, const message_t *m, const set_t *to, group_t 
         return E_NONE
     index = find_destination(shard.table, recall_challenge(shard, m), 0)
     if (index < 0 or &shard.table.sets[shard.table.destinations[index].set_index] != to
-            or not is_usable(shard.table, index, shard.cells, shard.now_ms)):
+            or not is_usable(shard.table, index, shard.known, shard.now_ms)):
         return E_NONE
     name_one(group, TO_DESTINATION, index)
     return OK
@@ -275,6 +277,7 @@ cdef int aim_by_rule(shard_t *shard, request_t *request, const rule_t *rule, ope
     begin_opening(opening, rule, &shard.table.policies[rule.policy_index].copy)
     opening.targets.set_id = to.id
     opening.targets.call_key = selection_key(to, m, &request.ruri)
+    opening.targets.is_call = m.method == M_INVITE and not request.in_dialog
     opening.group.breadth = request.breadth
     found = who_asked(shard, m, to, &opening.group)
     if found < 0 and (m.method == M_CANCEL or m.method == M_ACK):      # of a call that is not known here

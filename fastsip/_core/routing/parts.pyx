@@ -17,6 +17,8 @@ from fastsip._core.routing.policies import number_in
 
 MS = (0, 2**32 - 1)
 MAX_PROBE_HEADERS = 1024    # bytes of its own headers
+MOST_CALLS = 1_000_000      # a second
+LONGEST_BURST_S = 10        # of calls at once, as many as come in so many seconds
 PROBE_MODES = {"all": PROBE_ALL, "only-failed": PROBE_ONLY_FAILED, "marked": PROBE_MARKED, "none": PROBE_NONE}
 
 # Any final response shows life, except those that say overload or death (docs/wire.md#probes).
@@ -59,6 +61,20 @@ def address_parts(text, port, transport=T_UDP):
     if scope is not None:
         scope = int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
     return address.packed, port, 6, scope or 0, transport
+
+
+def limit_parts(calls):
+    """(interval, slack) in ns, as call_limit_t, of (calls a second, calls at once) or None.
+
+    The clock counts whole milliseconds, so what falls due within one may come at its begin.
+    """
+    if calls is None:
+        return 0, 0
+    rate, burst = calls
+    number_in("calls a second", rate, 1, MOST_CALLS)
+    number_in("calls at once", burst, 1, LONGEST_BURST_S * rate)
+    interval_ns = 10**9 // rate
+    return interval_ns, max((burst - 1) * interval_ns, 10**6 - interval_ns)
 
 
 @functools.lru_cache(maxsize=64)

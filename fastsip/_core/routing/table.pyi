@@ -57,6 +57,9 @@ class RoutingTable:
         retry_after_max_ms: int = 60000,
         call_fall: int = 0,
         call_rise: int = 0,
+        damping_ms: int = 0,
+        calls: tuple[int, int] | None = None,
+        cell: int = 0,
         hash_key: bytes = ...,
         key_header: str | bytes = b"",
         dialog_policy: int = 0,
@@ -76,6 +79,7 @@ class RoutingTable:
         weight: int = 1,
         priority: int = 0,
         max_load: int = 0,
+        calls: tuple[int, int] | None = None,
         probe: Mapping[str, Any] | None = None,
         name: str | bytes = b"",
     ) -> None: ...

@@ -36,7 +36,7 @@ from fastsip._core.routing.rule_index cimport lay_out_rule_index, name_key
 from fastsip._core.base.short_ids import LISTENER_BITS, NODE_BITS, SET_BITS, destination_short_id, short_id
 from fastsip._core.routing.conditions import as_host, as_token, plan_condition
 from fastsip._core.routing.policies import number_in, pack_policy, reply_parts
-from fastsip._core.routing.parts import MS, address_parts, key_words, line_text, probe_parts
+from fastsip._core.routing.parts import MS, address_parts, key_words, limit_parts, line_text, probe_parts
 from fastsip._core.routing.header_edits import plan_headers
 
 ID = (1, 2**32 - 1)
@@ -130,9 +130,11 @@ cdef class RoutingTable:
         return len(self.listeners) - 1
 
     def add_set(self, id, algorithm, ruri=RURI_KEEP, in_dialog=0, tiers=True, when_all_down=0, limit=0,
-                retry_ms=30000, retry_after_max_ms=60000, call_fall=0, call_rise=0, hash_key=bytes(16),
-                key_header=b"", dialog_policy=0, name=b"", headers_out=None):
+                retry_ms=30000, retry_after_max_ms=60000, call_fall=0, call_rise=0, damping_ms=0, calls=None, cell=0,
+                hash_key=bytes(16), key_header=b"", dialog_policy=0, name=b"", headers_out=None):
         """A set of destinations; limit 0 = MAX_ATTEMPTS, call_fall and call_rise 0 = as its probes.
+
+        calls: (a second, at once) that come in at most, or None; then `cell` is the line that counts them.
 
         `dialog_policy` is the index of the policy for in-dialog requests when in_dialog is 1 (shared); it may be
         added later than the set.  `name` is what tokens are made of: the same text on every node.
@@ -152,6 +154,9 @@ cdef class RoutingTable:
             # The streak of a cell is eight bits.
             "call_fall": number_in("call_fall", call_fall, 0, 255),
             "call_rise": number_in("call_rise", call_rise, 0, 255),
+            "damping_ms": number_in("damping_ms", damping_ms, 0, MS[1]),
+            "calls": limit_parts(calls),
+            "cell": number_in("cell", cell, 0, 2**32 - 1),
             "hash_key": hash_key,
             "key_header": line_text("key_header", key_header),
             "dialog_policy": number_in("dialog_policy", dialog_policy, 0, 2**32 - 1),
@@ -162,8 +167,8 @@ cdef class RoutingTable:
         return len(self.sets) - 1
 
     def add_destination(self, set_index, id, cell, address, port, listener_index, uri, host_port, weight=1,
-                        priority=0, max_load=0, probe=None, name=b""):
-        """A member of a set.
+                        priority=0, max_load=0, calls=None, probe=None, name=b""):
+        """A member of a set; calls: (a second, at once) that it takes at most, or None.
 
         `name` is what the place among the others hangs on for hashing: the same text on
         every node, whatever ids their registries gave; the URI when it is not given.
@@ -185,6 +190,7 @@ cdef class RoutingTable:
             "weight": number_in("weight", weight, 0, 2**31 - 1),
             "priority": number_in("priority", priority, -2**31, 2**31 - 1),
             "max_load": number_in("max_load", max_load, 0, 2**31 - 1),
+            "calls": limit_parts(calls),
             "probe": probe_parts(probe),
             "name": line_text("name", name) or uri,
         })
@@ -393,6 +399,9 @@ cdef int lay_out_sets(table_t *table, Arena arena, list sets, list members) exce
         place[i].retry_after_max_ms = given["retry_after_max_ms"]
         place[i].call_fall = given["call_fall"]
         place[i].call_rise = given["call_rise"]
+        place[i].damping_ms = given["damping_ms"]
+        place[i].calls.interval_ns, place[i].calls.slack_ns = given["calls"]
+        place[i].cell = given["cell"]
         place[i].hash_key[0], place[i].hash_key[1] = key_words("hash_key", given["hash_key"])
         place[i].key_header = arena.keep(given["key_header"])
         place[i].dialog_policy = given["dialog_policy"]
@@ -428,6 +437,7 @@ cdef int lay_out_members(table_t *table, Arena arena, set_t *of_set, uint32_t se
         d.weight = given["weight"]
         d.priority = given["priority"]
         d.max_load = given["max_load"]
+        d.calls.interval_ns, d.calls.slack_ns = given["calls"]
         d.addr = pack_addr(given["addr"])
         d.listener = given["listener"]
         d.seed = name_seed(of_set.hash_key, given["name"], twins[order[i]])

@@ -101,6 +101,11 @@ cdef struct probe_t:
     text_t from_uri
     text_t headers          # whole lines, Accept among them
 
+# Calls a second, as a bucket of tokens.
+cdef struct call_limit_t:
+    uint64_t interval_ns    # from one call to the next; 0 = no limit
+    uint64_t slack_ns       # by which a call may be early: what the bucket holds
+
 cdef struct destination_t:
     uint32_t id
     uint32_t short_id       # hash of its name, the same on each node; 30 bits, never 0, in tokens
@@ -109,6 +114,7 @@ cdef struct destination_t:
     uint32_t weight
     int32_t priority
     uint32_t max_load
+    call_limit_t calls
     addr_t addr
     uint32_t listener       # index of the listener it is reached from
     uint32_t next_edited    # index + 1 of the next one at this place whose set changes headers, 0 = none
@@ -159,6 +165,9 @@ cdef struct set_t:
     uint32_t limit          # members of the target set at most, 1..MAX_ATTEMPTS
     uint32_t retry_ms       # a trial call for a destination down without probes
     uint32_t retry_after_max_ms
+    uint32_t damping_ms     # going down again within it makes the way back longer; 0 = never
+    uint32_t cell           # line of its own, if `calls` has a limit
+    call_limit_t calls
     uint32_t first          # of its destinations, which stand together,
     uint32_t count          # highest priority first, then file order
     uint32_t tier_count

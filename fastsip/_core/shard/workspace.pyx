@@ -48,7 +48,7 @@ cdef class Workspace:
         self.events, self.control = events, control
         self.names = names if names is not None else Names()
         shard.store = store.store
-        shard.cells = cells.cells
+        shard.known = cells.known()
         shard.names = self.names.table
         shard.table = table.sealed_table()
         shard.positions = &positions.positions

@@ -8,7 +8,7 @@ from fastsip._core.store.slots cimport pending_t, store_t
 from fastsip._core.store.wheel cimport timer_node_t, wheel_t
 from fastsip._core.store.marks cimport mark_t, quarantine_t
 from fastsip._core.routing.types cimport table_t
-from fastsip._core.dispatcher.cells cimport cell_t
+from fastsip._core.dispatcher.cells cimport known_t
 from fastsip._core.dispatcher.positions cimport positions_t
 from fastsip._core.transport.names cimport name_table_t
 from fastsip._core.transport.udp cimport net_t
@@ -23,7 +23,7 @@ cdef struct shard_t:
     store_t *store
     wheel_t *wheel
     net_t *net
-    cell_t *cells
+    known_t known               # of destinations: [cell]
     positions_t *positions
     uint64_t *counters
     ring_t *events

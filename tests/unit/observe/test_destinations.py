@@ -8,7 +8,7 @@ from fastsip._core.base.clock import now_ms
 from fastsip._core.base.mapped import Damaged
 from fastsip._core.dispatcher.cells import HEALTH_NAMES, Cell, Cells, read_lines
 from fastsip.observe.as_kamailio import as_text, flags, records
-from fastsip.observe.destinations import UNSEEN, _seen, read_seen, takes_calls, with_seen
+from fastsip.observe.destinations import NO_PACE, UNSEEN, _seen, read_seen, takes_calls, with_seen
 from fastsip.routing.registry import Registry
 
 
@@ -110,5 +110,5 @@ def test_no_attribute_looks_like_a_line_of_the_list():
 
 def test_a_damaged_line_is_a_destination_of_which_nothing_is_known():
     cell = Cell(*(0 for _ in Cell._fields))
-    found = [_seen(cell._replace(health=health), 0.0, 0).health for health in (1, 9, 255)]
+    found = [_seen(cell._replace(health=health), NO_PACE, 0.0, 0).health for health in (1, 9, 255)]
     assert found == [HEALTH_NAMES[1], "unknown", "unknown"]

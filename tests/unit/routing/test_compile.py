@@ -363,6 +363,37 @@ def test_lines_are_released_when_no_configuration_names_them(registry):
     assert len(cells.assigned) == 5 and registry.find("destination", "ms3") == ids["ms3"]
 
 
+LIMITED = """
+[[listen]]
+uri = "udp:192.0.2.1:5060"
+[set.media]
+algorithm = "priority"
+calls_per_second = 2
+calls_at_once = 2
+each_calls_per_second = 1
+destinations = [{ uri = "sip:192.0.2.21", id = "a" }, { uri = "sip:192.0.2.22", id = "b", calls_per_second = 50 }]
+"""
+
+
+def test_limits_arrive_and_those_of_sets_have_a_line(registry):
+    config, cells = read(LIMITED), Cells(16)
+    first = compile_table(config, registry, cells, 1)
+    of_set = registry.find("set", "media")
+    assert {registry.name(number) for number in cells.assigned} == {
+        ("set", "media"), ("destination", "a"), ("destination", "b")}
+    chooser = Chooser(first, cells)
+    names = [registry.name(chooser.choose(0, 1, (), 1000) or 0) for _ in range(4)]
+    assert names == [("destination", "a"), ("destination", "b"), None, None]
+    assert cells.limited() == {registry.find("destination", "a"): 1, of_set: 2}
+    # A reload keeps what was counted, also when the set is taken from the table before.
+    for before in (None, Before(config, first)):
+        release_unnamed(cells, registry, config)
+        again = Chooser(compile_table(config, registry, cells, 2, before), cells)
+        assert again.choose(0, 1, (), 1000) is None
+    release_unnamed(cells, registry, read(LIMITED.replace("\ncalls_per_second = 2\ncalls_at_once = 2", "")))
+    assert of_set not in cells.assigned and len(cells.assigned) == 2
+
+
 # ---------------------------------------------------------------- policies and probes
 
 

@@ -1,0 +1,46 @@
+"""Says whom a limit of calls a second passes over: once when that begins, and once when it is over.
+
+The shards count and tell nobody; this looks at what they counted.
+"""
+
+from collections.abc import Callable
+
+from fastsip import log as logs
+from fastsip._core.dispatcher.cells import Cells
+
+QUIET_LOOKS = 10        # in which none was passed over, until it is said to be over
+WRAP = 1 << 32
+
+
+class Limiting:
+    """look() at an interval; name: (kind, name) of an id, or None."""
+
+    def __init__(self, cells: Cells, name: Callable[[int], tuple[str, str] | None]):
+        self.cells, self.name = cells, name
+        self.counted = cells.limited()      # of the routers before this one
+        self.begun: dict[int, int] = {}     # id -> what was counted when it began
+        self.quiet: dict[int, int] = {}     # id -> looks since one was passed over
+        self.begins, self.ends = logs.Limited(), logs.Limited()
+
+    def look(self) -> None:
+        now = self.cells.limited()
+        for number, count in now.items():
+            before = self.counted.get(number, 0)
+            if count == before:
+                continue
+            self.quiet[number] = 0
+            if number not in self.begun:
+                self.begun[number] = before
+                self.begins.info("a limit of calls is reached", self.fields(number))
+        for number in list(self.begun):
+            self.quiet[number] += 1
+            if number not in now or self.quiet[number] > QUIET_LOOKS:
+                passed = (now.get(number, self.begun[number]) - self.begun.pop(number)) % WRAP
+                del self.quiet[number]
+                self.ends.info("a limit of calls is not reached any more",
+                               {**self.fields(number), "passed_over": passed})
+        self.counted = now
+
+    def fields(self, number: int) -> dict[str, object]:
+        kind, name = self.name(number) or ("destination", str(number))
+        return {kind: name}
