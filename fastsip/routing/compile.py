@@ -12,7 +12,16 @@ from fastsip._core.dispatcher.cells import ADMIN_NAMES, Cells, CellsError
 from fastsip._core.routing.table import ACTIONS, DIALOGS, RURI, WHEN_ALL_DOWN, RoutingTable
 from fastsip.base import sip
 from fastsip.config import (
-    CallLimit, Condition, Config, ConfigError, Destination, DestinationSet, HeaderEdits, Policy, Probe, Rule,
+    CallLimit,
+    Condition,
+    Config,
+    ConfigError,
+    Destination,
+    DestinationSet,
+    HeaderEdits,
+    Policy,
+    Probe,
+    Rule,
 )
 from fastsip.config.headers import pieces
 from fastsip.config.patterns import compile_patterns

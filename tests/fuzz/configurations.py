@@ -194,7 +194,7 @@ class Maker:
         if self.maybe():
             keys |= {"listen": self.tags[listener], "starts_down": self.maybe(),
                      "admin": self.rng.choice(("enabled", "draining", "disabled")),
-                     "calls_per_second": self.size(1_000)}
+                     "calls_per_second": 10, "calls_at_once": self.size(100)}
         return keys
 
     def set_tables(self) -> str:
@@ -208,9 +208,11 @@ class Maker:
                      "tiers": lambda: self.maybe(), "when_all_down": lambda: self.rng.choice(("fail", "try")),
                      "retry": lambda: "1s", "retry_after_max": lambda: "1s",
                      "call_fall": lambda: self.rng.choice((1, 255)), "call_rise": lambda: 255,
-                     "damping": lambda: self.rng.choice(("0s", "10m")), "calls_per_second": lambda: 100,
-                     "each_calls_per_second": lambda: self.rng.choice((1, 1_000_000)),
+                     "damping": lambda: self.rng.choice(("0s", "10m")),
                      "headers": lambda: {"out": self.header_edits()}}
+            if self.maybe():
+                keys |= {"calls_per_second": 100, "calls_at_once": self.size(1_000), "each_calls_at_once": 10,
+                         "each_calls_per_second": self.rng.choice((1, 1_000_000))}
             if len(self.sets) == 1:
                 keys["setid"] = self.rng.choice((0, 2**31 - 1))
             if len(set(self.families)) == 1:

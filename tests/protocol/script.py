@@ -77,6 +77,10 @@ def add_listeners(table, addresses, contact, headers_in, headers_out, transport)
         table.add_own(contact, 5060)
 
 
+def limit_of_set(cells, calls) -> dict:
+    return {"calls": calls, "cell": cells.assign(SET_LINE)}
+
+
 def make_table(
     *, policy=None, destinations=3, clocks=(T1, T2, T4, 181_000), probe=None, priorities=(), limit=0,
     algorithm=PRIORITY, cells=None, backup=0, when_all_down=0, record_route=True, ruri=0, retry_ms=30_000,
@@ -114,7 +118,7 @@ def make_table(
             ruri=backup_ruri if set_index and backup_ruri is not None else ruri,
             in_dialog=int(in_dialog is not None and set_index not in pinned),
             dialog_policy=0 if in_dialog is None else 2, hash_key=hash_key, call_fall=call_fall, call_rise=call_rise,
-            damping_ms=damping_ms, calls=None if set_index else set_calls, cell=cells.assign(SET_LINE) if set_calls else 0,
+            damping_ms=damping_ms, **({} if set_index or not set_calls else limit_of_set(cells, set_calls)),
             headers_out=(set_headers, backup_headers)[set_index],
         )  # fmt: skip
         for _ in range(count):

@@ -9,7 +9,6 @@ from ua import UserAgent
 from .edge import NUMBER, edge_config, expect_call, first_callee, refuse, sip_uri
 from .lives import command
 
-
 POLICY = "on = [500]"   # no clock that a machine that stalls could run out
 
 
@@ -28,7 +27,8 @@ async def shown(home, ua) -> dict:
 async def test_who_is_at_his_limit_is_passed_over_also_by_the_next_router(home, edge):
     """One call a second, five at once: no time that a test takes fills the bucket again."""
     async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob, UserAgent(name="carol") as carol:
-        text = edge_config(edge, [bob.address, carol.address], set_keys="calls_per_second = 1000", shards=2, policy=POLICY)
+        text = edge_config(edge, [bob.address, carol.address], set_keys="calls_per_second = 1000", shards=2,
+                           policy=POLICY)  # fmt: skip
         few = text.replace(f'"{sip_uri(bob.address)}"',
                            f'{{ uri = "{sip_uri(bob.address)}", calls_per_second = 1, calls_at_once = 10 }}')
         life = home.start(few).ready()
@@ -61,8 +61,8 @@ async def test_who_is_at_his_limit_is_passed_over_also_by_the_next_router(home, 
 
 async def test_a_set_at_its_limit_is_unavailable(home, edge):
     async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
-        keys = "calls_per_second = 1\ncalls_at_once = 1"
-        home.start(edge_config(edge, [bob.address], set_keys=keys, policy='on = [500]\nunavailable = "503 Full"')).ready()
+        keys, policy = "calls_per_second = 1\ncalls_at_once = 1", POLICY + '\nunavailable = "503 Full"'
+        home.start(edge_config(edge, [bob.address], set_keys=keys, policy=policy)).ready()
         codes = set()
         for _ in range(30):
             call = alice.invite(NUMBER, edge)
@@ -87,7 +87,7 @@ async def test_the_slower_one_of_two_gets_fewer_calls(home, edge):
             call = alice.invite(NUMBER, edge)
             callee, invite = await first_callee(call, bob, carol)
             if callee is bob:
-                await alice.quiet(lambda m: m.status >= 200 and m.call_id == call.call_id, 0.3)
+                await alice.quiet(lambda m: m.status >= 200, 0.3)
             callee.reply(invite, 486)
             await call.refused(486)
             taken[callee] += 1

@@ -109,7 +109,10 @@ ONE_PROBLEM = {
     "a burst without a rate": (
         SMALL + "each_calls_at_once = 3\n", "set.media.each_calls_at_once", "only with each_calls_per_second"),
     "a long burst": (
-        SMALL + "calls_per_second = 5\ncalls_at_once = 51\n", "set.media.calls_at_once", "at most 50, which come in 10 s"),
+        SMALL + "calls_per_second = 5\ncalls_at_once = 51\n",
+        "set.media.calls_at_once",
+        "at most 50, which come in 10 s",
+    ),
     "key missing": (SMALL + 'algorithm = "key"\n', "set.media", "`key` is missing"),
     "key not used": (SMALL + 'key = "X-A"\n', "set.media.key", 'only with algorithm = "key"'),
     "no destinations": (LISTEN + "[set.media]\n", "set.media", "`destinations` is missing"),

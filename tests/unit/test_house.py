@@ -26,7 +26,7 @@ ROOMS = {
     "store": ("records", "kinds", "blocks", "slots", "resize", "partitions", "wheel", "marks"),
     "routing": ("types", "patterns", "conditions", "policies", "tiers", "index", "lookup", "header_edits",
         "rule_index", "parts", "table", "rules"),
-    "dispatcher": ("ranking", "cells", "positions", "choose", "chooser", "keys"),
+    "dispatcher": ("ranking", "lines", "paces", "cells", "positions", "usable", "choose", "chooser", "keys"),
     "wire": ("via", "tokens", "loops"),
     "transport": ("names", "listen", "net_sys", "udp", "local"),
     "state": ("counters", "memory", "shard", "events", "outbox", "quota", "questions", "recall"),
@@ -64,7 +64,7 @@ MAY_IMPORT = {
 SYSTEM_CALLS = {
     "base/files", "base/mapped", "base/clock", "base/arena", "transport/net_sys", "transport/udp", "transport/local",
     "transport/listen", "base/ring", "base/lanes", "store/slots", "store/resize", "store/partitions",
-    "dispatcher/cells", "shard/loop", "routing/parts", "harness/virtual_net", "harness/rig",
+    "dispatcher/lines", "shard/loop", "routing/parts", "harness/virtual_net", "harness/rig",
 }  # fmt: skip
 SYSTEM_MODULES = {"os", "socket", "mmap", "fcntl", "select", "selectors", "subprocess", "time", "signal"}
 SYSTEM_HEADERS = re.compile(

@@ -39,7 +39,7 @@ PROGRAM = {"__main__": {"cli"}}  # `python -m fastsip`
 DOORS = {
     "base/clock", "base/files", "base/lanes", "base/mapped", "base/ring", "base/short_ids", "sip/words", "store/marks",
     "store/partitions",
-    "routing/table", "dispatcher/cells", "dispatcher/chooser", "transport/listen",
+    "routing/table", "dispatcher/cells", "dispatcher/chooser", "dispatcher/paces", "transport/listen",
     "transport/names", "transport/udp", "state/counters", "state/events", "transaction/inspect", "shard/loop",
     "shard/workspace", "harness/rig",
 }  # fmt: skip

@@ -10,7 +10,6 @@ except by compare-and-set.
 The control plane alone assigns lines; kernels get `known`.
 """
 
-import os
 from collections import namedtuple
 
 cimport cython

@@ -185,6 +185,7 @@ cdef int pick_hashed(choice_t *s, const tier_t *tier) noexcept nogil:
 cdef int draw(choice_t *s, const tier_t *tier) noexcept nogil:
     """Lots are drawn until one falls on a candidate; E_NONE after MANY in vain."""
     cdef uint32_t lot, _
+    check(tier.first < tier.end)
     for _ in range(MANY):
         lot = tier.first + <uint32_t>random_below(s.positions, tier.end - tier.first)
         if is_candidate(s, lot):
@@ -227,6 +228,8 @@ cdef int pick_latency(choice_t *s, const tier_t *tier) noexcept nogil:
         other = draw(s, tier)
     if other < 0 or other == one:
         return one
+    check(<uint32_t>other >= tier.first)
+    check(<uint32_t>other < tier.end)
     us = latency_us(&s.known.paces[s.table.destinations[other].cell], s.now_ms)
     return other if us < latency_us(&s.known.paces[s.table.destinations[one].cell], s.now_ms) else one
 
@@ -416,6 +419,8 @@ cdef bint claim_turn(choice_t *s, int winner) noexcept nogil:
     """Does its limit let the winner have this call?  If not it is passed over, and counted."""
     cdef const destination_t *d = &s.table.destinations[winner]
     cdef pace_t *pace = &s.known.paces[d.cell]
+    check(winner >= 0)
+    check(&s.table.sets[d.set_index] == s.of_set)
     if not s.counts or d.calls.interval_ns == 0 or take_turn(pace, &d.calls, s.now_ms):
         return True
     fetch_add32(&pace.limited, 1)
@@ -433,6 +438,7 @@ cdef int pick_with_turn(choice_t *s) noexcept nogil:
         winner = pick_by_weight(s)
         if winner < 0 or claim_turn(s, winner):
             return winner
+        check(s.counts)
         if s.passed_count < PASSED_OVER:
             s.passed[s.passed_count] = <uint32_t>winner
             s.passed_count += 1
@@ -492,6 +498,8 @@ cdef bint claim_turn_of_set(const choice_t *s) noexcept nogil:
     """The first attempt of a call is one call for the set, however many follow."""
     cdef const set_t *of_set = s.of_set
     cdef pace_t *pace = &s.known.paces[of_set.cell]
+    check(s.counts)
+    check(s.tried_count == 0)
     if of_set.calls.interval_ns == 0 or take_turn(pace, &of_set.calls, s.now_ms):
         return True
     fetch_add32(&pace.limited, 1)

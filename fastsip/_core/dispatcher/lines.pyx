@@ -73,9 +73,9 @@ def content_of(bytes content not None, magic, line_bytes, what) -> bytes:
 
 @cython.final
 cdef class Lines:
-    """Lines(path, count, line_bytes, magic, what): made if absent, else attached with what it knows; path "" = anonymous.
+    """Lines(path, count, line_bytes, magic, what): made if absent, else attached with what it knows.
 
-    A file with more lines than asked for keeps them; one with fewer grows.  One that cannot
+    path "" = anonymous.  A file with more lines than asked for keeps them; one with fewer grows.  One that cannot
     be read is kept under another name, and `notes` says so, for the log.  CellsError: no room.
     """
 

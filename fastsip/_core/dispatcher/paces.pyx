@@ -67,6 +67,7 @@ cdef object read_pace(const pace_t *pace, uint64_t now_ms):
 
 
 cdef void begin_pace(pace_t *pace, uint32_t destination_id) noexcept nogil:
+    check(destination_id > 0)
     memset(pace, 0, sizeof(pace_t))
     pace.destination_id = destination_id
 
@@ -90,6 +91,7 @@ cdef bint take_turn(pace_t *pace, const call_limit_t *limit, uint64_t now_ms) no
     cdef uint64_t now_ns = now_ms * NS
     cdef uint64_t next_ns, after_ns
     check(limit.interval_ns > 0)
+    check(now_ns // NS == now_ms)
     while True:
         next_ns = load_relaxed64(&pace.next_call_ns)
         if is_early(next_ns, limit, now_ns):
@@ -147,6 +149,8 @@ cdef inline bint is_close(uint64_t downs, uint32_t window_ms, uint64_t now_ms) n
 cdef void note_down(pace_t *pace, uint32_t window_ms, uint64_t now_ms) noexcept nogil:
     cdef uint64_t before = load_relaxed64(&pace.downs)
     cdef uint64_t number = (before & 0xFF) + 1 if is_close(before, window_ms, now_ms) else 1
+    check(number > 0)
+    check(now_ms >> 56 == 0)
     store_release64(&pace.downs, now_ms << 8 | min(number, <uint64_t>0xFF))
 
 
@@ -156,5 +160,6 @@ cdef uint32_t damped_rise(const pace_t *pace, uint32_t rise, uint32_t window_ms,
     check(0 < rise <= RISE_MAX)
     if not is_close(downs, window_ms, now_ms):
         return rise
+    check(downs & 0xFF != 0)
     doublings = <uint32_t>min((downs & 0xFF) - 1, <uint64_t>DOUBLINGS)
     return min(rise << doublings, <uint32_t>RISE_MAX)

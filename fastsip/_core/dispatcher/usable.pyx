@@ -34,6 +34,7 @@ cdef uint32_t count_usable(const table_t *table, uint32_t set_index, known_t kno
 
 
 cdef bint is_reachable(const table_t *table, uint32_t destination, known_t known) noexcept nogil:
-    cdef const cell_t *cell = &known.cells[table.destinations[destination].cell]
+    cdef const cell_t *cell
     check(destination < table.destination_count)
+    cell = &known.cells[table.destinations[destination].cell]
     return cell_health(cell) != HEALTH_DOWN and load_acquire32(&cell.admin) != ADMIN_DISABLED
