@@ -77,8 +77,20 @@ def add_listeners(table, addresses, contact, headers_in, headers_out, transport)
         table.add_own(contact, 5060)
 
 
+def add_member(table, cells, set_index, number, way_out, **more) -> None:
+    host, port = BOB[number]
+    table.add_destination(set_index, number + 1, cells.assign(number + 1), host, port, way_out, f"sip:{host}:{port}",
+                          f"{host}:{port}", **more)  # fmt: skip
+
+
+def add_rules(table, only, rule, dialog_rule) -> None:
+    table.add_rule(1, **only | rule)
+    if dialog_rule:
+        table.add_rule(2, **only | {"conditions": [{"kind": "to_tag"}]})
+
+
 def limit_of_set(cells, calls) -> dict:
-    return {"calls": calls, "cell": cells.assign(SET_LINE)}
+    return {"calls": calls, "cell": cells.assign(SET_LINE)} if calls else {}
 
 
 def make_table(
@@ -110,35 +122,26 @@ def make_table(
     for network in trusted:
         table.add_trusted(network)
     cells = cells or Cells(32)
-    sets = [(destinations, algorithm, limit)] + ([(backup, backup_algorithm, backup_limit)] if backup else [])
-    number = 0
+    sets = [(destinations, algorithm, limit), *([(backup, backup_algorithm, backup_limit)] if backup else [])]
+    first = 0
     for set_index, (count, how, most) in enumerate(sets):
         table.add_set(
             set_index + 1, how, limit=most, when_all_down=when_all_down, retry_ms=retry_ms, tiers=tiers,
             ruri=backup_ruri if set_index and backup_ruri is not None else ruri,
             in_dialog=int(in_dialog is not None and set_index not in pinned),
             dialog_policy=0 if in_dialog is None else 2, hash_key=hash_key, call_fall=call_fall, call_rise=call_rise,
-            damping_ms=damping_ms, **({} if set_index or not set_calls else limit_of_set(cells, set_calls)),
+            damping_ms=damping_ms, **limit_of_set(cells, None if set_index else set_calls),
             headers_out=(set_headers, backup_headers)[set_index],
         )  # fmt: skip
-        for _ in range(count):
-            host, port = BOB[number]
-            table.add_destination(
-                set_index, number + 1, cells.assign(number + 1), host, port, way_out, f"sip:{host}:{port}",
-                f"{host}:{port}", priority=priorities[number] if priorities else 0, probe=probe,
-                calls=calls[number] if number < len(calls) else None,
-            )  # fmt: skip
-            number += 1
-    given = dict(policy or {})
-    if backup:
-        given["then_set"] = 1
-    index = table.add_policy(1, **given)
+        for number in range(first, first + count):
+            add_member(table, cells, set_index, number, way_out, priority=priorities[number] if priorities else 0,
+                       calls=calls[number] if number < len(calls) else None, probe=probe)  # fmt: skip
+        first += count
+    index = table.add_policy(1, **(policy or {}) | ({"then_set": 1} if backup else {}))
     if in_dialog is not None:
         table.add_policy(2, **in_dialog)
     only = {"action": 0, "conditions": conditions, "policy_index": index, "record_route": record_route}
-    table.add_rule(1, **only | (rule or {}))
-    if dialog_rule:
-        table.add_rule(2, **only | {"conditions": [{"kind": "to_tag"}]})
+    add_rules(table, only, rule or {}, dialog_rule)
     return table.seal(), cells
 
 
