@@ -43,9 +43,12 @@ UNSEEN = Seen(health="unknown", since=None, retry_after=None, chosen=0, failed=0
               rtt_ms=None, last_code=0)  # fmt: skip
 
 
-def read_seen(run_dir: str | Path) -> dict[str, Seen]:
-    """By id.  OSError or Damaged: there is no such file, or none that can be read."""
-    names = read_names(Path(run_dir) / REGISTRY)
+def read_seen(run_dir: str | Path, names: dict[int, tuple[str, str]] | None = None) -> dict[str, Seen]:
+    """By id; `names` are those of the registry, if somebody has read it.
+
+    OSError or Damaged: there is no such file, or none that can be read.
+    """
+    names = read_names(Path(run_dir) / REGISTRY) if names is None else names
     now, clock = time.time(), now_ms()
     found = {}
     for cell in read_lines(look_at(Path(run_dir) / CELLS)):
