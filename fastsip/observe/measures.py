@@ -24,11 +24,11 @@ from fastsip.routing.registry import read_names
 
 TIMES = ("reply", "answer", "probe")
 # Attempts that RFC 6076 leaves out of SER (3xx), and out of SEER (a challenge, too); those that are the callee's own say
-# in SEER, and those that are no fault of his in ISA.
+# in SEER, and in ISA those that are no fault of his, with silence and want of a way, which callers are told as 408 and 503.
 REDIRECTED = ("3xx",)
 NOT_JUDGED = ("3xx", "challenge")
 EFFECTIVE = ("2xx", "480", "486", "600", "603")
-INEFFECTIVE = ("408", "500", "503", "504")
+INEFFECTIVE = ("408", "500", "503", "504", "timeout", "transport")
 
 
 def _line() -> np.dtype:
@@ -68,16 +68,16 @@ class Measured:
         if row is None:
             return None
         number = {name: column[row] for name, column in self.numbers.items()}
-        answers = _named(ANSWER_NAMES, number["answers"])
+        answers, silences = _named(ANSWER_NAMES, number["answers"]), _named(SILENCE_NAMES, number["silences"])
         attempts = int(number["attempts"])
         return {
             "attempts": attempts,
             "answers": answers,
-            "silences": _named(SILENCE_NAMES, number["silences"]),
+            "silences": silences,
             "failovers": int(number["failovers"]),
             "ser": ratio(answers, ("2xx",), attempts, REDIRECTED),
             "seer": ratio(answers, EFFECTIVE, attempts, NOT_JUDGED),
-            "isa": ratio(answers, INEFFECTIVE, attempts, ()),
+            "isa": ratio(answers | silences, INEFFECTIVE, attempts, ()),
             "probes": _named(PROBE_NAMES, number["probes"]),
             **{f"{name}_ms": median_ms(number[f"{name}.counts"].tolist()) for name in TIMES},
         }

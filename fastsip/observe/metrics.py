@@ -155,23 +155,31 @@ class Writer:
             self._put(found, family, [self._worded(family, one, inside) for inside, one in members],
                       [_value(family, one) for _, one in members])
         if known.measured is not None:
-            self._write_measured(found, known.measured, [(inside, one["id"]) for inside, one in members])
+            self._write_measured(found, known.measured, [(inside, one["id"]) for inside, one in members],
+                                 (one["id"] for group in known.sets for one in group["destinations"]))  # fmt: skip
         there = sum(len(group["destinations"]) for group in known.sets)
         self._put(found, families.LEFT_OUT, [self._labels(kind="destinations"), self._labels(kind="sets")],
                   [there - len(members), len(known.sets) - len(whole)])
 
-    def _write_measured(self, found: Exposition, measured: Measured, members: list[tuple[str, str]]) -> None:
-        """Those at the bound and behind it are one more destination, with all of whom nobody knows a line."""
+    def _write_measured(
+        self, found: Exposition, measured: Measured, members: list[tuple[str, str]], identities: Iterable[str]
+    ) -> None:
+        """Those behind the bound are one more destination, with all that share a line, if there is anything to say.
+
+        identities: of all destinations that there are.
+        """
         place = measured.place
         alone = [(inside, place[identity]) for inside, identity in members if identity in place][:MOST_MEASURED]
-        rows = np.array([row for _, row in alone], np.intp)
-        insides = [inside for inside, _ in alone]
-        beyond = np.array([row for row in {*place.values()} - {*rows.tolist()}] +
-                          ([] if measured.rest is None else [measured.rest]), np.intp)
-        if len(place) > len(rows):
+        insides, rows = [inside for inside, _ in alone], np.array([row for _, row in alone], np.intp)
+        shown_rows = {*rows.tolist()}
+        others = {place[identity] for identity in identities if identity in place} - shown_rows
+        if measured.rest is not None and measured.numbers["attempts"][measured.rest]:
+            others.add(measured.rest)
+        beyond = np.array(sorted(others), np.intp) if others else None
+        if others:
             insides.append(labels(OTHERS))
         for family in families.MEASURED:
-            texts = _measured_texts(family, measured, rows, beyond if len(place) > len(rows) else None)
+            texts = _measured_texts(family, measured, rows, beyond)
             found.put_texts(family.name, family.kind, family.help,
                             self._insides(family, insides, family.measured[1:] or ("",)), texts)
 

@@ -16,9 +16,11 @@ import pytest
 
 from fastsip._core.base.files import ASIDE, UnsafeError, boot_id
 from fastsip._core.dispatcher.cells import Cells, CellsError
+from fastsip._core.dispatcher.measures import Measures, MeasuresError
 from fastsip._core.store.partitions import Store, StoreError
 from fastsip.observe.counters import GAUGES, StatsFile
 from fastsip.observe.counters import read as read_stats
+from fastsip.observe.measures import read_measured
 from fastsip.process.marks import Marks
 from tests.kernels.store_doors import Slots
 
@@ -51,6 +53,10 @@ def make_cells(place: Path, size: int) -> list[str]:
     return Cells(place / "cells", 100 * size).notes
 
 
+def make_measures(place: Path, size: int) -> list[str]:
+    return Measures(place / "measures", 100 * size, 1).notes
+
+
 def make_marks(place: Path, size: int) -> list[str]:
     Marks(str(place))
     return []
@@ -63,6 +69,16 @@ def make_stats(place: Path, size: int) -> list[str]:
 
 def learn_marks(place: Path) -> None:
     Marks(str(place)).page(1)[0] = KEY
+
+
+def learn_measures(place: Path) -> None:
+    Measures(place / "measures", 100, 1).follow({KEY: 3})
+
+
+def knows_measures(place: Path) -> bool:
+    make_measures(place, 1)
+    found = read_measured(place, {KEY: ("destination", "m/a")})
+    return found is not None and found.place == {"m/a": 3}
 
 
 def learn_stats(place: Path) -> None:
@@ -81,6 +97,10 @@ STORES = {
         lambda place: Cells(place / "cells", 100).assign(KEY) and None,
         lambda place: KEY in Cells(place / "cells", 100).assigned,
         CellsError, "cells: [0-9]+ bytes wanted, [0-9]+ free",
+    ),
+    "measures": Mapped(
+        "measures", "measures", make_measures, learn_measures, knows_measures,
+        MeasuresError, "measures: [0-9]+ bytes wanted, [0-9]+ free",
     ),
     "marks": Mapped(
         "marks", "marks", make_marks, learn_marks,
@@ -105,6 +125,10 @@ EXPECTED = {
         "another's": REFUSED, "link": REFUSED, "folder": REFUSED,
     },
     "cells": {
+        "too short": SET_ASIDE, "another layout": SET_ASIDE, "another boot": ANEW,
+        "another's": REFUSED, "link": REFUSED, "folder": REFUSED,
+    },
+    "measures": {
         "too short": SET_ASIDE, "another layout": SET_ASIDE, "another boot": ANEW,
         "another's": REFUSED, "link": REFUSED, "folder": REFUSED,
     },
@@ -305,6 +329,8 @@ def what_stands_there(place: Path) -> str:
 @pytest.mark.parametrize(("name", "wanted"), [
     ("stats", ["nothing", "nothing", "stats.new: empty", "stats.new: zeros", "stats.new: whole", "stats: whole"]),
     ("cells", ["nothing", "cells: empty", "cells: empty", "cells: zeros", "cells: no magic number", "cells: whole"]),
+    ("measures", ["nothing", "nothing", "measures.new: empty", "measures.new: zeros", "measures.new: whole",
+                  "measures: whole"]),
     ("marks", ["nothing", "marks: empty", "marks: zeros"]),
 ])  # fmt: skip
 def test_the_steps_of_a_new_file(scratch, name, wanted):

@@ -149,7 +149,7 @@ cdef class Measures:
             self.attach(-1)
             return
         try:
-            self.open()
+            self.take_up()
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
@@ -172,7 +172,7 @@ cdef class Measures:
         memcpy(head.boot_id, <const char *>boot, 16)
         return (<char *>&head)[:sizeof(head)]
 
-    def open(self) -> None:
+    def take_up(self) -> None:
         """A file of just these sizes and of this boot is mapped as it is; any other is made anew."""
         wanted = self.head()
         try:

@@ -40,6 +40,8 @@ assert CLIENT_ACCEPTED > CLIENT_COMPLETED
 
 
 cdef inline measure_t *line_of(shard_t *shard, uint32_t cell) noexcept nogil:
+    check(shard.measures != NULL)
+    check(cell < shard.probe_count)
     return &shard.measures[min(cell, shard.measure_last)]
 
 
@@ -50,12 +52,14 @@ cdef inline measure_t *line_at(shard_t *shard, const slot_t *server, const slot_
     if server.method != M_INVITE or server.in_dialog:
         return NULL
     d = find_destination(shard.table, branch.identity.client.destination_id, branch.identity.client.destination_hint)
+    check(d < <int>shard.table.destination_count)
     return line_of(shard, shard.table.destinations[d].cell) if d >= 0 else NULL
 
 
 cdef void measure_attempt(shard_t *shard, const slot_t *server, const slot_t *branch) noexcept nogil:
     cdef measure_t *line = line_at(shard, server, branch)
     check(is_child(word_kind(branch.commit)))
+    check(branch.created_ms == shard.now_ms)
     if line != NULL:
         add_one(&line.attempts)
 
@@ -93,7 +97,10 @@ cdef void measure_input(shard_t *shard, const slot_t *server, const slot_t *bran
     """An attempt that was given up has ended by that; a branch that waits for the answer to its CANCEL is given up once."""
     cdef const record_t *before = record_of(branch)
     cdef int state = word_state(branch.commit)
-    check(word_kind(branch.commit) == KIND_CLIENT_INVITE)
+    check(is_child(word_kind(branch.commit)))
+    check((status == 0) | (100 <= status < 700))
+    if word_kind(branch.commit) != KIND_CLIENT_INVITE:
+        return
     if status and state >= CLIENT_COMPLETED:
         count(shard, N_REPEATED_RESPONSES)
     elif status and (before.client.reason == 0 or status < 300):
@@ -105,6 +112,7 @@ cdef void measure_input(shard_t *shard, const slot_t *server, const slot_t *bran
 
 cdef void measure_failover(shard_t *shard, const slot_t *server, const slot_t *branch) noexcept nogil:
     cdef measure_t *line = line_at(shard, server, branch)
+    check(is_child(word_kind(branch.commit)))
     if line != NULL:
         add_one(&line.failovers)
 

@@ -494,8 +494,7 @@ assert CLIENT_EVENTS == 7 and (GOT_1XX, GOT_2XX, GOT_FINAL, EXPIRE, SEND_FAILED)
 cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t *m) noexcept nogil:
     cdef slot_t *branch = slot_at(shard.store, ref)
     cdef uint32_t parent = branch.parent
-    cdef int kind = word_kind(branch.commit)
-    cdef int state = word_state(branch.commit)
+    cdef int kind = word_kind(branch.commit), state = word_state(branch.commit)
     cdef step_t step = client_step(kind, state, event)
     cdef record_t record = record_of(branch)[0]
     cdef int status = m.status if m != NULL else 0
@@ -518,8 +517,7 @@ cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t 
     news.parent, news.ref, news.kind, news.state, news.next = parent, ref, kind, state, step.next
     news.record, news.m = &record, m
     passed = passed and tell_before(shard, event, &news)
-    if kind == KIND_CLIENT_INVITE:
-        measure_input(shard, slot_at(shard.store, parent), branch, status, record.client.reason, event == EXPIRE)
+    measure_input(shard, slot_at(shard.store, parent), branch, status, record.client.reason, event == EXPIRE)
     if step.actions & GIVE_UP_CLOCK:
         record.client.flags |= CLIENT_ABANDONED
     set_clocks(shard, branch, slot_at(shard.store, parent), state, step, status, &record)
