@@ -4,8 +4,8 @@ Values of labels may be anything that somebody wrote into a file or a database. 
 first, so that a scrape does nothing to a terminal and no reader takes a lone CR for the end of a line; then as the
 formats say.
 
-Names and labels are the same from scrape to scrape, so their text is laid out once and kept (Kept); only the numbers are
-put in.
+Names and labels are the same from scrape to scrape, so their text is laid out once and kept (Kept); only the numbers
+are put in.
 """
 
 import math

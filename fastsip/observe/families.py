@@ -99,7 +99,8 @@ STORE = (
 )
 
 # Of observe.transactions.count_states.
-TRANSACTIONS = Family(name="fastsip_transactions", kind="gauge", words=("kind", "state"), value=lambda one: one["count"],
+TRANSACTIONS = Family(name="fastsip_transactions", kind="gauge", words=("kind", "state"),
+                      value=lambda one: one["count"],
                       help="transactions and branches in the store now, by their state")
 
 COUNTERS = (
@@ -141,8 +142,8 @@ COUNTERS = (
             BAD),
     single("transactions", "fastsip_transactions_begun_total"),
     single("transactions_ended", "fastsip_transactions_ended_total"),
-    several("fastsip_transactions_answered_total", "server transactions by the class of their final response, the first "
-            "one", "class", {f"answered_{name}": name for name in ANSWERED}),
+    several("fastsip_transactions_answered_total", "server transactions by the class of their final response, the "
+            "first one", "class", {f"answered_{name}": name for name in ANSWERED}),
     single("shed", "fastsip_transactions_shed_total"),
     single("no_room", "fastsip_messages_without_memory_total"),
     several("fastsip_branches_failed_total", "attempts that failed without an answer: silence, or the network (ICMP, "
@@ -222,8 +223,8 @@ DESTINATIONS = (
 # Of observe.measures: attempts are INVITEs that begin calls, each branch one.
 MEASURED = (
     measured("fastsip_destination_attempts_total", "INVITEs that began a call and were sent there", "attempts"),
-    measured("fastsip_destination_answers_total", "final responses to them, by status; a class has all that has no word of "
-             "its own, challenge is 401, 402 and 407", "answers", "code", ANSWER_NAMES),
+    measured("fastsip_destination_answers_total", "final responses to them, by status; a class has all that has no "
+             "word of its own, challenge is 401, 402 and 407", "answers", "code", ANSWER_NAMES),
     measured("fastsip_destination_silences_total", "of them, those that ended without a final response, by why",
              "silences", "reason", SILENCE_NAMES),
     measured("fastsip_destination_failovers_total", "searches that went on from there to somebody else", "failovers"),

@@ -23,8 +23,9 @@ from fastsip.base.run_dir import MEASURES, REGISTRY
 from fastsip.routing.registry import read_names
 
 TIMES = ("reply", "answer", "probe")
-# Attempts that RFC 6076 leaves out of SER (3xx), and out of SEER (a challenge, too); those that are the callee's own say
-# in SEER, and in ISA those that are no fault of his, with silence and want of a way, which callers are told as 408 and 503.
+# Attempts that RFC 6076 leaves out of SER (3xx), and out of SEER (a challenge, too); those that are the callee's own
+# say in SEER, and in ISA those that are no fault of his, with silence and want of a way, of which callers hear as 408
+# and 503.
 REDIRECTED = ("3xx",)
 NOT_JUDGED = ("3xx", "challenge")
 EFFECTIVE = ("2xx", "480", "486", "600", "603")
@@ -100,7 +101,7 @@ def ratio(answers: dict[str, int], wanted: tuple[str, ...], attempts: int, witho
 
 
 def median_ms(counts: list[int]) -> float | None:
-    """As histogram_quantile(0.5) has it: as if all of a bucket lay evenly between its bounds.  None: nothing was timed."""
+    """As histogram_quantile(0.5) has it: as if a bucket's lay evenly between its bounds.  None: nothing was timed."""
     half, below, lower = sum(counts) / 2, 0, 0
     for count, upper in zip(counts, BOUNDS_MS, strict=False):
         if count and below + count >= half:

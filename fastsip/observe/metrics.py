@@ -105,7 +105,9 @@ class Writer:
         return inside
 
     def _worded(self, family: Family, one: Facts, inside: str = "") -> str:
-        return joined(inside, self._labels(**{word: one.get(word) for word in family.words})) if family.words else inside
+        if not family.words:
+            return inside
+        return joined(inside, self._labels(**{word: one.get(word) for word in family.words}))
 
     # ------------------------------------------------------------ the router
 
@@ -136,7 +138,9 @@ class Writer:
         self._put(found, family, self._insides(family, [inside for inside, _ in rows], family.of.values()),
                   [row.get(name) for _, row in rows for name in family.of])
 
-    def _put_others(self, found: Exposition, family: Family, values: dict[str, int], known_by: Iterable[Family]) -> None:
+    def _put_others(
+        self, found: Exposition, family: Family, values: dict[str, int], known_by: Iterable[Family]
+    ) -> None:
         """What no family of the table holds."""
         held = {name for each in known_by for name in each.of}
         others = {name: value for name, value in values.items() if name not in held}
@@ -184,7 +188,7 @@ class Writer:
                             self._insides(family, insides, family.measured[1:] or ("",)), texts)
 
     def _insides(self, family: Family, before: list[str], words: Iterable[str]) -> list[str]:
-        """Each of these labels with each value of the family's own; the same list again as long as nothing has changed."""
+        """Each of these labels with each value of the family's own; the same list as long as nothing has changed."""
         kept = self._lists.get(family.name)
         if kept is None or kept[0] != before:
             own = [labels({family.label: word}) if word else "" for word in words]

@@ -299,9 +299,10 @@ def count_states(run_dir: str | Path) -> list[dict[str, Any]]:
             continue
     if not (Path(run_dir) / TRANSACTIONS).is_dir():
         return []
+    states = {kind: inspect.SERVER_STATES if kind in inspect.SERVER_KINDS else inspect.CLIENT_STATES
+              for kind in inspect.KINDS}  # fmt: skip
     return [{"kind": name.replace(" ", "_").lower(), "state": state, "count": int(found[kind << 8 | each])}
-            for kind, name in inspect.KINDS.items()
-            for each, state in (inspect.SERVER_STATES if kind in inspect.SERVER_KINDS else inspect.CLIENT_STATES).items()]
+            for kind, name in inspect.KINDS.items() for each, state in states[kind].items()]
 
 
 def _kinds_and_states(path: Path) -> np.ndarray:

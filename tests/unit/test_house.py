@@ -19,8 +19,8 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 # Packages in order, and the files of each: a file imports of its own package only what stands before it.
 ROOMS = {
     "base": (
-        "check", "types", "address", "files", "mapped", "short_ids", "atomics", "buckets", "scarcity", "clock", "hashing", "arena",
-        "ring", "lanes",
+        "check", "types", "address", "files", "mapped", "short_ids", "atomics", "buckets", "scarcity", "clock",
+        "hashing", "arena", "ring", "lanes",
     ),
     "sip": ("types", "chars", "words", "addresses", "uri", "values", "parser", "edits"),
     "store": ("records", "kinds", "blocks", "slots", "resize", "partitions", "wheel", "marks"),

@@ -37,8 +37,8 @@ PROGRAM = {"__main__": {"cli"}}  # `python -m fastsip`
 
 # What of the core may be imported from Python: kernels with a door, and what makes no kernel call.
 DOORS = {
-    "base/buckets", "base/clock", "base/files", "base/lanes", "base/mapped", "base/ring", "base/short_ids", "sip/words", "store/marks",
-    "store/partitions",
+    "base/buckets", "base/clock", "base/files", "base/lanes", "base/mapped", "base/ring", "base/short_ids", "sip/words",
+    "store/marks", "store/partitions",
     "routing/table", "dispatcher/cells", "dispatcher/chooser", "dispatcher/measures", "transport/listen",
     "transport/names", "transport/udp", "state/counters", "state/events", "transaction/inspect", "shard/loop",
     "shard/workspace", "harness/rig",

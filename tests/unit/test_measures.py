@@ -1,4 +1,4 @@
-"""What is measured of destinations, in its file: lines kept over routers of any size, given away only when they are free."""
+"""What is measured of destinations, in its file: lines kept over routers of any size, given away when they are free."""
 
 import numpy as np
 import pytest

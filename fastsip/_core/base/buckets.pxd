@@ -13,8 +13,8 @@ cdef struct times_t:
     uint32_t counts[BUCKET_COUNT]
 
 
-# The first bucket whose bound is not below: 1, 2 and 5 of each power of ten, and 1, 3 and 6 of ten seconds; the last has
-# no bound.  Rounding up by tens changes no comparison with a bound that is a multiple of ten.
+# The first bucket whose bound is not below: 1, 2 and 5 of each power of ten, and 1, 3 and 6 of ten seconds; the last
+# has no bound.  Rounding up by tens changes no comparison with a bound that is a multiple of ten.
 cdef inline int bucket_of(uint64_t ms) noexcept nogil:
     cdef int decade = 0
     while ms > 5 and decade < BUCKET_COUNT - 4:

@@ -5,9 +5,9 @@ They go by 1, 2, 5 up to ten seconds, where calls are set up, and reach to a min
 Counting is two stores without a lock, by the one thread whose line it is.
 """
 
-BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000)   # and one without a bound
+BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000)
 
-assert len(BOUNDS_MS) + 1 == BUCKET_COUNT
+assert len(BOUNDS_MS) + 1 == BUCKET_COUNT   # the last has no bound
 
 
 def bucket_index(uint64_t ms) -> int:

@@ -6,9 +6,9 @@ boots.  A cell and its line have the same index.  Of very many cells those behin
 line, whose owner is THE_REST, since a line costs seven times what a cell does.
 
 Layout: a page of header, then the lines of shard 0, of shard 1 and so on.  A file of other sizes (more destinations,
-another number of shards) is made anew beside the old one, as base/mapped says, with all that the old one knew: of shards
-that are no more the others have the numbers, so sums stay.  So nobody else may count meanwhile: a router
-opens it when the one before is gone.
+another number of shards) is made anew beside the old one, as base/mapped says, with all that the old one knew: what
+shards counted that are no more goes to others, so sums stay.  Nobody else may count meanwhile, so a router opens it
+when the one before is gone.
 
 Must never: give a line away that a table in use names, or write a number that a shard writes but at such times.
 The control plane alone assigns lines; kernels get `measures`.

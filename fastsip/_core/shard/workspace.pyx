@@ -90,7 +90,7 @@ cdef class Workspace:
         return 0
 
     cdef void measure_into(self, Measures measures, uint32_t number) noexcept:
-        """What is measured of destinations stands there, in the lines of this shard, until somebody says another place."""
+        """What is measured of destinations stands there, in the lines of this shard, from now on."""
         self.measures = measures
         self.shard.measures = measures.of_shard(number)
         self.shard.measure_last = measures.lines - 1

@@ -20,7 +20,8 @@ STATUSES = (
 )
 STATUS_WORDS = (*map(str, STATUSES), *(f"{_class}xx" for _class in range(1, 7)))
 
-FAILOVERS = ("timeout", "progress", "ring", "transport", "retry_after", "503", "408", "3xx", "4xx", "5xx")  # failover_id
+# In the order of failover_id.
+FAILOVERS = ("timeout", "progress", "ring", "transport", "retry_after", "503", "408", "3xx", "4xx", "5xx")
 ANSWERED = ("2xx", "3xx", "4xx", "5xx", "6xx")
 BUCKETS = (*(str(_bound) for _bound in BOUNDS_MS), "more")  # ms
 

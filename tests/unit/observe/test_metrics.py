@@ -233,7 +233,7 @@ def test_no_more_sets_are_shown_than_the_bound_allows(beyond, monkeypatch):
 
 
 def measured(*ids: str, unknown: int = 0, rest: bool = True) -> Measured:
-    """Of each id ten times the attempts of the one before, and as many ends and times; others that nobody names have one."""
+    """Of each id ten times the attempts of the one before, and as many ends and times; of the nameless 1."""
     lines = np.zeros((2, len(ids) + unknown + 1), LINE)
     for place in range(len(ids) + unknown):
         factor = 10**place if place < len(ids) else 1
