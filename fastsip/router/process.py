@@ -17,7 +17,6 @@ import signal
 import socket
 
 from fastsip import log as logs
-from fastsip._core.dispatcher.measures import MeasuresError
 from fastsip._core.store.partitions import StoreError
 from fastsip.base.litter import uncollected
 from fastsip.base.plain import reason
@@ -31,7 +30,7 @@ from fastsip.routing.compile import COMPILE_ERRORS
 SOON_MS = 100                   # "go" comes at once after a restart, and late for a spare
 PR_SET_PDEATHSIG = 1
 
-START_ERRORS = (*COMPILE_ERRORS, MeasuresError, StoreError, MemoryError)
+START_ERRORS = (*COMPILE_ERRORS, StoreError, MemoryError)
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from fastsip._core.dispatcher.cells import Cells
-from fastsip._core.dispatcher.measures import Measures
+from fastsip._core.dispatcher.measures import Measures, MeasuresError
 from fastsip._core.store.partitions import Store
 from fastsip._core.transport.names import Names
 from fastsip.base.run_dir import CELLS, MEASURES
@@ -59,7 +59,7 @@ class Router:
         set_admin_states(self.cells, self.admin_lines, read_words(config.state_dir))
         held = recall_answers(self.names, config.run_dir)
         self.stats = StatsFile(config.run_dir, count)
-        self.measures = Measures(str(Path(config.run_dir) / MEASURES), len(self.cells), count)
+        self.measures = self.open_measures(count)
         self.measures.follow(self.cells.assigned)
         self.marks = Marks(config.run_dir)
         own = [[(sockets[place * count + i], listener.family) for place, listener in enumerate(self.config.listeners)]
@@ -69,6 +69,14 @@ class Router:
         self.shards.set_draining(go.draining)
         self.taken_up = self.shards.start(held)
         note_epoch(config.state_dir, self.store.epoch)
+
+    def open_measures(self, shards: int) -> Measures:
+        """Calls do not wait for room to measure them: without any the numbers end with this router."""
+        try:
+            return Measures(str(Path(self.config.router.run_dir) / MEASURES), len(self.cells), shards)
+        except MeasuresError as error:
+            log.error("what is measured of destinations is not kept", extra={"fields": {"why": str(error)}})
+            return Measures("", len(self.cells), shards)
 
     def fall_over(self) -> None:
         """A shard's thread ended by an exception: the next router has all shards."""
