@@ -6,6 +6,7 @@
                 control.sock  supervisor; operators ask there
                 transactions/ router; NN.slots, one for each partition
                 cells         router, spare; a line for each destination
+                measures      router; what it measured of each, for each shard
                 registry      router, spare; names to ids
                 names         router; what DNS said
                 stats         router; anyone may read it
@@ -30,6 +31,7 @@ CONTROL = "control.sock"
 TRANSACTIONS = "transactions"
 CELLS = "cells"
 PACES = "paces"
+MEASURES = "measures"
 REGISTRY = "registry"
 NAMES = "names"
 STATS = "stats"

@@ -18,11 +18,14 @@ from fastsip.dispatcher.words import LONGEST_WHY, STATES
 from fastsip.observe import transactions
 from fastsip.observe.as_kamailio import as_text, records
 from fastsip.observe.destinations import read_seen, takes_calls, whole_sets
+from fastsip.observe.measures import read_measured
 
 COLOURS = {"up": "green", "down": "red", "trying": "yellow", "unknown": "bright_black", "draining": "yellow",
            "disabled": "red"}  # fmt: skip
 HEAD = ("ID", "HEALTH", "SINCE", "ADMIN", "PROBES", "CHOSEN", "FAILED", "RTT")
 MOST_SHOWN = 20     # changes
+MOMENTS = ("since", "retry_after", "said_at")
+RATIOS = ("ser", "seer", "isa")
 
 
 @click.group("dispatcher", short_help="Show destinations, enable, drain and disable them.")
@@ -134,16 +137,12 @@ def show(config: str, identity: str, as_json: bool) -> None:
 def _show(config: str, one: dict[str, Any], as_json: bool) -> None:
     changes = [change for change in history.read(last_answer(config, "status")["state_dir"]) if change.id == one["id"]]
     one["open"] = _open_at(config, one["id"])
+    one |= _measured(config, one["id"])
     if as_json:
         say_json({**one, "changes": [history.facts(change) for change in changes]})
         return
     for name, value in one.items():
-        shown = ", ".join(f"{key}={text}" for key, text in value.items()) if isinstance(value, dict) else value
-        if name == "latency_ms" and value is not None:
-            shown = f"{value:.1f}"
-        if name in ("since", "retry_after", "said_at") and value is not None:
-            shown = f"{_clock(value)} ({_ago(value)})"
-        say(f"{name:<14} {'-' if shown in (None, '') else one_line(str(shown))}")
+        say(f"{name:<16} {_in_words(name, value)}")
     say(f"\nlast changes{f', of {len(changes)} that are kept' if len(changes) > MOST_SHOWN else ''}:"
         if changes else "\nno change is kept")
     rows = [(_clock(each.at), each.now, f"by {each.by}", str(each.code or "-"), each.why)
@@ -154,6 +153,28 @@ def _show(config: str, one: dict[str, Any], as_json: bool) -> None:
 
 def _clock(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def _measured(config: str, identity: str) -> dict[str, Any]:
+    """What was measured there: numbers, ratios of RFC 6076 and medians, None where there was nothing to measure."""
+    try:
+        found = read_measured(run_dir_of(config))
+    except (OSError, Damaged) as error:
+        fail(f"what was measured of destinations cannot be read: {reason(error)}", REFUSED)
+    return (found.of(identity) if found else None) or {}
+
+
+def _in_words(name: str, value: Any) -> str:
+    """A fact for people: of many numbers those that are not 0, ratios in percent, moments on the clock."""
+    if isinstance(value, dict):
+        return one_line(", ".join(f"{key}={text}" for key, text in value.items() if text or name == "attrs")) or "-"
+    if value in (None, ""):
+        return "-"
+    if name in RATIOS:
+        return f"{100 * value:.1f} %"
+    if name in MOMENTS:
+        return f"{_clock(value)} ({_ago(value)})"
+    return one_line(str(value))
 
 
 def _open_at(config: str, identity: str) -> int | None:

@@ -1,6 +1,6 @@
 """Counters and gauges of a running router, in a file that anyone may read.
 
-run_dir/stats holds a head of 4,096 bytes (JSON: names, shards, process) and then
+run_dir/stats holds a head of 16,384 bytes (JSON: names, shards, process) and then
 one row of 64-bit numbers for the gauges and one for each shard.  Shards count
 straight into their row; nothing is sent, locked or asked for.
 """
@@ -17,16 +17,17 @@ from fastsip._core.base.mapped import begin_beside, map_rows
 from fastsip._core.state.counters import COUNTER_HELP, COUNTER_NAMES
 from fastsip.base.run_dir import STATS
 
-HEAD_BYTES = 4096
+HEAD_BYTES = 16_384     # the names of all numbers
 GAUGE_HELP = {
     "slots": "transactions and branches in the store now",
     "slot_bytes": "bytes of their slots",
     "block_bytes": "bytes of their messages",
     "store_bytes": "bytes of the files of the store, all of them allocated",
+    "slot_places": "transactions and branches that the store has room for",
 }
 GAUGES = tuple(GAUGE_HELP)
 HELP = GAUGE_HELP | COUNTER_HELP  # of the numbers of this release; a file may hold others
-COLUMNS = 128
+COLUMNS = 512
 ROW_BYTES = COLUMNS * 8
 assert len(COUNTER_NAMES) <= COLUMNS
 

@@ -51,9 +51,12 @@ UNSEEN = Seen(health="unknown", since=None, retry_after=None, chosen=0, failed=0
               rtt_ms=None, latency_ms=None, limited=0, downs=0, last_code=0)  # fmt: skip
 
 
-def read_seen(run_dir: str | Path) -> dict[str, Seen]:
-    """By id.  OSError or Damaged: there is no such file, or none that can be read."""
-    names = read_names(Path(run_dir) / REGISTRY)
+def read_seen(run_dir: str | Path, names: dict[int, tuple[str, str]] | None = None) -> dict[str, Seen]:
+    """By id; `names` are those of the registry, if somebody has read it.
+
+    OSError or Damaged: there is no such file, or none that can be read.
+    """
+    names = read_names(Path(run_dir) / REGISTRY) if names is None else names
     now, clock = time.time(), now_ms()
     paces = _paces(run_dir, clock)
     found = {}

@@ -10,9 +10,12 @@ from typing import Any
 
 import msgspec
 
+from fastsip._core.dispatcher.measures import ANSWER_NAMES, PROBE_NAMES, SILENCE_NAMES
+from fastsip._core.sip.words import METHOD_NAMES
+from fastsip._core.state.counters import ANSWERED, BUCKETS, FAILOVERS, STATUS_WORDS
 from fastsip.observe.counters import COUNTER_HELP, COUNTER_NAMES, GAUGE_HELP
 from fastsip.observe.destinations import takes_calls
-from fastsip.observe.exposition import Value
+from fastsip.observe.exposition import BOUNDS, Value
 
 Facts = dict[str, Any]
 
@@ -24,6 +27,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     by_shard  one sample for each shard, with its number: where shards are to be compared
     value     of what `status` says, or of a destination; None: there is none
     words     labels whose values are words of a destination, by where they stand there
+    measured  of observe.measures: the column, and which of its numbers has which value of `label`
     """
 
     name: str
@@ -34,6 +38,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     by_shard: bool = False
     value: Callable[[Facts], Value] | None = None
     words: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
 
 
 def single(counter: str, name: str, words: str = "", by_shard: bool = False) -> Family:
@@ -47,6 +52,20 @@ def several(name: str, words: str, label: str, of: dict[str, str], by_shard: boo
 
 def gauge(name: str, words: str, value: Callable[[Facts], Value]) -> Family:
     return Family(name=name, kind="gauge", help=words, value=value)
+
+
+def histogram(name: str, words: str, buckets: str, sum_of: str) -> Family:
+    """Of counters of shards: the buckets, as they are called before their bounds, and the sum."""
+    of = {f"{buckets}_{end}": bound for end, bound in zip(BUCKETS, BOUNDS, strict=True)}
+    return Family(name=name, kind="histogram", help=words, label="le", of={**of, sum_of: "sum"}, by_shard=True)
+
+
+def measured(name: str, words: str, column: str, label: str = "", values: tuple[str, ...] = ("",)) -> Family:
+    return Family(name=name, kind="counter", help=words, label=label, measured=(column, *values))
+
+
+def timed(name: str, words: str, column: str) -> Family:
+    return Family(name=name, kind="histogram", help=words, label="le", measured=(column,))
 
 
 REFUSALS = (
@@ -75,8 +94,14 @@ STORE = (
     Family(name="fastsip_store_slots", kind="gauge", help=GAUGE_HELP["slots"], of={"slots": ""}),
     Family(name="fastsip_store_used_bytes", kind="gauge", help="bytes of the store that are in use, by what they hold",
            label="part", of={"slot_bytes": "slots", "block_bytes": "messages"}),
+    Family(name="fastsip_store_slot_places", kind="gauge", help=GAUGE_HELP["slot_places"], of={"slot_places": ""}),
     Family(name="fastsip_store_size_bytes", kind="gauge", help=GAUGE_HELP["store_bytes"], of={"store_bytes": ""}),
 )
+
+# Of observe.transactions.count_states.
+TRANSACTIONS = Family(name="fastsip_transactions", kind="gauge", words=("kind", "state"),
+                      value=lambda one: one["count"],
+                      help="transactions and branches in the store now, by their state")
 
 COUNTERS = (
     single("received", "fastsip_datagrams_received_total", by_shard=True),
@@ -93,7 +118,22 @@ COUNTERS = (
             {"requests": "request", "responses": "response"}),
     single("invites", "fastsip_new_invites_total"),
     single("retransmitted_requests", "fastsip_retransmissions_received_total"),
+    several("fastsip_retransmissions_received_by_kind_total", "repeated messages that met their transaction: requests, "
+            "and responses to a branch that had its final one already", "kind",
+            {"repeated_invites": "invite", "repeated_others": "other", "repeated_responses": "response"}),
     single("retransmissions_sent", "fastsip_retransmissions_sent_total"),
+    several("fastsip_retransmissions_sent_by_kind_total", "messages that the router repeated; answers to a repeated "
+            "request and probes, too", "kind",
+            {"resent_requests": "request", "resent_cancels": "cancel", "resent_responses": "response",
+             "reanswered": "answer", "resent_probes": "probe"}),
+    several("fastsip_requests_received_total", "requests by method, repeated ones too", "method",
+            {f"received_{name.lower()}": name for name in METHOD_NAMES}),
+    several("fastsip_requests_sent_total", "requests sent by method, repeated ones too", "method",
+            {f"sent_{name.lower()}": name for name in METHOD_NAMES}),
+    several("fastsip_responses_received_total", "responses by status, repeated ones too; a status that no RFC names is "
+            "counted by its class", "code", {f"received_{name}": name for name in STATUS_WORDS}),
+    several("fastsip_responses_sent_total", "responses sent by status, repeated ones too", "code",
+            {f"sent_{name}": name for name in STATUS_WORDS}),
     several("fastsip_stray_messages_total", "messages that belong to nothing that is known: responses that no branch "
             "waited for, and ACKs of no call or of an answer made without state", "kind",
             {"stray_responses": "response", "stray_acks": "ack"}),
@@ -102,6 +142,8 @@ COUNTERS = (
             BAD),
     single("transactions", "fastsip_transactions_begun_total"),
     single("transactions_ended", "fastsip_transactions_ended_total"),
+    several("fastsip_transactions_answered_total", "server transactions by the class of their final response, the "
+            "first one", "class", {f"answered_{name}": name for name in ANSWERED}),
     single("shed", "fastsip_transactions_shed_total"),
     single("no_room", "fastsip_messages_without_memory_total"),
     several("fastsip_branches_failed_total", "attempts that failed without an answer: silence, or the network (ICMP, "
@@ -110,6 +152,8 @@ COUNTERS = (
     single("abandoned", "fastsip_branches_abandoned_total"),
     single("late_answers", "fastsip_late_answers_total"),
     single("failovers", "fastsip_failovers_total"),
+    several("fastsip_failovers_by_reason_total", "searches that went on, by what the branch that failed last failed by",
+            "reason", {f"failovers_{name}": name for name in FAILOVERS}),
     single("exhausted", "fastsip_searches_exhausted_total"),
     single("cancels", "fastsip_searches_cancelled_total"),
     single("refused_requests", "fastsip_requests_refused_total"),
@@ -133,6 +177,13 @@ COUNTERS = (
             {"receive_calls": "recvmmsg", "send_calls": "sendmmsg"}, by_shard=True),
     single("waits", "fastsip_waits_total", by_shard=True),
     single("wakes", "fastsip_wakes_total", by_shard=True),
+    single("rounds", "fastsip_rounds_total", by_shard=True),
+    histogram("fastsip_round_seconds", "how long a shard worked in a round, but for its sending: so long what came "
+              "meanwhile has waited", "round", "round_us"),
+    histogram("fastsip_timer_lag_seconds", "how late timers fired; they stand in steps of 8 ms", "timer_lag",
+              "timer_lag_ms"),
+    Family(name="fastsip_lane_waiting_bytes", kind="gauge", help=COUNTER_HELP["lane_bytes"], of={"lane_bytes": ""},
+           by_shard=True),
 )
 
 OTHER_COUNTERS = Family(name="fastsip_other_counters_total", kind="counter", label="counter",
@@ -164,19 +215,40 @@ DESTINATIONS = (
     gauge("fastsip_destination_probe_rtt_seconds", "how long the last probe took",
           lambda one: None if one["rtt_ms"] is None else round(one["rtt_ms"] / 1000, 6)),
     # Whole seconds: the time is reckoned anew from that of the boot, and would differ by a millisecond each time.
+    gauge("fastsip_destination_latency_seconds", "decaying mean of its first replies, to probes and calls",
+          lambda one: None if one["latency_ms"] is None else round(one["latency_ms"] / 1000, 6)),
+    Family(name="fastsip_destination_limited_total", kind="counter", value=lambda one: one["limited"],
+           help="choices that passed it over for its limit of calls a second"),
+    gauge("fastsip_destination_downs", "how often it went down in close succession, the last time that it did",
+          lambda one: one["downs"]),
     gauge("fastsip_destination_health_change_timestamp_seconds", "when its health changed last",
           lambda one: None if one["since"] is None else round(one["since"])),
     gauge("fastsip_destination_retry_after_timestamp_seconds", "until when it asked for no calls (Retry-After)",
           lambda one: None if one["retry_after"] is None else round(one["retry_after"])),
 )
+# Of observe.measures: attempts are INVITEs that begin calls, each branch one.
+MEASURED = (
+    measured("fastsip_destination_attempts_total", "INVITEs that began a call and were sent there", "attempts"),
+    measured("fastsip_destination_answers_total", "final responses to them, by status; a class has all that has no "
+             "word of its own, challenge is 401, 402 and 407", "answers", "code", ANSWER_NAMES),
+    measured("fastsip_destination_silences_total", "of them, those that ended without a final response, by why",
+             "silences", "reason", SILENCE_NAMES),
+    measured("fastsip_destination_failovers_total", "searches that went on from there to somebody else", "failovers"),
+    measured("fastsip_destination_probe_results_total", "how probes ended", "probes", "result", PROBE_NAMES),
+    timed("fastsip_destination_reply_seconds", "time until the first response from 101 to 299", "reply"),
+    timed("fastsip_destination_answer_seconds", "time until the 2xx", "answer"),
+    timed("fastsip_destination_probe_seconds", "time until a probe was answered", "probe"),
+)
 LEFT_OUT = Family(name="fastsip_metrics_left_out", kind="gauge", label="kind",
                   help="sets and destinations beyond the bounds, of which nothing is shown")
 
-FAMILIES = (*STATUS, *STORE, *COUNTERS, OTHER_COUNTERS, OTHER_GAUGES, *SETS, *DESTINATIONS, LEFT_OUT)
+FAMILIES = (*STATUS, *STORE, TRANSACTIONS, *COUNTERS, OTHER_COUNTERS, OTHER_GAUGES, *SETS, *DESTINATIONS, *MEASURED,
+            LEFT_OUT)
 
 
 def label_names(family: Family) -> tuple[str, ...]:
     """All labels that its samples may have, in their order."""
-    of_what = ("set", "setid") if family in SETS else ("set", "setid", "destination") if family in DESTINATIONS else ()
+    of_one = family in DESTINATIONS or family in MEASURED
+    of_what = ("set", "setid") if family in SETS else ("set", "setid", "destination") if of_one else ()
     shard = ("shard",) if family.by_shard else ()
     return (*of_what, *shard, *((family.label,) if family.label else ()), *family.words)

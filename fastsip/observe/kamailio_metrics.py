@@ -8,6 +8,7 @@ only where ours means the same; docs/metrics.md#names-of-kamailio has those that
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from fastsip._core.state.counters import ANSWERED, STATUS_WORDS
 from fastsip.observe.as_kamailio import flags
 from fastsip.observe.exposition import Sample, labels
 
@@ -16,12 +17,25 @@ BAD_HEADERS = ("bad_header_line", "bad_via", "bad_from", "bad_to", "bad_call_id"
                "bad_content_length", "bad_route")  # fmt: skip
 BEGUN = ("transactions", "probes")  # its probes are transactions of tm, too
 
+# Those that its core counts by method; of replies by class, the 180s again by themselves.
+METHODS = ("invite", "cancel", "ack", "bye", "info", "register", "subscribe", "notify", "message", "options", "prack",
+           "update", "refer", "publish")  # fmt: skip
+CLASSES = ("1xx", "18x", "2xx", "3xx", "4xx", "5xx", "6xx")
+
+
+def of_class(name: str) -> tuple[str, ...]:
+    """Counters of received responses that Kamailio counts as one of CLASSES."""
+    return tuple(f"received_{word}" for word in STATUS_WORDS if word.startswith(name.rstrip("x")))
+
+
 # (name, help, labels, counters that are added up).  Differences could go down, so there are none.
 COUNTED: tuple[tuple[str, str, dict[str, str], tuple[str, ...]], ...] = (
     ("kamailio_tm_stats_total_total", "Transactions, with those for probes.", {}, BEGUN),
     ("kamailio_tm_stats_total_local_total", "Transactions that the router began itself: probes.", {}, ("probes",)),
     ("kamailio_tm_stats_created_total", "Transactions made, with those for probes.", {}, BEGUN),
     ("kamailio_tm_stats_rpl_received_total", "Replies received.", {}, ("responses",)),
+    *(("kamailio_tm_stats_codes_total", "Transactions, by the class of their final reply.", {"code": name},
+       (f"answered_{name}",)) for name in ANSWERED),
     ("kamailio_core_request_total", "Requests.", {"method": "rcv"}, ("requests",)),
     ("kamailio_core_reply_total", "Replies.", {"type": "rcv"}, ("responses",)),
     ("kamailio_bad_uri_total", "Messages with a URI that cannot be read.", {}, ("bad_uri",)),
@@ -29,6 +43,12 @@ COUNTED: tuple[tuple[str, str, dict[str, str], tuple[str, ...]], ...] = (
     ("kamailio_tmx_type_total", "Transactions, by who began them.", {"type": "uas"}, ("transactions",)),
     ("kamailio_tmx_type_total", "", {"type": "uac"}, ("probes",)),
     ("kamailio_tmx_rpl_total", "Replies.", {"type": "received"}, ("responses",)),
+    *(("kamailio_tmx_code_total", "Transactions, by the class of their final reply.", {"code": name},
+       (f"answered_{name}",)) for name in ANSWERED),
+    *(("kamailio_core_rcv_request_total", "Requests received, by method.", {"method": name}, (f"received_{name}",))
+      for name in METHODS),
+    *(("kamailio_core_rcv_reply_total", "Replies received, by class.", {"code": name}, of_class(name))
+      for name in CLASSES),
     ("kamailio_core_rcv_requests", "Requests received.", {}, ("requests",)),
     ("kamailio_core_rcv_replies", "Replies received.", {}, ("responses",)),
     ("kamailio_core_bad_URIs_rcvd", "Messages with a URI that cannot be read.", {}, ("bad_uri",)),
@@ -36,6 +56,11 @@ COUNTED: tuple[tuple[str, str, dict[str, str], tuple[str, ...]], ...] = (
     ("kamailio_tmx_UAS_transactions", "Transactions of requests that were received.", {}, ("transactions",)),
     ("kamailio_tmx_UAC_transactions", "Transactions that the router began itself: probes.", {}, ("probes",)),
     ("kamailio_tmx_rpl_received", "Replies received.", {}, ("responses",)),
+    *((f"kamailio_tmx_{name}_transactions", f"Transactions with a final reply of {name}.", {}, (f"answered_{name}",))
+      for name in ANSWERED),
+    *((f"kamailio_core_rcv_requests_{name}", f"Requests received: {name}.", {}, (f"received_{name}",))
+      for name in METHODS),
+    *((f"kamailio_core_rcv_replies_{name}", f"Replies received: {name}.", {}, of_class(name)) for name in CLASSES),
 )
 
 # (name, labels, which of total, used and free).  Its shared memory is our store: both hold the transactions.

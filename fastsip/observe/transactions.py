@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -281,6 +282,38 @@ def call_id_of(partition: Partition, view: View, row: int, branches: list[int]) 
             if found:
                 return found[1].decode("utf-8", "replace")
     return ""
+
+
+def count_states(run_dir: str | Path) -> list[dict[str, Any]]:
+    """Kind, state and how many there are, of all kinds and states that this release knows; [] when there is no store.
+
+    By the commit words alone, so that a scrape pays for one look at each slot.  A file that cannot be read counts for
+    nothing.
+    """
+    found = np.zeros(1 << 16, np.int64)
+    for number in range(PARTITIONS):
+        try:
+            counts = np.bincount(_kinds_and_states(partition_file(run_dir, number)))
+            found[: len(counts)] += counts
+        except (NoStore, OSError, ValueError):
+            continue
+    if not (Path(run_dir) / TRANSACTIONS).is_dir():
+        return []
+    states = {kind: inspect.SERVER_STATES if kind in inspect.SERVER_KINDS else inspect.CLIENT_STATES
+              for kind in inspect.KINDS}  # fmt: skip
+    return [{"kind": name.replace(" ", "_").lower(), "state": state, "count": int(found[kind << 8 | each])}
+            for kind, name in inspect.KINDS.items() for each, state in states[kind].items()]
+
+
+def _kinds_and_states(path: Path) -> np.ndarray:
+    """Of each slot that was ever used: kind and state in one number."""
+    header = read_header(path)
+    if not header:
+        raise NoStore("missing" if header is None else "damaged, or of another version")
+    with open(look_into(path), "rb") as file:
+        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    words = np.frombuffer(mapping, SLOT, header["high_water"], inspect.SLOTS_OFFSET)["commit"]
+    return ((words >> np.uint64(16)) & np.uint64(0xFFFF)).astype(np.int64)
 
 
 def summary(transactions: list[Transaction]) -> dict[str, int]:

@@ -110,7 +110,7 @@ class ControlPlane:
 
     def say_started(self, first: bool) -> None:
         router = self.router
-        for note in (*(outlook(router.config).warnings if first else ()), *router.store.notes):
+        for note in (*(outlook(router.config).warnings if first else ()), *router.store.notes, *router.measures.notes):
             log.warning(note)
         log.info("router started", extra={"fields": {
             "listeners": [listener.uri for listener in router.config.listeners],
@@ -343,6 +343,7 @@ class ControlPlane:
         table = compile_table(fresh, router.registry, router.cells, router.version + 1, before)
         lines, words = admin_lines(router.cells, router.registry, fresh), read_words(fresh.router.state_dir)
         changed = set_admin_states(router.cells, lines, words)
+        router.measures.follow(router.cells.assigned)
         try:
             self.shards.switch_to(table)
         except BaseException:

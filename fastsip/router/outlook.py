@@ -126,17 +126,19 @@ def outlook(config: Config) -> Outlook:
 
 def memory_of(config: Config) -> tuple[tuple[str, int], ...]:
     """What the two router processes and their supervisor take, by what it is for."""
+    from fastsip._core.dispatcher.measures import fields, lines_of
     from fastsip._core.store.partitions import store_bytes
     from fastsip.router.shards import shard_bytes
 
     most = config.limits.max_transactions
-    destinations = sum(len(group.destinations) for group in config.sets)
+    cells = 2 * sum(len(group.destinations) for group in config.sets) + SPARE_DESTINATIONS
+    measured = config.router.shards * lines_of(cells) * fields()["bytes"][1]
     rings, buffers = shard_bytes(config.router.shards, len(config.listeners))
     return (
         ("calls", store_bytes(most) + OWN_BYTES * most),
         ("rings between shards", rings),
         ("buffers of shards", buffers),
-        ("destinations", (2 * destinations + SPARE_DESTINATIONS) * CELL_BYTES),
+        ("destinations", cells * CELL_BYTES + measured),
         ("names, when all are known", NAME_BYTES * config.limits.max_names),
         ("three Python processes", PROCESSES_BYTES),
     )

@@ -8,9 +8,10 @@ import os
 from pathlib import Path
 
 from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.dispatcher.measures import Measures, MeasuresError
 from fastsip._core.store.partitions import Store
 from fastsip._core.transport.names import Names
-from fastsip.base.run_dir import CELLS
+from fastsip.base.run_dir import CELLS, MEASURES
 from fastsip.config import Config
 from fastsip.config.secrets import purpose_key
 from fastsip.dispatcher.words import read_words
@@ -58,14 +59,24 @@ class Router:
         set_admin_states(self.cells, self.admin_lines, read_words(config.state_dir))
         held = recall_answers(self.names, config.run_dir)
         self.stats = StatsFile(config.run_dir, count)
+        self.measures = self.open_measures(count)
+        self.measures.follow(self.cells.assigned)
         self.marks = Marks(config.run_dir)
         own = [[(sockets[place * count + i], listener.family) for place, listener in enumerate(self.config.listeners)]
                for i in range(count)]
-        self.shards = Shards(self.store, self.cells, self.table, self.stats, self.marks,
+        self.shards = Shards(self.store, self.cells, self.table, self.stats, self.measures, self.marks,
                              read_quarantine(config.state_dir), self.names, own, self.fall_over, self.stack)
         self.shards.set_draining(go.draining)
         self.taken_up = self.shards.start(held)
         note_epoch(config.state_dir, self.store.epoch)
+
+    def open_measures(self, shards: int) -> Measures:
+        """Calls do not wait for room to measure them: without any the numbers end with this router."""
+        try:
+            return Measures(str(Path(self.config.router.run_dir) / MEASURES), len(self.cells), shards)
+        except MeasuresError as error:
+            log.error("what is measured of destinations is not kept", extra={"fields": {"why": str(error)}})
+            return Measures("", len(self.cells), shards)
 
     def fall_over(self) -> None:
         """A shard's thread ended by an exception: the next router has all shards."""

@@ -16,6 +16,7 @@ from fastsip._core.base.lanes import Allowance, Lane
 from fastsip._core.base.ring import Ring, Sleeper
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Positions
+from fastsip._core.dispatcher.measures import Measures
 from fastsip._core.routing.table import RoutingTable
 from fastsip._core.shard.loop import Shard
 from fastsip._core.shard.workspace import Workspace
@@ -73,6 +74,7 @@ class Shards:
         cells: Cells,
         table: RoutingTable,
         stats: StatsFile,
+        measures: Measures,
         marks: Marks,
         quarantine: Quarantine,
         names: Names,
@@ -95,6 +97,7 @@ class Shards:
                                   self.event_rings[i], self.control, names)
             shard = Shard(Net(own, wake_fd), workspace, Sleeper(wake_fd))
             shard.count_into(stats.shards[i])
+            shard.measure_into(measures, i)
             shard.mark_into(marks.page(1 + i), quarantine)
             self.all.append(shard)
         self.join(sockets)

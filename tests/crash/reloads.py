@@ -27,6 +27,7 @@ from fastsip._core.base.clock import now_ms
 from fastsip._core.base.lanes import Lane
 from fastsip._core.base.ring import Sleeper
 from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.dispatcher.measures import Measures
 from fastsip._core.routing.table import RoutingTable
 from fastsip._core.state.events import take_events
 from fastsip._core.store.marks import Quarantine
@@ -85,6 +86,7 @@ class Router:
         self.store = Store(str(place), MAX_TRANSACTIONS)
         self.shards = Shards(
             self.store, self.cells, self.make_table(), StatsFile(str(place), shards),
+            Measures(str(place / "measures"), MOST_DESTINATIONS, shards),
             self.marks, Quarantine(), self.names, [[(each.fds[i], 4) for each in opened] for i in range(shards)],
             lambda: os._exit(3), stack,
         )  # fmt: skip

@@ -1,6 +1,8 @@
 """What a router counts, as a real Prometheus scrapes it: calls, failovers, health, and that nothing goes down."""
 
 import asyncio
+import re
+from itertools import pairwise
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
@@ -14,7 +16,7 @@ from fastsip.observe.metrics import look, text
 from tests.conftest import ROOT, wait_until
 from tests.prometheus import Page, Prometheus, check
 
-from .edge import NUMBER, edge_config, expect_call, refuse, sip_uri
+from .edge import NUMBER, edge_config, expect_call, refuse, ringing, sip_uri
 from .lives import Home, command
 
 RULES = ROOT / "docs" / "metrics" / "alerts.yml"
@@ -48,8 +50,21 @@ async def two_calls(alice: UserAgent, bob: UserAgent, carol: UserAgent, edge) ->
     await refuse(carol, alice.invite(NUMBER, edge))
 
 
-def of(ua: UserAgent) -> str:
-    return f'{{destination="media/{sip_uri(ua.address)}",set="media",setid="7"}}'
+def of(ua: UserAgent, **more: str) -> str:
+    pairs = {"destination": f"media/{sip_uri(ua.address)}", "set": "media", "setid": "7", **more}
+    return f"{{{','.join(f'{name}={text!r}' for name, text in pairs.items())}}}".replace("'", '"')
+
+
+def growing(text: str) -> dict[tuple, float]:
+    """All that is counted of destinations, which goes on over routers: (name, labels) -> value."""
+    return {(one.name, tuple(sorted(one.labels.items()))): one.value
+            for family in read_text(text) if family.type in ("counter", "histogram")
+            for one in family.samples if one.name.startswith("fastsip_destination_")}  # fmt: skip
+
+
+def of_one(found: dict[tuple, float], what: str, ua: UserAgent, **more: str) -> float | None:
+    pairs = {"destination": f"media/{sip_uri(ua.address)}", "set": "media", **more}
+    return found.get((f"fastsip_destination_{what}", tuple(sorted(pairs.items()))))
 
 
 @pytest.mark.parametrize(("openmetrics", "content_type"), TYPES)
@@ -65,6 +80,14 @@ async def test_prometheus_has_what_happened(home, edge, openmetrics, content_typ
             f"fastsip_destination_takes_calls{of(bob)}": 0,
             f"fastsip_destination_chosen_total{of(bob)}": 1, f"fastsip_destination_failed_total{of(bob)}": 1,
             f"fastsip_destination_chosen_total{of(carol)}": 2,
+            f"fastsip_destination_attempts_total{of(carol)}": 2, f"fastsip_destination_failovers_total{of(bob)}": 1,
+            f"fastsip_destination_answers_total{of(bob, code='503')}": 1,
+            f"fastsip_destination_answers_total{of(carol, code='486')}": 2,
+            'fastsip_failovers_by_reason_total{reason="503"}': 1,
+            'fastsip_requests_received_total{method="INVITE"}': 2, 'fastsip_requests_sent_total{method="INVITE"}': 3,
+            'fastsip_responses_sent_total{code="486"}': 2, 'fastsip_transactions_answered_total{class="4xx"}': 2,
+            'sum(fastsip_transactions{kind="server_invite"})': 2,
+            'sum(fastsip_timer_lag_seconds_count) - sum(fastsip_timer_lag_seconds_bucket{le="+Inf"})': 0,
             'fastsip_set_destinations_taking_calls{set="media"}': 1,
             'ALERTS{alertname="FastsipDestinationDown",alertstate="pending"}': 1,
         }  # fmt: skip
@@ -110,7 +133,8 @@ async def test_the_command_prints_what_a_scrape_gets(home, edge):
         plain, openmetrics = await metrics(home), await metrics(home, "--openmetrics")
         assert "\nfastsip_new_invites_total 2\n" in plain
         assert 'fastsip_datagrams_handled_total{shard="1"} ' in plain
-        of_plain, of_openmetrics = ({one.name for family in read(found) for one in family.samples}
+        of_plain, of_openmetrics = ({re.sub(r"_seconds_(?:bucket|sum|count)$", "_seconds", one.name)
+                                     for family in read(found) for one in family.samples}
                                     for read, found in ((read_text, plain), (read_openmetrics, openmetrics)))
         assert of_plain == of_openmetrics <= {family.name for family in families.FAMILIES}
         done = check("metrics", text=plain)
@@ -131,6 +155,49 @@ async def test_what_is_counted_of_a_destination_does_not_go_down_with_a_router(h
         assert "\nfastsip_new_invites_total 0\n" in after
         of_carol = f'{{set="media",destination="media/{sip_uri(carol.address)}"}}'
         assert f"fastsip_destination_chosen_total{of_carol} 2\n" in after
+
+
+async def test_what_was_measured_goes_on_over_kills_shards_and_reloads(home, edge):
+    """Two shards, then three; one of the destinations goes and another comes while a call rings.  Nothing goes back."""
+    async with (UserAgent(name="alice") as alice, UserAgent(name="bob") as bob, UserAgent(name="carol") as carol,
+                UserAgent(name="dave") as dave):  # fmt: skip
+        def config(*destinations: UserAgent, shards: int) -> str:
+            return edge_config(edge, [one.address for one in destinations], policy=POLICY, shards=shards)
+
+        life = home.start(config(bob, carol, shards=2)).ready()
+        await two_calls(alice, bob, carol, edge)
+        await life.logged("destination down")
+        scrapes = [growing(await metrics(home))]
+        assert of_one(scrapes[0], "attempts_total", bob) == 1 and of_one(scrapes[0], "attempts_total", carol) == 2
+        call, invite = await ringing(alice, carol, edge)
+        scrapes.append(growing(await metrics(home)))
+        assert of_one(scrapes[-1], "reply_seconds_count", carol) == 1
+        life.kill_router()
+        await life.logged("router took over", 2)
+        scrapes.append(growing(await metrics(home)))
+        home.write(config(carol, dave, shards=2))
+        assert (await asyncio.to_thread(command, "reload", home.config)).returncode == 0
+        carol.answer(invite)
+        await call.established()
+        scrapes.append(growing(await metrics(home)))
+        assert of_one(scrapes[-1], "answer_seconds_count", carol) == 1
+        assert of_one(scrapes[-1], "attempts_total", dave) == 0 and of_one(scrapes[-1], "attempts_total", bob) is None
+        home.write(config(carol, dave, shards=3))
+        assert (await asyncio.to_thread(command, "reload", home.config)).returncode == 0
+        await refuse(carol, alice.invite(NUMBER, edge))
+        scrapes.append(growing(await metrics(home)))
+        assert of_one(scrapes[-1], "attempts_total", carol) == 4 and of_one(scrapes[-1], "failovers_total", carol) == 0
+        assert of_one(scrapes[-1], "answers_total", carol, code="486") == 3
+        assert of_one(scrapes[-1], "answers_total", carol, code="2xx") == 1
+        for before, after in pairwise(scrapes):
+            assert [each for each in before.keys() & after.keys() if after[each] < before[each]] == []
+        done = await asyncio.to_thread(command, "stats", home.config)
+        assert re.search(r"^INVITE +1 +1$", done.stdout, re.M) and re.search(r"^486 +1 +1$", done.stdout, re.M)
+        done = await asyncio.to_thread(command, "dispatcher", "show", f"media/{sip_uri(carol.address)}", "--config",
+                                       home.config)  # fmt: skip
+        assert re.search(r"^attempts +4$", done.stdout, re.M) and re.search(r"^ser +25\.0 %$", done.stdout, re.M)
+        assert re.search(r"^answers +2xx=1, 486=3$", done.stdout, re.M)
+        assert re.search(r"^seer +100\.0 %$", done.stdout, re.M)
 
 
 async def test_draining_and_words_of_operators_are_seen(home, edge):

@@ -12,6 +12,7 @@ import pytest
 from fastsip._core.base import files
 from fastsip._core.base.files import UnsafeError
 from fastsip._core.dispatcher.cells import Cells
+from fastsip._core.dispatcher.measures import Measures
 from fastsip._core.store.partitions import Store, partition_name
 from fastsip._core.transport.names import Names
 from fastsip.api.socket import Server
@@ -34,6 +35,7 @@ FATAL = (UnsafeError, Wrong)
 # What is opened and written on: refused when it is not ours.
 OPENED = {
     "cells": lambda place: Cells(str(place / "cells"), 8),
+    "measures": lambda place: Measures(str(place / "measures"), 8, 1),
     "registry": lambda place: Registry(place).close(),
     "marks": lambda place: Marks(str(place)),
     "lock": lambda place: os.close(lock_folder(str(place))),

@@ -19,19 +19,19 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES, MOST_HEADER_LINES = 600, 60, 200
 # Packages in order, and the files of each: a file imports of its own package only what stands before it.
 ROOMS = {
     "base": (
-        "check", "types", "address", "files", "mapped", "short_ids", "atomics", "scarcity", "clock", "hashing", "arena",
-        "ring", "lanes",
+        "check", "types", "address", "files", "mapped", "short_ids", "atomics", "buckets", "scarcity", "clock",
+        "hashing", "arena", "ring", "lanes",
     ),
     "sip": ("types", "chars", "words", "addresses", "uri", "values", "parser", "edits"),
     "store": ("records", "kinds", "blocks", "slots", "resize", "partitions", "wheel", "marks"),
     "routing": ("types", "patterns", "conditions", "policies", "tiers", "index", "lookup", "header_edits",
         "rule_index", "parts", "table", "rules"),
-    "dispatcher": ("ranking", "lines", "paces", "cells", "positions", "usable", "choose", "chooser", "keys"),
+    "dispatcher": ("ranking", "lines", "paces", "cells", "measures", "positions", "usable", "choose", "chooser", "keys"),
     "wire": ("via", "tokens", "loops"),
     "transport": ("names", "listen", "net_sys", "udp", "local"),
     "state": ("counters", "memory", "shard", "events", "outbox", "quota", "questions", "recall"),
     "transaction": ("machines", "clocks", "lingering", "client", "replies", "server", "inspect"),
-    "health": ("probes", "calls"),
+    "health": ("measuring", "probes", "calls"),
     "proxy": ("request", "border", "refusals", "routes", "next_hop", "in_dialog", "parking", "targets",
         "forward", "addresses", "context", "actions", "stateless", "responses", "transport_errors", "requests"),
     "shard": ("round", "workspace", "recovery", "commands", "handover", "loop"),
@@ -64,7 +64,7 @@ MAY_IMPORT = {
 SYSTEM_CALLS = {
     "base/files", "base/mapped", "base/clock", "base/arena", "transport/net_sys", "transport/udp", "transport/local",
     "transport/listen", "base/ring", "base/lanes", "store/slots", "store/resize", "store/partitions",
-    "dispatcher/lines", "shard/loop", "routing/parts", "harness/virtual_net", "harness/rig",
+    "dispatcher/lines", "dispatcher/measures", "shard/loop", "routing/parts", "harness/virtual_net", "harness/rig",
 }  # fmt: skip
 SYSTEM_MODULES = {"os", "socket", "mmap", "fcntl", "select", "selectors", "subprocess", "time", "signal"}
 SYSTEM_HEADERS = re.compile(

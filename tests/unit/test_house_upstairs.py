@@ -37,9 +37,10 @@ PROGRAM = {"__main__": {"cli"}}  # `python -m fastsip`
 
 # What of the core may be imported from Python: kernels with a door, and what makes no kernel call.
 DOORS = {
-    "base/clock", "base/files", "base/lanes", "base/mapped", "base/ring", "base/short_ids", "sip/words", "store/marks",
-    "store/partitions",
-    "routing/table", "dispatcher/cells", "dispatcher/chooser", "dispatcher/paces", "transport/listen",
+    "base/buckets", "base/clock", "base/files", "base/lanes", "base/mapped", "base/ring", "base/short_ids", "sip/words",
+    "store/marks", "store/partitions",
+    "routing/table", "dispatcher/cells", "dispatcher/chooser", "dispatcher/measures", "dispatcher/paces",
+    "transport/listen",
     "transport/names", "transport/udp", "state/counters", "state/events", "transaction/inspect", "shard/loop",
     "shard/workspace", "harness/rig",
 }  # fmt: skip

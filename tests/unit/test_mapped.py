@@ -19,9 +19,11 @@ from fastsip._core.dispatcher.cells import Cells, CellsError
 from fastsip._core.dispatcher.chooser import Chooser
 from fastsip._core.dispatcher.paces import open_paces
 from fastsip._core.routing.table import RoutingTable
+from fastsip._core.dispatcher.measures import Measures, MeasuresError
 from fastsip._core.store.partitions import Store, StoreError
 from fastsip.observe.counters import GAUGES, StatsFile
 from fastsip.observe.counters import read as read_stats
+from fastsip.observe.measures import read_measured
 from fastsip.process.marks import Marks
 from tests.kernels.store_doors import Slots
 
@@ -58,6 +60,10 @@ def make_paces(place: Path, size: int) -> list[str]:
     return open_paces(str(place / "cells"), 100 * size).notes
 
 
+def make_measures(place: Path, size: int) -> list[str]:
+    return Measures(place / "measures", 100 * size, 1).notes
+
+
 def make_marks(place: Path, size: int) -> list[str]:
     Marks(str(place))
     return []
@@ -92,6 +98,16 @@ def learn_marks(place: Path) -> None:
     Marks(str(place)).page(1)[0] = KEY
 
 
+def learn_measures(place: Path) -> None:
+    Measures(place / "measures", 100, 1).follow({KEY: 3})
+
+
+def knows_measures(place: Path) -> bool:
+    make_measures(place, 1)
+    found = read_measured(place, {KEY: ("destination", "m/a")})
+    return found is not None and found.place == {"m/a": 3}
+
+
 def learn_stats(place: Path) -> None:
     StatsFile(str(place), 1).gauges[0] = KEY
 
@@ -111,6 +127,10 @@ STORES = {
     ),
     "paces": Mapped(
         "paces", "paces", make_paces, learn_pace, knows_pace, CellsError, "paces: [0-9]+ bytes wanted, [0-9]+ free",
+    ),
+    "measures": Mapped(
+        "measures", "measures", make_measures, learn_measures, knows_measures,
+        MeasuresError, "measures: [0-9]+ bytes wanted, [0-9]+ free",
     ),
     "marks": Mapped(
         "marks", "marks", make_marks, learn_marks,
@@ -139,6 +159,10 @@ EXPECTED = {
         "another's": REFUSED, "link": REFUSED, "folder": REFUSED,
     },
     "paces": {
+        "too short": SET_ASIDE, "another layout": SET_ASIDE, "another boot": ANEW,
+        "another's": REFUSED, "link": REFUSED, "folder": REFUSED,
+    },
+    "measures": {
         "too short": SET_ASIDE, "another layout": SET_ASIDE, "another boot": ANEW,
         "another's": REFUSED, "link": REFUSED, "folder": REFUSED,
     },
@@ -339,6 +363,8 @@ def what_stands_there(place: Path) -> str:
 @pytest.mark.parametrize(("name", "wanted"), [
     ("stats", ["nothing", "nothing", "stats.new: empty", "stats.new: zeros", "stats.new: whole", "stats: whole"]),
     ("paces", ["nothing", "paces: empty", "paces: empty", "paces: zeros", "paces: no magic number", "paces: whole"]),
+    ("measures", ["nothing", "nothing", "measures.new: empty", "measures.new: zeros", "measures.new: whole",
+                  "measures: whole"]),
     ("marks", ["nothing", "marks: empty", "marks: zeros"]),
 ])  # fmt: skip
 def test_the_steps_of_a_new_file(scratch, name, wanted):

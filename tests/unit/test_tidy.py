@@ -103,10 +103,12 @@ def enumerators() -> Iterator[str]:
             yield from re.findall(r"^[ \t]+([A-Z]\w*)\b", block, re.M)
 
 
-# What stands for a place in a list: of algorithms, of methods, of names of health.
+# What stands for a place in a list: of algorithms, of answers, of methods, of names of health.
 SPOKEN_FOR = {
     "ADMIN_DRAINING", "A_CALL_LOAD", "A_LATENCY", "A_ORDERED_ROUND_ROBIN", "A_PRIORITY", "A_RANDOM", "A_ROUND_ROBIN",
-    "HEALTH_UNKNOWN", "M_BYE", "M_INFO", "M_MESSAGE", "M_PUBLISH", "M_REGISTER", "M_UPDATE",
+    "ANSWER_2XX", "ANSWER_3XX", "ANSWER_4XX", "ANSWER_5XX", "ANSWER_6XX", "ANSWER_408", "ANSWER_480", "ANSWER_486",
+    "ANSWER_487", "ANSWER_500", "ANSWER_503", "ANSWER_504", "ANSWER_600", "ANSWER_603", "ANSWER_CHALLENGE",
+    "HEALTH_UNKNOWN", "M_INFO", "M_MESSAGE", "M_PUBLISH", "M_REGISTER", "M_UPDATE",
 }  # fmt: skip
 
 

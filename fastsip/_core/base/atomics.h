@@ -39,6 +39,11 @@ static inline void store_relaxed32(void *at, uint32_t value)
     __atomic_store_n((uint32_t *)at, value, __ATOMIC_RELAXED);
 }
 
+static inline void store_relaxed64(void *at, uint64_t value)
+{
+    __atomic_store_n((uint64_t *)at, value, __ATOMIC_RELAXED);
+}
+
 static inline void store_release32(void *at, uint32_t value)
 {
     __atomic_store_n((uint32_t *)at, value, __ATOMIC_RELEASE);

@@ -8,6 +8,7 @@ cdef extern from "base/atomics.h" nogil:
     uint32_t load_relaxed32(const void *at) noexcept
     uint64_t load_relaxed64(const void *at) noexcept
     void store_relaxed32(void *at, uint32_t value) noexcept
+    void store_relaxed64(void *at, uint64_t value) noexcept
     void store_release32(void *at, uint32_t value) noexcept
     void store_release64(void *at, uint64_t value) noexcept
     bint cas32(void *at, uint32_t expected, uint32_t wanted) noexcept

@@ -33,6 +33,8 @@ cdef void shrink_lane(lane_t *lane) noexcept nogil
 cdef uint8_t *lane_pop(lane_t *lane, uint32_t *len) noexcept nogil
 cdef void lane_popped(lane_t *lane) noexcept nogil
 cdef bint lane_is_empty(const lane_t *lane) noexcept nogil
+# What lies there: bytes of records, as of a moment ago.
+cdef uint64_t lane_bytes(const lane_t *lane) noexcept nogil
 
 cdef class Allowance:
     cdef allowance_t *allowance

@@ -170,6 +170,17 @@ cdef bint lane_is_empty(const lane_t *lane) noexcept nogil:
     return is_empty(lane.reading) and load_acquire64(&lane.reading.next) == 0
 
 
+cdef uint64_t lane_bytes(const lane_t *lane) noexcept nogil:
+    """By the consumer, who alone gives rings back: none of those that follow goes away meanwhile."""
+    cdef const ring_t *ring = lane.reading
+    cdef uint64_t found = 0
+    while ring != NULL:
+        check(load_acquire64(&ring.head) >= load_relaxed64(&ring.tail))
+        found += load_acquire64(&ring.head) - load_relaxed64(&ring.tail)
+        ring = <const ring_t *><void *>load_acquire64(&ring.next)
+    return found
+
+
 # ---------------------------------------------------------------- owners
 
 @cython.final
@@ -251,6 +262,11 @@ cdef class Lane:
     @property
     def empty(self) -> bool:
         return lane_is_empty(self.lane)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of records that wait, with their heads."""
+        return lane_bytes(self.lane)
 
     @property
     def crowded(self) -> bool:

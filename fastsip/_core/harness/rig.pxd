@@ -6,6 +6,7 @@ from fastsip._core.base.ring cimport Ring
 from fastsip._core.store.partitions cimport Store
 from fastsip._core.routing.table cimport RoutingTable
 from fastsip._core.dispatcher.cells cimport Cells
+from fastsip._core.dispatcher.measures cimport Measures
 from fastsip._core.transport.names cimport Names
 from fastsip._core.state.shard cimport shard_t
 from fastsip._core.shard.workspace cimport Workspace
@@ -27,6 +28,7 @@ cdef class Rig:
     cdef wire_t *wire
     cdef camera_t camera
     cdef readonly Workspace workspace
+    cdef readonly Measures measures  # of all routers one after the other
     cdef Ring commands
     cdef commands_t taken       # of them
 

@@ -28,6 +28,7 @@ from fastsip._core.routing.lookup cimport set_origin
 from fastsip._core.routing.table cimport RoutingTable
 from fastsip._core.dispatcher.cells cimport Cells
 from fastsip._core.dispatcher.chooser cimport Positions
+from fastsip._core.dispatcher.measures cimport Measures
 from fastsip._core.transport.names cimport Names
 from fastsip._core.transport.udp cimport QUOTE_BYTES, net_error_t
 from fastsip._core.transport.local cimport add_route, open_local
@@ -136,12 +137,14 @@ cdef class Rig:
         if not number < count <= PARTITIONS:
             raise ValueError(f"shard {number} of {count}: at most {PARTITIONS} are possible")
         self.routes = []
+        self.measures = Measures(cells.count)
         self.begin(Store(run_dir, max_transactions), cells, table, number, count, now_ms, None)
 
     cdef begin(self, Store store, Cells cells, RoutingTable table, uint32_t number, uint32_t count, uint64_t now_ms,
                Names names):
         self.workspace = Workspace(store, cells, table, Positions(table, number), number, count,
                                    Ring(EVENT_BYTES), None, names)
+        self.workspace.measure_into(self.measures, 0)
         self.commands = Ring(COMMAND_BYTES)
         memset(&self.taken, 0, sizeof(self.taken))
         self.taken.ring = self.commands.ring

@@ -33,12 +33,14 @@ from fastsip._core.dispatcher.cells cimport (
     ADMIN_DISABLED, HEALTH_DOWN, HEALTH_TRYING, WENT_DOWN, cell_health, cell_t, mark_failed, mark_succeeded,
 )
 from fastsip._core.dispatcher.paces cimport damped_rise, note_down, note_latency, pace_t
+from fastsip._core.dispatcher.measures cimport PROBE_ALIVE, PROBE_REFUSED, PROBE_SILENT, PROBE_UNREACHABLE
 from fastsip._core.wire.via cimport PROBE, VIA_ROOM, read_hint, write_via
-from fastsip._core.state.counters cimport N_PROBES, N_PROBE_FAILURES, N_STRAY_RESPONSES
+from fastsip._core.state.counters cimport N_PROBES, N_PROBE_FAILURES, N_RESENT_PROBES, N_STRAY_RESPONSES
 from fastsip._core.state.memory cimport probe_state_t
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.events cimport BY_PROBE, CAUSE_SHIFT, EVENT_HEALTH, EVENT_PROBED, emit_event
 from fastsip._core.state.outbox cimport queue_message, take_scratch
+from fastsip._core.health.measuring cimport measure_probe
 
 cdef enum:
     FIRST_ROUND_MS = 1000
@@ -179,17 +181,19 @@ cdef void start_probe(shard_t *shard, const destination_t *d, cell_t *cell, prob
     send_probe(shard, d, state)
 
 
-cdef void end_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_state_t *state, bint alive,
+cdef void end_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_state_t *state, int end,
                     uint32_t code) noexcept nogil:
     """In `rtt_us` stands how long a dead one was waited for, too: who reads it sees the health beside it."""
     cdef pace_t *pace = &shard.known.paces[d.cell]
     cdef uint32_t damping_ms = shard.table.sets[d.set_index].damping_ms
     cdef int change
+    cdef bint alive = end == PROBE_ALIVE
     check(state.branch != 0)            # each probe ends once
     check(state.sent_ms <= shard.now_ms)
     state.branch = 0
     cell.rtt_us = <uint32_t>(shard.now_ms - state.sent_ms) * 1000
-    note_latency(pace, shard.now_ms - state.sent_ms, shard.now_ms)
+    if alive or end == PROBE_SILENT:    # whoever refuses is not fast
+        note_latency(pace, shard.now_ms - state.sent_ms, shard.now_ms)
     if alive:
         change = mark_succeeded(cell, damped_rise(pace, d.probe.rise, damping_ms, shard.now_ms), code, shard.now_ms)
     else:
@@ -199,6 +203,7 @@ cdef void end_probe(shard_t *shard, const destination_t *d, cell_t *cell, probe_
         change = mark_failed(cell, d.probe.fall, code, shard.now_ms)
     if change == WENT_DOWN:
         note_down(pace, damping_ms, shard.now_ms)
+    measure_probe(shard, d.cell, end, shard.now_ms - state.sent_ms)
     if change:
         emit_event(shard, EVENT_HEALTH, d.id, change | BY_PROBE << CAUSE_SHIFT, code, 0, NULL, 0)
     if state.asked:
@@ -279,10 +284,11 @@ cdef uint64_t run_probe(shard_t *shard, const destination_t *d, cell_t *cell, pr
     check(state.destination_id == d.id)
     check(d.probe.timeout_ms > 0)
     if state.branch and shard.now_ms >= deadline:
-        end_probe(shard, d, cell, state, False, 408)
+        end_probe(shard, d, cell, state, PROBE_SILENT, 408)
     elif state.branch and shard.now_ms >= state.resend_ms:
         state.interval_ms *= 2
         state.resend_ms = shard.now_ms + state.interval_ms
+        count(shard, N_RESENT_PROBES)
         send_probe(shard, d, state)
     if state.branch == 0 and shard.now_ms >= state.next_ms:
         if not state.asked and not is_wanted(d, cell):
@@ -355,10 +361,10 @@ cdef const destination_t *waiting_for(shard_t *shard, uint32_t cell, uint64_t va
     return destination_of_cell(shard, cell)
 
 
-cdef void note_answer(shard_t *shard, const destination_t *d, bint alive, uint32_t code) noexcept nogil:
+cdef void note_answer(shard_t *shard, const destination_t *d, int end, uint32_t code) noexcept nogil:
     """The timer was set to the time-out of this probe: from now on it waits for the next one."""
     check(shard.probes[d.cell].branch != 0)
-    end_probe(shard, d, &shard.known.cells[d.cell], &shard.probes[d.cell], alive, code)
+    end_probe(shard, d, &shard.known.cells[d.cell], &shard.probes[d.cell], end, code)
     plan_probe(shard, d.cell, shard.probes[d.cell].next_ms)
 
 
@@ -369,13 +375,14 @@ cdef void fail_probe(shard_t *shard, uint32_t cell, uint64_t value, const addr_t
     """
     cdef const destination_t *d = waiting_for(shard, cell, value)
     if d != NULL and same_place(&d.addr, to):
-        note_answer(shard, d, False, 503)
+        note_answer(shard, d, PROBE_UNREACHABLE, 503)
 
 
 cdef bint take_probe_response(shard_t *shard, const message_t *m, uint64_t value, const addr_t *source) noexcept nogil:
     """A provisional response says nothing yet: the probe goes on to wait, and to be repeated."""
     cdef uint32_t ref, cell
     cdef const destination_t *d
+    cdef bint accepted
     check(not m.is_request)
     check(m.status >= 100)
     if read_hint(shard.store, m.buf, &m.via.hint, &ref, &cell) != OK or ref & SLOT_MASK != PROBE:
@@ -384,5 +391,6 @@ cdef bint take_probe_response(shard_t *shard, const message_t *m, uint64_t value
     if d == NULL or memcmp(source.ip, d.addr.ip, 16) != 0:
         count(shard, N_STRAY_RESPONSES)
     elif m.status >= 200:
-        note_answer(shard, d, d.probe.accept[(m.status - 100) >> 6] >> ((m.status - 100) & 63) & 1, m.status)
+        accepted = d.probe.accept[(m.status - 100) >> 6] >> ((m.status - 100) & 63) & 1
+        note_answer(shard, d, PROBE_ALIVE if accepted else PROBE_REFUSED, m.status)
     return True

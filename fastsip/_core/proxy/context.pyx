@@ -40,7 +40,8 @@ from fastsip._core.routing.types cimport F_TIMEOUT, F_TRANSPORT, POLICY_AFTER_PR
 from fastsip._core.routing.policies cimport policy_wants
 from fastsip._core.routing.lookup cimport find_policy
 from fastsip._core.state.counters cimport (
-    N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILOVERS, N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES,
+    N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILED_OVER, N_FAILOVERS, N_RESENT_CANCELS, N_RESENT_REQUESTS,
+    N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES,
 )
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.events cimport EVENT_EXHAUSTED, EVENT_FAILOVER, emit_event
@@ -57,6 +58,7 @@ from fastsip._core.transaction.server cimport (
     send_best, send_own, set_server_flag,
 )
 from fastsip._core.health.calls cimport note_failure, note_first_reply, note_success
+from fastsip._core.health.measuring cimport failover_of, measure_failover, measure_input
 from fastsip._core.proxy.request cimport TO_ADDRESS, TO_STAND_IN, group_t, name_one, request_t, targets_t
 from fastsip._core.proxy.in_dialog cimport next_stand_in
 from fastsip._core.proxy.parking cimport answer_parked, is_parked
@@ -263,6 +265,8 @@ cdef void branch_failed(shard_t *shard, uint32_t parent, const failure_t *failur
     more = may_go_on(server)
     if more and try_next(shard, parent, failure, &stored) == OK:
         count(shard, N_FAILOVERS)
+        count(shard, N_FAILED_OVER + failover_of(failure.reason, failure.status, failure.m))
+        measure_failover(shard, server, branch)
         tell(shard, parent, EVENT_FAILOVER, failure, &stored)
         return
     if more:
@@ -338,6 +342,7 @@ cdef bint send_by(shard_t *shard, uint32_t ref, step_t step, int state) noexcept
     cdef int owed = owed_by(step, state)
     if step.actions & RESEND:
         count(shard, N_RETRANSMISSIONS_SENT)
+        count(shard, N_RESENT_CANCELS if owed == OWES_CANCEL else N_RESENT_REQUESTS)
     if owed == OWES_CANCEL:
         send_cancel(shard, ref)
     return owed != OWES_REQUEST or send_request(shard, ref)
@@ -490,8 +495,7 @@ assert CLIENT_EVENTS == 7 and (GOT_1XX, GOT_2XX, GOT_FINAL, EXPIRE, SEND_FAILED)
 cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t *m) noexcept nogil:
     cdef slot_t *branch = slot_at(shard.store, ref)
     cdef uint32_t parent = branch.parent
-    cdef int kind = word_kind(branch.commit)
-    cdef int state = word_state(branch.commit)
+    cdef int kind = word_kind(branch.commit), state = word_state(branch.commit)
     cdef step_t step = client_step(kind, state, event)
     cdef record_t record = record_of(branch)[0]
     cdef int status = m.status if m != NULL else 0
@@ -515,6 +519,7 @@ cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t 
     news.parent, news.ref, news.kind, news.state, news.next = parent, ref, kind, state, step.next
     news.record, news.m = &record, m
     passed = passed and tell_before(shard, event, &news)
+    measure_input(shard, slot_at(shard.store, parent), branch, status, record.client.reason, event == EXPIRE)
     if step.actions & GIVE_UP_CLOCK:
         record.client.flags |= CLIENT_ABANDONED
     set_clocks(shard, branch, slot_at(shard.store, parent), state, step, status, &record)

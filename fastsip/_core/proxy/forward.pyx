@@ -52,6 +52,7 @@ from fastsip._core.transaction.clocks cimport arm_slot, first_clocks
 from fastsip._core.transaction.lingering cimport take_slot_of_call, write_block
 from fastsip._core.transaction.client cimport has_request, send_request, sent_len
 from fastsip._core.transaction.server cimport set_trying_clock
+from fastsip._core.health.measuring cimport measure_attempt
 from fastsip._core.proxy.request cimport MAX_CUTS, first_state, hop_t, server_kind
 from fastsip._core.proxy.parking cimport leave_parking
 from fastsip._core.proxy.targets cimport aim_at, share_of
@@ -540,6 +541,7 @@ cdef int start_branch(shard_t *shard, uint32_t parent, const request_t *request)
         drop_block(shard.store, &shard.pending, parent, &waited)
     if waited.len or record.server.retransmit_ms:
         arm_slot(shard, parent, kind, &record)
+    measure_attempt(shard, server, slot_at(shard.store, <uint32_t>ref))
     send_request(shard, <uint32_t>ref)
     return OK
 

@@ -23,7 +23,7 @@ from fastsip._core.store.slots cimport NO_SLOT, record_of, slot_at, slot_t, word
 from fastsip._core.wire.via cimport find_cancelled, find_server, has_local_tag
 from fastsip._core.state.counters cimport (
     N_DATAGRAMS, N_DRAINED, N_EDITS_REFUSED, N_FORGED_TOKENS, N_INVITES, N_KEEP_ALIVES, N_NOT_SIP, N_REQUESTS,
-    N_RESPONSES, N_STRAY_ACKS,
+    N_REQUESTS_IN, N_RESPONSES, N_RESPONSES_IN, N_STRAY_ACKS, STATUS_PLACES,
 )
 from fastsip._core.state.shard cimport count
 from fastsip._core.transaction.machines cimport GOT_ACK, REPEATED
@@ -63,6 +63,8 @@ cdef void receive_message(shard_t *shard, const char *at, uint32_t len, const or
         receive_request(shard, len, code, origin)
         return
     count(shard, N_RESPONSES)
+    if m.status:
+        count(shard, N_RESPONSES_IN + STATUS_PLACES[m.status])
     if code == OK:
         process_response(shard, m, origin)
     else:
@@ -74,6 +76,7 @@ cdef void receive_request(shard_t *shard, uint32_t len, int code, const origin_t
     cdef request_t request
     begin_request(&request, &shard.incoming, origin)
     count(shard, N_REQUESTS)
+    count(shard, N_REQUESTS_IN + request.m.method)
     if code != OK:
         refuse_malformed(shard, &request, code)
         return

@@ -32,22 +32,23 @@ from fastsip._core.base.atomics cimport (
 )
 from fastsip._core.base.clock cimport clock_us
 from fastsip._core.base.ring cimport fall_asleep, sleeper_t, wake, wake_up
-from fastsip._core.base.lanes cimport Lane, lane_t, shrink_lane
+from fastsip._core.base.lanes cimport Lane, lane_bytes, lane_t, shrink_lane
 from fastsip._core.store.slots cimport write_clock_pair
 from fastsip._core.store.wheel cimport wheel_wait_ms
 from fastsip._core.store.marks cimport Quarantine, beat, is_quarantined, mark_datagram, mark_nothing, mark_t
 from fastsip._core.routing.lookup cimport find_listener_index, set_origin
 from fastsip._core.routing.table cimport RoutingTable
+from fastsip._core.dispatcher.measures cimport Measures
 from fastsip._core.dispatcher.chooser cimport Positions
 from fastsip._core.transport.udp cimport (
     RECEIVE_BATCH, datagram_t, net_counters_t, net_error_t, receive_batch, wait_ready,
 )
 from fastsip._core.state.counters cimport (
-    COUNTER_COUNT, N_KERNEL_DROPS, N_OVER_1300, N_OVER_1472, N_QUARANTINED, N_RECEIVED, N_RECEIVE_CALLS, N_SEND_CALLS,
-    N_SENT, N_SENT_LOST, N_WAITS,
+    COUNTER_COUNT, N_KERNEL_DROPS, N_LANE_BYTES, N_OVER_1300, N_OVER_1472, N_QUARANTINED, N_RECEIVED, N_RECEIVE_CALLS,
+    N_ROUND, N_ROUNDS, N_ROUND_US, N_SEND_CALLS, N_SENT, N_SENT_LOST, N_WAITS,
 )
 from fastsip._core.state.memory cimport MOST_HELD, held_t
-from fastsip._core.state.shard cimport count
+from fastsip._core.state.shard cimport count, count_of_time
 from fastsip._core.state.outbox cimport needs_flush
 from fastsip._core.health.probes cimport next_probe_ms
 from fastsip._core.proxy.transport_errors cimport shard_of_error, take_error
@@ -257,6 +258,13 @@ cdef void note_counters(shard_t *shard) noexcept nogil:
     n[<int>N_OVER_1472] = net.over_1472
 
 
+cdef void count_round(shard_t *shard, uint64_t us) noexcept nogil:
+    """How long a round took but for its sending, and so how long what came meanwhile has waited."""
+    count(shard, N_ROUNDS)
+    count_of_time(shard, N_ROUND, (us + 999) // 1000)
+    shard.counters[<int>N_ROUND_US] += us
+
+
 cdef void write_clocks(shard_t *shard) noexcept nogil:
     """The (realtime, boottime) pair of our partitions, by which a step of the wall clock is seen."""
     cdef timespec now
@@ -268,13 +276,18 @@ cdef void write_clocks(shard_t *shard) noexcept nogil:
 
 
 cdef void do_each_second(shard_t *shard, neighbours_t *others) noexcept nogil:
-    """What may wait a second: the pairs of clocks, and lanes that were full once and are empty now."""
+    """What may wait a second: the pairs of clocks, what lies in the lanes, and lanes that were full once and are empty
+    now.
+    """
+    cdef uint64_t waiting = 0
     cdef uint32_t i, n
     write_clocks(shard)
     for i in range(shard.count):
         for n in range(others.lane_count):
             if i != shard.number:
                 shrink_lane(others.outbound[i][n])
+                waiting += lane_bytes(others.inbound[i][n])
+    shard.counters[<int>N_LANE_BYTES] = waiting
 
 
 cdef void take_outlook(shard_t *shard, outlook_t **place) noexcept nogil:
@@ -413,6 +426,12 @@ cdef class Shard:
             raise ValueError(f"{COUNTER_COUNT} counters need more room than {where.shape[0]}")
         self.workspace.count_into(&where[0], where)
 
+    def measure_into(self, Measures measures not None, uint32_t number):
+        """Before run(): what is measured of destinations goes into the lines of this shard from now on."""
+        if number >= measures.shards or measures.lines != self.workspace.measures.lines:
+            raise ValueError(f"{measures.lines} lines of {measures.shards} shards do not fit shard {number}")
+        self.workspace.measure_into(measures, number)
+
     def mark_into(self, uint64_t[::1] page not None, Quarantine quarantine not None):
         """Before recover(): marks go into this page of a mapping, and these datagrams are refused."""
         if page.nbytes < <Py_ssize_t>sizeof(mark_t):
@@ -463,6 +482,7 @@ cdef class Shard:
 
     cdef void go_round(self, shard_t *shard, neighbours_t *others, turns_t *turns) noexcept nogil:
         cdef uint64_t clocks_at = 0
+        cdef uint64_t began_us
         take_outlook(shard, &self.outlook)
         look(shard, turns)
         while not load_relaxed32(&self.stopping):
@@ -472,12 +492,14 @@ cdef class Shard:
             wait_for_work(shard, others, self.sleeper.sleeper, &self.stopping)
             take_outlook(shard, &self.outlook)
             look(shard, turns)
+            began_us = turns.now_us
             read_sockets(shard, others, turns)
             read_lanes(shard, others, turns)
             read_commands(shard, others, turns)
             run_timers(shard, turns)
             mark_nothing(shard.mark)
             run_probes(shard)
+            count_round(shard, turns.now_us - began_us)
             if shard.now_ms >= clocks_at:
                 do_each_second(shard, others)
                 clocks_at = shard.now_ms + 1000

@@ -9,9 +9,11 @@ from fastsip._core.store.records cimport KIND_FREE, is_server, record_t
 from fastsip._core.store.slots cimport (
     NO_SLOT, clear_owes, give_pending, record_of, slot_at, slot_t, word_generation, word_kind,
 )
-from fastsip._core.store.wheel cimport NO_TIMER, advance_wheel, take_expired
+from fastsip._core.store.wheel cimport NO_TIMER, TICK_MS, advance_wheel, take_expired
 from fastsip._core.store.marks cimport mark_slot
 from fastsip._core.transport.udp cimport LOST, SENT, TOO_BIG, clear_outbox, flush_outbox, outgoing_t
+from fastsip._core.state.counters cimport N_TIMER_LAG, N_TIMER_LAG_MS
+from fastsip._core.state.shard cimport count_of_time
 from fastsip._core.state.outbox cimport needs_flush
 from fastsip._core.transaction.machines cimport EXPIRE, RETRANSMIT
 from fastsip._core.transaction.clocks cimport arm_slot
@@ -131,6 +133,14 @@ cdef void fire_timer(shard_t *shard, uint32_t ref) noexcept nogil:
         arm_slot(shard, ref, kind, record)
 
 
+cdef void count_lag(shard_t *shard) noexcept nogil:
+    """By how much the timer is late that was just taken: of its tick, which may be one behind its time."""
+    cdef uint64_t due_ms = shard.wheel.start_ms + shard.wheel.now_tick * TICK_MS
+    cdef uint64_t late_ms = shard.now_ms - min(due_ms, shard.now_ms)
+    count_of_time(shard, N_TIMER_LAG, late_ms)
+    shard.counters[<int>N_TIMER_LAG_MS] += late_ms
+
+
 cdef bint fire_timers(shard_t *shard, uint32_t most) noexcept nogil:
     cdef uint32_t ref
     cdef uint32_t _
@@ -141,6 +151,7 @@ cdef bint fire_timers(shard_t *shard, uint32_t most) noexcept nogil:
             ref = take_expired(shard.wheel)
             if ref == NO_TIMER:
                 return False
+        count_lag(shard)
         mark_slot(shard.mark, ref, word_generation(slot_at(shard.store, ref).commit))
         fire_timer(shard, ref)
         if needs_flush(shard):

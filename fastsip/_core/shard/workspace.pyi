@@ -5,6 +5,7 @@ from typing import final
 from fastsip._core.base.ring import Ring, Sleeper
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Positions
+from fastsip._core.dispatcher.measures import Measures
 from fastsip._core.routing.table import RoutingTable
 from fastsip._core.store.partitions import Store
 from fastsip._core.transport.names import Names
@@ -27,6 +28,8 @@ class Workspace:
     def store(self) -> Store: ...
     @property
     def cells(self) -> Cells: ...
+    @property
+    def measures(self) -> Measures: ...
     @property
     def events(self) -> Ring | None: ...
     @property

@@ -10,6 +10,7 @@ from libc.stdlib cimport calloc, free, malloc
 
 from fastsip._core.base.types cimport PARTITIONS
 from fastsip._core.base.clock cimport clock_ms
+from fastsip._core.dispatcher.measures cimport Measures
 from fastsip._core.store.wheel cimport NOT_ARMED, init_wheel
 from fastsip._core.store.marks cimport Quarantine, mark_t
 from fastsip._core.transport.local cimport close_local, open_local
@@ -49,6 +50,7 @@ cdef class Workspace:
         self.names = names if names is not None else Names()
         shard.store = store.store
         shard.known = cells.known()
+        self.measure_into(Measures(cells.count), 0)
         shard.names = self.names.table
         shard.table = table.sealed_table()
         shard.positions = &positions.positions
@@ -86,6 +88,12 @@ cdef class Workspace:
                 self.nodes[partition][i].place = NOT_ARMED
         init_wheel(self.wheel, self.nodes, self.shard.now_ms)
         return 0
+
+    cdef void measure_into(self, Measures measures, uint32_t number) noexcept:
+        """What is measured of destinations stands there, in the lines of this shard, from now on."""
+        self.measures = measures
+        self.shard.measures = measures.of_shard(number)
+        self.shard.measure_last = measures.lines - 1
 
     cdef void count_into(self, uint64_t *where, object owner) noexcept:
         """Counters live there from now on: in memory of `owner`, which this keeps alive."""

@@ -1,5 +1,28 @@
 # What is counted.  See counters.pyx.
 
+from libc.stdint cimport uint8_t
+from fastsip._core.base.buckets cimport BUCKET_COUNT
+from fastsip._core.sip.types cimport METHOD_COUNT
+
+# Why a search went on: what the branch that failed last failed by.
+cdef enum failover_id:
+    FAILOVER_TIMEOUT = 0
+    FAILOVER_PROGRESS
+    FAILOVER_RING
+    FAILOVER_TRANSPORT
+    FAILOVER_RETRY_AFTER              # a 503 that says when to come back
+    FAILOVER_503
+    FAILOVER_408
+    FAILOVER_3XX
+    FAILOVER_4XX
+    FAILOVER_5XX
+    FAILOVER_COUNT
+
+cdef enum:
+    STATUS_COUNT = 81           # those that RFCs name, and a class for the others of it
+
+cdef uint8_t STATUS_PLACES[700]  # [status]
+
 # Index of shard_t.counters; name and meaning of each stand in counters.pyx, in this order.
 cdef enum counter_id:
     N_DATAGRAMS = 0
@@ -66,4 +89,24 @@ cdef enum counter_id:
     N_QUARANTINED               # datagrams that routers have died of
     N_DRAINED                   # new calls, while this router takes none
     N_BAD                       # of N_MALFORMED, by result code: E_START_LINE to E_ROUTE, E_DUPLICATE, E_MAX_BREADTH
-    COUNTER_COUNT = N_BAD + 18
+    N_REPEATED_INVITES = N_BAD + 18  # of N_RETRANSMITTED_REQUESTS, by kind
+    N_REPEATED_OTHERS
+    N_REPEATED_RESPONSES
+    N_RESENT_REQUESTS           # of N_RETRANSMISSIONS_SENT, by kind
+    N_RESENT_CANCELS
+    N_RESENT_RESPONSES
+    N_REANSWERED
+    N_RESENT_PROBES
+    N_FAILED_OVER               # of N_FAILOVERS, by failover_id
+    N_ANSWERED = N_FAILED_OVER + FAILOVER_COUNT  # transactions, by the class of their first final response from 2xx on
+    N_REQUESTS_IN = N_ANSWERED + 5  # by method_id
+    N_REQUESTS_OUT = N_REQUESTS_IN + METHOD_COUNT
+    N_RESPONSES_IN = N_REQUESTS_OUT + METHOD_COUNT  # by place of the status (STATUS_PLACES)
+    N_RESPONSES_OUT = N_RESPONSES_IN + STATUS_COUNT
+    N_ROUNDS = N_RESPONSES_OUT + STATUS_COUNT
+    N_LANE_BYTES                # a gauge: what lies in the lanes to this shard
+    N_TIMER_LAG_MS              # the sum
+    N_TIMER_LAG                 # how many were how late, by bucket
+    N_ROUND_US = N_TIMER_LAG + BUCKET_COUNT  # the sum
+    N_ROUND                     # how many took how long, by bucket
+    COUNTER_COUNT = N_ROUND + BUCKET_COUNT

@@ -1,9 +1,31 @@
 """What a shard counts: the names by which `stats` knows it, and what each means to an operator.
 
-Nothing but numbers and words.  A name never changes, since graphs and alarms hang on it.
+Nothing but numbers and words.  A name never changes, since graphs and alarms hang on it.  A label's values are bounded,
+whatever a sender makes up: a method or status that no RFC names is counted among the others of its kind.
 """
 
+from libc.string cimport memset
+
 from fastsip._core.base.types cimport E_DUPLICATE, E_MAX_BREADTH, E_ROUTE, E_START_LINE
+
+from fastsip._core.base.buckets import BOUNDS_MS
+from fastsip._core.sip.words import METHOD_NAMES
+
+# All that IANA lists, of RFC 3261 and those after it; then one place of each class for all others of it.
+STATUSES = (
+    100, 180, 181, 182, 183, 199, 200, 202, 204, 300, 301, 302, 305, 380, 400, 401, 402, 403, 404, 405, 406,
+    407, 408, 410, 412, 413, 414, 415, 416, 417, 420, 421, 422, 423, 424, 425, 428, 429, 430, 433, 436, 437,
+    438, 439, 440, 469, 470, 480, 481, 482, 483, 484, 485, 486, 487, 488, 489, 491, 493, 494, 500, 501, 502,
+    503, 504, 505, 513, 555, 580, 600, 603, 604, 606, 607, 608,
+)
+STATUS_WORDS = (*map(str, STATUSES), *(f"{_class}xx" for _class in range(1, 7)))
+
+# In the order of failover_id.
+FAILOVERS = ("timeout", "progress", "ring", "transport", "retry_after", "503", "408", "3xx", "4xx", "5xx")
+ANSWERED = ("2xx", "3xx", "4xx", "5xx", "6xx")
+BUCKETS = (*(str(_bound) for _bound in BOUNDS_MS), "more")  # ms
+
+assert (len(STATUS_WORDS), len(FAILOVERS), len(BUCKETS)) == (STATUS_COUNT, FAILOVER_COUNT, BUCKET_COUNT)
 
 # (counter_id, name, help), in the order of counter_id.
 COUNTERS = (
@@ -95,9 +117,41 @@ COUNTERS = (
         ("repetition", "a header that may stand once stands twice"),
         ("max_breadth", "Max-Breadth is no number"),
     ))),
+    (N_REPEATED_INVITES, "repeated_invites", "of retransmitted_requests: INVITEs"),
+    (N_REPEATED_OTHERS, "repeated_others", "of retransmitted_requests: those of other methods"),
+    (N_REPEATED_RESPONSES, "repeated_responses", "responses to a branch that had its final one already"),
+    (N_RESENT_REQUESTS, "resent_requests", "of retransmissions_sent: requests"),
+    (N_RESENT_CANCELS, "resent_cancels", "of retransmissions_sent: CANCELs"),
+    (N_RESENT_RESPONSES, "resent_responses", "of retransmissions_sent: responses, by Timer G"),
+    (N_REANSWERED, "reanswered", "responses sent again because their request came again"),
+    (N_RESENT_PROBES, "resent_probes", "probes that the router repeated"),
+    *((N_FAILED_OVER + place, f"failovers_{why}", f"of failovers: the last branch failed by {why}")
+      for place, why in enumerate(FAILOVERS)),
+    *((N_ANSWERED + place, f"answered_{what}", f"server transactions that were answered with a {what}")
+      for place, what in enumerate(ANSWERED)),
+    *((N_REQUESTS_IN + place, f"received_{what.lower()}", f"{what} requests received")
+      for place, what in enumerate(METHOD_NAMES)),
+    *((N_REQUESTS_OUT + place, f"sent_{what.lower()}", f"{what} requests sent")
+      for place, what in enumerate(METHOD_NAMES)),
+    *((N_RESPONSES_IN + place, f"received_{what}", f"{what} responses received")
+      for place, what in enumerate(STATUS_WORDS)),
+    *((N_RESPONSES_OUT + place, f"sent_{what}", f"{what} responses sent") for place, what in enumerate(STATUS_WORDS)),
+    (N_ROUNDS, "rounds", "times that a shard looked at all that there is for it"),
+    (N_LANE_BYTES, "lane_bytes", "bytes that other shards have handed to a shard and that wait there"),
+    (N_TIMER_LAG_MS, "timer_lag_ms", "by how many ms timers fired late, added up"),
+    *((N_TIMER_LAG + place, f"timer_lag_{most}", f"timers that fired late by so many ms at most: {most}")
+      for place, most in enumerate(BUCKETS)),
+    (N_ROUND_US, "round_us", "microseconds that a shard worked, of each round but its sending, added up"),
+    *((N_ROUND + place, f"round_{most}", f"rounds of a shard that took so many ms at most: {most}")
+      for place, most in enumerate(BUCKETS)),
 )
 COUNTER_NAMES = tuple(name for _, name, _ in COUNTERS)
 COUNTER_HELP = {name: text for _, name, text in COUNTERS}
 
 assert [number for number, _, _ in COUNTERS] == list(range(COUNTER_COUNT)), "COUNTERS goes by counter_id"
-assert COUNTER_COUNT - N_BAD == E_START_LINE - E_ROUTE + 1 + E_DUPLICATE - E_MAX_BREADTH + 1
+assert N_REPEATED_INVITES - N_BAD == E_START_LINE - E_ROUTE + 1 + E_DUPLICATE - E_MAX_BREADTH + 1
+
+memset(STATUS_PLACES, 0, sizeof(STATUS_PLACES))
+for _status in range(100, 700):
+    STATUS_PLACES[<int>_status] = STATUS_WORDS.index(
+        str(_status) if _status in STATUSES else f"{_status // 100}xx")

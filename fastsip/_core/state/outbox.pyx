@@ -4,17 +4,21 @@ A flush at the end of the round sends them (shard/workspace).  Must never: decid
 """
 
 from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcmp
 
 from fastsip._core.base.types cimport E_ROOM, MAX_MESSAGE
 from fastsip._core.base.check cimport check
 from fastsip._core.base.address cimport T_UDP, flow_t
 from fastsip._core.base.scarcity cimport SCARCE_SCRATCH, runs_short
-from fastsip._core.sip.types cimport message_t
+from fastsip._core.sip.types cimport M_ACK, M_BYE, M_INVITE, message_t
+from fastsip._core.sip.words cimport match_method
 from fastsip._core.sip.edits cimport close_headers, write_edits
 from fastsip._core.store.slots cimport NO_SLOT, PENDING_BLOCKS, slot_at, word_generation
 from fastsip._core.routing.lookup cimport find_listener_index
 from fastsip._core.transport.udp cimport SEND_BATCH, outgoing_t, take_outgoing
-from fastsip._core.state.counters cimport N_NO_ROOM, N_SENT_LOST
+from fastsip._core.state.counters cimport (
+    N_NO_ROOM, N_REQUESTS_OUT, N_RESPONSES_OUT, N_SENT_LOST, STATUS_PLACES,
+)
 from fastsip._core.state.memory cimport OUTBOX_RESERVE, PENDING_RESERVE, SCRATCH_BYTES, SCRATCH_RESERVE
 from fastsip._core.state.shard cimport shard_t, count
 
@@ -61,6 +65,41 @@ cdef void queue_datagram(shard_t *shard, const char *at, uint32_t len, const flo
         out.owner_generation = word_generation(slot_at(shard.store, owner).commit)
 
 
+cdef int method_of(const char *at, uint32_t len) noexcept nogil:
+    """The method_id of a request as it leaves; those of a call, without a look into the words."""
+    cdef uint32_t end = 0
+    check(len > 0)
+    if len > 7 and memcmp(at, b"INVITE ", 7) == 0:
+        return M_INVITE
+    if len > 4 and memcmp(at, b"ACK ", 4) == 0:
+        return M_ACK
+    if len > 4 and memcmp(at, b"BYE ", 4) == 0:
+        return M_BYE
+    while end < len and at[end] != c' ' and at[end] != c'\t':
+        end += 1
+    return match_method(at, end)
+
+
+cdef void count_sent(shard_t *shard, const char *at, uint32_t len) noexcept nogil:
+    """By its first line, which says it of all that leaves, whoever wrote it.  Before that line, and before the status
+    code, a peer may have left blanks (7.5); no method has a slash.
+    """
+    cdef uint32_t off = 0
+    cdef int status
+    while off < len and (at[off] == c'\r' or at[off] == c'\n'):
+        off += 1
+    check(off + 12 < len)
+    if at[off + 3] != c'/':
+        count(shard, N_REQUESTS_OUT + method_of(at + off, len - off))
+        return
+    off += 8
+    while off + 3 < len and at[off] == c' ':
+        off += 1
+    status = (at[off] - c'0') * 100 + (at[off + 1] - c'0') * 10 + at[off + 2] - c'0'
+    if 100 <= status < 700:
+        count(shard, N_RESPONSES_OUT + STATUS_PLACES[status])
+
+
 cdef bint queue_message(shard_t *shard, const char *at, uint32_t len, const flow_t *flow,
                         uint32_t owner, int owes) noexcept nogil:
     """The one place that knows how each transport is sent."""
@@ -68,6 +107,7 @@ cdef bint queue_message(shard_t *shard, const char *at, uint32_t len, const flow
     if listener < 0 or flow.remote.transport != T_UDP:
         count(shard, N_SENT_LOST)
         return False
+    count_sent(shard, at, len)
     queue_datagram(shard, at, len, flow, listener, owner, owes)
     return True
 

@@ -1,6 +1,7 @@
 # What one shard has in its hands while it works: nothing here knows SIP.
 
 from libc.stdint cimport uint32_t, uint64_t
+from fastsip._core.base.buckets cimport bucket_of
 from fastsip._core.base.ring cimport ring_t, sleeper_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.sip.edits cimport edits_t
@@ -9,6 +10,7 @@ from fastsip._core.store.wheel cimport timer_node_t, wheel_t
 from fastsip._core.store.marks cimport mark_t, quarantine_t
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.dispatcher.cells cimport known_t
+from fastsip._core.dispatcher.measures cimport measure_t
 from fastsip._core.dispatcher.positions cimport positions_t
 from fastsip._core.transport.names cimport name_table_t
 from fastsip._core.transport.udp cimport net_t
@@ -24,6 +26,8 @@ cdef struct shard_t:
     wheel_t *wheel
     net_t *net
     known_t known               # of destinations: [cell]
+    measure_t *measures         # [measure_last + 1], by cell; the last is that of all cells behind
+    uint32_t measure_last
     positions_t *positions
     uint64_t *counters
     ring_t *events
@@ -52,3 +56,7 @@ cdef struct shard_t:
 
 cdef inline void count(shard_t *shard, int counter) noexcept nogil:
     shard.counters[counter] += 1
+
+# Into the bucket of a histogram, the first of whose counters this is.
+cdef inline void count_of_time(shard_t *shard, int first, uint64_t ms) noexcept nogil:
+    shard.counters[first + bucket_of(ms)] += 1

@@ -503,16 +503,18 @@ cdef class Store:
         return found
 
     def in_use(self) -> dict:
-        """Slots and bytes of blocks in use, and bytes of the files; read while shards work, so a moment old."""
+        """Slots and bytes of blocks in use, and what there is of both; read while shards work, so a moment old."""
         cdef partition_t *p
         cdef uint64_t slots = 0
         cdef uint64_t units = 0
         cdef uint64_t mapped = 0
+        cdef uint64_t places = 0
         cdef int i
         for i in range(PARTITIONS):
             p = &self.store.partitions[i]
             slots += p.slot_count - p.free_count
             units += p.buddy.used_units
             mapped += p.bytes
+            places += p.slot_count
         return {"slots": slots, "slot_bytes": slots * sizeof(slot_t), "block_bytes": units * UNIT_BYTES,
-                "store_bytes": mapped}
+                "store_bytes": mapped, "slot_places": places}

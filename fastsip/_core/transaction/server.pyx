@@ -28,7 +28,10 @@ from fastsip._core.store.slots cimport (
     NO_SLOT, SLOT_BITS, block_at, clear_owes, commit, drop_block, end_block, first_child_of, next_child_of, record_of,
     slot_at, slot_t, word_generation, word_kind, word_owes, word_state,
 )
-from fastsip._core.state.counters cimport N_LATE_ANSWERS, N_NO_ROOM, N_RETRANSMISSIONS_SENT, N_RETRANSMITTED_REQUESTS
+from fastsip._core.state.counters cimport (
+    N_ANSWERED, N_LATE_ANSWERS, N_NO_ROOM, N_REANSWERED, N_REPEATED_INVITES, N_REPEATED_OTHERS, N_RESENT_RESPONSES,
+    N_RETRANSMISSIONS_SENT, N_RETRANSMITTED_REQUESTS,
+)
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.outbox cimport queue_message, send_edited, take_scratch
 from fastsip._core.transaction.machines cimport (
@@ -149,6 +152,11 @@ cdef void pass_provisional(shard_t *shard, uint32_t ref, const message_t *m) noe
     send_block(shard, ref, &record.server.response, OWES_RESPONSE)
 
 
+cdef inline void count_answer(shard_t *shard, int status) noexcept nogil:
+    check(200 <= status < 700)
+    count(shard, N_ANSWERED + status // 100 - 2)
+
+
 cdef inline void name_no_blocks(record_t *record) noexcept nogil:
     record.server.kept.len = 0
     record.server.response.len = 0
@@ -167,6 +175,7 @@ cdef void pass_success(shard_t *shard, uint32_t ref, const message_t *m) noexcep
         return
     check(step.next == SERVER_ACCEPTED)
     if word_state(slot.commit) != SERVER_ACCEPTED:
+        count_answer(shard, m.status)
         if was.server.flags & SERVER_DECIDED:
             count(shard, N_LATE_ANSWERS)
         name_no_blocks(&record)
@@ -194,6 +203,7 @@ cdef void send_final(shard_t *shard, uint32_t ref, const record_t *was, const bl
     cdef bint due = response != NULL or status >= 300
     check(step.valid)                   # takes_final has said so
     check(step.next == SERVER_COMPLETED)
+    count_answer(shard, status)
     name_no_blocks(&record)
     record.server.last_status = <uint16_t>status
     record.server.flags |= SERVER_DECIDED
@@ -473,6 +483,7 @@ cdef int server_input(shard_t *shard, uint32_t ref, int event, const message_t *
     check((event == REPEATED) | (event == GOT_ACK))
     if event == REPEATED:
         count(shard, N_RETRANSMITTED_REQUESTS)
+        count(shard, N_REPEATED_INVITES if word_kind(slot.commit) == KIND_SERVER_INVITE else N_REPEATED_OTHERS)
     if not step.valid:
         return 0
     if step.actions & RESEND_LAST:
@@ -496,6 +507,7 @@ cdef void resend_last(shard_t *shard, uint32_t ref, const record_t *record, cons
     cdef const slot_t *slot = slot_at(shard.store, ref)
     cdef origin_t again = origin[0]
     again.flow.listener_id = slot.identity.server.source.listener_id
+    count(shard, N_REANSWERED)
     if record.server.response.len:
         send_block(shard, ref, &record.server.response, 0)
     elif is_unkept(shard, ref):
@@ -555,6 +567,7 @@ cdef void fire_server_timer(shard_t *shard, uint32_t ref) noexcept nogil:
     record.server.retransmit_ms = shard.now_ms + record.server.interval_ms
     commit_server(shard, ref, step.next, OWES_RESPONSE, &record)
     count(shard, N_RETRANSMISSIONS_SENT)
+    count(shard, N_RESENT_RESPONSES)
     send_response(shard, ref)
 
 

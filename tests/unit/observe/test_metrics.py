@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,11 +12,13 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from fastsip._core.base.mapped import Damaged as DamagedCells
 from fastsip._core.dispatcher.cells import HEALTH_NAMES, Cells
+from fastsip._core.dispatcher.measures import THE_REST
 from fastsip.base.plain import printable
 from fastsip.observe import counters, families, metrics
 from fastsip.observe.counters import COUNTER_NAMES, GAUGES
 from fastsip.observe.destinations import UNSEEN, with_seen
-from fastsip.observe.exposition import Exposition, label_value, labels
+from fastsip.observe.exposition import BOUNDS, Exposition, label_value, labels
+from fastsip.observe.measures import LINE, Measured
 from fastsip.routing.registry import Registry
 from tests.prometheus import check
 
@@ -78,10 +81,32 @@ def test_values_of_a_label_tell_counters_apart():
         assert bool(family.label) == (len(family.of) > 1) or not family.of, family.name
 
 
+def family_of(name: str) -> families.Family:
+    """Whose sample this is."""
+    found = [one for one in families.FAMILIES
+             if name == one.name or (one.kind == "histogram" and name.removeprefix(one.name) in PARTS)]
+    assert len(found) == 1, name
+    return found[0]
+
+
+PARTS = ("_bucket", "_sum", "_count")   # of a histogram
+
+
+def test_histograms_of_shards_are_added_up_from_below():
+    shard = {name: 1 for name in COUNTER_NAMES} | {"timer_lag_ms": 2_500}
+    found = samples(known(shards=[shard]))
+    name = "fastsip_timer_lag_seconds"
+    buckets = [value(found, f"{name}_bucket", shard="0", le=bound) for bound in BOUNDS]
+    assert buckets == [*range(1, len(BOUNDS) + 1)]
+    assert value(found, f"{name}_count", shard="0") == len(BOUNDS) and value(found, f"{name}_sum", shard="0") == 2.5
+
+
 @pytest.mark.parametrize("openmetrics", [False, True])
 def test_nothing_that_is_counted_is_lost(openmetrics):
     found = samples(known(), openmetrics)
     for family in families.COUNTERS:
+        if family.kind == "histogram":
+            continue
         for name, word in family.of.items():
             pairs = {family.label: word} if word else {}
             place = COUNTER_NAMES.index(name)
@@ -105,7 +130,9 @@ def test_no_counter_goes_down_whatever_is_counted_first(order):
         shard[name] += 1
     after = total(shard)
     assert before.keys() == after.keys() and all(after[each] >= before[each] for each in before)
-    assert sum(after[each] > before[each] for each in after if each[0].startswith("fastsip_")) == len(set(order))
+    timed = {name for family in families.COUNTERS if family.kind == "histogram" for name in family.of}
+    assert sum(after[each] > before[each] for each in after
+               if each[0].startswith("fastsip_") and family_of(each[0]).kind != "histogram") == len(set(order) - timed)
 
 
 def test_what_another_release_counts_is_shown_by_its_own_name():
@@ -118,8 +145,7 @@ def test_what_another_release_counts_is_shown_by_its_own_name():
 
 def test_labels_are_those_of_the_table():
     for (name, pairs), _ in samples(known(sets=[group(setid=7, since=5.0, retry_after=6.0, rtt_ms=2.0)])).items():
-        (family,) = (one for one in families.FAMILIES if one.name == name)
-        assert {label for label, _ in pairs} <= set(families.label_names(family)), name
+        assert {label for label, _ in pairs} <= set(families.label_names(family_of(name))), name
 
 
 # ---------------------------------------------------------------- the router, its sets and destinations
@@ -201,6 +227,82 @@ def test_no_more_sets_are_shown_than_the_bound_allows(beyond, monkeypatch):
         assert sum(each == name for each, _ in found) == 3 + min(0, beyond)
     assert value(found, "fastsip_metrics_left_out", kind="sets") == max(0, beyond)
     assert value(found, "fastsip_metrics_left_out", kind="destinations") == max(0, beyond)
+
+
+# ---------------------------------------------------------------- what was measured
+
+
+def measured(*ids: str, unknown: int = 0, rest: bool = True) -> Measured:
+    """Of each id ten times the attempts of the one before, and as many ends and times; of the nameless 1."""
+    lines = np.zeros((2, len(ids) + unknown + 1), LINE)
+    for place in range(len(ids) + unknown):
+        factor = 10**place if place < len(ids) else 1
+        of_one = lines[:, place : place + 1]
+        of_one["destination_id"] = 1 + place
+        for name in LINE.names:
+            if name != "destination_id":
+                of_one[name] = factor
+    if rest:
+        lines[:, -1]["destination_id"] = THE_REST
+        lines[:, -1]["attempts"] = 7
+    return Measured(lines, {1 + place: ("destination", name) for place, name in enumerate(ids)})
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_what_was_measured_of_a_destination(openmetrics):
+    found = samples(known(sets=[group(setid=4)], measured=measured("m/a", rest=False)), openmetrics)
+    of = {"set": "m", "setid": "4", "destination": "m/a"}
+    assert value(found, "fastsip_destination_attempts_total", **of) == 2, "of both shards"
+    for family in families.MEASURED:
+        if family.kind == "histogram":
+            buckets = [value(found, f"{family.name}_bucket", **of, le=bound) for bound in BOUNDS]
+            assert buckets == [2 * number for number in range(1, len(BOUNDS) + 1)]
+            assert value(found, f"{family.name}_count", **of) == buckets[-1]
+            assert value(found, f"{family.name}_sum", **of) == 0.002
+        elif family.label:
+            words = family.measured[1:]
+            assert [value(found, family.name, **of, **{family.label: word}) for word in words] == [2] * len(words)
+    assert value(found, "fastsip_destination_attempts_total", destination="(others)") is None
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1, 2])
+def test_no_more_is_shown_of_what_was_measured_than_the_bound_allows(beyond, monkeypatch):
+    """All others are one more destination of no set; those that the configuration has no more are nobody's."""
+    monkeypatch.setattr(metrics, "MOST_MEASURED", 2)
+    ids = [f"m/{number}" for number in range(2 + beyond)]
+    sets = [group(members=[MEMBER | {"id": name} for name in ids])]
+    found = samples(known(sets=sets, measured=measured(*ids, "m/gone", rest=False)))
+    shown = {dict(pairs)["destination"]: number for (name, pairs), number in found.items()
+             if name == "fastsip_destination_attempts_total"}  # fmt: skip
+    assert shown == {name: 2 * 10**place for place, name in enumerate(ids[:2])} | (
+        {"(others)": 2 * sum(10**place for place in range(2, 2 + beyond))} if beyond > 0 else {})
+
+
+def test_those_that_share_a_line_are_shown_as_others():
+    found = samples(known(sets=[group()], measured=measured("m/a")))
+    assert value(found, "fastsip_destination_attempts_total", destination="(others)") == 14
+    assert value(found, "fastsip_destination_attempts_total", set="m", destination="m/a") == 2
+
+
+def test_a_writer_gives_the_same_text_as_one_that_was_never_used():
+    """Whatever came, went or changed between two scrapes."""
+    one, other = group(members=[MEMBER]), group("n", 3, [MEMBER | {"id": "n/a"}, MEMBER | {"id": "n/b"}], health="down")
+    for openmetrics in (False, True):
+        writer = metrics.Writer(openmetrics=openmetrics)
+        for found in (known(), known(sets=[one, other], measured=measured("m/a", "n/b")), known(shards=[]),
+                      known(sets=[other], measured=measured("n/a")), known(status={"router": None}),
+                      known(sets=[one], shards=known().shards * 2), known()):
+            assert writer.text(found) == metrics.text(found, openmetrics=openmetrics)
+
+
+def test_the_text_of_labels_may_have_any_sign():
+    writer = metrics.Writer()
+    name = '100 %s %d "x" \\ é'
+    for number in (1, 2):
+        found = known(sets=[group(members=[MEMBER | {"id": name}], chosen=number)], measured=measured(name))
+        read_back = [one for family in read_text(writer.text(found)) for one in family.samples
+                     if one.name == "fastsip_destination_chosen_total"]  # fmt: skip
+        assert [(one.labels["destination"], one.value) for one in read_back] == [(name, number)]
 
 
 # ---------------------------------------------------------------- out of run_dir
@@ -309,8 +411,9 @@ def test_nothing_is_an_empty_text():
 def test_prometheus_own_tool_finds_nothing_to_say():
     full = known(gauges={**known().gauges, "kites": 1},
                  shards=[row | {"stones": 1} for row in known().shards],
-                 sets=[group(setid=1, since=5.0, retry_after=6.0, rtt_ms=2.0)])  # fmt: skip
-    assert {name for name, _ in samples(full)} == {family.name for family in families.FAMILIES}
+                 sets=[group(setid=1, since=5.0, retry_after=6.0, rtt_ms=2.0)], measured=measured("m/a"),
+                 transactions=[{"kind": "client_invite", "state": "calling", "count": 3}])  # fmt: skip
+    assert {family_of(name).name for name, _ in samples(full)} == {family.name for family in families.FAMILIES}
     done = check("metrics", text=metrics.text(full))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
