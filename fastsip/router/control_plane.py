@@ -82,7 +82,7 @@ class ControlPlane:
         self.reloads: set[asyncio.Task[None]] = set()
         self.one_reload = asyncio.Lock()
         self.machines = AnsweringMachines(())
-        self.journal = Journal(router.config.router.state_dir)
+        self.journal = Journal(lambda: router.config)
         self.probing = Probing(self.shards)
 
     # ------------------------------------------------------------ life
