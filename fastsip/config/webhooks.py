@@ -45,13 +45,18 @@ def read_webhooks(root: Section, base: Folder) -> tuple[Webhook, ...]:
 def _webhook(section: Section, index: int, base: Folder) -> Webhook:
     if "url" not in section:
         section.report.add(section.path, "", '`url` is missing: where events are sent, such as "https://HOST/PATH"')
+    url = _hidden(section, ("url",), _url(base)) if "url" in section else ""
+    headers = _headers(section, base)
+    if "@" in urlsplit(url).netloc and any(name.lower() == "authorization" for name, _ in headers):
+        section.report.add((*section.path, "headers"), "", "Authorization stands beside a `url` with name and password; "
+                           "allowed: one of them")
     return Webhook(
         name=section.take("name", values.name, "") or f"webhook-{index + 1}",
-        url=_hidden(section, ("url",), _url(base)) if "url" in section else "",
+        url=url,
         events=section.take_list("events", _pattern) or ("*",),
         secret=_hidden(section, ("secret",), shared_secret(base)) if "secret" in section else "",
         timeout_ms=section.take("timeout", values.duration(100, 60_000), 10_000),
-        headers=_headers(section, base),
+        headers=headers,
     )
 
 

@@ -71,6 +71,18 @@ STATUS = (
           lambda one: len(one["sources_away"]) if "sources_away" in one else None),
 )
 
+# Of what `status` says of each webhook; they go on over routers and over the program that sends.
+WEBHOOKS = (
+    Family(name="fastsip_webhook_events_sent_total", kind="counter", value=lambda one: one["sent"],
+           help="events that the receiver has taken"),
+    Family(name="fastsip_webhook_attempts_failed_total", kind="counter", value=lambda one: one["failed"],
+           help="attempts to send an event that failed"),
+    Family(name="fastsip_webhook_events_dropped_total", kind="counter", value=lambda one: one["dropped"],
+           help="events that the receiver will not be told any more: refused, or missed"),
+    gauge("fastsip_webhook_events_waiting", "events of the record that have not been looked at for the webhook yet",
+          lambda one: one["waiting"]),
+)
+
 STORE = (
     Family(name="fastsip_store_slots", kind="gauge", help=GAUGE_HELP["slots"], of={"slots": ""}),
     Family(name="fastsip_store_used_bytes", kind="gauge", help="bytes of the store that are in use, by what they hold",
@@ -172,11 +184,12 @@ DESTINATIONS = (
 LEFT_OUT = Family(name="fastsip_metrics_left_out", kind="gauge", label="kind",
                   help="sets and destinations beyond the bounds, of which nothing is shown")
 
-FAMILIES = (*STATUS, *STORE, *COUNTERS, OTHER_COUNTERS, OTHER_GAUGES, *SETS, *DESTINATIONS, LEFT_OUT)
+FAMILIES = (*STATUS, *WEBHOOKS, *STORE, *COUNTERS, OTHER_COUNTERS, OTHER_GAUGES, *SETS, *DESTINATIONS, LEFT_OUT)
 
 
 def label_names(family: Family) -> tuple[str, ...]:
     """All labels that its samples may have, in their order."""
     of_what = ("set", "setid") if family in SETS else ("set", "setid", "destination") if family in DESTINATIONS else ()
+    of_what = ("webhook",) if family in WEBHOOKS else of_what
     shard = ("shard",) if family.by_shard else ()
     return (*of_what, *shard, *((family.label,) if family.label else ()), *family.words)

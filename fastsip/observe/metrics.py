@@ -84,6 +84,9 @@ def _samples(known: Known) -> Iterator[tuple[Family, list[Sample]]]:
     """Each family of families.FAMILIES, in their order."""
     for family in families.STATUS:
         yield family, [(labels({word: known.status.get(word) for word in family.words}), _value(family, known.status))]
+    for family in families.WEBHOOKS:
+        yield family, [(labels({"webhook": one["name"]}), _value(family, one))
+                       for one in known.status.get("webhooks", ())]  # fmt: skip
     for family in families.STORE:
         yield family, _by_label(family, known.gauges)
     total = summed(known.shards)

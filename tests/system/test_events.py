@@ -73,7 +73,8 @@ class Followed:
 
     async def begin(self, home, *words: str) -> "Followed":
         argv = ("-m", "fastsip", "events", str(home.config), "--follow", "--json", *words)
-        self.process = await asyncio.create_subprocess_exec(sys.executable, *argv, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+        self.process = await asyncio.create_subprocess_exec(sys.executable, *argv, cwd=ROOT,
+                                                            stdout=asyncio.subprocess.PIPE)
         self.seen: list[dict] = []
         return self
 
