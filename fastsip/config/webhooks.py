@@ -48,8 +48,8 @@ def _webhook(section: Section, index: int, base: Folder) -> Webhook:
     url = _hidden(section, ("url",), _url(base)) if "url" in section else ""
     headers = _headers(section, base)
     if "@" in urlsplit(url).netloc and any(name.lower() == "authorization" for name, _ in headers):
-        section.report.add((*section.path, "headers"), "", "Authorization stands beside a `url` with name and password; "
-                           "allowed: one of them")
+        section.report.add((*section.path, "headers"), "",
+                           "Authorization stands beside a `url` with name and password; allowed: one of them")
     return Webhook(
         name=section.take("name", values.name, "") or f"webhook-{index + 1}",
         url=url,

@@ -70,11 +70,11 @@ async def serve(orders: asyncio.Queue[Webhooks]) -> None:
     order = await orders.get()
     kept = Kept(order.run_dir, order.state_dir)
     senders: dict[str, Sender] = {}
-    counting = asyncio.create_task(kept.count(senders))
-    while not counting.done():
-        await change(senders, order, kept)
-        order = await orders.get()
-    counting.result()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(kept.count(senders))
+        while True:
+            await change(senders, order, kept)
+            order = await orders.get()
 
 
 async def change(senders: dict[str, "Sender"], order: Webhooks, kept: "Kept") -> None:
@@ -129,7 +129,7 @@ class Kept:
                 if now != written:
                     await loop.run_in_executor(self._writer, write_counts, self.run_dir, now)
                     written = now
-            except OSError as error:
+            except Exception as error:  # a full disk, above all; nobody else would count
                 self._limited.info("what is counted of webhooks is not written down", {"why": reason(error)})
 
 
@@ -189,9 +189,10 @@ class Sender:
                 self.next = event["id"]
                 if fits(event["event"], self.webhook.events):
                     await self.deliver(session, event)
-                    await self.keep(Position(number=event["id"] + 1, life=self.follower.position.life))
+                    self.next = event["id"] + 1
                     if self.missed:
-                        await self.tell_missed(session)
+                        await self.tell_missed(session)     # before it counts as over: a death would forget it
+                    await self.keep(Position(number=self.next, life=self.follower.position.life))
             await self.keep(self.follower.position)
             if not events:
                 await asyncio.sleep(LOOK_S)
@@ -204,9 +205,9 @@ class Sender:
 
     # ------------------------------------------------------------ one event
 
-    async def deliver(self, session: aiohttp.ClientSession, event: Event, patience_s: float = PATIENCE_S) -> None:
+    async def deliver(self, session: aiohttp.ClientSession, event: Event, *, for_ever: bool = False) -> None:
         """Until it is taken, refused, or missed."""
-        begun = time.monotonic()
+        end = math.inf if for_ever else time.monotonic() + PATIENCE_S
         while True:
             outcome = await attempt(session, self.webhook, event, self.release)
             if outcome.taken or outcome.final:
@@ -214,7 +215,7 @@ class Sender:
                 return
             self.counts.failed += 1
             self.note_why(outcome.why)
-            if time.monotonic() - begun > patience_s:
+            if time.monotonic() >= end:
                 self.note_missed(1)
                 return
             self.follower.close()   # else a file that nobody needs any more would stay as long as this lasts
@@ -253,4 +254,4 @@ class Sender:
         count, self.missed = self.missed, 0
         log.warning("a webhook missed events", extra={"fields": {**self.fields, "count": count}})
         await self.deliver(session, {"id": self.next - 1, "at": round(time.time(), 3), "event": LOST,
-                                     "node": self.told[1], "webhook": self.webhook.name, "count": count}, math.inf)
+                                     "node": self.told[1], "webhook": self.webhook.name, "count": count}, for_ever=True)

@@ -151,6 +151,8 @@ class EventFile:
 
     def follow_on(self) -> bool:
         """Another file, if this one is full: is it?"""
+        if os.stat(self.place).st_size < MOST_BYTES:
+            return False
         with self._locked() as fd:
             if os.fstat(fd).st_size < MOST_BYTES:
                 return False

@@ -189,7 +189,9 @@ FAMILIES = (*STATUS, *WEBHOOKS, *STORE, *COUNTERS, OTHER_COUNTERS, OTHER_GAUGES,
 
 def label_names(family: Family) -> tuple[str, ...]:
     """All labels that its samples may have, in their order."""
-    of_what = ("set", "setid") if family in SETS else ("set", "setid", "destination") if family in DESTINATIONS else ()
-    of_what = ("webhook",) if family in WEBHOOKS else of_what
+    of_what: tuple[str, ...] = ()
+    for families, names in ((SETS, ("set", "setid")), (DESTINATIONS, ("set", "setid", "destination")),
+                            (WEBHOOKS, ("webhook",))):  # fmt: skip
+        of_what = names if family in families else of_what
     shard = ("shard",) if family.by_shard else ()
     return (*of_what, *shard, *((family.label,) if family.label else ()), *family.words)

@@ -46,7 +46,7 @@ PROBLEMS = {
     "a name twice": (HOOK + 'name = "a"\n' + HOOK + 'name = "a"\n', "webhook[2].name", "another webhook has it"),
     "a name that is another's default": (HOOK + 'name = "webhook-2"\n' + HOOK, "webhook[2].name", "another webhook"),
     "headers that are none": (HOOK + 'headers = "x"\n', "webhook[1].headers", "allowed: a table"),
-    "a header of ours": (HOOK + 'headers = { fastsip-event = "x" }\n', "webhook[1].headers.fastsip-event", "other than"),
+    "a header of ours": (HOOK + 'headers = { fastsip-x = "x" }\n', "webhook[1].headers.fastsip-x", "other than"),
     "a length": (HOOK + 'headers = { Content-Length = "1" }\n', "webhook[1].headers.Content-Length", "other than"),
     "no name of a header": (HOOK + 'headers = { "a b" = "x" }\n', 'webhook[1].headers."a b"', "a SIP token"),
     "two who say who it is": (HOOK + 'headers = { authorization = "x" }\n', "webhook[1].headers", "name and password"),

@@ -15,7 +15,15 @@ from fastsip.base.run_dir import WEBHOOKS
 from fastsip.config.model import Webhook
 from fastsip.desk import attempt as module
 from fastsip.desk import webhooks
-from fastsip.desk.attempt import LONGEST_RETRY_AFTER_S, MOST_ANSWER, attempt, judged, open_session, seconds_of, signature
+from fastsip.desk.attempt import (
+    LONGEST_RETRY_AFTER_S,
+    MOST_ANSWER,
+    attempt,
+    judged,
+    open_session,
+    seconds_of,
+    signature,
+)
 from fastsip.desk.webhooks import serve
 from fastsip.events import file
 from fastsip.events.counts import Counts, read_counts, write_counts
@@ -151,8 +159,9 @@ class Told:
         self.orders: asyncio.Queue[Webhooks] = asyncio.Queue()
 
     def order(self, *hooks: Webhook, node: str = "edge1") -> None:
-        self.orders.put_nowait(Webhooks(run_dir=str(self.scratch), state_dir=str(self.scratch), node=node, release="0.1",
-                                        since={one.name: self.since for one in hooks}, webhooks=hooks))
+        place, since = str(self.scratch), {one.name: self.since for one in hooks}
+        self.orders.put_nowait(Webhooks(run_dir=place, state_dir=place, node=node, release="0.1", since=since,
+                                        webhooks=hooks))
 
     async def __aenter__(self):
         self.before = asyncio.all_tasks()
@@ -249,14 +258,14 @@ async def test_what_was_overrun_is_counted_and_told(record, told, scratch, monke
 
 async def test_an_event_that_a_receiver_cannot_take_is_given_up(record, told, scratch, monkeypatch):
     monkeypatch.setattr(webhooks, "PATIENCE_S", 0.0)
-    monkeypatch.setattr(webhooks.Sender.deliver, "__defaults__", (0.0,))
     async with Receiver() as receiver, told() as one:
         receiver.answers = [status(500)]
         tell(record, "destination.down", "destination.up")
         one.order(hook(receiver.url()))
         await receiver.event("destination.up")
         assert receiver.names() == ["events.lost", "destination.up"]
-        assert receiver.events[0]["count"] == 1 and receiver.events[0]["id"] == receiver.events[1]["id"] - 1
+        lost, after = receiver.events
+        assert (lost["count"], lost["webhook"], lost["id"]) == (1, "hook", after["id"] - 1)
 
 
 async def test_one_that_changes_goes_on_and_one_that_goes_is_forgotten(record, told, scratch):

@@ -204,6 +204,7 @@ def test_a_disk_without_room_takes_no_half_of_a_line(scratch, record, monkeypatc
 
 def test_who_holds_the_file_for_too_long_keeps_nobody(scratch, record, monkeypatch):
     monkeypatch.setattr(module, "LOCK_LIMIT_S", 0.0)
+    full(monkeypatch)
     lines = deque([line(1)])
     with record.place.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
