@@ -98,7 +98,10 @@ async def test_a_destination_that_dies_and_comes_back_is_told_to_all(home, edge)
     async with Receiver() as receiver, UserAgent(name="bob") as bob, Responder(bob) as responder:
         hook = webhook(receiver.url("/a?token=s3cret"), 'events = "destination.*"', 'secret = "file:key"',
                        'headers = { X-From = "edge" }')
-        life = home.start(edge_config(edge, [bob.address], probe=PROBE) + hook).ready()
+        listed = home.place / "dispatcher.list"
+        listed.write_text("7 sip:127.0.0.1:9\n")
+        source = '[[source]]\nkind = "list"\nname = "list"\npath = "dispatcher.list"\n'
+        life = home.start(edge_config(edge, [bob.address], probe=PROBE) + source + hook).ready()
         identity = f"media/{sip_uri(bob.address)}"
         about = {"destination": identity, "uri": sip_uri(bob.address), "set": "media"}
         await receiver.event("destination.up", **about)
@@ -120,6 +123,12 @@ async def test_a_destination_that_dies_and_comes_back_is_told_to_all(home, edge)
         assert done.returncode == 0, done.stderr
         draining = await receiver.event("destination.draining", cause="operator", why="new memory", **about)
         assert await followed.until("destination.draining") == draining
+        listed.rename(home.place / "away")
+        assert (await run("reload", home.config)).returncode == 0
+        assert (await followed.until("source.failed", source="list"))["origin"] == str(listed)
+        (home.place / "away").rename(listed)
+        assert (await run("reload", home.config)).returncode == 0
+        await followed.until("source.back", source="list")
         await followed.end()
 
         told = [event for event in await events_of(home, "--event", "destination.*")]

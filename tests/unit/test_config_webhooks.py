@@ -7,6 +7,7 @@ import pytest
 from fastsip.config import ConfigError, load_text
 from fastsip.config.language import MAX_WEBHOOK_HEADERS, MAX_WEBHOOK_TEXT, MAX_WEBHOOKS
 from fastsip.config.webhooks import is_url, shown_place
+from fastsip.router.outlook import outlook
 from tests.unit.config_text import SMALL, only_problem, read
 
 HOOK = '[[webhook]]\nurl = "https://u:s3cret@h.example.net/s3cret"\n'
@@ -112,3 +113,8 @@ def test_who_has_no_http_hears_what_to_install(monkeypatch):
     with pytest.raises(ConfigError, match=r"aiohttp is missing: pip install \"fastsip\[api\]\""):
         read(SMALL + HOOK)
     assert read(SMALL).webhooks == ()
+
+
+def test_a_check_shows_where_it_leads_and_no_more():
+    (shown,) = outlook(read(SMALL + HOOK + 'events = ["destination.*", "config.refused"]\n')).webhooks
+    assert shown == "webhook-1: https://h.example.net, destination.*, config.refused, not signed"
