@@ -149,8 +149,8 @@ $(VENV)/.ready: pyproject.toml
 	@PYTHONWARNINGS=ignore FASTSIP_ONLY=- $(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
-# Tests read from real databases, and mypy reads SQLAlchemy's types.
-$(VENV)/.ready-test $(VENV)/.ready-lint: ALSO := sql
+# Tests read from real databases and tell webhooks, and mypy reads the types of SQLAlchemy and aiohttp.
+$(VENV)/.ready-test $(VENV)/.ready-lint: ALSO := sql api
 
 $(VENV)/.ready-%: $(VENV)/.ready
 	@echo "fastsip: adding what '$*' needs"

@@ -11,6 +11,9 @@
                 names         router; what DNS said
                 stats         router; anyone may read it
                 marks         router; read by the supervisor when it finds one dead
+                events        router, supervisor; what happened, for whoever follows it
+                events.1      supervisor; the file of events before that one
+                sent          desk; what was counted of each webhook
     state_dir   secret        the first start
                 placement     the first start with a secret
                 epochs        router; of the last stores, when it begins another
@@ -19,6 +22,7 @@
                 added         supervisor; destinations that operators added
                 words         supervisor; what operators have said of destinations
                 history       router; the last changes of destinations
+                webhooks      desk; up to which event each webhook has been told
 
 _core/store/partitions makes `transactions` by its own knowledge.
 """
@@ -36,6 +40,9 @@ REGISTRY = "registry"
 NAMES = "names"
 STATS = "stats"
 MARKS = "marks"
+EVENTS = "events"
+EVENTS_BEFORE = "events.1"
+SENT = "sent"
 
 SECRET = "secret"
 PLACEMENT = "placement"
@@ -45,6 +52,7 @@ SOURCES = "sources"
 ADDED = "added"
 WORDS = "words"
 HISTORY = "history"
+WEBHOOKS = "webhooks"
 
 PARTITIONS = 64
 

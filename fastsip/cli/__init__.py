@@ -16,8 +16,8 @@ from fastsip import __version__
 from fastsip.base.plain import reason
 from fastsip.cli._say import fail, give_up_output, say
 
-COMMANDS = ("run", "check", "status", "reload", "dispatcher", "drain", "upgrade", "stop", "stats", "metrics",
-            "transactions", "explain", "import", "demo", "unit", "completion")
+COMMANDS = ("run", "check", "status", "reload", "dispatcher", "drain", "upgrade", "stop", "events", "stats",
+            "metrics", "transactions", "explain", "import", "demo", "unit", "completion")
 
 
 class _Commands(click.Group):

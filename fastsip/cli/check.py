@@ -132,6 +132,8 @@ def _print_plain(facts: Outlook) -> None:
         say(f"name       {_name_text(name)}")
     for source in facts.sources:
         say(f"source     {source}")
+    for webhook in facts.webhooks:
+        say(f"webhook    {webhook}")
     for warning in facts.warnings:
         say(f"warning: {warning}", err=True)
 
@@ -166,5 +168,7 @@ def _print_rich(facts: Outlook) -> None:
         console.print(Text.assemble(("name    ", "bold"), _name_text(name)))
     for source in facts.sources:
         console.print(Text.assemble(("source  ", "bold"), source))
+    for webhook in facts.webhooks:
+        console.print(Text.assemble(("webhook  ", "bold"), webhook))
     for warning in facts.warnings:
         Console(stderr=True, highlight=False).print(Text.assemble(("warning: ", "bold yellow"), warning))

@@ -1,5 +1,7 @@
 """`fastsip status CONFIG`: what runs there."""
 
+from typing import Any
+
 import click
 
 from fastsip.cli._ask import last_answer
@@ -24,4 +26,11 @@ def command(config: str, as_json: bool) -> None:
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(value) if isinstance(value, list) else "-" if value is None else str(value)
+    if isinstance(value, list):
+        return ", ".join(_webhook(one) if isinstance(one, dict) else one for one in value) or "-"
+    return "-" if value is None else str(value)
+
+
+def _webhook(one: dict[str, Any]) -> str:
+    counts = " ".join(f"{one[name]} {name}" for name in ("sent", "failed", "dropped", "waiting"))
+    return f"{one['name']}: {counts}{f' ({why})' if (why := one['why']) else ''}"

@@ -6,7 +6,7 @@ of [names] are the operator's own.
 refused, never silently ignored.  When a part arrives, its entry is deleted here and its reader written.
 """
 
-ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names", "source")
+ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names", "source", "webhook")
 
 KEYS: dict[str, tuple[str, ...]] = {
     "": ROOT,
@@ -39,6 +39,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     ),
     "headers": ("set", "remove"),
     "source": ("kind", "path", "name", "url", "table", "columns", "interval"),
+    "webhook": ("url", "name", "events", "secret", "timeout", "headers"),
 }  # fmt: skip
 
 # Path pattern ("*" is any one name or index) -> None: the whole key is of a later release;
@@ -103,6 +104,9 @@ MAX_POLICY_CODES = 10
 MAX_SOURCES = 16
 MAX_CALLS_PER_SECOND = 1_000_000
 MAX_BURST_S = 10  # of calls at once: as many as come in so many seconds
+MAX_WEBHOOKS = 16
+MAX_WEBHOOK_HEADERS = 16
+MAX_WEBHOOK_TEXT = 2_048  # letters of a URL, or of what a header says
 MAX_ID_BYTES = 512  # of a destination: its set, its URI and the listener that it is reached from have room
 
 ADMINS = ("enabled", "draining", "disabled")

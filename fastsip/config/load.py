@@ -28,6 +28,7 @@ from fastsip.config.routes import read_policies, read_rules
 from fastsip.config.sets import read_sets
 from fastsip.config.short_names import check_destinations, check_tags
 from fastsip.config.sources import Fresh, all_of_them, read_sources, take_rows
+from fastsip.config.webhooks import read_webhooks
 
 T = TypeVar("T")
 
@@ -183,6 +184,7 @@ class _Loader:
             rules=read_rules(self.root, listeners),
             names=read_names(self.root, listeners),
             sources=tuple(source.facts() for source in sources),
+            webhooks=read_webhooks(self.root, self.base),
         )
         check_tags(config.listeners, self.report)
         check_destinations(config.sets, self.report)

@@ -244,6 +244,21 @@ class Source(Part, frozen=True, kw_only=True):
         return f"Source(name={self.name!r}, kind={self.kind!r}, origin={self.origin!r}, ...)"
 
 
+class Webhook(Part, frozen=True, kw_only=True):
+    """One [[webhook]]."""
+
+    name: str
+    url: str  # with what is secret in it
+    events: tuple[str, ...]  # names, or patterns with a *
+    secret: str  # signs what is sent, "" = nothing does
+    timeout_ms: int  # of one attempt
+    headers: tuple[tuple[str, str], ...]  # name, value
+
+    def __repr__(self) -> str:
+        """Without what is secret."""
+        return f"Webhook(name={self.name!r}, events={self.events!r}, ...)"
+
+
 class Config(Part, frozen=True, kw_only=True):
     """A whole configuration."""
 
@@ -257,6 +272,7 @@ class Config(Part, frozen=True, kw_only=True):
     rules: tuple[Rule, ...]
     names: tuple[Name, ...]
     sources: tuple[Source, ...]
+    webhooks: tuple[Webhook, ...]
 
     def set_named(self, name: str) -> DestinationSet:
         """The set of that name; KeyError when there is none."""

@@ -73,6 +73,17 @@ def read_secret(raw: object, base: Path) -> bytes:
     raise Wrong('allowed: "file:PATH" or "env:NAME"; during rotation a list of two, the first signs')
 
 
+def shared_secret(base: Path) -> Callable[[object], str]:
+    """Makes a reader of a secret that another program has, too, as it stands in "file:PATH" or "env:NAME"."""
+
+    def read(raw: object) -> str:
+        if not isinstance(raw, str) or not raw.startswith(("file:", "env:")):
+            raise Wrong('allowed: "file:PATH" or "env:NAME"')
+        return _secret_text(text_or_secret(base)(raw), "it")
+
+    return read
+
+
 def text_or_secret(base: Path) -> Callable[[object], str]:
     """Makes a reader of a text as it stands, or as "file:PATH" or "env:NAME" have it."""
 

@@ -19,7 +19,7 @@ from fastsip.base.plain import reason
 from fastsip.log import log
 from fastsip.process.launch import LINE_FD
 from fastsip.process.line import Line, close_all
-from fastsip.process.messages import ForeignProtocol, ReadTable, TableRead
+from fastsip.process.messages import ForeignProtocol, ReadTable, TableRead, TellWebhooks
 from fastsip.sources.apart import Found, Table
 from fastsip.sources.kept import is_news, read_kept, write_kept
 from fastsip.sources.rows import Reading, SourceAway
@@ -67,7 +67,7 @@ def serve() -> int:
     logs.set_up()
     os.dup2(2, 1)
     line = Line(socket.socket(fileno=LINE_FD))
-    pool = ThreadPoolExecutor(MOST_AT_ONCE, "table")
+    pool, webhooks = ThreadPoolExecutor(MOST_AT_ONCE, "table"), None
     while True:
         try:
             received = line.receive()
@@ -76,9 +76,20 @@ def serve() -> int:
             continue
         if received is None:
             return 0
+        if isinstance(received.message, TellWebhooks):
+            webhooks = webhooks or desk_of_webhooks()
+            webhooks.take(received.fds[0])
+            continue
         close_all(received.fds)
         if isinstance(received.message, ReadTable):
             pool.submit(answer, line, received.message)
+
+
+def desk_of_webhooks():
+    """Loaded when there are any: who only reads tables needs no HTTP."""
+    from fastsip.desk.webhooks import Desk
+
+    return Desk()
 
 
 def answer(line: Line, order: ReadTable) -> None:

@@ -90,6 +90,18 @@ STATUS = (
           lambda one: len(one["sources_away"]) if "sources_away" in one else None),
 )
 
+# Of what `status` says of each webhook; they go on over routers and over the program that sends.
+WEBHOOKS = (
+    Family(name="fastsip_webhook_events_sent_total", kind="counter", value=lambda one: one["sent"],
+           help="events that the receiver has taken"),
+    Family(name="fastsip_webhook_attempts_failed_total", kind="counter", value=lambda one: one["failed"],
+           help="attempts to send an event that failed"),
+    Family(name="fastsip_webhook_events_dropped_total", kind="counter", value=lambda one: one["dropped"],
+           help="events that the receiver will not be told any more: refused, or missed"),
+    gauge("fastsip_webhook_events_waiting", "events of the record that have not been looked at for the webhook yet",
+          lambda one: one["waiting"]),
+)
+
 STORE = (
     Family(name="fastsip_store_slots", kind="gauge", help=GAUGE_HELP["slots"], of={"slots": ""}),
     Family(name="fastsip_store_used_bytes", kind="gauge", help="bytes of the store that are in use, by what they hold",
@@ -214,13 +226,13 @@ DESTINATIONS = (
            help="of these, those that failed"),
     gauge("fastsip_destination_probe_rtt_seconds", "how long the last probe took",
           lambda one: None if one["rtt_ms"] is None else round(one["rtt_ms"] / 1000, 6)),
-    # Whole seconds: the time is reckoned anew from that of the boot, and would differ by a millisecond each time.
     gauge("fastsip_destination_latency_seconds", "decaying mean of its first replies, to probes and calls",
           lambda one: None if one["latency_ms"] is None else round(one["latency_ms"] / 1000, 6)),
     Family(name="fastsip_destination_limited_total", kind="counter", value=lambda one: one["limited"],
            help="choices that passed it over for its limit of calls a second"),
     gauge("fastsip_destination_downs", "how often it went down in close succession, the last time that it did",
           lambda one: one["downs"]),
+    # Whole seconds: the time is reckoned anew from that of the boot, and would differ by a millisecond each time.
     gauge("fastsip_destination_health_change_timestamp_seconds", "when its health changed last",
           lambda one: None if one["since"] is None else round(one["since"])),
     gauge("fastsip_destination_retry_after_timestamp_seconds", "until when it asked for no calls (Retry-After)",
@@ -242,13 +254,15 @@ MEASURED = (
 LEFT_OUT = Family(name="fastsip_metrics_left_out", kind="gauge", label="kind",
                   help="sets and destinations beyond the bounds, of which nothing is shown")
 
-FAMILIES = (*STATUS, *STORE, TRANSACTIONS, *COUNTERS, OTHER_COUNTERS, OTHER_GAUGES, *SETS, *DESTINATIONS, *MEASURED,
-            LEFT_OUT)
+FAMILIES = (*STATUS, *WEBHOOKS, *STORE, TRANSACTIONS, *COUNTERS, OTHER_COUNTERS, OTHER_GAUGES, *SETS, *DESTINATIONS,
+            *MEASURED, LEFT_OUT)
 
 
 def label_names(family: Family) -> tuple[str, ...]:
     """All labels that its samples may have, in their order."""
-    of_one = family in DESTINATIONS or family in MEASURED
-    of_what = ("set", "setid") if family in SETS else ("set", "setid", "destination") if of_one else ()
+    of_what: tuple[str, ...] = ()
+    for families, names in ((SETS, ("set", "setid")), (DESTINATIONS + MEASURED, ("set", "setid", "destination")),
+                            (WEBHOOKS, ("webhook",))):  # fmt: skip
+        of_what = names if family in families else of_what
     shard = ("shard",) if family.by_shard else ()
     return (*of_what, *shard, *((family.label,) if family.label else ()), *family.words)

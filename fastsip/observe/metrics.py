@@ -114,6 +114,10 @@ class Writer:
     def _write_router(self, found: Exposition, known: Known) -> None:
         for family in families.STATUS:
             self._put(found, family, [self._worded(family, known.status)], [_value(family, known.status)])
+        webhooks = known.status.get("webhooks", ())
+        for family in families.WEBHOOKS:
+            self._put(found, family, [self._labels(webhook=one["name"]) for one in webhooks],
+                      [_value(family, one) for one in webhooks])
         for family in families.STORE:
             self._put_counters(found, family, [("", known.gauges)])
         self._put(found, families.TRANSACTIONS,

@@ -118,6 +118,10 @@ class ReadTable(Numbered, frozen=True, kw_only=True, tag="read table"):
         return {"name": self.name, "origin": self.origin}
 
 
+class TellWebhooks(Message, frozen=True, kw_only=True, tag="tell webhooks"):
+    """These and no others, from now on.  Descriptor: process/webhooks has what is in it."""
+
+
 # ---------------------------------------------------------------- to the supervisor
 
 
@@ -209,7 +213,7 @@ class Ended(Message, frozen=True, kw_only=True, tag="ended"):
     status: int
 
 
-TO_DESK = ReadTable
+TO_DESK = ReadTable | TellWebhooks
 TO_ROUTER = Prepare | Sockets | Go | Reload | Drain | Admin | Probe | Leave
 TO_SUPERVISOR = (Warm | Started | Refused | Reloaded | ReloadRefused | Draining | AdminSet | Probed | Failed
                  | Released | TableRead)

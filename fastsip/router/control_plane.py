@@ -18,11 +18,13 @@ import uvloop
 from fastsip import log as logs
 from fastsip._core.base.ring import Ring
 from fastsip._core.routing.table import RoutingTable
+from fastsip._core.state.counters import COUNTER_NAMES
 from fastsip._core.state.events import Event, take_events
 from fastsip.base.litter import uncollected
 from fastsip.base.plain import reason
 from fastsip.config import Config
 from fastsip.dispatcher.words import read_words
+from fastsip.events.names import LOST
 from fastsip.log import log
 from fastsip.process import messages
 from fastsip.process.line import Received, close_all, received_config
@@ -48,6 +50,7 @@ from fastsip.ua.answering import AnsweringMachines
 GAUGES_EVERY_S = 1.0
 EVENTS_PER_TURN = 1000  # about 4 ms; then everybody else of the loop has a turn
 CONTROL_NICE = 5
+EVENTS_DROPPED = COUNTER_NAMES.index("events_dropped")
 MOST_SAID = 20          # destinations of one change, in the log
 
 
@@ -83,9 +86,10 @@ class ControlPlane:
         self.reloads: set[asyncio.Task[None]] = set()
         self.one_reload = asyncio.Lock()
         self.machines = AnsweringMachines(())
-        self.journal = Journal(router.config.router.state_dir)
+        self.journal = Journal(lambda: router.config)
         self.probing = Probing(self.shards)
-        self.limiting = Limiting(router.cells, router.registry.name)
+        self.limiting = Limiting(router.cells, router.registry.name, self.journal.events.tell)
+        self.dropped = 0    # events that shards had no room for, as far as that was told
 
     # ------------------------------------------------------------ life
 
@@ -241,6 +245,13 @@ class ControlPlane:
         for column, value in enumerate(self.router.store.in_use().values()):
             self.router.stats.gauges[column] = value
 
+    def note_dropped(self) -> None:
+        """Some of those that a full ring did not take may have been changes of destinations."""
+        dropped = sum(row[EVENTS_DROPPED] for row in self.router.stats.shards)
+        if dropped > self.dropped:
+            self.journal.events.tell(LOST, count=dropped - self.dropped, why="the shards reported more than was read")
+            self.dropped = dropped
+
     def save_answers(self, held: Sequence[Held] = ()) -> None:
         """For the next router; when the disk is full, that one has to ask."""
         if not self.resolver.changed and not held:
@@ -258,6 +269,7 @@ class ControlPlane:
             beats[0] += 1
             try:
                 self.write_gauges()
+                self.note_dropped()
                 self.save_answers()
                 self.limiting.look()
             except Exception as error:  # without a heartbeat this router would be taken for dead

@@ -1,33 +1,46 @@
-"""Writes down what becomes of destinations (dispatcher/history), in a thread of its own: no disk is in a call's way.
-
-What waits to be written is bounded, as is the file; what finds no room is counted and said.
+"""Writes down what becomes of destinations, for those who look back (dispatcher/history) and for those who follow
+(events), each in a thread of its own: no disk is in a call's way, nor one of them in the way of the other.
 """
 
 import asyncio
 import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable
 
-from fastsip import log as logs
 from fastsip._core.base.clock import now_ms
 from fastsip._core.state.events import Event
-from fastsip.base.plain import reason
+from fastsip.config import Config
 from fastsip.dispatcher.history import Change, History
+from fastsip.events.beside import Beside
+from fastsip.events.teller import Teller, Told
 
-MOST_WAITING = 20_000
-CLOSE_LIMIT_S = 1.0     # a disk that hangs does not keep a router from leaving
+
+class Destinations(Teller):
+    """Tells of each where it stands, too."""
+
+    def __init__(self, config: Callable[[], Config]):
+        """config: the one that is in force."""
+        super().__init__(config().router.run_dir, lambda: config().router.name)
+        self.config = config
+        self._of: Config | None = None
+        self._places: dict[str, tuple[str, str]] = {}
+
+    def complete(self, told: Told) -> Told:
+        config = self.config()
+        if config is not self._of:
+            self._places = {one.id: (one.uri, group.name) for group in config.sets for one in group.destinations}
+            self._of = config
+        place = self._places.get(told.get("destination", ""))
+        return {**told, "uri": place[0], "set": place[1]} if place else told
 
 
 class Journal:
     """One for a router, on its loop."""
 
-    def __init__(self, state_dir: str):
-        self.history = History(state_dir)
-        self.waiting: list[Change] = []
-        self.lost = 0
-        self.writer = ThreadPoolExecutor(1, "journal")
-        self.underway: asyncio.Task[None] | None = None
-        self.limited = logs.Limited()
+    def __init__(self, config: Callable[[], Config]):
+        self.history = History(config().router.state_dir)
+        self.beside: Beside[Change] = Beside(self._append, "changes of destinations are not written down")
+        self.events = Destinations(config)
 
     def note_health(self, identity: str, event: Event) -> None:
         at = time.time() - (now_ms() - event.at_ms) / 1000
@@ -40,30 +53,14 @@ class Journal:
             self.note(Change(at=at, id=identity, now=state, by=by, why=why))
 
     def note(self, change: Change) -> None:
-        if len(self.waiting) >= MOST_WAITING:
-            self.lost += 1
-            return
-        self.waiting.append(change)
-        if self.underway is None:
-            self.underway = asyncio.get_running_loop().create_task(self.write())
+        self.beside.put(change)
+        self.events.tell(f"destination.{change.now}", at=change.at, destination=change.id, state=change.now,
+                         cause=change.by, code=change.code or None, why=change.why)
 
-    async def write(self) -> None:
-        """Until nothing waits any more; what a full disk does not take is lost, and said."""
-        loop = asyncio.get_running_loop()
-        try:
-            while self.waiting:
-                batch, self.waiting = self.waiting, []
-                try:
-                    await loop.run_in_executor(self.writer, self.history.append, batch)
-                except OSError as error:
-                    self.lost += len(batch)
-                    self.limited.info("changes of destinations are not written down",
-                                      {"lost": self.lost, "why": reason(error)})
-        finally:
-            self.underway = None
+    def _append(self, batch: deque[Change]) -> None:
+        self.history.append(batch)
+        batch.clear()
 
     async def close(self) -> None:
         """What waits is written, if that does not last."""
-        if self.underway:
-            await asyncio.wait((self.underway,), timeout=CLOSE_LIMIT_S)
-        self.writer.shutdown(wait=False, cancel_futures=True)
+        await asyncio.gather(self.beside.close(), self.events.close())

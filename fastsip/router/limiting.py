@@ -13,10 +13,12 @@ WRAP = 1 << 32
 
 
 class Limiting:
-    """look() at an interval; name: (kind, name) of an id, or None."""
+    """look() at an interval; name: (kind, name) of an id, or None; tell: an event and its fields."""
 
-    def __init__(self, cells: Cells, name: Callable[[int], tuple[str, str] | None]):
-        self.cells, self.name = cells, name
+    def __init__(
+        self, cells: Cells, name: Callable[[int], tuple[str, str] | None], tell: Callable[..., object]
+    ) -> None:
+        self.cells, self.name, self.tell = cells, name, tell
         self.counted = cells.limited()      # of the routers before this one
         self.begun: dict[int, int] = {}     # id -> what was counted when it began
         self.quiet: dict[int, int] = {}     # id -> looks since one was passed over
@@ -31,16 +33,20 @@ class Limiting:
             self.quiet[number] = 0
             if number not in self.begun:
                 self.begun[number] = before
-                self.begins.info("a limit of calls is reached", self.fields(number))
+                kind, name = self.named(number)
+                self.begins.info("a limit of calls is reached", {kind: name})
+                self.tell(f"{kind}.limit", **{kind: name}, state="limited")
         for number in list(self.begun):
             self.quiet[number] += 1
             if number not in now or self.quiet[number] > QUIET_LOOKS:
-                passed = (now.get(number, self.begun[number]) - self.begun.pop(number)) % WRAP
-                del self.quiet[number]
-                self.ends.info("a limit of calls is not reached any more",
-                               {**self.fields(number), "passed_over": passed})
+                self.end(number, (now.get(number, self.begun[number]) - self.begun[number]) % WRAP)
         self.counted = now
 
-    def fields(self, number: int) -> dict[str, object]:
-        kind, name = self.name(number) or ("destination", str(number))
-        return {kind: name}
+    def end(self, number: int, passed_over: int) -> None:
+        kind, name = self.named(number)
+        del self.begun[number], self.quiet[number]
+        self.ends.info("a limit of calls is not reached any more", {kind: name, "passed_over": passed_over})
+        self.tell(f"{kind}.limit", **{kind: name}, state="unlimited")
+
+    def named(self, number: int) -> tuple[str, str]:
+        return self.name(number) or ("destination", str(number))

@@ -14,9 +14,10 @@ from collections.abc import Iterator
 import msgspec
 
 from fastsip.base.plain import counted
-from fastsip.config.model import Condition, Config, DestinationSet, HeaderEdits, Probe, Rule, Source
+from fastsip.config.model import Condition, Config, DestinationSet, HeaderEdits, Probe, Rule, Source, Webhook
 from fastsip.config.patterns import compile_patterns, finds_everything
 from fastsip.config.values import ms_text
+from fastsip.config.webhooks import shown_place
 
 SO_RCVBUFFORCE = 33
 # Measured: the kernel's default buffer of 212,992 bytes holds 92 INVITEs, 15 ms of 1,000 calls/s.
@@ -88,6 +89,7 @@ class Outlook(msgspec.Struct, frozen=True):
     rules: tuple[str, ...]
     names: tuple[NameOutlook, ...]
     sources: tuple[str, ...]
+    webhooks: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -114,6 +116,7 @@ def outlook(config: Config) -> Outlook:
         rules=tuple(rule_text(rule) for rule in config.rules),
         names=tuple(NameOutlook(one.name, tuple(_place_text(*at) for at in one.addresses)) for one in config.names),
         sources=tuple(_source_text(source) for source in config.sources),
+        webhooks=tuple(_webhook_text(one) for one in config.webhooks),
         warnings=(
             *_buffer_warnings(listeners),
             *_run_dir_warnings(config),
@@ -311,6 +314,10 @@ def _secret_warnings(config: Config) -> list[str]:
 
 def _source_text(source: Source) -> str:
     return f"{source.name}: {source.kind} {source.origin}, {counted(source.row_count, 'destination')}"
+
+
+def _webhook_text(one: Webhook) -> str:
+    return f"{one.name}: {shown_place(one.url)}, {', '.join(one.events)}, {'' if one.secret else 'not '}signed"
 
 
 def _source_warnings(config: Config) -> list[str]:

@@ -94,7 +94,7 @@ async def _apply(here: State, before: Sequence[Row], rows: Sequence[Row]) -> Non
             raise Refused(f"{reason(error)}\n{words}") from None
         raise
     here.version += 1
-    note_reload(here, diff)
+    note_reload(here, diff, "operator")
 
 
 def _put_back(state_dir: str, rows: Sequence[Row]) -> str:

@@ -86,40 +86,45 @@ async def reload(here: State) -> Answer:
 
     Databases are read before anybody else has to wait for us: one that does not answer takes its time.
     """
-    with said_when_refused():
+    with said_when_refused(here):
         await databases.look_at_all(here)
     async with here.busy:
         here.notifier.reloading()
         try:
-            with said_when_refused():
+            with said_when_refused(here):
                 fresh, text, diff = await asyncio.to_thread(read_change, here.config)
                 await apply(here, databases.with_away(here, fresh), text)
         finally:
             here.notifier.ready(here.status_text())
         here.version += 1
         here.untaken = False
-        note_reload(here, diff)
+        note_reload(here, diff, "reload")
         return {"configuration": here.version, **diff.named(), "left_out": left_out(here.config)}
 
 
 @contextlib.contextmanager
-def said_when_refused() -> Iterator[None]:
-    """Why nothing has changed, in the log and to whoever asked."""
+def said_when_refused(here: State) -> Iterator[None]:
+    """Why nothing has changed, in the log, as an event and to whoever asked."""
     try:
         yield
     except (ConfigError, StartError, OSError) as error:
         log.error(f"reload refused, {OLD_RUNS_ON}", extra={"fields": {"why": reason(error)}})
+        here.events.tell("config.refused", cause="reload", why=reason(error))
         raise Refused(f"{reason(error)}\n{OLD_RUNS_ON}") from None
     except Exception as error:
         log.exception(f"reload failed, {OLD_RUNS_ON}")
+        here.events.tell("config.refused", cause="reload", why=f"{type(error).__name__}: {error}")
         raise Refused(f"{type(error).__name__}: {error}\n{OLD_RUNS_ON}") from None
 
 
-def note_reload(here: State, diff: Diff) -> None:
-    """After another configuration came into force."""
+def note_reload(here: State, diff: Diff, cause: str) -> None:
+    """After another configuration came into force.  cause: reload, source or operator."""
     drop_words(here.config)
     databases.forget_removed(here)
     log.info("reloaded", extra={"fields": {"version": here.version, **diff.facts()}})
+    here.events.tell("config.reloaded", cause=cause, version=here.version, **diff.facts())
+    here.told_refused = ""
+    databases.tell_away(here)
     say_sources(here.config)
 
 
@@ -173,7 +178,7 @@ async def reload_in_place(here: State, fresh: Config, text: str) -> bool:
     return isinstance(said, messages.Reloaded) and router is here.router and router.status is None
 
 
-async def take_over(here: State, config: Config, text: str) -> None:
+async def take_over(here: State, config: Config, text: str, cause: str = "reload") -> None:
     """Another router routes with this configuration when this returns; StartError: nothing has changed."""
     spare, change = Child.start(config, text, here.program), None
     try:
@@ -185,7 +190,7 @@ async def take_over(here: State, config: Config, text: str) -> None:
             raise StartError(f"the new router ended with {spare.status}")
         here.open_sockets(config)
         spare.inbox.insert(0, said)
-        change = here.planned = Change(spare, config, text)
+        change = here.planned = Change(spare, config, text, cause)
         here.wish.set()
         await change.done
     except BaseException as error:
@@ -221,6 +226,7 @@ async def replace(here: State, client: int) -> None:
             spare, here.spare = here.spare, None
             spare.kill()
             await spare.hear()
+        await here.events.settle()
         while here.desk:    # a read that begins meanwhile starts another one
             desk, here.desk = here.desk, None
             desk.kill()
@@ -257,7 +263,7 @@ async def upgrade_router(here: State) -> Answer:
         await databases.look_at_all(here)
         async with here.busy:
             fresh, text, _ = await asyncio.to_thread(read_change, here.config)
-            await take_over(here, databases.with_away(here, fresh), text)
+            await take_over(here, databases.with_away(here, fresh), text, "upgrade")
             here.untaken = False
     except Exception as error:
         planned = isinstance(error, ConfigError | StartError | OSError)

@@ -80,10 +80,24 @@ def note(here: State, source: Source, why: str) -> None:
         log.warning("a source is away, what was read last counts", extra={"fields": {**fields, "why": why}})
     elif before and not why:
         log.info("a source is back", extra={"fields": fields})
+    tell_away(here)
 
 
 def _known(config: Config) -> set[tuple[str, str]]:
     return {(source.name, source.origin) for source in sql_sources(config)}
+
+
+def tell_away(here: State) -> None:
+    """Which sources, of whatever kind, have gone away and come back since this was told last."""
+    reasons = {(one.name, one.origin): here.away.get((one.name, one.origin), "") if one.kind == "sql" else one.away
+               for one in here.config.sources}
+    now = {key: why for key, why in reasons.items() if why}
+    for (name, origin), why in now.items():
+        if (name, origin) not in here.told_away:
+            here.events.tell("source.failed", source=name, origin=origin, why=why)
+    for name, origin in here.told_away.keys() & reasons.keys() - now.keys():
+        here.events.tell("source.back", source=name, origin=origin)
+    here.told_away = now
 
 
 def forget_removed(here: State) -> None:

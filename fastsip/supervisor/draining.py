@@ -23,6 +23,7 @@ async def drain(here: State, limit_s: float) -> AsyncIterator[Answer]:
     """No new calls; says how many transactions are still open until none is or the time is over."""
     here.draining = True
     log.info("draining", extra={"fields": {"limit_s": limit_s}})
+    here.events.tell("router.draining", limit_s=limit_s)
     here.notifier.say(f"STATUS={here.status_text()}")
     end, still_open = time.monotonic() + limit_s, None
     while here.draining:  # else somebody has undone it, and it must not begin anew
@@ -36,6 +37,7 @@ async def drain(here: State, limit_s: float) -> AsyncIterator[Answer]:
     if here.draining:
         words = "drained" if still_open == 0 else "the time to drain is over"
         log.info(words, extra={"fields": {"open": still_open}})
+        here.events.tell("router.drained", open=still_open)
 
 
 async def _order(router: Child, on: bool) -> messages.Draining | None:
@@ -56,6 +58,7 @@ async def undo(here: State) -> None:
     if here.router and not await _order(here.router, on=False):
         raise Refused("the router does not say that it takes new calls again")
     log.info("new calls are taken")
+    here.events.tell("router.resumed")
 
 
 async def drain_away(here: State) -> None:

@@ -64,7 +64,10 @@ async def take(here: State) -> None:
         except Exception as error:
             log.error("what a source says is not taken, the old configuration runs on",
                       extra={"fields": {"why": reason(error)}})
+            if here.told_refused != reason(error):      # at each look it is the same
+                here.told_refused = reason(error)
+                here.events.tell("config.refused", cause="source", why=here.told_refused)
             return
         here.untaken = False
         here.version += 1
-        changes.note_reload(here, diff)
+        changes.note_reload(here, diff, "source")

@@ -18,7 +18,7 @@ from fastsip.config.errors import Wrong
 from fastsip.config.sources import all_of_them, none_of_them
 from fastsip.log import log
 from fastsip.process.launch import PROGRAM, Newborn
-from fastsip.supervisor import limits, upgrade
+from fastsip.supervisor import limits, telling, upgrade
 from fastsip.supervisor.destinations import drop_words
 from fastsip.supervisor.sockets import Sockets
 from fastsip.supervisor.state import StartError, State
@@ -69,6 +69,7 @@ def take_hold(
     drop_words(config)
     groups = {(host, port): fds for host, port, fds in left.groups} if left else {}
     state = State(config, text, program, born, lock, Sockets(notifier, groups), notifier, left)
+    telling.begin(state)
     if not left:
         state.sockets.adopt(passed_on(), config.listeners, config.router.shards)
         state.open_sockets(config)

@@ -36,6 +36,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 
 from fastsip.config import Config
+from fastsip.events.teller import Teller
 from fastsip.log import log
 from fastsip.process.launch import Newborn
 from fastsip.process.marks import Mark, Marks
@@ -55,12 +56,13 @@ class StartError(Exception):
 class Change:
     """A planned takeover: by whom, on what; `done` when it routes, or when it never will.
 
-    `before`: what was in force, from the moment at which the change takes place.
+    `before`: what was in force, from the moment at which the change takes place.  `cause`: reload or upgrade.
     """
 
     spare: Child
     config: Config
     text: str
+    cause: str = "reload"
     done: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     before: tuple[Config, str] | None = None
 
@@ -108,6 +110,11 @@ class State:
         self.desk: Child | None = None  # reads databases; started when there is one to read
         # Name and origin of a source -> why its database cannot be read.
         self.away = {(one.name, one.origin): one.away for one in config.sources if one.kind == "sql" and one.away}
+        self.events = Teller(config.router.run_dir, lambda: self.config.router.name)
+        self.events_since = 0  # number of the first event of this supervisor
+        self.told_away: dict[tuple[str, str], str] = {}  # as `away`, of all sources, when it was told last
+        self.told_refused = ""  # why what a source says was not taken
+        self.cause = "start"  # why the next router starts
         self.untaken = False  # a source has said another thing than what is in force
         self.short_lives = 0
         self.lives = 1 if inherited else 0

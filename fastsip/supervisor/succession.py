@@ -9,6 +9,7 @@ import contextlib
 import socket
 import time
 
+from fastsip import __version__
 from fastsip import log as logs
 from fastsip.log import log
 from fastsip.process import messages
@@ -159,6 +160,8 @@ def note_start(here: State, router: Child, since: float) -> None:
     log.info("router took over", extra={"fields": {
         "pid": router.pid, "ms": round((time.monotonic() - since) * 1000, 1),
     }})
+    here.events.tell("router.started", cause=here.cause, pid=router.pid, release=__version__)
+    here.cause = "crash"
 
 
 # ---------------------------------------------------------------- routing, leaving, changing
@@ -209,12 +212,13 @@ def take_place(here: State) -> None:
         here.spare.kill()
     change.before = here.config, here.text
     here.spare, here.config, here.text = change.spare, change.config, change.text
-    here.planned, here.underway = None, change
+    here.planned, here.underway, here.cause = None, change, change.cause
     here.sockets.narrow(here.config.listeners, here.config.router.shards)
 
 
 def go_back(here: State, change: Change) -> None:
     """The router of this change did not start: the next one routes as the one before it did."""
+    here.cause = "go back"
     if change.before:
         here.config, here.text = change.before
     here.open_sockets(here.config)

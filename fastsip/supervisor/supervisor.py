@@ -25,6 +25,7 @@ from fastsip.supervisor import (
     orders,
     polling,
     succession,
+    telling,
     upgrade,
     watching,
 )
@@ -51,6 +52,7 @@ class Supervisor:
         finally:
             await server.close()
         await succession.end_all(here)
+        await here.events.close()
         return 0
 
     async def reign(self) -> None:
@@ -61,6 +63,8 @@ class Supervisor:
         upgrade.signals_may_come()
         here.start_task(watching.beat(here))
         here.start_task(polling.watch(here))
+        here.start_task(telling.watch(here))
+        databases.tell_away(here)
         await succession.reign_on(here)
 
     def terminate(self) -> None:
@@ -85,6 +89,7 @@ class Supervisor:
         here = self.state
         return {
             "version": __version__,
+            "node": here.config.router.name,
             "pid": os.getpid(),
             "router": here.router.pid if here.router else None,
             "routes_since_s": round(time.monotonic() - here.router.began) if here.router else None,
@@ -94,6 +99,7 @@ class Supervisor:
             "listeners": [listener.uri for listener in here.config.listeners],
             "draining": here.draining,
             "sources_away": databases.names_away(here),
+            "webhooks": telling.counted(here),
             "state_dir": here.config.router.state_dir,
         }
 

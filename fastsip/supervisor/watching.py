@@ -71,6 +71,7 @@ def note_death(here: State, router: Child) -> None:
     """What it was at counts against that, if it died by a fault of its own; twice is poison."""
     lived_s = time.monotonic() - router.began
     here.short_lives = here.short_lives + 1 if lived_s < limits.SHORT_LIFE_S else 0
+    here.cause = "hang" if router.killed else "crash"
     status = router.status or 0
     how = signal.Signals(-status).name if status < 0 else status
     log.error("the router died", extra={"fields": {"pid": router.pid, "status": how, "lived_s": round(lived_s, 3)}})

@@ -57,7 +57,7 @@ class Maker:
         self.methods: list[str] = list(METHODS)
         self.text = "\n".join(
             [self.router(), self.listeners(), self.timers(), self.set_tables(), self.failures(), self.routes(),
-             self.source()]
+             self.source(), self.webhook()]
         )
         self.rows = "".join(self.row() for _ in range(self.size(40)))
 
@@ -271,6 +271,13 @@ class Maker:
         removed = self.some(lambda: self.token()[:200] + self.rng.choice(("", "*")), 15)
         self.headers += [*edits, removed[0].rstrip("*")]
         return {"set": edits, "remove": removed} if edits else {"remove": removed}
+
+    def webhook(self) -> str:
+        keys = {
+            "url": "https://[2001:db8::1]/" + "x" * 2_000, "name": self.name, "timeout": lambda: "60s",
+            "events": lambda: ["destination.*", "*"], "secret": lambda: f"env:{SECRET}",
+        }  # fmt: skip
+        return self.table("[[webhook]]", keys) if self.maybe() else ""
 
     def source(self) -> str:
         """A list beside the file; its rows are `rows`."""

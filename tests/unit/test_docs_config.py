@@ -27,6 +27,7 @@ KINDS = {
     "`[route.when]`": "when",
     "Headers": "headers",
     "`[[source]]`": "source",
+    "`[[webhook]]`": "webhook",
 }
 RELOADS = {"in place", "takeover", "refused", "next router"}
 BASE = """
@@ -43,11 +44,13 @@ on = [500, "timeout"]
 [[route]]
 to = "media"
 failure = "next"
+[[webhook]]
+url = "http://127.0.0.1/"
 """
 # Table of BASE -> the line that its defaults are written behind; of a probe they fill the braces.
 BEHIND = {
     "router": "shards = 1\n", "listen": 'uri = "udp:192.0.2.1:5060"\n', "set": "[set.media]\n", "probe": "probe = {",
-    "destination": 'id = "one"', "failure": "[failure.next]\n", "route": "[[route]]\n",
+    "destination": 'id = "one"', "failure": "[failure.next]\n", "route": "[[route]]\n", "webhook": "[[webhook]]\n",
 }  # fmt: skip
 
 

@@ -32,7 +32,8 @@ def test_it_shows_every_key(kind):
     shown = set(SHOWN.findall(TEXT))
     assert set(KEYS[kind]) - shown - {"destinations", "when", "probe", "headers"} == set()
     for table in ("[router]", "[[listen]]", "[timers]", "[limits]", "[set.media]", "[set.media.probe]",
-                  "[failure.next-media]", "[[route]]", "[route.headers]", "[route.when]", "[[source]]"):  # fmt: skip
+                  "[failure.next-media]", "[[route]]", "[route.headers]", "[route.when]", "[[source]]",
+                  "[[webhook]]"):  # fmt: skip
         assert re.search(rf"^#?{re.escape(table)}", TEXT, re.MULTILINE), table
     assert "destinations = [" in TEXT
 
@@ -55,7 +56,8 @@ def uncommented():
     lines = []
     for line in TEXT.splitlines():
         if re.match(r"#(\[|\"|[a-z_0-9]+ =)", line) and not line.startswith(
-            ("#reply", "#forward", "#key", "#secret", "#then", "#in_dialog_failure", "#url", "#table",
+            ("#reply", "#forward", "#key", '#secret = "file:/etc/fastsip/key"', "#then", "#in_dialog_failure",
+             '#url = "postgresql:', "#table",
              "#columns")
         ):
             line = line[1:]
@@ -66,7 +68,9 @@ def uncommented():
 def switched_on(place: Path) -> model.Config:
     """Loaded, with the list that it names beside it."""
     (place / "dispatcher.list").write_text("# nothing yet\n")
-    return load_text(uncommented(), str(place / "all.toml"), make_secret=False)
+    (place / "webhook").write_text("a secret of sixteen letters\n")
+    text = uncommented().replace("/etc/fastsip/webhook", "webhook").replace("env:OPS_TOKEN", "Bearer x")
+    return load_text(text, str(place / "all.toml"), make_secret=False)
 
 
 def test_commented_keys_are_right_as_they_stand(tmp_path):

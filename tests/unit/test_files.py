@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import stat
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from fastsip._core.transport.names import Names
 from fastsip.api.socket import Server
 from fastsip.config import secrets
 from fastsip.config.errors import Wrong
+from fastsip.events.file import EventFile
 from fastsip.observe.counters import StatsFile
 from fastsip.process.marks import Mark, Marks
 from fastsip.process.quarantine import keep_datagram, read_quarantine
@@ -32,6 +34,13 @@ PRECIOUS = b"precious\n" * 1_000
 QUARANTINED = "quarantine/" + hashlib.blake2b(b"x", digest_size=8).hexdigest() + "-1.datagram"
 FATAL = (UnsafeError, Wrong)
 
+
+
+def _written_event(place: Path) -> None:
+    """A record that is not ours is put aside when it cannot be read; nobody writes into it."""
+    EventFile(place).append(deque([b"{}\n"]))
+
+
 # What is opened and written on: refused when it is not ours.
 OPENED = {
     "cells": lambda place: Cells(str(place / "cells"), 8),
@@ -39,6 +48,7 @@ OPENED = {
     "registry": lambda place: Registry(place).close(),
     "marks": lambda place: Marks(str(place)),
     "lock": lambda place: os.close(lock_folder(str(place))),
+    "events": lambda place: _written_event(place),
     "secret": lambda place: secrets.read_or_make(place / "secret", True),
 }
 # What is made anew in the place of whatever has the name.

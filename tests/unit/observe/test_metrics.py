@@ -23,7 +23,8 @@ from fastsip.routing.registry import Registry
 from tests.prometheus import check
 
 STATUS = {"version": "1.2.3", "pid": 1, "router": 4, "routes_since_s": 17, "spare": None, "configuration": 3,
-          "shards": 2, "listeners": [], "draining": False, "state_dir": "/s", "sources_away": []}  # fmt: skip
+          "shards": 2, "listeners": [], "draining": False, "state_dir": "/s", "sources_away": [],
+          "webhooks": [{"name": "w", "sent": 5, "failed": 6, "dropped": 7, "waiting": 8, "why": ""}]}  # fmt: skip
 MEMBER = {"id": "m/a", "uri": "sip:192.0.2.1", "priority": 0, "weight": 1, "attrs": {}, "listener": "udp:1",
           "probe": "all", "admin": "enabled", "configured": "enabled", "said_at": None, "why": ""}  # fmt: skip
 
@@ -56,6 +57,15 @@ def samples(found: metrics.Known, openmetrics: bool = False, names: str = "fasts
 
 def value(found: dict[tuple, float], name: str, **pairs: str) -> float | None:
     return found.get((name, tuple(sorted(pairs.items()))))
+
+
+def test_each_webhook_has_its_numbers():
+    hooks = [{"name": name, "sent": 1, "failed": 2, "dropped": 3, "waiting": 4, "why": ""} for name in ("a", "b")]
+    found = samples(known(status=STATUS | {"webhooks": hooks}))
+    for number, what in enumerate(("events_sent_total", "attempts_failed_total", "events_dropped_total",
+                                   "events_waiting"), 1):  # fmt: skip
+        assert value(found, f"fastsip_webhook_{what}", webhook="a") == number
+        assert value(found, f"fastsip_webhook_{what}", webhook="b") == number
 
 
 # ---------------------------------------------------------------- the table

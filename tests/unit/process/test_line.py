@@ -33,6 +33,7 @@ from fastsip.process.messages import (
     Sockets,
     Started,
     TableRead,
+    TellWebhooks,
     Unknown,
     Warm,
     pack,
@@ -68,6 +69,7 @@ RECORDED = {
     '{"v":1,"what":"read table","number":8,"name":"db","origin":"o","url":"u","table":"t","columns":"kamailio",'
     '"state_dir":"/s"}': ReadTable(number=8, name="db", origin="o", url="u", table="t", columns="kamailio",
                                    state_dir="/s"),
+    '{"v":1,"what":"tell webhooks"}': TellWebhooks(),
     '{"v":1,"what":"table read","number":8,"changed":true,"away":""}': TableRead(number=8, changed=True, away=""),
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ from fastsip import log
 from fastsip.process import messages
 from fastsip.process.line import Received
 from fastsip.router import control_plane
-from fastsip.router.control_plane import EVENTS_PER_TURN, ControlPlane
+from fastsip.router.control_plane import EVENTS_DROPPED, EVENTS_PER_TURN, ControlPlane
 
 TURNS = 50
 
@@ -127,7 +127,8 @@ def test_an_outage_is_a_few_lines_a_second_of_each_kind(monkeypatch, kind):
     monkeypatch.setattr(log.log, "info", lambda event, extra: lines.append((event, extra["fields"])))
     router = types.SimpleNamespace(
         line=None, shards=None, names=None, cells=types.SimpleNamespace(limited=dict),
-        config=types.SimpleNamespace(listeners=[], router=types.SimpleNamespace(state_dir="/nonexistent")),
+        config=types.SimpleNamespace(listeners=[], router=types.SimpleNamespace(state_dir="/nonexistent",
+                                                                                      run_dir="/nonexistent")),
         registry=types.SimpleNamespace(name=lambda number: ("destination", f"sip:{number}")),
     )  # fmt: skip
     one = ControlPlane(router)
@@ -166,3 +167,15 @@ def test_a_probe_that_fails_is_answered_all_the_same(one):
 
     asyncio.run(main())
     assert sent == [messages.Failed(why="ZeroDivisionError: nobody thought of this", number=5)]
+
+
+def test_what_the_shards_had_no_room_for_is_told_once(one, monkeypatch):
+    rows = [[0] * 128, [0] * 128]
+    one.router, one.dropped = types.SimpleNamespace(stats=types.SimpleNamespace(shards=rows)), 0
+    told = []
+    tell = lambda event, **fields: told.append((event, fields["count"]))  # noqa: E731
+    one.journal = types.SimpleNamespace(events=types.SimpleNamespace(tell=tell))
+    for first, second in ((0, 0), (3, 1), (3, 1), (3, 2)):
+        rows[0][EVENTS_DROPPED], rows[1][EVENTS_DROPPED] = first, second
+        one.note_dropped()
+    assert told == [("events.lost", 4), ("events.lost", 1)]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fastsip.events.names import EVENTS
 from fastsip.router.limiting import QUIET_LOOKS, WRAP, Limiting
 
 
@@ -32,7 +33,7 @@ def name(number):
 
 def test_it_is_said_when_it_begins_and_when_it_is_over(cells, said):
     cells.count = {1: 7}
-    limiting = Limiting(cells, name)
+    limiting = Limiting(cells, name, lambda event, **fields: None)
     limiting.look()
     assert said() == []
     cells.count = {1: 9}
@@ -49,7 +50,7 @@ def test_it_is_said_when_it_begins_and_when_it_is_over(cells, said):
 
 
 def test_sets_are_named_and_what_nobody_knows_has_its_number(cells, said):
-    limiting = Limiting(cells, name)
+    limiting = Limiting(cells, name, lambda event, **fields: None)
     cells.count = {2: 1, 77: 1}
     limiting.look()
     assert sorted(str(fields) for _, fields in said()) == ["{'destination': '77'}", "{'set': 'm'}"]
@@ -57,7 +58,7 @@ def test_sets_are_named_and_what_nobody_knows_has_its_number(cells, said):
 
 def test_a_counter_may_wrap_around(cells, said):
     cells.count = {1: WRAP - 2}
-    limiting = Limiting(cells, name)
+    limiting = Limiting(cells, name, lambda event, **fields: None)
     cells.count = {1: 3}
     for _ in range(QUIET_LOOKS + 2):
         limiting.look()
@@ -65,10 +66,25 @@ def test_a_counter_may_wrap_around(cells, said):
 
 
 def test_one_that_goes_with_a_reload_is_over(cells, said):
-    limiting = Limiting(cells, name)
+    limiting = Limiting(cells, name, lambda event, **fields: None)
     cells.count = {1: 3}
     limiting.look()
     cells.count = {}
     limiting.look()
     assert [message for message, _ in said()] == [
         "a limit of calls is reached", "a limit of calls is not reached any more"]
+
+
+def test_who_follows_events_hears_of_it(cells):
+    told = []
+    limiting = Limiting(cells, name, lambda event, **fields: told.append((event, fields)))
+    cells.count = {1: 3, 2: 1}
+    for _ in range(QUIET_LOOKS + 2):
+        limiting.look()
+    assert told == [
+        ("destination.limit", {"destination": "m/a", "state": "limited"}),
+        ("set.limit", {"set": "m", "state": "limited"}),
+        ("destination.limit", {"destination": "m/a", "state": "unlimited"}),
+        ("set.limit", {"set": "m", "state": "unlimited"}),
+    ]
+    assert all(set(fields) <= set(EVENTS[event]) for event, fields in told)

@@ -24,7 +24,7 @@ from fastsip.config import load_text
 from fastsip.process import messages
 from fastsip.process.launch import Newborn, pair
 from fastsip.process.line import Line, close_all
-from fastsip.supervisor import changes, child, draining, limits, upgrade
+from fastsip.supervisor import changes, child, draining, limits, telling, upgrade
 from fastsip.supervisor.orders import handlers
 from fastsip.supervisor.run import take_hold
 from fastsip.supervisor.supervisor import Supervisor
@@ -197,7 +197,9 @@ class Life:
         here = self.here
         async with asyncio.timeout(LIMIT_S):
             while not (here.router and here.spare and any(isinstance(said, messages.Warm) for said in here.spare.inbox)
-                       and not here.planned and not here.underway and not here.busy.locked() and len(here.tasks) == 2
+                       and is_alive(here.router.pid)   # it may have ended, and nobody has noticed yet
+                       and not here.events.beside.underway and not here.planned and not here.underway
+                       and not here.busy.locked() and len(here.tasks) == 3
                        and children() - self.before == {here.router.pid, here.spare.pid}):  # fmt: skip
                 await asyncio.sleep(0.001)
 
@@ -332,6 +334,7 @@ def live(scratch, free_port, monkeypatch):
     for name, value in {"LONGEST_PAUSE_S": 0.001, "WARM_LIMIT_S": 1, "START_LIMIT_S": 1}.items():
         monkeypatch.setattr(limits, name, value)
     monkeypatch.setattr(draining, "LOOK_S", 0.001)
+    monkeypatch.setattr(telling, "keep", lambda *_: None)   # opens files, just when others are counted
     monkeypatch.setattr(upgrade, "CHECK_LIMIT_S", 0.05)
     monkeypatch.setattr(child, "launch", lambda program: Router().born)
     monkeypatch.setattr(upgrade, "sys", types.SimpleNamespace(executable="/bin/true", orig_argv=sys.orig_argv))

@@ -13,6 +13,7 @@ import types
 import pytest
 
 from fastsip.api.socket import STOPPED, Refused
+from fastsip.events.teller import Teller
 from fastsip.process.marks import Marks
 from fastsip.process.quarantine import Deaths, read_quarantine
 from fastsip.supervisor import changes, state, upgrade, watching
@@ -52,6 +53,7 @@ def here(tmp_path):
     router = types.SimpleNamespace(state_dir=str(tmp_path), shards=SHARDS)
     one.config = types.SimpleNamespace(router=router)
     one.notifier = types.SimpleNamespace(watchdog_s=0)
+    one.events = Teller(str(tmp_path), lambda: "edge1")
     one.marks, one.deaths, one.drop = Marks(str(tmp_path)), Deaths(), []
     one.hung_at, one.seen_at, one.slow_loop, one.short_lives = [], {}, False, 0
     return one
@@ -192,7 +194,7 @@ async def test_who_was_told_to_stop_does_not_go_on_as_another_program(upgradable
 async def test_a_client_from_before_an_upgrade_hears_of_the_end(upgradable, monkeypatch, where):
     reached, asker = asyncio.Event(), Asker()
 
-    async def take_over(here, config, text):
+    async def take_over(here, config, text, cause):
         reached.set()
         await asyncio.Event().wait()
 
