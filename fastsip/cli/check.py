@@ -132,6 +132,8 @@ def _print_plain(facts: Outlook) -> None:
         say(f"name       {_name_text(name)}")
     for source in facts.sources:
         say(f"source     {source}")
+    if facts.api:
+        say(f"api        {facts.api}")
     for warning in facts.warnings:
         say(f"warning: {warning}", err=True)
 
@@ -166,5 +168,7 @@ def _print_rich(facts: Outlook) -> None:
         console.print(Text.assemble(("name    ", "bold"), _name_text(name)))
     for source in facts.sources:
         console.print(Text.assemble(("source  ", "bold"), source))
+    if facts.api:
+        console.print(Text.assemble(("api     ", "bold"), facts.api))
     for warning in facts.warnings:
         Console(stderr=True, highlight=False).print(Text.assemble(("warning: ", "bold yellow"), warning))

@@ -234,6 +234,22 @@ class Source(Part, frozen=True, kw_only=True):
         return f"Source(name={self.name!r}, kind={self.kind!r}, origin={self.origin!r}, ...)"
 
 
+class Api(Part, frozen=True, kw_only=True):
+    """[api].  Of tokens their digests (secrets.token_digest), b"" = there is none; paths, "" = no TLS."""
+
+    listen: str
+    host: str  # numeric, IPv6 without brackets
+    port: int
+    token: bytes
+    read_token: bytes
+    certificate: str
+    key: str
+
+    def __repr__(self) -> str:
+        """Without the digests."""
+        return f"Api(listen={self.listen!r}, ...)"
+
+
 class Config(Part, frozen=True, kw_only=True):
     """A whole configuration."""
 
@@ -247,6 +263,7 @@ class Config(Part, frozen=True, kw_only=True):
     rules: tuple[Rule, ...]
     names: tuple[Name, ...]
     sources: tuple[Source, ...]
+    api: Api | None  # None = HTTP is spoken on control.sock alone
 
     def set_named(self, name: str) -> DestinationSet:
         """The set of that name; KeyError when there is none."""

@@ -8,6 +8,7 @@ Never: touch a call.
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import time
@@ -20,6 +21,7 @@ from fastsip.supervisor import (
     added,
     changes,
     databases,
+    desks,
     destinations,
     draining,
     orders,
@@ -44,7 +46,8 @@ class Supervisor:
             loop.add_signal_handler(number, self.terminate)
         loop.add_signal_handler(signal.SIGHUP, lambda: here.start_task(self.hang_up()))
         inherited = here.inherited.control if here.inherited else -1
-        server = Server(here.config.router.run_dir, orders.handlers(self), inherited)
+        server = here.server = Server(here.config.router.run_dir, orders.handlers(self), inherited,
+                                      functools.partial(desks.hand_over, here))  # fmt: skip
         here.control = await server.start()
         try:
             await self.reign()
@@ -61,6 +64,7 @@ class Supervisor:
         upgrade.signals_may_come()
         here.start_task(watching.beat(here))
         here.start_task(polling.watch(here))
+        here.start_task(desks.keep(here))
         await succession.reign_on(here)
 
     def terminate(self) -> None:

@@ -27,6 +27,7 @@ KINDS = {
     "`[route.when]`": "when",
     "Headers": "headers",
     "`[[source]]`": "source",
+    "`[api]`": "api",
 }
 RELOADS = {"in place", "takeover", "refused", "next router"}
 BASE = """

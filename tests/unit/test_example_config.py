@@ -32,7 +32,8 @@ def test_it_shows_every_key(kind):
     shown = set(SHOWN.findall(TEXT))
     assert set(KEYS[kind]) - shown - {"destinations", "when", "probe", "headers"} == set()
     for table in ("[router]", "[[listen]]", "[timers]", "[limits]", "[set.media]", "[set.media.probe]",
-                  "[failure.next-media]", "[[route]]", "[route.headers]", "[route.when]", "[[source]]"):  # fmt: skip
+                  "[failure.next-media]", "[[route]]", "[route.headers]", "[route.when]", "[[source]]",
+                  "[api]"):  # fmt: skip
         assert re.search(rf"^#?{re.escape(table)}", TEXT, re.MULTILINE), table
     assert "destinations = [" in TEXT
 
@@ -56,7 +57,7 @@ def uncommented():
     for line in TEXT.splitlines():
         if re.match(r"#(\[|\"|[a-z_0-9]+ =)", line) and not line.startswith(
             ("#reply", "#forward", "#key", "#secret", "#then", "#in_dialog_failure", "#url", "#table",
-             "#columns")
+             "#columns", "#read_token", "#certificate")
         ):
             line = line[1:]
         lines.append(line)
@@ -64,8 +65,9 @@ def uncommented():
 
 
 def switched_on(place: Path) -> model.Config:
-    """Loaded, with the list that it names beside it."""
+    """Loaded, with the list and the token that it names beside it."""
     (place / "dispatcher.list").write_text("# nothing yet\n")
+    (place / "fastsip.token").write_text("sixteen letters of a token\n")
     return load_text(uncommented(), str(place / "all.toml"), make_secret=False)
 
 

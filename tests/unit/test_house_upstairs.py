@@ -26,8 +26,8 @@ ABOVE = {
     "routing": {"base", "log", "config", "dispatcher"},             # frozen objects in, the kernels' table out
     "process": {"base", "log", "config"},                           # what supervisor and router share
     "observe": {"base", "log", "routing"},                          # read from outside, out of files
-    "api": {"base", "log"},                                         # the door for operators
-    "desk": {"base", "log", "process", "sources"},                  # drivers of databases, in a process of their own
+    "api": {"base", "log", "dispatcher", "observe"},                # the door for operators, and what they hear there
+    "desk": {"base", "log", "config", "dispatcher", "process", "observe", "api", "sources"},  # may hang or die
     "ua": {"base", "log"},                                          # user agents, of which the router needs none
     "router": {"base", "log", "config", "dispatcher", "routing", "process", "observe", "ua"},
     "supervisor": {"base", "log", "config", "dispatcher", "process", "api", "sources"},    # not router

@@ -197,7 +197,7 @@ class Life:
         here = self.here
         async with asyncio.timeout(LIMIT_S):
             while not (here.router and here.spare and any(isinstance(said, messages.Warm) for said in here.spare.inbox)
-                       and not here.planned and not here.underway and not here.busy.locked() and len(here.tasks) == 2
+                       and not here.planned and not here.underway and not here.busy.locked() and len(here.tasks) == 3
                        and children() - self.before == {here.router.pid, here.spare.pid}):  # fmt: skip
                 await asyncio.sleep(0.001)
 
