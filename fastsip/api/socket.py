@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ class Server:
     """Answers with `handlers`, by command.
 
     inherited: the socket of the program before this one, where clients wait that came while there was none.
+    unheard: connections there of which that program has read nothing.
     hand_over: takes whoever speaks HTTP, and owns the connection then; None = he gets nothing.
     """
 
@@ -78,19 +79,26 @@ class Server:
         handlers: dict[str, Handler],
         inherited: int = -1,
         hand_over: Callable[[socket.socket], None] | None = None,
+        unheard: Sequence[int] = (),
     ):
         self._path = Path(run_dir) / CONTROL
         self._handlers = handlers
         self._inherited = inherited
         self._hand_over = hand_over
+        self._inherited_unheard = unheard
         self._acceptor: Acceptor | None = None
         self._open: set[asyncio.Task[None]] = set()
+        self._silent: set[socket.socket] = set()    # who has not said anything yet
 
     async def start(self) -> int:
         """Its descriptor, for the program after this one."""
         sock = socket.socket(fileno=self._inherited) if self._inherited >= 0 else self._bound()
         sock.listen(WAITING)
         self._acceptor = Acceptor(sock, self._begin, CONTROL)
+        for fd in self._inherited_unheard:
+            connection = socket.socket(fileno=fd)
+            connection.setblocking(False)
+            self._begin(connection)
         return sock.fileno()
 
     def rest(self) -> None:
@@ -101,6 +109,10 @@ class Server:
     def go_on(self) -> None:
         if self._acceptor:
             self._acceptor.go_on()
+
+    def unheard(self) -> list[int]:
+        """Connections of which nothing has been read: the program after this one may begin with them anew."""
+        return [connection.fileno() for connection in self._silent]
 
     def _bound(self) -> socket.socket:
         """Whoever holds run_dir's lock may take the place of a socket that was left behind."""
@@ -129,6 +141,7 @@ class Server:
 
     def _begin(self, connection: socket.socket) -> None:
         """A task of ours: those that asyncio makes complain when they are cancelled."""
+        self._silent.add(connection)
         task = asyncio.get_running_loop().create_task(self._serve(connection))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
@@ -137,7 +150,10 @@ class Server:
         """Who says nothing loses the connection; who speaks HTTP is handed over."""
         try:
             async with asyncio.timeout(READ_LIMIT_S):
-                first = await first_byte(connection)
+                try:
+                    first = await first_byte(connection)
+                finally:
+                    self._silent.discard(connection)
                 if self._hand_over and first.isupper():
                     self._hand_over(connection)
                     return

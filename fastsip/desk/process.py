@@ -105,4 +105,5 @@ class Desk:
         for fd in fds:
             with socket.socket(fileno=os.dup(fd)) as connection, contextlib.suppress(OSError):
                 connection.setblocking(False)
+                connection.recv(1 << 16)    # what is left unread would take the answer away
                 connection.send(NO_HTTP.encode())

@@ -225,13 +225,13 @@ async def replace(here: State, client: int) -> None:
     """The installed code goes on in this process and answers the client; an exception: nothing has changed."""
     here.replacing = True
     try:
-        if here.server:
-            here.server.rest()
         if here.spare:
             spare, here.spare = here.spare, None
             spare.kill()
             await spare.hear()
-        await desks.send_away(here)
+        await desks.send_away(here)     # which asks us for what it answers, so we still listen
+        if here.server:
+            here.server.rest()
         if here.router is None:
             raise OSError(errno.EAGAIN, "a router is just starting; ask again")
         if here.stopping:
@@ -241,6 +241,7 @@ async def replace(here: State, client: int) -> None:
             groups=[(host, port, fds) for (host, port), fds in here.sockets.groups.items()],
             router_pid=here.router.pid, router_line=here.router.line.fileno(), client=client,
             version=here.version, draining=here.draining, control=here.control, api=here.door.passed_on(),
+            unheard=unheard(here),
         ))  # fmt: skip
     except BaseException:
         os.close(client)
@@ -251,6 +252,12 @@ async def replace(here: State, client: int) -> None:
         if here.router and not here.spare and not here.stopping:
             here.spare = here.new_spare()
         raise
+
+
+def unheard(here: State) -> list[int]:
+    """Connections of control.sock with which the next program begins anew."""
+    silent = here.server.unheard() if here.server else []
+    return silent + [connection.fileno() for connection in here.visitors]
 
 
 async def finish_upgrade(here: State, client: int) -> None:

@@ -25,6 +25,7 @@ ANSWER_LIMIT_S = 20.0   # it may be given little of a busy machine
 LEAVE_LIMIT_S = 3.0     # for requests that it is at
 YOUNG_S = 10.0          # one that dies before that is not replaced at once
 LONGEST_PAUSE_S = 30.0
+MOST_WAITING = 50       # visitors, during an upgrade
 
 
 def running(here: State) -> Child:
@@ -53,7 +54,12 @@ def tell(here: State) -> None:
 
 
 def hand_over(here: State, connection: socket.socket) -> None:
-    """Whoever speaks HTTP on control.sock.  When the desk does not take him, he is let go."""
+    """Whoever speaks HTTP on control.sock.  When the desk does not take him, he is let go; during an upgrade he waits
+    for the next program's.
+    """
+    if here.replacing and here.desk is None and len(here.visitors) < MOST_WAITING:
+        here.visitors.append(connection)
+        return
     try:
         if here.stopping or here.replacing:
             return
@@ -72,6 +78,7 @@ async def keep(here: State) -> None:
         here.desk_wish.clear()
         try:
             desk = wanted(here)
+            let_in(here)
             if desk is None:
                 await here.desk_wish.wait()
             elif not await goes_on(desk):
@@ -81,6 +88,12 @@ async def keep(here: State) -> None:
         except Exception:
             log.exception("nobody looks after the desk, by a fault of fastsip")
             await asyncio.sleep(LONGEST_PAUSE_S)
+
+
+def let_in(here: State) -> None:
+    """Who has waited during an upgrade that was not to be."""
+    while here.visitors and not here.replacing:
+        hand_over(here, here.visitors.pop(0))
 
 
 def wanted(here: State) -> Child | None:
@@ -113,7 +126,7 @@ def note_end(here: State, desk: Child) -> None:
 
 def pause_s(young: int) -> float:
     """After so many in a row that died young."""
-    return min(2.0 ** (young - 1), LONGEST_PAUSE_S) if young else 0.0
+    return min(2.0 ** min(young - 1, 10), LONGEST_PAUSE_S) if young else 0.0
 
 
 async def send_away(here: State) -> None:

@@ -32,6 +32,7 @@ What attributes mean in each of them:
 """
 
 import asyncio
+import socket
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 
@@ -120,6 +121,7 @@ class State:
         self.desk: Child | None = None  # reads databases and speaks HTTP; started when somebody wants that
         self.desk_wish = asyncio.Event()  # there is one, or one is wanted
         self.replacing = False  # another program takes over in this process: nobody else is begun
+        self.visitors: list[socket.socket] = []  # who speaks HTTP on control.sock and waits for that one
         # Name and origin of a source -> why its database cannot be read.
         self.away = {(one.name, one.origin): one.away for one in config.sources if one.kind == "sql" and one.away}
         self.untaken = False  # a source has said another thing than what is in force

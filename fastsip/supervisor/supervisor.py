@@ -45,9 +45,9 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.terminate)
         loop.add_signal_handler(signal.SIGHUP, lambda: here.start_task(self.hang_up()))
-        inherited = here.inherited.control if here.inherited else -1
+        inherited, unheard = (here.inherited.control, here.inherited.unheard) if here.inherited else (-1, [])
         server = here.server = Server(here.config.router.run_dir, orders.handlers(self), inherited,
-                                      functools.partial(desks.hand_over, here))  # fmt: skip
+                                      functools.partial(desks.hand_over, here), unheard)  # fmt: skip
         here.control = await server.start()
         try:
             await self.reign()

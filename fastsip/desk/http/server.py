@@ -24,7 +24,8 @@ from fastsip.process.messages import Serve
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-LEAVE_S = 2.0           # for requests that are under way at the end
+LEAVE_S = 1.0           # at the end: for those who have just come, and for requests that are under way
+LOOK_S = 0.02
 
 
 class Connections:
@@ -37,6 +38,7 @@ class Connections:
                                      keepalive_timeout=limits.IDLE_S, auto_decompress=False, shutdown_timeout=LEAVE_S)
         self._idle: dict[RequestHandler, None] = {}     # whoever is longest idle first
         self._busy: set[RequestHandler] = set()
+        self._new: set[RequestHandler] = set()          # who has not asked for anything yet
         self._coming: set[asyncio.Task[None]] = set()   # with their handshakes
 
     async def start(self) -> None:
@@ -48,7 +50,11 @@ class Connections:
         return self._runner.server
 
     async def close(self) -> None:
-        """Requests that are under way are answered, within LEAVE_S."""
+        """Who has come is answered once, and who is at it to the end; all of them within twice LEAVE_S."""
+        end = asyncio.get_running_loop().time() + LEAVE_S
+        while (self._coming or self._new) and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(LOOK_S)
+            self._forget_gone()
         for task in self._coming:
             task.cancel()
         await self._runner.cleanup()
@@ -91,18 +97,21 @@ class Connections:
         except asyncio.CancelledError:
             connection.close()
         else:
-            if protocol not in self._busy:
+            if protocol not in self._busy and protocol not in self._idle:   # else it was quick
                 self._idle[protocol] = None
-            self._forget_gone()
+                self._new.add(protocol)
+            if len(self._idle) > 2 * self.most:
+                self._forget_gone()
 
     def _forget_gone(self) -> None:
-        if len(self._idle) > 2 * self.most:
-            living = set(self._server.connections)
-            self._idle = {protocol: None for protocol in self._idle if protocol in living}
+        living = set(self._server.connections)
+        self._idle = {protocol: None for protocol in self._idle if protocol in living}
+        self._new &= living
 
     async def _counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         protocol = request.protocol
         self._idle.pop(protocol, None)
+        self._new.discard(protocol)
         self._busy.add(protocol)
         try:
             return await handler(request)
