@@ -57,11 +57,12 @@ def hand_over(here: State, connection: socket.socket) -> None:
     """Whoever speaks HTTP on control.sock.  When the desk does not take him, he is let go; during an upgrade he waits
     for the next program's.
     """
-    if here.replacing and here.desk is None and len(here.visitors) < MOST_WAITING:
+    gone = here.replacing and here.desk is None
+    if gone and len(here.visitors) < MOST_WAITING:
         here.visitors.append(connection)
         return
     try:
-        if here.stopping or here.replacing:
+        if here.stopping or gone:
             return
         running(here).line.send(messages.Visitor(), [connection.fileno()])
     except OSError as error:
