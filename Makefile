@@ -145,7 +145,7 @@ $(VENV)/.ready: pyproject.toml
 	@$(call check_system)
 	@echo "fastsip: setting up $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install $(call needs)
+	@$(PIP) install $(call needs,api)
 	@PYTHONWARNINGS=ignore FASTSIP_ONLY=- $(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 

@@ -134,6 +134,8 @@ def _print_plain(facts: Outlook) -> None:
         say(f"source     {source}")
     for webhook in facts.webhooks:
         say(f"webhook    {webhook}")
+    if facts.api:
+        say(f"api        {facts.api}")
     for warning in facts.warnings:
         say(f"warning: {warning}", err=True)
 
@@ -170,5 +172,7 @@ def _print_rich(facts: Outlook) -> None:
         console.print(Text.assemble(("source  ", "bold"), source))
     for webhook in facts.webhooks:
         console.print(Text.assemble(("webhook  ", "bold"), webhook))
+    if facts.api:
+        console.print(Text.assemble(("api     ", "bold"), facts.api))
     for warning in facts.warnings:
         Console(stderr=True, highlight=False).print(Text.assemble(("warning: ", "bold yellow"), warning))

@@ -8,17 +8,14 @@ from typing import Any
 
 import click
 
-from fastsip._core.base.mapped import Damaged
-from fastsip.base.plain import counted, reason
-from fastsip.cli._ask import EXITS, answers, last_answer, run_dir_of
+from fastsip.api import answers
+from fastsip.base.plain import counted
+from fastsip.cli._ask import EXITS, answer
 from fastsip.cli._config import config_option
-from fastsip.cli._say import REFUSED, clear_screen, fail, one_line, say, say_indented, say_json, say_table
-from fastsip.dispatcher import history
-from fastsip.dispatcher.words import LONGEST_WHY, STATES
-from fastsip.observe import transactions
+from fastsip.cli._say import REFUSED, clear_screen, one_line, say, say_indented, say_json, say_table
+from fastsip.dispatcher.words import LONGEST_WHY
 from fastsip.observe.as_kamailio import as_text, records
-from fastsip.observe.destinations import read_seen, takes_calls, whole_sets
-from fastsip.observe.measures import read_measured
+from fastsip.observe.destinations import takes_calls
 
 COLOURS = {"up": "green", "down": "red", "trying": "yellow", "unknown": "bright_black", "draining": "yellow",
            "disabled": "red"}  # fmt: skip
@@ -31,17 +28,6 @@ RATIOS = ("ser", "seer", "isa")
 @click.group("dispatcher", short_help="Show destinations, enable, drain and disable them.")
 def command() -> None:
     """Show destinations, and say which of them take calls."""
-
-
-def sets_of(config: str) -> list[dict[str, Any]]:
-    """Each set with its destinations and what is known of them, in the order of the configuration."""
-    parts = list(answers(config, "destinations"))
-    run_dir = run_dir_of(config)
-    try:
-        seen = read_seen(run_dir)
-    except (OSError, Damaged) as error:
-        fail(f"what is known of destinations cannot be read: {reason(error)}", REFUSED)
-    return whole_sets(parts, seen)
 
 
 def watched(command: Callable[..., None]) -> Callable[..., None]:
@@ -59,10 +45,6 @@ def watched(command: Callable[..., None]) -> Callable[..., None]:
     return click.option("--watch", is_flag=True, help="Show it anew each second.")(again)
 
 
-def fits(group: dict[str, Any], wanted: tuple[str, ...]) -> bool:
-    return not wanted or group["name"] in wanted or (group["setid"] is not None and str(group["setid"]) in wanted)
-
-
 # ---------------------------------------------------------------- list
 
 
@@ -74,9 +56,7 @@ def fits(group: dict[str, Any], wanted: tuple[str, ...]) -> bool:
 @config_option
 def listing(config: str, sets: tuple[str, ...], kamailio: bool, as_json: bool) -> None:
     """Show sets, their destinations and what is known of each."""
-    found = [group for group in sets_of(config) if fits(group, sets)]
-    if sets and not found:
-        fail(f"there is no set {', '.join(sets)}", REFUSED)
+    found = answer(config, answers.sets, sets)
     if kamailio:
         say_indented(as_text(records(found)))
         return
@@ -126,26 +106,16 @@ def _ago(at: float | None) -> str:
 @config_option
 def show(config: str, identity: str, as_json: bool) -> None:
     """Show all that is known of one destination, what is open there, and its last changes."""
-    for group in sets_of(config):
-        for one in group["destinations"]:
-            if one["id"] == identity:
-                _show(config, {"set": group["name"], **one}, as_json)
-                return
-    fail(f"there is no destination {identity}", REFUSED)
-
-
-def _show(config: str, one: dict[str, Any], as_json: bool) -> None:
-    changes = [change for change in history.read(last_answer(config, "status")["state_dir"]) if change.id == one["id"]]
-    one["open"] = _open_at(config, one["id"])
-    one |= _measured(config, one["id"])
+    one = answer(config, answers.destination, identity)
     if as_json:
-        say_json({**one, "changes": [history.facts(change) for change in changes]})
+        say_json(one)
         return
+    changes = one.pop("changes")
     for name, value in one.items():
         say(f"{name:<16} {_in_words(name, value)}")
     say(f"\nlast changes{f', of {len(changes)} that are kept' if len(changes) > MOST_SHOWN else ''}:"
         if changes else "\nno change is kept")
-    rows = [(_clock(each.at), each.now, f"by {each.by}", str(each.code or "-"), each.why)
+    rows = [(_clock(each["at"]), each["now"], f"by {each['by']}", str(each.get("code", "-")), each.get("why", ""))
             for each in changes[-MOST_SHOWN:]]
     if rows:
         say_table(("WHEN", "NOW", "", "CODE", "WHY"), rows, COLOURS)
@@ -153,15 +123,6 @@ def _show(config: str, one: dict[str, Any], as_json: bool) -> None:
 
 def _clock(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def _measured(config: str, identity: str) -> dict[str, Any]:
-    """What was measured there: numbers, ratios of RFC 6076 and medians, None where there was nothing to measure."""
-    try:
-        found = read_measured(run_dir_of(config))
-    except (OSError, Damaged) as error:
-        fail(f"what was measured of destinations cannot be read: {reason(error)}", REFUSED)
-    return (found.of(identity) if found else None) or {}
 
 
 def _in_words(name: str, value: Any) -> str:
@@ -177,30 +138,19 @@ def _in_words(name: str, value: Any) -> str:
     return one_line(str(value))
 
 
-def _open_at(config: str, identity: str) -> int | None:
-    """Transactions that are in progress there; None: the store cannot be read."""
-    wanted = transactions.Filter(destination=identity)
-    try:
-        found = transactions.Reader(run_dir_of(config)).transactions(wanted)
-        return sum(1 for one in found if any(each.destination == identity and each.last_status < 200
-                                             for each in one.branches))
-    except transactions.NoStore:
-        return None
-
-
 # ---------------------------------------------------------------- enable, drain, disable
 
 
 def say_state(config: str, ids: tuple[str, ...], sets: tuple[str, ...], why: str, order: str, as_json: bool) -> None:
     need_some(ids, sets)
-    answer = last_answer(config, "admin", ids=ids, sets=sets, state=STATES[order], why=why)
+    said = answer(config, answers.say, order, ids, sets, why)
     if as_json:
-        say_json(answer)
+        say_json(said)
         return
-    same = len(answer["destinations"]) - answer["changed"]
-    say(f"{answer['done']}: {counted(answer['changed'], 'destination')}"
+    same = len(said["destinations"]) - said["changed"]
+    say(f"{said['done']}: {counted(said['changed'], 'destination')}"
         + (f"; {counted(same, 'destination')} already {'was' if same == 1 else 'were'}" if same else ""))
-    for name in answer["empty"]:
+    for name in said["empty"]:
         say(f"warning: nobody of set {name} takes new calls now", err=True)
 
 
@@ -212,9 +162,10 @@ def say_state(config: str, ids: tuple[str, ...], sets: tuple[str, ...], why: str
 def probe(config: str, ids: tuple[str, ...], sets: tuple[str, ...], as_json: bool) -> None:
     """Probe destinations now, also those that are disabled (exit 1: one of them does not count as alive)."""
     need_some(ids, sets)
-    ends = last_answer(config, "probe", ids=ids, sets=sets)["ends"]
+    found = answer(config, answers.probe, ids, sets)
+    ends = found["ends"]
     if as_json:
-        say_json({"ends": ends})
+        say_json(found)
     else:
         say_table(("ID", "ANSWER", "TIME", ""), map(_end, ends), {"alive": "green", "dead": "red"})
     sys.exit(0 if all(end["alive"] for end in ends) else REFUSED)
@@ -248,8 +199,8 @@ def add(config: str, group: str, uri: str, flags: int, priority: int, attrs: str
 
     Neither CONFIG nor a list is read or written for that.
     """
-    answer = last_answer(config, "add", set=group, destination=uri, flags=flags, priority=priority, attrs=attrs)
-    say_json({"id": answer["id"]}) if as_json else say(f"added: {answer['id']}")
+    added = answer(config, answers.add, group, destination=uri, flags=flags, priority=priority, attrs=attrs)
+    say_json(added) if as_json else say(f"added: {added['id']}")
 
 
 @command.command("remove", short_help="Remove a destination that was added so.", epilog=EXITS)
@@ -258,8 +209,8 @@ def add(config: str, group: str, uri: str, flags: int, priority: int, attrs: str
 @config_option
 def remove(config: str, identity: str, as_json: bool) -> None:
     """Remove a destination that was added so; the calls that it has go on."""
-    answer = last_answer(config, "remove", id=identity)
-    say_json({"id": answer["id"]}) if as_json else say(f"removed: {answer['id']}")
+    removed = answer(config, answers.remove, identity)
+    say_json(removed) if as_json else say(f"removed: {removed['id']}")
 
 
 def admin_command(order: str, help_text: str) -> None:

@@ -2,13 +2,11 @@
 
 import click
 
-from fastsip._core.base.mapped import Damaged as DamagedCells
-from fastsip.base.plain import reason
-from fastsip.cli._ask import EXITS, answers, last_answer, run_dir_of
+from fastsip.api import answers
+from fastsip.cli._ask import EXITS, answer
 from fastsip.cli._config import config_argument
-from fastsip.cli._say import REFUSED, fail, say
-from fastsip.observe.counters import Damaged
-from fastsip.observe.metrics import NAMES, look, text
+from fastsip.cli._say import say
+from fastsip.observe.metrics import NAMES
 
 
 @click.command("metrics", short_help="Show all numbers as Prometheus reads them.", epilog=EXITS)
@@ -18,10 +16,4 @@ from fastsip.observe.metrics import NAMES, look, text
               help="By our names, or by those of exporters for Kamailio, where they mean the same.")
 def command(config: str, openmetrics: bool, names: str) -> None:
     """Show counters, gauges and destinations of the router that runs on CONFIG in a format of Prometheus."""
-    status = last_answer(config, "status")
-    parts = list(answers(config, "destinations"))
-    try:
-        known = look(run_dir_of(config), status, parts)
-    except (Damaged, DamagedCells, OSError) as error:
-        fail(f"what the router has counted cannot be read: {reason(error)}", REFUSED)
-    say(text(known, openmetrics=openmetrics, names=names), nl=False)
+    say(answer(config, answers.metrics, openmetrics=openmetrics, names=names), nl=False)

@@ -4,7 +4,7 @@
     load_run_dir(path) -> where its router is found
 
 Layout: language (the words), values (single values), reader (tables), sets, routes with patterns and
-headers, names, load (the whole), secrets (the key file), locate (lines), errors, model (the result), handed (the
+headers, names, api, load (the whole), secrets (the key file), locate (lines), errors, model (the result), handed (the
 result for another process).
 Nothing here touches the network or a packet.
 """

@@ -6,7 +6,7 @@ of [names] are the operator's own.
 refused, never silently ignored.  When a part arrives, its entry is deleted here and its reader written.
 """
 
-ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names", "source", "webhook")
+ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names", "source", "webhook", "api")
 
 KEYS: dict[str, tuple[str, ...]] = {
     "": ROOT,
@@ -40,13 +40,13 @@ KEYS: dict[str, tuple[str, ...]] = {
     "headers": ("set", "remove"),
     "source": ("kind", "path", "name", "url", "table", "columns", "interval"),
     "webhook": ("url", "name", "events", "secret", "timeout", "headers"),
+    "api": ("listen", "token", "read_token", "certificate", "key"),
 }  # fmt: skip
 
 # Path pattern ("*" is any one name or index) -> None: the whole key is of a later release;
 # or the words of its value that are (a value of the form "word:..." counts as its word).
 LATER: dict[str, tuple[str | int, ...] | None] = {
     "table": None,
-    "api": None,
     "router.routes": None,
     "listen.*.uri": ("tcp", "tls", "ws", "wss"),
     "listen.*.udp_limit": None,

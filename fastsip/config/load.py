@@ -18,6 +18,7 @@ from fastsip._core.base.files import look_at, read_file
 from fastsip.base.litter import uncollected
 from fastsip.base.run_dir import PLACEMENT, SECRET
 from fastsip.config import secrets, values
+from fastsip.config.api import read_api
 from fastsip.config.errors import ConfigError, Problem, Wrong
 from fastsip.config.headers import read_ways
 from fastsip.config.language import MAX_LISTENERS, MAX_SHARDS
@@ -185,6 +186,7 @@ class _Loader:
             names=read_names(self.root, listeners),
             sources=tuple(source.facts() for source in sources),
             webhooks=read_webhooks(self.root, self.base),
+            api=read_api(self.root, self.base),
         )
         check_tags(config.listeners, self.report)
         check_destinations(config.sets, self.report)

@@ -259,6 +259,22 @@ class Webhook(Part, frozen=True, kw_only=True):
         return f"Webhook(name={self.name!r}, events={self.events!r}, ...)"
 
 
+class Api(Part, frozen=True, kw_only=True):
+    """[api].  Of tokens their digests (secrets.token_digest), b"" = there is none; paths, "" = no TLS."""
+
+    listen: str
+    host: str  # numeric, IPv6 without brackets
+    port: int
+    token: bytes
+    read_token: bytes
+    certificate: str
+    key: str
+
+    def __repr__(self) -> str:
+        """Without the digests."""
+        return f"Api(listen={self.listen!r}, ...)"
+
+
 class Config(Part, frozen=True, kw_only=True):
     """A whole configuration."""
 
@@ -273,6 +289,7 @@ class Config(Part, frozen=True, kw_only=True):
     names: tuple[Name, ...]
     sources: tuple[Source, ...]
     webhooks: tuple[Webhook, ...]
+    api: Api | None  # None = HTTP is spoken on control.sock alone
 
     def set_named(self, name: str) -> DestinationSet:
         """The set of that name; KeyError when there is none."""

@@ -43,6 +43,16 @@ def derive_key(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES, person=_PERSON).digest()
 
 
+def token_digest(secret: bytes) -> bytes:
+    """What is kept of a token whose derived key this is; of the router's secret in the same file another thing is."""
+    return purpose_key(secret, "token")
+
+
+def digest_of_token(text: str) -> bytes:
+    """The same of what somebody brings."""
+    return token_digest(derive_key(text))
+
+
 def _secret_text(text: str, origin: str) -> str:
     """The secret in a file or variable: comment lines and blanks around it do not count."""
     lines = [line.strip() for line in text.splitlines()]

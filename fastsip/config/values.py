@@ -322,6 +322,16 @@ def place(raw: object) -> Address:
     return Address(ip, port(found[2]) if found[2] else 0)
 
 
+def tcp_address(raw: object) -> Address:
+    """ADDRESS:PORT with a numeric address, where connections are accepted; a wildcard is one."""
+    allowed = 'allowed: "ADDRESS:PORT" with a numeric address, IPv6 in brackets'
+    found = _HOST_PORT.fullmatch(raw) if isinstance(raw, str) else None
+    ip = _numeric(found[1]) if found and found[2] else None
+    if not found or ip is None or (ip.version == 6) != found[1].startswith("["):
+        raise Wrong(allowed, 'for example "127.0.0.1:8060"')
+    return Address(ip, port(found[2]))
+
+
 def _is_host_name(host: str) -> bool:
     """A host name by RFC 3261 section 25.1: its last label begins with a letter, 10.0.0.256 is none."""
     return bool(_HOST_NAME.fullmatch(host)) and host.rstrip(".").rpartition(".")[2][0].isalpha()

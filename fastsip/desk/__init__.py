@@ -1,1 +1,2 @@
-"""The process beside the supervisor that may hang or die without harm: drivers of databases work there."""
+"""The process beside the supervisor that may hang or die without harm: drivers of databases work there, and HTTP is
+spoken there (http)."""

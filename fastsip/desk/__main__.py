@@ -2,8 +2,11 @@
 
 import sys
 
-from fastsip.desk.reader import once, serve
 from fastsip.process.launch import end
 
 if __name__ == "__main__":
-    end(once() if sys.argv[1:] == ["once"] else serve())
+    if sys.argv[1:] == ["once"]:
+        from fastsip.desk.reader import once as work
+    else:
+        from fastsip.desk.process import serve as work
+    end(work())

@@ -1,25 +1,21 @@
-"""Reads tables of databases when it is told to, each in a thread, and keeps what they say (sources/kept).
+"""Reads tables of databases, each in a thread, and keeps what they say (sources/kept).
 
-It ends when the line to its supervisor does.  Nothing that a driver writes on standard output gets among the answers.
+Nothing that a driver writes on standard output gets among the answers.
 """
 
 import os
 import resource
-import socket
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from fastsip import log as logs
 from fastsip.base.plain import reason
 from fastsip.log import log
-from fastsip.process.launch import LINE_FD
-from fastsip.process.line import Line, close_all
-from fastsip.process.messages import ForeignProtocol, ReadTable, TableRead, TellWebhooks
+from fastsip.process.line import Line
+from fastsip.process.messages import ReadTable, TableRead
 from fastsip.sources.apart import Found, Table
 from fastsip.sources.kept import is_news, read_kept, write_kept
 from fastsip.sources.rows import Reading, SourceAway
@@ -59,37 +55,6 @@ def once() -> int:
     with open(answers, "wb") as out:
         out.write(msgspec.msgpack.encode(read(table)))
     return 0
-
-
-def serve() -> int:
-    """Until nobody is there any more who could ask."""
-    bound_memory()
-    logs.set_up()
-    os.dup2(2, 1)
-    line = Line(socket.socket(fileno=LINE_FD))
-    pool, webhooks = ThreadPoolExecutor(MOST_AT_ONCE, "table"), None
-    while True:
-        try:
-            received = line.receive()
-        except ForeignProtocol:     # nothing of what it says, for that has URLs with passwords
-            log.error("the supervisor speaks another protocol")
-            continue
-        if received is None:
-            return 0
-        if isinstance(received.message, TellWebhooks):
-            webhooks = webhooks or desk_of_webhooks()
-            webhooks.take(received.fds[0])
-            continue
-        close_all(received.fds)
-        if isinstance(received.message, ReadTable):
-            pool.submit(answer, line, received.message)
-
-
-def desk_of_webhooks():
-    """Loaded when there are any: who only reads tables needs no HTTP."""
-    from fastsip.desk.webhooks import Desk
-
-    return Desk()
 
 
 def answer(line: Line, order: ReadTable) -> None:

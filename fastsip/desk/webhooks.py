@@ -40,7 +40,7 @@ PATIENCE_S = 86_400.0   # with one event: it may be this one that the receiver c
 FAULT_PAUSE_S = 30.0
 
 
-class Desk:
+class WebhookTeller:
     """The webhooks of this process, on a loop in a thread of its own: drivers of databases may hang beside it."""
 
     def __init__(self) -> None:

@@ -4,6 +4,7 @@ Two letters say the state: A active, I inactive, T trying, D disabled; behind it
 no new calls go there.  Sets without a number are none that Kamailio could have.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,8 +28,13 @@ def record(one: dict[str, Any]) -> dict[str, Any]:
     if attrs:
         found["ATTRS"] = {"BODY": ";".join(f"{key}={value}" if value != "" else key for key, value in attrs.items())}
         for name in ORDER:
-            found["ATTRS"][name.upper()] = attrs.get(name, 0 if name in NUMBERS else None)
+            found["ATTRS"][name.upper()] = number(attrs.get(name, 0)) if name in NUMBERS else attrs.get(name)
     return found
+
+
+def number(value: Any) -> int:
+    """Attributes of a list are texts, and one that is no number counts as none there."""
+    return int(value) if re.fullmatch(r"[+-]?\d{1,9}", str(value)) else 0
 
 
 def records(sets: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -71,6 +71,9 @@ MEMORY: tuple[tuple[str, dict[str, str], str], ...] = (
 )
 MEMORY_HELP = "Bytes of the files that hold transactions: all, in use, left."
 
+# Of `tm.stats` the same ones; what it has beside them is not counted here (docs/metrics.md#names-of-kamailio).
+TM_STATS = {"total": BEGUN, "total_local": ("probes",), "rpl_received": ("responses",), "created": BEGUN}
+
 Metric = tuple[str, str, str, list[Sample]]     # name, kind, help, samples
 
 
@@ -90,6 +93,11 @@ def kamailio_metrics(
     yield from _memory(gauges)
     yield "kamailio_dispatcher_list_target", "gauge", "Destinations of sets with a number; flags as dispatcher.list.", \
         _targets(sets)
+
+
+def tm_stats(counters: dict[str, int]) -> dict[str, int]:
+    """counters: of all shards together."""
+    return {name: sum(counters[each] for each in of) for name, of in TM_STATS.items() if counters.keys() >= set(of)}
 
 
 def _memory(gauges: dict[str, int]) -> Iterable[Metric]:

@@ -122,6 +122,35 @@ class TellWebhooks(Message, frozen=True, kw_only=True, tag="tell webhooks"):
     """These and no others, from now on.  Descriptor: process/webhooks has what is in it."""
 
 
+class Serve(Message, frozen=True, kw_only=True, tag="serve"):
+    """Speak HTTP for the router of this configuration file, from now on so.  Descriptor: the socket that listens for
+    TCP, when there is one.
+
+    token, read_token   digests of what those who come over TCP bring (config/secrets), b"" = none
+    certificate, key    paths, "" = no TLS
+    """
+
+    file: str
+    run_dir: str
+    token: bytes = b""
+    read_token: bytes = b""
+    certificate: str = ""
+    key: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Without the digests."""
+        return {"file": self.file, "run_dir": self.run_dir}
+
+
+class Visitor(Message, frozen=True, kw_only=True, tag="visitor"):
+    """Somebody who speaks HTTP on control.sock.  Descriptor: his connection, of which nothing has been read."""
+
+
+class Look(Numbered, frozen=True, kw_only=True, tag="look"):
+    """Does your loop go round?"""
+
+
 # ---------------------------------------------------------------- to the supervisor
 
 
@@ -184,6 +213,10 @@ class TableRead(Numbered, frozen=True, kw_only=True, tag="table read"):
     away: str = ""
 
 
+class GoesRound(Numbered, frozen=True, kw_only=True, tag="goes round"):
+    """It does."""
+
+
 class Failed(Numbered, frozen=True, kw_only=True, tag="failed"):
     """An order that ended in an exception which nobody had thought of."""
 
@@ -213,10 +246,10 @@ class Ended(Message, frozen=True, kw_only=True, tag="ended"):
     status: int
 
 
-TO_DESK = ReadTable | TellWebhooks
+TO_DESK = ReadTable | TellWebhooks | Serve | Visitor | Look
 TO_ROUTER = Prepare | Sockets | Go | Reload | Drain | Admin | Probe | Leave
 TO_SUPERVISOR = (Warm | Started | Refused | Reloaded | ReloadRefused | Draining | AdminSet | Probed | Failed
-                 | Released | TableRead)
+                 | Released | TableRead | GoesRound)
 
 
 class _Envelope(msgspec.Struct):

@@ -5,6 +5,7 @@ bound.  It never changes anything.  See docs/core.md#receive-buffers and docs/co
 """
 
 import contextlib
+import ipaddress
 import os
 import socket
 import stat
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 import msgspec
 
 from fastsip.base.plain import counted
-from fastsip.config.model import Condition, Config, DestinationSet, HeaderEdits, Probe, Rule, Source, Webhook
+from fastsip.config.model import Api, Condition, Config, DestinationSet, HeaderEdits, Probe, Rule, Source, Webhook
 from fastsip.config.patterns import compile_patterns, finds_everything
 from fastsip.config.values import ms_text
 from fastsip.config.webhooks import shown_place
@@ -90,6 +91,7 @@ class Outlook(msgspec.Struct, frozen=True):
     names: tuple[NameOutlook, ...]
     sources: tuple[str, ...]
     webhooks: tuple[str, ...]
+    api: str  # where HTTP is spoken beside control.sock, "" = nowhere
     warnings: tuple[str, ...]
 
 
@@ -117,12 +119,14 @@ def outlook(config: Config) -> Outlook:
         names=tuple(NameOutlook(one.name, tuple(_place_text(*at) for at in one.addresses)) for one in config.names),
         sources=tuple(_source_text(source) for source in config.sources),
         webhooks=tuple(_webhook_text(one) for one in config.webhooks),
+        api=_api_text(config.api) if config.api else "",
         warnings=(
             *_buffer_warnings(listeners),
             *_run_dir_warnings(config),
             *_secret_warnings(config),
             *_rule_warnings(config),
             *_source_warnings(config),
+            *_api_warnings(config),
         ),
     )
 
@@ -327,6 +331,19 @@ def _source_warnings(config: Config) -> list[str]:
             found.append(f"source {source.name}: {source.origin}: {source.away}; what was read last counts")
         found += [f"source {source.name}: {source.origin}: {one}; left out" for one in source.left_out]
     return found
+
+
+def _api_text(api: Api) -> str:
+    readers = ", a token for those who only look" if api.read_token else ""
+    return f"{'https' if api.certificate else 'http'}://{api.listen}{readers}"
+
+
+def _api_warnings(config: Config) -> list[str]:
+    api = config.api
+    if not api or api.certificate or ipaddress.ip_address(api.host).is_loopback:
+        return []
+    return [f"api.listen = {api.listen} has no TLS: whoever is on the way reads the token; give it `certificate` and "
+            "`key`"]
 
 
 def _rule_warnings(config: Config) -> list[str]:

@@ -21,7 +21,7 @@ from fastsip.config.sources import Fresh, Spec, all_of_them
 from fastsip.dispatcher.diff import Diff, compare
 from fastsip.log import log
 from fastsip.process import messages
-from fastsip.supervisor import databases, limits, upgrade
+from fastsip.supervisor import databases, desks, limits, upgrade
 from fastsip.supervisor.child import Child, handed
 from fastsip.supervisor.destinations import check_kept, drop_words
 from fastsip.supervisor.sockets import place_of
@@ -148,8 +148,15 @@ def say_sources(config: Config) -> None:
 
 
 async def apply(here: State, fresh: Config, text: str) -> None:
-    """StartError says why it cannot be."""
+    """StartError or OSError says why it cannot be."""
     check_change(here.config, fresh)
+    with here.door.opened(fresh.api):
+        await put_in_force(here, fresh, text)
+    desks.tell(here)
+
+
+async def put_in_force(here: State, fresh: Config, text: str) -> None:
+    """In place, or by a planned takeover."""
     if needs_takeover(here.config, fresh) or not await reload_in_place(here, fresh, text):
         await take_over(here, fresh, text)
         return
@@ -221,16 +228,16 @@ async def upgrade_all(here: State, client: Client) -> None:
 
 async def replace(here: State, client: int) -> None:
     """The installed code goes on in this process and answers the client; an exception: nothing has changed."""
+    here.replacing = True
     try:
         if here.spare:
             spare, here.spare = here.spare, None
             spare.kill()
             await spare.hear()
         await here.events.settle()
-        while here.desk:    # a read that begins meanwhile starts another one
-            desk, here.desk = here.desk, None
-            desk.kill()
-            await desk.hear()
+        await desks.send_away(here)     # which asks us for what it answers, so we still listen
+        if here.server:
+            here.server.rest()
         if here.router is None:
             raise OSError(errno.EAGAIN, "a router is just starting; ask again")
         if here.stopping:
@@ -239,13 +246,24 @@ async def replace(here: State, client: int) -> None:
             file=here.config.file, text=here.text, lock=here.lock,
             groups=[(host, port, fds) for (host, port), fds in here.sockets.groups.items()],
             router_pid=here.router.pid, router_line=here.router.line.fileno(), client=client,
-            version=here.version, draining=here.draining, control=here.control,
+            version=here.version, draining=here.draining, control=here.control, api=here.door.passed_on(),
+            unheard=unheard(here),
         ))  # fmt: skip
     except BaseException:
         os.close(client)
+        here.replacing = False
+        here.desk_wish.set()
+        if here.server:
+            here.server.go_on()
         if here.router and not here.spare and not here.stopping:
             here.spare = here.new_spare()
         raise
+
+
+def unheard(here: State) -> list[int]:
+    """Connections of control.sock with which the next program begins anew."""
+    silent = here.server.unheard() if here.server else []
+    return silent + [connection.fileno() for connection in here.visitors]
 
 
 async def finish_upgrade(here: State, client: int) -> None:
@@ -263,7 +281,9 @@ async def upgrade_router(here: State) -> Answer:
         await databases.look_at_all(here)
         async with here.busy:
             fresh, text, _ = await asyncio.to_thread(read_change, here.config)
-            await take_over(here, databases.with_away(here, fresh), text, "upgrade")
+            with here.door.opened(fresh.api):
+                await take_over(here, databases.with_away(here, fresh), text, "upgrade")
+            desks.tell(here)
             here.untaken = False
     except Exception as error:
         planned = isinstance(error, ConfigError | StartError | OSError)

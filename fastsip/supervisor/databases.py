@@ -13,13 +13,10 @@ from fastsip.config.model import Source
 from fastsip.config.sources import none_of_them
 from fastsip.log import log
 from fastsip.process import messages
-from fastsip.process.launch import launch
-from fastsip.process.line import Line
-from fastsip.supervisor.child import Child
+from fastsip.supervisor import desks
 from fastsip.supervisor.destinations import check_kept
 from fastsip.supervisor.state import State
 
-PROGRAM_ARGUMENTS = ("-m", "fastsip.desk")
 READ_LIMIT_S = 20.0     # the desk's own limits end a read after half of it
 
 
@@ -44,9 +41,7 @@ async def read(here: State, source: Source) -> bool:
         name=source.name, origin=source.origin, url=source.url, table=source.table, columns=source.columns,
         state_dir=here.config.router.state_dir,
     )  # fmt: skip
-    if here.desk and here.desk.status is not None:
-        here.desk = None    # it died while it had nothing to do
-    desk = here.desk = here.desk or start_desk(here)
+    desk = desks.running(here)
     try:
         said = await desk.order(order, messages.TableRead, limit_s=READ_LIMIT_S)
     except TimeoutError:
@@ -60,11 +55,6 @@ async def read(here: State, source: Source) -> bool:
     ended = f"the program that reads databases ended with {desk.status}"
     note(here, source, said.why if isinstance(said, messages.Failed) else ended)
     return False
-
-
-def start_desk(here: State) -> Child:
-    pid, line = launch((here.program[0], *PROGRAM_ARGUMENTS))
-    return Child(pid, Line(line))
 
 
 def note(here: State, source: Source, why: str) -> None:

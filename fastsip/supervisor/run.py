@@ -73,7 +73,19 @@ def take_hold(
     if not left:
         state.sockets.adopt(passed_on(), config.listeners, config.router.shards)
         state.open_sockets(config)
+    open_door(state, config)
     return state
+
+
+def open_door(state: State, config: Config) -> None:
+    """OSError: the address of [api] cannot be had.  Who takes over from a program before it routes on without it."""
+    try:
+        with state.door.opened(config.api):
+            pass
+    except OSError as error:
+        if not state.inherited:
+            raise
+        log.error("HTTP is spoken on control.sock alone", extra={"fields": {"why": reason(error)}})
 
 
 def pin_placement(config: Config) -> None:

@@ -32,9 +32,11 @@ What attributes mean in each of them:
 """
 
 import asyncio
+import socket
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 
+from fastsip.api.socket import Server
 from fastsip.config import Config
 from fastsip.events.teller import Teller
 from fastsip.log import log
@@ -42,6 +44,7 @@ from fastsip.process.launch import Newborn
 from fastsip.process.marks import Mark, Marks
 from fastsip.process.quarantine import Deaths
 from fastsip.supervisor.child import Child
+from fastsip.supervisor.door import Door
 from fastsip.supervisor.sockets import Sockets
 from fastsip.supervisor.systemd import Notifier
 from fastsip.supervisor.upgrade import Inheritance
@@ -73,6 +76,14 @@ class Change:
     def failed(self, why: str) -> None:
         if not self.done.done():
             self.done.set_exception(StartError(why))
+
+
+def door_of(inherited: Inheritance | None) -> Door:
+    """As the program before this one has left it."""
+    if inherited is None or inherited.api is None:
+        return Door()
+    host, port, fd = inherited.api
+    return Door((host, port), fd)
 
 
 class State:
@@ -107,7 +118,12 @@ class State:
         self.draining = inherited.draining if inherited else False
         self.version = inherited.version if inherited else 1  # of the configuration
         self.control = -1  # the socket where operators ask
-        self.desk: Child | None = None  # reads databases; started when there is one to read
+        self.server: Server | None = None  # who answers there
+        self.door = door_of(inherited)
+        self.desk: Child | None = None  # reads databases and speaks HTTP; started when somebody wants that
+        self.desk_wish = asyncio.Event()  # there is one, or one is wanted
+        self.replacing = False  # another program takes over in this process: nobody else is begun
+        self.visitors: list[socket.socket] = []  # who speaks HTTP on control.sock and waits for that one
         # Name and origin of a source -> why its database cannot be read.
         self.away = {(one.name, one.origin): one.away for one in config.sources if one.kind == "sql" and one.away}
         self.events = Teller(config.router.run_dir, lambda: self.config.router.name)

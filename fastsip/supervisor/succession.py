@@ -153,6 +153,7 @@ def note_start(here: State, router: Child, since: float) -> None:
     if not here.lives:
         logs.say("fastsip: ready")
     here.lives += 1
+    here.desk_wish.set()
     here.drop = []
     if here.underway:
         here.underway.came_true()

@@ -8,6 +8,7 @@ Never: touch a call.
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import time
@@ -20,6 +21,7 @@ from fastsip.supervisor import (
     added,
     changes,
     databases,
+    desks,
     destinations,
     draining,
     orders,
@@ -44,8 +46,9 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.terminate)
         loop.add_signal_handler(signal.SIGHUP, lambda: here.start_task(self.hang_up()))
-        inherited = here.inherited.control if here.inherited else -1
-        server = Server(here.config.router.run_dir, orders.handlers(self), inherited)
+        inherited, unheard = (here.inherited.control, here.inherited.unheard) if here.inherited else (-1, [])
+        server = here.server = Server(here.config.router.run_dir, orders.handlers(self), inherited,
+                                      functools.partial(desks.hand_over, here), unheard)  # fmt: skip
         here.control = await server.start()
         try:
             await self.reign()
@@ -65,6 +68,7 @@ class Supervisor:
         here.start_task(polling.watch(here))
         here.start_task(telling.watch(here))
         databases.tell_away(here)
+        here.start_task(desks.keep(here))
         await succession.reign_on(here)
 
     def terminate(self) -> None:

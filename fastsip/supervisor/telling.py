@@ -20,8 +20,8 @@ from fastsip.log import log
 from fastsip.process import messages
 from fastsip.process.line import close_all, memory_file
 from fastsip.process.webhooks import Webhooks, pack
+from fastsip.supervisor import desks
 from fastsip.supervisor.child import Child
-from fastsip.supervisor.databases import start_desk
 from fastsip.supervisor.state import State
 
 LOOK_S = 1.0
@@ -100,8 +100,8 @@ class Telling:
             here.desk = None
         if self.told and self.told[0] is not here.desk:
             self._note_death(self.told[0], now)
-        if here.desk is None and order.webhooks and now >= self.not_before:
-            here.desk = start_desk(here)
+        if here.desk is None and order.webhooks and now >= self.not_before and not here.replacing:
+            desks.running(here)
         if here.desk and self.told != (here.desk, order):
             fd = memory_file(pack(order))
             try:

@@ -35,9 +35,12 @@ class Inheritance(msgspec.Struct, kw_only=True):
     version: int
     draining: bool = False
     control: int = -1  # where operators ask, -1 = the program after this one makes its own
+    api: tuple[str, int, int] | None = None  # where HTTP is spoken over TCP: address, port, socket
+    unheard: list[int] = []  # connections of control.sock of which nothing has been read
 
     def descriptors(self) -> list[int]:
         found = [fd for _, _, fds in self.groups for fd in fds]
+        found += [*([self.api[2]] if self.api else []), *self.unheard]
         return [*found, self.lock, self.router_line, *(fd for fd in (self.client, self.control) if fd >= 0)]
 
 

@@ -10,7 +10,8 @@ from tests.fuzz import configurations
 from tests.fuzz.shard import Round
 
 # What says nothing to the kernels, holds for loopback alone, or is read by another process.
-NOT_MADE = {"run_dir", "state_dir", "answering", "url", "table", "columns"}
+NOT_MADE = {"run_dir", "state_dir", "answering", "url", "table", "columns", "token", "read_token",
+            "certificate"}
 
 
 @pytest.mark.parametrize("seed", range(40))

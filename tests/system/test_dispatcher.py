@@ -313,11 +313,11 @@ request_route {{ exit; }}
 
 
 @contextlib.contextmanager
-def kamailio(place, port: int):
-    """One that reads the same list; its `kamcmd dispatcher.list`."""
+def kamailio(place, port: int, more: str = ""):
+    """One that reads the same list; its `kamcmd dispatcher.list`.  more: of its configuration."""
     if KAMAILIO is None:
         pytest.fail("kamailio is missing: apt-get install kamailio")
-    (place / "kamailio.cfg").write_text(KAMAILIO_CONFIG.format(place=place, port=port))
+    (place / "kamailio.cfg").write_text(KAMAILIO_CONFIG.format(place=place, port=port) + more)
     argv = [KAMAILIO, "-f", place / "kamailio.cfg", "-DD", "-E", "-m", "32", "-M", "4", "-w", place]
     asked = [Path(KAMAILIO).with_name("kamcmd"), "-s", f"unix:{place}/ctl", "dispatcher.list"]
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -6,6 +6,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
+from fastsip.api import answers
 from fastsip.cli import _config, dispatcher, main
 from fastsip.cli._config import VARIABLE, find_config
 from tests.unit.config_text import SMALL
@@ -122,8 +123,8 @@ def listed(here, monkeypatch):
     group = {"name": "m", "setid": 7, "algorithm": "call-id"}
     parts = [{"set": group, "destinations": [MEMBER, MEMBER | {"id": "m/\x1b[31mred", "admin": "draining"}]},
              {"set": group, "destinations": [MEMBER | {"id": "m/c"}]}, {"done": "destinations"}]  # fmt: skip
-    monkeypatch.setattr(dispatcher, "answers", lambda *_: iter(parts))
-    monkeypatch.setattr(dispatcher, "read_seen", lambda run_dir: {})
+    monkeypatch.setattr(answers, "ask", lambda *_: iter(parts))
+    monkeypatch.setattr(answers, "read_seen", lambda run_dir: {})
 
 
 def test_a_set_is_a_table_that_does_nothing_to_a_terminal(listed):

@@ -350,7 +350,6 @@ def test_one_problem(case):
 
 LATER_EXAMPLES = {
     "table": "[table.bans]\nexpire = '300s'\n",
-    "api": "[api]\nlisten = '127.0.0.1:8060'\n",
     "router.routes": "[router]\nroutes = 'routes.py'\n",
     "router.hang": "[router]\nhang = '5s'\n",
     "router.stop_mode": "[router]\nstop_mode = 'drain'\n",

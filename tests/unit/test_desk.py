@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fastsip.desk.reader import MOST_MEMORY, keep
-from fastsip.process.launch import LINE_FD, pair
-from fastsip.process.messages import PROTOCOL, ReadTable
+from fastsip.process.launch import LINE_FD, launch, pair
+from fastsip.process.line import Line
+from fastsip.process.messages import PROTOCOL, GoesRound, Look, ReadTable, Serve, Visitor
 from fastsip.sources import apart
 from fastsip.sources.apart import Table, read_apart
 from fastsip.sources.rows import Reading, Row, SourceAway
@@ -65,3 +68,54 @@ assert reader.MOST_MEMORY == {MOST_MEMORY}
 reader.MOST_MEMORY = 200 << 20
 reader.once()
 """
+
+
+# ---------------------------------------------------------------- what it is told
+
+
+@contextlib.contextmanager
+def desk_process():
+    """One of its own, and our end of its line."""
+    pid, ours = launch((sys.executable, "-m", "fastsip.desk"))
+    line = Line(ours)
+    line.sock.settimeout(20)
+    try:
+        yield line
+        line.close()
+        assert os.waitpid(pid, 0)[1] == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def speak(line: Line) -> bytes:
+    """What a visitor gets."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        line.send(Visitor(), [theirs.fileno()])
+        theirs.close()
+        ours.settimeout(20)
+        ours.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        return b"".join(iter(lambda: ours.recv(1000), b""))
+
+
+def test_it_speaks_http_to_whoever_is_handed_over():
+    with desk_process() as line:
+        line.send(Serve(file="c.toml", run_dir="/nowhere"))
+        assert speak(line).startswith(b"HTTP/1.1 200 OK\r\n")
+        line.send(Look(number=7))
+        assert line.receive().message == GoesRound(number=7)
+
+
+def test_without_aiohttp_it_says_what_is_missing():
+    spoil = "import importlib.util as u, runpy; f = u.find_spec; " \
+        "u.find_spec = lambda n, *p: None if n == 'aiohttp' else f(n, *p); " \
+        "runpy.run_module('fastsip.desk', run_name='__main__')"
+    pid, ours = launch((sys.executable, "-c", spoil))
+    line = Line(ours)
+    line.send(Serve(file="c.toml", run_dir="/nowhere"))
+    said = speak(line)
+    line.close()
+    assert os.waitpid(pid, 0)[1] == 0
+    assert said.startswith(b"HTTP/1.1 501 ") and b'pip install "fastsip[api]"' in said

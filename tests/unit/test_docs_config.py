@@ -28,6 +28,7 @@ KINDS = {
     "Headers": "headers",
     "`[[source]]`": "source",
     "`[[webhook]]`": "webhook",
+    "`[api]`": "api",
 }
 RELOADS = {"in place", "takeover", "refused", "next router"}
 BASE = """

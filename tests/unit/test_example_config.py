@@ -33,7 +33,7 @@ def test_it_shows_every_key(kind):
     assert set(KEYS[kind]) - shown - {"destinations", "when", "probe", "headers"} == set()
     for table in ("[router]", "[[listen]]", "[timers]", "[limits]", "[set.media]", "[set.media.probe]",
                   "[failure.next-media]", "[[route]]", "[route.headers]", "[route.when]", "[[source]]",
-                  "[[webhook]]"):  # fmt: skip
+                  "[[webhook]]", "[api]"):  # fmt: skip
         assert re.search(rf"^#?{re.escape(table)}", TEXT, re.MULTILINE), table
     assert "destinations = [" in TEXT
 
@@ -57,8 +57,7 @@ def uncommented():
     for line in TEXT.splitlines():
         if re.match(r"#(\[|\"|[a-z_0-9]+ =)", line) and not line.startswith(
             ("#reply", "#forward", "#key", '#secret = "file:/etc/fastsip/key"', "#then", "#in_dialog_failure",
-             '#url = "postgresql:', "#table",
-             "#columns")
+             '#url = "postgresql:', "#table", "#columns", "#read_token", "#certificate")
         ):
             line = line[1:]
         lines.append(line)
@@ -66,9 +65,10 @@ def uncommented():
 
 
 def switched_on(place: Path) -> model.Config:
-    """Loaded, with the list that it names beside it."""
+    """Loaded, with the list and the token that it names beside it."""
     (place / "dispatcher.list").write_text("# nothing yet\n")
     (place / "webhook").write_text("a secret of sixteen letters\n")
+    (place / "fastsip.token").write_text("sixteen letters of a token\n")
     text = uncommented().replace("/etc/fastsip/webhook", "webhook").replace("env:OPS_TOKEN", "Bearer x")
     return load_text(text, str(place / "all.toml"), make_secret=False)
 

@@ -27,8 +27,8 @@ ABOVE = {
     "routing": {"base", "log", "config", "dispatcher"},             # frozen objects in, the kernels' table out
     "process": {"base", "log", "config"},                           # what supervisor and router share
     "observe": {"base", "log", "events", "routing"},                # read from outside, out of files
-    "api": {"base", "log"},                                         # the door for operators
-    "desk": {"base", "log", "config", "events", "process", "sources"},  # what may hang or die: databases, webhooks
+    "api": {"base", "log", "dispatcher", "observe"},                # the door for operators, and what they hear there
+    "desk": {"base", "log", "config", "dispatcher", "events", "process", "observe", "api", "sources"},    # may hang
     "ua": {"base", "log"},                                          # user agents, of which the router needs none
     "router": {"base", "log", "config", "dispatcher", "events", "routing", "process", "observe", "ua"},
     "supervisor": {"base", "log", "config", "dispatcher", "events", "process", "api", "sources"},    # not router

@@ -17,9 +17,9 @@ import pytest
 from fastsip._core.base.files import ASIDE, UnsafeError, boot_id
 from fastsip._core.dispatcher.cells import Cells, CellsError
 from fastsip._core.dispatcher.chooser import Chooser
+from fastsip._core.dispatcher.measures import Measures, MeasuresError
 from fastsip._core.dispatcher.paces import open_paces
 from fastsip._core.routing.table import RoutingTable
-from fastsip._core.dispatcher.measures import Measures, MeasuresError
 from fastsip._core.store.partitions import Store, StoreError
 from fastsip.observe.counters import GAUGES, StatsFile
 from fastsip.observe.counters import read as read_stats

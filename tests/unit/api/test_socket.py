@@ -1,6 +1,7 @@
 """run_dir/control.sock: who may, what is answered to whom, and to what is no command."""
 
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -9,6 +10,7 @@ import threading
 
 import pytest
 
+from fastsip.api import accept
 from fastsip.api import socket as api_socket
 from fastsip.api.socket import STOPPED, NotRunning, Refused, Server, answer_kept, ask, is_running
 
@@ -273,3 +275,78 @@ def test_what_is_no_order_is_refused_before_it_is_sent(tmp_path):
 def test_the_longest_order_is_read(serve):
     room = api_socket.LONGEST_LINE - len(api_socket.line_of({"command": "count", "ids": [""]}))
     assert serve(lambda run_dir: list(ask(run_dir, "count", ids=["x" * room])))[-1] == {"done": "counted"}
+
+
+# ---------------------------------------------------------------- who speaks HTTP
+
+
+def test_who_speaks_http_is_handed_over_with_all_that_he_has_said(tmp_path):
+    """And who speaks JSON is not, whenever he comes."""
+    taken: list[socket.socket] = []
+
+    def speak(run_dir: str) -> bytes:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(10)
+            sock.connect(os.path.join(run_dir, "control.sock"))
+            sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            return sock.recv(100)
+
+    def take(connection: socket.socket) -> None:
+        taken.append(connection)
+        connection.setblocking(True)
+        assert connection.recv(100) == b"GET / HTTP/1.1\r\n\r\n"
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        connection.close()
+
+    async def main() -> None:
+        server = Server(str(tmp_path), {"count": count}, hand_over=take)
+        await server.start()
+        assert await asyncio.to_thread(speak, str(tmp_path)) == b"HTTP/1.1 200 OK\r\n"
+        heard = await asyncio.to_thread(talk, str(tmp_path), b' {"command": "count", "to": 0}\n')
+        assert json.loads(heard) == {"done": "counted"} and len(taken) == 1
+        await server.close()
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_who_comes_while_it_rests_is_heard_afterwards(tmp_path):
+    async def main() -> None:
+        server = Server(str(tmp_path), {"count": count})
+        await server.start()
+        server.rest()
+        asked = asyncio.create_task(asyncio.to_thread(lambda: list(ask(str(tmp_path), "count", to=0))))
+        assert not (await asyncio.wait((asked,), timeout=0.1))[0]
+        server.go_on()
+        assert await asked == [{"done": "counted"}]
+        await server.close()
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_without_descriptors_who_comes_waits_until_there_are_some(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(accept, "NO_ROOM_PAUSE_S", 0.05)
+
+    class Crowded:
+        """A socket that cannot accept for a while."""
+
+        def __init__(self, sock: socket.socket):
+            self.sock, self.refusals = sock, 3
+
+        def __getattr__(self, name: str):
+            return getattr(self.sock, name)
+
+        def accept(self):
+            self.refusals -= 1
+            if self.refusals >= 0:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return self.sock.accept()
+
+    async def main() -> None:
+        server = Server(str(tmp_path), {"count": count})
+        await server.start()
+        server._acceptor.sock = Crowded(server._acceptor.sock)
+        assert await asyncio.to_thread(lambda: list(ask(str(tmp_path), "count", to=0))) == [{"done": "counted"}]
+        await server.close()
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+    assert caplog.text.count("nobody can be heard on control.sock") == 3

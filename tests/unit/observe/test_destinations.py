@@ -94,7 +94,7 @@ def test_attributes_stand_as_they_came_and_by_name():
     (row,) = records([{"setid": 1, "destinations": [member(attrs={"weight": "30", "flag": "", "x": "1"})]}])["RECORDS"]
     attrs = row["SET"]["TARGETS"][0]["DEST"]["ATTRS"]
     assert attrs["BODY"] == "weight=30;flag;x=1"
-    assert (attrs["WEIGHT"], attrs["DUID"], attrs["MAXLOAD"]) == ("30", None, 0)
+    assert (attrs["WEIGHT"], attrs["DUID"], attrs["MAXLOAD"]) == (30, None, 0)
     assert "SOCKET: <null string>\n" in as_text(records([{"setid": 1, "destinations": [member(weight=7)]}]))
 
 

@@ -18,7 +18,9 @@ from fastsip.process.messages import (
     Failed,
     ForeignProtocol,
     Go,
+    GoesRound,
     Leave,
+    Look,
     Message,
     Prepare,
     Probe,
@@ -30,11 +32,13 @@ from fastsip.process.messages import (
     Reload,
     Reloaded,
     ReloadRefused,
+    Serve,
     Sockets,
     Started,
     TableRead,
     TellWebhooks,
     Unknown,
+    Visitor,
     Warm,
     pack,
     unpack,
@@ -71,6 +75,11 @@ RECORDED = {
                                    state_dir="/s"),
     '{"v":1,"what":"tell webhooks"}': TellWebhooks(),
     '{"v":1,"what":"table read","number":8,"changed":true,"away":""}': TableRead(number=8, changed=True, away=""),
+    '{"v":1,"what":"serve","file":"/c.toml","run_dir":"/r","token":"AAE=","read_token":"","certificate":"/c","key":"/k"}':
+        Serve(file="/c.toml", run_dir="/r", token=b"\0\1", certificate="/c", key="/k"),
+    '{"v":1,"what":"visitor"}': Visitor(),
+    '{"v":1,"what":"look","number":9}': Look(number=9),
+    '{"v":1,"what":"goes round","number":9}': GoesRound(number=9),
 }  # fmt: skip
 
 

@@ -199,7 +199,7 @@ class Life:
             while not (here.router and here.spare and any(isinstance(said, messages.Warm) for said in here.spare.inbox)
                        and is_alive(here.router.pid)   # it may have ended, and nobody has noticed yet
                        and not here.events.beside.underway and not here.planned and not here.underway
-                       and not here.busy.locked() and len(here.tasks) == 3
+                       and not here.busy.locked() and len(here.tasks) == 4
                        and children() - self.before == {here.router.pid, here.spare.pid}):  # fmt: skip
                 await asyncio.sleep(0.001)
 

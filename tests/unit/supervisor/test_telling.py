@@ -36,17 +36,17 @@ def hook(name: str) -> Webhook:
 @pytest.fixture
 def here(scratch, monkeypatch):
     """A supervisor with the desks that it started."""
-    one = types.SimpleNamespace(desk=None, stopping=False, desks=[], events_since=0, now=1000.0)
+    one = types.SimpleNamespace(desk=None, stopping=False, replacing=False, desks=[], events_since=0, now=1000.0)
     router = types.SimpleNamespace(run_dir=str(scratch), state_dir=str(scratch), name="edge1")
     one.config = types.SimpleNamespace(router=router, webhooks=())
     one.events = Teller(scratch, lambda: "edge1")
     telling.begin(one)
 
     def start(_):
-        one.desks.append(Desk(one.now))
-        return one.desks[-1]
+        one.desk = Desk(one.now)
+        one.desks.append(one.desk)
 
-    monkeypatch.setattr(telling, "start_desk", start)
+    monkeypatch.setattr(telling.desks, "running", start)
     monkeypatch.setattr(telling, "time", types.SimpleNamespace(monotonic=lambda: one.now))
     return one
 

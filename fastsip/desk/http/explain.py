@@ -1,0 +1,53 @@
+"""What would become of a request: `fastsip explain` in a process of its own, which may take its time and its memory.
+
+The kernels decide, on a shard without sockets.  Such a shard has no place in this process, which may only look.
+"""
+
+import subprocess
+import sys
+from typing import Any
+
+import orjson
+
+from fastsip.desk.http import limits
+from fastsip.desk.http.problems import Wrong
+from fastsip.desk.http.routes import Call, Route, Where
+from fastsip.desk.http.types import Explanation, ToExplain
+
+PROGRAM = (sys.executable, "-m", "fastsip", "explain", "--json")
+OPTIONS = {"method": "--method", "call_id": "--call-id", "sender": "--from", "source": "--source", "listen": "--listen"}
+LIMIT_S = limits.EXPLAIN_S - 5      # before whoever asked is told that it took too long
+
+
+def explain(call: Call) -> Any:
+    asked: ToExplain = call.body
+    if bool(asked.message) == bool(asked.uri):
+        raise Wrong(422, "message, or uri: name one of them")
+    options = [f"{option}={getattr(asked, field)}" for field, option in OPTIONS.items() if getattr(asked, field)]
+    options += [f"--uri={asked.uri}"] if asked.uri else []
+    place = [] if asked.uri else ["-"]
+    if any("\0" in option for option in options):
+        raise Wrong(422, "a value has a letter that no command line can have")
+    try:
+        done = subprocess.run([*PROGRAM, f"--config={call.file}", *options, *place], input=asked.message.encode(),
+                              capture_output=True, timeout=LIMIT_S, check=False)  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise Wrong(504, f"not explained within {LIMIT_S:.0f} s") from None
+    except OSError as error:    # no room for another process, or an option that is too long for one
+        raise Wrong(503, f"it cannot be asked: {error.strerror}") from None
+    if done.returncode:
+        raise Wrong(422 if done.returncode < 3 else 503, words_of(done.stderr))
+    return orjson.loads(done.stdout)
+
+
+def words_of(said: bytes) -> str:
+    """The last line of what the command said of itself."""
+    lines = said.decode(errors="replace").strip().splitlines() or ["it cannot be explained"]
+    return lines[-1].removeprefix("fastsip: ")
+
+
+ROUTES = (
+    Route(method="POST", path="/v1/explain", answer=explain, where=Where.EXPLAINERS, answers=Explanation,
+          body=ToExplain, limit_s=limits.EXPLAIN_S,
+          help="Which rule and destinations a request would meet, and why; nothing is sent."),
+)  # fmt: skip

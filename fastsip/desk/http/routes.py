@@ -1,0 +1,80 @@
+"""What a path is.  Another one is a row in the ROUTES of the file that answers its group; a new group is a file that
+table.py names.
+
+An answer is made in a thread, by a function that knows nothing of HTTP: it gets a Call, and gives what becomes JSON, or
+a Text.  What it raises becomes a problem (problems.STATUS).
+"""
+
+import enum
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from fastsip.desk.http.access import ORDER, READ
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request.
+
+    run_dir, file   of the router, as the supervisor said last
+    parts           of the path, by name
+    query           values by name
+    accept          the header of that name
+    body            of the route's type, b"" where it has none
+    may             what whoever asks may (access)
+    """
+
+    run_dir: str
+    file: str
+    parts: dict[str, str] = {}
+    query: dict[str, list[str]] = {}
+    accept: str = ""
+    body: Any = b""
+    may: int = ORDER
+
+
+class Text(msgspec.Struct, frozen=True):
+    """An answer that is no JSON; status 204 with nothing."""
+
+    body: str
+    content_type: str
+    status: int = 200
+
+
+class Where(enum.Enum):
+    """Who works on it: threads of a kind, so that the slow ones keep nobody waiting but their like."""
+
+    READERS = "readers"
+    ORDERERS = "orderers"
+    EXPLAINERS = "explainers"
+
+
+class Query(msgspec.Struct, frozen=True):
+    """A value behind the path.  many: it may stand there more than once."""
+
+    name: str
+    help: str
+    values: tuple[str, ...] = ()    # allowed ones; () = any
+    many: bool = False
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """needs: of access.  answers, body: types of what is answered and asked; None: a text, or no body.
+
+    raw: the body is read by `answer`, which says in its own way what is wrong with it.
+    """
+
+    method: str
+    path: str
+    answer: Callable[[Call], Any]
+    help: str
+    needs: int = READ
+    where: Where = Where.READERS
+    limit_s: float
+    answers: Any = None
+    body: Any = None
+    raw: bool = False
+    query: tuple[Query, ...] = ()
+    status: int = 200
+    content_types: tuple[str, ...] = ("application/json",)
