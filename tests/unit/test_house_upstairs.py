@@ -20,6 +20,7 @@ LOOSE = {"__init__", "__main__", "log"}  # the only modules that stand in no roo
 ABOVE = {
     "base": set(),                                                  # texts, names of files, the collector
     "log": {"base"},
+    "resolve": set(),                                               # from records of DNS to the targets of a name
     "sources": {"base", "log"},                                     # lists and tables of others in, rows out
     "config": {"base", "log", "sources"},                           # a file in, frozen objects out
     "dispatcher": {"base", "log", "config"},                        # what operators do with destinations
