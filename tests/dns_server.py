@@ -1,11 +1,14 @@
-"""A small DNS server for tests: A and AAAA answers, late ones, failures, silence.
+"""A small DNS server for tests: A, AAAA, SRV and NAPTR answers, late ones, failures, silence.
 
     async with DnsServer() as dns:
         dns.zone["gw.test"] = Host(a=["127.0.0.1"], ttl=60)
+        dns.zone["_sip._udp.example.test"] = Host(srv=[(10, 60, 5060, "gw.test")])
+        dns.zone["example.test"] = Host(naptr=[(50, 50, "s", "SIP+D2U", "", "_sip._udp.example.test")])
         environ["FASTSIP_NAMESERVERS"] = dns.text
 
-What is not in the zone does not exist.  `asked` lists the questions as (name, "A" | "AAAA"); c-ares repeats
-what is not answered, and asks a failing server twice.  RFC 1035 sections 3.2 and 4.1; no compression is read.
+What is not in the zone does not exist.  `asked` lists the questions as (name, "A" | "AAAA" | "SRV" | "NAPTR"); c-ares
+repeats what is not answered, and asks a failing server twice.  RFC 1035 sections 3.2 and 4.1, RFC 2782, RFC 3403; no
+compression is read.
 """
 
 import asyncio
@@ -14,8 +17,8 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-A, CNAME, AAAA = 1, 5, 28
-KINDS = {A: "A", AAAA: "AAAA"}
+A, CNAME, AAAA, SRV, NAPTR = 1, 5, 28, 33, 35
+KINDS = {A: "A", AAAA: "AAAA", SRV: "SRV", NAPTR: "NAPTR"}
 NO_ERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
 RESPONSE = 0x8180  # with recursion, as a resolver answers
 WAIT_LIMIT_S = 20
@@ -23,23 +26,35 @@ WAIT_LIMIT_S = 20
 
 @dataclass
 class Host:
-    """What the server knows of a name.  `silent` and `failing` name types, "A" or "AAAA"."""
+    """What the server knows of a name.  `silent` and `failing` name types, such as "A"."""
 
     a: list[str] = field(default_factory=list)
     aaaa: list[str] = field(default_factory=list)
     ttl: int = 60
-    cname: tuple[str, int] | None = None  # the addresses are those of this name; its TTL
+    srv: list[tuple[int, int, int, str]] = field(default_factory=list)  # priority, weight, port, host
+    naptr: list[tuple[int, int, str, str, str, str]] = field(default_factory=list)
+    cname: tuple[str, int] | None = None  # the records are those of this name; its TTL
     delay_s: dict[str, float] = field(default_factory=dict)  # by type
     silent: tuple[str, ...] = ()
     failing: tuple[str, ...] = ()
 
-    def addresses(self, kind: int) -> list[str]:
-        return self.a if kind == A else self.aaaa
+    def contents(self, kind: int) -> list[bytes]:
+        """Of the records of this type, as they stand in a message."""
+        if kind == SRV:
+            return [struct.pack(">HHH", *one[:3]) + wire_name(one[3]) for one in self.srv]
+        if kind == NAPTR:
+            return [struct.pack(">HH", *one[:2]) + b"".join(map(wire_text, one[2:5])) + wire_name(one[5])
+                    for one in self.naptr]
+        return [ipaddress.ip_address(text).packed for text in (self.a if kind == A else self.aaaa)]
 
 
 def wire_name(name: str) -> bytes:
-    labels = [label.encode() for label in name.split(".")]
+    labels = [label.encode() for label in name.split(".") if label]
     return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+
+
+def wire_text(text: str) -> bytes:
+    return bytes([len(text)]) + text.encode()
 
 
 def record(name: str, kind: int, ttl: int, content: bytes) -> bytes:
@@ -119,6 +134,5 @@ class DnsServer(asyncio.DatagramProtocol):
             alias, ttl = host.cname
             records.append(record(name, CNAME, ttl, wire_name(alias)))
             name = alias
-        for text in host.addresses(kind):
-            records.append(record(name, kind, host.ttl, ipaddress.ip_address(text).packed))
+        records += [record(name, kind, host.ttl, content) for content in host.contents(kind)]
         return NO_ERROR, records

@@ -6,7 +6,7 @@ of [names] are the operator's own.
 refused, never silently ignored.  When a part arrives, its entry is deleted here and its reader written.
 """
 
-ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names", "source")
+ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names", "resolve", "source")
 
 KEYS: dict[str, tuple[str, ...]] = {
     "": ROOT,
@@ -36,6 +36,7 @@ KEYS: dict[str, tuple[str, ...]] = {
         "to_tag", "not",
     ),
     "headers": ("set", "remove"),
+    "resolve": ("target_timeout",),
     "source": ("kind", "path", "name", "url", "table", "columns", "interval"),
 }  # fmt: skip
 

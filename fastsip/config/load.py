@@ -21,7 +21,7 @@ from fastsip.config import secrets, values
 from fastsip.config.errors import ConfigError, Problem, Wrong
 from fastsip.config.headers import read_ways
 from fastsip.config.language import MAX_LISTENERS, MAX_SHARDS
-from fastsip.config.model import Config, Limits, Listener, Router, Timers
+from fastsip.config.model import Config, Limits, Listener, Resolve, Router, Timers
 from fastsip.config.names import read_names
 from fastsip.config.reader import Enough, Report, Section
 from fastsip.config.routes import read_policies, read_rules
@@ -182,6 +182,7 @@ class _Loader:
             policies=read_policies(self.root),
             rules=read_rules(self.root, listeners),
             names=read_names(self.root, listeners),
+            resolve=self._resolve(),
             sources=tuple(source.facts() for source in sources),
         )
         check_tags(config.listeners, self.report)
@@ -318,6 +319,10 @@ class _Loader:
         if ms <= 180_000:
             raise Wrong('allowed: more than 3 minutes (RFC 3261 section 16.6 item 11), for example "181s"')
         return ms
+
+    def _resolve(self) -> Resolve:
+        section = self.root.section("resolve", "resolve")
+        return Resolve(target_timeout_ms=section.take("target_timeout", values.duration(100, 60_000), 4_000))
 
     def _limits(self) -> Limits:
         section = self.root.section("limits", "limits")

@@ -215,6 +215,12 @@ class Name(Part, frozen=True, kw_only=True):
     addresses: tuple[tuple[str, int], ...]
 
 
+class Resolve(Part, frozen=True, kw_only=True):
+    """[resolve]."""
+
+    target_timeout_ms: int  # for a target of a name that says nothing, while there is another
+
+
 class Source(Part, frozen=True, kw_only=True):
     """One [[source]], as it was read for this configuration."""
 
@@ -246,6 +252,7 @@ class Config(Part, frozen=True, kw_only=True):
     policies: tuple[Policy, ...]
     rules: tuple[Rule, ...]
     names: tuple[Name, ...]
+    resolve: Resolve
     sources: tuple[Source, ...]
 
     def set_named(self, name: str) -> DestinationSet:

@@ -71,6 +71,7 @@ def open_table(config: Config, version: int) -> RoutingTable:
         max_head=config.limits.max_head_bytes,
         names_per_source=config.limits.names_per_source,
         names_burst=config.limits.names_burst,
+        target_ms=config.resolve.target_timeout_ms,
         node=config.router.name,
         loop_key=purpose_key(config.router.placement_key, "loops"),
         branch_key=purpose_key(secret, "branch"),
@@ -110,9 +111,10 @@ def names_in(config: Config) -> Iterator[tuple[str, str]]:
     yield from (("rule", rule.name) for rule in config.rules)
 
 
-def compile_names(config: Config) -> dict[str, tuple[tuple[str, int], ...]]:
-    """`[names]` as the table of names takes it."""
-    return {one.name: one.addresses for one in config.names}
+def compile_names(config: Config) -> dict[str, tuple[tuple[str, int, int, int], ...]]:
+    """`[names]` as the table of names takes it: each address is a tier of its own, in the order of the file."""
+    return {one.name: tuple((host, port, tier, 1) for tier, (host, port) in enumerate(one.addresses))
+            for one in config.names}
 
 
 def release_unnamed(cells: Cells, registry: Registry, *configs: Config) -> None:

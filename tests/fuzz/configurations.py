@@ -159,7 +159,9 @@ class Maker:
                   "names_per_source": lambda: self.rng.choice((1, 1_000_000)), "names_burst": lambda: 1}
         clocks = {"t1": lambda: self.rng.choice(("10ms", "500ms")), "t2": lambda: "500ms", "t4": lambda: "10ms",
                   "c": lambda: "181s"}
-        return self.table("[limits]", limits) + self.table("[timers]", clocks) + self.names()
+        resolve = {"target_timeout": lambda: self.rng.choice(("100ms", "60s"))}
+        return (self.table("[limits]", limits) + self.table("[timers]", clocks) + self.table("[resolve]", resolve)
+                + self.names())
 
     def names(self) -> str:
         wanted = {self.host(): [f"{self.place(self.rng.choice(self.families))}:1"] * self.size(8) for _ in range(20)}

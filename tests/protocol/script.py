@@ -22,6 +22,7 @@ from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Positions
 from fastsip._core.harness.rig import START_MS, Rig
 from fastsip._core.routing.table import RoutingTable
+from fastsip._core.transport.names import split_key
 from fastsip.ua.message import (
     Address,
     Message,
@@ -171,10 +172,17 @@ class Stage:
 
     def questions(self) -> list[str]:
         """Names that the control plane was asked for since the last call."""
+        return [split_key(key)[1] for key in self.asked_keys()]
+
+    def asked_keys(self) -> list[str]:
+        """The same with what was asked of each: "n:sip:example.net"."""
         return [event.name for event in self.rig.events() if event.kind == "question"]
 
     def know(self, name: str, *places: Address, ttl_ms: int = 60_000) -> None:
-        """The control plane has the addresses of that name, none: it does not exist; the shard is told."""
+        """The control plane has the targets of that name or key, none: it does not exist; the shard is told.
+
+        Whatever is asked of a bare name, this is the answer.
+        """
         if places:
             self.rig.names.put(name, places, ttl_ms, self.now)
         else:

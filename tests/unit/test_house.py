@@ -28,7 +28,7 @@ ROOMS = {
         "rule_index", "parts", "table", "rules"),
     "dispatcher": ("ranking", "cells", "positions", "choose", "chooser", "keys"),
     "wire": ("via", "tokens", "loops"),
-    "transport": ("names", "listen", "net_sys", "udp", "local"),
+    "transport": ("resting", "names", "listen", "net_sys", "udp", "local"),
     "state": ("counters", "memory", "shard", "events", "outbox", "quota", "questions", "recall"),
     "transaction": ("machines", "clocks", "lingering", "client", "replies", "server", "inspect"),
     "health": ("probes", "calls"),
