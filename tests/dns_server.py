@@ -21,6 +21,7 @@ A, CNAME, AAAA, SRV, NAPTR = 1, 5, 28, 33, 35
 KINDS = {A: "A", AAAA: "AAAA", SRV: "SRV", NAPTR: "NAPTR"}
 NO_ERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
 RESPONSE = 0x8180  # with recursion, as a resolver answers
+TRUNCATED = 0x0200
 WAIT_LIMIT_S = 20
 
 
@@ -36,6 +37,7 @@ class Host:
     cname: tuple[str, int] | None = None  # the records are those of this name; its TTL
     delay_s: dict[str, float] = field(default_factory=dict)  # by type
     silent: tuple[str, ...] = ()
+    truncated: tuple[str, ...] = ()  # types whose answer is whole by TCP alone
     failing: tuple[str, ...] = ()
 
     def contents(self, kind: int) -> list[bytes]:
@@ -84,14 +86,16 @@ class DnsServer(asyncio.DatagramProtocol):
 
     async def __aenter__(self) -> "DnsServer":
         loop = asyncio.get_running_loop()
+        self._stream = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._stream.sockets[0].getsockname()[1]
         self.transport, _ = await loop.create_datagram_endpoint(
             lambda: self, local_addr=("127.0.0.1", self.port)
         )
-        self.port = self.transport.get_extra_info("sockname")[1]
         return self
 
     async def __aexit__(self, *_) -> None:
         self.transport.close()
+        self._stream.close()
         for task in self._tasks:
             task.cancel()
 
@@ -104,11 +108,27 @@ class DnsServer(asyncio.DatagramProtocol):
             await asyncio.wait_for(self._changed.wait_for(found), WAIT_LIMIT_S)
 
     def datagram_received(self, query: bytes, source) -> None:
-        task = asyncio.ensure_future(self._answer(query, source))
+        task = asyncio.ensure_future(self._send(query, source))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, query: bytes, source) -> None:
+    async def _send(self, query: bytes, source) -> None:
+        answer = await self._answer(query, False)
+        if answer and not self.transport.is_closing():
+            self.transport.sendto(answer, source)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """TCP: two bytes of length before each message (RFC 1035 section 4.2.2)."""
+        try:
+            while True:
+                size = int.from_bytes(await reader.readexactly(2), "big")
+                if answer := await self._answer(await reader.readexactly(size), True):
+                    writer.write(len(answer).to_bytes(2, "big") + answer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    async def _answer(self, query: bytes, whole: bool) -> bytes:
+        """Empty: none is given."""
         name, kind, question = read_question(query)
         word = KINDS[kind]
         async with self._changed:
@@ -116,13 +136,15 @@ class DnsServer(asyncio.DatagramProtocol):
             self._changed.notify_all()
         host = self.zone.get(name)
         if host and word in host.silent:
-            return
+            return b""
         if host and word in host.delay_s:
             await asyncio.sleep(host.delay_s[word])
         code, records = self._found(name, kind, host)
-        head = query[:2] + struct.pack(">HHHHH", RESPONSE | code, 1, len(records), 0, 0)
-        if not self.transport.is_closing():
-            self.transport.sendto(head + question + b"".join(records), source)
+        cut = TRUNCATED if host and word in host.truncated and not whole else 0
+        if cut:
+            records = []
+        head = query[:2] + struct.pack(">HHHHH", RESPONSE | code | cut, 1, len(records), 0, 0)
+        return head + question + b"".join(records)
 
     def _found(self, name: str, kind: int, host: Host | None) -> tuple[int, list[bytes]]:
         if host is None:

@@ -123,6 +123,8 @@ COUNTERS = (
     several("fastsip_names_unresolved_total", "names of next hops without an address: not asked for, as their source "
             "had asked for too many, or without an answer in time", "reason",
             {"names_refused": "refused", "names_failed": "failed"}),
+    single("names_cut", "fastsip_names_cut_total"),
+    single("targets_rested", "fastsip_targets_rested_total"),
     single("parked", "fastsip_requests_parked_total"),
     single("parked_dropped", "fastsip_parked_requests_dropped_total"),
     single("probes", "fastsip_probes_sent_total"),

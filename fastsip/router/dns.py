@@ -1,4 +1,4 @@
-"""What DNS says of one key of the table of names, within bounds of time and of questions (docs/names.md#questions-to-dns).
+"""What DNS says of one key of the table of names, within bounds of time and questions (docs/names.md#questions-to-dns).
 
     dns = Dns(families)
     found = await dns.find("n:sip:example.net")     Found: targets, and for how long
@@ -17,7 +17,7 @@ Must never: block the loop.
 import asyncio
 import os
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import aiodns
@@ -168,7 +168,8 @@ class _Name:
             await asyncio.wait({question}, timeout=max(0.0, min(left_s, LIMIT_S[kind])))
             return
         first = self.first.setdefault(name, asyncio.get_running_loop().create_future())
-        await asyncio.wait({question, first}, timeout=max(0.0, left_s), return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {question, first}
+        await asyncio.wait(either, timeout=max(0.0, left_s), return_when=asyncio.FIRST_COMPLETED)
         if first.done() and not question.done():
             await asyncio.wait({question}, timeout=SECOND_FAMILY_S)
         if question.done() and question.result().found and not first.done():

@@ -8,8 +8,7 @@ import re
 import msgspec
 
 from fastsip._core.base.clock import now_ms
-from fastsip._core.base.hashing import siphash
-from fastsip._core.transport.names import PREFIXES, Names, split_key
+from fastsip._core.transport.names import PREFIXES, Names, choice_of, split_key
 from fastsip.config import Config
 from fastsip.config.secrets import purpose_key
 from fastsip.router.dns import OF_DOMAIN, OF_HOST, OF_SERVICE, Dns, Found
@@ -113,7 +112,7 @@ def _places(
     if not targets:
         return ()
     families = {listener.family for listener in config.listeners}
-    choice = siphash(purpose_key(config.router.secret_keys[0], "branch"), call_id.encode())
+    choice = choice_of(purpose_key(config.router.secret_keys[0], "branch"), call_id)
     names = Names()
     names.put(wanted.key, targets, 0, 0)
     tiers = sorted({tier for _, _, tier, _ in targets})

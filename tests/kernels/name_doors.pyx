@@ -51,9 +51,9 @@ cdef class Places:
         cdef addr_t addr = address_of(place)
         note_alive(self.names.table.resting, &addr)
 
-    def rests(self, place, uint64_t now_ms) -> bool:
+    def rests(self, place, uint64_t now_ms, bint inside=False) -> bool:
         cdef addr_t addr = address_of(place)
-        return is_resting(self.names.table.resting, &addr, now_ms)
+        return is_resting(self.names.table.resting, &addr, inside, now_ms)
 
     def count(self, uint64_t now_ms) -> int:
         """Entries that are in use."""
@@ -73,7 +73,7 @@ cdef class Places:
                 now_ms = 1000 + i
                 addr.port = <unsigned short>(1 + mix(source, i) % 64)
                 note_failed(self.names.table.resting, &addr, source, i & 1, now_ms)
-                wrong += is_resting(self.names.table.resting, &addr, now_ms + LONGEST_REST_MS + times)
+                wrong += is_resting(self.names.table.resting, &addr, False, now_ms + LONGEST_REST_MS + times)
                 if i & 7 == 0:
                     note_alive(self.names.table.resting, &addr)
         return wrong

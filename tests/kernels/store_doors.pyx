@@ -15,7 +15,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastsip._core.base.types cimport E_UNRESOLVED, OK, PARTITIONS
-from fastsip._core.base.address cimport T_UDP, addr_t
+from fastsip._core.base.address cimport T_UDP
 from fastsip._core.store.records cimport (
     KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, block_t, is_child,
     is_server, record_t,

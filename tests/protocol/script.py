@@ -85,7 +85,7 @@ def make_table(
     backup_ruri=None, max_message=65_535, max_head=65_535,
     branch_key=b"0123456789abcdef", other_branch_key=None, loop_key=bytes(16), headers_in=None, headers_out=(),
     set_headers=None, backup_headers=None, pinned=(), node="", contact="", transport=1, call_fall=0,
-    call_rise=0,
+    call_rise=0, target_ms=4_000,
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
@@ -98,7 +98,7 @@ def make_table(
     """
     table = RoutingTable(
         1, clocks=clocks, max_message=max_message, max_head=max_head, branch_key=branch_key, token_keys=token_keys,
-        other_branch_key=other_branch_key, loop_key=loop_key, node=node,
+        other_branch_key=other_branch_key, loop_key=loop_key, node=node, target_ms=target_ms,
     )  # fmt: skip
     add_listeners(table, addresses[:listeners], contact, headers_in, headers_out, transport)
     way_out = max(number for number, (host, _) in enumerate(addresses[:listeners]) if ":" not in host)

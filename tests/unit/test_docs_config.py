@@ -26,6 +26,7 @@ KINDS = {
     "`[[route]]`": "route",
     "`[route.when]`": "when",
     "Headers": "headers",
+    "`[resolve]`": "resolve",
     "`[[source]]`": "source",
 }
 RELOADS = {"in place", "takeover", "refused", "next router"}

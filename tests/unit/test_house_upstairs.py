@@ -30,7 +30,7 @@ ABOVE = {
     "api": {"base", "log"},                                         # the door for operators
     "desk": {"base", "log", "process", "sources"},                  # drivers of databases, in a process of their own
     "ua": {"base", "log"},                                          # user agents, of which the router needs none
-    "router": {"base", "log", "config", "dispatcher", "routing", "process", "observe", "ua"},
+    "router": {"base", "log", "config", "dispatcher", "routing", "process", "observe", "resolve", "ua"},
     "supervisor": {"base", "log", "config", "dispatcher", "process", "api", "sources"},    # not router
     "cli": {"base", "log", "config", "dispatcher", "process", "observe", "api", "ua", "router", "supervisor"},
 }

@@ -102,7 +102,8 @@ def of_calls(names, key="n:sip:a.example.net", calls=20_000, **parts):
 
 def test_shares_of_a_tier_are_those_of_the_weights():
     """10 : 20 : 70 within three per cent (RFC 2782)."""
-    names = names_with(("192.0.2.1", 1, 0, 10), ("192.0.2.2", 2, 0, 20), ("192.0.2.3", 3, 0, 70), ("192.0.2.4", 4, 1, 500))
+    names = names_with(("192.0.2.1", 1, 0, 10), ("192.0.2.2", 2, 0, 20), ("192.0.2.3", 3, 0, 70),
+                       ("192.0.2.4", 4, 1, 500))
     shares = of_calls(names, "a:a.example.net")
     assert {place[1] for place in shares} == {1, 2, 3}, "the next tier waits"
     for place, share in ((1, 0.1), (2, 0.2), (3, 0.7)):

@@ -75,6 +75,13 @@ def test_an_answer_wakes_it_and_forgets_what_was(places):
 def test_busy_for_as_long_as_it_says_and_a_minute_at_most(places, seconds, rests_ms):
     assert places.busy(ONE, NOW_MS, seconds)
     assert places.rests(ONE, NOW_MS + rests_ms - 1) and not places.rests(ONE, NOW_MS + rests_ms)
+    assert not places.rests(ONE, NOW_MS, inside=True), "what belongs to a call has nowhere else to go"
+
+
+def test_who_is_busy_and_dead_rests_for_all(places):
+    places.busy(ONE, NOW_MS, 60)
+    assert places.failed(ONE, NOW_MS, refused=True) and places.rests(ONE, NOW_MS, inside=True)
+    assert not places.rests(ONE, NOW_MS + FIRST_MS, inside=True) and places.rests(ONE, NOW_MS + FIRST_MS)
 
 
 def test_busy_for_no_time_is_not_busy(places):

@@ -89,6 +89,7 @@ cdef int aim_beyond(shard_t *shard, const slot_t *server, const flow_t *before, 
     set_origin(&origin, shard.table, came_by, source)
     request.origin = &origin
     request.route.listener = listener_before(shard, before, came_by)
+    request.in_dialog = server.in_dialog
     hop.tried = &server.identity.server.tried[0]
     hop.tried_count = record_of(server).server.attempt_count
     hop.destinations_only = (not is_known(shard.table, source)

@@ -63,8 +63,7 @@ from fastsip._core.proxy.parking cimport answer_parked, is_parked
 from fastsip._core.proxy.targets cimport choose_next
 from fastsip._core.proxy.forward cimport start_group, takes_too_much
 from fastsip._core.proxy.addresses cimport (
-    aim_at_next_address, failure_of, follows_name, has_next_address, note_target_answered, note_target_failed,
-    reread_request,
+    aim_at_next_address, failure_of, follows_name, has_next_address, note_target_failed, reread_request,
 )
 
 # ---------------------------------------------------------------- branches
@@ -529,8 +528,6 @@ cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t 
     commit(shard.store, ref, kind, step.next, owed_by(step, state), &record)
     drop_block(shard.store, &shard.pending, ref, &spent)
     arm_slot(shard, ref, kind, &record)
-    if m != NULL and follows_name(shard, branch):
-        note_target_answered(shard, branch, m)
     if not send_by(shard, ref, step, state):
         branch_input(shard, ref, SEND_FAILED, NULL)
         return

@@ -1,8 +1,9 @@
 """The next hop of a request that finds its own way (16.6 items 6 and 7).
 
 It is the topmost Route, else the Request-URI: a numeric address, or a name that is looked up in the table of names
-(docs/names.md#names-of-next-hops), by what its URI leaves open (RFC 3263 sections 4.1 and 4.2).  A verified token may name a destination instead.  Nobody is sent to who is no
-host, to ourselves, or, by strangers, to what is this machine's own.
+(docs/names.md#names-of-next-hops), by what its URI leaves open (RFC 3263 sections 4.1 and 4.2).  A verified token may
+name a destination instead.  Nobody is sent to who is no host, to ourselves, or, by strangers, to what is this
+machine's own.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
@@ -12,7 +13,7 @@ from fastsip._core.base.types cimport E_BAD, E_HOME, E_NEXT_HOP, E_NONE, E_SCHEM
 from fastsip._core.base.address cimport T_NONE, origin_t, same_place
 from fastsip._core.base.check cimport check
 from fastsip._core.base.hashing cimport hash_text
-from fastsip._core.sip.types cimport HOST_IPV6, S_SIP, message_t, uri_t
+from fastsip._core.sip.types cimport HOST_IPV6, M_ACK, M_CANCEL, S_SIP, message_t, uri_t
 from fastsip._core.sip.chars cimport C_ALPHA, C_HOST, is_class, scan_class
 from fastsip._core.sip.uri cimport is_loopback, is_unicast, transport_of, uri_address, usual_port
 from fastsip._core.routing.types cimport destination_t, listener_t, table_t
@@ -132,6 +133,7 @@ cdef int find_name(shard_t *shard, request_t *request, const span_t *host, addr_
     hop.by_name = 1
     wanted.kind = kind_of(&route.next)
     wanted.key = hash_text(shard.table.branch_key, m.buf + m.call_id.off, m.call_id.len)
+    wanted.inside = request.in_dialog or m.method == M_ACK or m.method == M_CANCEL
     wanted.port = route.next.port
     wanted.usual_port = usual_port(route.next.scheme, route.next.transport)
     wanted.tried = hop.tried

@@ -64,8 +64,9 @@ cdef class RoutingTable:
     """RoutingTable(version, clocks=(t1, t2, t4, c) in ms, max_message and max_head in bytes, branch_key and
     token_keys of 16 bytes).
 
-    target_ms: for a target of a name, while there is another.  Of one or two token_keys the first signs and both verify; so with branch_key and other_branch_key.  `node` is the
-    router's name, by which tokens say where they were made.
+    target_ms: for a target of a name, while there is another.  Of one or two token_keys the first signs and both
+    verify; so with branch_key and other_branch_key.  `node` is the router's name, by which tokens say where they were
+    made.
 
     add_* return the index that later calls and the kernels use.  Ids are 32-bit numbers
     from the registry.  ValueError for what the kernels could not hold or rely on;

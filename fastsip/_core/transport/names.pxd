@@ -71,6 +71,7 @@ cdef struct wanted_t:
     uint64_t key                # its Call-ID chooses among several targets
     uint32_t families           # bit 4 for IPv4, bit 6 for IPv6
     uint32_t first_family       # of these the one that comes before the other; 0 = they are alike
+    bint inside                 # it belongs to a call that a target has: who is busy is not passed over
     uint16_t port               # what its URI says, 0 = nothing: that of the target, else usual_port
     uint16_t usual_port         # by the URI's scheme and transport
     uint16_t tried_count

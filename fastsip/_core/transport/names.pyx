@@ -44,6 +44,8 @@ from fastsip._core.sip.types cimport HOST_IPV4, HOST_IPV6
 from fastsip._core.sip.uri cimport SIP_PORT, parse_address, same_text, write_address
 from fastsip._core.transport.resting cimport is_resting, place_hash
 
+from fastsip._core.base.hashing import siphash
+
 cdef enum:
     MOST_LOOKS = 4          # at an entry that changes meanwhile
     MOST_STEPS = 64         # in a bucket: half of the buckets are empty when the table is full
@@ -77,6 +79,7 @@ cdef uint64_t hash_name(const name_table_t *names, const char *name, uint32_t le
 
 cdef uint32_t place_mark(const addr_t *addr) noexcept nogil:
     cdef uint64_t hash = place_hash(addr, PLACE_KEY)
+    check(addr.family != 0)
     return <uint32_t>(hash ^ hash >> 32) | 1
 
 
@@ -117,6 +120,8 @@ cdef int choose_target(const name_table_t *names, const name_answer_t *answer, c
     cdef uint64_t best_hash = 0
     cdef double least = 0.0
     cdef double score
+    check(wanted.families != 0)
+    check(wanted.tried_count == 0 or wanted.tried != NULL)
     found.count = 0
     found.cut = answer.cut
     for i in range(min(answer.count, <uint32_t>MOST_TARGETS)):
@@ -132,7 +137,7 @@ cdef int choose_target(const name_table_t *names, const name_answer_t *answer, c
         of_class = target.tier
         if wanted.first_family and place.family != wanted.first_family:
             of_class |= OTHER_FAMILY
-        if is_resting(names.resting, &place, now_ms):
+        if is_resting(names.resting, &place, wanted.inside, now_ms):
             of_class |= RESTING
         hash = place_hash(&target.addr, wanted.key)
         if of_class > best or (of_class == best and least_score(hash) > least * target.weight):
@@ -159,6 +164,7 @@ cdef int judge(const name_table_t *names, const name_answer_t *answer, const wan
 
 cdef inline bint is_about(const name_answer_t *answer, const char *name, uint32_t len, int kind) noexcept nogil:
     """What the configuration says of a name answers whatever is asked of it."""
+    check(kind != OF_ALL)
     return ((answer.kind == kind or answer.kind == OF_ALL)
             and same_text(answer.name, answer.name_len, name, len))
 
@@ -244,7 +250,7 @@ cdef void unlink_entry(name_table_t *names, uint32_t number) noexcept nogil:
 
 
 cdef int read_targets(targets, name_answer_t *answer) except -1:
-    """(host, port) or (host, port, tier, weight), with numeric hosts; port 0 = none given, without tier all are alike."""
+    """(host, port) or (host, port, tier, weight), numeric hosts; port 0 = none given, without tier all are alike."""
     cdef bytes text
     cdef target_t *target
     if not 1 <= len(targets) <= MOST_TARGETS:
@@ -267,6 +273,11 @@ cdef int read_targets(targets, name_answer_t *answer) except -1:
 def plain_name(str name) -> str:
     """As names stand in the table: lower case, without final dot."""
     return name.lower().removesuffix(".")
+
+
+def choice_of(bytes branch_key, str call_id) -> int:
+    """By which a Call-ID chooses among targets (next_hop.find_name)."""
+    return siphash(branch_key, call_id.encode())
 
 
 def split_key(str key) -> tuple:
@@ -524,11 +535,11 @@ cdef class Names:
         return found
 
     def find(self, str key, uint64_t now_ms, uint64_t choice=0, families=(4, 6), first_family=0, tried=(),
-             uint16_t port=0):
+             uint16_t port=0, bint inside=False):
         """As a shard sees it: ((host, port) | "unresolved" | "none", must it be asked for?).
 
-        choice: the hash of a Call-ID.  port: of the URI.  tried: (host, port) as listed of those that are wanted no more.  A bare name is found as
-        one of which a host's address is asked.
+        choice: the hash of a Call-ID (choice_of).  port: of the URI.  inside: of a dialog.  tried: (host, port), as
+        listed, of those that are wanted no more.  A bare name is found as one of which a host's address is asked.
         """
         cdef bytes text
         cdef wanted_t wanted
@@ -545,7 +556,7 @@ cdef class Names:
         wanted.kind = kind or OF_HOST
         wanted.key = choice
         wanted.port, wanted.usual_port = port, SIP_PORT
-        wanted.first_family = first_family
+        wanted.first_family, wanted.inside = first_family, inside
         for family in families:
             wanted.families |= 1 << <uint32_t>family
         if tried:

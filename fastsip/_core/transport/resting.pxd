@@ -18,6 +18,7 @@ cdef struct place_t:
     uint64_t hash               # of the place, 0 = free
     uint64_t source             # who sent the request by which it came here
     uint64_t until_ms           # it rests until then
+    uint64_t busy_ms            # it takes nothing new until then
     uint64_t gone_ms            # from then on it is free
     uint32_t silences           # in a row
     uint32_t rests              # so far, since it answered last
@@ -30,7 +31,8 @@ cdef struct resting_t:
 # Address and port as a number by this key, and nothing else of the address.
 cdef uint64_t place_hash(const addr_t *addr, uint64_t key) noexcept nogil
 
-cdef bint is_resting(const resting_t *resting, const addr_t *addr, uint64_t now_ms) noexcept nogil
+# inside: for a request of a dialog, an ACK or a CANCEL, to which it matters not whether it is busy.
+cdef bint is_resting(const resting_t *resting, const addr_t *addr, bint inside, uint64_t now_ms) noexcept nogil
 
 # It could not be reached (`refused`), or said nothing.  True: it rests, and did not before.
 cdef bint note_failed(resting_t *resting, const addr_t *addr, uint64_t source, bint refused,

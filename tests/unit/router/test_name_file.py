@@ -64,7 +64,10 @@ def test_a_file_of_a_release_that_knew_addresses_alone(tmp_path):
     assert names.find(f"n:sip:{HOST}", NOW_MS) == ("unresolved", False)
 
 
-@pytest.mark.parametrize("change", [{"shape": 3}, {"answers": [[f"n:sip:{HOST}", [["192.0.2.1", 1, "tcp", 0, 1]], 1, False]]}])
+BY_TCP = [f"n:sip:{HOST}", [["192.0.2.1", 1, "tcp", 0, 1]], 1, False]
+
+
+@pytest.mark.parametrize("change", [{"shape": 3}, {"answers": [BY_TCP]}])
 def test_a_file_of_a_later_release_is_put_aside(tmp_path, caplog, change):
     saved(tmp_path, (f"n:sip:{HOST}", [ONE], 1_000))
     place = tmp_path / NAMES

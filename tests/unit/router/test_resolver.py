@@ -168,6 +168,17 @@ async def test_of_forty_srv_records_the_best_are_asked_for_and_no_more(monkeypat
         assert asked.names.learned()[0][3], "more than are kept"
 
 
+async def test_a_truncated_answer_is_asked_for_by_tcp(monkeypatch):
+    async with DnsServer() as dns, asking(monkeypatch, dns.text, [4]) as asked:
+        records = [(number, 1, 5060, f"a-host-with-a-long-name-{number}.gw.test") for number in range(20)]
+        dns.zone[SRV_NAME] = Host(srv=records, truncated=("SRV",))
+        for number, (*_, host) in enumerate(records):
+            dns.zone[host] = Host(a=[f"192.0.2.{number}"])
+        await asked.ask(SERVICE)
+        assert asked.state(SERVICE)[1] == [f"192.0.2.{number}" for number in range(20)]
+        assert dns.count(SRV_NAME, "SRV") == 2
+
+
 async def test_two_keys_of_one_name_are_two_questions(monkeypatch):
     """What is asked of a name is its own: one that fails leaves the other."""
     async with DnsServer() as dns, asking(monkeypatch, dns.text, [4]) as asked:
