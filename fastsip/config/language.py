@@ -6,7 +6,7 @@ of [names] are the operator's own.
 refused, never silently ignored.  When a part arrives, its entry is deleted here and its reader written.
 """
 
-ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names", "source")
+ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names", "resolve", "source")
 
 KEYS: dict[str, tuple[str, ...]] = {
     "": ROOT,
@@ -36,6 +36,7 @@ KEYS: dict[str, tuple[str, ...]] = {
         "to_tag", "not",
     ),
     "headers": ("set", "remove"),
+    "resolve": ("stale",),
     "source": ("kind", "path", "name", "url", "table", "columns", "interval"),
 }  # fmt: skip
 
@@ -99,6 +100,7 @@ MAX_SHARDS = 64
 MAX_POLICY_CODES = 10
 MAX_SOURCES = 16
 MAX_ID_BYTES = 512  # of a destination: its set, its URI and the listener that it is reached from have room
+MAX_TARGET_BYTES = 52  # of these what tells a target from the name that leads to it: "=udp:[ADDRESS]:PORT"
 
 ADMINS = ("enabled", "draining", "disabled")
 
@@ -106,3 +108,5 @@ ADMINS = ("enabled", "draining", "disabled")
 MAX_NAMES = 1_000
 MAX_NAME_BYTES = 253
 MAX_ADDRESSES = 32
+
+MAX_NAMED_DESTINATIONS = 1_000  # names among the destinations of all sets
