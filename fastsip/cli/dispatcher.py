@@ -166,11 +166,11 @@ def _clock(at: float) -> str:
 
 def _open_at(config: str, ids: Sequence[str]) -> int | None:
     """Transactions that are in progress at these; None: the store cannot be read."""
+    wanted = set(ids)
     try:
-        reader = transactions.Reader(run_dir_of(config))
-        return sum(1 for identity in ids
-                   for one in reader.transactions(transactions.Filter(destination=identity))
-                   if any(each.destination == identity and each.last_status < 200 for each in one.branches))
+        found = transactions.Reader(run_dir_of(config)).transactions(transactions.Filter())
+        return sum(1 for one in found
+                   if any(each.destination in wanted and each.last_status < 200 for each in one.branches))
     except transactions.NoStore:
         return None
 

@@ -215,9 +215,10 @@ async def test_servers_may_be_away_and_processes_die(home, edge, monkeypatch):
         assert await callees_of(alice, edge, both) == {one.port for one in both}
         life = await killed_and_back(life, home)
         assert await callees_of(alice, edge, both) == {one.port for one in both}
-        done = await asyncio.to_thread(command, "reload", home.config)
-        assert done.returncode == 0
-        assert await callees_of(alice, edge, both) == {one.port for one in both}
+        for order in ("reload", "upgrade"):
+            done = await asyncio.to_thread(command, order, home.config)
+            assert done.returncode == 0, done.stderr
+            assert await callees_of(alice, edge, both) == {one.port for one in both}
 
         # One of the two dies: the call that finds that out goes to the other one, and the name lives.
         bob.close()
