@@ -1,14 +1,13 @@
-"""A small DNS server for tests: A, AAAA, SRV and NAPTR answers, late ones, failures, silence.
+"""A small DNS server for tests: answers of four types, late ones, truncated ones, failures, silence.
 
     async with DnsServer() as dns:
         dns.zone["gw.test"] = Host(a=["127.0.0.1"], ttl=60)
-        dns.zone["_sip._udp.example.test"] = Host(srv=[(10, 60, 5060, "gw.test")])
-        dns.zone["example.test"] = Host(naptr=[(50, 50, "s", "SIP+D2U", "", "_sip._udp.example.test")])
+        dns.zone["_sip._udp.gw.test"] = Host(srv=[(1, 10, 5060, "a.gw.test")])
         environ["FASTSIP_NAMESERVERS"] = dns.text
 
 What is not in the zone does not exist.  `asked` lists the questions as (name, "A" | "AAAA" | "SRV" | "NAPTR"); c-ares
-repeats what is not answered, and asks a failing server twice.  RFC 1035 sections 3.2 and 4.1, RFC 2782, RFC 3403; no
-compression is read.
+repeats what is not answered, and asks a failing server twice.  What is truncated is whole over TCP, at the same port.
+RFC 1035 sections 3.2 and 4.1, RFC 2782, RFC 3403; no compression is read.
 """
 
 import asyncio
@@ -27,36 +26,40 @@ WAIT_LIMIT_S = 20
 
 @dataclass
 class Host:
-    """What the server knows of a name.  `silent` and `failing` name types, such as "A"."""
+    """What the server knows of a name.  `silent`, `failing` and `truncated` name types, such as "A".
+
+    srv: (priority, weight, port, target), where "." is the root.
+    naptr: (order, preference, flags, service, replacement).
+    """
 
     a: list[str] = field(default_factory=list)
     aaaa: list[str] = field(default_factory=list)
+    srv: list[tuple[int, int, int, str]] = field(default_factory=list)
+    naptr: list[tuple[int, int, str, str, str]] = field(default_factory=list)
     ttl: int = 60
-    srv: list[tuple[int, int, int, str]] = field(default_factory=list)  # priority, weight, port, host
-    naptr: list[tuple[int, int, str, str, str, str]] = field(default_factory=list)
-    cname: tuple[str, int] | None = None  # the records are those of this name; its TTL
+    cname: tuple[str, int] | None = None  # the addresses are those of this name; its TTL
     delay_s: dict[str, float] = field(default_factory=dict)  # by type
     silent: tuple[str, ...] = ()
-    truncated: tuple[str, ...] = ()  # types whose answer is whole by TCP alone
     failing: tuple[str, ...] = ()
+    truncated: tuple[str, ...] = ()
 
     def contents(self, kind: int) -> list[bytes]:
-        """Of the records of this type, as they stand in a message."""
+        """Of its records of that type."""
         if kind == SRV:
-            return [struct.pack(">HHH", *one[:3]) + wire_name(one[3]) for one in self.srv]
+            return [struct.pack(">HHH", *numbers) + wire_name(target) for *numbers, target in self.srv]
         if kind == NAPTR:
-            return [struct.pack(">HH", *one[:2]) + b"".join(map(wire_text, one[2:5])) + wire_name(one[5])
-                    for one in self.naptr]
+            return [struct.pack(">HH", order, preference) + wire_text(flags) + wire_text(service) + wire_text("")
+                    + wire_name(replacement) for order, preference, flags, service, replacement in self.naptr]
         return [ipaddress.ip_address(text).packed for text in (self.a if kind == A else self.aaaa)]
-
-
-def wire_name(name: str) -> bytes:
-    labels = [label.encode() for label in name.split(".") if label]
-    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
 
 
 def wire_text(text: str) -> bytes:
     return bytes([len(text)]) + text.encode()
+
+
+def wire_name(name: str) -> bytes:
+    labels = [label.encode() for label in name.removesuffix(".").split(".") if label]
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
 
 
 def record(name: str, kind: int, ttl: int, content: bytes) -> bytes:
@@ -86,16 +89,16 @@ class DnsServer(asyncio.DatagramProtocol):
 
     async def __aenter__(self) -> "DnsServer":
         loop = asyncio.get_running_loop()
-        self._stream = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._stream.sockets[0].getsockname()[1]
         self.transport, _ = await loop.create_datagram_endpoint(
             lambda: self, local_addr=("127.0.0.1", self.port)
         )
+        self.port = self.transport.get_extra_info("sockname")[1]
+        self.streams = await asyncio.start_server(self._serve_stream, "127.0.0.1", self.port)
         return self
 
     async def __aexit__(self, *_) -> None:
         self.transport.close()
-        self._stream.close()
+        self.streams.close()
         for task in self._tasks:
             task.cancel()
 
@@ -108,27 +111,30 @@ class DnsServer(asyncio.DatagramProtocol):
             await asyncio.wait_for(self._changed.wait_for(found), WAIT_LIMIT_S)
 
     def datagram_received(self, query: bytes, source) -> None:
-        task = asyncio.ensure_future(self._send(query, source))
+        task = asyncio.ensure_future(self._answer(query, source))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _send(self, query: bytes, source) -> None:
-        answer = await self._answer(query, False)
-        if answer and not self.transport.is_closing():
-            self.transport.sendto(answer, source)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """TCP: two bytes of length before each message (RFC 1035 section 4.2.2)."""
+    async def _serve_stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One question after the other, each and its answer behind its length (RFC 1035 section 4.2.2)."""
         try:
-            while True:
-                size = int.from_bytes(await reader.readexactly(2), "big")
-                if answer := await self._answer(await reader.readexactly(size), True):
-                    writer.write(len(answer).to_bytes(2, "big") + answer)
-        except (asyncio.IncompleteReadError, ConnectionError):
+            while head := await asyncio.wait_for(reader.read(2), WAIT_LIMIT_S):
+                query = await reader.readexactly(int.from_bytes(head, "big"))
+                answer = await self._answer_to(query, whole=True)
+                if answer is not None:
+                    writer.write(struct.pack(">H", len(answer)) + answer)
+        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
+            return
+        finally:
             writer.close()
 
-    async def _answer(self, query: bytes, whole: bool) -> bytes:
-        """Empty: none is given."""
+    async def _answer(self, query: bytes, source) -> None:
+        answer = await self._answer_to(query, whole=False)
+        if answer is not None and not self.transport.is_closing():
+            self.transport.sendto(answer, source)
+
+    async def _answer_to(self, query: bytes, whole: bool) -> bytes | None:
+        """None: silence.  whole: nothing is truncated."""
         name, kind, question = read_question(query)
         word = KINDS[kind]
         async with self._changed:
@@ -136,14 +142,13 @@ class DnsServer(asyncio.DatagramProtocol):
             self._changed.notify_all()
         host = self.zone.get(name)
         if host and word in host.silent:
-            return b""
+            return None
         if host and word in host.delay_s:
             await asyncio.sleep(host.delay_s[word])
         code, records = self._found(name, kind, host)
-        cut = TRUNCATED if host and word in host.truncated and not whole else 0
-        if cut:
-            records = []
-        head = query[:2] + struct.pack(">HHHHH", RESPONSE | code | cut, 1, len(records), 0, 0)
+        if host and word in host.truncated and not whole:
+            return query[:2] + struct.pack(">HHHHH", RESPONSE | TRUNCATED | code, 1, 0, 0, 0) + question
+        head = query[:2] + struct.pack(">HHHHH", RESPONSE | code, 1, len(records), 0, 0)
         return head + question + b"".join(records)
 
     def _found(self, name: str, kind: int, host: Host | None) -> tuple[int, list[bytes]]:

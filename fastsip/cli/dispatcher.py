@@ -3,7 +3,7 @@
 import functools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -18,9 +18,10 @@ from fastsip.dispatcher.words import LONGEST_WHY, STATES
 from fastsip.observe import transactions
 from fastsip.observe.as_kamailio import as_text, records
 from fastsip.observe.destinations import read_seen, takes_calls, whole_sets
+from fastsip.observe.names import in_order
 
-COLOURS = {"up": "green", "down": "red", "trying": "yellow", "unknown": "bright_black", "draining": "yellow",
-           "disabled": "red"}  # fmt: skip
+COLOURS = {"up": "green", "down": "red", "unresolved": "red", "trying": "yellow", "unknown": "bright_black",
+           "draining": "yellow", "disabled": "red"}  # fmt: skip
 HEAD = ("ID", "HEALTH", "SINCE", "ADMIN", "PROBES", "CHOSEN", "FAILED", "RTT")
 MOST_SHOWN = 20     # changes
 
@@ -90,14 +91,20 @@ def _print_set(group: dict[str, Any], place: int) -> None:
     number = "" if group["setid"] is None else f"setid {group['setid']}, "
     say(("\n" if place else "") + f"{group['name']} ({number}{group['algorithm']}): "
         f"{counted(len(members), 'destination')}, {ready:,} take{'s' if ready == 1 else ''} calls")
-    if members:
-        say_table(HEAD, map(_row, members), COLOURS)
+    rows = list(in_order(group))
+    if rows:
+        say_table(HEAD, map(_row, rows), COLOURS)
+    for name in group.get("names", ()):
+        for why in filter(None, (name["trouble"], *name["left_out"])):
+            say(f"{one_line(name['id'])}: {one_line(why)}")
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    """Targets stand below their name, a bit to the right."""
     rtt = "-" if one["rtt_ms"] is None else f"{one['rtt_ms']:.0f} ms"
     health = one["health"] if one["retry_after"] is None else "retry later"
-    return (one["id"], health, _ago(one["since"]), one["admin"], one["probe"], f"{one['chosen']:,}",
+    identity = ("  " if one.get("parent") else "") + one["id"]
+    return (identity, health, _ago(one["since"]), one["admin"], one["probe"], f"{one['chosen']:,}",
             f"{one['failed']:,}", rtt)
 
 
@@ -124,7 +131,7 @@ def _ago(at: float | None) -> str:
 def show(config: str, identity: str, as_json: bool) -> None:
     """Show all that is known of one destination, what is open there, and its last changes."""
     for group in sets_of(config):
-        for one in group["destinations"]:
+        for one in in_order(group):
             if one["id"] == identity:
                 _show(config, {"set": group["name"], **one}, as_json)
                 return
@@ -132,35 +139,38 @@ def show(config: str, identity: str, as_json: bool) -> None:
 
 
 def _show(config: str, one: dict[str, Any], as_json: bool) -> None:
-    changes = [change for change in history.read(last_answer(config, "status")["state_dir"]) if change.id == one["id"]]
-    one["open"] = _open_at(config, one["id"])
+    mine = {one["id"], *one.get("targets", ())}
+    changes = [change for change in history.read(last_answer(config, "status")["state_dir"]) if change.id in mine]
+    one["open"] = _open_at(config, one.get("targets", [one["id"]]))
     if as_json:
         say_json({**one, "changes": [history.facts(change) for change in changes]})
         return
     for name, value in one.items():
         shown = ", ".join(f"{key}={text}" for key, text in value.items()) if isinstance(value, dict) else value
+        shown = ", ".join(shown) if isinstance(shown, list) else shown
         if name in ("since", "retry_after", "said_at") and value is not None:
             shown = f"{_clock(value)} ({_ago(value)})"
         say(f"{name:<14} {'-' if shown in (None, '') else one_line(str(shown))}")
     say(f"\nlast changes{f', of {len(changes)} that are kept' if len(changes) > MOST_SHOWN else ''}:"
         if changes else "\nno change is kept")
-    rows = [(_clock(each.at), each.now, f"by {each.by}", str(each.code or "-"), each.why)
-            for each in changes[-MOST_SHOWN:]]
+    of_target = "targets" in one
+    rows = [(_clock(each.at), each.now, f"by {each.by}", str(each.code or "-"), each.why,
+             *((each.id.removeprefix(one["id"]),) if of_target else ())) for each in changes[-MOST_SHOWN:]]
     if rows:
-        say_table(("WHEN", "NOW", "", "CODE", "WHY"), rows, COLOURS)
+        say_table(("WHEN", "NOW", "", "CODE", "WHY", *(("TARGET",) if of_target else ())), rows, COLOURS)
 
 
 def _clock(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
-def _open_at(config: str, identity: str) -> int | None:
-    """Transactions that are in progress there; None: the store cannot be read."""
-    wanted = transactions.Filter(destination=identity)
+def _open_at(config: str, ids: Sequence[str]) -> int | None:
+    """Transactions that are in progress at these; None: the store cannot be read."""
+    wanted = set(ids)
     try:
-        found = transactions.Reader(run_dir_of(config)).transactions(wanted)
-        return sum(1 for one in found if any(each.destination == identity and each.last_status < 200
-                                             for each in one.branches))
+        found = transactions.Reader(run_dir_of(config)).transactions(transactions.Filter())
+        return sum(1 for one in found
+                   if any(each.destination in wanted and each.last_status < 200 for each in one.branches))
     except transactions.NoStore:
         return None
 

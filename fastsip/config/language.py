@@ -36,7 +36,7 @@ KEYS: dict[str, tuple[str, ...]] = {
         "to_tag", "not",
     ),
     "headers": ("set", "remove"),
-    "resolve": ("target_timeout",),
+    "resolve": ("target_timeout", "stale"),
     "source": ("kind", "path", "name", "url", "table", "columns", "interval"),
 }  # fmt: skip
 
@@ -100,6 +100,7 @@ MAX_SHARDS = 64
 MAX_POLICY_CODES = 10
 MAX_SOURCES = 16
 MAX_ID_BYTES = 512  # of a destination: its set, its URI and the listener that it is reached from have room
+MAX_TARGET_BYTES = 52  # of these what tells a target from the name that leads to it: "=udp:[ADDRESS]:PORT"
 
 ADMINS = ("enabled", "draining", "disabled")
 
@@ -107,3 +108,5 @@ ADMINS = ("enabled", "draining", "disabled")
 MAX_NAMES = 1_000
 MAX_NAME_BYTES = 253
 MAX_ADDRESSES = 32
+
+MAX_NAMED_DESTINATIONS = 1_000  # names among the destinations of all sets

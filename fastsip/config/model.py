@@ -113,6 +113,31 @@ class Destination(Part, frozen=True, kw_only=True):
     probe: Probe | None  # None = not probed
     admin: str  # enabled | draining | disabled
     starts_down: bool  # when nothing is known of it: not used before a probe was answered
+    # Of the target of a name, whose weight and priority the fields above are:
+    parent: str = ""  # id of that name
+    named: str = ""  # host[:port] as the URI has it
+    tier: int = 0  # 0 is tried first
+    share: int = 0  # part of its tier
+
+
+class NamedDestination(Part, frozen=True, kw_only=True):
+    """A destination whose host is a name.  Its targets are destinations of the set; what it says holds for each."""
+
+    id: str
+    uri: str
+    host: str  # lower case without final dot
+    port: int  # 0 = none given
+    transport: str  # "udp" when the URI says so, "" = none given
+    weight: int
+    priority: int
+    attrs: tuple[tuple[str, str | int | float | bool], ...]
+    listen: str  # tag or address of the listener, "" = the first one of the target's family
+    probe: Probe | None  # without from_uri, unless given: the listener makes it
+    admin: str
+    starts_down: bool
+    behind: int  # how many destinations with numeric addresses stand before it in the set
+    left_out: tuple[str, ...] = ()  # what of the answer does not count, and why
+    resting: tuple[str, ...] = ()  # ids of targets that went and may come back to what was learned of them
 
 
 class DestinationSet(Part, frozen=True, kw_only=True):
@@ -136,7 +161,8 @@ class DestinationSet(Part, frozen=True, kw_only=True):
     call_rise: int  # 0 = the `rise` of the probe
     headers_out: HeaderEdits
     answering: bool
-    destinations: tuple[Destination, ...]
+    destinations: tuple[Destination, ...]  # targets of names among them, at the places of these
+    names: tuple[NamedDestination, ...] = ()
 
 
 class Reply(Part, frozen=True, kw_only=True):
@@ -218,7 +244,8 @@ class Name(Part, frozen=True, kw_only=True):
 class Resolve(Part, frozen=True, kw_only=True):
     """[resolve]."""
 
-    target_timeout_ms: int  # for a target of a name that says nothing, while there is another
+    target_timeout_ms: int  # for a target of a next hop that says nothing, while there is another
+    stale_ms: int  # how long the last good answer of DNS for a destination counts while there is no other
 
 
 class Source(Part, frozen=True, kw_only=True):

@@ -1,4 +1,5 @@
-"""Reads tables of databases when it is told to, each in a thread, and keeps what they say (sources/kept).
+"""Reads tables of databases when it is told to, each in a thread, and keeps what they say (sources/kept); asks DNS for
+names in one more thread.
 
 It ends when the line to its supervisor does.  Nothing that a driver writes on standard output gets among the answers.
 """
@@ -16,10 +17,11 @@ import msgspec
 
 from fastsip import log as logs
 from fastsip.base.plain import reason
+from fastsip.desk.names import Asker
 from fastsip.log import log
 from fastsip.process.launch import LINE_FD
 from fastsip.process.line import Line, close_all
-from fastsip.process.messages import ForeignProtocol, ReadTable, TableRead
+from fastsip.process.messages import AskName, ForeignProtocol, ReadTable, TableRead
 from fastsip.sources.apart import Found, Table
 from fastsip.sources.kept import is_news, read_kept, write_kept
 from fastsip.sources.rows import Reading, SourceAway
@@ -68,6 +70,7 @@ def serve() -> int:
     os.dup2(2, 1)
     line = Line(socket.socket(fileno=LINE_FD))
     pool = ThreadPoolExecutor(MOST_AT_ONCE, "table")
+    asker = Asker(line)
     while True:
         try:
             received = line.receive()
@@ -79,6 +82,8 @@ def serve() -> int:
         close_all(received.fds)
         if isinstance(received.message, ReadTable):
             pool.submit(answer, line, received.message)
+        elif isinstance(received.message, AskName):
+            asker.ask(received.message)
 
 
 def answer(line: Line, order: ReadTable) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from fastsip.observe.counters import COUNTER_HELP, COUNTER_NAMES, GAUGE_HELP
 from fastsip.observe.destinations import takes_calls
 from fastsip.observe.exposition import Value
+from fastsip.observe.names import UNRESOLVED, names_of
 
 Facts = dict[str, Any]
 
@@ -146,6 +147,8 @@ SETS = (
     gauge("fastsip_set_destinations", "destinations of the set", lambda group: len(group["destinations"])),
     gauge("fastsip_set_destinations_taking_calls", "of these, who would get a new call now",
           lambda group: sum(map(takes_calls, group["destinations"]))),
+    gauge("fastsip_set_names_unresolved", "destinations of the set that are names and have no target",
+          lambda group: sum(one["health"] == UNRESOLVED for one in names_of(group).values())),
 )
 
 # Of observe.destinations.with_seen; what a router counted of them its successors go on with, until the machine boots.

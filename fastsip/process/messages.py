@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from fastsip.resolve.asking import Outcome, Question
+
 PROTOCOL = 1
 
 
@@ -118,6 +120,17 @@ class ReadTable(Numbered, frozen=True, kw_only=True, tag="read table"):
         return {"name": self.name, "origin": self.origin}
 
 
+class AskName(Numbered, frozen=True, kw_only=True, tag="ask name"):
+    """Ask DNS for the targets of a name (resolve/asking).
+
+    types: "A", "AAAA".  transports: in the order of preference.
+    """
+
+    question: Question
+    types: list[str]
+    transports: list[str]
+
+
 # ---------------------------------------------------------------- to the supervisor
 
 
@@ -180,6 +193,12 @@ class TableRead(Numbered, frozen=True, kw_only=True, tag="table read"):
     away: str = ""
 
 
+class NameAnswered(Numbered, frozen=True, kw_only=True, tag="name answered"):
+    """What DNS says of it."""
+
+    outcome: Outcome
+
+
 class Failed(Numbered, frozen=True, kw_only=True, tag="failed"):
     """An order that ended in an exception which nobody had thought of."""
 
@@ -209,10 +228,10 @@ class Ended(Message, frozen=True, kw_only=True, tag="ended"):
     status: int
 
 
-TO_DESK = ReadTable
+TO_DESK = ReadTable | AskName
 TO_ROUTER = Prepare | Sockets | Go | Reload | Drain | Admin | Probe | Leave
 TO_SUPERVISOR = (Warm | Started | Refused | Reloaded | ReloadRefused | Draining | AdminSet | Probed | Failed
-                 | Released | TableRead)
+                 | Released | TableRead | NameAnswered)
 
 
 class _Envelope(msgspec.Struct):

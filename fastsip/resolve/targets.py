@@ -165,6 +165,12 @@ def find_targets(
     return found, len(ordered) - len(kept)
 
 
+def is_sound(one: Target) -> bool:
+    """Is it what find_targets may have made?  Of one that was kept in a file."""
+    return (_numeric(one.host) == one.host and 0 < one.port <= 0xFFFF and one.transport in PORTS
+            and 0 <= one.tier < MOST_TARGETS and 0 < one.weight <= WHOLE)
+
+
 def _order_of(key: tuple[str, str, int]) -> tuple[int, int, int, str]:
     """IPv4 first, then as numbers."""
     transport, host, port = key

@@ -22,6 +22,7 @@ from fastsip._core.state.events import Event, take_events
 from fastsip.base.litter import uncollected
 from fastsip.base.plain import reason
 from fastsip.config import Config
+from fastsip.config.targets import lines_of
 from fastsip.dispatcher.words import read_words
 from fastsip.log import log
 from fastsip.process import messages
@@ -332,7 +333,7 @@ class ControlPlane:
 
     def build_uncollected(self, fresh: Config) -> tuple[RoutingTable, list[tuple[str, str]]]:
         router = self.router
-        if sum(len(group.destinations) for group in fresh.sets) > len(router.cells) // 2:
+        if sum(1 for _ in lines_of(fresh)) > len(router.cells) // 2:
             raise NoRoom("more destinations than this router has room for")
         # What the running table names must keep its line until each shard has moved on.
         release_unnamed(router.cells, router.registry, router.config, fresh)

@@ -13,6 +13,7 @@ from fastsip._core.transport.names import Names
 from fastsip.base.run_dir import CELLS
 from fastsip.config import Config
 from fastsip.config.secrets import purpose_key
+from fastsip.config.targets import lines_of
 from fastsip.dispatcher.words import read_words
 from fastsip.log import log
 from fastsip.observe.counters import StatsFile
@@ -36,7 +37,7 @@ class Router:
         """All that can be done while another one routes: it reads and adds to what all routers share, and no more."""
         self.config, self.line, self.stack = config, line, stack
         self.registry = stack.enter_context(Registry(config.router.run_dir))
-        count = sum(len(group.destinations) for group in config.sets)
+        count = sum(1 for _ in lines_of(config))
         self.cells = Cells(str(Path(config.router.run_dir) / CELLS), 2 * count + SPARE_CELLS)
         for note in self.cells.notes:
             log.warning(note)

@@ -13,13 +13,10 @@ from fastsip.config.model import Source
 from fastsip.config.sources import none_of_them
 from fastsip.log import log
 from fastsip.process import messages
-from fastsip.process.launch import launch
-from fastsip.process.line import Line
-from fastsip.supervisor.child import Child
+from fastsip.supervisor.desk import ask_desk
 from fastsip.supervisor.destinations import check_kept
 from fastsip.supervisor.state import State
 
-PROGRAM_ARGUMENTS = ("-m", "fastsip.desk")
 READ_LIMIT_S = 20.0     # the desk's own limits end a read after half of it
 
 
@@ -44,27 +41,12 @@ async def read(here: State, source: Source) -> bool:
         name=source.name, origin=source.origin, url=source.url, table=source.table, columns=source.columns,
         state_dir=here.config.router.state_dir,
     )  # fmt: skip
-    if here.desk and here.desk.status is not None:
-        here.desk = None    # it died while it had nothing to do
-    desk = here.desk = here.desk or start_desk(here)
-    try:
-        said = await desk.order(order, messages.TableRead, limit_s=READ_LIMIT_S)
-    except TimeoutError:
-        desk.kill()
-        said = await desk.hear()
+    said = await ask_desk(here, order, messages.TableRead, READ_LIMIT_S)
     if isinstance(said, messages.TableRead):
         note(here, source, said.away)
         return said.changed
-    if here.desk is desk:
-        here.desk = None    # the next read starts another one
-    ended = f"the program that reads databases ended with {desk.status}"
-    note(here, source, said.why if isinstance(said, messages.Failed) else ended)
+    note(here, source, said)
     return False
-
-
-def start_desk(here: State) -> Child:
-    pid, line = launch((here.program[0], *PROGRAM_ARGUMENTS))
-    return Child(pid, Line(line))
 
 
 def note(here: State, source: Source, why: str) -> None:
@@ -106,7 +88,8 @@ def with_away(here: State, config: Config) -> Config:
 
 
 async def read_again(here: State) -> Config:
-    """The text that runs, with what its sources said last and what operators have added now."""
+    """The text that runs, with what its sources and DNS said last and what operators have added now."""
     await asyncio.to_thread(check_kept, here.config)
-    config = await asyncio.to_thread(load_text, here.text, here.config.file, fresh=none_of_them)
+    config = await asyncio.to_thread(load_text, here.text, here.config.file, fresh=none_of_them,
+                                     answers=dict(here.names.answers))
     return with_away(here, config)

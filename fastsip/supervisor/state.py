@@ -40,7 +40,9 @@ from fastsip.log import log
 from fastsip.process.launch import Newborn
 from fastsip.process.marks import Mark, Marks
 from fastsip.process.quarantine import Deaths
+from fastsip.resolve.answers import read_answers
 from fastsip.supervisor.child import Child
+from fastsip.supervisor.known_names import KnownNames
 from fastsip.supervisor.sockets import Sockets
 from fastsip.supervisor.systemd import Notifier
 from fastsip.supervisor.upgrade import Inheritance
@@ -105,7 +107,8 @@ class State:
         self.draining = inherited.draining if inherited else False
         self.version = inherited.version if inherited else 1  # of the configuration
         self.control = -1  # the socket where operators ask
-        self.desk: Child | None = None  # reads databases; started when there is one to read
+        self.desk: Child | None = None  # reads databases and asks DNS; started when there is something to do
+        self.names = KnownNames(read_answers(config.router.state_dir, config.resolve.stale_ms / 1000))
         # Name and origin of a source -> why its database cannot be read.
         self.away = {(one.name, one.origin): one.away for one in config.sources if one.kind == "sql" and one.away}
         self.untaken = False  # a source has said another thing than what is in force

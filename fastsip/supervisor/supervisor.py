@@ -22,6 +22,7 @@ from fastsip.supervisor import (
     databases,
     destinations,
     draining,
+    names,
     orders,
     polling,
     succession,
@@ -61,6 +62,7 @@ class Supervisor:
         upgrade.signals_may_come()
         here.start_task(watching.beat(here))
         here.start_task(polling.watch(here))
+        here.start_task(names.watch(here))
         await succession.reign_on(here)
 
     def terminate(self) -> None:
@@ -94,6 +96,7 @@ class Supervisor:
             "listeners": [listener.uri for listener in here.config.listeners],
             "draining": here.draining,
             "sources_away": databases.names_away(here),
+            "names_unresolved": destinations.unresolved(here),
             "state_dir": here.config.router.state_dir,
         }
 

@@ -173,8 +173,8 @@ async def test_a_domain_leads_to_three_targets_of_which_one_lives(home, edge, mo
     async with (DnsServer() as dns, UserAgent(name="alice") as alice, UserAgent(name="mute") as mute,
                 UserAgent(name="bob") as bob):
         monkeypatch.setenv("FASTSIP_NAMESERVERS", dns.text)
-        dns.zone["example.test"] = Host(naptr=[(1, 1, "s", "SIP+D2T", "", "_sip._tcp.example.test"),
-                                               (2, 1, "s", "SIP+D2U", "", "_sip._udp.other.test")])
+        dns.zone["example.test"] = Host(naptr=[(1, 1, "s", "SIP+D2T", "_sip._tcp.example.test"),
+                                               (2, 1, "s", "SIP+D2U", "_sip._udp.other.test")])
         dns.zone["_sip._udp.other.test"] = Host(srv=[(3, 1, bob.port, NAME), (1, 1, free_port(), NAME),
                                                      (2, 1, mute.port, NAME)])
         dns.zone[NAME] = Host(a=["127.0.0.1"])

@@ -20,18 +20,18 @@ LOOSE = {"__init__", "__main__", "log"}  # the only modules that stand in no roo
 ABOVE = {
     "base": set(),                                                  # texts, names of files, the collector
     "log": {"base"},
-    "resolve": set(),                                               # from records of DNS to the targets of a name
+    "resolve": {"base", "log"},                                     # how a name becomes the places of its targets
     "sources": {"base", "log"},                                     # lists and tables of others in, rows out
-    "config": {"base", "log", "sources"},                           # a file in, frozen objects out
+    "config": {"base", "log", "resolve", "sources"},                # a file in, frozen objects out
     "dispatcher": {"base", "log", "config"},                        # what operators do with destinations
     "routing": {"base", "log", "config", "dispatcher"},             # frozen objects in, the kernels' table out
-    "process": {"base", "log", "config"},                           # what supervisor and router share
+    "process": {"base", "log", "config", "resolve"},                # what supervisor and router share
     "observe": {"base", "log", "routing"},                          # read from outside, out of files
     "api": {"base", "log"},                                         # the door for operators
-    "desk": {"base", "log", "process", "sources"},                  # drivers of databases, in a process of their own
+    "desk": {"base", "log", "process", "resolve", "sources"},       # who waits for others, in a process of its own
     "ua": {"base", "log"},                                          # user agents, of which the router needs none
     "router": {"base", "log", "config", "dispatcher", "routing", "process", "observe", "resolve", "ua"},
-    "supervisor": {"base", "log", "config", "dispatcher", "process", "api", "sources"},    # not router
+    "supervisor": {"base", "log", "config", "dispatcher", "process", "api", "resolve", "sources"},  # not router
     "cli": {"base", "log", "config", "dispatcher", "process", "observe", "api", "ua", "router", "supervisor"},
 }
 PROGRAM = {"__main__": {"cli"}}  # `python -m fastsip`

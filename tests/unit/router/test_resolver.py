@@ -20,7 +20,7 @@ NAME = f"a:{HOST}"
 DOMAIN, SERVICE, SRV_NAME = "n:sip:example.test", "s:udp:example.test", "_sip._udp.example.test"
 LIMIT_S = 20
 NOW_MS = 5_000_000  # the clock stands still
-UDP = ("s", "SIP+D2U", "")
+UDP = ("s", "SIP+D2U")
 
 
 class Asking:
@@ -81,7 +81,7 @@ async def test_a_domain_by_naptr_srv_and_addresses(monkeypatch):
     """RFC 3263 4.1: UDP is all that we have; the service of TCP is as if it were not there."""
     async with DnsServer() as dns, asking(monkeypatch, dns.text, [4]) as asked:
         dns.zone["example.test"] = Host(
-            naptr=[(10, 10, "s", "SIP+D2T", "", "_sip._tcp.example.test"), (20, 10, *UDP, "_sip._udp.other.test")],
+            naptr=[(10, 10, "s", "SIP+D2T", "_sip._tcp.example.test"), (20, 10, *UDP, "_sip._udp.other.test")],
             ttl=90)
         dns.zone["_sip._udp.other.test"] = Host(srv=[(1, 70, 5070, "a.test"), (1, 30, 5080, "b.test"),
                                                      (2, 0, 5060, "c.test")])

@@ -32,6 +32,7 @@ from tests.unit.config_text import SET
 
 LIMIT_S = 10
 MOST_AWAITS = 60
+WATCHES = 3     # tasks that live as long as the supervisor: heartbeats, sources, names
 TEXT = '[router]\nrun_dir = "{place}"\nstate_dir = "{place}"\nshards = {shards}\nstop_mode = "{stop_mode}"\n{listen}'
 
 
@@ -197,7 +198,8 @@ class Life:
         here = self.here
         async with asyncio.timeout(LIMIT_S):
             while not (here.router and here.spare and any(isinstance(said, messages.Warm) for said in here.spare.inbox)
-                       and not here.planned and not here.underway and not here.busy.locked() and len(here.tasks) == 2
+                       and not here.planned and not here.underway and not here.busy.locked()
+                       and len(here.tasks) == WATCHES
                        and children() - self.before == {here.router.pid, here.spare.pid}):  # fmt: skip
                 await asyncio.sleep(0.001)
 
