@@ -36,7 +36,7 @@ SO_RCVBUFFORCE = 33
 BUFFER_BYTES_PER_MS = 212_992 / 15
 ENOUGH_MS = 500
 CELL_BYTES, SPARE_DESTINATIONS = 64, 256
-NAME_BYTES = 2_500  # of a name with 32 addresses twice, and what the control plane keeps of it
+NAME_BYTES = 3_000  # of a name with 32 targets twice, and what the control plane keeps of it
 # Measured without traffic: 16 MB of the supervisor, 20 of the router, 18 of its spare, and 17 of files that they share.
 PROCESSES_BYTES = 71_000_000
 # Measured with 2,000 to 150,000: the index, lists and timers that a router has of its own for each transaction.
