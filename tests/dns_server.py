@@ -1,11 +1,13 @@
-"""A small DNS server for tests: A and AAAA answers, late ones, failures, silence.
+"""A small DNS server for tests: answers of four types, late ones, truncated ones, failures, silence.
 
     async with DnsServer() as dns:
         dns.zone["gw.test"] = Host(a=["127.0.0.1"], ttl=60)
+        dns.zone["_sip._udp.gw.test"] = Host(srv=[(1, 10, 5060, "a.gw.test")])
         environ["FASTSIP_NAMESERVERS"] = dns.text
 
-What is not in the zone does not exist.  `asked` lists the questions as (name, "A" | "AAAA"); c-ares repeats
-what is not answered, and asks a failing server twice.  RFC 1035 sections 3.2 and 4.1; no compression is read.
+What is not in the zone does not exist.  `asked` lists the questions as (name, "A" | "AAAA" | "SRV" | "NAPTR"); c-ares
+repeats what is not answered, and asks a failing server twice.  What is truncated is whole over TCP, at the same port.
+RFC 1035 sections 3.2 and 4.1, RFC 2782, RFC 3403; no compression is read.
 """
 
 import asyncio
@@ -14,31 +16,49 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-A, CNAME, AAAA = 1, 5, 28
-KINDS = {A: "A", AAAA: "AAAA"}
+A, CNAME, AAAA, SRV, NAPTR = 1, 5, 28, 33, 35
+KINDS = {A: "A", AAAA: "AAAA", SRV: "SRV", NAPTR: "NAPTR"}
 NO_ERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
 RESPONSE = 0x8180  # with recursion, as a resolver answers
+TRUNCATED = 0x0200
 WAIT_LIMIT_S = 20
 
 
 @dataclass
 class Host:
-    """What the server knows of a name.  `silent` and `failing` name types, "A" or "AAAA"."""
+    """What the server knows of a name.  `silent`, `failing` and `truncated` name types, such as "A".
+
+    srv: (priority, weight, port, target), where "." is the root.
+    naptr: (order, preference, flags, service, replacement).
+    """
 
     a: list[str] = field(default_factory=list)
     aaaa: list[str] = field(default_factory=list)
+    srv: list[tuple[int, int, int, str]] = field(default_factory=list)
+    naptr: list[tuple[int, int, str, str, str]] = field(default_factory=list)
     ttl: int = 60
     cname: tuple[str, int] | None = None  # the addresses are those of this name; its TTL
     delay_s: dict[str, float] = field(default_factory=dict)  # by type
     silent: tuple[str, ...] = ()
     failing: tuple[str, ...] = ()
+    truncated: tuple[str, ...] = ()
 
-    def addresses(self, kind: int) -> list[str]:
-        return self.a if kind == A else self.aaaa
+    def contents(self, kind: int) -> list[bytes]:
+        """Of its records of that type."""
+        if kind == SRV:
+            return [struct.pack(">HHH", *numbers) + wire_name(target) for *numbers, target in self.srv]
+        if kind == NAPTR:
+            return [struct.pack(">HH", order, preference) + wire_text(flags) + wire_text(service) + wire_text("")
+                    + wire_name(replacement) for order, preference, flags, service, replacement in self.naptr]
+        return [ipaddress.ip_address(text).packed for text in (self.a if kind == A else self.aaaa)]
+
+
+def wire_text(text: str) -> bytes:
+    return bytes([len(text)]) + text.encode()
 
 
 def wire_name(name: str) -> bytes:
-    labels = [label.encode() for label in name.split(".")]
+    labels = [label.encode() for label in name.removesuffix(".").split(".") if label]
     return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
 
 
@@ -73,10 +93,12 @@ class DnsServer(asyncio.DatagramProtocol):
             lambda: self, local_addr=("127.0.0.1", self.port)
         )
         self.port = self.transport.get_extra_info("sockname")[1]
+        self.streams = await asyncio.start_server(self._serve_stream, "127.0.0.1", self.port)
         return self
 
     async def __aexit__(self, *_) -> None:
         self.transport.close()
+        self.streams.close()
         for task in self._tasks:
             task.cancel()
 
@@ -93,7 +115,26 @@ class DnsServer(asyncio.DatagramProtocol):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _serve_stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One question after the other, each and its answer behind its length (RFC 1035 section 4.2.2)."""
+        try:
+            while head := await asyncio.wait_for(reader.read(2), WAIT_LIMIT_S):
+                query = await reader.readexactly(int.from_bytes(head, "big"))
+                answer = await self._answer_to(query, whole=True)
+                if answer is not None:
+                    writer.write(struct.pack(">H", len(answer)) + answer)
+        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
+            return
+        finally:
+            writer.close()
+
     async def _answer(self, query: bytes, source) -> None:
+        answer = await self._answer_to(query, whole=False)
+        if answer is not None and not self.transport.is_closing():
+            self.transport.sendto(answer, source)
+
+    async def _answer_to(self, query: bytes, whole: bool) -> bytes | None:
+        """None: silence.  whole: nothing is truncated."""
         name, kind, question = read_question(query)
         word = KINDS[kind]
         async with self._changed:
@@ -101,13 +142,14 @@ class DnsServer(asyncio.DatagramProtocol):
             self._changed.notify_all()
         host = self.zone.get(name)
         if host and word in host.silent:
-            return
+            return None
         if host and word in host.delay_s:
             await asyncio.sleep(host.delay_s[word])
         code, records = self._found(name, kind, host)
+        if host and word in host.truncated and not whole:
+            return query[:2] + struct.pack(">HHHHH", RESPONSE | TRUNCATED | code, 1, 0, 0, 0) + question
         head = query[:2] + struct.pack(">HHHHH", RESPONSE | code, 1, len(records), 0, 0)
-        if not self.transport.is_closing():
-            self.transport.sendto(head + question + b"".join(records), source)
+        return head + question + b"".join(records)
 
     def _found(self, name: str, kind: int, host: Host | None) -> tuple[int, list[bytes]]:
         if host is None:
@@ -119,6 +161,5 @@ class DnsServer(asyncio.DatagramProtocol):
             alias, ttl = host.cname
             records.append(record(name, CNAME, ttl, wire_name(alias)))
             name = alias
-        for text in host.addresses(kind):
-            records.append(record(name, kind, host.ttl, ipaddress.ip_address(text).packed))
+        records += [record(name, kind, host.ttl, content) for content in host.contents(kind)]
         return NO_ERROR, records

@@ -6,7 +6,7 @@ Raises Refused (NoAnswer: nobody says whether it is done), NotRunning, and Unrea
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from fastsip._core.base.mapped import Damaged as DamagedFile
@@ -18,6 +18,7 @@ from fastsip.observe import counters, transactions
 from fastsip.observe.destinations import read_seen, whole_sets
 from fastsip.observe.measures import read_measured
 from fastsip.observe.metrics import look, text
+from fastsip.observe.names import in_order
 
 
 class Unreadable(Exception):
@@ -74,13 +75,9 @@ def sets(run_dir: str, wanted: Sequence[str] = ()) -> list[dict[str, Any]]:
 def destination(run_dir: str, identity: str) -> dict[str, Any]:
     """One of them with its set, what is `open` there, and all `changes` that are kept.  Unknown: it is not there."""
     for group in sets(run_dir):
-        for one in group["destinations"]:
+        for one in in_order(group):
             if one["id"] == identity:
-                with readable("what is kept of changes"):
-                    kept = history.read(last_answer(run_dir, "status")["state_dir"])
-                changes = [history.facts(change) for change in kept if change.id == identity]
-                return {"set": group["name"], **one, "open": _open_at(run_dir, identity),
-                        **_measured(run_dir, identity), "changes": changes}
+                return {"set": group["name"], **one, **_of_one(run_dir, one)}
     raise Unknown(f"there is no destination {identity}")
 
 
@@ -91,12 +88,21 @@ def _measured(run_dir: str, identity: str) -> dict[str, Any]:
     return (found.of(identity) if found else None) or {}
 
 
-def _open_at(run_dir: str, identity: str) -> int | None:
-    """Transactions that are in progress there; None: the store cannot be read."""
+def _of_one(run_dir: str, one: dict[str, Any]) -> dict[str, Any]:
+    """What stands in no listing; of a name it is that of its targets together."""
+    mine = {one["id"], *one.get("targets", ())}
+    with readable("what is kept of changes"):
+        kept = history.read(last_answer(run_dir, "status")["state_dir"])
+    changes = [history.facts(change) for change in kept if change.id in mine]
+    return {"open": _open_at(run_dir, mine), **_measured(run_dir, one["id"]), "changes": changes}
+
+
+def _open_at(run_dir: str, ids: Collection[str]) -> int | None:
+    """Transactions that are in progress at these; None: the store cannot be read."""
     try:
-        found = transactions.Reader(run_dir).transactions(transactions.Filter(destination=identity))
-        return sum(1 for one in found if any(each.destination == identity and each.last_status < 200
-                                             for each in one.branches))
+        found = transactions.Reader(run_dir).transactions(transactions.Filter())
+        return sum(1 for one in found
+                   if any(each.destination in ids and each.last_status < 200 for each in one.branches))
     except transactions.NoStore:
         return None
 

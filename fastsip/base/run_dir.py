@@ -19,6 +19,7 @@
                 epochs        router; of the last stores, when it begins another
                 quarantine/   supervisor (datagrams), router (slots)
                 sources/      who reads a source; what it said last
+                targets       supervisor; what DNS said of destinations that are names
                 added         supervisor; destinations that operators added
                 words         supervisor; what operators have said of destinations
                 history       router; the last changes of destinations
@@ -49,6 +50,7 @@ PLACEMENT = "placement"
 EPOCHS = "epochs"
 QUARANTINE = "quarantine"
 SOURCES = "sources"
+TARGETS = "targets"
 ADDED = "added"
 WORDS = "words"
 HISTORY = "history"

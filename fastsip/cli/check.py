@@ -105,7 +105,9 @@ def _set_text(group: SetOutlook) -> str:
 
 
 def _attrs_text(to: DestinationOutlook) -> str:
-    return "".join(f", {key} = {value}" for key, value in to.attrs.items())
+    """And the targets of a name."""
+    targets = "" if to.targets is None else f", targets: {' '.join(to.targets) or 'not known yet'}"
+    return "".join(f", {key} = {value}" for key, value in to.attrs.items()) + targets
 
 
 def _name_text(one: NameOutlook) -> str:

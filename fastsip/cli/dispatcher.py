@@ -16,9 +16,10 @@ from fastsip.cli._say import REFUSED, clear_screen, one_line, say, say_indented,
 from fastsip.dispatcher.words import LONGEST_WHY
 from fastsip.observe.as_kamailio import as_text, records
 from fastsip.observe.destinations import takes_calls
+from fastsip.observe.names import in_order
 
-COLOURS = {"up": "green", "down": "red", "trying": "yellow", "unknown": "bright_black", "draining": "yellow",
-           "disabled": "red"}  # fmt: skip
+COLOURS = {"up": "green", "down": "red", "unresolved": "red", "trying": "yellow", "unknown": "bright_black",
+           "draining": "yellow", "disabled": "red"}  # fmt: skip
 HEAD = ("ID", "HEALTH", "SINCE", "ADMIN", "PROBES", "CHOSEN", "FAILED", "RTT")
 MOST_SHOWN = 20     # changes
 MOMENTS = ("since", "retry_after", "said_at")
@@ -73,14 +74,20 @@ def _print_set(group: dict[str, Any], place: int) -> None:
     number = "" if group["setid"] is None else f"setid {group['setid']}, "
     say(("\n" if place else "") + f"{group['name']} ({number}{group['algorithm']}): "
         f"{counted(len(members), 'destination')}, {ready:,} take{'s' if ready == 1 else ''} calls")
-    if members:
-        say_table(HEAD, map(_row, members), COLOURS)
+    rows = list(in_order(group))
+    if rows:
+        say_table(HEAD, map(_row, rows), COLOURS)
+    for name in group.get("names", ()):
+        for why in filter(None, (name["trouble"], *name["left_out"])):
+            say(f"{one_line(name['id'])}: {one_line(why)}")
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    """Targets stand below their name, a bit to the right."""
     rtt = "-" if one["rtt_ms"] is None else f"{one['rtt_ms']:.0f} ms"
     health = one["health"] if one["retry_after"] is None else "retry later"
-    return (one["id"], health, _ago(one["since"]), one["admin"], one["probe"], f"{one['chosen']:,}",
+    identity = ("  " if one.get("parent") else "") + one["id"]
+    return (identity, health, _ago(one["since"]), one["admin"], one["probe"], f"{one['chosen']:,}",
             f"{one['failed']:,}", rtt)
 
 
@@ -115,10 +122,11 @@ def show(config: str, identity: str, as_json: bool) -> None:
         say(f"{name:<16} {_in_words(name, value)}")
     say(f"\nlast changes{f', of {len(changes)} that are kept' if len(changes) > MOST_SHOWN else ''}:"
         if changes else "\nno change is kept")
-    rows = [(_clock(each["at"]), each["now"], f"by {each['by']}", str(each.get("code", "-")), each.get("why", ""))
-            for each in changes[-MOST_SHOWN:]]
+    of_target = "targets" in one
+    rows = [(_clock(each["at"]), each["now"], f"by {each['by']}", str(each.get("code", "-")), each.get("why", ""),
+             *((each["id"].removeprefix(one["id"]),) if of_target else ())) for each in changes[-MOST_SHOWN:]]
     if rows:
-        say_table(("WHEN", "NOW", "", "CODE", "WHY"), rows, COLOURS)
+        say_table(("WHEN", "NOW", "", "CODE", "WHY", *(("TARGET",) if of_target else ())), rows, COLOURS)
 
 
 def _clock(at: float) -> str:
@@ -131,6 +139,8 @@ def _in_words(name: str, value: Any) -> str:
         return one_line(", ".join(f"{key}={text}" for key, text in value.items() if text or name == "attrs")) or "-"
     if value in (None, ""):
         return "-"
+    if isinstance(value, list):
+        return one_line(", ".join(map(str, value))) or "-"
     if name in RATIOS:
         return f"{100 * value:.1f} %"
     if name in MOMENTS:

@@ -6,7 +6,8 @@ of [names] are the operator's own.
 refused, never silently ignored.  When a part arrives, its entry is deleted here and its reader written.
 """
 
-ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names", "source", "webhook", "api")
+ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names", "resolve", "source", "webhook",
+        "api")
 
 KEYS: dict[str, tuple[str, ...]] = {
     "": ROOT,
@@ -38,6 +39,7 @@ KEYS: dict[str, tuple[str, ...]] = {
         "to_tag", "not",
     ),
     "headers": ("set", "remove"),
+    "resolve": ("target_timeout", "stale"),
     "source": ("kind", "path", "name", "url", "table", "columns", "interval"),
     "webhook": ("url", "name", "events", "secret", "timeout", "headers"),
     "api": ("listen", "token", "read_token", "certificate", "key"),
@@ -108,6 +110,7 @@ MAX_WEBHOOKS = 16
 MAX_WEBHOOK_HEADERS = 16
 MAX_WEBHOOK_TEXT = 2_048  # letters of a URL, or of what a header says
 MAX_ID_BYTES = 512  # of a destination: its set, its URI and the listener that it is reached from have room
+MAX_TARGET_BYTES = 52  # of these what tells a target from the name that leads to it: "=udp:[ADDRESS]:PORT"
 
 ADMINS = ("enabled", "draining", "disabled")
 
@@ -115,3 +118,5 @@ ADMINS = ("enabled", "draining", "disabled")
 MAX_NAMES = 1_000
 MAX_NAME_BYTES = 253
 MAX_ADDRESSES = 32
+
+MAX_NAMED_DESTINATIONS = 1_000  # names among the destinations of all sets

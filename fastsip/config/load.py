@@ -7,6 +7,7 @@ router's secret is touched only after everything else was found right, and made 
 import os
 import re
 import socket
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -21,15 +22,17 @@ from fastsip.config import secrets, values
 from fastsip.config.api import read_api
 from fastsip.config.errors import ConfigError, Problem, Wrong
 from fastsip.config.headers import read_ways
-from fastsip.config.language import MAX_LISTENERS, MAX_SHARDS
-from fastsip.config.model import Config, Limits, Listener, Router, Timers
+from fastsip.config.language import MAX_LISTENERS, MAX_NAMED_DESTINATIONS, MAX_SHARDS
+from fastsip.config.model import Config, Limits, Listener, Resolve, Router, Timers
 from fastsip.config.names import read_names
 from fastsip.config.reader import Enough, Report, Section
 from fastsip.config.routes import read_policies, read_rules
 from fastsip.config.sets import read_sets
 from fastsip.config.short_names import check_destinations, check_tags
 from fastsip.config.sources import Fresh, all_of_them, read_sources, take_rows
+from fastsip.config.targets import names_of, with_answers
 from fastsip.config.webhooks import read_webhooks
+from fastsip.resolve.answers import Answers, read_answers
 
 T = TypeVar("T")
 
@@ -38,7 +41,7 @@ MAX_CONTROL_PATH_BYTES = 90  # a UNIX socket's path has 107; run_dir gets what i
 
 
 def load(path: str | os.PathLike[str], *, make_secret: bool = True, fresh: Fresh = all_of_them) -> Config:
-    """The configuration in the file `path`; `fresh` as of load_text.
+    """The configuration in the file `path`; `fresh` as of load_text, and names have the targets that they had last.
 
     make_secret: makes a missing key file in state_dir; without it `secret_keys` stays empty then.
     Raises ConfigError, never OSError.
@@ -59,13 +62,16 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise _whole_file(file, raw.count(b"\n", 0, error.start) + 1, "the text is not UTF-8") from None
 
 
-def load_text(text: str, file: str, *, make_secret: bool = True, fresh: Fresh = all_of_them) -> Config:
+def load_text(
+    text: str, file: str, *, make_secret: bool = True, fresh: Fresh = all_of_them, answers: Answers | None = None
+) -> Config:
     """Like load, from text; relative paths in it count from the directory of `file`.
 
     fresh: which sources are read anew; of others what was read last counts.
+    answers: what DNS says of names, None = what is kept of it; nobody is asked.
     """
     with uncollected():
-        return _read(text, file, lambda loader: loader.config(make_secret, fresh))
+        return _read(text, file, lambda loader: loader.config(make_secret, fresh, answers))
 
 
 def load_run_dir(path: str | os.PathLike[str]) -> str:
@@ -168,12 +174,15 @@ class _Loader:
         self.report = report
         self.root = Section(raw, (), "", report)
 
-    def config(self, make_secret: bool, fresh: Fresh = all_of_them) -> Config:
+    def config(self, make_secret: bool, fresh: Fresh = all_of_them, answers: Answers | None = None) -> Config:
         section = self.root.section("router", "router")
         router = self._router(section)
         listeners = self._listeners()
         sources = read_sources(self.root, self.base, Path(router.state_dir), keep=make_secret, fresh=fresh)
         sets = read_sets(self.root, listeners, router.name)
+        if (count := sum(len(group.names) for group, _ in sets)) > MAX_NAMED_DESTINATIONS:
+            allowed = f"allowed: at most {MAX_NAMED_DESTINATIONS} of them are names"
+            self.report.add(("set",), f"{count} destinations", allowed)
         config = Config(
             file=self.file,
             router=router,
@@ -184,6 +193,7 @@ class _Loader:
             policies=read_policies(self.root),
             rules=read_rules(self.root, listeners),
             names=read_names(self.root, listeners),
+            resolve=self._resolve(),
             sources=tuple(source.facts() for source in sources),
             webhooks=read_webhooks(self.root, self.base),
             api=read_api(self.root, self.base),
@@ -195,7 +205,13 @@ class _Loader:
         placement = self._placement(section, Path(router.state_dir), keys, make_secret)
         self.report.raise_if_any()
         router = msgspec.structs.replace(router, secret_keys=keys, secret_file=secret_file, placement_key=placement)
-        return msgspec.structs.replace(config, router=router)
+        return self._with_targets(msgspec.structs.replace(config, router=router), answers)
+
+    @staticmethod
+    def _with_targets(config: Config, answers: Answers | None) -> Config:
+        if answers is None and any(names_of(config)):
+            answers = read_answers(config.router.state_dir, config.resolve.stale_ms / 1000)
+        return with_answers(config, answers or {}, time.time())
 
     def run_dir(self) -> str:
         """The one key of [router] by which others find it."""
@@ -322,6 +338,11 @@ class _Loader:
         if ms <= 180_000:
             raise Wrong('allowed: more than 3 minutes (RFC 3261 section 16.6 item 11), for example "181s"')
         return ms
+
+    def _resolve(self) -> Resolve:
+        section = self.root.section("resolve", "resolve")
+        return Resolve(target_timeout_ms=section.take("target_timeout", values.duration(100, 60_000), 4_000),
+                       stale_ms=section.take("stale", values.duration(0, 7 * 24 * HOUR_MS), 24 * HOUR_MS))
 
     def _limits(self) -> Limits:
         section = self.root.section("limits", "limits")

@@ -121,6 +121,32 @@ class Destination(Part, frozen=True, kw_only=True):
     admin: str  # enabled | draining | disabled
     starts_down: bool  # when nothing is known of it: not used before a probe was answered
     calls: CallLimit | None
+    # Of the target of a name, whose weight and priority the fields above are:
+    parent: str = ""  # id of that name
+    named: str = ""  # host[:port] as the URI has it
+    tier: int = 0  # 0 is tried first
+    share: int = 0  # part of its tier
+
+
+class NamedDestination(Part, frozen=True, kw_only=True):
+    """A destination whose host is a name.  Its targets are destinations of the set; what it says holds for each."""
+
+    id: str
+    uri: str
+    host: str  # lower case without final dot
+    port: int  # 0 = none given
+    transport: str  # "udp" when the URI says so, "" = none given
+    weight: int
+    priority: int
+    attrs: tuple[tuple[str, str | int | float | bool], ...]
+    listen: str  # tag or address of the listener, "" = the first one of the target's family
+    probe: Probe | None  # without from_uri, unless given: the listener makes it
+    admin: str
+    starts_down: bool
+    calls: CallLimit | None
+    behind: int  # how many destinations with numeric addresses stand before it in the set
+    left_out: tuple[str, ...] = ()  # what of the answer does not count, and why
+    resting: tuple[str, ...] = ()  # ids of targets that went and may come back to what was learned of them
 
 
 class DestinationSet(Part, frozen=True, kw_only=True):
@@ -146,7 +172,8 @@ class DestinationSet(Part, frozen=True, kw_only=True):
     calls: CallLimit | None  # of the set as a whole
     headers_out: HeaderEdits
     answering: bool
-    destinations: tuple[Destination, ...]
+    destinations: tuple[Destination, ...]  # targets of names among them, at the places of these
+    names: tuple[NamedDestination, ...] = ()
 
 
 class Reply(Part, frozen=True, kw_only=True):
@@ -225,6 +252,13 @@ class Name(Part, frozen=True, kw_only=True):
     addresses: tuple[tuple[str, int], ...]
 
 
+class Resolve(Part, frozen=True, kw_only=True):
+    """[resolve]."""
+
+    target_timeout_ms: int  # for a target of a next hop that says nothing, while there is another
+    stale_ms: int  # how long the last good answer of DNS for a destination counts while there is no other
+
+
 class Source(Part, frozen=True, kw_only=True):
     """One [[source]], as it was read for this configuration."""
 
@@ -287,6 +321,7 @@ class Config(Part, frozen=True, kw_only=True):
     policies: tuple[Policy, ...]
     rules: tuple[Rule, ...]
     names: tuple[Name, ...]
+    resolve: Resolve
     sources: tuple[Source, ...]
     webhooks: tuple[Webhook, ...]
     api: Api | None  # None = HTTP is spoken on control.sock alone

@@ -1,7 +1,7 @@
 """The table [names]: addresses of next hops that are host names, known before DNS is asked.
 
 The names are the operator's, so they are read here and not compared with a list of keys.
-See docs/names.md#a-name-is-a-list.
+See docs/names.md#targets-and-their-order.
 """
 
 from fastsip.config import values

@@ -6,7 +6,7 @@ docs/wire.md#tiers-and-weights.
 """
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,12 +14,21 @@ import msgspec
 from fastsip.config import values
 from fastsip.config.errors import Path, Wrong, did_you_mean, shown
 from fastsip.config.headers import probe_headers, read_ways
-from fastsip.config.language import ADMINS, ALGORITHMS, MAX_ATTEMPTS, MAX_BURST_S, MAX_CALLS_PER_SECOND
-from fastsip.config.model import CallLimit, Destination, DestinationSet, Listener, Probe
+from fastsip.config.language import (
+    ADMINS,
+    ALGORITHMS,
+    MAX_ATTEMPTS,
+    MAX_BURST_S,
+    MAX_CALLS_PER_SECOND,
+    MAX_ID_BYTES,
+    MAX_TARGET_BYTES,
+)
+from fastsip.config.model import CallLimit, Destination, DestinationSet, Listener, NamedDestination, Probe
 from fastsip.config.reader import Report, Section, listed
 
 # Many gateways answer OPTIONS with 403, 405 or 501 and are well (docs/wire.md#probes).
 DEFAULT_ACCEPT = tuple(code for code in range(200, 700) if code not in (408, 500, 503, 504))
+ANSWERING_ALLOWED = "allowed with `answering = true`: loopback addresses only, as fastsip itself answers there"
 PROBE_MODES = ("all", "only-failed", "marked", "none")
 DAY_MS = 86_400_000
 
@@ -81,6 +90,20 @@ def _attrs(raw: object) -> tuple[tuple[str, str | int | float | bool], ...]:
     ):
         raise Wrong('allowed: a table of plain values such as { site = "east" }')
     return tuple(raw.items())
+
+
+def in_places(
+    found: Iterable[Destination | NamedDestination],
+) -> tuple[tuple[Destination, ...], tuple[NamedDestination, ...]]:
+    """Those with addresses, and the names, each with its place among the others."""
+    fixed: list[Destination] = []
+    names: list[NamedDestination] = []
+    for one in found:
+        if isinstance(one, Destination):
+            fixed.append(one)
+        else:
+            names.append(msgspec.structs.replace(one, behind=len(fixed)))
+    return tuple(fixed), tuple(names)
 
 
 def probe_of(keys: dict[str, Any]) -> Probe:
@@ -170,6 +193,7 @@ class _SetReader:
         self.answering = section.take("answering", values.boolean, False)
         probe = self._probe_keys(section, None)
         self.each_calls = call_limit(section, "each_")
+        destinations, names = in_places(self._destinations(probe))
         group = DestinationSet(
             name=self.name,
             setid=section.take("setid", values.integer(0, 0x7FFF_FFFF), None),
@@ -191,7 +215,8 @@ class _SetReader:
             calls=call_limit(section),
             headers_out=read_ways(section, "out")[0],
             answering=self.answering,
-            destinations=self._destinations(probe),
+            destinations=destinations,
+            names=names,
         )
         return group, OfRows(self._probes_wanted(), probe_of(probe or PROBE_DEFAULTS), self.each_calls)
 
@@ -225,7 +250,7 @@ class _SetReader:
             self.report.add(path, f'"{key}"', 'allowed: only with algorithm = "key"')
         return key
 
-    def _destinations(self, probe: dict[str, Any] | None) -> tuple[Destination, ...]:
+    def _destinations(self, probe: dict[str, Any] | None) -> tuple[Destination | NamedDestination, ...]:
         section = self.section
         raw = section.raw.get("destinations")
         path = (*section.path, "destinations")
@@ -249,13 +274,15 @@ class _SetReader:
             elif isinstance(item, dict):
                 one = self._destination(Section(item, here, "destination", self.report), probe, plain=False)
             else:
-                self.report.add(here, shown(item), 'allowed: "sip:ADDRESS:PORT" or a table with uri')
+                self.report.add(here, shown(item), 'allowed: "sip:HOST:PORT" or a table with uri')
                 continue
             if one:
                 found.append(one)
         return tuple(found)
 
-    def _destination(self, section: Section, probe: dict[str, Any] | None, *, plain: bool) -> Destination | None:
+    def _destination(
+        self, section: Section, probe: dict[str, Any] | None, *, plain: bool
+    ) -> Destination | NamedDestination | None:
         uri_path = section.path if plain else (*section.path, "uri")
         if "uri" not in section:
             self.report.add(section.path, "", '`uri` is missing: for example "sip:192.0.2.1:5060"')
@@ -270,25 +297,20 @@ class _SetReader:
         calls = call_limit(section) or self.each_calls
         if uri is None:
             return None
-        listener = self._listener(section, uri_path, uri)
-        self._check_address(uri_path, uri)
         identity = given or f"{self.name}/{uri.text}"
+        common: dict[str, Any] = {"id": identity, "uri": uri.text, "weight": weight, "priority": priority,
+                                  "attrs": attrs, "admin": admin, "starts_down": starts_down, "calls": calls}
+        if uri.address is None:
+            wanted = self._listener_of_name(section)
+            self._check_name(section, uri_path, uri, identity)
+            self._check_id(section, identity, given)
+            return NamedDestination(**common, host=uri.host, port=uri.port, transport=uri.transport, listen=wanted,
+                                    probe=probe_of(own_probe) if own_probe else None, behind=0)
+        listener = self._listener(section, uri_path, uri.address, uri.text)
+        self._check_address(uri_path, uri.address, uri.text)
         self._check_id(section, identity, given)
-        return Destination(
-            id=identity,
-            uri=uri.text,
-            host=uri.address.host,
-            port=uri.address.port,
-            family=uri.address.family,
-            weight=weight,
-            priority=priority,
-            attrs=attrs,
-            listener=listener,
-            probe=self._probe(own_probe, listener),
-            admin=admin,
-            starts_down=starts_down,
-            calls=calls,
-        )
+        return Destination(**common, host=uri.address.host, port=uri.address.port, family=uri.address.family,
+                           listener=listener, probe=self._probe(own_probe, listener))
 
     def _check_id(self, section: Section, identity: str, given: str) -> None:
         if identity not in self.seen_ids:
@@ -299,36 +321,51 @@ class _SetReader:
         else:
             self.report.add(section.path, f'"{section.raw["uri"]}" twice', "allowed: once, or with an `id` each")
 
-    def _listener(self, section: Section, uri_path: Path, uri: values.SipUri) -> int:
+    def _listener(self, section: Section, uri_path: Path, address: values.Address, uri: str) -> int:
         """Index of the listener of the destination's family, the one that it or its set names if any."""
         own = section.take("listen", listener_name, "")
-        family = uri.address.family
+        family = address.family
         index = find_listener(self.listeners, family, own or self.listen)
         if index is not None:
             return index
         if self.report.touches("listen") or self.report.touches(*self.section.path, "listen"):
             return 0
-        tags = [listener.tag for listener in self.listeners]
-        if own and all(find_listener(self.listeners, each, own) is None for each in (4, 6)):
-            allowed = f"allowed: the tag of a [[listen]], or its address: {listed(dict.fromkeys(tags))}"
-            self.report.add((*section.path, "listen"), shown(own), allowed, did_you_mean(own, tags))
+        if own and self._is_nobody(section, own):
             return 0
         name = own or self.listen
         where = f' with tag "{name}"' if name else ""
         allowed = f"no [[listen]]{where} has an IPv{family} address to send from"
-        self.report.add(uri_path, f'"{uri.text}"', allowed)
+        self.report.add(uri_path, f'"{uri}"', allowed)
         return 0
 
-    def _check_address(self, path: tuple[str | int, ...], uri: values.SipUri) -> None:
-        if (uri.address.host, uri.address.port) in self.own:
-            self.report.add(
-                path, f'"{uri.text}"', "this is our own [[listen]] address: calls would go round in a loop"
-            )
-        if self.answering and not ipaddress.ip_address(uri.address.host).is_loopback:
-            allowed = (
-                "allowed with `answering = true`: loopback addresses only, as fastsip itself answers there"
-            )
-            self.report.add(path, f'"{uri.text}"', allowed)
+    def _listener_of_name(self, section: Section) -> str:
+        """What it, or its set, calls the listener: which one of these it is depends on the family of each target."""
+        own = section.take("listen", listener_name, "")
+        if own and not self.report.touches("listen"):
+            self._is_nobody(section, own)
+        return own or self.listen
+
+    def _is_nobody(self, section: Section, name: str) -> bool:
+        """Is no listener called so?  Then that is reported."""
+        if any(find_listener(self.listeners, each, name) is not None for each in (4, 6)):
+            return False
+        tags = [listener.tag for listener in self.listeners]
+        allowed = f"allowed: the tag of a [[listen]], or its address: {listed(dict.fromkeys(tags))}"
+        self.report.add((*section.path, "listen"), shown(name), allowed, did_you_mean(name, tags))
+        return True
+
+    def _check_address(self, path: Path, address: values.Address, uri: str) -> None:
+        if (address.host, address.port) in self.own:
+            self.report.add(path, f'"{uri}"', "this is our own [[listen]] address: calls would go round in a loop")
+        if self.answering and not ipaddress.ip_address(address.host).is_loopback:
+            self.report.add(path, f'"{uri}"', ANSWERING_ALLOWED)
+
+    def _check_name(self, section: Section, path: Path, uri: values.SipUri, identity: str) -> None:
+        if self.answering:
+            self.report.add(path, f'"{uri.text}"', ANSWERING_ALLOWED)
+        most = MAX_ID_BYTES - MAX_TARGET_BYTES
+        if len(identity.encode()) > most:
+            self.report.add(section.path, shown(identity), f"allowed for a name: an `id` of at most {most} bytes")
 
     # ------------------------------------------------------------ probes
 

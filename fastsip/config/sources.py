@@ -17,12 +17,12 @@ from fastsip.base.plain import reason
 from fastsip.base.run_dir import ADDED
 from fastsip.config import values
 from fastsip.config.errors import Wrong
-from fastsip.config.language import MAX_SOURCES
-from fastsip.config.model import Destination, DestinationSet, Listener, Probe, Source
+from fastsip.config.language import MAX_ID_BYTES, MAX_NAMED_DESTINATIONS, MAX_SOURCES, MAX_TARGET_BYTES
+from fastsip.config.model import Destination, DestinationSet, Listener, NamedDestination, Probe, Source
 from fastsip.config.reader import Section
-from fastsip.config.rows import Identities, listener_of, weight_of
+from fastsip.config.rows import Identities, identity_of, listener_of, weight_of
 from fastsip.config.secrets import text_or_secret
-from fastsip.config.sets import OfRows, find_listener, from_listener
+from fastsip.config.sets import OfRows, find_listener, from_listener, in_places
 from fastsip.log import log
 from fastsip.sources import added
 from fastsip.sources.apart import Table, origin_of, read_apart
@@ -215,15 +215,28 @@ def take_rows(
         for row in source.rows:
             by_setid.setdefault(row.setid, []).append((source, row))
     known = [(group.name, one.id) for group, _ in sets for one in group.destinations]
+    known += [(group.name, one.id) for group, _ in sets for one in group.names]
     identities = Identities(known)
+    room = NameRoom(MAX_NAMED_DESTINATIONS - sum(len(group.names) for group, _ in sets))
     grown = []
     for group, of_rows in sets:
         rows = by_setid.pop(group.setid, []) if group.setid is not None else []
-        grown.append(_Taker(group, of_rows, listeners, router_name, identities).grown(rows) if rows else group)
+        grown.append(_Taker(group, of_rows, listeners, router_name, identities, room).grown(rows) if rows else group)
     for left in by_setid.values():
         for source, row in left:
             source.leave_out(row, "a set with another number, or none, has its name", str(row.setid))
     return tuple(grown)
+
+
+class NameRoom:
+    """How many more names there may be among the destinations of all sets."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def check(self) -> None:
+        if self.left <= 0:
+            raise Wrong(f"there are {MAX_NAMED_DESTINATIONS:,} names among the destinations already")
 
 
 class _Taker:
@@ -236,29 +249,35 @@ class _Taker:
         listeners: tuple[Listener, ...],
         router_name: str,
         identities: Identities,
+        room: NameRoom,
     ) -> None:
-        """`identities` of all sets: they grow."""
-        self.of_rows = of_rows
+        """`identities` and `room` of all sets: they change."""
+        self.of_rows, self.room = of_rows, room
         self.group, self.listeners, self.router_name, self.identities = group, listeners, router_name, identities
         self.own = {(listener.host, listener.port) for listener in listeners}
 
     def grown(self, rows: Iterable[tuple[Taken, Row]]) -> DestinationSet:
-        found = list(self.group.destinations)
+        found: list[Destination | NamedDestination] = list(self.group.destinations)
+        for name in reversed(self.group.names):
+            found.insert(name.behind, name)
         for source, row in rows:
             try:
                 found.append(self._destination(row))
             except Wrong as wrong:
                 source.leave_out(row, wrong.allowed + (f" ({wrong.hint})" if wrong.hint else ""), row.uri[:80])
-        return msgspec.structs.replace(self.group, destinations=tuple(found))
+        destinations, names = in_places(found)
+        return msgspec.structs.replace(self.group, destinations=destinations, names=names)
 
-    def _destination(self, row: Row) -> Destination:
+    def _destination(self, row: Row) -> Destination | NamedDestination:
         """Wrong says why it cannot be."""
         uri = values.destination_uri(row.uri)
-        address = uri.address
-        if (address.host, address.port) in self.own:
-            raise Wrong("this is our own [[listen]] address: calls would go round in a loop")
         if self.group.answering:
             raise Wrong("a set with `answering` takes no destinations of a source")
+        address = uri.address
+        if address is None:
+            return self._named(row, uri)
+        if (address.host, address.port) in self.own:
+            raise Wrong("this is our own [[listen]] address: calls would go round in a loop")
         listener = self._listener(row, address.family)
         probe = self._probe(row, listener)
         # Last, so that a row that is wrong elsewhere keeps no other one from the id.
@@ -279,15 +298,50 @@ class _Taker:
             calls=self.of_rows.calls,
         )
 
-    def _listener(self, row: Row, family: int) -> int:
+    def _named(self, row: Row, uri: values.SipUri) -> NamedDestination:
+        wanted = self._wanted(row)
+        if all(find_listener(self.listeners, family, wanted) is None for family in (4, 6)):
+            raise Wrong(f"no [[listen]] {wanted} has an address to send from")
+        if len(identity_of(self.group.name, row, uri.text).encode()) > MAX_ID_BYTES - MAX_TARGET_BYTES:
+            raise Wrong("its id would be too long for a name: give it a `duid`")
+        probe = self._probe_keys(row)
+        self.room.check()
+        identity = self.identities.take(self.group.name, row, uri.text)
+        self.room.left -= 1
+        return NamedDestination(
+            id=identity,
+            uri=uri.text,
+            host=uri.host,
+            port=uri.port,
+            transport=uri.transport,
+            weight=weight_of(row, self.group.algorithm),
+            priority=row.priority,
+            attrs=row.attrs,
+            listen=wanted,
+            probe=probe,
+            admin=row.admin,
+            starts_down=row.starts_down,
+            calls=self.of_rows.calls,
+            behind=0,
+        )
+
+    def _wanted(self, row: Row) -> str:
         """By its socket, else the set's."""
-        wanted = listener_of(row) or self.group.listen
+        return listener_of(row) or self.group.listen
+
+    def _listener(self, row: Row, family: int) -> int:
+        wanted = self._wanted(row)
         index = find_listener(self.listeners, family, wanted)
         if index is not None:
             return index
         raise Wrong(f"no [[listen]] {wanted + ' ' if wanted else ''}has an IPv{family} address to send from")
 
     def _probe(self, row: Row, listener: int) -> Probe | None:
+        probe = self._probe_keys(row)
+        return from_listener(probe, self.listeners, listener, self.router_name) if probe else None
+
+    def _probe_keys(self, row: Row) -> Probe | None:
+        """Without a From, unless the row or the set gives one."""
         wanted, probe, _ = self.of_rows
         if wanted == "none" or row.probed is False or (wanted == "flagged" and not row.probed):
             return None
@@ -295,4 +349,4 @@ class _Taker:
             probe = msgspec.structs.replace(probe, mode=row.probe_mode)
         if row.probe_from:
             probe = msgspec.structs.replace(probe, from_uri=values.from_uri(row.probe_from))
-        return from_listener(probe, self.listeners, listener, self.router_name)
+        return probe

@@ -230,17 +230,20 @@ def listen_address(raw: object) -> Address:
     return Address(ip, port(found[3]))
 
 
-DESTINATION_ALLOWED = 'allowed: "sip:ADDRESS:PORT" with a numeric address, IPv6 in brackets'
+DESTINATION_ALLOWED = 'allowed: "sip:HOST:PORT" with a name or a numeric address, IPv6 in brackets'
 
 
 class SipUri:
-    """A destination's URI, taken apart; nobody changes it."""
+    """A destination's URI, taken apart; nobody changes it.
 
-    __slots__ = ("address", "text")
+    `address` is None when the host is a name; then `port` is 0 and `transport` "" when none is given.
+    """
 
-    def __init__(self, text: str, address: Address) -> None:
-        self.text = text
-        self.address = address
+    __slots__ = ("address", "host", "port", "text", "transport")
+
+    def __init__(self, text: str, address: Address | None, host: str, port: int, transport: str) -> None:
+        self.text, self.address = text, address
+        self.host, self.port, self.transport = host, port, transport
 
 
 def _sip_uri(raw: str) -> re.Match[str] | None:
@@ -250,7 +253,7 @@ def _sip_uri(raw: str) -> re.Match[str] | None:
 
 
 def destination_uri(raw: object) -> SipUri:
-    """sip:[USER@]ADDRESS[:PORT][;PARAMS] with a numeric address, over UDP."""
+    """sip:[USER@]HOST[:PORT][;PARAMS] with a name or a numeric address, over UDP."""
     if not isinstance(raw, str):
         raise Wrong(DESTINATION_ALLOWED)
     return _destination_uri(raw)
@@ -267,20 +270,24 @@ def _destination_uri(raw: str) -> SipUri:
         raise Wrong(allowed, hint)
     if found[1] == "sips":
         raise Wrong("sips (TLS) is not in this release; " + allowed)
+    transport = ""
     for parameter in found[5].lower().split(";")[1:]:
         key, _, value = parameter.partition("=")
-        if key == "transport" and value != "udp":
-            raise Wrong(f"transport={value} is not in this release; allowed: udp")
+        if key == "transport":
+            if value != "udp":
+                raise Wrong(f"transport={value} is not in this release; allowed: udp")
+            transport = value
         if key == "maddr":
             raise Wrong("maddr is refused: the address stands in the host part; " + allowed)
     ip = _numeric(found[3])
     if ip is None:
         if not _is_host_name(found[3]):
             raise Wrong(allowed)
-        raise Wrong("names of destinations (DNS) are not in this release; " + allowed)
+        return SipUri(raw, None, host_name(found[3]), port(found[4]) if found[4] else 0, transport)
     if ip.is_unspecified:
         raise Wrong(allowed)
-    return SipUri(raw, Address(ip, port(found[4])))
+    address = Address(ip, port(found[4]))
+    return SipUri(raw, address, address.host, address.port, transport)
 
 
 def from_uri(raw: object) -> str:

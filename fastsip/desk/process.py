@@ -18,10 +18,21 @@ from fastsip.desk.reader import MOST_AT_ONCE, answer, bound_memory
 from fastsip.log import log
 from fastsip.process.launch import LINE_FD
 from fastsip.process.line import Line, Received, close_all
-from fastsip.process.messages import ForeignProtocol, GoesRound, Leave, Look, ReadTable, Serve, TellWebhooks, Visitor
+from fastsip.process.messages import (
+    AskName,
+    ForeignProtocol,
+    GoesRound,
+    Leave,
+    Look,
+    ReadTable,
+    Serve,
+    TellWebhooks,
+    Visitor,
+)
 
 if TYPE_CHECKING:
     from fastsip.desk.http.server import HttpServer
+    from fastsip.desk.names import Asker
     from fastsip.desk.webhooks import WebhookTeller
 
 NO_HTTP = f"""HTTP/1.1 501 Not Implemented\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n{NOT_THERE}\n"""
@@ -46,6 +57,7 @@ class Desk:
         self.pool = ThreadPoolExecutor(MOST_AT_ONCE, "table")
         self.orders: asyncio.Queue[Received | None] = asyncio.Queue()
         self.http: HttpServer | None = None
+        self.asker: Asker | None = None
         self.webhooks: WebhookTeller | None = None
 
     async def serve(self) -> None:
@@ -75,6 +87,8 @@ class Desk:
         match order:
             case ReadTable():
                 self.pool.submit(answer, self.line, order)
+            case AskName():
+                self.ask(order)
             case Look():
                 self.say(GoesRound(number=order.number))
             case TellWebhooks():
@@ -88,6 +102,14 @@ class Desk:
             case Visitor():
                 self.apologize(fds)
         close_all(fds)
+
+    def ask(self, order: AskName) -> None:
+        """Loaded when somebody wants it: questions have a thread of their own."""
+        if self.asker is None:
+            from fastsip.desk.names import Asker
+
+            self.asker = Asker(self.line)
+        self.asker.ask(order)
 
     def tell(self, fds: list[int]) -> None:
         """Loaded when there are any: they have a thread of their own."""

@@ -4,13 +4,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fastsip.config import Config, Destination
+from fastsip.config import Config, Destination, NamedDestination
 
 MOST_NAMED = 100  # of each kind, for an answer or a record
 
 
 class Diff(msgspec.Struct, frozen=True, kw_only=True):
-    """Ids of destinations, in the order of the configuration that has them."""
+    """Ids of destinations, of names among them, and of the targets of these, in the order of the configuration."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -40,16 +40,25 @@ class _Member(NamedTuple):
 
     group: str
     listener: str
-    one: Destination
+    one: Destination | NamedDestination
 
 
 def _members(config: Config) -> dict[str, _Member]:
     """By id."""
     uris = [listener.uri for listener in config.listeners]
-    return {one.id: _Member(group.name, uris[one.listener], one) for group in config.sets for one in group.destinations}
+    found: dict[str, _Member] = {}
+    for group in config.sets:
+        for one in group.names:
+            # What an answer of DNS makes of a name is said of its targets.
+            alone = msgspec.structs.replace(one, behind=0, left_out=(), resting=())
+            found[one.id] = _Member(group.name, one.listen, alone)
+        found |= {one.id: _Member(group.name, uris[one.listener], one) for one in group.destinations}
+    return found
 
 
 def _differ(old: _Member, new: _Member) -> bool:
     if old[:2] != new[:2]:
         return True
-    return old.one != new.one and old.one != msgspec.structs.replace(new.one, listener=old.one.listener)
+    if isinstance(old.one, Destination) and isinstance(new.one, Destination):
+        return old.one != new.one and old.one != msgspec.structs.replace(new.one, listener=old.one.listener)
+    return old.one != new.one

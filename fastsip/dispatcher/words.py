@@ -13,7 +13,8 @@ import msgspec
 
 from fastsip.base.json_file import Laid, read_json_file, write_json_file
 from fastsip.base.run_dir import WORDS
-from fastsip.config import Config
+from fastsip.config import Config, Destination, NamedDestination
+from fastsip.config.targets import names_of, parent_of
 from fastsip.log import log
 
 LAYOUT = 1
@@ -58,21 +59,40 @@ def state_of(configured: str, word: Word | None) -> str:
     return word.state if word and word.configured == configured else configured
 
 
+def word_on(one: Destination | NamedDestination, words: Words) -> Word | None:
+    """The one that counts: on a target its own before the one on its name; None: as it is configured."""
+    ids = (one.id, one.parent) if isinstance(one, Destination) and one.parent else (one.id,)
+    return next((words[each] for each in ids if each in words and words[each].configured == one.admin), None)
+
+
+def admin_of(one: Destination | NamedDestination, words: Words) -> str:
+    return state_of(one.admin, word_on(one, words))
+
+
 def standing(words: Words, config: Config) -> dict[str, Word]:
-    """Those that still count, for the destinations that there are."""
+    """Those that still count: for destinations that there are, and for targets whose name is there, as they may come
+    back.
+    """
     if not words:
         return {}
-    return {one.id: words[one.id] for group in config.sets for one in group.destinations
-            if one.id in words and words[one.id].configured == one.admin}
+    names = {one.id: one.admin for one in names_of(config)}
+    configured = {one.id: one.admin for group in config.sets for one in group.destinations} | names
+    return {identity: word for identity, word in words.items()
+            if configured.get(identity, names.get(parent_of(identity))) == word.configured}
 
 
 def said(words: Words, config: Config, ids: Iterable[str], state: str, why: str) -> dict[str, Word]:
-    """The words after this one.  What only repeats the configuration needs none."""
-    configured = {one.id: one.admin for group in config.sets for one in group.destinations}
+    """The words after this one.  What only repeats the configuration, or the word on a name, needs none; one on a name
+    is the last one on all of its targets.
+    """
+    names = {one.id: one for one in names_of(config)}
+    members = {one.id: one for group in config.sets for one in group.destinations}
     after, now = dict(words), time.time()
     for identity in ids:
-        if state == configured[identity]:
-            after.pop(identity, None)
-        else:
-            after[identity] = Word(state=state, configured=configured[identity], at=now, why=why)
+        one = names.get(identity) or members[identity]
+        if identity in names:
+            after = {key: word for key, word in after.items() if parent_of(key) != identity}
+        after.pop(identity, None)
+        if state != admin_of(one, after):
+            after[identity] = Word(state=state, configured=one.admin, at=now, why=why)
     return after

@@ -1,14 +1,17 @@
 """Sets and destinations as Kamailio shows its own (`kamcmd dispatcher.list`), for eyes and scripts that know that.
 
 Two letters say the state: A active, I inactive, T trying, D disabled; behind it P probed or X not.  Who drains is D:
-no new calls go there.  Sets without a number are none that Kamailio could have.
+no new calls go there.  Sets without a number are none that Kamailio could have.  A name is one destination there, too,
+whatever addresses it has; one without any is inactive.
 """
 
 import re
 from collections.abc import Iterable
 from typing import Any
 
-LETTERS = {"up": "A", "unknown": "A", "trying": "T", "down": "I"}
+from fastsip.observe.names import UNRESOLVED, as_written
+
+LETTERS = {"up": "A", "unknown": "A", "trying": "T", "down": "I", UNRESOLVED: "I"}
 LINE_END = "\n"     # a text of a database may have one, and must not look like another line of ours
 ABSENT = "<null string>"    # as kamcmd writes an attribute that was not given
 TEXTS = ("duid", "socket", "sockname", "obproxy")
@@ -22,7 +25,7 @@ def flags(one: dict[str, Any]) -> str:
 
 
 def record(one: dict[str, Any]) -> dict[str, Any]:
-    """One destination of observe.destinations.with_seen."""
+    """One destination of observe.names.as_written."""
     attrs = one["attrs"] or ({"weight": one["weight"]} if one["weight"] != 1 else {})
     found = {"URI": one["uri"], "FLAGS": flags(one), "PRIORITY": one["priority"]}
     if attrs:
@@ -45,7 +48,7 @@ def records(sets: Iterable[dict[str, Any]]) -> dict[str, Any]:
         "RECORDS": [
             {"SET": {"ID": group["setid"],
                      "TARGETS": [{"DEST": record(one)}
-                                 for one in sorted(group["destinations"], key=lambda one: -one["priority"])]}}
+                                 for one in sorted(as_written(group), key=lambda one: -one["priority"])]}}
             for group in numbered
         ],
     }  # fmt: skip

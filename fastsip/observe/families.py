@@ -16,6 +16,7 @@ from fastsip._core.state.counters import ANSWERED, BUCKETS, FAILOVERS, STATUS_WO
 from fastsip.observe.counters import COUNTER_HELP, COUNTER_NAMES, GAUGE_HELP
 from fastsip.observe.destinations import takes_calls
 from fastsip.observe.exposition import BOUNDS, Value
+from fastsip.observe.names import UNRESOLVED, names_of
 
 Facts = dict[str, Any]
 
@@ -179,6 +180,8 @@ COUNTERS = (
     several("fastsip_names_unresolved_total", "names of next hops without an address: not asked for, as their source "
             "had asked for too many, or without an answer in time", "reason",
             {"names_refused": "refused", "names_failed": "failed"}),
+    single("names_cut", "fastsip_names_cut_total"),
+    single("targets_rested", "fastsip_targets_rested_total"),
     single("parked", "fastsip_requests_parked_total"),
     single("parked_dropped", "fastsip_parked_requests_dropped_total"),
     single("probes", "fastsip_probes_sent_total"),
@@ -207,6 +210,8 @@ SETS = (
     gauge("fastsip_set_destinations", "destinations of the set", lambda group: len(group["destinations"])),
     gauge("fastsip_set_destinations_taking_calls", "of these, who would get a new call now",
           lambda group: sum(map(takes_calls, group["destinations"]))),
+    gauge("fastsip_set_names_unresolved", "destinations of the set that are names and have no target",
+          lambda group: sum(one["health"] == UNRESOLVED for one in names_of(group).values())),
 )
 
 # Of observe.destinations.with_seen; what a router counted of them its successors go on with, until the machine boots.

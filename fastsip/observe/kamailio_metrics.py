@@ -11,6 +11,7 @@ from typing import Any
 from fastsip._core.state.counters import ANSWERED, STATUS_WORDS
 from fastsip.observe.as_kamailio import flags
 from fastsip.observe.exposition import Sample, labels
+from fastsip.observe.names import as_written
 
 # Its bad_msg_hdr: a header that cannot be read.
 BAD_HEADERS = ("bad_header_line", "bad_via", "bad_from", "bad_to", "bad_call_id", "bad_cseq", "bad_max_forwards",
@@ -114,5 +115,5 @@ def _memory(gauges: dict[str, int]) -> Iterable[Metric]:
 def _targets(sets: Iterable[dict[str, Any]]) -> list[Sample]:
     """Each once: the same URI may stand twice in a set, with other attributes."""
     found = {labels({"flags": flags(one), "setid": group["setid"], "uri": one["uri"]}): 1
-             for group in sets if group["setid"] is not None for one in group["destinations"]}  # fmt: skip
+             for group in sets if group["setid"] is not None for one in as_written(group)}  # fmt: skip
     return list(found.items())

@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from fastsip.resolve.asking import Outcome, Question
+
 PROTOCOL = 1
 
 
@@ -151,6 +153,17 @@ class Look(Numbered, frozen=True, kw_only=True, tag="look"):
     """Does your loop go round?"""
 
 
+class AskName(Numbered, frozen=True, kw_only=True, tag="ask name"):
+    """Ask DNS for the targets of a name (resolve/asking).
+
+    types: "A", "AAAA".  transports: in the order of preference.
+    """
+
+    question: Question
+    types: list[str]
+    transports: list[str]
+
+
 # ---------------------------------------------------------------- to the supervisor
 
 
@@ -217,6 +230,12 @@ class GoesRound(Numbered, frozen=True, kw_only=True, tag="goes round"):
     """It does."""
 
 
+class NameAnswered(Numbered, frozen=True, kw_only=True, tag="name answered"):
+    """What DNS says of it."""
+
+    outcome: Outcome
+
+
 class Failed(Numbered, frozen=True, kw_only=True, tag="failed"):
     """An order that ended in an exception which nobody had thought of."""
 
@@ -246,10 +265,10 @@ class Ended(Message, frozen=True, kw_only=True, tag="ended"):
     status: int
 
 
-TO_DESK = ReadTable | TellWebhooks | Serve | Visitor | Look
+TO_DESK = ReadTable | AskName | TellWebhooks | Serve | Visitor | Look
 TO_ROUTER = Prepare | Sockets | Go | Reload | Drain | Admin | Probe | Leave
 TO_SUPERVISOR = (Warm | Started | Refused | Reloaded | ReloadRefused | Draining | AdminSet | Probed | Failed
-                 | Released | TableRead | GoesRound)
+                 | Released | TableRead | NameAnswered | GoesRound)
 
 
 class _Envelope(msgspec.Struct):

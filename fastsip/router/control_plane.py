@@ -23,6 +23,7 @@ from fastsip._core.state.events import Event, take_events
 from fastsip.base.litter import uncollected
 from fastsip.base.plain import reason
 from fastsip.config import Config
+from fastsip.config.targets import most_lines
 from fastsip.dispatcher.words import read_words
 from fastsip.events.names import LOST
 from fastsip.log import log
@@ -347,7 +348,7 @@ class ControlPlane:
 
     def build_uncollected(self, fresh: Config) -> tuple[RoutingTable, list[tuple[str, str]]]:
         router = self.router
-        if sum(1 + len(group.destinations) for group in fresh.sets) > len(router.cells) // 2:
+        if most_lines(fresh) > len(router.cells) // 2:
             raise NoRoom("more destinations than this router has room for")
         # What the running table names must keep its line until each shard has moved on.
         release_unnamed(router.cells, router.registry, router.config, fresh)

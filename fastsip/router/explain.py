@@ -15,7 +15,7 @@ from fastsip._core.base.clock import now_ms
 from fastsip._core.dispatcher.cells import ADMIN_NAMES, Cells
 from fastsip._core.harness.rig import Rig, Sent
 from fastsip.config import Config, Destination, DestinationSet, Reply, Rule
-from fastsip.dispatcher.words import Words, state_of
+from fastsip.dispatcher.words import Words, admin_of, word_on
 from fastsip.observe.destinations import UNSEEN, Seen
 from fastsip.routing.compile import compile_table
 from fastsip.routing.registry import Registry
@@ -118,14 +118,14 @@ class _Asked:
         known = self.seen.get(one.id, UNSEEN)
         down_since = now_ms() - _ms_ago(known.since) if known.health == "down" else None
         line = cells.assign(number, down_since)
-        state = "disabled" if taken else state_of(one.admin, self.words.get(one.id))
+        state = "disabled" if taken else admin_of(one, self.words)
         cells.set_admin(line, ADMIN_NAMES.index(state))
         if known.retry_after:
             cells.set_retry_after(line, now_ms() - _ms_ago(known.retry_after))
 
     def why_not(self, one: Destination) -> str:
-        known, word = self.seen.get(one.id, UNSEEN), self.words.get(one.id)
-        state = state_of(one.admin, word)
+        known, word = self.seen.get(one.id, UNSEEN), word_on(one, self.words)
+        state = admin_of(one, self.words)
         if state != "enabled":
             return state + (f': "{word.why}"' if word and word.why and state == word.state else "")
         if known.health == "down":
@@ -174,11 +174,13 @@ def _candidates(asked: _Asked, rule: Rule) -> Explanation:
             break
         tried += [Candidate(id=one.id, address=_address(one), why=_ready(asked, one)) for one in fresh]
     mine = {one.id for one in tried}
+    there = {one.parent for one in group.destinations}
+    nowhere = [Candidate(id=one.id, address="", why="no target is known") for one in group.names if one.id not in there]
     others = [Candidate(id=one.id, address=_address(one),
                         why=asked.why_not(one) or f"behind the first {group.limit}")
               for one in group.destinations if one.id not in mine]  # fmt: skip
     return Explanation(rule=rule.name, action=_action(rule), answer="" if tried else answer, tried=tuple(tried),
-                       others=tuple(others), turns=group.algorithm in TURNS and len(tried) > 1)
+                       others=(*others, *nowhere), turns=group.algorithm in TURNS and len(tried) > 1)
 
 
 def _members(group: DestinationSet, place: str) -> list[Destination]:

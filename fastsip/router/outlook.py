@@ -9,23 +9,38 @@ import ipaddress
 import os
 import socket
 import stat
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import msgspec
 
 from fastsip.base.plain import counted
-from fastsip.config.model import Api, Condition, Config, DestinationSet, HeaderEdits, Probe, Rule, Source, Webhook
+from fastsip.config.model import (
+    Api,
+    Condition,
+    Config,
+    Destination,
+    DestinationSet,
+    HeaderEdits,
+    NamedDestination,
+    Probe,
+    Rule,
+    Source,
+    Webhook,
+)
+from fastsip.config.names import ANY
 from fastsip.config.patterns import compile_patterns, finds_everything
+from fastsip.config.targets import most_lines, names_of
 from fastsip.config.values import ms_text
 from fastsip.config.webhooks import shown_place
+from fastsip.routing.shares import laid_out
 
 SO_RCVBUFFORCE = 33
 # Measured: the kernel's default buffer of 212,992 bytes holds 92 INVITEs, 15 ms of 1,000 calls/s.
 BUFFER_BYTES_PER_MS = 212_992 / 15
 ENOUGH_MS = 500
 CELL_BYTES, SPARE_DESTINATIONS = 64, 256
-NAME_BYTES = 2_500  # of a name with 32 addresses twice, and what the control plane keeps of it
+NAME_BYTES = 3_000  # of a name with 32 targets twice, and what the control plane keeps of it
 # Measured without traffic: 16 MB of the supervisor, 20 of the router, 18 of its spare, and 17 of files that they share.
 PROCESSES_BYTES = 71_000_000
 # Measured with 2,000 to 150,000: the index, lists and timers that a router has of its own for each transaction.
@@ -52,6 +67,7 @@ class DestinationOutlook(msgspec.Struct, frozen=True):
     priority: int
     probe: str
     attrs: dict[str, str | int | float | bool]
+    targets: tuple[str, ...] | None = None  # of a name, as they are known now; None: it is none
 
 
 class SetOutlook(msgspec.Struct, frozen=True):
@@ -127,6 +143,7 @@ def outlook(config: Config) -> Outlook:
             *_rule_warnings(config),
             *_source_warnings(config),
             *_api_warnings(config),
+            *_name_warnings(config),
         ),
     )
 
@@ -138,7 +155,7 @@ def memory_of(config: Config) -> tuple[tuple[str, int], ...]:
     from fastsip.router.shards import shard_bytes
 
     most = config.limits.max_transactions
-    cells = 2 * sum(len(group.destinations) for group in config.sets) + SPARE_DESTINATIONS
+    cells = 2 * most_lines(config) + SPARE_DESTINATIONS
     measured = config.router.shards * lines_of(cells) * fields()["bytes"][1]
     rings, buffers = shard_bytes(config.router.shards, len(config.listeners))
     return (
@@ -189,19 +206,36 @@ def _set(group: DestinationSet) -> SetOutlook:
         group.algorithm,
         _at_once(group),
         group.answering,
-        tuple(
-            DestinationOutlook(
-                one.id, one.uri, one.weight, one.priority, _probe_text(one.probe), dict(one.attrs)
-            )
-            for one in group.destinations
-        ),
+        tuple(_destinations(group)),
     )
+
+
+def _destinations(group: DestinationSet) -> Iterator[DestinationOutlook]:
+    """As the configuration has them: a name stands at its place, and its targets in it."""
+    targets: defaultdict[str, list[str]] = defaultdict(list)
+    for one in group.destinations:
+        targets[one.parent].append(_place_text(one.host, one.port))
+    fixed = [one for one in group.destinations if not one.parent]
+    at = 0
+    for name in group.names:
+        yield from map(_destination, fixed[at : name.behind])
+        at = name.behind
+        yield _destination(name, tuple(targets[name.id]))
+    yield from map(_destination, fixed[at:])
+
+
+def _destination(
+    one: Destination | NamedDestination, targets: tuple[str, ...] | None = None
+) -> DestinationOutlook:
+    return DestinationOutlook(one.id, one.uri, one.weight, one.priority, _probe_text(one.probe), dict(one.attrs),
+                              targets)
 
 
 def _at_once(group: DestinationSet) -> int:
     """The largest group of a parallel set: one tier, those of weight 0 apart."""
     if group.algorithm != "parallel":
         return 1
+    group = laid_out(group)
     groups = Counter((one.priority if group.tiers else 0, one.weight == 0) for one in group.destinations)
     return min(max(groups.values(), default=1), group.limit)
 
@@ -344,6 +378,18 @@ def _api_warnings(config: Config) -> list[str]:
         return []
     return [f"api.listen = {api.listen} has no TLS: whoever is on the way reads the token; give it `certificate` and "
             "`key`"]
+
+
+def _name_warnings(config: Config) -> list[str]:
+    found = []
+    fixed = {one.name for one in config.names}
+    resolved = {one.parent for group in config.sets for one in group.destinations}
+    for one in names_of(config):
+        if one.id not in resolved and not one.left_out:
+            where = "[names]" if fixed & {one.host, ANY} else "DNS, which is asked when a router runs"
+            found.append(f"{one.id} has no target yet: they come from {where}")
+        found += [f"{one.id}: {why}; left out" for why in one.left_out]
+    return found
 
 
 def _rule_warnings(config: Config) -> list[str]:

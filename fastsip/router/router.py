@@ -14,6 +14,7 @@ from fastsip._core.transport.names import Names
 from fastsip.base.run_dir import CELLS, MEASURES
 from fastsip.config import Config
 from fastsip.config.secrets import purpose_key
+from fastsip.config.targets import most_lines
 from fastsip.dispatcher.words import read_words
 from fastsip.log import log
 from fastsip.observe.counters import StatsFile
@@ -37,8 +38,7 @@ class Router:
         """All that can be done while another one routes: it reads and adds to what all routers share, and no more."""
         self.config, self.line, self.stack = config, line, stack
         self.registry = stack.enter_context(Registry(config.router.run_dir))
-        count = sum(1 + len(group.destinations) for group in config.sets)   # a set with a limit has a line, too
-        self.cells = Cells(str(Path(config.router.run_dir) / CELLS), 2 * count + SPARE_CELLS)
+        self.cells = Cells(str(Path(config.router.run_dir) / CELLS), 2 * most_lines(config) + SPARE_CELLS)
         for note in self.cells.notes:
             log.warning(note)
         self.version = 1

@@ -26,8 +26,10 @@ from fastsip.config import (
 from fastsip.config.headers import pieces
 from fastsip.config.patterns import compile_patterns
 from fastsip.config.secrets import purpose_key
-from fastsip.dispatcher.words import Words, state_of
+from fastsip.config.targets import lines_of
+from fastsip.dispatcher.words import Words, admin_of
 from fastsip.routing.registry import Registry, RegistryError
+from fastsip.routing.shares import laid_out
 
 # Why there is no table: what its text, its cells or its registry have against it.
 COMPILE_ERRORS = (ConfigError, CellsError, RegistryError, OSError)
@@ -82,6 +84,7 @@ def open_table(config: Config, version: int) -> RoutingTable:
         max_head=config.limits.max_head_bytes,
         names_per_source=config.limits.names_per_source,
         names_burst=config.limits.names_burst,
+        target_ms=config.resolve.target_timeout_ms,
         node=config.router.name,
         loop_key=purpose_key(config.router.placement_key, "loops"),
         branch_key=purpose_key(secret, "branch"),
@@ -121,38 +124,38 @@ def names_in(config: Config) -> Iterator[tuple[str, str]]:
     yield from (("rule", rule.name) for rule in config.rules)
 
 
-def compile_names(config: Config) -> dict[str, tuple[tuple[str, int], ...]]:
-    """`[names]` as the table of names takes it."""
-    return {one.name: one.addresses for one in config.names}
+def compile_names(config: Config) -> dict[str, tuple[tuple[str, int, int, int], ...]]:
+    """`[names]` as the table of names takes it: each address is a tier of its own, in the order of the file."""
+    return {one.name: tuple((host, port, tier, 1) for tier, (host, port) in enumerate(one.addresses))
+            for one in config.names}
 
 
 def release_unnamed(cells: Cells, registry: Registry, *configs: Config) -> None:
-    """Frees the lines of destinations, and of sets with a limit, that none of these configurations names.
+    """Frees the lines of destinations that none of these configurations names, or has named a short time ago, and of
+    sets with a limit.
 
     Before compile_table: what came and went would fill the cells in the end, over restarts, too.
     """
-    sets = [group for config in configs for group in config.sets]
-    named = {registry.find("destination", one.id) for group in sets for one in group.destinations}
-    named |= {registry.find("set", group.name) for group in sets if group.calls}
+    named = {registry.find("destination", identity) for config in configs for identity in lines_of(config)}
+    named |= {registry.find("set", group.name) for config in configs for group in config.sets if group.calls}
     for number in cells.assigned.keys() - named:
         cells.release(number)
 
 
-def admin_lines(cells: Cells, registry: Registry, config: Config) -> list[tuple[int, str, str]]:
-    """Of each destination the line, its id, and the state that the configuration wants."""
+def admin_lines(cells: Cells, registry: Registry, config: Config) -> list[tuple[int, Destination]]:
+    """Each destination and its line."""
     lines = cells.assigned
-    return [(lines[registry.id("destination", one.id)], one.id, one.admin)
-            for group in config.sets for one in group.destinations]
+    return [(lines[registry.id("destination", one.id)], one) for group in config.sets for one in group.destinations]
 
 
-def set_admin_states(cells: Cells, lines: list[tuple[int, str, str]], words: Words) -> list[tuple[str, str]]:
+def set_admin_states(cells: Cells, lines: list[tuple[int, Destination]], words: Words) -> list[tuple[str, str]]:
     """The shards see it at the next choice.  For whoever routes, and nobody else.  Id and state of who changed."""
     numbers = {name: number for number, name in enumerate(ADMIN_NAMES)}
     changed = []
-    for line, identity, configured in lines:
-        state = state_of(configured, words.get(identity))
+    for line, one in lines:
+        state = admin_of(one, words)
         if cells.set_admin(line, numbers[state]) != numbers[state]:
-            changed.append((identity, state))
+            changed.append((one.id, state))
     return changed
 
 
@@ -198,8 +201,8 @@ def add_sets(
     indexes = {}
     known: dict[str, tuple[int, DestinationSet]] = {}
     if before and keeps_sets(config, before.config):
-        known = {group.name: (index, group) for index, group in enumerate(before.config.sets)}
-    for group in config.sets:
+        known = {group.name: (index, laid_out(group)) for index, group in enumerate(before.config.sets)}
+    for group in map(laid_out, config.sets):
         dialog_policy = policies[group.in_dialog_failure or IN_DIALOG]
         place, same = known.get(group.name, (0, None))
         if before and same == group:
@@ -250,7 +253,7 @@ def add_destination(
         port=destination.port,
         listener_index=destination.listener,
         uri=destination.uri,
-        host_port=f"{host}:{destination.port}",
+        host_port=destination.named or f"{host}:{destination.port}",
         weight=destination.weight,
         priority=destination.priority,
         calls=limit_fields(destination.calls),

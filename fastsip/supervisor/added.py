@@ -15,12 +15,13 @@ from fastsip.base.run_dir import ADDED
 from fastsip.config import Config, ConfigError
 from fastsip.config.errors import Wrong
 from fastsip.config.rows import identity_of
+from fastsip.config.targets import ids_of
 from fastsip.config.values import destination_uri
 from fastsip.dispatcher.diff import Diff, compare
 from fastsip.log import log
 from fastsip.sources.added import NAME, added_row, read_added, write_added
 from fastsip.sources.rows import Row
-from fastsip.supervisor.changes import apply, note_reload
+from fastsip.supervisor.changes import apply, note_reload, with_first
 from fastsip.supervisor.databases import read_again
 from fastsip.supervisor.state import StartError, State
 
@@ -41,7 +42,7 @@ async def remove(here: State, identity: str) -> Answer:
         left = tuple(row for row in rows if identity != _id(here.config, row))
         if left == rows:
             words = "stands in the configuration or a source: take it out there, or disable it"
-            known = any(one.id == identity for group in here.config.sets for one in group.destinations)
+            known = identity in set(ids_of(here.config))
             raise Refused(f"{identity} {words if known else 'is not there'}")
         await _apply(here, rows, left)
         return {"id": identity}
@@ -83,7 +84,7 @@ async def _apply(here: State, before: Sequence[Row], rows: Sequence[Row]) -> Non
     except OSError as error:
         raise Refused(f"it cannot be kept, and nothing has changed: {reason(error)}") from None
     try:
-        fresh = await read_again(here)
+        fresh = await with_first(here, await read_again(here))
         diff = compare(here.config, fresh)
         for row in rows[len(before) :]:
             _check(fresh, diff, row)

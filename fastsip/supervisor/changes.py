@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +19,13 @@ from fastsip.api.socket import STOPPED, Answer, Client, Refused, answer_kept
 from fastsip.base.plain import reason
 from fastsip.config import Config, ConfigError, load_text, read_text
 from fastsip.config.sources import Fresh, Spec, all_of_them
+from fastsip.config.targets import with_answers
 from fastsip.dispatcher.diff import Diff, compare
 from fastsip.log import log
 from fastsip.process import messages
+from fastsip.resolve.answers import Answers
 from fastsip.supervisor import databases, desks, limits, upgrade
+from fastsip.supervisor.asking import ask_first
 from fastsip.supervisor.child import Child, handed
 from fastsip.supervisor.destinations import check_kept, drop_words
 from fastsip.supervisor.sockets import place_of
@@ -33,16 +37,16 @@ OLD_CODE_RUNS_ON = "the old code runs on"
 MOST_LEFT_OUT = 20  # records of one source and one reload
 
 
-def read_file(file: str, fresh: Fresh = all_of_them) -> tuple[Config, str]:
-    """What it says now, read and as it stands.  Takes as long as it is large.  fresh: as of load_text."""
+def read_file(file: str, fresh: Fresh = all_of_them, answers: Answers | None = None) -> tuple[Config, str]:
+    """What it says now, read and as it stands.  Takes as long as it is large.  fresh, answers: as of load_text."""
     if Path(file).is_fifo():
         raise StartError(f"{file} is a pipe: who waits for one may wait for ever")
     text = read_text(file)
-    return load_text(text, file, fresh=fresh), text
+    return load_text(text, file, fresh=fresh, answers=answers), text
 
 
-def read_change(before: Config) -> tuple[Config, str, Diff]:
-    """What its file says now, and what is another thing for destinations then.
+def read_change(before: Config, answers: Answers) -> tuple[Config, str]:
+    """What its file says now.
 
     Databases have just been read, but for those that are new: what is kept of one may be of long ago.
     """
@@ -52,8 +56,7 @@ def read_change(before: Config) -> tuple[Config, str, Diff]:
         return (spec.name, spec.origin) not in just_read
 
     check_kept(before)
-    fresh, text = read_file(before.file, is_fresh)
-    return fresh, text, compare(before, fresh)
+    return read_file(before.file, is_fresh, answers)
 
 
 def check_change(old: Config, fresh: Config) -> None:
@@ -92,7 +95,9 @@ async def reload(here: State) -> Answer:
         here.notifier.reloading()
         try:
             with said_when_refused(here):
-                fresh, text, diff = await asyncio.to_thread(read_change, here.config)
+                fresh, text = await asyncio.to_thread(read_change, here.config, dict(here.names.answers))
+                fresh = await with_first(here, fresh)
+                diff = compare(here.config, fresh)
                 await apply(here, databases.with_away(here, fresh), text)
         finally:
             here.notifier.ready(here.status_text())
@@ -100,6 +105,13 @@ async def reload(here: State) -> Answer:
         here.untaken = False
         note_reload(here, diff, "reload")
         return {"configuration": here.version, **diff.named(), "left_out": left_out(here.config)}
+
+
+async def with_first(here: State, fresh: Config) -> Config:
+    """With what DNS says of names that are new; it has a moment for that."""
+    if not await ask_first(here, fresh):
+        return fresh
+    return await asyncio.to_thread(with_answers, fresh, dict(here.names.answers), time.time())
 
 
 @contextlib.contextmanager
@@ -280,7 +292,7 @@ async def upgrade_router(here: State) -> Answer:
     try:
         await databases.look_at_all(here)
         async with here.busy:
-            fresh, text, _ = await asyncio.to_thread(read_change, here.config)
+            fresh, text = await asyncio.to_thread(read_change, here.config, dict(here.names.answers))
             with here.door.opened(fresh.api):
                 await take_over(here, databases.with_away(here, fresh), text, "upgrade")
             desks.tell(here)

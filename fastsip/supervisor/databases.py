@@ -41,19 +41,11 @@ async def read(here: State, source: Source) -> bool:
         name=source.name, origin=source.origin, url=source.url, table=source.table, columns=source.columns,
         state_dir=here.config.router.state_dir,
     )  # fmt: skip
-    desk = desks.running(here)
-    try:
-        said = await desk.order(order, messages.TableRead, limit_s=READ_LIMIT_S)
-    except TimeoutError:
-        desk.kill()
-        said = await desk.hear()
+    said = await desks.ask(here, order, messages.TableRead, READ_LIMIT_S)
     if isinstance(said, messages.TableRead):
         note(here, source, said.away)
         return said.changed
-    if here.desk is desk:
-        here.desk = None    # the next read starts another one
-    ended = f"the program that reads databases ended with {desk.status}"
-    note(here, source, said.why if isinstance(said, messages.Failed) else ended)
+    note(here, source, said)
     return False
 
 
@@ -110,7 +102,8 @@ def with_away(here: State, config: Config) -> Config:
 
 
 async def read_again(here: State) -> Config:
-    """The text that runs, with what its sources said last and what operators have added now."""
+    """The text that runs, with what its sources and DNS said last and what operators have added now."""
     await asyncio.to_thread(check_kept, here.config)
-    config = await asyncio.to_thread(load_text, here.text, here.config.file, fresh=none_of_them)
+    config = await asyncio.to_thread(load_text, here.text, here.config.file, fresh=none_of_them,
+                                     answers=dict(here.names.answers))
     return with_away(here, config)

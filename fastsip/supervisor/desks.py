@@ -1,13 +1,15 @@
 """The desk: who starts it, what it is told, and when another one takes its place.
 
-It is there when somebody wants it: [api] with its socket, a table that is to be read (databases), a visitor of
-control.sock who speaks HTTP.  It may hang or die: what it serves from is held here, and nothing of ours waits for it.
+It is there when somebody wants it: [api] with its socket, a table that is to be read (databases), a name that DNS is
+asked for (asking), webhooks (telling), a visitor of control.sock who speaks HTTP.  It may hang or die: what it serves
+from is held here, and nothing of ours waits for it.
 """
 
 import asyncio
 import contextlib
 import socket
 import time
+from typing import TypeVar
 
 import msgspec
 
@@ -26,6 +28,7 @@ LEAVE_LIMIT_S = 3.0     # for requests that it is at
 YOUNG_S = 10.0          # one that dies before that is not replaced at once
 LONGEST_PAUSE_S = 30.0
 MOST_WAITING = 50       # visitors, during an upgrade
+M = TypeVar("M", bound=messages.Numbered)
 
 
 def running(here: State) -> Child:
@@ -36,6 +39,23 @@ def running(here: State) -> Child:
         tell(here)
         here.desk_wish.set()
     return here.desk
+
+
+async def ask(here: State, order: messages.Numbered, answer: type[M], limit_s: float) -> M | str:
+    """What it answers, or why it does not; one that says nothing for that long is killed."""
+    desk = running(here)
+    try:
+        said = await desk.order(order, answer, limit_s=limit_s)
+    except TimeoutError:
+        desk.kill()
+        said = await desk.hear()
+    if isinstance(said, answer):
+        return said
+    if here.desk is desk:
+        here.desk = None    # the next order starts another one
+    if isinstance(said, messages.Failed):
+        return said.why
+    return f"the program that waits for databases and DNS ended with {desk.status}"
 
 
 def tell(here: State) -> None:

@@ -7,21 +7,34 @@ one.  What lives and what was learned stands in run_dir, for whoever looks (obse
 import asyncio
 import bisect
 import difflib
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Container, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from fastsip.api.socket import Answer, Refused
 from fastsip.base.plain import reason
-from fastsip.config import Config, Destination, DestinationSet
-from fastsip.dispatcher.words import Word, Words, read_words, said, standing, state_of, write_words
+from fastsip.config import Config, Destination, DestinationSet, NamedDestination
+from fastsip.config.targets import ids_of, names_of, parent_of, question_of, questions_of
+from fastsip.dispatcher.words import (
+    Word,
+    Words,
+    admin_of,
+    read_words,
+    said,
+    standing,
+    state_of,
+    word_on,
+    write_words,
+)
 from fastsip.log import log
 from fastsip.process import messages
+from fastsip.resolve.asking import Question
 from fastsip.sources.added import read_added
 from fastsip.supervisor.state import State
 
 ANSWER_LIMIT_S = 30.0   # a reload of a large configuration may be before it
+MOST_NAMED = 20         # names without a target, in an answer
 MOST_PROBED = 50        # their ids stand in one message
 AT_ONCE = 500           # destinations of one answer: a millisecond or two of the supervisor's loop
 MOST_SAID = 20          # of one change, in the log
@@ -34,11 +47,13 @@ async def listing(here: State) -> AsyncIterator[Answer]:
     """Sets and their destinations, in order, a part of one set at a time."""
     config = here.config
     words = standing(await asyncio.to_thread(read_words, config.router.state_dir), config)
+    questions = questions_of(config)
     for group in config.sets:
         members: Iterator[Destination] = iter(group.destinations)
+        about = _set(group) | {"names": [_name(here, one, words, questions) for one in group.names]}
         while True:
-            some = [_member(config, one, words.get(one.id)) for one in islice(members, AT_ONCE)]
-            yield {"set": _set(group), "destinations": some}
+            some = [_member(config, one, word_on(one, words)) for one in islice(members, AT_ONCE)]
+            yield {"set": about, "destinations": some}
             await asyncio.sleep(0)
             if len(some) < AT_ONCE:
                 break
@@ -63,12 +78,44 @@ def _member(config: Config, one: Destination, word: Word | None) -> dict[str, An
         "said_at": word.at if word else None,
         "why": word.why if word else "",
         "calls_per_second": one.calls.per_second if one.calls else None,
+        "parent": one.parent,
+        "address": f"[{one.host}]:{one.port}" if one.family == 6 else f"{one.host}:{one.port}",
     }
 
 
+def _name(here: State, one: NamedDestination, words: Words, questions: Container[Question]) -> dict[str, Any]:
+    """A name; `resolved`: it has targets, `trouble`: what is wrong with DNS, "" = nothing."""
+    word, question = word_on(one, words), question_of(one)
+    resolved, trouble = here.names.state_of(question) if question in questions else (True, "")
+    return {
+        "id": one.id,
+        "uri": one.uri,
+        "priority": one.priority,
+        "weight": one.weight,
+        "attrs": dict(one.attrs),
+        "listener": one.listen,
+        "probe": one.probe.mode if one.probe else "none",
+        "admin": state_of(one.admin, word),
+        "configured": one.admin,
+        "said_at": word.at if word else None,
+        "why": word.why if word else "",
+        "resolved": resolved,
+        "trouble": trouble,
+        "left_out": list(one.left_out),
+    }
+
+
+def unresolved(here: State) -> list[str]:
+    """Names without a target, of many the first."""
+    with_targets = {one.parent for group in here.config.sets for one in group.destinations if one.parent}
+    return [one.id for one in names_of(here.config) if one.id not in with_targets][:MOST_NAMED]
+
+
 def chosen(config: Config, ids: Iterable[str], sets: Iterable[str]) -> list[str]:
-    """These destinations, and all of these sets, each once.  Refused: one of them is not there."""
-    known = {one.id for group in config.sets for one in group.destinations}
+    """These destinations, and all of these sets, each once; of a set names, not their targets.  Refused: one of them is
+    not there.
+    """
+    known = set(ids_of(config))
     found: dict[str, None] = {}
     for identity in ids:
         if identity not in known:
@@ -79,8 +126,19 @@ def chosen(config: Config, ids: Iterable[str], sets: Iterable[str]) -> list[str]
     for name in sets:
         if name not in groups:
             raise Refused(f"there is no set {name}{_near(name, {group.name for group in config.sets})}")
-        found |= dict.fromkeys(one.id for one in groups[name].destinations)
+        found |= dict.fromkeys(one.id for one in groups[name].names)
+        found |= dict.fromkeys(one.id for one in groups[name].destinations if not one.parent)
     return list(found)
+
+
+def _with_targets(config: Config, ids: Iterable[str]) -> list[str]:
+    """Of names their targets: those that can be sent to."""
+    wanted = list(ids)
+    names, targets = {one.id for one in names_of(config)}, defaultdict(list)
+    for group in config.sets:
+        for one in group.destinations:
+            targets[one.parent].append(one.id)
+    return list(dict.fromkeys(each for one in wanted for each in (targets[one] if one in names else [one])))
 
 
 def _near(wanted: str, known: Iterable[str]) -> str:
@@ -110,8 +168,10 @@ async def say(here: State, ids: Sequence[str], sets: Sequence[str], state: str, 
         log.info(f"an operator says: {state}",
                  extra={"fields": {"count": len(wanted), "first": wanted[:3], "why": why}})
         await _tell(here, why)
-    changed = _states(config, before).items() - _states(config, after).items()
-    return {"destinations": wanted, "changed": len(changed), "empty": _empty(config, after, wanted)}
+    changed = {identity for identity, _ in _states(config, before).items() - _states(config, after).items()}
+    changed |= {parent_of(identity) for identity in changed}
+    return {"destinations": wanted, "changed": len(changed.intersection(wanted)),
+            "empty": _empty(config, after, wanted)}
 
 
 def check_kept(config: Config) -> None:
@@ -124,7 +184,7 @@ async def probe(here: State, ids: Sequence[str], sets: Sequence[str]) -> Answer:
     """Asks these destinations now, whatever their modes say, and what each answered (`ends`).  Refused: one of them
     has no probe, or these are too many.
     """
-    wanted = chosen(here.config, ids, sets)
+    wanted = _with_targets(here.config, chosen(here.config, ids, sets))
     if len(wanted) > MOST_PROBED:
         raise Refused(f"{len(wanted)} destinations: at most {MOST_PROBED} are probed at once")
     probes = {one.id: one.probe for group in here.config.sets for one in group.destinations if one.probe}
@@ -148,12 +208,13 @@ async def probe(here: State, ids: Sequence[str], sets: Sequence[str]) -> Answer:
 
 
 def _states(config: Config, words: Words) -> dict[str, str]:
-    return {one.id: state_of(one.admin, words.get(one.id)) for group in config.sets for one in group.destinations}
+    states = {one.id: admin_of(one, words) for one in names_of(config)}
+    return states | {one.id: admin_of(one, words) for group in config.sets for one in group.destinations}
 
 
 def _empty(config: Config, words: Words, touched: Sequence[str]) -> list[str]:
     """Sets of these destinations where nobody is enabled."""
-    states, mine = _states(config, words), set(touched)
+    states, mine = _states(config, words), set(_with_targets(config, touched))
     found = []
     for group in config.sets:
         counts = Counter(states[one.id] for one in group.destinations)

@@ -43,8 +43,10 @@ from fastsip.log import log
 from fastsip.process.launch import Newborn
 from fastsip.process.marks import Mark, Marks
 from fastsip.process.quarantine import Deaths
+from fastsip.resolve.answers import read_answers
 from fastsip.supervisor.child import Child
 from fastsip.supervisor.door import Door
+from fastsip.supervisor.known_names import KnownNames
 from fastsip.supervisor.sockets import Sockets
 from fastsip.supervisor.systemd import Notifier
 from fastsip.supervisor.upgrade import Inheritance
@@ -120,10 +122,11 @@ class State:
         self.control = -1  # the socket where operators ask
         self.server: Server | None = None  # who answers there
         self.door = door_of(inherited)
-        self.desk: Child | None = None  # reads databases and speaks HTTP; started when somebody wants that
+        self.desk: Child | None = None  # reads databases, asks DNS, speaks HTTP; started when somebody wants that
         self.desk_wish = asyncio.Event()  # there is one, or one is wanted
         self.replacing = False  # another program takes over in this process: nobody else is begun
         self.visitors: list[socket.socket] = []  # who speaks HTTP on control.sock and waits for that one
+        self.names = KnownNames(read_answers(config.router.state_dir, config.resolve.stale_ms / 1000))
         # Name and origin of a source -> why its database cannot be read.
         self.away = {(one.name, one.origin): one.away for one in config.sources if one.kind == "sql" and one.away}
         self.events = Teller(config.router.run_dir, lambda: self.config.router.name)

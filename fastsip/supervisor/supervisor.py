@@ -24,6 +24,7 @@ from fastsip.supervisor import (
     desks,
     destinations,
     draining,
+    names,
     orders,
     polling,
     succession,
@@ -69,6 +70,7 @@ class Supervisor:
         here.start_task(telling.watch(here))
         databases.tell_away(here)
         here.start_task(desks.keep(here))
+        here.start_task(names.watch(here))
         await succession.reign_on(here)
 
     def terminate(self) -> None:
@@ -104,6 +106,7 @@ class Supervisor:
             "draining": here.draining,
             "sources_away": databases.names_away(here),
             "webhooks": telling.counted(here),
+            "names_unresolved": destinations.unresolved(here),
             "state_dir": here.config.router.state_dir,
         }
 

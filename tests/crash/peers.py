@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, Pipe
 
 from fastsip._core.harness.rig import START_MS, Rig, read_wire
 from fastsip._core.store.slots import die_at_store
+from fastsip._core.transport.names import split_key
 from fastsip.ua.message import (
     Message,
     make_ack,
@@ -109,7 +110,7 @@ def serve(conn: Connection, wire: int, rig: Rig, die_at: int) -> None:
         return complaints(rig)
 
     def questions() -> list[str]:
-        return [event.name for event in rig.events() if event.kind == "question"]
+        return [split_key(event.name)[1] for event in rig.events() if event.kind == "question"]
 
     def know(name: str, places) -> list[str]:
         rig.names.put(name, places, 3_600_000, rig.now_ms)

@@ -19,7 +19,10 @@ from fastsip._core.base.short_ids import LISTENER_BITS, short_id
 from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.harness.rig import Rig
 from fastsip.config import Config, ConfigError, load_text
-from fastsip.config.language import HEADER_FIELDS, METHODS
+from fastsip.config.language import HEADER_FIELDS, MAX_ID_BYTES, MAX_TARGET_BYTES, METHODS
+from fastsip.resolve.answers import Answer
+from fastsip.resolve.asking import Question
+from fastsip.resolve.targets import WHOLE, find_targets, plain_place
 from fastsip.routing.compile import compile_table
 from fastsip.routing.registry import Registry
 from fastsip.ua.message import NotSip, make_ack, make_cancel, make_response, read_message
@@ -49,6 +52,7 @@ class Maker:
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self.families: list[int] = []
+        self.answers: dict[Question, Answer] = {}   # what DNS says of names among the destinations
         self.tags: list[str] = []
         self.sets: list[str] = []
         self.policies: list[str] = []
@@ -159,7 +163,10 @@ class Maker:
                   "names_per_source": lambda: self.rng.choice((1, 1_000_000)), "names_burst": lambda: 1}
         clocks = {"t1": lambda: self.rng.choice(("10ms", "500ms")), "t2": lambda: "500ms", "t4": lambda: "10ms",
                   "c": lambda: "181s"}
-        return self.table("[limits]", limits) + self.table("[timers]", clocks) + self.names()
+        resolve = {"target_timeout": lambda: self.rng.choice(("100ms", "60s")),
+                   "stale": lambda: self.rng.choice(("0s", "168h"))}
+        return (self.table("[limits]", limits) + self.table("[timers]", clocks) + self.table("[resolve]", resolve)
+                + self.names())
 
     def names(self) -> str:
         wanted = {self.host(): [f"{self.place(self.rng.choice(self.families))}:1"] * self.size(8) for _ in range(20)}
@@ -173,6 +180,19 @@ class Maker:
         uri = start + self.place(family) + self.rng.choice(("", ":1", ":65535"))
         return uri + (";x=" + "y" * (self.size(255 - len(uri) - 3) or 1) if self.maybe(0.3) else "")
 
+    def named_uri(self) -> str:
+        """A name, of which DNS may know nothing, one address or more targets than a name may have."""
+        host, port = f"n{self.rng.randrange(10**9)}.{self.host()[:200].strip('.')}", self.rng.choice((0, 0, 1, 65535))
+        question = Question(host, port, self.rng.choice(("", "udp")))
+        places = [plain_place(f"h{number}", port or 65535) for number in range(self.size(40))]
+        addresses = {place.host: [self.place(self.rng.choice((4, 6))).strip("[]")] for place in places}
+        targets, cut = find_targets(places, addresses)
+        if self.maybe(0.9):
+            tiers = [one._replace(tier=self.rng.choice((0, 0, 1, 31)), weight=self.rng.choice((1, 7, WHOLE)))
+                     for one in targets]
+            self.answers[question] = Answer(targets=tuple(tiers), at=0.0, cut=cut)
+        return f"sip:{host}" + (f":{port}" if port else "") + (";transport=udp" if question.transport else "")
+
     def probe(self) -> dict | bool:
         if self.maybe(0.3):
             return False
@@ -185,10 +205,12 @@ class Maker:
 
     def destination(self) -> str | dict:
         listener = self.rng.randrange(len(self.families))
-        uri = self.uri(self.families[listener])
+        named = self.maybe(0.3)
+        uri = self.named_uri() if named else self.uri(self.families[listener])
         if self.maybe():
             return uri
-        keys = {"uri": uri, "id": self.rng.choice((self.name(), self.name() + self.line(440))),
+        longest = MAX_ID_BYTES - (MAX_TARGET_BYTES if named else 0) - 64
+        keys = {"uri": uri, "id": self.rng.choice((self.name(), self.name() + self.line(longest))),
                 "weight": self.rng.choice((0, 1, 100)), "probe": self.probe(),
                 "priority": self.rng.choice((-1, 0, 7)), "attrs": {"site": self.line(255)}}
         if self.maybe():
@@ -292,7 +314,8 @@ class Maker:
                  "rweight=1000000", f"sockname={self.rng.choice(self.tags or ['x'])}", "ping_from=sip:a@example.net"]
         number, flags = self.rng.choice((0, 7, 2**31 - 1)), self.rng.choice((0, 1, 2, 4, 8, 9, 16, 32, 63))
         priority = self.rng.choice((-(2**31), 0, 5, 2**31 - 1))
-        return f"{number} {self.uri(self.rng.choice(self.families))} {flags} {priority} {self.attrs_text(attrs)}\n"
+        uri = self.named_uri() if self.maybe(0.2) else self.uri(self.rng.choice(self.families))
+        return f"{number} {uri} {flags} {priority} {self.attrs_text(attrs)}\n"
 
     def attrs_text(self, attrs: list[str]) -> str:
         return ";".join(one for one in attrs if self.maybe(0.3)) or "x"
@@ -329,7 +352,8 @@ class Round:
     def load(self) -> Config:
         os.environ[SECRET] = "0123456789abcdef" * 4
         (self.run_dir / LIST).write_text(self.maker.rows)
-        return load_text(self.maker.text, str(self.run_dir / "fuzz.toml"), make_secret=False)
+        return load_text(self.maker.text, str(self.run_dir / "fuzz.toml"), make_secret=False,
+                         answers=self.maker.answers)
 
     def request(self) -> bytes:
         """Of the longest texts that a sender may choose, aimed at what the rules look at."""
@@ -389,7 +413,7 @@ class Round:
     def run(self, messages: int) -> list[str]:
         config = self.load()
         with Registry(self.run_dir) as registry:
-            cells = Cells(256)
+            cells = Cells(4_096)
             table = compile_table(config, registry, cells, 1)
         rig = Rig(self.run_dir / "rig", table, cells, 64)
         for _ in range(messages):

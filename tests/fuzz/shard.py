@@ -13,6 +13,7 @@ import random
 import sys
 
 from fastsip._core.harness.rig import Rig
+from fastsip._core.transport.names import PREFIXES
 from fastsip.ua.message import NotSip, make_ack, make_cancel, make_request, make_response, read_message
 from tests.fuzz.findings import run_seeds
 from tests.fuzz.seeds import seeds
@@ -96,11 +97,13 @@ class Round:
 
     def resolve(self) -> None:
         """DNS says something of a name, or only seems to."""
-        name, now = self.rng.choice(NAMES), self.rig.now_ms
+        name, now = self.rng.choice(PREFIXES) + self.rng.choice(NAMES), self.rig.now_ms
         if self.rng.random() < 0.3:
             self.rig.names.deny(name, self.rng.choice((0, 5_000)), now)
         elif self.rng.random() < 0.8:
-            self.rig.names.put(name, self.rng.sample(BOB, 3), self.rng.choice((0, 5_000)), now)
+            targets = [(*place, self.rng.randrange(3), self.rng.choice((1, 65_535)))
+                       for place in self.rng.sample(BOB, 3)]
+            self.rig.names.put(name, targets, self.rng.choice((0, 5_000)), now)
         self.rig.name_changed(self.rng.choice((name, "")))
         self.collect()
 

@@ -15,7 +15,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastsip._core.base.types cimport E_UNRESOLVED, OK, PARTITIONS
-from fastsip._core.base.address cimport T_UDP, addr_t
+from fastsip._core.base.address cimport T_UDP
 from fastsip._core.store.records cimport (
     KIND_CLIENT_INVITE, KIND_CLIENT_OTHER, KIND_FREE, KIND_SERVER_INVITE, KIND_SERVER_OTHER, block_t, is_child,
     is_server, record_t,
@@ -38,7 +38,7 @@ from fastsip._core.store.wheel cimport (
 )
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.transport.names cimport (
-    MOST_ADDRESSES, Names, entry_at, find_address, name_answer_t, name_entry_t, publish_answer, wanted_t,
+    MOST_TARGETS, OF_HOST, Names, entry_at, find_target, found_t, name_answer_t, name_entry_t, publish_answer, wanted_t,
 )
 from fastsip._core.state.shard cimport shard_t
 from fastsip._core.transaction.machines cimport client_step
@@ -118,13 +118,13 @@ def write_without_gil(Names names not None, str name, uint64_t times) -> None:
     cdef name_answer_t answer = entry.answers[entry.word & 1]
     cdef uint64_t i
     cdef uint32_t k
-    answer.count = MOST_ADDRESSES
+    answer.count = MOST_TARGETS
     with nogil:
         for i in range(times):
-            for k in range(MOST_ADDRESSES):
-                answer.addrs[k] = answer.addrs[0]
-                answer.addrs[k].ip[15] = i & 0xFF
-                answer.addrs[k].port = 0x100 | i & 0xFF
+            for k in range(MOST_TARGETS):
+                answer.targets[k] = answer.targets[0]
+                answer.targets[k].addr.ip[15] = i & 0xFF
+                answer.targets[k].addr.port = 0x100 | i & 0xFF
             publish_answer(entry, &answer)
 
 
@@ -138,20 +138,21 @@ def look_without_gil(Names names not None, str name, uint64_t looks) -> dict:
     cdef uint32_t len_bytes = <uint32_t>len(text)
     cdef looks_t tally
     cdef wanted_t wanted
-    cdef addr_t addr
+    cdef found_t seen
     cdef bint due = False
     cdef uint64_t i
     cdef int code
     memset(&tally, 0, sizeof(tally))
     memset(&wanted, 0, sizeof(wanted))
+    wanted.kind = OF_HOST
     wanted.families = 1 << 4
     with nogil:
         for i in range(looks):
             wanted.key = i
-            code = find_address(names.table, at, len_bytes, &wanted, 0, &addr, &due)
+            code = find_target(names.table, at, len_bytes, &wanted, 0, &seen, &due)
             tally.found += code == OK
             tally.missed += code == E_UNRESOLVED
-            tally.torn += code == OK and addr.ip[15] != (addr.port & 0xFF)
+            tally.torn += code == OK and seen.addr.ip[15] != (seen.addr.port & 0xFF)
     return tally
 
 

@@ -22,6 +22,7 @@ from fastsip._core.dispatcher.cells import Cells
 from fastsip._core.dispatcher.chooser import Positions
 from fastsip._core.harness.rig import START_MS, Rig
 from fastsip._core.routing.table import RoutingTable
+from fastsip._core.transport.names import split_key
 from fastsip.ua.message import (
     Address,
     Message,
@@ -101,7 +102,7 @@ def make_table(
     backup_ruri=None, max_message=65_535, max_head=65_535,
     branch_key=b"0123456789abcdef", other_branch_key=None, loop_key=bytes(16), headers_in=None, headers_out=(),
     set_headers=None, backup_headers=None, pinned=(), node="", contact="", transport=1, call_fall=0,
-    call_rise=0, damping_ms=0, calls=(), set_calls=None,
+    call_rise=0, target_ms=4_000, damping_ms=0, calls=(), set_calls=None,
 ):  # fmt: skip
     """One listener, one set of `destinations`, a second one of `backup` for `then`, one rule for all.
 
@@ -115,7 +116,7 @@ def make_table(
     """
     table = RoutingTable(
         1, clocks=clocks, max_message=max_message, max_head=max_head, branch_key=branch_key, token_keys=token_keys,
-        other_branch_key=other_branch_key, loop_key=loop_key, node=node,
+        other_branch_key=other_branch_key, loop_key=loop_key, node=node, target_ms=target_ms,
     )  # fmt: skip
     add_listeners(table, addresses[:listeners], contact, headers_in, headers_out, transport)
     way_out = max(number for number, (host, _) in enumerate(addresses[:listeners]) if ":" not in host)
@@ -182,10 +183,17 @@ class Stage:
 
     def questions(self) -> list[str]:
         """Names that the control plane was asked for since the last call."""
+        return [split_key(key)[1] for key in self.asked_keys()]
+
+    def asked_keys(self) -> list[str]:
+        """The same with what was asked of each: "n:sip:example.net"."""
         return [event.name for event in self.rig.events() if event.kind == "question"]
 
     def know(self, name: str, *places: Address, ttl_ms: int = 60_000) -> None:
-        """The control plane has the addresses of that name, none: it does not exist; the shard is told."""
+        """The control plane has the targets of that name or key, none: it does not exist; the shard is told.
+
+        Whatever is asked of a bare name, this is the answer.
+        """
         if places:
             self.rig.names.put(name, places, ttl_ms, self.now)
         else:

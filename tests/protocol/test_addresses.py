@@ -13,6 +13,7 @@ NAME = "gw.example.net"
 URI = f"sip:80123@{NAME}"
 HEADER = "X-Next-Hop"
 TRUSTED = ["10.0.0.0/24"]
+TARGET_MS = 4_000  # for one that says nothing, while there is another
 FAILURES = ["refused", "silent", 503]
 # What the next hop is taken from: the URI of the request, its headers, what the stage's rule says.
 WAYS = {
@@ -51,7 +52,10 @@ def arrived(stage, method="INVITE"):
 def fail(stage, request, how):
     """This address fails; what has been sent to it already is taken."""
     if how == "silent":
-        stage.advance(WHOLE + TICK)
+        stage.advance(TARGET_MS + TICK)
+        stage.take(lambda m: m.to == request.to)
+        if not any(m.method == request.method or m.status >= 200 for m in stage.waiting):
+            stage.advance(WHOLE)
     elif how == "refused":
         stage.rig.take_error(request.to_bytes(), request.to, 111)
         stage.collect()

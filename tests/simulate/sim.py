@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 from fastsip._core.harness.rig import START_MS
+from fastsip._core.transport.names import split_key
 from tests.simulate.agent import Agent
 from tests.simulate.callees import Callees
 from tests.simulate.callers import Callers
@@ -348,19 +349,20 @@ class Simulation:
                 for check in self.checks:
                     check.event(event)
 
-    def tell_name(self, name: str) -> None:
+    def tell_name(self, key: str) -> None:
         router, rng = self.router, self.rng
         if router.down_until or not self.catch_up():
             return
         members = [member.address for group in self.world.plan.groups for member in group.destinations]
         places = rng.sample(members, min(len(members), rng.choice((0, 1, 1, 2))))
-        self.told.setdefault(name, set()).update(places)
+        self.told.setdefault(split_key(key)[1], set()).update(places)
+        targets = [(*place, rng.randrange(2), rng.choice((1, 9))) for place in places]
         for rig in router.rigs:
-            if places:
-                rig.names.put(name, places, rng.choice((2_000, 60_000)), self.now)
+            if targets:
+                rig.names.put(key, targets, rng.choice((2_000, 60_000)), self.now)
             else:
-                rig.names.deny(name, 3_000, self.now)
-            rig.name_changed(name)
+                rig.names.deny(key, 3_000, self.now)
+            rig.name_changed(key)
         self.after_batch(True)
 
     # ------------------------------------------------------------ the store

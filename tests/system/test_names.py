@@ -168,6 +168,39 @@ async def test_a_reload_names_it(home, edge, monkeypatch):
         assert life.end(signal.SIGTERM) == 0
 
 
+async def test_a_domain_leads_to_three_targets_of_which_one_lives(home, edge, monkeypatch, free_port):
+    """By NAPTR and SRV: one port is closed, one says nothing, and from the third call on nobody waits for them."""
+    async with (DnsServer() as dns, UserAgent(name="alice") as alice, UserAgent(name="mute") as mute,
+                UserAgent(name="bob") as bob):
+        monkeypatch.setenv("FASTSIP_NAMESERVERS", dns.text)
+        dns.zone["example.test"] = Host(naptr=[(1, 1, "s", "SIP+D2T", "_sip._tcp.example.test"),
+                                               (2, 1, "s", "SIP+D2U", "_sip._udp.other.test")])
+        dns.zone["_sip._udp.other.test"] = Host(srv=[(3, 1, bob.port, NAME), (1, 1, free_port(), NAME),
+                                                     (2, 1, mute.port, NAME)])
+        dns.zone[NAME] = Host(a=["127.0.0.1"])
+        config = named_config(edge, bob, '[resolve]\ntarget_timeout = "400ms"\n')
+        life = home.start(config).ready()
+
+        async def call_the_domain():
+            call = alice.invite(NUMBER, edge, headers=[("Route", "<sip:example.test;lr>")])
+            bob.answer(await expect_call(bob, call))
+            await call.established()
+            return call.call_id
+
+        first, second = await call_the_domain(), await call_the_domain()
+        assert {m.call_id for m in mute.waiting("INVITE")} == {first, second}
+        third = await call_the_domain()
+        assert third not in {m.call_id for m in mute.waiting("INVITE")}
+        assert dns.asked == [("example.test", "NAPTR"), ("_sip._udp.other.test", "SRV"), (NAME, "A")]
+        stats = json.loads((await asyncio.to_thread(command, "stats", "--json", home.config)).stdout)
+        assert (stats["targets_rested"], stats["names_cut"], stats["parked"]) == (2, 0, 1)
+        asked = await asyncio.to_thread(command, "resolve", "sip:example.test", "--json", "--config", home.config)
+        told = json.loads(asked.stdout)
+        assert told["resolved"]["key"] == "n:sip:example.test"
+        assert [(one["port"], one["tier"]) for one in told["resolved"]["places"]][1:] == [(mute.port, 2), (bob.port, 3)]
+        assert life.end(signal.SIGTERM) == 0
+
+
 async def test_what_waits_survives_a_kill(home, edge, monkeypatch):
     async with DnsServer() as dns, UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
         monkeypatch.setenv("FASTSIP_NAMESERVERS", dns.text)

@@ -45,7 +45,7 @@ async def listed(home) -> set[str]:
 
 async def test_calls_flow_by_the_table(home, edge, server):  # noqa: F811
     async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob, UserAgent(name="carol") as carol:
-        add(server, f"1, 1, '{sip_uri(bob.address)}', 0, 0, 'duid=bob'", "2, 1, 'sip:gw.example.net', 0, 0, ''")
+        add(server, f"1, 1, '{sip_uri(bob.address)}', 0, 0, 'duid=bob'", "2, 1, 'sips:gw.example.net', 0, 0, ''")
         life = home.start(config(edge, server.url())).ready()
         assert "id 2" in life.text and server.url() not in life.text
         await refuse(bob, alice.invite(NUMBER, edge))

@@ -338,7 +338,10 @@ def test_listen_addresses_refused(uri, said):
     ("uri", "said"),
     [
         ("192.0.2.21:5060", 'did you mean "sip:192.0.2.21:5060"?'),
-        ("sip:media.example.net", "names of destinations (DNS) are not in this release"),
+        ("sip:media.example.net:0", "ports 1 to 65535"),
+        ("sip:media.example.net;transport=tcp", "transport=tcp is not in this release"),
+        ("sips:media.example.net", "TLS"),
+        ("sip:media_example.net", "with a name or a numeric address"),
         ("sips:192.0.2.21", "TLS"),
         ("sip:192.0.2.21;transport=tcp", "transport=tcp is not in this release"),
         ("sip:192.0.2.300", "numeric address"),

@@ -96,7 +96,8 @@ def test_a_row_that_is_left_out_keeps_no_other_one_from_its_id(read):
 
 
 LEFT_OUT = {
-    "1 sip:gw.example.net": "names of destinations",
+    "1 sip:gw.example.net 0 0 sockname=outside": "no [[listen]] outside has an address to send from",
+    "1 sip:gw.example.net;transport=tcp": "transport=tcp is not in this release",
     "1 sips:192.0.2.21": "sips (TLS) is not in this release",
     "1 sip:192.0.2.21;transport=tcp": "transport=tcp is not in this release",
     "1 sip:[2001:db8::1]": "no [[listen]] has an IPv6 address",

@@ -26,6 +26,7 @@ KINDS = {
     "`[[route]]`": "route",
     "`[route.when]`": "when",
     "Headers": "headers",
+    "`[resolve]`": "resolve",
     "`[[source]]`": "source",
     "`[[webhook]]`": "webhook",
     "`[api]`": "api",
@@ -110,7 +111,7 @@ def test_what_is_not_in_this_release():
 def with_defaults(kind: str) -> str:
     """BASE with the page's defaults of one table written out."""
     lines = [f"{key} = {value}" for key, value in defaults(kind).items() if key != "shards"]
-    if kind in ("timers", "limits"):
+    if kind in ("timers", "limits", "resolve"):
         return f"{BASE}[{kind}]\n" + "\n".join(lines)
     behind = BEHIND[kind]
     assert BASE.count(behind) == 1

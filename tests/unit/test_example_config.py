@@ -92,6 +92,7 @@ def test_the_names_that_it_shows(tmp_path):
 SAME_AS_DEFAULT = {
     "timers": model.Timers,
     "limits": model.Limits,
+    "resolve": model.Resolve,
 }
 
 
@@ -118,15 +119,17 @@ def test_commented_values_of_the_set_are_the_defaults(tmp_path):
 DERIVED = {
     "Router": {"secret_keys", "secret_file", "placement_key"},
     "Listener": {"transport", "host", "port", "family", "sent_by"},
-    "DestinationSet": {"name", "algorithm_number", "calls"},
-    "Destination": {"host", "port", "family", "listener", "calls"},
+    "DestinationSet": {"name", "algorithm_number", "calls", "names"},
+    "Destination": {"host", "port", "family", "listener", "calls", "parent", "named", "tier", "share"},
+    "NamedDestination": {"host", "port", "transport", "calls", "behind", "left_out", "resting"},
     "Probe": {"from_uri"},
     "Policy": {"name", "on_codes", "on_classes", "on_reasons", "mark_by"},
     "Rule": {"conditions", "implied"},
 }
 TABLES = {
     "Router": "router", "Listener": "listen", "Timers": "timers", "Limits": "limits", "DestinationSet": "set",
-    "Destination": "destination", "Probe": "probe", "Policy": "failure", "Rule": "route",
+    "Destination": "destination", "NamedDestination": "destination", "Resolve": "resolve", "Probe": "probe",
+    "Policy": "failure", "Rule": "route",
 }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ ROOMS = {
     "dispatcher": ("ranking", "lines", "paces", "cells", "measures", "positions", "usable", "choose", "chooser",
         "keys"),
     "wire": ("via", "tokens", "loops"),
-    "transport": ("names", "listen", "net_sys", "udp", "local"),
+    "transport": ("resting", "names", "listen", "net_sys", "udp", "local"),
     "state": ("counters", "memory", "shard", "events", "outbox", "quota", "questions", "recall"),
     "transaction": ("machines", "clocks", "lingering", "client", "replies", "server", "inspect"),
     "health": ("measuring", "probes", "calls"),

@@ -21,18 +21,21 @@ ABOVE = {
     "base": set(),                                                  # texts, names of files, the collector
     "log": {"base"},
     "events": {"base", "log"},                                      # what happens, told and followed
+    "resolve": {"base", "log"},                                     # how a name becomes the places of its targets
     "sources": {"base", "log"},                                     # lists and tables of others in, rows out
-    "config": {"base", "log", "events", "sources"},                 # a file in, frozen objects out
+    "config": {"base", "log", "events", "resolve", "sources"},      # a file in, frozen objects out
     "dispatcher": {"base", "log", "config"},                        # what operators do with destinations
     "routing": {"base", "log", "config", "dispatcher"},             # frozen objects in, the kernels' table out
-    "process": {"base", "log", "config"},                           # what supervisor and router share
+    "process": {"base", "log", "config", "resolve"},                # what supervisor and router share
     "observe": {"base", "log", "events", "routing"},                # read from outside, out of files
     "api": {"base", "log", "dispatcher", "observe"},                # the door for operators, and what they hear there
-    "desk": {"base", "log", "config", "dispatcher", "events", "process", "observe", "api", "sources"},    # may hang
+    "desk": {"base", "log", "config", "dispatcher", "events", "process", "observe", "api", "resolve",
+             "sources"},                                            # who waits for others, in a process of its own
     "ua": {"base", "log"},                                          # user agents, of which the router needs none
-    "router": {"base", "log", "config", "dispatcher", "events", "routing", "process", "observe", "ua"},
-    "supervisor": {"base", "log", "config", "dispatcher", "events", "process", "api", "sources"},    # not router
-    "cli": {"base", "log", "config", "dispatcher", "events", "process", "observe", "api", "ua", "router", "supervisor"},
+    "router": {"base", "log", "config", "dispatcher", "events", "routing", "process", "observe", "resolve", "ua"},
+    "supervisor": {"base", "log", "config", "dispatcher", "events", "process", "api", "resolve", "sources"},
+    "cli": {"base", "log", "config", "dispatcher", "events", "process", "observe", "api", "resolve", "ua", "router",
+            "supervisor"},
 }
 PROGRAM = {"__main__": {"cli"}}  # `python -m fastsip`
 

@@ -52,7 +52,7 @@ def same(reading: Reading, router: str = "kamailio") -> Imported:
     """The text, loaded, has the sets of the source, without those that are empty; and the same is left out."""
     found = import_rows(router, reading)
     source = as_source(reading)
-    wanted = tuple(group for group in source.sets if group.destinations)
+    wanted = tuple(group for group in source.sets if group.destinations or group.names)
     assert (load(found.text).sets if found.text else ()) == wanted
     assert sorted(one.where for one in found.left_out) == sorted(one.where for one in source.sources[0].left_out)
     assert bool(found.away) == (not wanted)
@@ -108,7 +108,7 @@ KAMAILIO = """
 1 sip:192.0.2.22 9 0 socket=udp:192.0.2.9:5060;ping_from=sip:me@example.net
 1 sip:192.0.2.22 4
 1 sip:192.0.2.22 32
-2 sip:gw.example.net
+2 sip:gw.example.net;transport=tls
 3 192.0.2.23
 4
 """
@@ -163,7 +163,7 @@ def test_what_our_language_cannot_say_is_a_comment_at_its_place():
     assert any(line.endswith(',  # with algorithm = "relative-weight": weight = 20') for line in lines)
     assert any(line.startswith("  # left out: line 6: it stands in this set already") for line in lines)
     here = lines.index("# [set.2] has no destination that can be used here")
-    assert lines[here + 1].startswith("# left out: line 7: names of destinations (DNS) are not in this release")
+    assert lines[here + 1].startswith("# left out: line 7: transport=tls is not in this release")
 
 
 def test_what_a_freeswitch_says_and_resources_are_kept_and_said(put):
@@ -205,7 +205,7 @@ def test_the_command_prints_toml_and_says_what_is_left_out(put):
 
 def test_misfits_alone_are_no_failure_but_nothing_is(put):
     assert invoke("opensips", put(DISPATCHER)).exit_code == 0
-    for text, words in (("1 sip:gw.example.net\nx\n", "no destination is in it that can be used here"),
+    for text, words in (("1 sips:gw.example.net\nx\n", "no destination is in it that can be used here"),
                         ("", "no destination is in it that can be used here")):
         done = invoke("kamailio", put(text))
         assert (done.exit_code, done.stdout) == (1, "") and done.stderr.endswith(f"table: {words}\n")

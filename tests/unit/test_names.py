@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsip._core.transport.names import Names, plain_name
+from fastsip._core.transport.names import PREFIXES, Names, plain_key, plain_name, split_key
 from fastsip.config import language
+from tests.kernels.name_doors import Places
 from tests.kernels.store_doors import look_without_gil, write_without_gil
 
 ONE, TWO, SIX = ("192.0.2.1", 0), ("192.0.2.2", 5080), ("2001:db8::1", 0)
@@ -88,6 +89,118 @@ def test_an_address_that_goes_moves_only_its_own_calls(key):
     before = names_with(ONE, TWO, SIX).find("a.example.net", 0, key)[0]
     after = names_with(ONE, TWO).find("a.example.net", 0, key)[0]
     assert before in (after, SIX)
+
+
+# ---------------------------------------------------------------- tiers, weights, what rests
+
+
+def of_calls(names, key="n:sip:a.example.net", calls=20_000, **parts):
+    """How many of so many calls go to which target."""
+    found = [names.find(key, 0, call * 0x9E3779B97F4A7C15 % 2**64, **parts)[0] for call in range(calls)]
+    return {place: found.count(place) / calls for place in set(found)}
+
+
+def test_shares_of_a_tier_are_those_of_the_weights():
+    """10 : 20 : 70 within three per cent (RFC 2782)."""
+    names = names_with(("192.0.2.1", 1, 0, 10), ("192.0.2.2", 2, 0, 20), ("192.0.2.3", 3, 0, 70),
+                       ("192.0.2.4", 4, 1, 500))
+    shares = of_calls(names, "a:a.example.net")
+    assert {place[1] for place in shares} == {1, 2, 3}, "the next tier waits"
+    for place, share in ((1, 0.1), (2, 0.2), (3, 0.7)):
+        assert abs(shares[f"192.0.2.{place}", place] - share) < 0.03
+
+
+def test_the_next_one_of_a_call_is_of_the_same_tier_by_weight_and_then_of_the_next():
+    places = [("192.0.2.1", 1, 0, 10), ("192.0.2.2", 2, 0, 90), ("192.0.2.3", 3, 1, 50), ("192.0.2.4", 4, 1, 50),
+              ("192.0.2.5", 5, 7, 1)]
+    names, key = names_with(*places), "a:a.example.net"
+    for call in range(50):
+        order = []
+        while isinstance(place := names.find(key, 0, call * 0x9E3779B97F4A7C15 % 2**64, tried=order)[0], tuple):
+            order.append(place)
+        assert [{port for _, port in tier} for tier in (order[:2], order[2:4], order[4:])] == [{1, 2}, {3, 4}, {5}]
+
+
+@given(st.lists(st.integers(1, 65_535), min_size=2, max_size=6), st.integers(0, 2**64 - 1), st.data())
+def test_what_goes_moves_only_its_own_calls_whatever_it_weighs(weights, call, data):
+    places = [(f"192.0.2.{number}", 5060, 0, weight) for number, weight in enumerate(weights)]
+    gone = data.draw(st.sampled_from(places))
+    before = names_with(*places).find("a:a.example.net", 0, call)[0]
+    after = names_with(*(place for place in places if place != gone)).find("a:a.example.net", 0, call)[0]
+    assert before in (after, gone[:2])
+
+
+def test_the_family_of_the_listener_comes_before_the_tier():
+    names = names_with(("192.0.2.1", 0, 0, 1), ("2001:db8::1", 0, 1, 1))
+    assert names.find("a.example.net", 0)[0] == ("192.0.2.1", 0)
+    assert names.find("a.example.net", 0, first_family=6)[0] == ("2001:db8::1", 0)
+    assert names.find("a.example.net", 0, first_family=6, tried=[("2001:db8::1", 0)])[0] == ("192.0.2.1", 0)
+
+
+def test_what_rests_comes_after_all_tiers_and_is_never_left_out():
+    names = names_with(("192.0.2.1", 5060, 0, 1), ("192.0.2.2", 5060, 0, 1), ("192.0.2.3", 5060, 1, 1))
+    places, key = Places(names), "a.example.net"
+    first, _ = names.find(key, 1_000)
+    places.failed(first, 1_000, refused=True)
+    second, _ = names.find(key, 1_000)
+    assert {first[0], second[0]} == {"192.0.2.1", "192.0.2.2"}
+    assert names.find(key, 31_000)[0] == first
+    places.failed(second, 1_000, refused=True)
+    assert names.find(key, 1_000)[0] == ("192.0.2.3", 5060)
+    places.failed(("192.0.2.3", 5060), 1_000, refused=True)
+    assert names.find(key, 1_000)[0] == first, "all rest: they are tried in order"
+    assert names.find(key, 1_000, tried=[first])[0] == second
+
+
+def test_it_is_the_port_that_a_request_would_go_to_that_rests():
+    names = names_with(("192.0.2.1", 0), ("192.0.2.2", 0))
+    Places(names).failed(("192.0.2.1", 5070), 1_000, refused=True)
+    assert {names.find("a.example.net", 1_000, call)[0][0] for call in range(64)} == {"192.0.2.1", "192.0.2.2"}
+    assert {names.find("a.example.net", 1_000, call, port=5070)[0][0] for call in range(64)} == {"192.0.2.2"}
+
+
+# ---------------------------------------------------------------- keys
+
+
+def test_each_key_of_a_name_has_its_own_answer():
+    names = Names()
+    for number, prefix in enumerate(PREFIXES[1:]):
+        names.put(prefix + "A.example.net.", [(f"192.0.2.{number}", 0)], 1_000, 0)
+    assert [names.find(prefix + "a.example.net", 0)[0][0] for prefix in PREFIXES[1:]] == [
+        "192.0.2.0", "192.0.2.1", "192.0.2.2"]
+    names.deny("s:udp:a.example.net", 1_000, 0)
+    assert [names.find(prefix + "a.example.net", 0)[0] for prefix in PREFIXES[1:]] == [
+        ("192.0.2.0", 0), "none", ("192.0.2.2", 0)]
+    names.remove("a:a.example.net")
+    assert names.find("a:a.example.net", 0) == ("unresolved", False)
+    assert names.find("n:sip:a.example.net", 0) == (("192.0.2.2", 0), False)
+    assert len({names.hash(prefix + "a.example.net") for prefix in PREFIXES}) == 1, "who waits is told by name"
+
+
+def test_the_configuration_answers_whatever_is_asked_of_a_name():
+    names = Names()
+    for prefix in PREFIXES[1:]:
+        names.put(prefix + "a.example.net", [ONE], 1_000, 0)
+    names.set_static({"A.example.net": [TWO]})
+    names.put("n:sip:a.example.net", [ONE], 1_000, 0)
+    assert [names.find(prefix + "a.example.net", 0)[0] for prefix in PREFIXES] == [TWO] * 4
+    assert len(names) == 1
+    names.set_static({})
+    assert [names.find(prefix + "a.example.net", 0)[0] for prefix in PREFIXES] == ["unresolved"] * 4
+
+
+def test_how_keys_are_written():
+    assert split_key("s:udp:A.b.") == (2, "a.b") and split_key("A.b") == (0, "a.b")
+    assert plain_key("n:sip:A.b.") == "n:sip:a.b"
+
+
+def test_targets_are_told_as_they_were_given():
+    targets = [("192.0.2.1", 5070, 0, 45_864), ("2001:db8::1", 0, 7, 1)]
+    names = Names()
+    names.put("n:sip:a.example.net", targets, 1_000, 0, cut=True)
+    assert names.targets("n:sip:A.example.net") == targets
+    assert names.learned() == [("n:sip:a.example.net", targets, 1_000, True)]
+    assert names.targets("a:a.example.net") == []
 
 
 # ---------------------------------------------------------------- of the configuration
@@ -237,15 +350,18 @@ def test_longest_name_and_most_addresses():
     for name in ("a" + longest, ""):
         with pytest.raises(ValueError, match="bytes"):
             names.put(name, [ONE], 1, 0)
-    with pytest.raises(ValueError, match="33 addresses"):
+    with pytest.raises(ValueError, match="33 targets"):
         names.put("a", [ONE] * (MOST_ADDRESSES + 1), 1, 0)
-    with pytest.raises(ValueError, match="0 addresses"):
+    with pytest.raises(ValueError, match="0 targets"):
         names.put("a", [], 1, 0)
     with pytest.raises(ValueError, match="fewer than 4096"):
         names.set_static({f"n{n}": [ONE] for n in range(MOST_NAMES)})
     for place in (("example.net", 0), ("10.0.0.1", 65_536), ("10.0.0.1", -1), ("1.2.3", 0)):
         with pytest.raises(ValueError, match="not an address"):
             names.put("a", [place], 1, 0)
+    for rank in ((-1, 1), (65_536, 1), (0, 0), (0, 65_536)):
+        with pytest.raises(ValueError, match="1 to 65535"):
+            names.put("a", [("10.0.0.1", 0, *rank)], 1, 0)
     assert len(names) == 1
 
 

@@ -65,7 +65,7 @@ from fastsip._core.proxy.parking cimport answer_parked, is_parked
 from fastsip._core.proxy.targets cimport choose_next
 from fastsip._core.proxy.forward cimport start_group, takes_too_much
 from fastsip._core.proxy.addresses cimport (
-    aim_at_next_address, failure_of, has_next_address, reread_request,
+    aim_at_next_address, failure_of, follows_name, has_next_address, note_target_failed, reread_request,
 )
 
 # ---------------------------------------------------------------- branches
@@ -114,7 +114,7 @@ cdef bint is_closing(const slot_t *server) noexcept nogil:
 
 cdef int next_group(shard_t *shard, uint32_t parent, const failure_t *failure, request_t *request,
                     group_t *group) noexcept nogil:
-    """Another address of the name that the failed branch had one of (RFC 3263 4.3); else in a dialog another shared
+    """Another target of the name that the failed branch had one of (RFC 3263 4.3); else in a dialog another shared
     member, and outside of one whom the search's set has left.
     """
     cdef slot_t *server = slot_at(shard.store, parent)
@@ -223,7 +223,7 @@ cdef bint take_back(shard_t *shard, uint32_t parent) noexcept nogil:
 
 
 cdef bint ends_search(shard_t *shard, uint32_t parent, const failure_t *failure) noexcept nogil:
-    """Before a branch commits its failure: no group may follow, as neither `on` nor another address of the name
+    """Before a branch commits its failure: no group may follow, as neither `on` nor another target of the name
     answers it.  This is committed with it (SERVER_LAST_GROUP), so that a recovery decides the same.
     """
     return not (may_fail_over(slot_at(shard.store, parent), failure) or has_next_address(shard, parent, failure))
@@ -455,6 +455,8 @@ cdef void after_final(shard_t *shard, const news_t *news) noexcept nogil:
 cdef void after_send_failed(shard_t *shard, const news_t *news) noexcept nogil:
     cdef failure_t failure = failure_of(news.ref, F_TRANSPORT, 0, NULL)
     count(shard, N_TRANSPORT_FAILURES)
+    if follows_name(shard, slot_at(shard.store, news.ref)):
+        note_target_failed(shard, slot_at(shard.store, news.ref), True)
     branch_failed(shard, news.parent, &failure)
 
 
@@ -468,6 +470,8 @@ cdef void after_silence(shard_t *shard, const news_t *news) noexcept nogil:
     cdef bint last = not heard or reason == 0
     if word_state(branch.commit) == ABANDONED:
         count(shard, N_ABANDONED)
+        if reason == F_TIMEOUT and follows_name(shard, branch):
+            note_target_failed(shard, branch, False)
         if reason:
             failure.status = 0
         branch_failed(shard, news.parent, &failure)

@@ -13,7 +13,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
 from fastsip._core.base.types cimport (
-    E_BAD, E_FULL, E_HEADER, E_ROOM, MAX_HEADERS, MAX_MESSAGE, MAX_SENT_BY, NO_HEADER, OK, put, put_number, text_t,
+    E_BAD, E_FULL, E_HEADER, E_ROOM, MAX_ATTEMPTS, MAX_HEADERS, MAX_MESSAGE, MAX_SENT_BY, NO_HEADER, OK, put,
+    put_number, text_t,
 )
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.check cimport check
@@ -441,6 +442,16 @@ cdef void fill_branch(shard_t *shard, const slot_t *server, const request_t *req
     identity.identity.client.border_id = shard.table.sets[hop.token_set - 1].id if hop.token_set else 0
 
 
+cdef inline uint32_t branch_timeout(shard_t *shard, const slot_t *server, uint32_t attempt,
+                                    const hop_t *hop) noexcept nogil:
+    """For Timer B or F, 0 = these run.  While its name has another target nobody waits 32 s for one (RFC 3263 4.3)."""
+    cdef uint32_t target_ms = shard.table.clocks.target_ms
+    if (hop.more and hop.destination_id == 0 and server.identity.server.by_name and attempt + 1 < MAX_ATTEMPTS
+            and (hop.timeout_ms == 0 or hop.timeout_ms > target_ms)):
+        return target_ms
+    return hop.timeout_ms
+
+
 cdef int64_t make_branch(shard_t *shard, uint32_t parent, uint32_t attempt, const request_t *request) noexcept nogil:
     """Until the server transaction counts it nothing follows from this commit: an end in between leaves no trace."""
     cdef slot_t *server = slot_at(shard.store, parent)
@@ -484,7 +495,7 @@ cdef int64_t make_branch(shard_t *shard, uint32_t parent, uint32_t attempt, cons
     identity.identity.client.ruri_len = <uint16_t>(original.len - undo.taken_len)
     identity.identity.client.taken_len = <uint16_t>undo.taken_len
     identity.identity.client.brought = <uint16_t>undo.brought
-    first_clocks(shard, &hop.flow.remote, hop.timeout_ms, &record)
+    first_clocks(shard, &hop.flow.remote, branch_timeout(shard, server, attempt, hop), &record)
     write_identity(shard.store, ref, &identity)
     commit(shard.store, ref, kind, CALLING, OWES_REQUEST, &record)
     check(has_request(slot_at(shard.store, ref)))

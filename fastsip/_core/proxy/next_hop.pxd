@@ -5,15 +5,15 @@ from fastsip._core.base.types cimport MAX_ATTEMPTS
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.wire.tokens cimport token_t
-from fastsip._core.transport.names cimport MOST_ADDRESSES
+from fastsip._core.transport.names cimport MOST_TARGETS
 from fastsip._core.state.shard cimport shard_t
 from fastsip._core.proxy.request cimport request_t, route_t
 
 cdef enum:
-    MOST_TRIED = MAX_ATTEMPTS + MOST_ADDRESSES     # addresses of a name that are wanted no more
+    MOST_TRIED = MAX_ATTEMPTS + MOST_TARGETS + 1   # targets of a name that are wanted no more
 
-# Aims at the next hop by route (request.route.next); of a name's addresses at the first that somebody
-# can be sent to.  E_UNRESOLVED: hop.name must be asked for first; E_NONE: its host has no
+# Aims at the next hop by route (request.route.next); of a name's targets at the first that this sender
+# can be led to.  E_UNRESOLVED: hop.name must be asked for first; E_NONE: its host has no
 # address that we could send to; E_BAD: there is no listener of its family, or its transport
 # is not ours; E_SCHEME: it is no sip URI; E_HOME: it is one of our listeners; E_NEXT_HOP: no
 # host has such an address, or it is this machine's own and the source is a stranger on another.

@@ -1,18 +1,19 @@
 """The next hop of a request that finds its own way (16.6 items 6 and 7).
 
 It is the topmost Route, else the Request-URI: a numeric address, or a name that is looked up in the table of names
-(docs/names.md#names-of-next-hops).  A verified token may name a destination instead.  Nobody is sent to who is no
-host, to ourselves, or, by strangers, to what is this machine's own.
+(docs/names.md#names-of-next-hops), by what its URI leaves open (RFC 3263 sections 4.1 and 4.2).  A verified token may
+name a destination instead.  Nobody is sent to who is no host, to ourselves, or, by strangers, to what is this
+machine's own.
 """
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy
 
 from fastsip._core.base.types cimport E_BAD, E_HOME, E_NEXT_HOP, E_NONE, E_SCHEME, E_UNRESOLVED, OK, span_t, text_t
-from fastsip._core.base.address cimport origin_t, same_place
+from fastsip._core.base.address cimport T_NONE, origin_t, same_place
 from fastsip._core.base.check cimport check
 from fastsip._core.base.hashing cimport hash_text
-from fastsip._core.sip.types cimport HOST_IPV6, S_SIP, message_t, uri_t
+from fastsip._core.sip.types cimport HOST_IPV6, M_ACK, M_CANCEL, S_SIP, message_t, uri_t
 from fastsip._core.sip.chars cimport C_ALPHA, C_HOST, is_class, scan_class
 from fastsip._core.sip.uri cimport is_loopback, is_unicast, transport_of, uri_address, usual_port
 from fastsip._core.routing.types cimport destination_t, listener_t, table_t
@@ -20,9 +21,11 @@ from fastsip._core.routing.index cimport ID_NAMED, find_id
 from fastsip._core.routing.lookup cimport find_by_address
 from fastsip._core.routing.rules cimport is_known, is_served
 from fastsip._core.wire.tokens cimport is_other_border, token_t
-from fastsip._core.transport.names cimport NAME_BYTES, find_address, place_mark, wanted_t
+from fastsip._core.transport.names cimport (
+    NAME_BYTES, OF_DOMAIN, OF_HOST, OF_SERVICE, find_target, found_t, place_mark, wanted_t,
+)
 from fastsip._core.transport.local cimport local_address
-from fastsip._core.state.counters cimport N_NAMES_FAILED
+from fastsip._core.state.counters cimport N_NAMES_CUT, N_NAMES_FAILED
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.questions cimport ask_name
 from fastsip._core.proxy.request cimport hop_t
@@ -101,8 +104,15 @@ cdef bint is_host_name(const text_t *name) noexcept nogil:
     return i < len and is_class(name.at[i], C_ALPHA)
 
 
+cdef inline int kind_of(const uri_t *uri) noexcept nogil:
+    """What DNS is asked of the name: what the URI leaves open (RFC 3263 sections 4.1 and 4.2)."""
+    if uri.port:
+        return OF_HOST
+    return OF_SERVICE if uri.transport != T_NONE else OF_DOMAIN
+
+
 cdef int find_name(shard_t *shard, request_t *request, const span_t *host, addr_t *to) noexcept nogil:
-    """Looks the host name up, first for the family of the listener that our own Route names
+    """Looks the host name up; targets of the family of the listener that our own Route names come first
     (docs/names.md#names-of-next-hops).
 
     An answer whose time is over is still used; a question for a fresh one goes out beside it.
@@ -112,31 +122,37 @@ cdef int find_name(shard_t *shard, request_t *request, const span_t *host, addr_
     cdef hop_t *hop = &request.hop
     cdef text_t name
     cdef wanted_t wanted
+    cdef found_t found
     cdef bint due = False
-    cdef int code = E_NONE
+    cdef int code
     check(<uint32_t>host.off + host.len <= m.len)
     name.at = m.buf + host.off
     name.len = host.len
     if not is_host_name(&name):
         return E_NONE
     hop.by_name = 1
+    wanted.kind = kind_of(&route.next)
     wanted.key = hash_text(shard.table.branch_key, m.buf + m.call_id.off, m.call_id.len)
+    wanted.inside = request.in_dialog or m.method == M_ACK or m.method == M_CANCEL
     wanted.port = route.next.port
     wanted.usual_port = usual_port(route.next.scheme, route.next.transport)
     wanted.tried = hop.tried
     wanted.tried_count = hop.tried_count
-    if route.listener >= 0:
-        wanted.families = <uint32_t>1 << shard.table.listeners[route.listener].addr.family
-        code = find_address(shard.names, name.at, name.len, &wanted, shard.now_ms, to, &due)
-    if code == E_NONE:
-        wanted.families = families_of(shard)
-        code = find_address(shard.names, name.at, name.len, &wanted, shard.now_ms, to, &due)
+    wanted.families = families_of(shard)
+    wanted.first_family = shard.table.listeners[route.listener].addr.family if route.listener >= 0 else 0
+    code = find_target(shard.names, name.at, name.len, &wanted, shard.now_ms, &found, &due)
     if due:
-        ask_name(shard, &name, NULL)
+        ask_name(shard, &name, wanted.kind, NULL)
     if code == E_UNRESOLVED:
         hop.name = name
+        hop.name_kind = <uint8_t>wanted.kind
     elif code < 0 and hop.tried_count == 0:
         count(shard, N_NAMES_FAILED)
+    elif code == OK:
+        to[0] = found.addr
+        hop.more = found.count > 1
+        if found.cut and hop.tried_count == 0:
+            count(shard, N_NAMES_CUT)
     return code
 
 
@@ -193,9 +209,10 @@ cdef int aim_at_host(shard_t *shard, request_t *request) noexcept nogil:
         to.port = uri.port if uri.port else usual_port(uri.scheme, uri.transport)
     to.transport = transport_of(uri)
     known = find_by_address(shard.table, to)
-    code = check_next_hop(shard, to, request.origin) if known < 0 else OK
-    if code < 0:
-        return code
+    if known < 0:
+        code = E_NEXT_HOP if request.hop.destinations_only else check_next_hop(shard, to, request.origin)
+        if code < 0:
+            return code
     index = listener_for(shard, to, named, request.origin.listener)
     if known >= 0 and named < 0:
         index = shard.table.destinations[known].listener
@@ -205,33 +222,73 @@ cdef int aim_at_host(shard_t *shard, request_t *request) noexcept nogil:
     return OK
 
 
-cdef int aim_by_route(shard_t *shard, request_t *request) noexcept nogil:
-    """A name is a list (docs/names.md#a-name-is-a-list): an address that nobody can be sent to counts as tried."""
+cdef inline bint is_passed_over(int code) noexcept nogil:
+    """Is the next target of the name looked at?"""
+    return code == E_BAD or code == E_HOME or code == E_NEXT_HOP
+
+
+cdef int aim_past(shard_t *shard, request_t *request, const uint32_t *before, uint16_t before_count) noexcept nogil:
+    """As aim_at_host; a target of a name that nobody can be sent to counts as tried (docs/names.md#a-name-is-a-list).
+
+    `before` are the marks of those that were tried, of which hop.tried is at most a part.
+    """
     cdef hop_t *hop = &request.hop
     cdef uint32_t tried[MOST_TRIED]
-    cdef const uint32_t *before = hop.tried
-    cdef uint16_t before_count = hop.tried_count
-    cdef int code, later
-    check(before_count <= MOST_TRIED)
+    cdef int code = aim_at_host(shard, request)
+    cdef int later = code
+    check(before_count < MOST_TRIED)
+    if not hop.by_name or not is_passed_over(code):
+        return code
+    if before_count:
+        memcpy(tried, before, before_count * sizeof(uint32_t))
+    hop.tried = tried
+    while is_passed_over(later) and hop.tried_count < MOST_TRIED:
+        tried[hop.tried_count] = place_mark(&hop.flow.remote)
+        hop.tried_count += 1
+        later = aim_at_host(shard, request)
+    hop.tried = before
+    hop.tried_count = before_count
+    return code if later == E_NONE else later
+
+
+cdef bint leads_elsewhere(shard_t *shard, request_t *request) noexcept nogil:
+    """Is there another target of the name for this request, should the one that it is aimed at say nothing?
+
+    Who is not known was let through because that one is a destination's, and goes to no other place either.
+    """
+    cdef hop_t aimed = request.hop
+    cdef uint32_t tried[MOST_TRIED]
+    cdef bint found
+    if aimed.tried_count + 1 >= MOST_TRIED:
+        return False
+    if aimed.tried_count:
+        memcpy(tried, aimed.tried, aimed.tried_count * sizeof(uint32_t))
+    tried[aimed.tried_count] = place_mark(&aimed.flow.remote)
+    request.hop.tried = tried
+    request.hop.tried_count += 1
+    if (not is_known(shard.table, &request.origin.flow.remote)
+            and find_by_address(shard.table, &aimed.flow.remote) >= 0):
+        request.hop.destinations_only = 1
+    found = aim_past(shard, request, tried, request.hop.tried_count) == OK
+    request.hop = aimed
+    return found
+
+
+cdef int aim_by_route(shard_t *shard, request_t *request) noexcept nogil:
+    cdef hop_t *hop = &request.hop
+    cdef int code
+    check(hop.tried_count <= MOST_TRIED)
     hop.name.len = 0
     hop.by_name = 0
+    hop.more = 0
     if request.route.next.scheme != S_SIP:
         return E_SCHEME
     if not is_served(shard.table, transport_of(&request.route.next)):
         return E_BAD
-    code = aim_at_host(shard, request)
-    later = code
-    if hop.by_name and later in (E_BAD, E_HOME, E_NEXT_HOP):
-        if before_count:
-            memcpy(tried, before, before_count * sizeof(uint32_t))
-        hop.tried = tried
-        while later in (E_BAD, E_HOME, E_NEXT_HOP) and hop.tried_count < MOST_TRIED:
-            tried[hop.tried_count] = place_mark(&hop.flow.remote)
-            hop.tried_count += 1
-            later = aim_at_host(shard, request)
-        hop.tried = before
-        hop.tried_count = before_count
-    return code if later == E_NONE else later
+    code = aim_past(shard, request, hop.tried, hop.tried_count)
+    if code == OK and hop.more:
+        hop.more = leads_elsewhere(shard, request)
+    return code
 
 
 cdef int find_named(const table_t *table, const route_t *route) noexcept nogil:

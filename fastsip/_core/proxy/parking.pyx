@@ -134,9 +134,9 @@ cdef int park_search(shard_t *shard, uint32_t ref, request_t *request) noexcept 
         count(shard, N_PARKED_DROPPED)
         return E_FULL
     if request.paid_name == hash:
-        asked = ask_name(shard, name, NULL)
+        asked = ask_name(shard, name, request.hop.name_kind, NULL)
     else:
-        asked = ask_name(shard, name, source)
+        asked = ask_name(shard, name, request.hop.name_kind, source)
     if asked == NOT_ASKED:
         return E_FULL
     if word_kind(slot.commit) == KIND_FREE:
@@ -283,7 +283,7 @@ cdef void hold_request(shard_t *shard, const request_t *request) noexcept nogil:
         if shard.waiting.held[i].name == 0:
             held = &shard.waiting.held[i]
     if (held == NULL or m.len > HELD_BYTES or runs_short(SCARCE_HELD) or holds_much(shard, source)
-            or ask_name(shard, name, source) == NOT_ASKED):
+            or ask_name(shard, name, request.hop.name_kind, source) == NOT_ASKED):
         count(shard, N_PARKED_DROPPED)
         return
     held.name = hash_name(shard.names, name.at, name.len)

@@ -41,9 +41,12 @@ cdef struct hop_t:
     uint32_t destination        # its index in the table: as destination_id
     uint32_t timeout_ms     # of the policy, for Timer B or F, 0 = these run: who chooses the policy, reread_request
     text_t name             # of the next hop while its address is not known, else len 0: find_name
-    const uint32_t *tried   # place_mark of addresses of a name that are wanted no more: aim_beyond
+    uint8_t name_kind       # what is asked of `name` (name_kind): find_name
+    const uint32_t *tried   # place_mark of targets of a name that are wanted no more: aim_beyond
     uint16_t tried_count    # as tried
-    uint8_t by_name         # `flow` leads to one of the addresses of a name: find_name
+    uint8_t by_name         # `flow` leads to one of the targets of a name: find_name
+    uint8_t more            # and there is another one, should this one say nothing: aim_by_route
+    uint8_t destinations_only   # of these targets none but places of destinations: aim_beyond, leads_elsewhere
     text_t ruri             # the new Request-URI, len 0 = as it is: aim_ruri; read_route for strict routers
     uint32_t came_by        # id of the listener the request came in by: begin_hop
     uint64_t loop           # loops.loop_value as received: read_way.  A later branch reads it from our Via
@@ -63,7 +66,7 @@ cdef struct hop_t:
 cdef enum candidate_kind:
     TO_DESTINATION = 0      # of a set
     TO_STAND_IN = 1         # another member of a shared set, in its dialogs
-    TO_ADDRESS = 2          # the next address of a name: the hop is aimed by whoever finds it
+    TO_ADDRESS = 2          # the next target of a name: the hop is aimed by whoever finds it
 
 cdef struct candidate_t:
     uint32_t kind           # candidate_kind

@@ -43,6 +43,7 @@ from fastsip._core.transaction.replies cimport write_vias
 from fastsip._core.transaction.server cimport edit_response
 from fastsip._core.health.probes cimport take_probe_response
 from fastsip._core.proxy.next_hop cimport listener_for
+from fastsip._core.proxy.addresses cimport follows_name, note_target_answered
 from fastsip._core.proxy.context cimport branch_input, end_by_stray
 
 
@@ -82,13 +83,20 @@ cdef void process_response(shard_t *shard, const message_t *m, const origin_t *o
     elif slot_at(shard.store, ref).method != m.cseq_method:
         count(shard, N_STRAY_RESPONSES)      # 17.1.3 item 2
     elif has_second_via(m):
-        branch_input(shard, ref, event_of(m), m)
+        take_answer(shard, ref, m)
     else:
         process_bare_response(shard, ref, m)
 
 
 cdef inline int event_of(const message_t *m) noexcept nogil:
     return GOT_1XX if m.status < 200 else GOT_2XX if m.status < 300 else GOT_FINAL
+
+
+cdef inline void take_answer(shard_t *shard, uint32_t ref, const message_t *m) noexcept nogil:
+    """A target of a name that answers anything is there, whatever the branch does with it."""
+    if follows_name(shard, slot_at(shard.store, ref)):
+        note_target_answered(shard, slot_at(shard.store, ref), m)
+    branch_input(shard, ref, event_of(m), m)
 
 
 cdef int restore_vias(shard_t *shard, uint32_t ref, const message_t *m, message_t *whole) noexcept nogil:
@@ -121,7 +129,7 @@ cdef void process_bare_response(shard_t *shard, uint32_t ref, const message_t *m
     if m.status >= 300 and word_state(slot_at(shard.store, ref).commit) == CLIENT_COMPLETED:
         branch_input(shard, ref, GOT_FINAL, m)
     elif m.status >= 200 and restore_vias(shard, ref, m, &whole) == OK:
-        branch_input(shard, ref, event_of(m), &whole)
+        take_answer(shard, ref, &whole)
     else:
         count(shard, N_STRAY_RESPONSES)
 

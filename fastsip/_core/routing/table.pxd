@@ -25,6 +25,7 @@ cdef class RoutingTable:
     cdef tuple token_keys
     cdef uint32_t node
     cdef tuple clocks
+    cdef object target_ms
     cdef object max_message
     cdef object max_head
     cdef object names_quota

@@ -22,6 +22,7 @@ class RoutingTable:
         node: str | bytes = ...,
         names_per_source: int = ...,
         names_burst: int = ...,
+        target_ms: int = ...,
     ) -> None: ...
     @property
     def version(self) -> int: ...

@@ -64,8 +64,9 @@ cdef class RoutingTable:
     """RoutingTable(version, clocks=(t1, t2, t4, c) in ms, max_message and max_head in bytes, branch_key and
     token_keys of 16 bytes).
 
-    Of one or two token_keys the first signs and both verify; so with branch_key and other_branch_key.  `node` is the
-    router's name, by which tokens say where they were made.
+    target_ms: for a target of a name, while there is another.  Of one or two token_keys the first signs and both
+    verify; so with branch_key and other_branch_key.  `node` is the router's name, by which tokens say where they were
+    made.
 
     add_* return the index that later calls and the kernels use.  Ids are 32-bit numbers
     from the registry.  ValueError for what the kernels could not hold or rely on;
@@ -78,7 +79,7 @@ cdef class RoutingTable:
 
     def __init__(self, version, clocks=(500, 4000, 5000, 181000), max_message=MAX_MESSAGE, max_head=MAX_HEAD,
                  branch_key=bytes(16), token_keys=(bytes(16),), other_branch_key=None, loop_key=bytes(16), node="",
-                 names_per_source=20, names_burst=100):
+                 names_per_source=20, names_burst=100, target_ms=4000):
         self.version = number_in("version", version, 0, 2**64 - 1)
         self.clocks = tuple(number_in(name, value, 1, 2**32 - 1)
                             for name, value in zip(("t1", "t2", "t4", "c"), clocks, strict=True))
@@ -86,6 +87,7 @@ cdef class RoutingTable:
         self.max_head = number_in("max_head", max_head, 512, MAX_MESSAGE)
         self.names_quota = (number_in("names_per_source", names_per_source, 1, 1_000_000),
                             number_in("names_burst", names_burst, 1, 1_000_000))
+        self.target_ms = number_in("target_ms", target_ms, 1, 2**32 - 1)
         key_words("branch_key", branch_key)
         self.branch_key = branch_key
         if other_branch_key is not None:
@@ -301,6 +303,7 @@ cdef class RoutingTable:
         cdef table_t *table = <table_t *>self.arena.take(1, sizeof(table_t))
         table.version = self.version
         table.clocks.t1_ms, table.clocks.t2_ms, table.clocks.t4_ms, table.clocks.c_ms = self.clocks
+        table.clocks.target_ms = self.target_ms
         table.max_message = self.max_message
         table.max_head = self.max_head
         table.names_per_source, table.names_burst = self.names_quota

@@ -289,6 +289,7 @@ cdef struct clocks_t:
     uint32_t t2_ms
     uint32_t t4_ms
     uint32_t c_ms
+    uint32_t target_ms      # for a target of a name that says nothing, while there is another
 
 cdef struct table_t:
     uint64_t version

@@ -14,6 +14,9 @@ cdef int parse_name_addr(const char *buf, uint32_t off, uint32_t end, name_addr_
 # A decimal number of at most `digits` digits filling the span: its value, or E_BAD.
 cdef long long parse_number(const char *buf, span_t span, int digits) noexcept nogil
 
+# The one that the span begins with, whatever stands behind it; E_BAD: it begins with none, or one of more digits.
+cdef long long leading_number(const char *buf, span_t span, int digits) noexcept nogil
+
 # Finds a parameter in ";a=b;c" text; 1 = found (value may be empty), 0 = not.
 cdef int find_param(const char *buf, span_t params, const char *name, uint32_t name_len, span_t *value) noexcept nogil
 

@@ -390,6 +390,15 @@ cdef long long parse_number(const char *buf, span_t text, int digits) noexcept n
     return number
 
 
+cdef long long leading_number(const char *buf, span_t text, int digits) noexcept nogil:
+    """Of a value behind whose number a comment or parameters may stand, as of Retry-After (20.33)."""
+    cdef uint16_t len = 0
+    while len < text.len and is_class(buf[text.off + len], C_DIGIT):
+        len += 1
+    text.len = len
+    return parse_number(buf, text, digits)
+
+
 # ---------------------------------------------------------------- at import
 
 for _text, _id in ((b"branch", P_BRANCH), (b"received", P_RECEIVED), (b"rport", P_RPORT), (b"fs", P_HINT)):

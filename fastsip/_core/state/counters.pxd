@@ -84,6 +84,8 @@ cdef enum counter_id:
     N_NAMES_ASKED               # questions to the control plane
     N_NAMES_REFUSED             # questions for which a source had asked too much
     N_NAMES_FAILED              # requests whose next hop's name has no address, or none in time
+    N_NAMES_CUT                 # requests whose next hop's name has more targets than are kept
+    N_TARGETS_RESTED            # targets of names that are tried after others for a while
     N_PARKED                    # requests that waited for a name
     N_PARKED_DROPPED            # beyond what may wait, or without transaction and too long
     N_QUARANTINED               # datagrams that routers have died of

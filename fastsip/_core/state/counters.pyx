@@ -91,6 +91,8 @@ COUNTERS = (
     (N_NAMES_ASKED, "names_asked", "names of next hops that DNS was asked for"),
     (N_NAMES_REFUSED, "names_refused", "names not asked for because their source had asked for too many"),
     (N_NAMES_FAILED, "names_failed", "next hops whose name has no address, or none in time"),
+    (N_NAMES_CUT, "names_cut", "next hops whose name has more targets than 32, of which the best are used"),
+    (N_TARGETS_RESTED, "targets_rested", "targets of names that did not answer, and are tried later for a while"),
     (N_PARKED, "parked", "requests that waited for the address of a name"),
     (N_PARKED_DROPPED, "parked_dropped", "requests for which there was no room to wait, or that waited too long"),
     (N_QUARANTINED, "quarantined", "datagrams refused because two routers had died of their like"),

@@ -9,7 +9,7 @@ cdef enum event_kind:
     EVENT_HEALTH = 1            # reason = health_event | what it was seen by << CAUSE_SHIFT
     EVENT_FAILOVER = 2          # reason = failure_reason or 0, status
     EVENT_EXHAUSTED = 3
-    EVENT_QUESTION = 4          # text = a name whose addresses are wanted
+    EVENT_QUESTION = 4          # text = a name whose targets are wanted, status = what is asked of it (name_kind)
     EVENT_PROBED = 5            # the end of a probe that was asked for: reason = alive, status; after_ms = how long
 
 # What a health_event was seen by: a probe, or a call, by which of the failure_reasons (0 = a response).

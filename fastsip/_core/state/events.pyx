@@ -17,12 +17,15 @@ from fastsip._core.state.counters cimport N_EVENTS_DROPPED
 from fastsip._core.state.memory cimport EVENT_TEXT
 from fastsip._core.state.shard cimport shard_t, count
 
+from fastsip._core.transport.names import PREFIXES
+
 Event = namedtuple("Event", "kind destination_id reason status at_ms after_ms call_id name cause")
 
 KINDS = {EVENT_HEALTH: "health", EVENT_FAILOVER: "failover", EVENT_EXHAUSTED: "exhausted",
          EVENT_QUESTION: "question", EVENT_PROBED: "probed"}
 HEALTH = {WENT_UP: "up", WENT_DOWN: "down", WENT_TRYING: "trying"}
 LIFE = {0: "dead", 1: "alive"}
+ASKED = dict(enumerate(PREFIXES))
 REASONS = {0: "response", F_TIMEOUT: "timeout", F_PROGRESS: "progress", F_RING: "ring", F_TRANSPORT: "transport"}
 
 
@@ -48,6 +51,8 @@ def take_events(Ring ring not None, int most=1000) -> list:
         cause = cause_name(event.reason >> CAUSE_SHIFT) if of_health else ""
         text = event.text[:event.text_len].decode("latin-1")
         of_call = event.kind != EVENT_QUESTION
+        if not of_call:
+            text = ASKED.get(event.status, "") + text
         taken.append(Event(KINDS.get(event.kind, "?"), event.destination_id, reason or "?", event.status, event.at_ms,
                            event.after_ms, text if of_call else "", "" if of_call else text, cause))
         pop_done(ring.ring)

@@ -9,6 +9,6 @@ cdef enum question:
     ASKED = 1               # now, or a moment ago: an answer takes a while
     UNHEARD = 2             # it found no room: ask again
 
-# Asks the control plane for a name's addresses; see `question`.  `source` pays for it; NULL = it is paid for, or asked
-# again for all who use a known name.
-cdef int ask_name(shard_t *shard, const text_t *name, const addr_t *source) noexcept nogil
+# Asks the control plane for the targets of a name, by what is asked of it (name_kind).  `source` pays for it; NULL = it
+# is paid for, or asked again for all who use a known name.
+cdef int ask_name(shard_t *shard, const text_t *name, int kind, const addr_t *source) noexcept nogil

@@ -5,7 +5,11 @@ import os
 
 import pytest
 
-from fastsip.dispatcher.words import Word, read_words, said, standing, state_of, write_words
+from fastsip.config.targets import with_answers
+from fastsip.dispatcher.words import Word, admin_of, read_words, said, standing, state_of, write_words
+from fastsip.resolve.answers import Answer
+from fastsip.resolve.asking import Question
+from fastsip.resolve.targets import WHOLE, Target
 from tests.unit.config_text import read
 
 TEXT = """
@@ -80,3 +84,48 @@ def test_a_word_that_repeats_the_configuration_needs_none(config):
         ONE: ("disabled", "enabled", "broken"), TWO: ("disabled", "enabled", "broken")}
     assert set(said(words, config, [ONE], "enabled", "")) == {TWO}
     assert words[ONE].state == "disabled"   # what was given is not changed
+
+
+# ---------------------------------------------------------------- names
+
+NAME, OTHER = "m/sip:gw.test", "m/sip:192.0.2.9"
+FIRST, SECOND, AWAY = (f"{NAME}=udp:10.0.0.{number}:5060" for number in (1, 2, 3))
+
+
+@pytest.fixture
+def named():
+    text = TEXT.replace('"sip:192.0.2.1", "sip:192.0.2.2"', '"sip:gw.test", "sip:192.0.2.9"')
+    targets = tuple(Target(f"10.0.0.{number}", 5060, "udp", 0, WHOLE) for number in (1, 2))
+    config = read(text)
+    return with_answers(config, {Question("gw.test"): Answer(targets=targets, at=1.0)}, 1.0)
+
+
+def counting(words, config) -> dict[str, str]:
+    return {one.id: admin_of(one, words) for group in config.sets for one in group.destinations}
+
+
+def test_a_word_on_a_name_holds_for_its_targets_and_one_on_a_target_for_it_alone(named):
+    words = said({}, named, [NAME], "draining", "")
+    assert set(words) == {NAME}
+    assert counting(words, named) == {FIRST: "draining", SECOND: "draining", OTHER: "enabled"}
+    words = said(words, named, [FIRST], "enabled", "")
+    assert set(words) == {NAME, FIRST}
+    assert counting(words, named) == {FIRST: "enabled", SECOND: "draining", OTHER: "enabled"}
+
+
+def test_a_word_on_a_target_that_repeats_the_one_on_its_name_needs_none(named):
+    words = said(said({}, named, [NAME], "draining", ""), named, [FIRST], "enabled", "")
+    assert set(said(words, named, [FIRST], "draining", "")) == {NAME}
+
+
+def test_a_word_on_a_name_is_the_last_one_on_all_of_its_targets(named):
+    words = {FIRST: DRAINED, AWAY: DRAINED, OTHER: DRAINED}
+    assert set(said(words, named, [NAME], "enabled", "")) == {OTHER}
+    assert set(said(words, named, [NAME], "disabled", "")) == {OTHER, NAME}
+
+
+def test_a_word_on_a_target_stands_while_it_is_away_and_its_name_is_there(named):
+    words = {NAME: DRAINED, FIRST: DRAINED, AWAY: DRAINED, "m/sip:no.test=udp:10.0.0.1:5060": DRAINED}
+    assert set(standing(words, named)) == {NAME, FIRST, AWAY}
+    changed = {key: Word(state="enabled", configured="disabled", at=1) for key in words}
+    assert standing(changed, named) == {}

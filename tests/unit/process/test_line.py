@@ -13,6 +13,7 @@ from fastsip.process.messages import (
     PROTOCOL,
     Admin,
     AdminSet,
+    AskName,
     Drain,
     Draining,
     Failed,
@@ -22,6 +23,7 @@ from fastsip.process.messages import (
     Leave,
     Look,
     Message,
+    NameAnswered,
     Prepare,
     Probe,
     Probed,
@@ -43,6 +45,8 @@ from fastsip.process.messages import (
     pack,
     unpack,
 )
+from fastsip.resolve.asking import Outcome, Question
+from fastsip.resolve.targets import Target
 from fastsip.supervisor.destinations import MOST_PROBED
 
 # As version 0.1.0 wrote them when messages were plain dictionaries, by a supervisor and by its routers.
@@ -80,6 +84,11 @@ RECORDED = {
     '{"v":1,"what":"visitor"}': Visitor(),
     '{"v":1,"what":"look","number":9}': Look(number=9),
     '{"v":1,"what":"goes round","number":9}': GoesRound(number=9),
+    '{"v":1,"what":"ask name","number":9,"question":["gw.example.net",0,""],"types":["A"],"transports":["udp"]}':
+        AskName(number=9, question=Question("gw.example.net"), types=["A"], transports=["udp"]),
+    '{"v":1,"what":"name answered","number":9,"outcome":{"targets":[["10.0.0.1",5060,"udp",0,65520]],'
+    '"ttl_s":60,"cut":0,"why":"","nothing":"","denied":false}}':
+        NameAnswered(number=9, outcome=Outcome(targets=(Target("10.0.0.1", 5060, "udp", 0, 65520),), ttl_s=60)),
 }  # fmt: skip
 
 

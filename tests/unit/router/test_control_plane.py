@@ -96,7 +96,7 @@ def test_the_collector_does_not_walk_over_what_a_reload_makes(monkeypatch):
     one.router = types.SimpleNamespace(config=None, table=None, cells=range(10), registry=None, version=1,
                                        admin_lines=[])
     one.shards = types.SimpleNamespace(switch_to=lambda table: None)
-    group = types.SimpleNamespace(destinations=[])
+    group = types.SimpleNamespace(destinations=[], names=[])
     walks = []
 
     def many(*_):

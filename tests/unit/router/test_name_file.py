@@ -44,6 +44,38 @@ def test_answers_with_their_ports_and_what_is_left_of_their_time(tmp_path, monke
     assert names.find(OTHER, NOW_MS + 2_000) == (SIX, True)  # used, and asked for again
 
 
+def test_tiers_and_weights_of_each_key(tmp_path):
+    targets = [("192.0.2.1", 5070, 0, 45_864), ("192.0.2.2", 5080, 0, 19_656), ("2001:db8::1", 5060, 1, 65_520)]
+    names = Names()
+    names.put(f"n:sip:{HOST}", targets, 60_000, NOW_MS, cut=True)
+    names.put(f"a:{HOST}", [ONE], 60_000, NOW_MS)
+    save_answers(names, tmp_path)
+    assert recalled(tmp_path).learned() == names.learned()
+
+
+def test_a_file_of_a_release_that_knew_addresses_alone(tmp_path):
+    """Shape 1: they are the addresses of hosts; what is asked of a domain is asked."""
+    content = {"boot_id": name_file.boot_id().decode(), "answers": [[HOST, [ONE, SIX], NOW_MS + 9]],
+               "held": [["AAAA", 7, NOW_MS + 1, "QUNL"]]}
+    (tmp_path / NAMES).write_text(json.dumps(content))
+    names = Names()
+    assert recall_answers(names, tmp_path) == [Held(b"\0\0\0", 7, NOW_MS + 1, b"ACK")]
+    assert names.known(f"a:{HOST}") == ("known", [ONE, SIX], NOW_MS + 9)
+    assert names.find(f"n:sip:{HOST}", NOW_MS) == ("unresolved", False)
+
+
+BY_TCP = [f"n:sip:{HOST}", [["192.0.2.1", 1, "tcp", 0, 1]], 1, False]
+
+
+@pytest.mark.parametrize("change", [{"shape": 3}, {"answers": [BY_TCP]}])
+def test_a_file_of_a_later_release_is_put_aside(tmp_path, caplog, change):
+    saved(tmp_path, (f"n:sip:{HOST}", [ONE], 1_000))
+    place = tmp_path / NAMES
+    place.write_text(json.dumps({**json.loads(place.read_bytes()), **change}))
+    assert len(recalled(tmp_path)) == 0
+    assert f"{place} could not be read" in caplog.text and len(list(tmp_path.glob("names.damaged-*"))) == 1
+
+
 def test_what_does_not_exist_and_what_the_configuration_says_is_not_saved(tmp_path):
     names = Names()
     names.set_static({HOST: [ONE], "*": [ONE]})
@@ -86,8 +118,10 @@ def test_what_was_held_is_of_use_until_its_time_is_over(tmp_path, monkeypatch, l
 def damaged(content: bytes) -> list[bytes]:
     """The file cut short, and each kind of value that is none."""
     whole = json.loads(content)
-    wrong = [("x" * 254, [ONE], 1), (HOST, [("nowhere", 0)], 1), (HOST, [("192.0.2.1", 65_536)], 1), (HOST, [], 1),
-             (HOST, [ONE] * 33, 1), (HOST, [ONE], "soon"), (HOST, [ONE])]  # fmt: skip
+    good, key = ["192.0.2.1", 0, "udp", 0, 1], f"a:{HOST}"
+    wrong = [("a:" + "x" * 254, [good], 1, False), (key, [["nowhere", 0, "udp", 0, 1]], 1, False), (key, [], 1, False),
+             (key, [["192.0.2.1", 65_536, "udp", 0, 1]], 1, False), (key, [["192.0.2.1", 0, "udp", 0, 0]], 1, False),
+             (key, [good] * 33, 1, False), (key, [good], "soon", False), (key, [good], 1), (key, [ONE], 1, False)]
     return [content[:-1], b"", b"[]", b"\xff", *(json.dumps({**whole, "answers": [one]}).encode() for one in wrong)]
 
 

@@ -32,6 +32,7 @@ from tests.unit.config_text import SET
 
 LIMIT_S = 10
 MOST_AWAITS = 60
+WATCHES = 5     # tasks that live as long as the supervisor: heartbeats, sources, names, events, the desk
 TEXT = '[router]\nrun_dir = "{place}"\nstate_dir = "{place}"\nshards = {shards}\nstop_mode = "{stop_mode}"\n{listen}'
 
 
@@ -199,7 +200,7 @@ class Life:
             while not (here.router and here.spare and any(isinstance(said, messages.Warm) for said in here.spare.inbox)
                        and is_alive(here.router.pid)   # it may have ended, and nobody has noticed yet
                        and not here.events.beside.underway and not here.planned and not here.underway
-                       and not here.busy.locked() and len(here.tasks) == 4
+                       and not here.busy.locked() and len(here.tasks) == WATCHES
                        and children() - self.before == {here.router.pid, here.spare.pid}):  # fmt: skip
                 await asyncio.sleep(0.001)
 

@@ -18,6 +18,7 @@ from fastsip.process.marks import Marks
 from fastsip.process.quarantine import Deaths, read_quarantine
 from fastsip.supervisor import changes, state, upgrade, watching
 from fastsip.supervisor.changes import read_file
+from fastsip.supervisor.known_names import KnownNames
 from fastsip.supervisor.orders import Orders
 from fastsip.supervisor.state import StartError, State
 from fastsip.supervisor.supervisor import Supervisor
@@ -198,8 +199,8 @@ async def test_a_client_from_before_an_upgrade_hears_of_the_end(upgradable, monk
         reached.set()
         await asyncio.Event().wait()
 
-    upgradable.config.sources = ()
-    monkeypatch.setattr(changes, "read_change", lambda before: (before, "", None))
+    upgradable.config.sources, upgradable.names = (), KnownNames({})
+    monkeypatch.setattr(changes, "read_change", lambda before, answers: (before, ""))
     monkeypatch.setattr(changes.databases, "with_away", lambda here, config: config)
     monkeypatch.setattr(changes, "take_over", take_over)
     if where == "busy":
