@@ -27,7 +27,7 @@ MOST_RECORDS = 256          # of one answer
 NO_SUCH_NAME = (aiodns.error.ARES_ENOTFOUND, aiodns.error.ARES_EBADNAME)
 NO_RECORD = aiodns.error.ARES_ENODATA
 
-READERS: dict[type, Callable[[Any], Naptr | Srv | str]] = {
+READERS: dict[type, Callable[[Any], Any]] = {
     ARecordData: lambda one: one.addr,
     AAAARecordData: lambda one: one.addr,
     SRVRecordData: lambda one: Srv(one.priority, one.weight, one.port, one.target),
@@ -79,7 +79,8 @@ class Asker:
                 if error.args[0] in NO_SUCH_NAME:
                     return Records(exists=False)
                 return Records() if error.args[0] == NO_RECORD else Records(why=str(error.args[1]))
-        found = [READERS[TYPES[kind]](one.data) for one in result.answer if isinstance(one.data, TYPES[kind])]
+        # Sorted, so that the bound leaves the same ones however a server turns them round.
+        found = sorted(READERS[TYPES[kind]](one.data) for one in result.answer if isinstance(one.data, TYPES[kind]))
         return Records(found=found[:MOST_RECORDS], ttl_s=min((one.ttl for one in result.answer), default=0))
 
 

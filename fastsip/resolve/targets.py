@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 MOST_TARGETS = 32   # of one name; of more the best tiers count
 WHOLE = 65_520      # the weights in a tier are parts of it: it has 1 to 16 as divisors, all but 11, and fits 16 bits
+MOST_LETTERS = 253  # of a name
 PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 SERVICES = {"sip+d2u": "udp", "sip+d2t": "tcp", "sips+d2t": "tls"}  # RFC 3263 section 4.1
 SRV_NAMES = {"udp": "_sip._udp.", "tcp": "_sip._tcp.", "tls": "_sips._tcp."}
@@ -79,6 +80,11 @@ def host_of(name: str) -> str:
     return name.lower().removesuffix(".")
 
 
+def is_host(name: str) -> bool:
+    """Can it be asked for?  Of a name that stands in a record, where it may be anything."""
+    return 0 < len(name) <= MOST_LETTERS and name.isascii() and name.isprintable() and " " not in name
+
+
 def plain_place(host: str, port: int, transport: str = "udp") -> Place:
     """By its addresses alone; port 0 is the transport's own."""
     return Place(host_of(host), port or PORTS[transport], transport, (), Fraction(1))
@@ -92,7 +98,7 @@ def by_naptr(records: Iterable[Naptr], transports: Sequence[str]) -> list[Way]:
     for one in set(records):
         transport = SERVICES.get(one.service.lower(), "")
         name, flag = host_of(one.replacement), one.flags.lower()
-        if transport in transports and flag in ("s", "a") and name and not one.regexp:
+        if transport in transports and flag in ("s", "a") and is_host(name) and not one.regexp:
             found.append(Way((one.order, one.preference), transport, name, flag, Fraction(1)))
     alike = [way.rank for way in found]
     return sorted(way._replace(share=Fraction(1, alike.count(way.rank))) for way in found)
@@ -111,7 +117,7 @@ def is_denied(records: Iterable[Srv]) -> bool:
 
 def srv_places(way: Way, records: Iterable[Srv]) -> list[Place]:
     """Shares are RFC 2782's chances of the first draw: those of weight 0 have one unit among them."""
-    good = [one for one in set(records) if 0 < one.port <= 0xFFFF and host_of(one.host)]
+    good = [one for one in set(records) if 0 < one.port <= 0xFFFF and is_host(host_of(one.host))]
     found = []
     for priority in sorted({one.priority for one in good}):
         alike = [one for one in good if one.priority == priority]

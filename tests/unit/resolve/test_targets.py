@@ -15,6 +15,7 @@ from fastsip.resolve.targets import (
     by_naptr,
     by_transport,
     find_targets,
+    host_of,
     is_denied,
     plain_place,
     srv_places,
@@ -66,6 +67,8 @@ ROWS = {
         [naptr(1, 1, "E2U+sip", "u", "u", "!^.*$!sip:a@b!"), naptr(1, 1, "SIP+D2S", "s"), naptr(1, 1, "SIP+D2W", "w"),
          naptr(2, 2, "SIP+D2U", "u")], ALL, ["udp"]),
     "a rule for rewriting": ([naptr(1, 1, "SIP+D2U", "u", regexp="!a!b!")], ALL, []),
+    "a replacement that is no name": (
+        [naptr(1, 1, "SIP+D2U", name) for name in ("a b", "x" * 254, "\x00", "gr\xfc\xdf.test")], ALL, []),
     "no replacement": ([naptr(1, 1, "SIP+D2U", "."), naptr(1, 1, "SIP+D2U", "")], ALL, []),
     "flags that lead elsewhere": (
         [naptr(1, 1, "SIP+D2U", "u", flags) for flags in ("", "u", "p", "sa")], ALL, []),
@@ -149,8 +152,10 @@ def test_a_service_that_is_denied_is_told_from_one_that_is_not_described():
 
 
 def test_records_that_name_no_place_are_left_out():
-    targets, _ = resolve_srv([Srv(1, 1, 0, "a"), Srv(1, 1, 65536, "a"), Srv(1, 1, 5060, "."), Srv(1, 1, 65535, "a")],
-                             {"a": ["10.0.0.1"], "": ["10.0.0.2"]})
+    bad = [Srv(1, 1, 0, "a"), Srv(1, 1, 65536, "a")]
+    bad += [Srv(1, 1, 5060, host) for host in (".", "x y", "\xfc", "a" * 254)]
+    addresses = {host_of(one.host): ["10.0.0.2"] for one in bad} | {"a": ["10.0.0.1"]}
+    targets, _ = resolve_srv([*bad, Srv(1, 1, 65535, "a")], addresses)
     assert [(one.host, one.port, one.weight) for one in targets] == [("10.0.0.1", 65535, WHOLE)]
 
 

@@ -16,6 +16,10 @@ from fastsip._core.transport.names import Names
 from fastsip.base.run_dir import PLACEMENT
 from fastsip.config import ConfigError, language, load_text, sets
 from fastsip.config.secrets import pin_placement, purpose_key
+from fastsip.config.targets import with_answers
+from fastsip.resolve.answers import Answer, followed
+from fastsip.resolve.asking import Question
+from fastsip.resolve.targets import WHOLE, Target
 from fastsip.routing import compile as compiling
 from fastsip.routing.compile import (
     Before,
@@ -246,6 +250,24 @@ def test_sets_and_their_destinations(registry):
     assert members(table, 1, registry) == ["spare/sip:192.0.2.31", "spare/sip:192.0.2.32"]
     lines = {registry.name(cells.owner(line))[1]: line for line in cells.assigned.values()}
     assert len(lines) == 5 and set(lines) == {"ms1", "ms2", "ms3", *members(table, 1, registry)}
+
+
+def test_a_target_that_went_keeps_its_line_for_ten_minutes(registry):
+    """Also when other configurations come meanwhile, which do not have it."""
+    text = TEXT.replace('"sip:192.0.2.31"', '"sip:gw.test"')
+    cells, question = Cells(64), Question("gw.test")
+    first, second = (Target(f"10.0.0.{number}", 5060, "udp", 0, WHOLE) for number in (1, 2))
+    before = Answer(targets=(first, second), at=1_000.0)
+    config = with_answers(read(text), {question: before}, 1_000.0)
+    compile_table(config, registry, cells, 1)
+    number = registry.find("destination", "spare/sip:gw.test=udp:10.0.0.2:5060")
+    line = cells.assigned[number]
+    answers = {question: followed(before, [first], 0, 1_000.0)}
+    for now, kept in ((1_001.0, True), (1_599.0, True), (1_600.0, False)):
+        config = with_answers(config, answers, now)
+        release_unnamed(cells, registry, config)
+        compile_table(config, registry, cells, 2)
+        assert (cells.assigned.get(number) == line) == kept
 
 
 def test_choices_follow_the_algorithm_of_the_set(registry):
