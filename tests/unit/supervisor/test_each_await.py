@@ -198,7 +198,7 @@ class Life:
         here = self.here
         async with asyncio.timeout(LIMIT_S):
             while not (here.router and here.spare and any(isinstance(said, messages.Warm) for said in here.spare.inbox)
-                       and is_alive(here.router.pid)   # it may have ended, and nobody has noticed yet
+                       and here.router.line.fileno() >= 0   # else it has left, and is only not reaped yet
                        and not here.events.beside.underway and not here.planned and not here.underway
                        and not here.busy.locked() and len(here.tasks) == WATCHES
                        and children() - self.before == {here.router.pid, here.spare.pid}):  # fmt: skip
