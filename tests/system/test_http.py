@@ -306,7 +306,7 @@ def upgrade_under_requests(home: Home, port: int) -> None:
     answers = []
     while thread.is_alive() or len(answers) < 3:
         answers.append((over_tcp(port, "/healthz", "")[0], ask(home, "/v1/status")[0]))
-    thread.join()
+    thread.join(LIMIT_S)
     assert done == [0] and set(answers) == {(200, 200)}
 
 
