@@ -48,6 +48,12 @@ class Shards:
             raise self.faults.pop()
 
 
+class Lines(list):
+    """As many cells, all of them free."""
+
+    assigned = types.MappingProxyType({})
+
+
 @pytest.fixture
 def ends():
     """The supervisor's end, and a control plane at the other, whose configuration is compiled to "a table"."""
@@ -55,8 +61,9 @@ def ends():
     router = types.SimpleNamespace(
         names=types.SimpleNamespace(set_limit=lambda most: None, set_static=lambda fixed: None),
         line=Line(theirs), shards=Shards(),
-        config=read(SMALL), cells=range(600), registry=None, version=1, table=None, admin_lines=[],
+        config=read(SMALL), cells=Lines(range(600)), registry=None, version=1, table=None, admin_lines=[],
         store=types.SimpleNamespace(count_open=lambda: 0),
+        measures=types.SimpleNamespace(follow=lambda assigned: None),
     )  # fmt: skip
     theirs.setblocking(False)
     yield Line(ours), router

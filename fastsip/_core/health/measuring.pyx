@@ -16,9 +16,9 @@ from fastsip._core.base.types cimport NO_HEADER
 from fastsip._core.sip.types cimport H_RETRY_AFTER, M_INVITE, message_t
 from fastsip._core.sip.parser cimport first_of
 from fastsip._core.store.records cimport (
-    CANCELLING, CLIENT_ACCEPTED, CLIENT_COMPLETED, CLIENT_MOVED_ON, KIND_CLIENT_INVITE, is_child, is_server, record_t,
+    CANCELLING, CLIENT_ACCEPTED, CLIENT_COMPLETED, CLIENT_MOVED_ON, is_child, is_server, record_t,
 )
-from fastsip._core.store.slots cimport record_of, slot_t, word_kind, word_state
+from fastsip._core.store.slots cimport record_of, slot_at, slot_t, word_kind, word_state
 from fastsip._core.routing.types cimport F_PROGRESS, F_RING, F_TIMEOUT, F_TRANSPORT
 from fastsip._core.routing.lookup cimport find_destination
 from fastsip._core.dispatcher.measures cimport (
@@ -45,36 +45,41 @@ cdef inline measure_t *line_of(shard_t *shard, uint32_t cell) noexcept nogil:
     return &shard.measures[min(cell, shard.measure_last)]
 
 
-cdef inline measure_t *line_at(shard_t *shard, const slot_t *server, const slot_t *branch) noexcept nogil:
+cdef inline measure_t *line_at(shard_t *shard, const slot_t *branch) noexcept nogil:
     """NULL when it is no attempt: another method, a request inside of a dialog, a next hop that is no destination."""
-    cdef int d
-    check(is_server(word_kind(server.commit)))
-    if server.method != M_INVITE or server.in_dialog:
+    cdef uint32_t hint = branch.identity.client.destination_hint
+    cdef uint32_t id = branch.identity.client.destination_id
+    cdef int d = <int>hint
+    check(is_child(word_kind(branch.commit)))
+    check(is_server(word_kind(slot_at(shard.store, branch.parent).commit)))
+    if branch.method != M_INVITE or id == 0 or slot_at(shard.store, branch.parent).in_dialog:
         return NULL
-    d = find_destination(shard.table, branch.identity.client.destination_id, branch.identity.client.destination_hint)
+    # Most often it stands where it stood, which is seen without a call.
+    if hint >= shard.table.destination_count or shard.table.destinations[hint].id != id:
+        d = find_destination(shard.table, id, hint)
     check(d < <int>shard.table.destination_count)
     return line_of(shard, shard.table.destinations[d].cell) if d >= 0 else NULL
 
 
-cdef void measure_attempt(shard_t *shard, const slot_t *server, const slot_t *branch) noexcept nogil:
-    cdef measure_t *line = line_at(shard, server, branch)
-    check(is_child(word_kind(branch.commit)))
+cdef void measure_attempt(shard_t *shard, const slot_t *branch) noexcept nogil:
+    cdef measure_t *line = line_at(shard, branch)
     check(branch.created_ms == shard.now_ms)
+    check(branch.method == slot_at(shard.store, branch.parent).method)
     if line != NULL:
         add_one(&line.attempts)
 
 
-cdef inline void measure_response(shard_t *shard, const slot_t *server, const slot_t *branch, int before,
-                                  int status) noexcept nogil:
+cdef inline void measure_response(shard_t *shard, const slot_t *branch, int before, int status) noexcept nogil:
     """What came before was measured when it came: a repeated response says nothing new, nor does any behind a final."""
     cdef measure_t *line
     cdef uint64_t ms
     if status <= 100 or before >= 200 or (before > 100 and status < 200):
         return
-    line = line_at(shard, server, branch)
+    line = line_at(shard, branch)
     if line == NULL:
         return
     check(status < 700)
+    check(0 <= before < 200)
     ms = shard.now_ms - min(branch.created_ms, shard.now_ms)       # a slot of a damaged file may say anything
     if before <= 100 and status < 300:
         add_time(&line.reply, ms)
@@ -84,34 +89,33 @@ cdef inline void measure_response(shard_t *shard, const slot_t *server, const sl
             add_time(&line.answer, ms)
 
 
-cdef inline void measure_silence(shard_t *shard, const slot_t *server, const slot_t *branch, int reason) noexcept nogil:
-    cdef measure_t *line = line_at(shard, server, branch)
+cdef inline void measure_silence(shard_t *shard, const slot_t *branch, int reason) noexcept nogil:
+    cdef measure_t *line = line_at(shard, branch)
     check(0 <= reason <= F_TRANSPORT)
     if line != NULL:
         add_one(&line.silences[SILENCE_OF[reason]])
 
 
-cdef void measure_input(shard_t *shard, const slot_t *server, const slot_t *branch, int status, int reason,
-                        bint expired) noexcept nogil:
+cdef void measure_input(shard_t *shard, const slot_t *branch, int status, int reason, bint expired) noexcept nogil:
     """An attempt that was given up has ended by that; one that waits for the answer to its CANCEL is given up once."""
     cdef const record_t *before = record_of(branch)
     cdef int state = word_state(branch.commit)
-    check(is_child(word_kind(branch.commit)))
     check((status == 0) | (100 <= status < 700))
-    if word_kind(branch.commit) != KIND_CLIENT_INVITE:
+    if branch.method != M_INVITE:
         return
     if status and state >= CLIENT_COMPLETED:
         count(shard, N_REPEATED_RESPONSES)
     elif status and (before.client.reason == 0 or status < 300):
-        measure_response(shard, server, branch, before.client.last_status, status)
+        measure_response(shard, branch, before.client.last_status, status)
     elif status == 0 and before.client.reason == 0 and (reason or (
             expired and state == CANCELLING and not before.client.flags & CLIENT_MOVED_ON)):
-        measure_silence(shard, server, branch, reason)
+        measure_silence(shard, branch, reason)
 
 
-cdef void measure_failover(shard_t *shard, const slot_t *server, const slot_t *branch) noexcept nogil:
-    cdef measure_t *line = line_at(shard, server, branch)
+cdef void measure_failover(shard_t *shard, const slot_t *branch) noexcept nogil:
+    cdef measure_t *line = line_at(shard, branch)
     check(is_child(word_kind(branch.commit)))
+    check(branch.method == slot_at(shard.store, branch.parent).method)
     if line != NULL:
         add_one(&line.failovers)
 

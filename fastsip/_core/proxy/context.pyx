@@ -266,7 +266,7 @@ cdef void branch_failed(shard_t *shard, uint32_t parent, const failure_t *failur
     if more and try_next(shard, parent, failure, &stored) == OK:
         count(shard, N_FAILOVERS)
         count(shard, N_FAILED_OVER + failover_of(failure.reason, failure.status, failure.m))
-        measure_failover(shard, server, branch)
+        measure_failover(shard, branch)
         tell(shard, parent, EVENT_FAILOVER, failure, &stored)
         return
     if more:
@@ -523,7 +523,7 @@ cdef void branch_input(shard_t *shard, uint32_t ref, int event, const message_t 
     news.parent, news.ref, news.kind, news.state, news.next = parent, ref, kind, state, step.next
     news.record, news.m = &record, m
     passed = passed and tell_before(shard, event, &news)
-    measure_input(shard, slot_at(shard.store, parent), branch, status, record.client.reason, event == EXPIRE)
+    measure_input(shard, branch, status, record.client.reason, event == EXPIRE)
     if step.actions & GIVE_UP_CLOCK:
         record.client.flags |= CLIENT_ABANDONED
     set_clocks(shard, branch, slot_at(shard.store, parent), state, step, status, &record)

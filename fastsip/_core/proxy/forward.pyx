@@ -552,7 +552,7 @@ cdef int start_branch(shard_t *shard, uint32_t parent, const request_t *request)
         drop_block(shard.store, &shard.pending, parent, &waited)
     if waited.len or record.server.retransmit_ms:
         arm_slot(shard, parent, kind, &record)
-    measure_attempt(shard, server, slot_at(shard.store, <uint32_t>ref))
+    measure_attempt(shard, slot_at(shard.store, <uint32_t>ref))
     send_request(shard, <uint32_t>ref)
     return OK
 

@@ -65,39 +65,47 @@ cdef void queue_datagram(shard_t *shard, const char *at, uint32_t len, const flo
         out.owner_generation = word_generation(slot_at(shard.store, owner).commit)
 
 
-cdef int method_of(const char *at, uint32_t len) noexcept nogil:
-    """The method_id of a request as it leaves; those of a call, without a look into the words."""
-    cdef uint32_t end = 0
-    check(len > 0)
-    if len > 7 and memcmp(at, b"INVITE ", 7) == 0:
-        return M_INVITE
-    if len > 4 and memcmp(at, b"ACK ", 4) == 0:
-        return M_ACK
-    if len > 4 and memcmp(at, b"BYE ", 4) == 0:
-        return M_BYE
+cdef inline void count_status(shard_t *shard, const char *at) noexcept nogil:
+    """Of a status line, from its code on."""
+    cdef int status = (at[0] - c'0') * 100 + (at[1] - c'0') * 10 + at[2] - c'0'
+    if 100 <= status < 700:
+        count(shard, N_RESPONSES_OUT + STATUS_PLACES[status])
+
+
+cdef void count_odd(shard_t *shard, const char *at, uint32_t len) noexcept nogil:
+    """Other methods, and what a peer wrote with blank lines before the first one (7.5) or blanks before the code.  No
+    method has a slash.
+    """
+    cdef uint32_t off = 0
+    cdef uint32_t end
+    while off < len and (at[off] == c'\r' or at[off] == c'\n'):
+        off += 1
+    end = off
+    check(off + 12 < len)
+    if at[off + 3] == c'/':
+        off += 8
+        while off + 3 < len and at[off] == c' ':
+            off += 1
+        count_status(shard, at + off)
+        return
     while end < len and at[end] != c' ' and at[end] != c'\t':
         end += 1
-    return match_method(at, end)
+    count(shard, N_REQUESTS_OUT + match_method(at + off, end - off))
 
 
 cdef void count_sent(shard_t *shard, const char *at, uint32_t len) noexcept nogil:
-    """By its first line, which says it of all that leaves, whoever wrote it.  Before that line, and before the status
-    code, a peer may have left blanks (7.5); no method has a slash.
-    """
-    cdef uint32_t off = 0
-    cdef int status
-    while off < len and (at[off] == c'\r' or at[off] == c'\n'):
-        off += 1
-    check(off + 12 < len)
-    if at[off + 3] != c'/':
-        count(shard, N_REQUESTS_OUT + method_of(at + off, len - off))
-        return
-    off += 8
-    while off + 3 < len and at[off] == c' ':
-        off += 1
-    status = (at[off] - c'0') * 100 + (at[off + 1] - c'0') * 10 + at[off + 2] - c'0'
-    if 100 <= status < 700:
-        count(shard, N_RESPONSES_OUT + STATUS_PLACES[status])
+    """By its first line, which says it of all that leaves, whoever wrote it.  Most is a response, or of a call."""
+    check(len > 12)
+    if memcmp(at, b"SIP/2.0 ", 8) == 0 and at[8] != c' ':
+        count_status(shard, at + 8)
+    elif memcmp(at, b"INVITE ", 7) == 0:
+        count(shard, N_REQUESTS_OUT + M_INVITE)
+    elif memcmp(at, b"ACK ", 4) == 0:
+        count(shard, N_REQUESTS_OUT + M_ACK)
+    elif memcmp(at, b"BYE ", 4) == 0:
+        count(shard, N_REQUESTS_OUT + M_BYE)
+    else:
+        count_odd(shard, at, len)
 
 
 cdef bint queue_message(shard_t *shard, const char *at, uint32_t len, const flow_t *flow,

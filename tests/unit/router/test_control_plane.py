@@ -17,6 +17,12 @@ from fastsip.router.control_plane import EVENTS_DROPPED, EVENTS_PER_TURN, Contro
 TURNS = 50
 
 
+class Lines(list):
+    """As many cells, all of them free."""
+
+    assigned = types.MappingProxyType({})
+
+
 class Control:
     """The loop's end of the wake-ups."""
 
@@ -93,7 +99,8 @@ def test_what_was_reported_is_taken_to_the_end_and_then_it_sleeps(one, rings, mo
 
 def test_the_collector_does_not_walk_over_what_a_reload_makes(monkeypatch):
     one = ControlPlane.__new__(ControlPlane)
-    one.router = types.SimpleNamespace(config=None, table=None, cells=range(10), registry=None, version=1,
+    one.router = types.SimpleNamespace(config=None, table=None, cells=Lines(range(10)), registry=None, version=1,
+                                       measures=types.SimpleNamespace(follow=lambda assigned: None),
                                        admin_lines=[])
     one.shards = types.SimpleNamespace(switch_to=lambda table: None)
     group = types.SimpleNamespace(destinations=[], names=[])
