@@ -13,6 +13,10 @@
 # make call    one message through the kernels: rule, what is sent, counters    MESSAGE=file CONFIG=...
 # make machines   the four transaction machines as Markdown    ARGS=--write puts them into ARCHITECTURE.md
 # make one     builds one kernel alone, for a look at its errors    K=parser
+# make wheel   the sdist and the wheel, tried in a fresh venv; into dist/
+# make deb     the package for Debian 12, tried in a system that boots for it; needs root    ARGS=--keep keeps what it made
+# make image   the container's image, tried read-only; needs root and podman    BASE=debian:12-slim, else one is made here
+# make pins    what packages bring along, as new as pyproject.toml allows
 # make build lint clean
 # make bench   CPU per call, kernels, parsing: minutes on a quiet machine   ARGS="--rounds 1" goes to bench.load
 # make bench-all   every other measurement, about half an hour; both say where their JSON went
@@ -39,7 +43,7 @@ RELOADS ?= 10000
 MESSAGE ?= -
 K ?= -
 
-.PHONY: run build-all test checked crash kill-soak upgrades simulate reload-soak fuzz tsan rfc map machines call one build lint bench bench-all clean peers
+.PHONY: run build-all test checked crash kill-soak upgrades simulate reload-soak fuzz tsan rfc map machines call one build lint bench bench-all wheel deb image pins clean peers
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -134,8 +138,21 @@ bench-all: build-all $(VENV)/.ready-bench
 	$(call measure,operators) $(call measure,probing) $(call measure,kills) $(call measure,persistence) $(call measure,disk) $(call measure,hostile) \
 	$(call measure,stranger) exit $$worst
 
+# Each ends by itself, and leaves dist/ alone.
+wheel: $(VENV)/.ready-package
+	@PYTHON=$(CURDIR)/$(BIN)/python packages/wheel
+
+deb:
+	@packages/deb $(ARGS)
+
+image:
+	@BASE=$(BASE) packages/image $(ARGS)
+
+pins: $(VENV)/.ready-package
+	@$(BIN)/python packages/pins.py
+
 clean:
-	@rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	@find fastsip bench tests -depth \( -name '*.so' -o -name '__pycache__' \) -exec rm -rf {} + 2>/dev/null || true
 	@rm -f $$(git ls-files --others --ignored --exclude-standard -- '*.c')
 

@@ -62,6 +62,7 @@ extensions = [
 ]
 
 setup(
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},  # for pip, who cannot be told
     ext_modules=cythonize(
         extensions,
         nthreads=os.cpu_count() or 1,
