@@ -1,5 +1,5 @@
 # make run     set up what is missing, build, run config.example.toml
-# make test    the same set-up, then all tests      ARGS="-k config -x" goes to pytest
+# make test    the same set-up, then all tests      ARGS="-k config -x" goes to pytest; WORKERS=0: one after the other
 # make checked   the tests of the kernels with all checks of a debug build      ARGS="-k names"
 # make crash   the crash tests at every store, and deaths during the recovery
 # make kill-soak   routers killed, upgraded and reshaped under calls    SECONDS=60
@@ -40,6 +40,9 @@ SECONDS ?= 60
 COMMITS ?= 2956ea2 .
 WHAT ?= all
 RELOADS ?= 10000
+# Most tests wait more than they work; those of one file share what it starts.
+WORKERS ?= 2
+SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile
 MESSAGE ?= -
 K ?= -
 
@@ -60,7 +63,7 @@ build-all: $(VENV)/.ready
 	@FASTSIP_TESTS=1 $(BIN)/python $(BUILD)
 
 test: build-all $(VENV)/.ready-test peers
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 crash: build-all $(VENV)/.ready-test
 	@FASTSIP_CRASH=all $(BIN)/python -m pytest tests/crash $(ARGS)
@@ -91,7 +94,7 @@ KERNEL_TESTS := $(patsubst %,tests/unit/test_%.py,blocks checks commands dropped
 
 checked: $(VENV)/.ready-test
 	@$(call beside,debug)
-	@cd build/debug && $(CURDIR)/$(BIN)/python -X faulthandler -m pytest -q -p no:cacheprovider $(KERNEL_TESTS) \
+	@cd build/debug && $(CURDIR)/$(BIN)/python -X faulthandler -m pytest -q -p no:cacheprovider $(SIDE_BY_SIDE) $(KERNEL_TESTS) \
 		tests/protocol tests/fuzz tests/simulate $(ARGS)
 
 reload-soak: $(VENV)/.ready-test
