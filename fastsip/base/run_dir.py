@@ -6,6 +6,7 @@
                 control.sock  supervisor; operators ask there
                 transactions/ router; NN.slots, one for each partition
                 cells         router, spare; a line for each destination
+                paces         router, spare; what stands beside it: calls a second, latency
                 measures      router; what it measured of each, for each shard
                 registry      router, spare; names to ids
                 names         router; what DNS said

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastsip.base.plain import reason
 from fastsip.config import secrets, values
 from fastsip.config.errors import Wrong
 from fastsip.config.model import Api
@@ -86,5 +87,5 @@ def tls_context(certificate: str, key: str) -> "SSLContext":
         raise Wrong(f"{certificate} and {key} are no certificate in PEM and its key without a password: "
                     f"{error.reason or 'not readable'}") from None
     except (OSError, ValueError) as error:
-        raise Wrong(f"{certificate} or {key} cannot be read: {error}") from None
+        raise Wrong(f"{certificate} or {key} cannot be read: {reason(error)}") from None
     return context

@@ -103,7 +103,8 @@ def _fixed_answer(config: Config, named: NamedDestination, now: float) -> Answer
     line = exact or next((one for one in config.names if one.name == ANY), None)
     if line is None:
         return None
-    places = [plain_place(host, named.port or port) for host, port in line.addresses]
+    places = [plain_place(host, named.port or port)._replace(rank=(rank,))
+              for rank, (host, port) in enumerate(line.addresses)]
     targets, cut = find_targets(places, {host: [host] for host, _ in line.addresses})
     return Answer(targets=tuple(targets), at=now, cut=cut)
 

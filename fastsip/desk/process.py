@@ -91,8 +91,8 @@ class Desk:
                 self.ask(order)
             case Look():
                 self.say(GoesRound(number=order.number))
-            case TellWebhooks():
-                self.tell(fds)
+            case TellWebhooks() if fds:
+                self.tell(fds.pop(0))   # whose it is from now on
             case Serve() if has_http():
                 (await self.speaker()).serve(order, fds)
                 return
@@ -111,13 +111,13 @@ class Desk:
             self.asker = Asker(self.line)
         self.asker.ask(order)
 
-    def tell(self, fds: list[int]) -> None:
+    def tell(self, fd: int) -> None:
         """Loaded when there are any: they have a thread of their own."""
         if self.webhooks is None:
             from fastsip.desk.webhooks import WebhookTeller
 
             self.webhooks = WebhookTeller()
-        self.webhooks.take(fds[0])
+        self.webhooks.take(fd)
 
     async def speaker(self) -> "HttpServer":
         """Loaded when somebody wants it: who only reads databases needs no server."""

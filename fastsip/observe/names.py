@@ -7,7 +7,7 @@ from typing import Any
 Facts = dict[str, Any]
 BEST_FIRST = ("up", "unknown", "trying", "down")
 UNRESOLVED = "unresolved"
-SUMS = ("chosen", "failed", "probes_sent", "probes_failed")
+SUMS = ("chosen", "failed", "probes_sent", "probes_failed", "limited")
 
 
 def names_of(group: Facts) -> dict[str, Facts]:
@@ -31,6 +31,8 @@ def _together(name: Facts, targets: list[Facts]) -> Facts:
         "retry_after": min(resting) if resting and len(resting) == len(targets) else None,
         **{key: sum(one[key] for one in targets) for key in SUMS},
         "rtt_ms": None,
+        "latency_ms": None,
+        "downs": max((one["downs"] for one in targets), default=0),
         "last_code": 0,
         "targets": [one["id"] for one in targets],
     }

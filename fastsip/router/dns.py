@@ -50,7 +50,7 @@ class Found(NamedTuple):
     targets     (host, port, tier, weight), port 0 = none said
     cut         there are more of them
     why         what no server answered, "" = nothing
-    unsure      of these NAPTR or SRV records, so that the targets are but the best guess
+    unsure      a part was not answered, so that the targets are but the best guess
     nothing     without targets: why there are none
     """
 
@@ -63,7 +63,10 @@ class Found(NamedTuple):
 
 
 def zone_of(name: str) -> str:
-    return ".".join(name.rsplit(".", 2)[-2:])
+    """What one owner has, as far as can be told: two labels, and three where countries divide theirs, as in co.uk."""
+    labels = name.rsplit(".", 3)[-3:]
+    divided = len(labels) == 3 and len(labels[-1]) == 2 and len(labels[-2]) <= 3
+    return ".".join(labels if divided else labels[-2:])
 
 
 class Dns:
@@ -140,8 +143,9 @@ class _Name:
         """Of a name that does not exist, as one server says, it matters not what another one left open."""
         targets = [(one.host, 0 if self.kind == OF_HOST else one.port, one.tier, one.weight)
                    for one in outcome.targets]
-        sure = not self.unsure if targets else outcome.denied or self.gone
-        return Found(targets, outcome.ttl_s, self.cut or outcome.cut > 0, "" if sure else outcome.why, self.unsure,
+        unsure = self.unsure or bool(targets and outcome.why)
+        sure = not unsure if targets else outcome.denied or self.gone
+        return Found(targets, outcome.ttl_s, self.cut or outcome.cut > 0, "" if sure else outcome.why, unsure,
                      outcome.nothing)
 
     async def ask(self, name: str, kind: str) -> Records:

@@ -6,9 +6,11 @@ The shards count and tell nobody; this looks at what they counted.
 from collections.abc import Callable
 
 from fastsip import log as logs
+from fastsip._core.base.clock import now_ms
 from fastsip._core.dispatcher.cells import Cells
 
 QUIET_LOOKS = 10        # in which none was passed over, until it is said to be over
+LATELY_MS = 600_000
 WRAP = 1 << 32
 
 
@@ -20,8 +22,10 @@ class Limiting:
     ) -> None:
         self.cells, self.name, self.tell = cells, name, tell
         self.counted = cells.limited()      # of the routers before this one
-        self.begun: dict[int, int] = {}     # id -> what was counted when it began
-        self.quiet: dict[int, int] = {}     # id -> looks since one was passed over
+        # id -> what was counted when it began.  A router before this one may have said that, and not that it is over.
+        lately = cells.limited_since(max(now_ms() - LATELY_MS, 1))
+        self.begun = {number: self.counted.get(number, 0) for number in lately}
+        self.quiet = dict.fromkeys(lately, 0)   # id -> looks since one was passed over
         self.begins, self.ends = logs.Limited(), logs.Limited()
 
     def look(self) -> None:

@@ -117,7 +117,7 @@ def recall_answers(names: Names, run_dir: str) -> list[Held]:
             names.put(answer.key, targets, max(answer.until_ms - now, 0), now, answer.cut)
     except FileNotFoundError:
         return []
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         log.warning(put_aside(Path(run_dir) / NAMES, error))
         return []
     return [one for one in found.held if now < one.until_ms] if found else []

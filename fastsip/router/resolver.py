@@ -23,6 +23,7 @@ from fastsip.router.dns import Dns, Found, zone_of
 
 MOST_NAMES = 256  # keys at a time; more are asked for again by the next request
 MOST_OF_ZONE = 64  # of these, names that end in the same two labels and had no target before
+HALVES = 3  # answers of which a part is missing, in a row, until they count instead of a whole one of before
 TTL_MIN_S, TTL_MAX_S = 5, 3_600
 NEGATIVE_S = 10  # how long a name is believed not to exist
 FAILED_S = 5  # until the next try when no server answered
@@ -39,6 +40,7 @@ class Resolver:
     def __init__(self, names: Names, tell: Callable[[int], object], families: Collection[int]):
         self.names, self.tell = names, tell
         self.dns = Dns(families)
+        self.halves: dict[str, int] = {}  # key -> answers in a row of which a part was missing
         self.again: dict[str, bool] = {}  # key that is being asked for -> wanted once more meanwhile
         self.zones: Counter[str] = Counter()  # how many of these end alike
         self.tasks: set[asyncio.Task[None]] = set()
@@ -83,10 +85,25 @@ class Resolver:
             self.zones[zone_of(split_key(key)[1])] -= 1
             self.zones += Counter()  # without those that are at nothing
 
+    def is_kept(self, key: str, found: Found) -> bool:
+        """Does the last answer go on in place of this one?"""
+        if not found.unsure and not is_failure(found):
+            self.halves.pop(key, None)
+            return False
+        if found.targets:
+            if len(self.halves) > 2 * MOST_NAMES:
+                self.halves.clear()
+            self.halves[key] = self.halves.get(key, 0) + 1
+            if self.halves[key] >= HALVES:
+                return False
+        return self.names.keep(key, FAILED_S * 1_000, now_ms())
+
     def publish(self, key: str, found: Found) -> None:
-        """Half an answer is one, unless there was a whole one before; a failure says nothing about the name."""
+        """Half an answer is one, unless there was a whole one before: then it counts the third time in a row, for some
+        servers never answer one part.  A failure says nothing about the name.
+        """
         self.changed = True
-        kept = (found.unsure or is_failure(found)) and self.names.keep(key, FAILED_S * 1_000, now_ms())
+        kept = self.is_kept(key, found)
         if kept or is_failure(found):
             name = split_key(key)[1]
             self.failures.info("name not resolved", {"name": name, "why": found.why, "last_answer_kept": kept})

@@ -230,13 +230,18 @@ def add_sets(
             name=group.name,
             headers_out=header_fields(group.headers_out),
         )
+        if same and group.calls and same.calls != group.calls:
+            cells.begin_turns(cells.assigned[registry.id("set", group.name)])
         places = {one.id: at for at, one in enumerate(same.destinations)} if before and same else {}
         for destination in group.destinations:
             at = places.get(destination.id, -1)
-            if before and same and at >= 0 and same.destinations[at] == destination:
+            was = same.destinations[at] if same and at >= 0 else None
+            if before and was == destination:
                 table.take_destination(before.table, place, at)
-            else:
-                add_destination(table, index, destination, registry, cells)
+                continue
+            add_destination(table, index, destination, registry, cells)
+            if was and was.calls != destination.calls:
+                cells.begin_turns(cells.assigned[registry.id("destination", destination.id)])
     return indexes
 
 

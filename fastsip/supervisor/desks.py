@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 import time
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -68,9 +69,24 @@ def tell(here: State) -> None:
     if api and here.door.fd >= 0:
         order = msgspec.structs.replace(order, token=api.token, read_token=api.read_token,
                                         certificate=api.certificate, key=api.key)  # fmt: skip
-        here.desk.send(order, [here.door.fd])
+        say(here, order, [here.door.fd])
     else:
-        here.desk.send(order)
+        say(here, order)
+
+
+def say(here: State, order: messages.Message, fds: Sequence[int] = ()) -> bool:
+    """Does the desk have it?  One that does not read goes on by what it was told before, as with a token that counts no
+    more: it is ended, and the next one is told.
+    """
+    if here.desk is None:
+        return False
+    try:
+        here.desk.line.send(order, fds)
+    except OSError as error:
+        log.error("the desk does not read what it is told", extra={"fields": {"why": reason(error)}})
+        here.desk.kill()
+        return False
+    return True
 
 
 def hand_over(here: State, connection: socket.socket) -> None:
@@ -141,7 +157,7 @@ async def goes_on(desk: Child) -> bool:
 
 def note_end(here: State, desk: Child) -> None:
     """Of one that nobody has sent away."""
-    if here.desk is desk:
+    if here.desk is desk and not here.stopping:
         log.error("the desk ended", extra={"fields": {"pid": desk.pid, "status": desk.status}})
 
 

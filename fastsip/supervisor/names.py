@@ -105,5 +105,6 @@ async def take(here: State, failed: str) -> str:
                 log.error("other targets of names are not taken, the old ones count", extra={"fields": {"why": why}})
             return why
         here.version += 1
+        here.events.tell("config.reloaded", cause="names", version=here.version, **diff.facts())
         log.info("targets of names have changed", extra={"fields": {"version": here.version, **diff.facts()}})
         return ""

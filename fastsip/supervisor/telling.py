@@ -105,10 +105,10 @@ class Telling:
         if here.desk and self.told != (here.desk, order):
             fd = memory_file(pack(order))
             try:
-                here.desk.send(messages.TellWebhooks(), [fd])
+                heard = desks.say(here, messages.TellWebhooks(), [fd])
             finally:
                 close_all([fd])
-            self.told = (here.desk, order) if order.webhooks else None
+            self.told = (here.desk, order) if order.webhooks and heard else None
 
     def _note_death(self, desk: Child, now: float) -> None:
         self.told = None

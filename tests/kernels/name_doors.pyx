@@ -47,9 +47,9 @@ cdef class Places:
         cdef addr_t addr = address_of(place)
         return note_busy(self.names.table.resting, &addr, source, seconds, now_ms)
 
-    def alive(self, place) -> None:
+    def alive(self, place, uint64_t now_ms=0) -> None:
         cdef addr_t addr = address_of(place)
-        note_alive(self.names.table.resting, &addr)
+        note_alive(self.names.table.resting, &addr, now_ms)
 
     def rests(self, place, uint64_t now_ms, bint inside=False) -> bool:
         cdef addr_t addr = address_of(place)
@@ -75,7 +75,7 @@ cdef class Places:
                 note_failed(self.names.table.resting, &addr, source, i & 1, now_ms)
                 wrong += is_resting(self.names.table.resting, &addr, False, now_ms + LONGEST_REST_MS + times)
                 if i & 7 == 0:
-                    note_alive(self.names.table.resting, &addr)
+                    note_alive(self.names.table.resting, &addr, now_ms)
         return wrong
 
 

@@ -64,6 +64,7 @@ NEEDS = {
 BESIDE = {
     ("set", "key"): 'algorithm = "key"', ("set", "in_dialog_failure"): 'in_dialog = "shared"',
     ("failure", "on"): 'progress = "10s"', ("destination", "uri"): "",
+    ("set", "calls_at_once"): "calls_per_second = 10", ("set", "each_calls_at_once"): "each_calls_per_second = 10",
 }  # fmt: skip
 
 
@@ -87,6 +88,8 @@ def tables_of(kind: str, key: str, value: object) -> str:
         line = f"set = {{ X-Y = {text_of(value)} }}"
     if (kind, key) == ("destination", "attrs"):
         line = f"attrs = {{ x = {text_of(value)} }}"
+    if (kind, key) == ("destination", "calls_at_once"):
+        line += ", calls_per_second = 10"
     beside = BESIDE.get((kind, key))
     if kind in INLINE:
         template = INLINE[kind] if (kind, key) != ("destination", "uri") else "[set.m]\ndestinations = [{{ {0} }}]"

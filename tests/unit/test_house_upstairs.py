@@ -34,7 +34,7 @@ ABOVE = {
     "ua": {"base", "log"},                                          # user agents, of which the router needs none
     "router": {"base", "log", "config", "dispatcher", "events", "routing", "process", "observe", "resolve", "ua"},
     "supervisor": {"base", "log", "config", "dispatcher", "events", "process", "api", "resolve", "sources"},
-    "cli": {"base", "log", "config", "dispatcher", "events", "process", "observe", "api", "resolve", "ua", "router",
+    "cli": {"base", "log", "config", "dispatcher", "events", "process", "observe", "api", "ua", "router",
             "supervisor"},
 }
 PROGRAM = {"__main__": {"cli"}}  # `python -m fastsip`

@@ -61,7 +61,8 @@ def ends():
     router = types.SimpleNamespace(
         names=types.SimpleNamespace(set_limit=lambda most: None, set_static=lambda fixed: None),
         line=Line(theirs), shards=Shards(),
-        config=read(SMALL), cells=Lines(range(600)), registry=None, version=1, table=None, admin_lines=[],
+        config=read(SMALL), cells=Lines(range(600)), registry=types.SimpleNamespace(name=None), version=1,
+        table=None, admin_lines=[],
         store=types.SimpleNamespace(count_open=lambda: 0),
         measures=types.SimpleNamespace(follow=lambda assigned: None),
     )  # fmt: skip

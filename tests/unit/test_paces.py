@@ -96,10 +96,33 @@ def test_limits_have_bounds(wrong):
         table.add_set(1, CALL_ID, calls=wrong)
 
 
-def test_a_higher_limit_counts_at_once():
+def test_what_no_limit_can_have_made_does_not_count(tmp_path):
+    """A file may be damaged; another shard's clock may be some seconds ahead."""
+    path = str(tmp_path / "cells")
+    cells = Cells(path, 64)
+    line = cells.assign(1)
+    with open(tmp_path / "paces", "r+b") as file:
+        for ahead_ms, let_in in ((14_000, None), (15_001, 1), (2**40, 1)):
+            file.seek(4096 + 64 * line + 8)
+            file.write(((NOW + ahead_ms) * 1_000_000 % 2**64).to_bytes(8, "little"))
+            file.flush()
+            assert Site(CALL_ID, [{"calls": (1, 10)}], cells).choose() == let_in
+
+
+def test_another_limit_begins_anew():
     cells = Cells(64)
     assert Site(CALL_ID, [{"calls": (1, 10)}], cells).times(20)[1] == 10
-    assert Site(CALL_ID, [{"calls": (1000, 1)}], cells).choose() == 1
+    cells.begin_turns(cells.assigned[1])
+    assert Site(CALL_ID, [{"calls": (1000, 1)}], cells).times(5)[1] == 1
+
+
+def test_a_line_that_is_free_is_nobody_s_news():
+    site = Site(CALL_ID, [{"calls": (1, 1)}])
+    site.times(5)
+    assert site.cells.limited() == {1: 4} and site.cells.limited_since(NOW) == [1]
+    assert site.cells.limited_since(NOW + 1) == [] and site.cells.limited_since(0) == []
+    site.cells.release(1)
+    assert site.cells.limited() == {} and site.cells.limited_since(NOW) == []
 
 
 def test_a_lower_limit_waits_for_what_was_let_in():

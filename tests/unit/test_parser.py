@@ -512,11 +512,13 @@ def test_arbitrary_bytes_are_read_as_the_oracle_reads_them(text):
 
 def test_parsing_makes_no_python_object():
     doors.bench_parse(messages.INVITE, 10)
-    before = sys.getallocatedblocks()
-    good = doors.bench_parse(messages.INVITE, 100_000)
-    after = sys.getallocatedblocks()
-    assert good == 100_000
-    assert after - before <= 2      # the two numbers themselves
+    more = []
+    for _ in range(5):      # another thread of this process may make some meanwhile
+        before = sys.getallocatedblocks()
+        good = doors.bench_parse(messages.INVITE, 100_000)
+        more.append(sys.getallocatedblocks() - before)
+        assert good == 100_000
+    assert min(more) <= 2   # the two numbers themselves
 
 
 # ---------------------------------------------------------------- torture messages kept elsewhere

@@ -17,8 +17,8 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastsip._core.base.atomics cimport (
-    cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, store_relaxed32, store_release32,
-    store_release64,
+    cas64, fetch_add32, load_acquire32, load_acquire64, load_relaxed32, load_relaxed64, store_relaxed32,
+    store_release32, store_release64,
 )
 from fastsip._core.base.check cimport check
 from fastsip._core.dispatcher.lines cimport Lines
@@ -112,6 +112,7 @@ cdef class Cells:
         if destination_id not in self.lines:
             return
         index = self.lines.pop(destination_id)
+        self.paces[index].destination_id = 0    # it is nobody's news any more
         store_release32(&self.cells[index].destination_id, 0)
         self.search_from = min(self.search_from, index)
 
@@ -133,7 +134,19 @@ cdef class Cells:
         """destination id -> how often a limit of calls a second passed it over, of those that it did; wraps around."""
         cdef uint32_t index
         return {self.paces[index].destination_id: load_relaxed32(&self.paces[index].limited)
-                for index in range(self.count) if load_relaxed32(&self.paces[index].limited)}
+                for index in range(self.count)
+                if self.paces[index].destination_id and load_relaxed32(&self.paces[index].limited)}
+
+    def limited_since(self, at_ms) -> list:
+        """destination ids of those that a limit has passed over since then."""
+        cdef uint32_t index
+        return [self.paces[index].destination_id for index in range(self.count)
+                if self.paces[index].destination_id and load_relaxed64(&self.paces[index].limited_ms) >= at_ms > 0]
+
+    def begin_turns(self, index) -> None:
+        """Its limit is another one from now on: what the old one has let in does not count."""
+        self.line(index)
+        store_release64(&self.paces[<uint32_t>index].next_call_ns, 0)
 
     def set_admin(self, index, value) -> int:
         """0 enabled, 1 draining, 2 disabled; seen by the next choice of each shard.  Returns what it was."""

@@ -33,7 +33,7 @@ from fastsip._core.routing.types cimport A_PARALLEL, A_SRV, destination_t, run_t
 from fastsip._core.routing.tiers cimport member_at
 from fastsip._core.dispatcher.ranking cimport begin_ranking, next_ranked, rank_of, rank_t, ranks_before
 from fastsip._core.dispatcher.cells cimport HEALTH_DOWN, cell_t, known_t, word_health
-from fastsip._core.dispatcher.paces cimport has_turn, latency_us, pace_t, take_turn
+from fastsip._core.dispatcher.paces cimport has_turn, latency_us, note_limited, pace_t, take_turn
 from fastsip._core.dispatcher.positions cimport positions_t
 from fastsip._core.dispatcher.usable cimport BY_LIMITS, BY_STATE, NO_TRIALS, count_usable, passes, trial_due
 
@@ -423,7 +423,7 @@ cdef bint claim_turn(choice_t *s, int winner) noexcept nogil:
     check(&s.table.sets[d.set_index] == s.of_set)
     if not s.counts or d.calls.interval_ns == 0 or take_turn(pace, &d.calls, s.now_ms):
         return True
-    fetch_add32(&pace.limited, 1)
+    note_limited(pace, s.now_ms)
     return False
 
 
@@ -499,10 +499,9 @@ cdef bint claim_turn_of_set(const choice_t *s) noexcept nogil:
     cdef const set_t *of_set = s.of_set
     cdef pace_t *pace = &s.known.paces[of_set.cell]
     check(s.counts)
-    check(s.tried_count == 0)
     if of_set.calls.interval_ns == 0 or take_turn(pace, &of_set.calls, s.now_ms):
         return True
-    fetch_add32(&pace.limited, 1)
+    note_limited(pace, s.now_ms)
     return False
 
 

@@ -58,7 +58,8 @@ cdef file_head_t read_head(bytes head, uint64_t magic, uint32_t line_bytes, str 
         raise Damaged(f"not a file of {what}")
     if found.major > LAYOUT_MAJOR:
         raise Damaged(f"of a newer version: layout {found.major}, known is {LAYOUT_MAJOR}")
-    if found.line_bytes != line_bytes or size < HEADER_BYTES + found.count * found.line_bytes:
+    if (found.line_bytes != line_bytes or found.count > MOST_LINES
+            or size < HEADER_BYTES + <size_t>found.count * found.line_bytes):
         raise Damaged(f"lines of {found.line_bytes} bytes, {found.count} of them in {size} bytes")
     return found
 

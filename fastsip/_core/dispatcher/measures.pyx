@@ -24,6 +24,7 @@ from libc.string cimport memcpy, memset
 from posix.mman cimport munmap
 
 from fastsip._core.base.atomics cimport store_release32
+from fastsip._core.base.types cimport MAX_SHARDS
 from fastsip._core.base.buckets cimport BUCKET_COUNT, times_t
 from fastsip._core.base.mapped cimport map_file
 
@@ -100,6 +101,8 @@ def read_head(bytes content not None) -> dict:
     if head.major > LAYOUT_MAJOR:
         raise Damaged(f"of a newer version: layout {head.major}, known is {LAYOUT_MAJOR}")
     size = HEADER_BYTES + <size_t>head.lines * head.shards * sizeof(measure_t)
+    if head.lines > MOST_MEASURED + 1 or head.shards > MAX_SHARDS:
+        raise Damaged(f"{head.shards} times {head.lines} lines")
     if head.line_bytes != sizeof(measure_t) or head.lines < 2 or head.shards < 1 or len(content) < size:
         raise Damaged(f"{head.shards} times {head.lines} lines of {head.line_bytes} bytes in {len(content)} bytes")
     if head.boot_id[:16] != boot_bytes():
@@ -246,6 +249,12 @@ cdef class Measures:
         """
         cdef uint32_t shard, index, owner
         cdef measure_t *line
+        owners = {*assigned, THE_REST}
+        for shard in range(self.shards):
+            for index in range(self.lines):
+                line = &self.of_shard(shard)[index]
+                if line.destination_id and line.destination_id not in owners:
+                    store_release32(&line.destination_id, 0)    # it may come back elsewhere
         for destination_id, place in [*assigned.items(), (THE_REST, self.lines - 1)]:
             owner, index = destination_id, place
             if index >= self.lines or (index == self.lines - 1) != (owner == THE_REST):

@@ -10,7 +10,8 @@ cdef struct pace_t:
     uint64_t next_call_ns   # when the next call is due if all come evenly (ns of CLOCK_BOOTTIME)
     uint64_t latency        # decaying mean in us (32 bits) << 32 | low 32 bits of the ms of its last sample; 0 = none
     uint64_t downs          # how often it went down in close succession (8 bits) | ms when it did last << 8
-    uint64_t reserve[4]
+    uint64_t limited_ms     # when that was last
+    uint64_t reserve[3]
 
 cdef object read_pace(const pace_t *pace, uint64_t now_ms)
 cdef void begin_pace(pace_t *pace, uint32_t destination_id) noexcept nogil
@@ -19,6 +20,9 @@ cdef void begin_pace(pace_t *pace, uint32_t destination_id) noexcept nogil
 cdef bint has_turn(const pace_t *pace, const call_limit_t *limit, uint64_t now_ms) noexcept nogil
 # Takes the turn of one call; False when another shard has taken the last one.
 cdef bint take_turn(pace_t *pace, const call_limit_t *limit, uint64_t now_ms) noexcept nogil
+
+# It was passed over for its limit.
+cdef void note_limited(pace_t *pace, uint64_t now_ms) noexcept nogil
 
 cdef void note_latency(pace_t *pace, uint64_t elapsed_ms, uint64_t now_ms) noexcept nogil
 # us as they count now; 0 = not measured.

@@ -20,14 +20,14 @@ from pathlib import Path
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastsip._core.base.atomics cimport cas64, load_relaxed64, store_release64
+from fastsip._core.base.atomics cimport cas64, fetch_add32, load_relaxed64, store_release64
 from fastsip._core.base.check cimport check
 
 from fastsip._core.dispatcher.lines import Lines, content_of
 
 cdef enum:
     NS = 1_000_000              # of a ms
-    CLOCKS_APART_MS = 2_000     # by which the time of one shard's batch may be behind another's
+    LONGEST_MARGIN_MS = 15_000  # no limit of the configuration leads further ahead, whatever another shard's clock says
     HALF_LIFE_MS = 10_000       # of a mean
     SHARE = 8                   # a sample counts 1 / SHARE at least
     LONGEST_MS = 1_048_576      # of a sample: more than any clock of a branch
@@ -75,11 +75,8 @@ cdef void begin_pace(pace_t *pace, uint32_t destination_id) noexcept nogil:
 # ---------------------------------------------------------------- calls a second
 
 cdef inline bint is_early(uint64_t next_ns, const call_limit_t *limit, uint64_t now_ns) noexcept nogil:
-    """Is a call refused now?  Not if the number is none that these limits can lead to: other ones made it, before a
-    reload, and whoever gets a higher limit does not wait for the end of the lower one.
-    """
-    return (next_ns > now_ns + limit.slack_ns
-            and next_ns <= now_ns + limit.slack_ns + limit.interval_ns + <uint64_t>CLOCKS_APART_MS * NS)
+    """Is a call refused now?  Not if the number is none that any limit can lead to: a file may be damaged."""
+    return next_ns > now_ns + limit.slack_ns and next_ns <= now_ns + <uint64_t>LONGEST_MARGIN_MS * NS
 
 
 cdef bint has_turn(const pace_t *pace, const call_limit_t *limit, uint64_t now_ms) noexcept nogil:
@@ -101,6 +98,11 @@ cdef bint take_turn(pace_t *pace, const call_limit_t *limit, uint64_t now_ms) no
             after_ns = now_ns + limit.interval_ns
         if cas64(&pace.next_call_ns, next_ns, after_ns):
             return True
+
+
+cdef void note_limited(pace_t *pace, uint64_t now_ms) noexcept nogil:
+    fetch_add32(&pace.limited, 1)
+    store_release64(&pace.limited_ms, now_ms)
 
 
 # ---------------------------------------------------------------- latency

@@ -84,7 +84,7 @@ cdef void note_retry_after(shard_t *shard, cell_t *cell, const set_t *dispatch_s
     check(is_in_line(m, i))
     value.off = m.headers[i].value_off
     value.len = 0
-    while value.len < m.headers[i].value_len and 48 <= m.buf[value.off + value.len] <= 57:
+    while value.len < m.headers[i].value_len and value.len < 9 and 48 <= m.buf[value.off + value.len] <= 57:
         value.len += 1
     check(is_within(m, &value))
     seconds = parse_number(m.buf, value, 9)

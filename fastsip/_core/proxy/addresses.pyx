@@ -165,7 +165,7 @@ cdef void note_target_answered(shard_t *shard, const slot_t *branch, const messa
     """Any answer wakes a resting place; a 503 may say for how long nobody shall come again."""
     cdef long long seconds
     check(follows_name(shard, branch))
-    note_alive(shard.names.resting, &branch.identity.client.target.remote)
+    note_alive(shard.names.resting, &branch.identity.client.target.remote, shard.now_ms)
     if m.status != 503:
         return
     seconds = busy_seconds(m)

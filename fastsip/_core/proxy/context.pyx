@@ -39,13 +39,14 @@ from fastsip._core.store.slots cimport (
 from fastsip._core.routing.types cimport F_TIMEOUT, F_TRANSPORT, POLICY_AFTER_PROGRESS
 from fastsip._core.routing.policies cimport policy_wants
 from fastsip._core.routing.lookup cimport find_policy
+from fastsip._core.transport.names cimport place_mark
 from fastsip._core.state.counters cimport (
     N_ABANDONED, N_CANCELS, N_EXHAUSTED, N_FAILED_OVER, N_FAILOVERS, N_RESENT_CANCELS, N_RESENT_REQUESTS,
     N_RETRANSMISSIONS_SENT, N_TIMEOUTS, N_TRANSPORT_FAILURES,
 )
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.events cimport EVENT_EXHAUSTED, EVENT_FAILOVER, emit_event
-from fastsip._core.state.recall cimport remember_answer, remember_challenge
+from fastsip._core.state.recall cimport remember_answer, remember_challenge, remember_target
 from fastsip._core.transaction.machines cimport (
     CANCEL_IT, CLIENT_EVENTS, END, EXPIRE, GIVE_UP_CLOCK, GOT_1XX, GOT_2XX, GOT_FINAL, PASS_UP, RESEND, SEND_ACK,
     SEND_CANCEL, SEND_FAILED, client_step, step_t,
@@ -352,6 +353,8 @@ cdef void note_answer(shard_t *shard, uint32_t parent, const slot_t *branch, con
     """Remembers who answered a re-INVITE: its ACK goes there (docs/wire.md#the-ack-follows-its-2xx)."""
     if slot_at(shard.store, parent).in_dialog and branch.identity.client.destination_id:
         remember_answer(shard, m, branch.identity.client.destination_id)
+    elif follows_name(shard, branch):
+        remember_target(shard, m, place_mark(&branch.identity.client.target.remote))
 
 
 # One input of a branch, as its response context sees it.
@@ -455,7 +458,9 @@ cdef void after_final(shard_t *shard, const news_t *news) noexcept nogil:
 cdef void after_send_failed(shard_t *shard, const news_t *news) noexcept nogil:
     cdef failure_t failure = failure_of(news.ref, F_TRANSPORT, 0, NULL)
     count(shard, N_TRANSPORT_FAILURES)
-    if follows_name(shard, slot_at(shard.store, news.ref)):
+    # What was answered already was too large to be sent, which says nothing of a target.
+    if (follows_name(shard, slot_at(shard.store, news.ref))
+            and not record_of(slot_at(shard.store, news.parent)).server.flags & SERVER_DECIDED):
         note_target_failed(shard, slot_at(shard.store, news.ref), True)
     branch_failed(shard, news.parent, &failure)
 
@@ -470,7 +475,8 @@ cdef void after_silence(shard_t *shard, const news_t *news) noexcept nogil:
     cdef bint last = not heard or reason == 0
     if word_state(branch.commit) == ABANDONED:
         count(shard, N_ABANDONED)
-        if reason == F_TIMEOUT and follows_name(shard, branch):
+        # To another request a proxy says nothing before somebody behind it does (17.2.2).
+        if reason == F_TIMEOUT and word_kind(branch.commit) == KIND_CLIENT_INVITE and follows_name(shard, branch):
             note_target_failed(shard, branch, False)
         if reason:
             failure.status = 0

@@ -25,6 +25,7 @@ from fastsip._core.transport.names cimport (
     NAME_BYTES, OF_DOMAIN, OF_HOST, OF_SERVICE, find_target, found_t, place_mark, wanted_t,
 )
 from fastsip._core.transport.local cimport local_address
+from fastsip._core.state.recall cimport recall_target
 from fastsip._core.state.counters cimport N_NAMES_CUT, N_NAMES_FAILED
 from fastsip._core.state.shard cimport count
 from fastsip._core.state.questions cimport ask_name
@@ -134,6 +135,7 @@ cdef int find_name(shard_t *shard, request_t *request, const span_t *host, addr_
     wanted.kind = kind_of(&route.next)
     wanted.key = hash_text(shard.table.branch_key, m.buf + m.call_id.off, m.call_id.len)
     wanted.inside = request.in_dialog or m.method == M_ACK or m.method == M_CANCEL
+    wanted.preferred = recall_target(shard, m) if wanted.inside else 0
     wanted.port = route.next.port
     wanted.usual_port = usual_port(route.next.scheme, route.next.transport)
     wanted.tried = hop.tried

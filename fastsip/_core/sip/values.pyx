@@ -391,9 +391,12 @@ cdef long long parse_number(const char *buf, span_t text, int digits) noexcept n
 
 
 cdef long long leading_number(const char *buf, span_t text, int digits) noexcept nogil:
-    """Of a value behind whose number a comment or parameters may stand, as of Retry-After (20.33)."""
+    """Of a value behind whose number a comment or parameters may stand, as of Retry-After (20.33).
+
+    Of a longer number its first digits: whoever asks bounds what is large.
+    """
     cdef uint16_t len = 0
-    while len < text.len and is_class(buf[text.off + len], C_DIGIT):
+    while len < text.len and len < digits and is_class(buf[text.off + len], C_DIGIT):
         len += 1
     text.len = len
     return parse_number(buf, text, digits)

@@ -17,6 +17,7 @@ from fastsip._core.state.memory cimport RECALL_PLACES, recalled_t
 cdef enum purpose:
     CHALLENGED = 1
     ANSWERED = 2
+    OF_NAME = 3
 
 
 cdef uint64_t key_of(const shard_t *shard, int purpose, const message_t *m) noexcept nogil:
@@ -54,6 +55,14 @@ cdef uint32_t recall_challenge(const shard_t *shard, const message_t *m) noexcep
 
 cdef void remember_answer(shard_t *shard, const message_t *m, uint32_t destination_id) noexcept nogil:
     remember(shard, ANSWERED, m, destination_id)
+
+
+cdef void remember_target(shard_t *shard, const message_t *m, uint32_t place) noexcept nogil:
+    remember(shard, OF_NAME, m, place)
+
+
+cdef uint32_t recall_target(const shard_t *shard, const message_t *m) noexcept nogil:
+    return recall(shard, OF_NAME, m)
 
 
 cdef uint32_t recall_answer(const shard_t *shard, const message_t *m) noexcept nogil:

@@ -72,6 +72,7 @@ cdef struct wanted_t:
     uint32_t families           # bit 4 for IPv4, bit 6 for IPv6
     uint32_t first_family       # of these the one that comes before the other; 0 = they are alike
     bint inside                 # it belongs to a call that a target has: who is busy is not passed over
+    uint32_t preferred          # place_mark of the one that has its call, 0 = nobody knows
     uint16_t port               # what its URI says, 0 = nothing: that of the target, else usual_port
     uint16_t usual_port         # by the URI's scheme and transport
     uint16_t tried_count

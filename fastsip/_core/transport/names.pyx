@@ -106,14 +106,15 @@ cdef inline double score_of(uint64_t hash) noexcept nogil:
 
 cdef int choose_target(const name_table_t *names, const name_answer_t *answer, const wanted_t *wanted, uint64_t now_ms,
                        found_t *found) noexcept nogil:
-    """The first one, of those that are wanted and were not tried, by: rests, family, tier, score.
+    """The first one, of those that are wanted and were not tried, by: has its call, rests, family, tier, score.
 
     Scores are by address and port, not by place in the answer: DNS turns its lists round, and no call shall turn with
     them.  The count is bounded once more, for the copy may change while it is read; look_at throws away what came of it
     then.
     """
     cdef target_t target
-    cdef addr_t place
+    cdef addr_t place, has_call
+    cdef bint known = False
     cdef uint32_t i, of_class
     cdef uint32_t best = NO_CLASS
     cdef uint64_t hash
@@ -121,7 +122,7 @@ cdef int choose_target(const name_table_t *names, const name_answer_t *answer, c
     cdef double least = 0.0
     cdef double score
     check(wanted.families != 0)
-    check(wanted.tried_count == 0 or wanted.tried != NULL)
+    check((wanted.tried_count == 0) | (wanted.tried != NULL))
     found.count = 0
     found.cut = answer.cut
     for i in range(min(answer.count, <uint32_t>MOST_TARGETS)):
@@ -134,6 +135,8 @@ cdef int choose_target(const name_table_t *names, const name_answer_t *answer, c
         if is_tried(wanted, &place):
             continue
         found.count += 1
+        if wanted.preferred and place_mark(&place) == wanted.preferred:
+            has_call, known = target.addr, True
         of_class = target.tier
         if wanted.first_family and place.family != wanted.first_family:
             of_class |= OTHER_FAMILY
@@ -146,6 +149,8 @@ cdef int choose_target(const name_table_t *names, const name_answer_t *answer, c
         if of_class < best or score < least or (score == least and hash > best_hash):
             found.addr = target.addr
             best, least, best_hash = of_class, score, hash
+    if known:
+        found.addr = has_call
     return OK if best != NO_CLASS else E_NONE
 
 

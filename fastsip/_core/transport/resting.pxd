@@ -17,7 +17,8 @@ cdef enum:
 cdef struct place_t:
     uint64_t hash               # of the place, 0 = free
     uint64_t source             # who sent the request by which it came here
-    uint64_t until_ms           # it rests until then
+    uint64_t until_ms           # it rests until then: it could not be reached
+    uint64_t quiet_ms           # the same for what belongs to no call: it said nothing
     uint64_t busy_ms            # it takes nothing new until then
     uint64_t gone_ms            # from then on it is free
     uint32_t silences           # in a row
@@ -31,7 +32,7 @@ cdef struct resting_t:
 # Address and port as a number by this key, and nothing else of the address.
 cdef uint64_t place_hash(const addr_t *addr, uint64_t key) noexcept nogil
 
-# inside: for a request of a dialog, an ACK or a CANCEL, to which it matters not whether it is busy.
+# inside: for a request of a dialog, an ACK or a CANCEL, to which it matters not whether it is busy, or was silent.
 cdef bint is_resting(const resting_t *resting, const addr_t *addr, bint inside, uint64_t now_ms) noexcept nogil
 
 # It could not be reached (`refused`), or said nothing.  True: it rests, and did not before.
@@ -42,5 +43,5 @@ cdef bint note_failed(resting_t *resting, const addr_t *addr, uint64_t source, b
 cdef bint note_busy(resting_t *resting, const addr_t *addr, uint64_t source, uint64_t seconds,
                     uint64_t now_ms) noexcept nogil
 
-# It answered.
-cdef void note_alive(resting_t *resting, const addr_t *addr) noexcept nogil
+# It answered.  How long it is busy stays as it said: what belongs to its calls it answers all the same.
+cdef void note_alive(resting_t *resting, const addr_t *addr, uint64_t now_ms) noexcept nogil

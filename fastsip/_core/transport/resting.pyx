@@ -1,8 +1,9 @@
 """Resting places: targets of names that did not answer, by address and port (docs/names.md#resting-places).
 
-A place that cannot be reached, or says nothing twice in a row, rests for 30 s, then for twice as long each time, up to
-five minutes; one that answers 503 with Retry-After rests as long as that says, a minute at most, but for what belongs
-to a call that it has: that has nowhere else to go.  Any answer wakes it.
+A place that cannot be reached, or says nothing to two INVITEs in a row, rests for 30 s, then for twice as long each
+time, up to five minutes; one that answers 503 with Retry-After rests as long as that says, a minute at most.  What
+belongs to a call that it has goes there all the same unless it cannot be reached: others do not know that call, and
+silence may be that of somebody behind it.  Any answer wakes it, but for the time that it has named itself.
 A resting place is tried after all others and never left out (names), so what stands here is a hint: it may
 be lost, or be about another place, and costs a request its order at worst.
 
@@ -67,8 +68,9 @@ cdef bint is_resting(const resting_t *resting, const addr_t *addr, bint inside, 
     if found < 0:
         return False
     place = &resting.places[found]
-    return (now_ms < load_relaxed64(&place.until_ms)
-            or (not inside and now_ms < load_relaxed64(&place.busy_ms)))
+    if now_ms < load_relaxed64(&place.until_ms):
+        return True
+    return not inside and (now_ms < load_relaxed64(&place.busy_ms) or now_ms < load_relaxed64(&place.quiet_ms))
 
 
 cdef bint gives_way(const place_t *place, const place_t *other, uint64_t source, bint of_source) noexcept nogil:
@@ -106,6 +108,7 @@ cdef place_t *take_place(resting_t *resting, uint64_t hash, uint64_t source, uin
         taken = &resting.places[found]      # what is forgotten begins anew where it stood
     store_release64(&taken.hash, 0)
     store_release64(&taken.until_ms, 0)
+    store_release64(&taken.quiet_ms, 0)
     store_release64(&taken.busy_ms, 0)
     store_release64(&taken.gone_ms, now_ms + FORGET_MS)
     store_release64(&taken.source, source)
@@ -133,7 +136,7 @@ cdef bint note_failed(resting_t *resting, const addr_t *addr, uint64_t source, b
     cdef uint32_t rests = load_relaxed32(&place.rests)
     cdef uint64_t until_ms
     check(silences >= 1)
-    if now_ms < load_relaxed64(&place.until_ms):
+    if now_ms < load_relaxed64(&place.until_ms) or (not refused and now_ms < load_relaxed64(&place.quiet_ms)):
         return False
     store_relaxed32(&place.silences, silences)
     store_release64(&place.gone_ms, now_ms + FORGET_MS)
@@ -141,7 +144,7 @@ cdef bint note_failed(resting_t *resting, const addr_t *addr, uint64_t source, b
         return False
     store_relaxed32(&place.rests, min(rests + 1, <uint32_t>MOST_RESTS))
     until_ms = now_ms + min(<uint64_t>FIRST_REST_MS << min(rests, <uint32_t>MOST_RESTS), <uint64_t>LONGEST_REST_MS)
-    store_release64(&place.until_ms, until_ms)
+    store_release64(&place.until_ms if refused else &place.quiet_ms, until_ms)
     count_until(resting, place, until_ms)
     return True
 
@@ -158,11 +161,20 @@ cdef bint note_busy(resting_t *resting, const addr_t *addr, uint64_t source, uin
     return True
 
 
-cdef void note_alive(resting_t *resting, const addr_t *addr) noexcept nogil:
-    """The entry is free again; most answers find that there is none."""
+cdef void note_alive(resting_t *resting, const addr_t *addr, uint64_t now_ms) noexcept nogil:
+    """The entry is free again, unless it is busy; most answers find that there is none."""
     cdef int found = find_place(resting, hash_here(resting, addr))
-    if found >= 0:
-        store_release64(&resting.places[found].hash, 0)
+    cdef place_t *place
+    if found < 0:
+        return
+    place = &resting.places[found]
+    if now_ms >= load_relaxed64(&place.busy_ms):
+        store_release64(&place.hash, 0)
+        return
+    store_release64(&place.until_ms, 0)
+    store_release64(&place.quiet_ms, 0)
+    store_relaxed32(&place.silences, 0)
+    store_relaxed32(&place.rests, 0)
 
 
 # ---------------------------------------------------------------- at import

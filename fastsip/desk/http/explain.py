@@ -36,7 +36,7 @@ def explain(call: Call) -> Any:
     except OSError as error:    # no room for another process, or an option that is too long for one
         raise Wrong(503, f"it cannot be asked: {error.strerror}") from None
     if done.returncode:
-        raise Wrong(422 if done.returncode < 3 else 503, words_of(done.stderr))
+        raise Wrong(422 if 0 < done.returncode < 3 else 503, words_of(done.stderr))
     return orjson.loads(done.stdout)
 
 

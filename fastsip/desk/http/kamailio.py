@@ -19,8 +19,10 @@ from fastsip.desk.http import limits
 from fastsip.desk.http.access import ORDER, READ
 from fastsip.desk.http.routes import Call, Route, Text, Where
 from fastsip.desk.http.types import RpcAnswer
+from fastsip.log import log
 from fastsip.observe.as_kamailio import records
 from fastsip.observe.kamailio_metrics import tm_stats
+from fastsip.observe.names import as_written
 
 # JSON-RPC 2.0 section 5.1; 500 is what Kamailio says when a method fails.
 PARSE_ERROR, INVALID_REQUEST, NO_METHOD, INTERNAL, FORBIDDEN, FAILED = -32700, -32600, -32601, -32603, -32001, 500
@@ -85,7 +87,10 @@ def result(call: Call, name: str, params: Params) -> dict[str, Any]:
     if method.needs > call.may:
         return fault(FORBIDDEN, "Forbidden", "this token is for those who only look")
     try:
-        return {"result": method.answer(call, params)}
+        found = method.answer(call, params)
+        if method.needs == ORDER:
+            log.info("ordered over HTTP", extra={"fields": {"method": name, "params": params[:4]}})
+        return {"result": found}
     except RpcError as error:
         return fault(error.code, str(error), error.why)
     except (Refused, Unknown, Unreadable, NotRunning) as error:
@@ -184,7 +189,7 @@ def members(call: Call, group: str, address: str) -> list[str]:
         sets = answers.sets(call.run_dir, [group])
     except Unknown:
         return []
-    return [one["id"] for each in sets for one in each["destinations"] if one["uri"].lower() == address.lower()]
+    return [one["id"] for each in sets for one in as_written(each) if one["uri"].lower() == address.lower()]
 
 
 # ---------------------------------------------------------------- core, tm

@@ -39,7 +39,7 @@ class Connections:
         self._idle: dict[RequestHandler, None] = {}     # whoever is longest idle first
         self._busy: set[RequestHandler] = set()
         self._new: set[RequestHandler] = set()          # who has not asked for anything yet
-        self._coming: set[asyncio.Task[None]] = set()   # with their handshakes
+        self._coming: dict[asyncio.Task[None], None] = {}   # with their handshakes, in their order
 
     async def start(self) -> None:
         await self._runner.setup()
@@ -65,8 +65,8 @@ class Connections:
             connection.close()
             return
         task = asyncio.get_running_loop().create_task(self._serve(connection, tls))
-        self._coming.add(task)
-        task.add_done_callback(self._coming.discard)
+        self._coming[task] = None
+        task.add_done_callback(lambda done: self._coming.pop(done, None))
 
     def _full(self) -> bool:
         return len(self._server.connections) + len(self._coming) >= self.most
@@ -76,14 +76,18 @@ class Connections:
         for protocol in list(self._idle):
             del self._idle[protocol]
             if protocol in living:
-                protocol.force_close()
+                let_go(protocol)
                 return True
+        for task in self._coming:       # who has not even shown that he speaks TLS
+            del self._coming[task]
+            task.cancel()
+            return True
         return False
 
     def drop_idle(self) -> None:
         """Of those who came while other tokens or certificates counted."""
         for protocol in list(self._idle):
-            protocol.force_close()
+            let_go(protocol)
         self._idle.clear()
 
     async def _serve(self, connection: socket.socket, tls: "SSLContext | None") -> None:
@@ -119,6 +123,12 @@ class Connections:
             self._busy.discard(protocol)
             if request.transport:
                 self._idle[protocol] = None
+
+
+def let_go(protocol: RequestHandler) -> None:
+    """At once: one that does not read would keep its place for as long as it does not."""
+    if protocol.transport:
+        protocol.transport.abort()
 
 
 class HttpServer:

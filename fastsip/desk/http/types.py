@@ -64,10 +64,22 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
 
 
+class WebhookCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Events that it has taken, attempts that failed, events that it will not be told, and those that wait."""
+
+    name: str
+    sent: int
+    failed: int
+    dropped: int
+    waiting: int
+    why: str
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """`router` and `spare` are process ids, null: there is none."""
 
     version: str
+    node: str
     pid: int
     router: int | None
     routes_since_s: int | None
@@ -77,11 +89,13 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     listeners: list[str]
     draining: bool
     sources_away: list[str]
+    names_unresolved: list[str]
+    webhooks: list[WebhookCounts]
     state_dir: str
 
 
-class Destination(msgspec.Struct, frozen=True, kw_only=True):
-    """Times are seconds since 1970; numbers count since the file of states was made."""
+class Configured(msgspec.Struct, frozen=True, kw_only=True):
+    """What configuration and operators say of a destination.  parent: the name that leads to it, "" = none."""
 
     id: str
     uri: str
@@ -94,6 +108,22 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     configured: str
     said_at: float | None
     why: str
+    calls_per_second: int | None
+    parent: str
+    address: str
+
+
+class NamedDestination(Configured, frozen=True, kw_only=True):
+    """A destination that is a name.  trouble: what is wrong with DNS; left_out: what of its answer does not count."""
+
+    resolved: bool
+    trouble: str
+    left_out: list[str]
+
+
+class Destination(Configured, frozen=True, kw_only=True):
+    """Times are seconds since 1970; numbers count since the file of states was made."""
+
     health: str
     since: float | None
     retry_after: float | None
@@ -102,6 +132,9 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     probes_sent: int
     probes_failed: int
     rtt_ms: float | None
+    latency_ms: float | None
+    limited: int
+    downs: int
     last_code: int
 
 
@@ -111,7 +144,9 @@ class DestinationSet(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     setid: int | None
     algorithm: str
+    calls_per_second: int | None
     destinations: list[Destination]
+    names: list[NamedDestination] = []
 
 
 class Sets(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,11 +167,30 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShownDestination(Destination, frozen=True, kw_only=True):
-    """open: transactions in progress there, null: not known.  changes: all that are kept, oldest first."""
+    """open: transactions in progress there, null: not known.  changes: all that are kept, oldest first.
+
+    attempts to probe_ms    what was measured: numbers, ratios (RFC 6076) and medians, null: nothing to measure
+    resolved to targets     of a name
+    """
 
     set: str
     open: int | None
     changes: list[Change]
+    attempts: int = 0
+    answers: dict[str, int] = {}
+    silences: dict[str, int] = {}
+    failovers: int = 0
+    ser: float | None = None
+    seer: float | None = None
+    isa: float | None = None
+    probes: dict[str, int] = {}
+    reply_ms: float | None = None
+    answer_ms: float | None = None
+    probe_ms: float | None = None
+    resolved: bool = True
+    trouble: str = ""
+    left_out: list[str] = []
+    targets: list[str] = []
 
 
 class StateSaid(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,6 +58,8 @@ class Branch:
 
 NOBODY = SimpleNamespace(asked=None)
 
+TARGET_MS = 4_000   # of the table: silence of a target of a name, until the next one is tried
+
 
 class Asked:
     """A request as it came, and all that the router did about it."""
@@ -134,9 +136,8 @@ class Book(Check):
         if asked is None:
             asked = self.requests[key] = Asked(msg, source, listener)
             self.of_call.setdefault(msg.call_id, []).append(asked)
-            asked.known = self.is_known(source)
         if not asked.branches:  # else its search has begun
-            asked.plan = self.sim.router.plan.version
+            asked.plan, asked.known = self.sim.router.plan.version, self.is_known(source)
         asked.arrivals.append(now)
         asked.lost = False
         self.asked = asked
@@ -287,6 +288,11 @@ class Book(Check):
         plan = next(plan for plan in self.sim.plans if plan.version == asked.plan)
         shared = [g for g in plan.groups if g.shared and any(m.address == to for m in g.destinations)]
         return min([g.dialog_policy.get("timeout_ms", self.world.whole) for g in shared], default=self.world.whole)
+
+    def is_by_name(self, asked: Asked) -> bool:
+        """Of a name that has another target a silent one is given up after TARGET_MS, and nobody here knows which."""
+        place = self.place_of_route(asked)
+        return place is not None and not place[0][0].isdigit()
 
     def has_shed(self, asked: Asked) -> bool:
         """The oldest lingering non-INVITE go first (docs/core.md#a-full-store): a repetition is new then."""

@@ -7,7 +7,7 @@ from functools import reduce
 
 from tests.oracle.search_oracle import better, is_wanted
 from tests.simulate.checks import Check
-from tests.simulate.checks.book import Asked, Branch
+from tests.simulate.checks.book import TARGET_MS, Asked, Branch
 from tests.simulate.message import Address, Msg
 
 CHALLENGES = (401, 407)
@@ -22,9 +22,15 @@ class Choice(Check):
             return
         if asked.deaths or self.world.spoil or self.sim.book.has_shed(asked):
             return  # a failure that found no block is not remembered
+        if self.may_have_moved_on(asked):
+            return
         self.look_at_open(asked, msg)
         if not any(self.is_on_edge(branch) for branch in asked.branches.values()):
             self.look_at_status(asked, msg)
+
+    def may_have_moved_on(self, asked: Asked) -> bool:
+        late = self.sim.now - TARGET_MS
+        return self.sim.book.is_by_name(asked) and any(branch.sends[0] <= late for branch in asked.branches.values())
 
     def is_on_edge(self, branch: Branch) -> bool:
         """Its first answer came in the tick in which it was given up."""

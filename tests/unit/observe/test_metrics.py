@@ -197,7 +197,7 @@ def test_a_destination_is_up_unless_it_is_down_and_takes_calls_if_it_may(health,
 
 def test_numbers_of_a_destination_in_seconds():
     facts = {"chosen": 9, "failed": 2, "probes_sent": 5, "probes_failed": 1, "rtt_ms": 12.3, "since": 1_700_000_000.9,
-             "retry_after": 1_700_000_100.2}  # fmt: skip
+             "retry_after": 1_700_000_100.2, "latency_ms": 4.5, "limited": 3, "downs": 2}  # fmt: skip
     found = samples(known(sets=[group(**facts)]))
     of = {"set": "m", "destination": "m/a"}
     short = {name.removeprefix("fastsip_destination_"): number for (name, pairs), number in found.items()
@@ -205,7 +205,7 @@ def test_numbers_of_a_destination_in_seconds():
     assert short == {
         "up": 1, "takes_calls": 0, "chosen_total": 9, "failed_total": 2, "probes_sent_total": 5,
         "probes_failed_total": 1, "probe_rtt_seconds": 0.0123, "health_change_timestamp_seconds": 1_700_000_001,
-        "retry_after_timestamp_seconds": 1_700_000_100,
+        "retry_after_timestamp_seconds": 1_700_000_100, "latency_seconds": 0.0045, "limited_total": 3, "downs": 2,
     }  # fmt: skip
 
 
@@ -421,7 +421,8 @@ def test_nothing_is_an_empty_text():
 def test_prometheus_own_tool_finds_nothing_to_say():
     full = known(gauges={**known().gauges, "kites": 1},
                  shards=[row | {"stones": 1} for row in known().shards],
-                 sets=[group(setid=1, since=5.0, retry_after=6.0, rtt_ms=2.0)], measured=measured("m/a"),
+                 sets=[group(setid=1, since=5.0, retry_after=6.0, rtt_ms=2.0, latency_ms=2.5)],
+                 measured=measured("m/a"),
                  transactions=[{"kind": "client_invite", "state": "calling", "count": 3}])  # fmt: skip
     assert {family_of(name).name for name, _ in samples(full)} == {family.name for family in families.FAMILIES}
     done = check("metrics", text=metrics.text(full))

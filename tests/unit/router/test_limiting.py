@@ -10,10 +10,13 @@ class Counted:
     """What Cells say."""
 
     def __init__(self):
-        self.count = {}
+        self.count, self.lately = {}, []
 
     def limited(self):
         return dict(self.count)
+
+    def limited_since(self, _):
+        return self.lately
 
 
 @pytest.fixture
@@ -88,3 +91,11 @@ def test_who_follows_events_hears_of_it(cells):
         ("set.limit", {"set": "m", "state": "unlimited"}),
     ]
     assert all(set(fields) <= set(EVENTS[event]) for event, fields in told)
+
+
+def test_what_another_router_has_begun_comes_to_its_end(cells, said):
+    cells.count, cells.lately = {1: 7, 2: 9}, [1]
+    limiting = Limiting(cells, name, lambda event, **fields: None)
+    for _ in range(QUIET_LOOKS + 2):
+        limiting.look()
+    assert said() == [("a limit of calls is not reached any more", {"destination": "m/a", "passed_over": 0})]

@@ -57,6 +57,8 @@ def here(tmp_path):
     one.events = Teller(str(tmp_path), lambda: "edge1")
     one.marks, one.deaths, one.drop = Marks(str(tmp_path)), Deaths(), []
     one.hung_at, one.seen_at, one.slow_loop, one.short_lives = [], {}, False, 0
+    one.server, one.desk, one.desk_wish, one.visitors = None, None, asyncio.Event(), []
+    one.door = types.SimpleNamespace(fd=-1, passed_on=lambda: -1)
     return one
 
 

@@ -23,6 +23,7 @@ class Desk:
 
     def __init__(self, now: float):
         self.began, self.status, self.told = now, None, list[Webhooks]()
+        self.line = self
 
     def send(self, message, fds):
         assert message == messages.TellWebhooks()
