@@ -32,6 +32,7 @@ TRANSPORTS = ("udp",)  # those of listeners, in the order of preference
 MOST_QUESTIONS = 512  # out at a time
 MOST_OF_ZONE = 128  # of these, of names that end in the same two labels
 MOST_OF_NAME = 16
+MOST_RECORDS = 256  # of one answer that are looked at: an answer may hold thousands, and the loop waits meanwhile
 TIMEOUT_S, TRIES = 0.6, 2  # of c-ares for each server
 WHOLE_S = 1.8  # for a name: done before who waits gives up after 2 s
 # For what comes before the addresses: some servers drop what they do not know, and the addresses need time as well.
@@ -103,18 +104,21 @@ class Dns:
             if error.args[0] in NO_SUCH_NAME:
                 return Records(exists=False)
             return Records() if error.args[0] == NO_DATA else Records(why=str(error.args[1]))
-        found = [record for one in result.answer if (record := _record(one.data)) is not None]
-        return Records(found, min((one.ttl for one in result.answer), default=0))
+        # Sorted, so that it is the same ones that count, however a server turns them round.
+        found = sorted(record for one in result.answer if (record := _record(one.data, kind)) is not None)
+        return Records(found[:MOST_RECORDS], min((one.ttl for one in result.answer), default=0))
 
 
-def _record(data: object) -> Naptr | Srv | str | None:
-    """None: an alias on the way."""
-    match data:
-        case ARecordData() | AAAARecordData():
+def _record(data: object, kind: str) -> Any:
+    """Naptr, Srv or an address; None: an alias on the way, or what nobody has asked for."""
+    match kind, data:
+        case "A", ARecordData():
             return data.addr
-        case SRVRecordData():
+        case "AAAA", AAAARecordData():
+            return data.addr
+        case "SRV", SRVRecordData():
             return Srv(data.priority, data.weight, data.port, data.target)
-        case NAPTRRecordData():
+        case "NAPTR", NAPTRRecordData():
             return Naptr(data.order, data.preference, data.flags, data.service, data.regexp, data.replacement)
     return None
 

@@ -168,6 +168,19 @@ async def test_of_forty_srv_records_the_best_are_asked_for_and_no_more(monkeypat
         assert asked.names.learned()[0][3], "more than are kept"
 
 
+async def test_of_thousands_of_records_a_part_is_looked_at(monkeypatch):
+    """The same part, however the server turns them round."""
+    async with DnsServer() as dns, asking(monkeypatch, dns.text, [4]) as asked:
+        monkeypatch.setattr(dns_module, "MOST_RECORDS", 3)
+        records = [(number, 1, 5060, f"h{number}.test") for number in range(9)]
+        for number in range(9):
+            dns.zone[f"h{number}.test"] = Host(a=[f"192.0.2.{number}"])
+        for turned in (records, records[::-1]):
+            dns.zone[SRV_NAME] = Host(srv=turned, ttl=0)
+            await asked.ask(SERVICE)
+            assert asked.state(SERVICE)[1] == ["192.0.2.0", "192.0.2.1", "192.0.2.2"]
+
+
 async def test_a_truncated_answer_is_asked_for_by_tcp(monkeypatch):
     async with DnsServer() as dns, asking(monkeypatch, dns.text, [4]) as asked:
         records = [(number, 1, 5060, f"a-host-with-a-long-name-{number}.gw.test") for number in range(20)]
