@@ -23,6 +23,8 @@ RESPONSE = 0x8180  # with recursion, as a resolver answers
 TRUNCATED = 0x0200
 WAIT_LIMIT_S = 20
 
+TRIES = 20  # for a port that is free for UDP and TCP
+
 
 @dataclass
 class Host:
@@ -89,12 +91,18 @@ class DnsServer(asyncio.DatagramProtocol):
 
     async def __aenter__(self) -> "DnsServer":
         loop = asyncio.get_running_loop()
-        self.transport, _ = await loop.create_datagram_endpoint(
-            lambda: self, local_addr=("127.0.0.1", self.port)
-        )
-        self.port = self.transport.get_extra_info("sockname")[1]
-        self.streams = await asyncio.start_server(self._serve_stream, "127.0.0.1", self.port)
-        return self
+        wanted = self.port
+        for left in reversed(range(TRIES)):
+            self.transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", wanted))
+            self.port = self.transport.get_extra_info("sockname")[1]
+            try:
+                self.streams = await asyncio.start_server(self._serve_stream, "127.0.0.1", self.port)
+                return self
+            except OSError:     # somebody has that port of TCP
+                self.transport.close()
+                if wanted or not left:
+                    raise
+        raise AssertionError("not reached")
 
     async def __aexit__(self, *_) -> None:
         self.transport.close()

@@ -22,7 +22,7 @@ from fastsip._core.transport.names import Names, plain_key, split_key
 from fastsip.router.dns import Dns, Found, zone_of
 
 MOST_NAMES = 256  # keys at a time; more are asked for again by the next request
-MOST_OF_ZONE = 64  # of these, names that end in the same two labels and had no target before
+MOST_OF_ZONE = 64  # of these, names of one zone (zone_of) that had no target before
 HALVES = 3  # answers of which a part is missing, in a row, until they count instead of a whole one of before
 TTL_MIN_S, TTL_MAX_S = 5, 3_600
 NEGATIVE_S = 10  # how long a name is believed not to exist

@@ -232,17 +232,25 @@ def add_sets(
         )
         if same and group.calls and same.calls != group.calls:
             cells.begin_turns(cells.assigned[registry.id("set", group.name)])
-        places = {one.id: at for at, one in enumerate(same.destinations)} if before and same else {}
-        for destination in group.destinations:
-            at = places.get(destination.id, -1)
-            was = same.destinations[at] if same and at >= 0 else None
-            if before and was == destination:
-                table.take_destination(before.table, place, at)
-                continue
-            add_destination(table, index, destination, registry, cells)
-            if was and was.calls != destination.calls:
-                cells.begin_turns(cells.assigned[registry.id("destination", destination.id)])
+        was = (place, same, before.table) if before and same else None
+        add_members(table, index, group, registry, cells, was)
     return indexes
+
+
+def add_members(
+    table: RoutingTable, index: int, group: DestinationSet, registry: Registry, cells: Cells,
+    was: tuple[int, DestinationSet, RoutingTable] | None,
+) -> None:  # fmt: skip
+    """The destinations of a set; `was`: its index, itself and the table before this one."""
+    places = {one.id: at for at, one in enumerate(was[1].destinations)} if was else {}
+    for one in group.destinations:
+        at = places.get(one.id, -1)
+        if was and at >= 0 and was[1].destinations[at] == one:
+            table.take_destination(was[2], was[0], at)
+            continue
+        add_destination(table, index, one, registry, cells)
+        if was and at >= 0 and was[1].destinations[at].calls != one.calls:
+            cells.begin_turns(cells.assigned[registry.id("destination", one.id)])
 
 
 def add_destination(

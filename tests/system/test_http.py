@@ -128,7 +128,7 @@ ASKED = (
     ("POST", "/v1/dispatcher/probe", "/v1/dispatcher/probe", {"sets": ["media"]}, 200),
     ("POST", "/v1/dispatcher", "/v1/dispatcher",
      {"set": 7, "destination": "sip:127.0.0.9", "flags": 8, "attrs": "duid=nine"}, 201),
-    ("POST", "/v1/dispatcher", "/v1/dispatcher", {"set": "7", "destination": "nonsense"}, 409),
+    ("POST", "/v1/dispatcher", "/v1/dispatcher", {"set": "7", "destination": "sip:no sense"}, 409),
     ("GET", "/v1/dispatcher/{id}", "/v1/dispatcher/@BOB_QUOTED@", None, 200),
     ("GET", "/v1/dispatcher/{id}", "/v1/dispatcher/nobody", None, 404),
     ("DELETE", "/v1/dispatcher/{id}", "/v1/dispatcher/media/nine", None, 200),

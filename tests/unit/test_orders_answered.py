@@ -53,6 +53,12 @@ class Lines(list):
 
     assigned = types.MappingProxyType({})
 
+    def limited(self):
+        return {}
+
+    def limited_since(self, _):
+        return []
+
 
 @pytest.fixture
 def ends():
@@ -84,8 +90,8 @@ def probing(ends, monkeypatch):
     """Destinations "a" and "b" have lines 0 and 1; "a" answers at once, "b" never, and "c" is not there."""
     _, router = ends
     numbers = {"a": 7, "b": 8}
-    router.registry = types.SimpleNamespace(find=lambda kind, name: numbers.get(name))
-    router.cells = types.SimpleNamespace(assigned={7: 0, 8: 1})
+    router.registry = types.SimpleNamespace(find=lambda kind, name: numbers.get(name), name=None)
+    router.cells = types.SimpleNamespace(assigned={7: 0, 8: 1}, limited=dict, limited_since=lambda _: [])
     event = types.SimpleNamespace(kind="probed", destination_id=7, reason="alive", status=200, after_ms=3)
 
     def probe(line):

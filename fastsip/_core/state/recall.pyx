@@ -10,6 +10,7 @@ recalls the challenges whose transactions still linger (recovery).
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from fastsip._core.base.check cimport check
 from fastsip._core.base.hashing cimport hash_add, hash_add_number, hash_begin, hash_end, siphash_t
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.state.memory cimport RECALL_PLACES, recalled_t
@@ -23,6 +24,7 @@ cdef enum purpose:
 cdef uint64_t key_of(const shard_t *shard, int purpose, const message_t *m) noexcept nogil:
     """Of a call and its caller; of an answer also the number in CSeq."""
     cdef siphash_t h
+    check(CHALLENGED <= purpose <= OF_NAME)
     hash_begin(&h, shard.store.hash_key)
     hash_add_number(&h, <uint64_t>purpose << 32 | (m.cseq if purpose == ANSWERED else 0))
     hash_add_number(&h, <uint64_t>m.call_id.len << 32 | m.from_tag.len)
@@ -34,6 +36,7 @@ cdef uint64_t key_of(const shard_t *shard, int purpose, const message_t *m) noex
 cdef void remember(shard_t *shard, int purpose, const message_t *m, uint32_t destination_id) noexcept nogil:
     cdef uint64_t key = key_of(shard, purpose, m)
     cdef recalled_t *place = &shard.recalled[key % RECALL_PLACES]
+    check(m.call_id.len > 0)
     place.key = key
     place.destination_id = destination_id
     place.expires_ms = shard.now_ms + 64 * <uint64_t>shard.table.clocks.t1_ms
@@ -42,6 +45,7 @@ cdef void remember(shard_t *shard, int purpose, const message_t *m, uint32_t des
 cdef uint32_t recall(const shard_t *shard, int purpose, const message_t *m) noexcept nogil:
     cdef uint64_t key = key_of(shard, purpose, m)
     cdef const recalled_t *place = &shard.recalled[key % RECALL_PLACES]
+    check(m.call_id.len > 0)
     return place.destination_id if place.key == key and shard.now_ms < place.expires_ms else 0
 
 

@@ -98,19 +98,15 @@ cdef inline double least_score(uint64_t hash) noexcept nogil:
 
 
 cdef inline double score_of(uint64_t hash) noexcept nogil:
-    """-ln of a hash as a uniform, in the middle of one of 2**32 steps; over the weight it is exponential with that as
-    rate, and the lowest of several is each one's by its share (as in dispatcher/ranking).
-    """
+    """-ln of a hash as a uniform; over the weight, the lowest is each one's by its share (as in dispatcher/ranking)."""
     return -log(((hash >> 32) + 0.5) * STEP)
 
 
 cdef int choose_target(const name_table_t *names, const name_answer_t *answer, const wanted_t *wanted, uint64_t now_ms,
                        found_t *found) noexcept nogil:
-    """The first one, of those that are wanted and were not tried, by: has its call, rests, family, tier, score.
-
-    Scores are by address and port, not by place in the answer: DNS turns its lists round, and no call shall turn with
-    them.  The count is bounded once more, for the copy may change while it is read; look_at throws away what came of it
-    then.
+    """The first one of those that are wanted and were not tried, by: has its call, rests, family, tier, score.  Scores
+    are by address and port, not by place in the answer: DNS turns its lists round, and no call shall turn with them.
+    The count is bounded once more, for the copy may change while it is read; look_at throws away what came of it then.
     """
     cdef target_t target
     cdef addr_t place, has_call

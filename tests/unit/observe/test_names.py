@@ -10,7 +10,7 @@ NAME = {"id": "1/gw", "uri": "sip:gw.test", "priority": 0, "weight": 1, "attrs":
 
 def target(number: int, parent: str = "1/gw", **facts) -> dict:
     known = {"health": "up", "since": 10.0 + number, "retry_after": None, "chosen": 1, "failed": 2, "probes_sent": 3,
-             "probes_failed": 4, "rtt_ms": 5.0, "last_code": 200}
+             "probes_failed": 4, "rtt_ms": 5.0, "latency_ms": 6.0, "limited": 7, "downs": number, "last_code": 200}
     return {**NAME, "id": f"{parent}={number}", "parent": parent, **known, **facts}
 
 
@@ -40,6 +40,7 @@ def test_it_is_up_since_the_first_and_down_since_the_last():
 def test_what_was_counted_is_added_up():
     one = together(target(1), target(2))
     assert (one["chosen"], one["failed"], one["probes_sent"], one["probes_failed"]) == (2, 4, 6, 8)
+    assert (one["limited"], one["downs"], one["latency_ms"]) == (14, 2, None)
     assert one["targets"] == ["1/gw=1", "1/gw=2"]
 
 

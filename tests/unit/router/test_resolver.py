@@ -127,7 +127,7 @@ async def test_a_host_of_an_srv_record_that_does_not_resolve_is_left_out(monkeyp
         dns.zone[HOST] = Host(a=["192.0.2.1"])
         dns.zone["dead.test"] = Host(failing=("A",))
         await asked.ask(SERVICE)
-        assert asked.state(SERVICE) == ("known", ["192.0.2.1"], 60)
+        assert asked.state(SERVICE) == ("known", ["192.0.2.1"], module.FAILED_S)   # of one nobody knows
 
 
 @pytest.mark.parametrize("broken", [{"silent": ("NAPTR",)}, {"failing": ("NAPTR",)}])
@@ -299,11 +299,24 @@ async def test_who_asks_again_meanwhile_gets_another_try(monkeypatch):
 
 @pytest.mark.parametrize("other", [{"silent": ("AAAA",)}, {"failing": ("AAAA",)}, {"delay_s": {"AAAA": 60}}])
 async def test_half_an_answer_is_one(monkeypatch, other):
-    """Servers that drop or refuse AAAA are common."""
+    """Servers that drop or refuse AAAA are common; a whole one of before goes on until the third."""
     async with DnsServer() as dns, asking(monkeypatch, dns.text) as asked:
         dns.zone[HOST] = Host(a=["192.0.2.1"], aaaa=["2001:db8::1"], **other)
         await asked.ask()
-        assert asked.state() == ("known", ["192.0.2.1"], 60)
+        assert asked.state() == ("known", ["192.0.2.1"], 5)
+
+
+async def test_half_an_answer_takes_the_place_of_a_whole_one_the_third_time(monkeypatch):
+    async with DnsServer() as dns, asking(monkeypatch, dns.text) as asked:
+        whole = Found([("192.0.2.1", 0, 0, 1), ("2001:db8::1", 0, 0, 1)], 60, False, "", False, "")
+        half = Found([("192.0.2.7", 0, 0, 1)], 60, False, "AAAA: no answer", True, "")
+        for _ in range(2):  # a whole one begins the count anew
+            asked.resolver.publish(NAME, whole)
+            for _ in range(module.HALVES - 1):
+                asked.resolver.publish(NAME, half)
+                assert asked.state()[1] == ["192.0.2.1", "2001:db8::1"]
+        asked.resolver.publish(NAME, half)
+        assert asked.state() == ("known", ["192.0.2.7"], module.FAILED_S)
 
 
 async def test_no_address_of_one_type_waits_for_the_other(monkeypatch):

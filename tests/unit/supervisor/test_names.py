@@ -31,6 +31,7 @@ def here():
     return types.SimpleNamespace(
         config=config_of("gw.test"), text="", names=KnownNames({}), busy=asyncio.Lock(), version=1, lives=1,
         router=object(), planned=None, underway=None, stopping=False,
+        events=types.SimpleNamespace(tell=lambda event, **fields: None),
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from fastsip.process.marks import Marks
 from fastsip.process.quarantine import Deaths, read_quarantine
 from fastsip.supervisor import changes, state, upgrade, watching
 from fastsip.supervisor.changes import read_file
+from fastsip.supervisor.door import Door
 from fastsip.supervisor.known_names import KnownNames
 from fastsip.supervisor.orders import Orders
 from fastsip.supervisor.state import StartError, State
@@ -58,7 +59,7 @@ def here(tmp_path):
     one.marks, one.deaths, one.drop = Marks(str(tmp_path)), Deaths(), []
     one.hung_at, one.seen_at, one.slow_loop, one.short_lives = [], {}, False, 0
     one.server, one.desk, one.desk_wish, one.visitors = None, None, asyncio.Event(), []
-    one.door = types.SimpleNamespace(fd=-1, passed_on=lambda: -1)
+    one.door, one.config.api = Door(), None
     return one
 
 
