@@ -1,5 +1,5 @@
 # make run     set up what is missing, build, run config.example.toml
-# make test    the same set-up, then all tests      ARGS="-k config -x" goes to pytest; WORKERS=0: one after the other
+# make test    the same set-up, then all tests      ARGS="-k config -x" goes to pytest, which then is one run
 # make checked   the tests of the kernels with all checks of a debug build      ARGS="-k names"
 # make crash   the crash tests at every store, and deaths during the recovery
 # make kill-soak   routers killed, upgraded and reshaped under calls    SECONDS=60
@@ -40,7 +40,11 @@ SECONDS ?= 60
 COMMITS ?= 2956ea2 .
 WHAT ?= all
 RELOADS ?= 10000
-# Most tests wait more than they work; those of one file share what it starts.
+# Most tests of whole processes wait more than they work: all tests are two runs at once, of which the second is shown
+# when both are over.
+TWO_HALVES = log=$$(mktemp); $(BIN)/python -m pytest tests/system tests/crash > $$log 2>&1 & half=$$!; worst=0; \
+	$(BIN)/python -m pytest --ignore=tests/system --ignore=tests/crash || worst=$$?; \
+	wait $$half || worst=$$?; cat $$log; rm -f $$log; exit $$worst
 WORKERS ?= 2
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile
 MESSAGE ?= -
@@ -63,7 +67,7 @@ build-all: $(VENV)/.ready
 	@FASTSIP_TESTS=1 $(BIN)/python $(BUILD)
 
 test: build-all $(VENV)/.ready-test peers
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+	@$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),$(TWO_HALVES))
 
 crash: build-all $(VENV)/.ready-test
 	@FASTSIP_CRASH=all $(BIN)/python -m pytest tests/crash $(ARGS)
@@ -89,8 +93,8 @@ SANITIZERS = $$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsa
 # Of the unit tests those of kernels that need nothing but kernels: release code, documents and counts of instructions
 # are another tree's.
 KERNEL_TESTS := $(patsubst %,tests/unit/test_%.py,blocks checks commands dropped_slots edits golden_layout hashing kinds \
-	lanes large_sets mapped names net parser patterns positions resize ring rule_index rules scarcity select shard slots \
-	store_space tables timers uri values)
+	lanes large_sets mapped measures names net parser paces patterns positions resize resting ring rule_index rules scarcity \
+	select shard slots store_space tables timers uri values)
 
 checked: $(VENV)/.ready-test
 	@$(call beside,debug)

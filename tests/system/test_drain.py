@@ -132,6 +132,7 @@ async def test_a_router_that_drains_on_sigterm(home, edge, patient):
         life.process.send_signal(signal.SIGTERM)
         await until_draining(alice, edge)
         await refused_anew(alice, edge)
+        await life.logged("draining")
         assert life.process.poll() is None and len(life.records("draining")) == 1
         if patient:
             bob.reply(invite, 486)
