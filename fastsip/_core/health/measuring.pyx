@@ -115,7 +115,6 @@ cdef void measure_input(shard_t *shard, const slot_t *branch, int status, int re
 cdef void measure_failover(shard_t *shard, const slot_t *branch) noexcept nogil:
     cdef measure_t *line = line_at(shard, branch)
     check(is_child(word_kind(branch.commit)))
-    check(branch.method == slot_at(shard.store, branch.parent).method)
     if line != NULL:
         add_one(&line.failovers)
 

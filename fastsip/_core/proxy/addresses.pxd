@@ -1,6 +1,7 @@
 # A next hop that is a name is a list: the targets after the first.  See addresses.pyx.
 
 from libc.stdint cimport uint32_t
+from fastsip._core.base.address cimport addr_t, is_well_formed
 from fastsip._core.sip.types cimport message_t
 from fastsip._core.store.slots cimport slot_at, slot_t
 from fastsip._core.state.shard cimport shard_t
@@ -30,10 +31,11 @@ cdef int aim_at_next_address(shard_t *shard, uint32_t parent, const failure_t *f
 # Before the failure is committed: could it?
 cdef bint has_next_address(shard_t *shard, uint32_t parent, const failure_t *failure) noexcept nogil
 
-# Did a name lead to the next hop of this branch?
+# Did a name lead to the next hop of this branch?  A slot of a damaged file may say any place.
 cdef inline bint follows_name(shard_t *shard, const slot_t *branch) noexcept nogil:
+    cdef const addr_t *to = &branch.identity.client.target.remote
     return (slot_at(shard.store, branch.parent).identity.server.by_name != 0
-            and branch.identity.client.destination_id == 0)
+            and branch.identity.client.destination_id == 0 and to.port > 0 and is_well_formed(to))
 
 # Such a branch could not be sent (`refused`), or heard nothing in its time; then, that it was answered.
 cdef void note_target_failed(shard_t *shard, const slot_t *branch, bint refused) noexcept nogil
