@@ -3,44 +3,32 @@
     dns = Dns(families)
     found = await dns.find("n:sip:example.net")     Found: targets, and for how long
 
-resolve/asking says what is asked and in which order; here stand the servers, and what a name may cost.  A request waits
-for its name for two seconds, so all is over before that: who has not answered by then is left out.  Of a zone whose
-servers are silent so many questions may be out and no more, so that it keeps nobody else waiting.
-
-FASTSIP_NAMESERVERS ("127.0.0.1:5353,...") in the environment names other servers than /etc/resolv.conf; it is
-there for tests, which cannot bind port 53, and no part of the configuration.  No search domains, no /etc/hosts:
-`[names]` is for that.
+resolve/asking says what is asked and in which order, resolve/servers asks; here stands what a name may cost.  A request
+waits for its name for two seconds, so all is over before that: who has not answered by then is left out.  Of a zone
+whose servers are silent so many questions may be out and no more, so that it keeps nobody else waiting.
 
 Must never: block the loop.
 """
 
 import asyncio
-import os
 from collections.abc import Collection
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
-import aiodns
-from pycares import AAAARecordData, ARecordData, NAPTRRecordData, SRVRecordData
-
 from fastsip._core.transport.names import split_key
 from fastsip.resolve.asking import Outcome, Question, Records, resolve
-from fastsip.resolve.targets import MOST_TARGETS, Naptr, Srv
+from fastsip.resolve.servers import Servers
+from fastsip.resolve.targets import MOST_TARGETS
 
 TYPES = {4: "A", 6: "AAAA"}
 TRANSPORTS = ("udp",)  # those of listeners, in the order of preference
 MOST_QUESTIONS = 512  # out at a time
 MOST_OF_ZONE = 128  # of these, of names that end in the same two labels
 MOST_OF_NAME = 16
-MOST_RECORDS = 256  # of one answer that are looked at: an answer may hold thousands, and the loop waits meanwhile
-TIMEOUT_S, TRIES = 0.6, 2  # of c-ares for each server
 WHOLE_S = 1.8  # for a name: done before who waits gives up after 2 s
 # For what comes before the addresses: some servers drop what they do not know, and the addresses need time as well.
 LIMIT_S = {"NAPTR": 0.5, "SRV": 0.5}
 SECOND_FAMILY_S = 0.05  # how long the other type may come later once a host has addresses (as in RFC 8305)
-
-NO_SUCH_NAME = {aiodns.error.ARES_ENOTFOUND, aiodns.error.ARES_EBADNAME}
-NO_DATA = aiodns.error.ARES_ENODATA
 
 OF_HOST, OF_SERVICE, OF_DOMAIN = 1, 2, 3  # places of PREFIXES (transport/names)
 
@@ -75,14 +63,12 @@ class Dns:
 
     def __init__(self, families: Collection[int]):
         self.types = [TYPES[family] for family in sorted(set(families))]
-        self.servers = [one for one in os.environ.get("FASTSIP_NAMESERVERS", "").split(",") if one]
-        self.channel: aiodns.DNSResolver | None = None
+        self.servers = Servers()
         self.turns = asyncio.Semaphore(MOST_QUESTIONS)
         self.zones: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def close(self) -> None:
-        if self.channel is not None:
-            await self.channel.close()
+        await self.servers.close()
 
     async def find(self, key: str) -> Found:
         return await _Name(self, key).find()
@@ -94,33 +80,6 @@ class Dns:
         if turns is None:
             turns = self.zones[zone] = asyncio.Semaphore(MOST_OF_ZONE)
         return turns
-
-    async def ask(self, name: str, kind: str) -> Records:
-        if self.channel is None:
-            self.channel = aiodns.DNSResolver(self.servers or None, timeout=TIMEOUT_S, tries=TRIES)
-        try:
-            result = await self.channel.query_dns(name, kind)
-        except aiodns.error.DNSError as error:
-            if error.args[0] in NO_SUCH_NAME:
-                return Records(exists=False)
-            return Records() if error.args[0] == NO_DATA else Records(why=str(error.args[1]))
-        # Sorted, so that it is the same ones that count, however a server turns them round.
-        found = sorted(record for one in result.answer if (record := _record(one.data, kind)) is not None)
-        return Records(found[:MOST_RECORDS], min((one.ttl for one in result.answer), default=0))
-
-
-def _record(data: object, kind: str) -> Any:
-    """Naptr, Srv or an address; None: an alias on the way, or what nobody has asked for."""
-    match kind, data:
-        case "A", ARecordData():
-            return data.addr
-        case "AAAA", AAAARecordData():
-            return data.addr
-        case "SRV", SRVRecordData():
-            return Srv(data.priority, data.weight, data.port, data.target)
-        case "NAPTR", NAPTRRecordData():
-            return Naptr(data.order, data.preference, data.flags, data.service, data.regexp, data.replacement)
-    return None
 
 
 class _Name:
@@ -167,7 +126,7 @@ class _Name:
 
     async def in_turn(self, name: str, kind: str) -> Records:
         async with self.turns, self.zone, self.dns.turns:
-            return await self.dns.ask(name, kind)
+            return await self.dns.servers.ask(name, kind)
 
     async def wait(self, question: asyncio.Future[Records], name: str, kind: str) -> None:
         """As long as it may take; a host with addresses does not wait long for those of the other type."""

@@ -10,6 +10,7 @@ import pytest
 from dns_server import DnsServer, Host
 
 from fastsip._core.transport.names import Names
+from fastsip.resolve import servers as servers_module
 from fastsip.router import dns as dns_module
 from fastsip.router import resolver as module
 from fastsip.router.dns import MOST_OF_NAME, Found
@@ -150,7 +151,7 @@ async def test_of_forty_srv_records_the_best_are_asked_for_and_no_more(monkeypat
         for number in range(40):
             dns.zone[f"h{number}.z{number}.test"] = Host(a=[f"192.0.2.{number}"], delay_s={"A": 0.02})
         out = []
-        await_turn = asked.resolver.dns.ask
+        await_turn = asked.resolver.dns.servers.ask
 
         async def counted(name, kind):
             out.append(+1)
@@ -159,7 +160,7 @@ async def test_of_forty_srv_records_the_best_are_asked_for_and_no_more(monkeypat
             finally:
                 out.append(-1)
 
-        monkeypatch.setattr(asked.resolver.dns, "ask", counted)
+        monkeypatch.setattr(asked.resolver.dns.servers, "ask", counted)
         await asked.ask(SERVICE)
         assert asked.state(SERVICE)[1] == [f"192.0.2.{number}" for number in range(32)]
         assert [tier for _, _, tier, _ in asked.names.targets(SERVICE)] == list(range(32))
@@ -171,7 +172,7 @@ async def test_of_forty_srv_records_the_best_are_asked_for_and_no_more(monkeypat
 async def test_of_thousands_of_records_a_part_is_looked_at(monkeypatch):
     """The same part, however the server turns them round."""
     async with DnsServer() as dns, asking(monkeypatch, dns.text, [4]) as asked:
-        monkeypatch.setattr(dns_module, "MOST_RECORDS", 3)
+        monkeypatch.setattr(servers_module, "MOST_RECORDS", 3)
         records = [(number, 1, 5060, f"h{number}.test") for number in range(9)]
         for number in range(9):
             dns.zone[f"h{number}.test"] = Host(a=[f"192.0.2.{number}"])
@@ -276,13 +277,13 @@ async def test_a_silent_server_is_given_up_before_the_request_is(monkeypatch):
     async with DnsServer() as dns, asking(monkeypatch, dns.text, [4]) as asked:
         dns.zone[HOST] = Host(silent=("A",))
         await asked.ask()
-        assert asked.state() is None and dns.count(HOST) == dns_module.TRIES
+        assert asked.state() is None and dns.count(HOST) == servers_module.TRIES
 
 
 def test_all_of_a_name_is_over_before_who_waits_gives_up():
     """Two seconds (parking); what comes before the addresses leaves them half of it."""
     assert dns_module.WHOLE_S < 2 and sum(dns_module.LIMIT_S.values()) <= 1
-    assert dns_module.TIMEOUT_S * dns_module.TRIES <= dns_module.WHOLE_S
+    assert servers_module.TIMEOUT_S * servers_module.TRIES <= dns_module.WHOLE_S
 
 
 async def test_who_asks_again_meanwhile_gets_another_try(monkeypatch):
@@ -291,7 +292,7 @@ async def test_who_asks_again_meanwhile_gets_another_try(monkeypatch):
         asked.resolver.ask(NAME)
         await dns.wait_for(lambda: dns.count(HOST) == 1)
         asked.resolver.ask(NAME)
-        await dns.wait_for(lambda: dns.count(HOST) == dns_module.TRIES + 1)
+        await dns.wait_for(lambda: dns.count(HOST) == servers_module.TRIES + 1)
         dns.zone[HOST] = Host(a=["192.0.2.1"])
         await asyncio.gather(*asked.resolver.tasks)
         assert asked.state() == ("known", ["192.0.2.1"], 60)
