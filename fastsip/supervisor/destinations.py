@@ -64,20 +64,26 @@ def _set(group: DestinationSet) -> dict[str, Any]:
             "calls_per_second": group.calls.per_second if group.calls else None}
 
 
-def _member(config: Config, one: Destination, word: Word | None) -> dict[str, Any]:
+def _common(one: Destination | NamedDestination, listener: str, word: Word | None) -> dict[str, Any]:
+    """What an address and a name both show."""
     return {
         "id": one.id,
         "uri": one.uri,
         "priority": one.priority,
         "weight": one.weight,
         "attrs": dict(one.attrs),
-        "listener": config.listeners[one.listener].uri,
+        "listener": listener,
         "probe": one.probe.mode if one.probe else "none",
         "admin": state_of(one.admin, word),
         "configured": one.admin,
         "said_at": word.at if word else None,
         "why": word.why if word else "",
         "calls_per_second": one.calls.per_second if one.calls else None,
+    }
+
+
+def _member(config: Config, one: Destination, word: Word | None) -> dict[str, Any]:
+    return _common(one, config.listeners[one.listener].uri, word) | {
         "parent": one.parent,
         "address": f"[{one.host}]:{one.port}" if one.family == 6 else f"{one.host}:{one.port}",
     }
@@ -87,19 +93,7 @@ def _name(here: State, one: NamedDestination, words: Words, questions: Container
     """A name; `resolved`: it has targets, `trouble`: what is wrong with DNS, "" = nothing."""
     word, question = word_on(one, words), question_of(one)
     resolved, trouble = here.names.state_of(question) if question in questions else (True, "")
-    return {
-        "id": one.id,
-        "uri": one.uri,
-        "priority": one.priority,
-        "weight": one.weight,
-        "attrs": dict(one.attrs),
-        "listener": one.listen,
-        "probe": one.probe.mode if one.probe else "none",
-        "admin": state_of(one.admin, word),
-        "configured": one.admin,
-        "said_at": word.at if word else None,
-        "why": word.why if word else "",
-        "calls_per_second": one.calls.per_second if one.calls else None,
+    return _common(one, one.listen, word) | {
         "parent": "",
         "address": "",
         "resolved": resolved,
