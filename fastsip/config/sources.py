@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -288,14 +288,9 @@ class _Taker:
             host=address.host,
             port=address.port,
             family=address.family,
-            weight=weight_of(row, self.group.algorithm),
-            priority=row.priority,
-            attrs=row.attrs,
             listener=listener,
             probe=probe,
-            admin=row.admin,
-            starts_down=row.starts_down,
-            calls=self.of_rows.calls,
+            **self._common(row),
         )
 
     def _named(self, row: Row, uri: values.SipUri) -> NamedDestination:
@@ -314,16 +309,22 @@ class _Taker:
             host=uri.host,
             port=uri.port,
             transport=uri.transport,
-            weight=weight_of(row, self.group.algorithm),
-            priority=row.priority,
-            attrs=row.attrs,
             listen=wanted,
             probe=probe,
-            admin=row.admin,
-            starts_down=row.starts_down,
-            calls=self.of_rows.calls,
             behind=0,
+            **self._common(row),
         )
+
+    def _common(self, row: Row) -> dict[str, Any]:
+        """What an address and a name of a row both have."""
+        return {
+            "weight": weight_of(row, self.group.algorithm),
+            "priority": row.priority,
+            "attrs": row.attrs,
+            "admin": row.admin,
+            "starts_down": row.starts_down,
+            "calls": self.of_rows.calls,
+        }
 
     def _wanted(self, row: Row) -> str:
         """By its socket, else the set's."""
