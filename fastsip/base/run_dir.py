@@ -20,6 +20,7 @@
                 epochs        router; of the last stores, when it begins another
                 quarantine/   supervisor (datagrams), router (slots)
                 sources/      who reads a source; what it said last
+                away          supervisor; which sources could not be read when that was told last
                 targets       supervisor; what DNS said of destinations that are names
                 added         supervisor; destinations that operators added
                 words         supervisor; what operators have said of destinations
@@ -51,6 +52,7 @@ PLACEMENT = "placement"
 EPOCHS = "epochs"
 QUARANTINE = "quarantine"
 SOURCES = "sources"
+AWAY = "away"
 TARGETS = "targets"
 ADDED = "added"
 WORDS = "words"

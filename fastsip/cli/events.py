@@ -83,6 +83,8 @@ def _told(follower: Follower, follow: bool) -> Iterator[Event]:
             fail(f"the record of events cannot be read: {reason(error)}", REFUSED)
         if lost := follower.take_lost():
             say(f"{lost} events were gone before they were read", err=True)
+        if follower.take_anew():
+            say("the record was begun anew after that event: how many are missing is not known", err=True)
         yield from found
         if not found:
             if not follow:

@@ -141,11 +141,12 @@ class EventFile:
         """
         if is_ours(self.place):
             return
+        first, life = end_of(self.before) or (0, 0)
         if os.path.lexists(self.place):
             log.warning(keep_aside(self.place, "no events of this release"))
-        first, life = end_of(self.before) or (0, 0)
+            life = 0    # how many numbers it gave away nobody knows: fewer than milliseconds went by
         if not life:
-            first = life = max(least, int(time.time() * 1000))
+            first = life = max(least, first, int(time.time() * 1000))
         self._make(first, life)
         os.rename(self.place.with_suffix(".new"), self.place)
 

@@ -4,6 +4,7 @@
     follower.read()         events that came since, each once; [] when there are none: it never waits
     follower.position       for whoever goes on later from there
     follower.take_lost()    how many were gone before they were read
+    follower.take_anew()    was the record begun anew, so that nobody knows how many
 
 A line is read when it is whole.  A file is left when another one has its name and it was read to its end after that:
 whoever writes holds a lock until the line is there, and nobody writes into a file that was renamed.
@@ -42,7 +43,7 @@ class Follower:
         """From there on; None: from the oldest event that is kept."""
         self.place, self.before = Path(run_dir) / EVENTS, Path(run_dir) / EVENTS_BEFORE
         self.position = position or Position(number=0)
-        self._fd, self._lost = -1, 0
+        self._fd, self._lost, self._anew = -1, 0, False
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -53,6 +54,11 @@ class Follower:
         """Of what came since the last time it was asked."""
         lost, self._lost = self._lost, 0
         return lost
+
+    def take_anew(self) -> bool:
+        """Was the record begun anew since the last time it was asked, so that nobody knows how many are lost?"""
+        anew, self._anew = self._anew, False
+        return anew
 
     def read(self) -> list[Event]:
         """Some of those that are there, in order.  OSError: the record cannot be read."""
@@ -162,8 +168,11 @@ class Follower:
                 self.position = Position(number=head.first + number, first=head.first, offset=offset, life=head.life)
                 return place
         _, head, begin = files[0]
-        if here.life == head.life:
+        # The life of a number that somebody wrote down is not known, but no other life has such high ones.
+        if here.number >= head.life:
             self._lost += head.first - here.number
+        elif here.number:
+            self._anew = True
         self.position = Position(number=head.first, first=head.first, offset=begin, life=head.life)
         return 0
 

@@ -130,7 +130,7 @@ def said_when_refused(here: State) -> Iterator[None]:
 
 
 def note_reload(here: State, diff: Diff, cause: str) -> None:
-    """After another configuration came into force.  cause: reload, source or operator."""
+    """After another configuration came into force.  cause: reload, source, operator, names or upgrade."""
     drop_words(here.config)
     databases.forget_removed(here)
     log.info("reloaded", extra={"fields": {"version": here.version, **diff.facts()}})
@@ -293,15 +293,19 @@ async def upgrade_router(here: State) -> Answer:
         await databases.look_at_all(here)
         async with here.busy:
             fresh, text = await asyncio.to_thread(read_change, here.config, dict(here.names.answers))
+            diff = compare(here.config, fresh)
             with here.door.opened(fresh.api):
                 await take_over(here, databases.with_away(here, fresh), text, "upgrade")
             desks.tell(here)
+            here.version += 1
             here.untaken = False
+            note_reload(here, diff, "upgrade")
     except Exception as error:
         planned = isinstance(error, ConfigError | StartError | OSError)
         words = reason(error) if planned else f"{type(error).__name__}: {error}"
         log.error("the router was not upgraded", exc_info=None if planned else error,
                   extra={"fields": {"why": words}})
+        here.events.tell("config.refused", cause="upgrade", why=words)
         return {"error": f"{words}\n{OLD_RUNS_ON} under the new supervisor"}
     log.info("upgraded", extra={"fields": {"version": __version__}})
     return {"done": "upgraded", "version": __version__}

@@ -8,11 +8,13 @@ from collections.abc import Iterable
 
 import msgspec
 
+from fastsip.base.plain import reason
 from fastsip.config import Config, load_text
 from fastsip.config.model import Source
 from fastsip.config.sources import none_of_them
 from fastsip.log import log
 from fastsip.process import messages
+from fastsip.sources.away import write_away
 from fastsip.supervisor import desks
 from fastsip.supervisor.destinations import check_kept
 from fastsip.supervisor.state import State
@@ -79,7 +81,13 @@ def tell_away(here: State) -> None:
             here.events.tell("source.failed", source=name, origin=origin, why=why)
     for name, origin in here.told_away.keys() & reasons.keys() - now.keys():
         here.events.tell("source.back", source=name, origin=origin)
+    if now == here.told_away:
+        return
     here.told_away = now
+    try:
+        write_away(here.config.router.state_dir, now)
+    except OSError as error:
+        log.error("which sources are away is not kept", extra={"fields": {"why": reason(error)}})
 
 
 def forget_removed(here: State) -> None:

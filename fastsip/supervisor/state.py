@@ -33,8 +33,10 @@ What attributes mean in each of them:
 
 import asyncio
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import msgspec
 
 from fastsip.api.socket import Server
 from fastsip.config import Config
@@ -44,6 +46,7 @@ from fastsip.process.launch import Newborn
 from fastsip.process.marks import Mark, Marks
 from fastsip.process.quarantine import Deaths
 from fastsip.resolve.answers import read_answers
+from fastsip.sources.away import read_away
 from fastsip.supervisor.child import Child
 from fastsip.supervisor.door import Door
 from fastsip.supervisor.known_names import KnownNames
@@ -88,6 +91,13 @@ def door_of(inherited: Inheritance | None) -> Door:
     return Door((host, port), fd)
 
 
+def with_told(config: Config, told: Mapping[tuple[str, str], str]) -> Config:
+    """Of its sources those are away that were told to be."""
+    sources = tuple(msgspec.structs.replace(one, away=told.get((one.name, one.origin), one.away))
+                    for one in config.sources)
+    return msgspec.structs.replace(config, sources=sources)
+
+
 class State:
     """One for a supervisor.  `inherited`: what the program before it in this process held."""
 
@@ -102,7 +112,10 @@ class State:
         notifier: Notifier,
         inherited: Inheritance | None = None,
     ):
-        self.config, self.text, self.program = config, text, tuple(program)
+        self.told_away = read_away(config.router.state_dir)  # as `away`, of all sources, when it was told last
+        # What was inherited was read without asking any source.
+        self.config = with_told(config, self.told_away) if inherited else config
+        self.text, self.program = text, tuple(program)
         self.born = born  # taken by the first spare
         self.lock, self.sockets, self.notifier = lock, sockets, notifier
         self.inherited = inherited
@@ -128,10 +141,9 @@ class State:
         self.visitors: list[socket.socket] = []  # who speaks HTTP on control.sock and waits for that one
         self.names = KnownNames(read_answers(config.router.state_dir, config.resolve.stale_ms / 1000))
         # Name and origin of a source -> why its database cannot be read.
-        self.away = {(one.name, one.origin): one.away for one in config.sources if one.kind == "sql" and one.away}
+        self.away = {(one.name, one.origin): one.away for one in self.config.sources if one.kind == "sql" and one.away}
         self.events = Teller(config.router.run_dir, lambda: self.config.router.name)
         self.events_since = 0  # number of the first event of this supervisor
-        self.told_away: dict[tuple[str, str], str] = {}  # as `away`, of all sources, when it was told last
         self.told_refused = ""  # why what a source says was not taken
         self.cause = "start"  # why the next router starts
         self.untaken = False  # a source has said another thing than what is in force

@@ -68,7 +68,8 @@ class Supervisor:
         here.start_task(watching.beat(here))
         here.start_task(polling.watch(here))
         here.start_task(telling.watch(here))
-        databases.tell_away(here)
+        if not here.inherited:      # finish_upgrade tells it, after it has looked
+            databases.tell_away(here)
         here.start_task(desks.keep(here))
         here.start_task(names.watch(here))
         await succession.reign_on(here)

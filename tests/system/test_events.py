@@ -101,9 +101,12 @@ async def see_a_list_go_and_come_back(home, followed: Followed, place: Path) -> 
     away = place.rename(place.with_name("away"))
     assert (await run("reload", home.config)).returncode == 0
     assert (await followed.until("source.failed", source="list"))["origin"] == str(place)
+    assert (await run("upgrade", home.config)).returncode == 0
+    assert (await followed.until("config.reloaded", cause="upgrade"))["version"] == 3
     away.rename(place)
     assert (await run("reload", home.config)).returncode == 0
     await followed.until("source.back", source="list")
+    assert [one["event"] for one in followed.seen if "source" in one] == ["source.failed", "source.back"]
 
 
 async def test_a_destination_that_dies_and_comes_back_is_told_to_all(home, edge):
@@ -190,9 +193,14 @@ async def test_what_waits_outlives_all_of_us(home, edge):
     """The receiver is away while the whole is killed; what comes then is what was before, and nothing twice."""
     async with Receiver() as receiver:
         receiver.last = status(503)
-        hook = webhook(receiver.url(), 'events = "router.*"')
-        life = home.start(edge_config(edge, [("127.0.0.1", 9)]) + hook).ready()
+        hook = webhook(receiver.url(), 'events = ["router.*", "source.*"]')
+        source = '[[source]]\nkind = "list"\nname = "list"\npath = "dispatcher.list"\n'
+        listed = home.place / "dispatcher.list"
+        listed.write_text("7 sip:127.0.0.1:9\n")
+        life = home.start(edge_config(edge, [("127.0.0.1", 9)]) + hook + source).ready()
         await receiver.until(lambda r: len(r.asked) >= 1)
+        listed.unlink()
+        assert (await run("reload", home.config)).returncode == 0
         assert (await run("drain", home.config)).returncode == 0
         assert (await run("upgrade", home.config)).returncode == 0
         assert (await run("drain", home.config, "--undo")).returncode == 0
@@ -200,11 +208,12 @@ async def test_what_waits_outlives_all_of_us(home, edge):
             pass
         assert await asyncio.to_thread(life.end, signal.SIGKILL) == -signal.SIGKILL
         receiver.last = taken
+        listed.write_text("7 sip:127.0.0.1:9\n")
         again = home.start()
         await asyncio.to_thread(again.ready)
-        await receiver.until(lambda r: r.names().count("router.started") == 3)
+        await receiver.until(lambda r: r.names().count("router.started") == 3 and "source.back" in r.names())
         assert [(event["event"], event.get("cause")) for event in receiver.events] == [
-            ("router.started", "start"), ("router.draining", None), ("router.drained", None),
-            ("router.started", "upgrade"), ("router.resumed", None), ("router.started", "start")]
+            ("router.started", "start"), ("source.failed", None), ("router.draining", None), ("router.drained", None),
+            ("router.started", "upgrade"), ("router.resumed", None), ("source.back", None), ("router.started", "start")]
         ids = [event["id"] for event in receiver.events]
         assert ids == sorted(set(ids))

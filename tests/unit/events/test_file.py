@@ -79,6 +79,21 @@ def test_a_record_that_is_made_anew_goes_on_behind_what_anybody_remembers(scratc
     assert position_at_end(scratch).number == 10**13
 
 
+def test_no_number_comes_twice_when_the_newer_one_of_two_files_is_damaged(scratch, record, monkeypatch):
+    full(monkeypatch)
+    tell(record, 1, 2)
+    assert record.follow_on()
+    tell(record, 3, 4)
+    given = position_at_end(scratch).number
+    record.place.write_bytes(b"nonsense")
+    monkeypatch.setattr(module.time, "time", lambda: (given + 1_000) / 1000)
+    record.begin()
+    assert position_at_end(scratch).number == given + 1_000
+    tell(record, 5)
+    follower = Follower(scratch)
+    assert told(follower) == [1, 2, 5] and follower.take_lost() == 0 and follower.take_anew()
+
+
 def test_a_supervisor_that_died_between_two_names_leaves_no_gap(scratch, record, monkeypatch):
     full(monkeypatch)
     follower = Follower(scratch)
@@ -256,6 +271,19 @@ def test_what_was_in_another_life_is_not_missed(scratch, record):
     position = Position(number=1, life=1)
     follower = Follower(scratch, position)
     assert told(follower) == [1, 2] and follower.take_lost() == 0
+
+
+def test_who_comes_back_with_a_number_too_late_hears_how_many_it_missed(scratch, record, monkeypatch):
+    full(monkeypatch)
+    first = position_at_end(scratch).number
+    for number in range(1, 7):
+        tell(record, number)
+        record.follow_on()
+    tell(record, 7)
+    follower = Follower(scratch, Position(number=first + 1))
+    assert told(follower) == [6, 7] and (follower.take_lost(), follower.take_anew()) == (4, False)
+    other = Follower(scratch, Position(number=first - 1))      # of a record before this one
+    assert told(other) == [6, 7] and (other.take_lost(), other.take_anew()) == (0, True) and not other.take_anew()
 
 
 @pytest.mark.parametrize("files", [1, 2])
