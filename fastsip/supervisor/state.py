@@ -92,7 +92,7 @@ def door_of(inherited: Inheritance | None) -> Door:
 
 
 def with_told(config: Config, told: Mapping[tuple[str, str], str]) -> Config:
-    """Of its sources those are away that were told to be."""
+    """Of its sources those are away that were told to be: what is inherited was read without asking any of them."""
     sources = tuple(msgspec.structs.replace(one, away=told.get((one.name, one.origin), one.away))
                     for one in config.sources)
     return msgspec.structs.replace(config, sources=sources)
@@ -113,7 +113,6 @@ class State:
         inherited: Inheritance | None = None,
     ):
         self.told_away = read_away(config.router.state_dir)  # as `away`, of all sources, when it was told last
-        # What was inherited was read without asking any source.
         self.config = with_told(config, self.told_away) if inherited else config
         self.text, self.program = text, tuple(program)
         self.born = born  # taken by the first spare

@@ -202,7 +202,8 @@ async def test_a_client_from_before_an_upgrade_hears_of_the_end(upgradable, monk
         reached.set()
         await asyncio.Event().wait()
 
-    upgradable.config.sources, upgradable.names = (), KnownNames({})
+    upgradable.config.sources = upgradable.config.listeners = upgradable.config.sets = ()
+    upgradable.names = KnownNames({})
     monkeypatch.setattr(changes, "read_change", lambda before, answers: (before, ""))
     monkeypatch.setattr(changes.databases, "with_away", lambda here, config: config)
     monkeypatch.setattr(changes, "take_over", take_over)
