@@ -94,7 +94,6 @@ async def _apply(here: State, before: Sequence[Row], rows: Sequence[Row]) -> Non
         if isinstance(error, ConfigError | StartError | OSError):
             raise Refused(f"{reason(error)}\n{words}") from None
         raise
-    here.version += 1
     note_reload(here, diff, "operator")
 
 

@@ -101,7 +101,6 @@ async def reload(here: State) -> Answer:
                 await apply(here, databases.with_away(here, fresh), text)
         finally:
             here.notifier.ready(here.status_text())
-        here.version += 1
         here.untaken = False
         note_reload(here, diff, "reload")
         return {"configuration": here.version, **diff.named(), "left_out": left_out(here.config)}
@@ -131,6 +130,7 @@ def said_when_refused(here: State) -> Iterator[None]:
 
 def note_reload(here: State, diff: Diff, cause: str) -> None:
     """After another configuration came into force.  cause: reload, source, operator, names or upgrade."""
+    here.version += 1
     drop_words(here.config)
     databases.forget_removed(here)
     log.info("reloaded", extra={"fields": {"version": here.version, **diff.facts()}})
@@ -297,7 +297,6 @@ async def upgrade_router(here: State) -> Answer:
             with here.door.opened(fresh.api):
                 await take_over(here, databases.with_away(here, fresh), text, "upgrade")
             desks.tell(here)
-            here.version += 1
             here.untaken = False
             note_reload(here, diff, "upgrade")
     except Exception as error:

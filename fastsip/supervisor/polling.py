@@ -69,5 +69,4 @@ async def take(here: State) -> None:
                 here.events.tell("config.refused", cause="source", why=here.told_refused)
             return
         here.untaken = False
-        here.version += 1
         changes.note_reload(here, diff, "source")
