@@ -1,6 +1,6 @@
 """What a reload changes, by the ids of destinations: whatever is learned stays with the id."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -35,12 +35,9 @@ def compare(before: Config, after: Config) -> Diff:
     )
 
 
-class _Member(NamedTuple):
-    """A destination, its set, and the listener that it is reached from, whose place may change."""
-
-    group: str
-    listener: str
-    one: Destination | NamedDestination
+# A destination, behind its set and the listener that it is reached from, whose place may change.  A plain tuple: there
+# are thousands, and names for its places cost as much as all that is done with them.
+_Member = tuple[str, str, Destination | NamedDestination]
 
 
 def _members(config: Config) -> dict[str, _Member]:
@@ -51,14 +48,15 @@ def _members(config: Config) -> dict[str, _Member]:
         for one in group.names:
             # What an answer of DNS makes of a name is said of its targets.
             alone = msgspec.structs.replace(one, behind=0, left_out=(), resting=())
-            found[one.id] = _Member(group.name, one.listen, alone)
-        found |= {one.id: _Member(group.name, uris[one.listener], one) for one in group.destinations}
+            found[one.id] = (group.name, one.listen, alone)
+        found |= {one.id: (group.name, uris[one.listener], one) for one in group.destinations}
     return found
 
 
 def _differ(old: _Member, new: _Member) -> bool:
-    if old[:2] != new[:2]:
+    if old == new:
+        return False
+    before, after = old[2], new[2]
+    if old[:2] != new[:2] or not (isinstance(before, Destination) and isinstance(after, Destination)):
         return True
-    if isinstance(old.one, Destination) and isinstance(new.one, Destination):
-        return old.one != new.one and old.one != msgspec.structs.replace(new.one, listener=old.one.listener)
-    return old.one != new.one
+    return before != msgspec.structs.replace(after, listener=before.listener)

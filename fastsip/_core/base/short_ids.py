@@ -4,6 +4,7 @@ They are hashes of names, since a token is read by nodes that number things othe
 secret: the token is signed as a whole.
 """
 
+import functools
 import hashlib
 
 NODE_BITS = 10
@@ -19,6 +20,7 @@ def short_id(name: str | bytes, bits: int) -> int:
     return number % (2**bits - 1) + 1
 
 
+@functools.lru_cache(maxsize=1 << 15)   # each reload asks for all of them
 def destination_short_id(name: bytes, twin: int = 0) -> int:
     """Of the destination that has `twin` others of its name before it in its set."""
     return short_id(b"%d %b" % (twin, name), DESTINATION_BITS)
