@@ -6,6 +6,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from fastsip.api.socket import Answer, NotRunning, Refused, ask
 from fastsip.cli._say import NOT_RUNNING, REFUSED, WRONG, fail
+from fastsip.cli._working import working
 from fastsip.config import ConfigError, load_run_dir
 
 P = ParamSpec("P")
@@ -37,7 +38,8 @@ def answers(config: str, command: str, **fields: Any) -> Iterator[Answer]:
 
 
 def last_answer(config: str, command: str, **fields: Any) -> Answer:
-    *_, last = answers(config, command, **fields)
+    with working(command):
+        *_, last = answers(config, command, **fields)
     return last
 
 
@@ -46,7 +48,8 @@ def answer(config: str, ask_for: Callable[Concatenate[str, P], T], *what: P.args
     from fastsip.api.answers import Unknown, Unreadable  # which reads more than most commands need
 
     try:
-        return ask_for(run_dir_of(config), *what, **more)
+        with working("the router is asked"):
+            return ask_for(run_dir_of(config), *what, **more)
     except (Refused, Unknown, Unreadable) as error:
         fail(str(error), REFUSED)
     except NotRunning as error:

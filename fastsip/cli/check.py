@@ -9,6 +9,7 @@ import msgspec
 from fastsip.base.plain import counted, plain_json, printable
 from fastsip.cli._config import config_argument
 from fastsip.cli._say import WRONG, say
+from fastsip.cli._working import working
 from fastsip.config import ConfigError, load
 from fastsip.process.launch import need_kernels
 from fastsip.router.outlook import DestinationOutlook, ListenerOutlook, NameOutlook, Outlook, SetOutlook, outlook
@@ -27,7 +28,8 @@ def command(config: str, as_json: bool, takeover: bool) -> None:
         _check_takeover(config)
         return
     try:
-        facts = outlook(load(config, make_secret=False))
+        with working("check"):
+            facts = outlook(load(config, make_secret=False))
     except ConfigError as error:
         if as_json:
             say(_json({"ok": False, "errors": error.problems}))

@@ -1,9 +1,7 @@
 """`fastsip dispatcher`: destinations, what is known of them, and which of them take calls."""
 
-import functools
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -12,7 +10,8 @@ from fastsip.api import answers
 from fastsip.base.plain import counted
 from fastsip.cli._ask import EXITS, answer
 from fastsip.cli._config import config_option
-from fastsip.cli._say import REFUSED, clear_screen, one_line, say, say_indented, say_json, say_table
+from fastsip.cli._say import REFUSED, one_line, say, say_indented, say_json, say_table
+from fastsip.cli._watch import watched
 from fastsip.dispatcher.words import LONGEST_WHY
 from fastsip.observe.as_kamailio import as_text, records
 from fastsip.observe.destinations import takes_calls
@@ -29,21 +28,6 @@ RATIOS = ("ser", "seer", "isa")
 @click.group("dispatcher", short_help="Show destinations, enable, drain and disable them.")
 def command() -> None:
     """Show destinations, and say which of them take calls."""
-
-
-def watched(command: Callable[..., None]) -> Callable[..., None]:
-    """With --watch: again each second until Ctrl-C, in the same place on a terminal."""
-    @functools.wraps(command)
-    def again(watch: bool, **options: Any) -> None:
-        while True:
-            if watch:
-                clear_screen()
-            command(**options)
-            if not watch:
-                return
-            time.sleep(1)
-
-    return click.option("--watch", is_flag=True, help="Show it anew each second.")(again)
 
 
 # ---------------------------------------------------------------- list

@@ -11,6 +11,7 @@ from fastsip.base.plain import reason
 from fastsip.cli._ask import run_dir_of
 from fastsip.cli._config import config_argument
 from fastsip.cli._say import NOT_RUNNING, REFUSED, fail, say, say_json, say_table
+from fastsip.cli._watch import watched
 from fastsip.observe import counters
 
 WAYS = ("received", "sent")
@@ -24,6 +25,7 @@ LAID_OUT = {f"{begin}_{end.lower()}" for columns, ends in TABLES.values() for be
 
 
 @click.command("stats", short_help="Show what the router has counted.")
+@watched
 @config_argument
 @click.option("--all", "with_zeros", is_flag=True, help="Those that are zero, too.")
 @click.option("--explain", is_flag=True, help="What each of them counts, too, one by one.")

@@ -7,9 +7,11 @@ import click
 from fastsip.cli._ask import last_answer
 from fastsip.cli._config import config_argument
 from fastsip.cli._say import say, say_json
+from fastsip.cli._watch import watched
 
 
 @click.command("status", short_help="Show what runs on CONFIG.")
+@watched
 @config_argument
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def command(config: str, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from fastsip.cli._ask import run_dir_of
 from fastsip.cli._config import config_argument
 from fastsip.cli._say import REFUSED, fail, say, say_json
 from fastsip.cli._values import DAY_MS, Duration
+from fastsip.cli._watch import watched
 from fastsip.observe import transactions
 
 STATES = click.Choice([*SERVER_STATES.values()])
@@ -24,6 +25,7 @@ class _Method(click.Choice):
 
 
 @click.command("transactions", short_help="Show what is ringing, searching, lingering.")
+@watched
 @config_argument
 @click.option("--run-dir", type=click.Path(), help="Another router's run_dir, or a copy of one.")
 @click.option("--state", type=STATES, help="Those in this state.")
@@ -57,7 +59,8 @@ def command(config, run_dir, state, method, call_id, destination, older, most, a
         say(f"{reader.torn} more were in the middle of a change each time they were looked at", err=True)
     for path, why in reader.damaged.items():
         say(f"fastsip: {path} is not shown: {why}", err=True)
-    sys.exit(REFUSED if reader.damaged else 0)
+    if reader.damaged:
+        sys.exit(REFUSED)
 
 
 def _seconds(ms: int | None) -> str:

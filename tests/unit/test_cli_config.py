@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from fastsip.api import answers
-from fastsip.cli import _config, dispatcher, main
+from fastsip.cli import _config, _watch, dispatcher, main
 from fastsip.cli._config import VARIABLE, find_config
 from tests.unit.config_text import SMALL
 
@@ -147,6 +147,6 @@ def test_watching_shows_it_again_until_it_is_interrupted(listed, monkeypatch):
         if len(turns) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(dispatcher.time, "sleep", rest)
+    monkeypatch.setattr(_watch.time, "sleep", rest)
     done = CliRunner().invoke(main, ("dispatcher", "list", "--watch", "--json"))
     assert done.exit_code == 1 and done.stdout.count('"setid":7') == 3 and turns == [1, 1, 1]
