@@ -26,6 +26,7 @@ POLICY = 'on = [503, "timeout", "transport"]\nmark = "down"'
 PROBE = '{ interval = "1h", timeout = "2s", mode = "only-failed" }'
 LIMIT_S = 60
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+COLOURS = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7])[;m]")
 
 
 @pytest.fixture
@@ -196,7 +197,9 @@ async def see_once(home: Home, one: str) -> None:
     assert code == 0 and "\x1b[31m" in text and "\x1b[2J" not in text
     assert max(len(ESCAPES.sub("", line)) for line in text.splitlines()) <= 80
     code, text = await asyncio.to_thread(in_terminal, "top", home.config, keys=("OPEN", b"q"))
-    assert code == 0 and "OPEN" in text and "Traceback" not in text
+    assert code == 0 and "OPEN" in text and COLOURS.search(text) and "Traceback" not in text
+    code, text = await asyncio.to_thread(in_terminal, "top", home.config, keys=("OPEN", b"q"), NO_COLOR="1")
+    assert code == 0 and "OPEN" in text and not COLOURS.search(text)
     code, text = await asyncio.to_thread(in_terminal, *once, NO_COLOR="1")
     assert code == 0 and "\x1b" not in text and "disabled" in text
     found = await asyncio.to_thread(command, *once, "--filter", "nobody")
