@@ -188,18 +188,24 @@ class Destinations(ScrollView, can_focus=True):
 
 
 class Asked(ModalScreen[bool]):
-    """A question that y answers; any other key is no.  Without a question: words, until a key comes."""
+    """A question that y answers; any other key is no.  Without a question: words, until a key comes.
+
+    One key answers: those that were pressed with it may still come here, and say nothing.
+    """
 
     def __init__(self, words: str):
         super().__init__()
         self._words = words
+        self._answered = False
 
     def compose(self) -> ComposeResult:
         yield Static(self._words, markup=False)
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
-        self.dismiss(event.character == "y")
+        if not self._answered:
+            self._answered = True
+            self.dismiss(event.character == "y")
 
 
 class Top(App[None]):

@@ -4,6 +4,7 @@ import threading
 from contextlib import asynccontextmanager
 
 import pytest
+from textual import events
 
 from fastsip.api.socket import NotRunning
 from fastsip.top import screen
@@ -101,6 +102,18 @@ async def test_an_order_is_given_after_y_and_after_nothing_else(looks, orders):
             await until(pilot, lambda order=order: f"done: {order} m/a" in shown(app))
             assert orders == [(order, "m/a")]
             orders.clear()
+
+
+@pytest.mark.parametrize("keys, given", [("yyy", 1), ("ny", 0), ("yn", 1)])
+async def test_keys_that_come_together_are_one_answer(looks, orders, keys, given):
+    """A key that is held down, or that is pasted."""
+    async with running() as (app, pilot):
+        await pilot.press("d")
+        for key in keys:
+            app.screen.post_message(events.Key(key, key))
+        await until(pilot, lambda: "m/a?" not in shown(app))
+        await pilot.press("j")
+        assert len(orders) == given and app.fault is None
 
 
 async def test_what_was_asked_about_is_what_the_order_is_for(looks, orders):
