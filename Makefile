@@ -11,6 +11,7 @@
 # make rfc     sentences of RFCs, what implements them and what tests them    ARGS="--rfc 3261-16", ARGS=--sums
 # make map     packages of the kernels and who knows whom    ARGS=proxy for one of them
 # make call    one message through the kernels: rule, what is sent, counters    MESSAGE=file CONFIG=...
+# make same-choices   do a real Kamailio and fastsip choose the same, of the same list and table    ARGS="--calls 1000"
 # make machines   the four transaction machines as Markdown    ARGS=--write puts them into ARCHITECTURE.md
 # make one     builds one kernel alone, for a look at its errors    K=parser
 # make wheel   the sdist and the wheel, tried in a fresh venv; into dist/
@@ -50,7 +51,7 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile
 MESSAGE ?= -
 K ?= -
 
-.PHONY: run build-all test checked crash kill-soak upgrades simulate reload-soak fuzz tsan rfc map machines call one build lint bench bench-all wheel deb image pins clean peers
+.PHONY: run build-all test checked crash kill-soak upgrades simulate reload-soak fuzz tsan rfc map machines call same-choices one build lint bench bench-all wheel deb image pins clean peers
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -127,6 +128,9 @@ machines: build-all $(VENV)/.ready-test
 call: build-all $(VENV)/.ready-test
 	@$(BIN)/python -m tests.tools.call $(MESSAGE) --config $(CONFIG) $(ARGS)
 
+same-choices: build-all $(VENV)/.ready-test peers
+	@$(BIN)/python -m tests.tools.same_choices $(ARGS)
+
 one: $(VENV)/.ready
 	@FASTSIP_TESTS=1 FASTSIP_ONLY=$(K) $(BIN)/python $(BUILD)
 
@@ -173,8 +177,8 @@ $(VENV)/.ready: pyproject.toml
 	@PYTHONWARNINGS=ignore FASTSIP_ONLY=- $(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
-# Tests read from real databases and tell webhooks, and mypy reads the types of SQLAlchemy and aiohttp.
-$(VENV)/.ready-test $(VENV)/.ready-lint: ALSO := sql api
+# Tests read from real databases, tell webhooks and press keys, and mypy reads the types of SQLAlchemy, aiohttp and textual.
+$(VENV)/.ready-test $(VENV)/.ready-lint: ALSO := sql api tui
 
 $(VENV)/.ready-%: $(VENV)/.ready
 	@echo "fastsip: adding what '$*' needs"

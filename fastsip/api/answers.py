@@ -17,7 +17,7 @@ from fastsip.dispatcher.words import STATES
 from fastsip.observe import counters, transactions
 from fastsip.observe.destinations import read_seen, whole_sets
 from fastsip.observe.measures import read_measured
-from fastsip.observe.metrics import look, text
+from fastsip.observe.metrics import Known, look, text
 from fastsip.observe.names import in_order
 
 
@@ -113,13 +113,17 @@ def counted(run_dir: str) -> dict[str, int]:
         return counters.read(run_dir)
 
 
-def metrics(run_dir: str, *, openmetrics: bool, names: str) -> str:
-    """For Prometheus."""
+def known(run_dir: str) -> Known:
+    """All that is known of the router and of its destinations at this moment."""
     known_status = last_answer(run_dir, "status")
     parts = list(ask(run_dir, "destinations"))
     with readable("what the router has counted"):
-        known = look(run_dir, known_status, parts)
-    return text(known, openmetrics=openmetrics, names=names)
+        return look(run_dir, known_status, parts)
+
+
+def metrics(run_dir: str, *, openmetrics: bool, names: str) -> str:
+    """For Prometheus."""
+    return text(known(run_dir), openmetrics=openmetrics, names=names)
 
 
 # ---------------------------------------------------------------- what is ordered

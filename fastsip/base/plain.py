@@ -6,6 +6,7 @@ What is not printable becomes an escape of its own number.
 
 import json
 from typing import Any
+from unicodedata import combining, east_asian_width
 
 import orjson
 
@@ -20,6 +21,35 @@ def printable(text: str) -> str:
     if text.replace("\n", "").isprintable():
         return text
     return "".join(letter if letter == "\n" or letter.isprintable() else escaped(letter) for letter in text)
+
+
+def one_line(text: str) -> str:
+    """What stands in a text does not look like another line of ours."""
+    return text.replace("\n", " ")
+
+
+def width_of(text: str) -> int:
+    """Columns of a terminal: Chinese letters take two, accents that stand on another letter none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(letter) else 1 + (east_asian_width(letter) in "WF") for letter in text)
+
+
+def cut(text: str, width: int) -> str:
+    """A text of one line in at most so many columns, at least one; what was cut off is three dots in one letter."""
+    if width_of(text) <= width:
+        return text
+    kept = ""
+    for letter in text:
+        if width_of(kept + letter) > width - 1:
+            break
+        kept += letter
+    return kept + "\u2026"
+
+
+def cut_before(text: str, width: int) -> str:
+    """The same, but what is cut off is its beginning."""
+    return text if width_of(text) <= width else cut(text[::-1], width)[::-1]
 
 
 def in_json(letter: str) -> str:

@@ -16,7 +16,7 @@ from fastsip import __version__
 from fastsip.base.plain import reason
 from fastsip.cli._say import fail, give_up_output, say
 
-COMMANDS = ("run", "check", "status", "reload", "dispatcher", "drain", "upgrade", "stop", "events", "stats",
+COMMANDS = ("run", "check", "status", "reload", "dispatcher", "drain", "upgrade", "stop", "events", "top", "stats",
             "metrics", "transactions", "explain", "resolve", "import", "demo", "unit", "completion")
 
 

@@ -7,14 +7,14 @@ change how the command ends; what does not take its output is an OSError that sa
 import contextlib
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
-from unicodedata import combining, east_asian_width
 
 import click
 
-from fastsip.base.plain import json_text, printable
+from fastsip.base.plain import json_text, one_line, printable, width_of
 
 REFUSED, WRONG, NOT_RUNNING = 1, 2, 3  # exit codes
 
@@ -50,16 +50,16 @@ def say_table(head: Sequence[str], rows: Iterable[Sequence[str]], colours: Mappi
         _echo("  ".join(cells).rstrip())
 
 
-def one_line(text: str) -> str:
-    """What stands in a text does not look like another line of ours."""
-    return text.replace("\n", " ")
+def say_pieces(pieces: Iterable[tuple[str, str]]) -> None:
+    """A line of texts with a colour each, "" for none; on a terminal only, and not where NO_COLOR is set."""
+    colourful = not os.environ.get("NO_COLOR")
+    found = ((one_line(printable(text)), colour) for text, colour in pieces)
+    _echo("".join(click.style(text, fg=colour) if colour and colourful else text for text, colour in found).rstrip())
 
 
-def width_of(text: str) -> int:
-    """Columns of a terminal: Chinese letters take two, accents that stand on another letter none."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if combining(letter) else 1 + (east_asian_width(letter) in "WF") for letter in text)
+def terminal_width() -> int | None:
+    """Columns of standard output; None: it is no terminal, and lines may be as long as they are."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def clear_screen() -> None:

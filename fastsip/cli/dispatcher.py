@@ -7,18 +7,16 @@ from typing import Any
 import click
 
 from fastsip.api import answers
-from fastsip.base.plain import counted
+from fastsip.base.plain import counted, one_line
 from fastsip.cli._ask import EXITS, answer
 from fastsip.cli._config import config_option
-from fastsip.cli._say import REFUSED, one_line, say, say_indented, say_json, say_table
+from fastsip.cli._say import REFUSED, say, say_indented, say_json, say_table
 from fastsip.cli._watch import watched
 from fastsip.dispatcher.words import LONGEST_WHY
 from fastsip.observe.as_kamailio import as_text, records
-from fastsip.observe.destinations import takes_calls
+from fastsip.observe.destinations import COLOURS, takes_calls
 from fastsip.observe.names import in_order
 
-COLOURS = {"up": "green", "down": "red", "unresolved": "red", "trying": "yellow", "unknown": "bright_black",
-           "draining": "yellow", "disabled": "red"}  # fmt: skip
 HEAD = ("ID", "HEALTH", "SINCE", "ADMIN", "PROBES", "CHOSEN", "FAILED", "RTT")
 MOST_SHOWN = 20     # changes
 MOMENTS = ("since", "retry_after", "said_at")

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from fastsip._core.base.mapped import Damaged
-from fastsip.base.plain import reason
+from fastsip.base.plain import one_line, reason
 from fastsip.cli._ask import EXITS, answers, last_answer, run_dir_of
 from fastsip.cli._config import config_argument
-from fastsip.cli._say import NOT_RUNNING, REFUSED, fail, one_line, say, say_json
+from fastsip.cli._say import NOT_RUNNING, REFUSED, fail, say, say_json
 from fastsip.cli._values import DAY_MS, Duration
 from fastsip.events.follow import Event, Follower, Position, position_at_end
 from fastsip.events.names import EVENTS, fits

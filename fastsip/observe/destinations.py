@@ -18,6 +18,9 @@ from fastsip.base.run_dir import CELLS, PACES, REGISTRY
 from fastsip.routing.registry import read_names
 
 HEALTH = dict(enumerate(HEALTH_NAMES))
+# Of words of health and of what operators say, where there are colours.
+COLOURS = {"up": "green", "down": "red", "unresolved": "red", "trying": "yellow", "unknown": "bright_black",
+           "draining": "yellow", "disabled": "red"}  # fmt: skip
 NO_PACE = Pace(limited=0, latency_us=0, downs=0, last_down_ms=0)
 
 

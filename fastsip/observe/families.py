@@ -74,6 +74,8 @@ REFUSALS = (
     "unsupported", "relays_refused", "unknown_dialogs", "next_hops_refused", "edits_refused", "store_full",
     "over_share",
 )
+DROPS = {"kernel_drops": "receive_buffer_full", "handed_over_full": "lane_full", "sent_lost": "not_sent",
+         "not_sip": "not_sip", "quarantined": "quarantined"}  # fmt: skip
 BAD = {name: name.removeprefix("bad_") for name in COUNTER_NAMES if name.startswith("bad_") and name not in REFUSALS}
 
 # What the supervisor says in `status`; one of another release may leave something out.
@@ -121,8 +123,7 @@ COUNTERS = (
     single("sent", "fastsip_datagrams_sent_total", by_shard=True),
     single("datagrams", "fastsip_datagrams_handled_total", by_shard=True),
     several("fastsip_datagrams_dropped_total", "datagrams that went no further, by reason", "reason",
-            {"kernel_drops": "receive_buffer_full", "handed_over_full": "lane_full", "sent_lost": "not_sent",
-             "not_sip": "not_sip", "quarantined": "quarantined"}, by_shard=True),
+            DROPS, by_shard=True),
     several("fastsip_datagrams_sent_large_total", "datagrams sent that are larger than so many bytes; those beyond "
             "1,472 go in fragments on most networks, and are among those beyond 1,300", "over",
             {"over_1300": "1300", "over_1472": "1472"}),

@@ -3,6 +3,7 @@
 The numbers of all shards are added up; each was read whole, but those of one line may be of different moments.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +101,21 @@ def ratio(answers: dict[str, int], wanted: tuple[str, ...], attempts: int, witho
     return round(sum(answers[name] for name in wanted) / judged, 4) if judged > 0 else None
 
 
-def median_ms(counts: list[int]) -> float | None:
-    """As histogram_quantile(0.5) has it: as if a bucket's lay evenly between its bounds.  None: nothing was timed."""
-    half, below, lower = sum(counts) / 2, 0, 0
+def quantile_ms(counts: Sequence[int], share: float) -> float | None:
+    """As histogram_quantile(share) has it: as if a bucket's lay evenly between its bounds.  None: nothing was timed.
+
+    share: from 0 to 1.
+    """
+    wanted, below, lower = sum(counts) * share, 0, 0
     for count, upper in zip(counts, BOUNDS_MS, strict=False):
-        if count and below + count >= half:
-            return round(lower + (upper - lower) * (half - below) / count, 1)
+        if count and below + count >= wanted:
+            return round(lower + (upper - lower) * (wanted - below) / count, 1)
         below, lower = below + count, upper
-    return float(lower) if half else None
+    return float(lower) if wanted else None
+
+
+def median_ms(counts: Sequence[int]) -> float | None:
+    return quantile_ms(counts, 0.5)
 
 
 def read_measured(run_dir: str | Path, names: dict[int, tuple[str, str]] | None = None) -> Measured | None:

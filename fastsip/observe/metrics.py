@@ -41,6 +41,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     sets          as observe.destinations.whole_sets gives them
     transactions  how many are in each state, of observe.transactions.count_states
     measured      of destinations; None: nothing yet
+    counted_by    the process of the router whose counters these are; 0: it does not say
     """
 
     status: Facts
@@ -49,6 +50,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     sets: list[Facts]
     transactions: list[Facts] = []
     measured: Measured | None = None
+    counted_by: int = 0
 
 
 def look(run_dir: str | Path, status: Facts, parts: Iterable[Facts]) -> Known:
@@ -65,6 +67,7 @@ def look(run_dir: str | Path, status: Facts, parts: Iterable[Facts]) -> Known:
         sets=whole_sets(parts, read_seen(run_dir, names)),
         transactions=count_states(run_dir),
         measured=read_measured(run_dir, names),
+        counted_by=head.get("pid", 0),
     )
 
 

@@ -10,6 +10,7 @@ A transaction is the server's side of one request; `branches` are its attempts.
 import dataclasses
 import mmap
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ from fastsip.routing.registry import read_names
 UNIT_BYTES = file_bytes(0, 1) - file_bytes(0, 0)  # of a block: what one more makes a file longer
 TRIES = 5
 CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+OPEN_STATES = tuple(number for number, name in inspect.CLIENT_STATES.items()
+                    if name in ("calling", "proceeding", "cancel pending", "cancelling"))  # fmt: skip
 BRANCH_KINDS = tuple(kind for kind in inspect.KINDS if kind not in inspect.SERVER_KINDS)
 
 
@@ -307,13 +310,38 @@ def count_states(run_dir: str | Path) -> list[dict[str, Any]]:
 
 def _kinds_and_states(path: Path) -> np.ndarray:
     """Of each slot that was ever used: kind and state in one number."""
+    return ((_live(path)["commit"] >> np.uint64(16)) & np.uint64(0xFFFF)).astype(np.int64)
+
+
+def _live(path: Path) -> np.ndarray:
+    """Each slot of a partition that was ever used, as shards write it."""
     header = read_header(path)
     if not header:
         raise NoStore("missing" if header is None else "damaged, or of another version")
     with open(look_into(path), "rb") as file:
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    words = np.frombuffer(mapping, SLOT, header["high_water"], inspect.SLOTS_OFFSET)["commit"]
-    return ((words >> np.uint64(16)) & np.uint64(0xFFFF)).astype(np.int64)
+    return np.frombuffer(mapping, SLOT, header["high_water"], inspect.SLOTS_OFFSET)
+
+
+def count_open(run_dir: str | Path, names: dict[int, tuple[str, str]]) -> dict[str, int]:
+    """Branches that wait for their final response, by the id of their destination; names: those of the registry.
+
+    By one look at each slot, as count_states: of one that changes hands in that moment it may count the one or the
+    other.  A file that cannot be read counts for nothing.
+    """
+    found: Counter[int] = Counter()
+    for number in range(PARTITIONS):
+        try:
+            slots = _live(partition_file(run_dir, number))
+        except (NoStore, OSError, ValueError):
+            continue
+        words = slots["commit"].copy()
+        waits = np.isin((words >> np.uint64(24)) & np.uint64(0xFF), BRANCH_KINDS)
+        waits &= np.isin((words >> np.uint64(16)) & np.uint64(0xFF), OPEN_STATES)
+        owners, counts = np.unique(slots["destination_id"][waits], return_counts=True)
+        found.update(dict(zip(owners.tolist(), counts.tolist(), strict=True)))
+    return {names[owner][1]: count for owner, count in found.items()
+            if owner in names and names[owner][0] == "destination"}
 
 
 def summary(transactions: list[Transaction]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from ua import UserAgent
 from fastsip._core.dispatcher.cells import ADMIN_NAMES
 from tests.conftest import wait_until
 
-from .edge import KAMAILIO, NUMBER, SHORT_TIMERS, edge_config, listen_table, refuse, sip_uri
+from .edge import KAMAILIO, NUMBER, SHORT_TIMERS, edge_config, first_callee, listen_table, refuse, sip_uri
 from .lives import command, killed_and_back
 
 LIMIT_S = 20
@@ -90,6 +90,27 @@ async def test_who_drains_keeps_what_belongs_to_calls(home, edge):
         bye = alice_leg.bye()
         bob.reply(await bob.expect("BYE"), 200)
         await alice.expect(lambda m: m.status == 200 and m.call_id == bye.call_id and m.cseq_method == "BYE")
+
+
+async def test_orders_at_the_same_time_are_carried_out_one_after_the_other(home, edge):
+    """Reloads, a word and one more destination at once, with calls meanwhile: each is done, and none undoes another."""
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob, UserAgent(name="dave") as dave:
+        home.start(edge_config(edge, [bob.address, dave.address], set_keys="setid = 7")).ready()
+        orders = [("reload", home.config, "--json")] * 3
+        orders += [("dispatcher", "drain", identity(bob), "--config", home.config, "--json")]
+        orders += [("dispatcher", "add", "7", "sip:127.0.0.1:7", "--config", home.config, "--json")]
+        running = [asyncio.create_task(asyncio.to_thread(command, *order)) for order in orders]
+        while not all(task.done() for task in running):
+            call = alice.invite(NUMBER, edge)
+            callee, invite = await first_callee(call, bob, dave)
+            callee.reply(invite, 486)
+            await call.refused(486)
+        done = [await task for task in running]
+        assert [one.returncode for one in done] == [0] * len(orders), [one.stderr for one in done]
+        assert len({json.loads(one.stdout)["configuration"] for one in done[:3]}) == 3
+        assert await states(home) == {
+            identity(bob): "draining", identity(dave): "enabled", "media/sip:127.0.0.1:7": "enabled"}
+        await refuse(dave, alice.invite(NUMBER, edge))
 
 
 async def test_the_list_has_the_last_word_when_it_changes_its_mind(home, edge):

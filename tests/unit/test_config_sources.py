@@ -135,8 +135,8 @@ def test_two_that_tokens_could_not_tell_apart(read, monkeypatch):
 
 
 # The set's keys, the row's flags -> is it probed?
-PROBED = [("", 0, False), ("", 8, True), ("", 40, False), ("probe = {}", 0, True), ("probe = {}", 32, False),
-          ("probe = false", 8, False)]
+PROBED = [("", 0, False), ("", 8, True), ("", 24, True), ("", 40, False), ("probe = {}", 0, True),
+          ("probe = {}", 32, False), ("probe = false", 8, False)]  # fmt: skip
 
 
 @pytest.mark.parametrize(("keys", "flags", "probed"), PROBED)

@@ -34,8 +34,9 @@ ABOVE = {
     "ua": {"base", "log"},                                          # user agents, of which the router needs none
     "router": {"base", "log", "config", "dispatcher", "events", "routing", "process", "observe", "resolve", "ua"},
     "supervisor": {"base", "log", "config", "dispatcher", "events", "process", "api", "resolve", "sources"},
+    "top": {"base", "log", "routing", "observe", "api"},            # a router watched on a terminal
     "cli": {"base", "log", "config", "dispatcher", "events", "process", "observe", "api", "ua", "router",
-            "supervisor"},
+            "supervisor", "top"},
 }
 PROGRAM = {"__main__": {"cli"}}  # `python -m fastsip`
 

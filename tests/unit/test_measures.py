@@ -18,7 +18,7 @@ from fastsip._core.dispatcher.measures import (
     lines_of,
     read_head,
 )
-from fastsip.observe.measures import LINE, Measured, median_ms, ratio, read_measured
+from fastsip.observe.measures import LINE, Measured, median_ms, quantile_ms, ratio, read_measured
 
 COUNTED = ("attempts", "failovers", "answers", "silences", "probes")
 TIMED = ("reply", "answer", "probe")
@@ -199,3 +199,9 @@ def test_the_median_lies_in_its_bucket(counts, median):
 
 def test_of_a_file_that_is_not_there_nothing_is_known(scratch):
     assert read_measured(scratch, {}) is None
+
+
+def test_any_share_is_counted_from_below():
+    counts = [100, 0, 0, 100, *([0] * 12)]
+    assert [quantile_ms(counts, share) for share in (0.25, 0.5, 0.75, 1)] == [0.5, 1.0, 7.5, 10.0]
+    assert quantile_ms([0] * 16, 0.95) is None and quantile_ms([0] * 15 + [3], 0.95) == 60_000

@@ -1,6 +1,7 @@
 """cli._say: tables that stand in columns whatever letters are in them, and texts that are no lines of ours."""
 
-from fastsip.cli._say import one_line, say_table, width_of
+from fastsip.base.plain import one_line, width_of
+from fastsip.cli._say import say_table
 
 
 def test_letters_of_any_width_stand_in_columns(capsys):

@@ -12,7 +12,7 @@ from fastsip.base.run_dir import REGISTRY
 from fastsip.cli.transactions import command
 from fastsip.observe import transactions
 from fastsip.observe.transactions import Filter, NoStore, Reader, Transaction
-from fastsip.routing.registry import write_record
+from fastsip.routing.registry import read_names, write_record
 from tests.kernels.audit import live_slots
 from tests.protocol.script import BOB, PARALLEL, Stage
 
@@ -71,6 +71,20 @@ def test_filters(stage):
     assert [one.state for one in read(stage, state="trying")] == ["trying"]
     assert len(read(stage, destination="ms2")) == 3
     assert read(stage, destination="ms9") == read(stage, state="nonsense") == read(stage, method="PING") == []
+
+
+def test_what_is_open_at_a_destination_is_what_has_no_final_response(stage):
+    ring(stage, "one@alice")
+    ring(stage, "two@alice")
+    names = read_names(stage.run_dir / REGISTRY)
+    assert transactions.count_open(stage.run_dir, names) == {"ms1": 2, "ms2": 2}
+    stage.reply(stage.expect_request(BOB[1], "INVITE"), 200)
+    branches = [each for one in read(stage) for each in one.branches]
+    open_there = {name: sum(each.destination == name and each.state in ("calling", "proceeding", "cancelling")
+                            for each in branches) for name in ("ms1", "ms2")}  # fmt: skip
+    assert transactions.count_open(stage.run_dir, names) == open_there
+    assert transactions.count_open(stage.run_dir, {}) == {}
+    assert transactions.count_open(stage.run_dir / "nowhere", names) == {}
 
 
 def test_age_is_counted_by_the_clock_of_the_store(stage, monkeypatch):
