@@ -50,7 +50,7 @@ from fastsip.ua.answering import AnsweringMachines
 
 GAUGES_EVERY_S = 1.0
 EVENTS_PER_TURN = 1000  # about 4 ms; then everybody else of the loop has a turn
-CONTROL_NICE = 5
+CONTROL_NICE = 5     # more than the shards, which have what the whole process was given
 EVENTS_DROPPED = COUNTER_NAMES.index("events_dropped")
 MOST_SAID = 20          # destinations of one change, in the log
 
@@ -72,6 +72,12 @@ def answered_here(config: Config) -> list[tuple[str, int]]:
 def run(router: Router, first: bool) -> int:
     """From the first packet to "leave"; the exit code.  first: no router of this supervisor routed before."""
     return uvloop.run(ControlPlane(router).serve(first))
+
+
+def step_back() -> None:
+    """This thread leaves the cores to the shards.  Never the other way: without CAP_SYS_NICE that is refused."""
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + CONTROL_NICE)
 
 
 class ControlPlane:
@@ -100,7 +106,7 @@ class ControlPlane:
         loop.add_reader(self.shards.control_fd, self.take_events)
         self.line.sock.setblocking(False)
         loop.add_reader(self.line.fileno(), self.listen)
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), CONTROL_NICE)
+        step_back()
         self.say_started(first)
         self.machines = AnsweringMachines(answered_here(router.config))
         await self.machines.start()

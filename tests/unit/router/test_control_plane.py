@@ -4,6 +4,8 @@ import asyncio
 import gc
 import itertools
 import os
+import subprocess
+import sys
 import types
 
 import pytest
@@ -12,7 +14,7 @@ from fastsip import log
 from fastsip.process import messages
 from fastsip.process.line import Received
 from fastsip.router import control_plane
-from fastsip.router.control_plane import EVENTS_DROPPED, EVENTS_PER_TURN, ControlPlane
+from fastsip.router.control_plane import CONTROL_NICE, EVENTS_DROPPED, EVENTS_PER_TURN, ControlPlane
 
 TURNS = 50
 
@@ -186,3 +188,16 @@ def test_what_the_shards_had_no_room_for_is_told_once(one, monkeypatch):
         rows[0][EVENTS_DROPPED], rows[1][EVENTS_DROPPED] = first, second
         one.note_dropped()
     assert told == [("events.lost", 4), ("events.lost", 1)]
+
+
+# ---------------------------------------------------------------- a service that is not root's
+
+
+@pytest.mark.parametrize("nice", [0, 10, 18])
+def test_its_thread_steps_back_whatever_the_service_may(nice):
+    """Without CAP_SYS_NICE nobody gets nearer to the cores than he was, and a router that tries does not start."""
+    program = ("import os; from fastsip.router.control_plane import step_back; "
+               "os.setpriority(os.PRIO_PROCESS, 0, {nice}); os.getuid() or os.setuid(65534); "
+               "step_back(); print(os.getpriority(os.PRIO_PROCESS, 0))")
+    done = subprocess.run([sys.executable, "-c", program.format(nice=nice)], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == (f"{min(nice + CONTROL_NICE, 19)}\n", "")
