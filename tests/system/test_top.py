@@ -150,7 +150,6 @@ async def live_through_routers(home, life, watched: Watched, alice, bob, edge):
 async def test_a_router_is_watched_and_ordered_and_outlived(home, edge):
     async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob, UserAgent(name="carol") as carol:
         life = home.start(edge_config(edge, [bob.address, carol.address], policy=POLICY, probe=PROBE)).ready()
-        await see_once(home, identity(bob))
         async with watching(home) as watched:
             await see_calls(watched, alice, bob, carol, edge)
             await give_orders(home, watched, alice, bob, carol, edge)
@@ -186,8 +185,10 @@ def in_terminal(*words: object, columns: int = 80, keys: tuple[str, bytes] = (""
     return process.wait(LIMIT_S), written.decode()
 
 
-async def see_once(home: Home, one: str) -> None:
-    """In a pipe whole and without colours, on a terminal in its columns, and after NO_COLOR without any."""
+async def test_a_terminal_and_a_pipe_have_what_is_theirs(home, edge):
+    """A pipe has all without colours, a terminal its columns, and none of the colours after NO_COLOR."""
+    one = f"media/{sip_uri(('127.0.0.1', 9))}"
+    home.start(edge_config(edge, [("127.0.0.1", 9)])).ready()
     words = ("dispatcher", "disable", one, "--why", "x\x1b[2J\u202e", "--config", home.config)
     assert (await asyncio.to_thread(command, *words)).returncode == 0
     once = ("top", home.config, "--once", "--interval", "100ms", "--sort", "errors")
@@ -204,4 +205,3 @@ async def see_once(home: Home, one: str) -> None:
     assert code == 0 and "\x1b" not in text and "disabled" in text
     found = await asyncio.to_thread(command, *once, "--filter", "nobody")
     assert '0 with "nobody"' in found.stdout and one not in found.stdout
-    assert (await asyncio.to_thread(command, "dispatcher", "enable", one, "--config", home.config)).returncode == 0
