@@ -19,6 +19,7 @@ WIDTHS = (10, 8, 7, 5, 6)       # of those between the first and the last
 TO_THE_RIGHT = (3, 4, 5)
 LEAST_ID, LEAST_WHY = 16, 12
 LABEL = 11
+LONGEST_NODE = 20
 NO_END = 1 << 16    # columns: more than any text has
 HEALTHS = ("unresolved", "down", "trying", "unknown", "up")     # the worst first
 
@@ -65,20 +66,20 @@ def upper(picture: Picture, shards: int) -> list[Line]:
 
 
 def title(picture: Picture, trouble: str) -> Line:
-    """Whose picture it is; trouble: why it is not of this moment."""
+    """Whose picture it is, and first what is not as usual; trouble: why it is not of this moment."""
     status = picture.status
     if trouble:
-        return [(f"{plain(trouble)}; this is what was seen last", "red")]
-    line = [(f"fastsip {plain(str(status.get('node') or ''))}  ", "")]
+        return [(f"what was seen last; now: {plain(trouble)}", "red")]
+    line = [(f"fastsip {cut(plain(str(status.get('node') or '')), LONGEST_NODE)}  ", "")]
     if status.get("router") is None:
         return [*line, ("no router routes at this moment", "red")]
-    line.append((f"router {status['router']} routes for {_lasted(status.get('routes_since_s') or 0)}", ""))
-    if picture.anew:
-        line.append((", another one than before", "yellow"))
     if status.get("draining"):
-        line.append(("  DRAINING: new calls get 503", "yellow"))
+        line.append(("draining: new calls get 503  ", "yellow"))
+    if picture.anew:
+        line.append(("another router  ", "yellow"))
     if away := status.get("sources_away"):
-        line.append((f"  {counted(len(away), 'source')} away", "yellow"))
+        line.append((f"{counted(len(away), 'source')} away  ", "yellow"))
+    line.append((f"router {status['router']} routes for {_lasted(status.get('routes_since_s') or 0)}", ""))
     return line
 
 
@@ -109,7 +110,8 @@ def _times(times: Mapping[str, Sequence[float | None]]) -> str:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return "  ".join(f"{state} {count:,}" for state, count in counts.items()) or "-"
+    """States in which there is none are left out: with many in each the line would be too long."""
+    return "  ".join(f"{state} {count:,}" for state, count in counts.items() if count) or "none"
 
 
 def _reasons(name: str, reasons: Mapping[str, float], rates: Mapping[str, float]) -> Line:
@@ -132,11 +134,11 @@ def _store(gauges: Mapping[str, int]) -> Line:
 def _shards(shards: Sequence[Shard], most: int, known: bool) -> list[Line]:
     busiest = sorted(shards, key=lambda one: -one.received)[:most]
     hidden = len(shards) - len(busiest)
-    head = f"{'shard':<{LABEL}}{'datagrams/s':>12}{'handed over':>13}{'timers late':>13}{'round':>10}{'waiting':>12}"
-    rows = [[(f"{one.number:<{LABEL}}{_rate(one.received) if known else '-':>12}{_percent(one.handed_over):>13}"
-              f"{_ms(one.late_ms):>13}{_ms(one.round_ms):>10}{f'{one.waiting:,} B':>12}", "")]
+    head = f"{'shard':<{LABEL}}{'datagrams/s':>12}{'handed over':>12}{'timers late':>12}{'round':>8}{'waiting':>13}"
+    rows = [[(f"{one.number:<{LABEL}}{_rate(one.received) if known else '-':>12}{_percent(one.handed_over):>12}"
+              f"{_ms(one.late_ms):>12}{_ms(one.round_ms):>8}{f'{one.waiting:,} B':>13}", "")]
             for one in sorted(busiest, key=lambda one: one.number)]
-    return [[(head + (f"   and {hidden} more" if hidden else ""), "")], *rows]
+    return [[(head + (f"  +{hidden} more" if hidden else ""), "")], *rows]
 
 
 # ---------------------------------------------------------------- destinations

@@ -24,8 +24,8 @@ def test_a_table_leads_where_kamailio_leads(scratch):
     assert problems(scratch, PLAIN, "table") == {}
 
 
-def test_a_table_of_opensips_leads_where_its_documentation_says(scratch):
-    assert problems(scratch, OPENSIPS_CASES, "opensips") == {}
+def test_what_is_imported_from_opensips_leads_where_its_documentation_says(scratch):
+    assert problems(scratch, OPENSIPS_CASES, "opensips, imported") == {}
 
 
 # ---------------------------------------------------------------- the comparison itself

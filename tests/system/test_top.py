@@ -68,7 +68,7 @@ class Watched:
 
 @asynccontextmanager
 async def watching(home: Home):
-    app = Top(str(home.place / "run"), 0.2, "name", "")
+    app = Top(str(home.place / "run"), 0.5, "name", "")
     async with app.run_test(size=(100, 30)) as pilot:
         watched = Watched(app, pilot)
         await watched.until("OPEN")
@@ -150,7 +150,6 @@ async def live_through_routers(home, life, watched: Watched, alice, bob, edge):
 async def test_a_router_is_watched_and_ordered_and_outlived(home, edge):
     async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob, UserAgent(name="carol") as carol:
         life = home.start(edge_config(edge, [bob.address, carol.address], policy=POLICY, probe=PROBE)).ready()
-        await see_once(home, identity(bob))
         async with watching(home) as watched:
             await see_calls(watched, alice, bob, carol, edge)
             await give_orders(home, watched, alice, bob, carol, edge)
@@ -186,22 +185,18 @@ def in_terminal(*words: object, columns: int = 80, keys: tuple[str, bytes] = (""
     return process.wait(LIMIT_S), written.decode()
 
 
-async def see_once(home: Home, one: str) -> None:
-    """In a pipe whole and without colours, on a terminal in its columns, and after NO_COLOR without any."""
-    words = ("dispatcher", "disable", one, "--why", "x\x1b[2J\u202e", "--config", home.config)
-    assert (await asyncio.to_thread(command, *words)).returncode == 0
-    once = ("top", home.config, "--once", "--interval", "100ms", "--sort", "errors")
-    piped = (await asyncio.to_thread(command, *once)).stdout
-    assert one in piped and "\x1b" not in piped and "x\\u001b[2J\\u202e" in piped
-    code, text = await asyncio.to_thread(in_terminal, *once)
-    assert code == 0 and "\x1b[31m" in text and "\x1b[2J" not in text
+def test_a_terminal_and_a_pipe_have_what_is_theirs(home, edge):
+    """A pipe has all without colours, a terminal its columns, and none of the colours after NO_COLOR."""
+    one = f"media/{sip_uri(('127.0.0.1', 9))}"
+    home.start(edge_config(edge, [("127.0.0.1", 9)])).ready()
+    assert command("dispatcher", "disable", one, "--why", "x\x1b[2J\u202e", "--config", home.config).returncode == 0
+    once = ("top", home.config, "--once", "--interval", "100ms", "--filter", "DISABLED")
+    piped = command(*once).stdout
+    assert one in piped and "\x1b" not in piped and "x\\u001b[2J\\u202e" in piped and '1 with "DISABLED"' in piped
+    code, text = in_terminal(*once)
+    assert code == 0 and COLOURS.search(text) and "\x1b[2J" not in text
     assert max(len(ESCAPES.sub("", line)) for line in text.splitlines()) <= 80
-    code, text = await asyncio.to_thread(in_terminal, "top", home.config, keys=("OPEN", b"q"))
-    assert code == 0 and "OPEN" in text and COLOURS.search(text) and "Traceback" not in text
-    code, text = await asyncio.to_thread(in_terminal, "top", home.config, keys=("OPEN", b"q"), NO_COLOR="1")
-    assert code == 0 and "OPEN" in text and not COLOURS.search(text)
-    code, text = await asyncio.to_thread(in_terminal, *once, NO_COLOR="1")
+    code, text = in_terminal(*once, NO_COLOR="1")
     assert code == 0 and "\x1b" not in text and "disabled" in text
-    found = await asyncio.to_thread(command, *once, "--filter", "nobody")
-    assert '0 with "nobody"' in found.stdout and one not in found.stdout
-    assert (await asyncio.to_thread(command, "dispatcher", "enable", one, "--config", home.config)).returncode == 0
+    code, text = in_terminal("top", home.config, keys=("OPEN", b"q"), NO_COLOR="1")
+    assert code == 0 and not COLOURS.search(text) and "Traceback" not in text

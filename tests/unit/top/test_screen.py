@@ -92,10 +92,10 @@ async def test_any_size_of_terminal_is_filled_and_no_more(looks, size):
 
 async def test_an_order_is_given_after_y_and_after_nothing_else(looks, orders):
     async with running() as (app, pilot):
+        for no in ("n", "escape", "enter", "q", "Y"):
+            await pilot.press("D", no)
+        assert orders == []
         for key, order in (("d", "drain"), ("e", "enable"), ("D", "disable"), ("p", "probe")):
-            for no in ("n", "escape", "enter", "q", "Y"):
-                await pilot.press(key, no)
-            assert orders == []
             await pilot.press(key)
             assert f"{order} m/a?" in shown(app)
             await pilot.press("y")

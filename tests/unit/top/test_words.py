@@ -53,18 +53,33 @@ def test_what_strangers_wrote_is_printable_in_every_line():
 
 def test_the_title_says_what_is_not_as_usual():
     assert "routes for 1d 01:01:01" in text(words.title(picture(), ""))
-    assert "another one than before" in text(words.title(picture(moment(1), moment(2, counted_by=5)), ""))
+    assert "another router  router 4" in text(words.title(picture(moment(1), moment(2, counted_by=5)), ""))
     assert "no router routes" in text(words.title(picture(moment(1, router=None)), ""))
-    assert "DRAINING" in text(words.title(picture(moment(1, draining=True)), ""))
+    assert "draining: new calls get 503" in text(words.title(picture(moment(1, draining=True)), ""))
     assert "2 sources away" in text(words.title(picture(moment(1, sources_away=["a", "b"])), ""))
-    assert text(words.title(picture(), "no router runs")) == "no router runs; this is what was seen last"
+    assert text(words.title(picture(), "no router runs")) == "what was seen last; now: no router runs"
+
+
+def test_in_eighty_columns_nothing_that_matters_is_cut_off():
+    """But for the smallest of many reasons: with large numbers in every place."""
+    many = {"invites": 20_000, "failovers": 9_999, "exhausted": 9_999, "cancels": 9_999, "received": 10**6,
+            "handed_over": 10**5, "lane_bytes": 10**7, "timer_lag_60000": 1, "round_60000": 1}  # fmt: skip
+    codes = {180: 20_000, 200: 20_000, 302: 999, 486: 20_000, 500: 9_999, 603: 999}
+    many |= {f"{way}_{code}": count for way in ("received", "sent") for code, count in codes.items()}
+    seen = picture(moment(1), moment(2, counters=[many, {}, {}], timed={"reply": {14: 9}, "answer": {14: 9}}))
+    wide = [text(line) for line in words.upper(seen, 2) if len(text(line)) > 80]
+    assert wide == []
+    busy = moment(1, node="n" * 99, draining=True, sources_away=["a"] * 16, router=4_194_304, routes_since_s=10**7)
+    title = text(words.title(picture(busy, moment(2, counted_by=5, **busy.known.status)), ""))
+    assert "draining" in title[:80] and "another router" in title[:80] and "16 sources away" in title[:90]
+    assert text(words.title(picture(), "no router runs in /" + "x" * 90)).startswith("what was seen last; now: no ")
 
 
 def test_of_many_shards_the_busiest_are_shown_in_their_order():
     before = moment(1, counters=[{}] * 40)
     seen = picture(before, moment(2, counters=[{"received": number % 20} for number in range(40)]))
     lines = [text(line) for line in words.upper(seen, 2)]
-    assert "and 38 more" in lines[-3] and [line.split()[0] for line in lines[-2:]] == ["19", "39"]
+    assert "+38 more" in lines[-3] and [line.split()[0] for line in lines[-2:]] == ["19", "39"]
     assert len(words.upper(seen, 40)) == len(lines) + 38
 
 
