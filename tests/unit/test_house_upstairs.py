@@ -32,10 +32,11 @@ ABOVE = {
     "desk": {"base", "log", "config", "dispatcher", "events", "process", "observe", "api", "resolve",
              "sources"},                                            # who waits for others, in a process of its own
     "ua": {"base", "log"},                                          # user agents, of which the router needs none
+    "trace": {"base", "log", "observe", "api", "ua"},               # what was said in a call
     "router": {"base", "log", "config", "dispatcher", "events", "routing", "process", "observe", "resolve", "ua"},
     "supervisor": {"base", "log", "config", "dispatcher", "events", "process", "api", "resolve", "sources"},
-    "cli": {"base", "log", "config", "dispatcher", "events", "process", "observe", "api", "ua", "router",
-            "supervisor"},
+    "cli": {"base", "log", "config", "dispatcher", "events", "process", "observe", "api", "ua", "trace",
+            "router", "supervisor"},
 }
 PROGRAM = {"__main__": {"cli"}}  # `python -m fastsip`
 
