@@ -34,6 +34,7 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
     recipient: str = ""     # the value of To
     to_tag: str = ""
     branch: str = ""        # of the topmost Via
+    below: str = ""         # of the Via below that
     traceparent: str = ""
 
 
@@ -41,10 +42,10 @@ def glance(datagram: bytes) -> Glance:
     """datagram: a message as it was on the wire, or the first of it."""
     head = END_OF_HEAD.split(datagram[:MOST_HEAD].lstrip(b"\r\n"), maxsplit=1)[0]
     lines = unfold(head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n"))
-    headers = _first_of_each(lines[1:])
+    headers = _wanted_of(lines[1:])
     method, uri, status, reason = _start(lines[0])
     cseq = CSEQ.match(headers.get("cseq", ""))
-    vias = split_values(headers.get("via", ""))
+    branches = [param(via, "branch") or "" for via in split_values(headers.get("via", ""))[:2]]
     return Glance(
         start=lines[0],
         method=method,
@@ -57,7 +58,8 @@ def glance(datagram: bytes) -> Glance:
         sender=headers.get("from", ""),
         recipient=headers.get("to", ""),
         to_tag=param(headers.get("to", ""), "tag") or "",
-        branch=(param(vias[0], "branch") or "") if vias else "",
+        branch=branches[0] if branches else "",
+        below=branches[1] if len(branches) > 1 else "",
         traceparent=headers.get("traceparent", ""),
     )
 
@@ -71,13 +73,17 @@ def _start(line: str) -> tuple[str, str, int, str]:
     return found.method, found.uri, found.status, found.reason
 
 
-def _first_of_each(lines: list[str]) -> dict[str, str]:
-    """The first line of each header that is wanted, by its long name in small letters."""
+def _wanted_of(lines: list[str]) -> dict[str, str]:
+    """The first line of each header that is wanted, by its long name in small letters; of Via the first two."""
     found: dict[str, str] = {}
+    has_two = False
     for line in lines:
         name, colon, value = line.partition(":")
         key = name.strip().lower()
         key = COMPACT.get(key, key).lower()
-        if colon and key in WANTED:
-            found.setdefault(key, value.strip())
+        if not colon or key not in WANTED:
+            continue
+        if key == "via" and key in found and not has_two:
+            found[key], has_two = f"{found[key]},{value}", True
+        found.setdefault(key, value.strip())
     return found

@@ -24,6 +24,8 @@ def test_compact_names_folds_and_bare_line_feeds_are_read():
     said = glance(b"\r\nBYE sip:b SIP/2.0\nv: SIP/2.0/UDP h;x=\",\"\n ;branch=z9hG4bK1, SIP/2.0/UDP g;branch=2\n"
                   b"I :\n  x y\nf: a\nt: b;tag=7\nCSEQ: 12  BYE\n\ni: no\n")
     assert (said.method, said.branch, said.call_id, said.cseq, said.to_tag) == ("BYE", "z9hG4bK1", "x y", 12, "7")
+    assert said.below == "2"
+    assert glance(b"A b c\nv: u h;branch=1\nX: y\nVia: u h;branch=2\nv: u h;branch=3").below == "2"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
