@@ -173,8 +173,8 @@ $(VENV)/.ready: pyproject.toml
 	@PYTHONWARNINGS=ignore FASTSIP_ONLY=- $(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
-# Tests read from real databases and tell webhooks, and mypy reads the types of SQLAlchemy and aiohttp.
-$(VENV)/.ready-test $(VENV)/.ready-lint: ALSO := sql api
+# Tests read from real databases, tell webhooks and send spans, and mypy reads the types of what does that.
+$(VENV)/.ready-test $(VENV)/.ready-lint: ALSO := sql api otel
 
 $(VENV)/.ready-%: $(VENV)/.ready
 	@echo "fastsip: adding what '$*' needs"

@@ -15,6 +15,7 @@
                 events        router, supervisor; what happened, for whoever follows it
                 events.1      supervisor; the file of events before that one
                 sent          desk; what was counted of each webhook
+                spans         desk; what was counted of spans of calls
     state_dir   secret        the first start
                 placement     the first start with a secret
                 epochs        router; of the last stores, when it begins another
@@ -45,6 +46,7 @@ MARKS = "marks"
 EVENTS = "events"
 EVENTS_BEFORE = "events.1"
 SENT = "sent"
+SPANS = "spans"
 
 SECRET = "secret"
 PLACEMENT = "placement"

@@ -106,6 +106,7 @@ class Supervisor:
             "draining": here.draining,
             "sources_away": databases.names_away(here),
             "webhooks": telling.counted(here),
+            "spans": telling.spans(here),
             "names_unresolved": destinations.unresolved(here),
             "state_dir": here.config.router.state_dir,
         }

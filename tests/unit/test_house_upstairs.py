@@ -30,7 +30,7 @@ ABOVE = {
     "observe": {"base", "log", "events", "routing"},                # read from outside, out of files
     "api": {"base", "log", "dispatcher", "observe"},                # the door for operators, and what they hear there
     "desk": {"base", "log", "config", "dispatcher", "events", "process", "observe", "api", "resolve",
-             "sources"},                                            # who waits for others, in a process of its own
+             "sources", "trace"},                                   # who waits for others, in a process of its own
     "ua": {"base", "log"},                                          # user agents, of which the router needs none
     "trace": {"base", "log", "observe", "api", "ua"},               # what was said in a call
     "router": {"base", "log", "config", "dispatcher", "events", "routing", "process", "observe", "resolve", "ua"},

@@ -24,7 +24,8 @@ class Talk:
         to = f"<sip:{recipient}@example.net>" + (f";tag={to_tag}" if to_tag else "")
         return (f"{start}\r\nVia: SIP/2.0/UDP 192.0.2.1;branch={branch};rport\r\n"
                 f"From: <sip:{sender}@example.net>;tag=a\r\n"
-                f"To: {to}\r\nCall-ID: {self.call_id}\r\nCSeq: {cseq}\r\n{more}Content-Length: 0\r\n\r\n").encode()
+                f"To: {to}\r\nCall-ID: {self.call_id}\r\nCSeq: {cseq}\r\n{more}Content-Length: 0\r\n\r\n"
+                ).encode("utf-8", "surrogateescape")
 
     def request(self, received: bool, ours, peer, method: str, branch: str, number: int = 1, **parts) -> Seen:
         start = f"{method} sip:80123@example.net SIP/2.0"
