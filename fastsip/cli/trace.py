@@ -48,7 +48,7 @@ class _Address(click.ParamType):
 @click.argument("call_id", metavar="[CALL-ID]", required=False)
 @click.option("--from", "sender", default="", metavar="TEXT", help="Calls with this in From of their first request.")
 @click.option("--to", "recipient", default="", metavar="TEXT", help="The same of To.")
-@click.option("--source", type=_Address(), default="", metavar="ADDRESS", help="Calls with a request from there.")
+@click.option("--source", type=_Address(), metavar="ADDRESS", help="Calls with a request from there.")
 @click.option("--ladder", "as_ladder", is_flag=True, help="A ladder of each call; at the end, when not on a terminal.")
 @click.option("--pcap", metavar="FILE", type=click.Path(), help="Also into this file, for tshark, Wireshark, sngrep.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each message, with all of it.")
@@ -65,7 +65,7 @@ def command(config, call_id, sender, recipient, source, as_ladder, pcap, as_json
         raise click.UsageError("name a CALL-ID, or what to find calls by: --from, --to, --source")
     if as_json and as_ladder:
         raise click.UsageError("--json and --ladder contradict each other")
-    wanted = Wanted(call_id=call_id or "", sender=sender, recipient=recipient, source=source)
+    wanted = Wanted(call_id=call_id or "", sender=sender, recipient=recipient, source=source or "")
     look: dict[str, Any] = {"call_id": call_id} if call_id else {"share": 1.0}
     run_dir = run_dir_of(config)
     try:

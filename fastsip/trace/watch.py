@@ -46,7 +46,7 @@ class Watch:
         return self._mirror.lost
 
     def read(self) -> list[Seen]:
-        """What came since the last time, also of what others look at.  NotRunning, Refused: nothing is shown any more."""
+        """What came since the last time, also of what others look at.  NotRunning, Refused: nothing more is shown."""
         found = self._mirror.read()
         if not found and self._failed:
             raise self._failed
