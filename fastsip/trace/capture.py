@@ -9,6 +9,7 @@ UDP (RFC 768), the Internet checksum (RFC 1071).
 
 import ipaddress
 import os
+import stat
 import struct
 
 from fastsip.base.plain import reason
@@ -22,13 +23,23 @@ FILE_HEAD = struct.pack("<IHHiIII", MAGIC, 2, 4, 0, 0, SNAP_BYTES, RAW_IP)
 
 
 class Capture:
-    """Owns the file, which is made new and readable by its owner alone: passwords of calls stand in it."""
+    """Owns the file, which begins anew and is readable by its owner alone: passwords of calls stand in it.
+
+    A pipe with a name is written as well, for a program that shows captures as they come.
+    """
 
     def __init__(self, path: str):
-        """OSError: it cannot be made."""
+        """OSError: it cannot be made, or is somebody else's."""
         self._path = path
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._file = os.fdopen(fd, "wb")
+        try:
+            if stat.S_ISREG(os.fstat(fd).st_mode):
+                os.fchmod(fd, 0o600)    # before anything stands in it
+                os.ftruncate(fd, 0)
+        except OSError as error:
+            self._file.close()
+            raise OSError(f"{path}: {reason(error)}") from None
         self._write(FILE_HEAD)
         self.flush()
 

@@ -86,6 +86,8 @@ def test_checksums_are_those_of_the_rfc():
 
 def test_the_file_is_its_owners_alone_and_whole_after_each_flush(tmp_path):
     place = tmp_path / "c.pcap"
+    place.write_bytes(b"what was there before, for everybody" * 9)
+    place.chmod(0o644)
     capture = Capture(str(place))
     assert place.stat().st_mode & 0o777 == 0o600 and read_capture(place.read_bytes()) == []
     capture.add(Talk().begin().seen[0])

@@ -37,6 +37,7 @@ def test_on_a_narrow_terminal_addresses_are_letters():
     assert lines[1:6] == ["A = 192.0.2.1:5060", "B = 192.0.2.10:5060", "C = 198.51.100.10:5060",
                           "D = 198.51.100.7:5060", "E = 198.51.100.8:5070"]
     assert lines[0].endswith("(not over)") and lines[6].split() == list("ABCDE")
+    assert max(map(len, lines)) <= 80 and any(" 503 Serv" in line and "... " in line for line in lines)
     assert ladder(call, 500) == ladder(call)
 
 
