@@ -155,6 +155,12 @@ async def spans_of(home) -> dict:
     return json.loads((await run("status", home.config, "--json")).stdout)["spans"]
 
 
+async def sampled(home, share: int) -> None:
+    text = Path(home.config).read_text()
+    home.write(text.replace(f"sample = {1 - share}", f"sample = {share}"))
+    assert (await run("reload", home.config)).returncode == 0
+
+
 async def call_until_seen(collector, alice, bob, carol, edge, number: int) -> None:
     """Calls, until one of them is seen: nobody says when the desk has begun to look."""
     while True:
@@ -194,13 +200,14 @@ async def test_a_collector_gets_the_spans_of_calls_and_its_absence_costs_no_call
         assert counts["why"] == "it answers 503" and "3 lost" in (await run("status", home.config)).stdout
         collector.status = 200
 
-        await kill_desk(life)
-        await life.logged("the program that tells webhooks and sends spans ended, another one goes on")
-        await call_until_seen(collector, alice, bob, carol, edge, 1000)
-        assert (await spans_of(home))["lost"] == 3
-        home.write(Path(home.config).read_text().replace("sample = 1", "sample = 0"))
-        assert (await run("reload", home.config)).returncode == 0
+        await sampled(home, 0)
         while list((home.place / "run").glob("mirror/*.ring")):    # nobody looks any more
             await asyncio.sleep(0.02)
         await hang_up(*await fails_over(alice, bob, carol, edge, call_id="three"))
+        await sampled(home, 1)
+        await kill_desk(life)
+        ended = await life.logged("the program that tells webhooks and sends spans ended, another one goes on")
+        assert "spans" in ended["lost"]
+        await call_until_seen(collector, alice, bob, carol, edge, 1000)
+        assert (await spans_of(home))["lost"] == 3
         assert not [one for one in collector.spans if one.facts["sip.call_id"] in ("two", "three")]
