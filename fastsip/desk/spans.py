@@ -24,7 +24,7 @@ from fastsip.trace.watch import Watch
 LOOK_S = 0.1        # between two looks at rings that were empty
 COUNT_S = 1.0       # between two writings of what was counted
 PAUSE_S = 5.0       # after a look that was refused, or nobody was there
-LAST_S = 1.5        # for what still waits to be sent at the end of the desk
+LAST_S = 2.0        # for what still waits to be sent at the end of the desk
 
 
 class SpanTeller:

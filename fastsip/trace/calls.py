@@ -35,7 +35,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     def may_begin(self, seen: Seen) -> bool:
         """A cheap look at bytes: does it pay to read this one?"""
         if self.call_id:
-            return True
+            return self.call_id.encode("utf-8", "surrogateescape") in seen.message
         if seen.message.startswith(b"SIP/"):
             return False
         return not self.source or (seen.received and seen.peer[0] == self.source)

@@ -4,13 +4,15 @@ import asyncio
 
 import pytest
 
+from fastsip._core.state.mirror import place_in_sample
 from fastsip.config.model import Otel
-from fastsip.desk import otlp
+from fastsip.desk import otlp, spans
 from fastsip.desk.otlp import MOST_WAITING, Pipe, error_of
 from fastsip.process.spans import SpanCounts, read_span_counts, write_span_counts
+from fastsip.process.webhooks import Webhooks
 from fastsip.trace.invites import Transaction
 from tests.collector import Collector
-from tests.unit.trace.talk import ALICE, BEGAN, BOB, CAROL, EDGE
+from tests.unit.trace.talk import ALICE, BEGAN, BOB, CAROL, EDGE, Talk
 from tests.unit.trace.test_invites import PARENT, failed_over, taken
 
 
@@ -106,6 +108,18 @@ async def test_so_many_wait_and_no_more(monkeypatch):
         assert counts.lost >= 3 and MOST_WAITING > 6
         await asyncio.to_thread(pipe.close)
     assert (counts.sent, counts.lost) == (0, 9)
+
+
+@pytest.mark.parametrize("sample", [0.25, 1.0])
+def test_what_others_look_at_has_no_spans(scratch, sample):
+    """A trace of every call meanwhile makes nobody's sample larger."""
+    config = otel("http://127.0.0.1/x", sample=sample)
+    order = Webhooks(run_dir=str(scratch), state_dir="", node="", release="", since={}, webhooks=(), otel=config)
+    maker = spans._Maker(config, order, SpanCounts())
+    calls = [f"{number}@alice" for number in range(400)]
+    mine = [call_id for call_id in calls if maker._is_mine(Talk(call_id).begin().seen[0])]
+    assert mine == [call_id for call_id in calls if place_in_sample(call_id.encode()) < sample]
+    assert len(mine) == 400 if sample == 1 else 50 < len(mine) < 150
 
 
 @pytest.mark.parametrize("status, finished, error", [
