@@ -8,12 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from fastsip.api.socket import NotRunning, Refused
 from fastsip.base.plain import counted
@@ -26,6 +23,10 @@ from fastsip.trace.capture import Capture
 from fastsip.trace.glance import Glance
 from fastsip.trace.shown import ladder, last_rows, line_of
 from fastsip.trace.watch import Watch
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.text import Text
 
 LOOK_S = 0.05       # between two looks at rings that were empty
 DRAW_S = 0.25       # between two drawings of a ladder, at least
@@ -136,9 +137,7 @@ class _Shown:
         self.calls, self.count = calls, 0
         self._as_ladder, self._as_json = as_ladder, as_json
         self._capture = Capture(pcap) if pcap else None
-        self._console = Console(highlight=False, markup=False)
-        live = as_ladder and sys.stdout.isatty()
-        self._live = Live(console=self._console, auto_refresh=False, transient=True) if live else None
+        self._live = _live() if as_ladder and sys.stdout.isatty() else None
         self._stale, self._drawn_at = False, 0.0
 
     def __enter__(self) -> None:
@@ -188,7 +187,7 @@ class _Shown:
             self._stale, self._drawn_at = False, now
             width, height = shutil.get_terminal_size(SIZE)
             rows = last_rows(list(self.calls.followed.values()), width, height - 1)
-            self._live.update(Text("\n".join(rows), no_wrap=True, overflow="crop"), refresh=True)
+            self._live.update(_cropped("\n".join(rows)), refresh=True)
 
     def _print_gone(self) -> None:
         """Calls that made room for others are shown now or never."""
@@ -199,6 +198,21 @@ class _Shown:
             _print_ladder(call)
         if gone and self._live:
             self._live.start()
+
+
+def _live() -> "Live":
+    """Loaded on a terminal alone."""
+    from rich.console import Console
+    from rich.live import Live
+
+    return Live(console=Console(highlight=False, markup=False), auto_refresh=False, transient=True)
+
+
+def _cropped(text: str) -> "Text":
+    """Lines that are longer than the terminal go on to the next one nowhere."""
+    from rich.text import Text
+
+    return Text(text, no_wrap=True, overflow="crop")
 
 
 def _print_ladder(call: Call) -> None:
