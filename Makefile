@@ -177,8 +177,8 @@ $(VENV)/.ready: pyproject.toml
 	@PYTHONWARNINGS=ignore FASTSIP_ONLY=- $(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
-# Tests read from real databases, tell webhooks and press keys, and mypy reads the types of SQLAlchemy, aiohttp and textual.
-$(VENV)/.ready-test $(VENV)/.ready-lint: ALSO := sql api tui
+# Tests read from real databases, tell webhooks, send spans and press keys, and mypy reads the types of what does that.
+$(VENV)/.ready-test $(VENV)/.ready-lint: ALSO := sql api otel tui
 
 $(VENV)/.ready-%: $(VENV)/.ready
 	@echo "fastsip: adding what '$*' needs"

@@ -12,9 +12,11 @@
                 names         router; what DNS said
                 stats         router; anyone may read it
                 marks         router; read by the supervisor when it finds one dead
+                mirror/       router; NN.ring of each shard: messages, while somebody looks
                 events        router, supervisor; what happened, for whoever follows it
                 events.1      supervisor; the file of events before that one
                 sent          desk; what was counted of each webhook
+                spans         desk; what was counted of spans of calls
     state_dir   secret        the first start
                 placement     the first start with a secret
                 epochs        router; of the last stores, when it begins another
@@ -43,9 +45,11 @@ REGISTRY = "registry"
 NAMES = "names"
 STATS = "stats"
 MARKS = "marks"
+MIRROR = "mirror"
 EVENTS = "events"
 EVENTS_BEFORE = "events.1"
 SENT = "sent"
+SPANS = "spans"
 
 SECRET = "secret"
 PLACEMENT = "placement"
@@ -60,6 +64,11 @@ HISTORY = "history"
 WEBHOOKS = "webhooks"
 
 PARTITIONS = 64
+
+
+def mirror_file(run_dir: str | PathLike[str], shard: int) -> Path:
+    """What one shard shows of its messages."""
+    return Path(run_dir) / MIRROR / f"{shard:02}.ring"
 
 
 def partition_file(run_dir: str | PathLike[str], partition: int) -> Path:

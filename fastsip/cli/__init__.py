@@ -17,7 +17,7 @@ from fastsip.base.plain import reason
 from fastsip.cli._say import fail, give_up_output, say
 
 COMMANDS = ("run", "check", "status", "reload", "dispatcher", "drain", "upgrade", "stop", "events", "top", "stats",
-            "metrics", "transactions", "explain", "resolve", "import", "demo", "unit", "completion")
+            "metrics", "transactions", "trace", "explain", "resolve", "import", "demo", "unit", "completion")
 
 
 class _Commands(click.Group):

@@ -1,6 +1,7 @@
 """`fastsip check CONFIG`: is it right, and what will happen?"""
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -138,10 +139,15 @@ def _print_plain(facts: Outlook) -> None:
         say(f"source     {source}")
     for webhook in facts.webhooks:
         say(f"webhook    {webhook}")
-    if facts.api:
-        say(f"api        {facts.api}")
+    for table, words in _tables(facts):
+        say(f"{table:<10} {words}")
     for warning in facts.warnings:
         say(f"warning: {warning}", err=True)
+
+
+def _tables(facts: Outlook) -> Iterator[tuple[str, str]]:
+    """Those that there is one of, when they are there."""
+    yield from ((name, words) for name, words in (("otel", facts.otel), ("api", facts.api)) if words)
 
 
 def _print_rich(facts: Outlook) -> None:
@@ -176,7 +182,7 @@ def _print_rich(facts: Outlook) -> None:
         console.print(Text.assemble(("source  ", "bold"), source))
     for webhook in facts.webhooks:
         console.print(Text.assemble(("webhook  ", "bold"), webhook))
-    if facts.api:
-        console.print(Text.assemble(("api     ", "bold"), facts.api))
+    for key, words in _tables(facts):
+        console.print(Text.assemble((f"{key:<8}", "bold"), words))
     for warning in facts.warnings:
         Console(stderr=True, highlight=False).print(Text.assemble(("warning: ", "bold yellow"), warning))

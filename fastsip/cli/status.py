@@ -30,7 +30,14 @@ def _shown(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(_webhook(one) if isinstance(one, dict) else one for one in value) or "-"
+    if isinstance(value, dict):
+        return _spans(value)
     return "-" if value is None else str(value)
+
+
+def _spans(one: dict[str, Any]) -> str:
+    counts = f"{one['sent']} sent {one['lost']} lost {one['passed_over']} passed over {one['unseen']} unseen"
+    return f"{counts}{f' ({why})' if (why := one['why']) else ''}"
 
 
 def _webhook(one: dict[str, Any]) -> str:

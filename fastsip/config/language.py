@@ -7,7 +7,7 @@ refused, never silently ignored.  When a part arrives, its entry is deleted here
 """
 
 ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names", "resolve", "source", "webhook",
-        "api")
+        "otel", "api")
 
 KEYS: dict[str, tuple[str, ...]] = {
     "": ROOT,
@@ -42,6 +42,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "resolve": ("target_timeout", "stale"),
     "source": ("kind", "path", "name", "url", "table", "columns", "interval"),
     "webhook": ("url", "name", "events", "secret", "timeout", "headers"),
+    "otel": ("endpoint", "sample", "service", "timeout", "headers"),
     "api": ("listen", "token", "read_token", "certificate", "key"),
 }  # fmt: skip
 

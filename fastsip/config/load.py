@@ -25,6 +25,7 @@ from fastsip.config.headers import read_ways
 from fastsip.config.language import MAX_LISTENERS, MAX_NAMED_DESTINATIONS, MAX_SHARDS
 from fastsip.config.model import Config, Limits, Listener, Resolve, Router, Timers
 from fastsip.config.names import read_names
+from fastsip.config.otel import read_otel
 from fastsip.config.reader import Enough, Report, Section
 from fastsip.config.routes import read_policies, read_rules
 from fastsip.config.sets import read_sets
@@ -196,6 +197,7 @@ class _Loader:
             resolve=self._resolve(),
             sources=tuple(source.facts() for source in sources),
             webhooks=read_webhooks(self.root, self.base),
+            otel=read_otel(self.root, self.base, router.name),
             api=read_api(self.root, self.base),
         )
         check_tags(config.listeners, self.report)

@@ -293,6 +293,20 @@ class Webhook(Part, frozen=True, kw_only=True):
         return f"Webhook(name={self.name!r}, events={self.events!r}, ...)"
 
 
+class Otel(Part, frozen=True, kw_only=True):
+    """[otel]."""
+
+    endpoint: str  # URL of OTLP/HTTP, with what is secret in it
+    sample: float  # share of calls, 0 to 1
+    service: str  # service.name
+    timeout_ms: int  # of one attempt to send
+    headers: tuple[tuple[str, str], ...]  # name, value
+
+    def __repr__(self) -> str:
+        """Without what is secret."""
+        return f"Otel(sample={self.sample!r}, service={self.service!r}, ...)"
+
+
 class Api(Part, frozen=True, kw_only=True):
     """[api].  Of tokens their digests (secrets.token_digest), b"" = there is none; paths, "" = no TLS."""
 
@@ -324,6 +338,7 @@ class Config(Part, frozen=True, kw_only=True):
     resolve: Resolve
     sources: tuple[Source, ...]
     webhooks: tuple[Webhook, ...]
+    otel: Otel | None  # None = no spans are made
     api: Api | None  # None = HTTP is spoken on control.sock alone
 
     def set_named(self, name: str) -> DestinationSet:

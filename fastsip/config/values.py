@@ -92,6 +92,13 @@ def integer(low: int, high: int) -> Callable[[object], int]:
     return read
 
 
+def share(raw: object) -> float:
+    """A part of a whole, 0 to 1."""
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not 0 <= raw <= 1:
+        raise Wrong("allowed: a number from 0 to 1")
+    return float(raw)
+
+
 def ms_text(ms: int) -> str:
     """Milliseconds in the shortest spelling that the language reads back: 181000 -> "181s"."""
     for unit in ("h", "m", "s"):

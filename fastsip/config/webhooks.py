@@ -45,8 +45,8 @@ def read_webhooks(root: Section, base: Folder) -> tuple[Webhook, ...]:
 def _webhook(section: Section, index: int, base: Folder) -> Webhook:
     if "url" not in section:
         section.report.add(section.path, "", '`url` is missing: where events are sent, such as "https://HOST/PATH"')
-    url = _hidden(section, ("url",), _url(base)) if "url" in section else ""
-    headers = _headers(section, base)
+    url = hidden_value(section, ("url",), url_reader(base)) if "url" in section else ""
+    headers = read_headers(section, base)
     if "@" in urlsplit(url).netloc and any(name.lower() == "authorization" for name, _ in headers):
         section.report.add((*section.path, "headers"), "",
                            "Authorization stands beside a `url` with name and password; allowed: one of them")
@@ -54,7 +54,7 @@ def _webhook(section: Section, index: int, base: Folder) -> Webhook:
         name=section.take("name", values.name, "") or f"webhook-{index + 1}",
         url=url,
         events=section.take_list("events", _pattern) or ("*",),
-        secret=_hidden(section, ("secret",), shared_secret(base)) if "secret" in section else "",
+        secret=hidden_value(section, ("secret",), shared_secret(base)) if "secret" in section else "",
         timeout_ms=section.take("timeout", values.duration(100, 60_000), 10_000),
         headers=headers,
     )
@@ -66,7 +66,7 @@ def _pattern(raw: object) -> str:
     return raw
 
 
-def _hidden(section: Section, path: Path, read: Callable[[object], str]) -> str:
+def hidden_value(section: Section, path: Path, read: Callable[[object], str]) -> str:
     """The value under a path of this table; of one that is wrong "", and nothing of it is shown that may be secret."""
     raw: Any = section.raw
     for part in path:
@@ -79,7 +79,7 @@ def _hidden(section: Section, path: Path, read: Callable[[object], str]) -> str:
         return ""
 
 
-def _url(base: Folder) -> Callable[[object], str]:
+def url_reader(base: Folder) -> Callable[[object], str]:
     def read(raw: object) -> str:
         url = text_or_secret(base)(raw)
         if not is_url(url):
@@ -106,7 +106,7 @@ def shown_place(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-def _headers(section: Section, base: Folder) -> tuple[tuple[str, str], ...]:
+def read_headers(section: Section, base: Folder) -> tuple[tuple[str, str], ...]:
     raw = section.raw.get("headers", {})
     path = (*section.path, "headers")
     if not isinstance(raw, dict):
@@ -118,7 +118,7 @@ def _headers(section: Section, base: Folder) -> tuple[tuple[str, str], ...]:
     found = []
     for key in raw:
         name = section.read((*path, key), key, _header_name, "")
-        text = _hidden(section, ("headers", key), _header_value(base))
+        text = hidden_value(section, ("headers", key), _header_value(base))
         if name and text:
             found.append((name, text))
     return tuple(found)

@@ -17,7 +17,7 @@ from fastsip.config.api import NOT_THERE, has_http
 from fastsip.desk.reader import MOST_AT_ONCE, answer, bound_memory
 from fastsip.log import log
 from fastsip.process.launch import LINE_FD
-from fastsip.process.line import Line, Received, close_all
+from fastsip.process.line import Line, Received, close_all, read_memory_file
 from fastsip.process.messages import (
     AskName,
     ForeignProtocol,
@@ -29,10 +29,12 @@ from fastsip.process.messages import (
     TellWebhooks,
     Visitor,
 )
+from fastsip.process.webhooks import unpack
 
 if TYPE_CHECKING:
     from fastsip.desk.http.server import HttpServer
     from fastsip.desk.names import Asker
+    from fastsip.desk.spans import SpanTeller
     from fastsip.desk.webhooks import WebhookTeller
 
 NO_HTTP = f"""HTTP/1.1 501 Not Implemented\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n{NOT_THERE}\n"""
@@ -59,6 +61,7 @@ class Desk:
         self.http: HttpServer | None = None
         self.asker: Asker | None = None
         self.webhooks: WebhookTeller | None = None
+        self.spans: SpanTeller | None = None
 
     async def serve(self) -> None:
         loop = asyncio.get_running_loop()
@@ -66,6 +69,8 @@ class Desk:
         while (received := await self.orders.get()) and not isinstance(received.message, Leave):
             await self.obey(received)
         loop.remove_reader(self.line.fileno())
+        if received and self.spans:
+            await asyncio.to_thread(self.spans.finish)
         if received and self.http:
             await self.http.close()
 
@@ -112,12 +117,20 @@ class Desk:
         self.asker.ask(order)
 
     def tell(self, fd: int) -> None:
-        """Loaded when there are any: they have a thread of their own."""
-        if self.webhooks is None:
+        """Each loaded when there is something to tell: webhooks and spans have threads of their own."""
+        order = unpack(read_memory_file(fd))
+        if self.webhooks is None and order.webhooks:
             from fastsip.desk.webhooks import WebhookTeller
 
             self.webhooks = WebhookTeller()
-        self.webhooks.take(fd)
+        if self.spans is None and order.otel:
+            from fastsip.desk.spans import SpanTeller
+
+            self.spans = SpanTeller()
+        if self.webhooks:
+            self.webhooks.take(order)
+        if self.spans:
+            self.spans.take(order)
 
     async def speaker(self) -> "HttpServer":
         """Loaded when somebody wants it: who only reads databases needs no server."""

@@ -29,8 +29,7 @@ from fastsip.events.follow import Event, Follower, Position
 from fastsip.events.names import LOST, fits
 from fastsip.events.positions import read_positions, write_positions
 from fastsip.log import log
-from fastsip.process.line import read_memory_file
-from fastsip.process.webhooks import Webhooks, unpack
+from fastsip.process.webhooks import Webhooks
 
 LOOK_S = 0.25           # at the record, when there is nothing to send
 COUNT_S = 1.0
@@ -47,9 +46,8 @@ class WebhookTeller:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._orders: asyncio.Queue[Webhooks] = asyncio.Queue()
 
-    def take(self, fd: int) -> None:
+    def take(self, order: Webhooks) -> None:
         """An order of the supervisor: these webhooks and no others, from now on."""
-        order = unpack(read_memory_file(fd))
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             threading.Thread(target=self._run, args=(self._loop,), name="webhooks", daemon=True).start()

@@ -93,6 +93,24 @@ STATUS = (
           lambda one: len(one["sources_away"]) if "sources_away" in one else None),
 )
 
+
+def of_spans(name: str) -> Callable[[Facts], Any]:
+    """Nothing without [otel]."""
+    return lambda one: one["spans"][name] if one.get("spans") else None
+
+
+# Of what `status` says of spans of calls; they go on over routers and over the program that sends.
+SPANS = (
+    Family(name="fastsip_spans_sent_total", kind="counter", value=of_spans("sent"),
+           help="spans of calls that the collector has taken"),
+    Family(name="fastsip_spans_lost_total", kind="counter", value=of_spans("lost"),
+           help="spans that the collector did not take, or that found no room to wait"),
+    Family(name="fastsip_spans_passed_over_total", kind="counter", value=of_spans("passed_over"),
+           help="INVITEs without a span, because too many were in progress"),
+    Family(name="fastsip_spans_unseen_total", kind="counter", value=of_spans("unseen"),
+           help="messages that were gone before spans could be made of them"),
+)
+
 # Of what `status` says of each webhook; they go on over routers and over the program that sends.
 WEBHOOKS = (
     Family(name="fastsip_webhook_events_sent_total", kind="counter", value=lambda one: one["sent"],
@@ -260,8 +278,8 @@ MEASURED = (
 LEFT_OUT = Family(name="fastsip_metrics_left_out", kind="gauge", label="kind",
                   help="sets and destinations beyond the bounds, of which nothing is shown")
 
-FAMILIES = (*STATUS, *WEBHOOKS, *STORE, TRANSACTIONS, *COUNTERS, OTHER_COUNTERS, OTHER_GAUGES, *SETS, *DESTINATIONS,
-            *MEASURED, LEFT_OUT)
+FAMILIES = (*STATUS, *SPANS, *WEBHOOKS, *STORE, TRANSACTIONS, *COUNTERS, OTHER_COUNTERS, OTHER_GAUGES, *SETS,
+            *DESTINATIONS, *MEASURED, LEFT_OUT)
 
 
 def label_names(family: Family) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ class Writer:
     # ------------------------------------------------------------ the router
 
     def _write_router(self, found: Exposition, known: Known) -> None:
-        for family in families.STATUS:
+        for family in (*families.STATUS, *families.SPANS):
             self._put(found, family, [self._worded(family, known.status)], [_value(family, known.status)])
         webhooks = known.status.get("webhooks", ())
         for family in families.WEBHOOKS:

@@ -9,7 +9,6 @@ A transaction is the server's side of one request; `branches` are its attempts.
 
 import dataclasses
 import mmap
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,11 +24,11 @@ from fastsip._core.store.partitions import block_offset, file_bytes, read_header
 from fastsip._core.transaction import inspect
 from fastsip.base.plain import reason
 from fastsip.base.run_dir import PARTITIONS, REGISTRY, TRANSACTIONS, partition_file
+from fastsip.base.sip import call_id_in
 from fastsip.routing.registry import read_names
 
 UNIT_BYTES = file_bytes(0, 1) - file_bytes(0, 0)  # of a block: what one more makes a file longer
 TRIES = 5
-CALL_ID = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 OPEN_STATES = tuple(number for number, name in inspect.CLIENT_STATES.items()
                     if name in ("calling", "proceeding", "cancel pending", "cancelling"))  # fmt: skip
 BRANCH_KINDS = tuple(kind for kind in inspect.KINDS if kind not in inspect.SERVER_KINDS)
@@ -281,9 +280,9 @@ def call_id_of(partition: Partition, view: View, row: int, branches: list[int]) 
     for at, name in [*places, (row, "server.response"), (row, "server.kept")]:
         units, lengths = view.blocks[name]
         if lengths[at]:
-            found = CALL_ID.search(partition.block(at, int(units[at]), int(lengths[at])))
+            found = call_id_in(partition.block(at, int(units[at]), int(lengths[at])))
             if found:
-                return found[1].decode("utf-8", "replace")
+                return found.decode("utf-8", "replace")
     return ""
 
 

@@ -95,6 +95,29 @@ class Probe(Numbered, frozen=True, kw_only=True, tag="probe"):
     limit_s: float
 
 
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody looks at: of these the one that is given.
+
+    share: of all calls, by a hash of the Call-ID; 1.0 is every message.  peer: what comes from that address, or goes
+    there.
+    """
+
+    share: float = 0.0
+    call_id: str = ""
+    peer: str = ""
+
+
+class Show(Numbered, frozen=True, kw_only=True, tag="show"):
+    """Show what shards see of messages (run_dir/mirror) for so many seconds from now on.  0: no longer.
+
+    name: of who looks; who says it again goes on with what he says now.
+    """
+
+    name: str
+    looked: Looked
+    seconds: float
+
+
 class Leave(Message, frozen=True, kw_only=True, tag="leave"):
     """Finish, and say Released.  keep: by listener, how many of its sockets somebody will read after us."""
 
@@ -219,6 +242,12 @@ class Probed(Numbered, frozen=True, kw_only=True, tag="probed"):
     ends: list[ProbeEnd]
 
 
+class Shown(Numbered, frozen=True, kw_only=True, tag="shown"):
+    """It is shown, or it is not, and why."""
+
+    why: str = ""
+
+
 class TableRead(Numbered, frozen=True, kw_only=True, tag="table read"):
     """changed: it says another thing than before.  away: why it could not be read, "" = it was."""
 
@@ -266,8 +295,8 @@ class Ended(Message, frozen=True, kw_only=True, tag="ended"):
 
 
 TO_DESK = ReadTable | AskName | TellWebhooks | Serve | Visitor | Look
-TO_ROUTER = Prepare | Sockets | Go | Reload | Drain | Admin | Probe | Leave
-TO_SUPERVISOR = (Warm | Started | Refused | Reloaded | ReloadRefused | Draining | AdminSet | Probed | Failed
+TO_ROUTER = Prepare | Sockets | Go | Reload | Drain | Admin | Probe | Show | Leave
+TO_SUPERVISOR = (Warm | Started | Refused | Reloaded | ReloadRefused | Draining | AdminSet | Probed | Shown | Failed
                  | Released | TableRead | NameAnswered | GoesRound)
 
 

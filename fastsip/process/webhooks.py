@@ -1,12 +1,13 @@
-"""What a supervisor says to the desk of webhooks: in a file in memory, for URLs and secrets stand in it."""
+"""What a supervisor says to the desk of webhooks and spans: in a file in memory, for URLs and secrets stand in it."""
 
 import msgspec
 
-from fastsip.config.model import Webhook
+from fastsip.config.model import Otel, Webhook
 
 
 class Webhooks(msgspec.Struct, frozen=True, kw_only=True):
     """All of them, from now on.  since: by name, the number of the event that one begins with of which nothing is kept.
+    otel: where spans of calls go, None = nowhere.
     """
 
     run_dir: str
@@ -15,6 +16,12 @@ class Webhooks(msgspec.Struct, frozen=True, kw_only=True):
     release: str
     since: dict[str, int]
     webhooks: tuple[Webhook, ...]
+    otel: Otel | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Is there anybody to be told of anything?"""
+        return bool(self.webhooks or self.otel)
 
 
 def pack(order: Webhooks) -> bytes:

@@ -32,6 +32,7 @@ from fastsip.process.line import Received, close_all, received_config
 from fastsip.process.messages import ForeignProtocol, Message, Numbered
 from fastsip.router.journal import Journal
 from fastsip.router.limiting import Limiting
+from fastsip.router.looking import Looking
 from fastsip.router.name_file import Held, save_answers
 from fastsip.router.outlook import outlook
 from fastsip.router.probing import Probing
@@ -95,6 +96,7 @@ class ControlPlane:
         self.machines = AnsweringMachines(())
         self.journal = Journal(lambda: router.config)
         self.probing = Probing(self.shards)
+        self.looking = Looking(router.config.router.run_dir, self.shards, self.beside)
         self.limiting = Limiting(router.cells, router.registry.name, self.journal.events.tell)
         self.dropped = 0    # events that shards had no room for, as far as that was told
 
@@ -159,6 +161,8 @@ class ControlPlane:
                     self.do_beside(order, self.take_words(order))
                 case messages.Probe():
                     self.do_beside(order, self.probe(order))
+                case messages.Show():
+                    self.do_beside(order, self.show(order))
                 case _:
                     close_all(fds)
                     raise NotUnderstood(order.what)
@@ -178,6 +182,7 @@ class ControlPlane:
     async def leave(self, order: messages.Leave) -> int:
         if not self.router.leave(order.keep):
             return 1
+        self.looking.leave()
         await self.machines.close()
         await self.journal.close()
         self.write_gauges()
@@ -195,6 +200,9 @@ class ControlPlane:
         numbers = {registry.find("destination", identity): identity for identity in order.ids}
         known = {number: (identity, lines[number]) for number, identity in numbers.items() if number in lines}
         self.answer(order, messages.Probed(ends=await self.probing.probe(known, order.limit_s)))
+
+    async def show(self, order: messages.Show) -> None:
+        self.answer(order, messages.Shown(why=await self.looking.look(order.name, order.looked, order.seconds)))
 
     # ------------------------------------------------------------ what the shards report
 

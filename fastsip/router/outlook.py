@@ -23,6 +23,7 @@ from fastsip.config.model import (
     DestinationSet,
     HeaderEdits,
     NamedDestination,
+    Otel,
     Probe,
     Rule,
     Source,
@@ -107,6 +108,7 @@ class Outlook(msgspec.Struct, frozen=True):
     names: tuple[NameOutlook, ...]
     sources: tuple[str, ...]
     webhooks: tuple[str, ...]
+    otel: str  # where spans of calls go, "" = nowhere
     api: str  # where HTTP is spoken beside control.sock, "" = nowhere
     warnings: tuple[str, ...]
 
@@ -135,6 +137,7 @@ def outlook(config: Config) -> Outlook:
         names=tuple(NameOutlook(one.name, tuple(_place_text(*at) for at in one.addresses)) for one in config.names),
         sources=tuple(_source_text(source) for source in config.sources),
         webhooks=tuple(_webhook_text(one) for one in config.webhooks),
+        otel=_otel_text(config.otel) if config.otel else "",
         api=_api_text(config.api) if config.api else "",
         warnings=(
             *_buffer_warnings(listeners),
@@ -365,6 +368,10 @@ def _source_warnings(config: Config) -> list[str]:
             found.append(f"source {source.name}: {source.origin}: {source.away}; what was read last counts")
         found += [f"source {source.name}: {source.origin}: {one}; left out" for one in source.left_out]
     return found
+
+
+def _otel_text(one: Otel) -> str:
+    return f"{shown_place(one.endpoint)}, {one.sample:.4g} of all calls, as {one.service}"
 
 
 def _api_text(api: Api) -> str:

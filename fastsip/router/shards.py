@@ -20,6 +20,7 @@ from fastsip._core.dispatcher.measures import Measures
 from fastsip._core.routing.table import RoutingTable
 from fastsip._core.shard.loop import Shard
 from fastsip._core.shard.workspace import Workspace
+from fastsip._core.state.mirror import View
 from fastsip._core.store.marks import Quarantine
 from fastsip._core.store.partitions import Store
 from fastsip._core.transport.names import Names
@@ -177,6 +178,11 @@ class Shards:
     def probe(self, line: int) -> bool:
         """The shard that probes it is to do so now; False: it has no room for that."""
         return self.all[line % len(self.all)].probe(line)
+
+    def show(self, views: Sequence[View | None]) -> None:
+        """What each shard shows of messages from its next round on; in the thread of switch_to."""
+        for shard, view in zip(self.all, views, strict=True):
+            shard.show(view)
 
     def switch_to(self, table: RoutingTable) -> None:
         """Nothing has changed when there is no memory for it."""

@@ -8,11 +8,13 @@ from typing import Any, Protocol
 
 from fastsip.api.socket import Answer, Client, Handler, Refused
 from fastsip.dispatcher.words import LONGEST_WHY, STATES
+from fastsip.process.messages import Looked
 from fastsip.supervisor.draining import PATIENCE_S
+from fastsip.supervisor.looking import LONGEST_CALL_ID, LONGEST_LOOK_S, LONGEST_NAME, is_address
 
 LONGEST_DRAIN_S = 86_400
 COLUMNS = ("destination", "flags", "priority", "attrs")     # of Kamailio's table, but for the set
-COMMANDS = ("status", "reload", "destinations", "admin", "probe", "add", "remove", "drain", "upgrade", "stop")
+COMMANDS = ("status", "reload", "destinations", "admin", "probe", "look", "add", "remove", "drain", "upgrade", "stop")
 
 
 class Service(Protocol):
@@ -37,6 +39,9 @@ class Service(Protocol):
 
     async def probe(self, ids: list[str], sets: list[str]) -> Answer:
         """Of each of these, in `ends`: is it `alive`, by which `code`, after how many `ms`."""
+
+    async def look(self, name: str, looked: Looked, seconds: float) -> None:
+        """What shards see of messages is in run_dir/mirror for so long, 0 = no longer; whoever looks renews it."""
 
     async def add(self, group: str, columns: dict[str, Any]) -> Answer:
         """A destination for the set of this name or setid, by the columns of Kamailio's table; its `id`."""
@@ -77,6 +82,20 @@ def _some(asked: dict[str, Any]) -> tuple[list[str], list[str]]:
     return ids, sets
 
 
+def _looked(asked: Any) -> Looked:
+    """Refused: it is not one of the three."""
+    one = asked if isinstance(asked, dict) and len(asked) == 1 else {}
+    share, call_id, peer = (one.get(key) for key in ("share", "call_id", "peer"))
+    if isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1:
+        return Looked(share=float(share))
+    if isinstance(call_id, str) and 0 < len(call_id.encode()) <= LONGEST_CALL_ID:
+        return Looked(call_id=call_id)
+    if isinstance(peer, str) and is_address(peer):
+        return Looked(peer=peer)
+    raise Refused("filter is one of share, from 0 to 1 of all calls; "
+                  f"call_id, of at most {LONGEST_CALL_ID} bytes; peer, an IP address")
+
+
 class Orders:
     """A handler for each command; the last answer of each has `done`."""
 
@@ -106,6 +125,18 @@ class Orders:
     async def probe(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
         """`ids`, `sets` as of admin."""
         yield {"done": "probed", **await self.service.probe(*_some(asked))}
+
+    async def look(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
+        """`name` of who looks; `filter`: one of `share` (0 to 1 of all calls), `call_id`, `peer` (an address);
+        `seconds`, 0 = he does not look any more.
+        """
+        name, seconds = asked.get("name"), asked.get("seconds")
+        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+            raise Refused(f"name is a text of 1 to {LONGEST_NAME} letters")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= LONGEST_LOOK_S:
+            raise Refused(f"seconds is a number from 0 to {LONGEST_LOOK_S}")
+        await self.service.look(name, _looked(asked.get("filter")), float(seconds))
+        yield {"done": "looking" if seconds else "not looking"}
 
     async def add(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
         """`set`, and of COLUMNS those that there are: texts or numbers."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from fastsip import __version__
 from fastsip.api.socket import Answer, Client, Refused, Server
+from fastsip.process import messages
 from fastsip.supervisor import (
     added,
     changes,
@@ -24,6 +25,7 @@ from fastsip.supervisor import (
     desks,
     destinations,
     draining,
+    looking,
     names,
     orders,
     polling,
@@ -107,6 +109,7 @@ class Supervisor:
             "draining": here.draining,
             "sources_away": databases.names_away(here),
             "webhooks": telling.counted(here),
+            "spans": telling.spans(here),
             "names_unresolved": destinations.unresolved(here),
             "state_dir": here.config.router.state_dir,
         }
@@ -122,6 +125,9 @@ class Supervisor:
 
     async def probe(self, ids: list[str], sets: list[str]) -> Answer:
         return await destinations.probe(self.state, ids, sets)
+
+    async def look(self, name: str, looked: messages.Looked, seconds: float) -> None:
+        await looking.look(self.state, name, looked, seconds)
 
     async def add(self, group: str, columns: dict[str, Any]) -> Answer:
         return await added.add(self.state, group, columns)

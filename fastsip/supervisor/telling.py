@@ -1,4 +1,5 @@
-"""Sees to it that events are told: the record goes on in another file when one is full, and the desk tells webhooks.
+"""Sees to it that events are told: the record goes on in another file when one is full, and the desk tells webhooks,
+and collectors of spans.
 
 Whoever dies there is replaced, after a pause that grows as long as it dies at once.  Nothing of it is in the way of
 anything else.
@@ -19,6 +20,7 @@ from fastsip.events.positions import highest_number
 from fastsip.log import log
 from fastsip.process import messages
 from fastsip.process.line import close_all, memory_file
+from fastsip.process.spans import read_span_counts
 from fastsip.process.webhooks import Webhooks, pack
 from fastsip.supervisor import desks
 from fastsip.supervisor.child import Child
@@ -61,6 +63,13 @@ def counted(here: State) -> list[dict[str, Any]]:
             for one in here.config.webhooks]
 
 
+def spans(here: State) -> dict[str, Any] | None:
+    """What the desk has counted of spans, when there are any."""
+    if not here.config.otel:
+        return None
+    return msgspec.structs.asdict(read_span_counts(here.config.router.run_dir))
+
+
 def keep(file: EventFile, state_dir: str) -> None:
     """OSError: there is no record, or it is full and stays so."""
     if not is_ours(file.place):
@@ -92,7 +101,7 @@ class Telling:
     async def look(self) -> None:
         """The desk is there and knows what it is to tell."""
         here, now = self.here, time.monotonic()
-        if here.stopping or not (here.config.webhooks or self.told):
+        if here.stopping or not (here.config.webhooks or here.config.otel or self.told):
             return
         await self._note_new()
         order = self._order()
@@ -100,7 +109,7 @@ class Telling:
             here.desk = None
         if self.told and self.told[0] is not here.desk:
             self._note_death(self.told[0], now)
-        if here.desk is None and order.webhooks and now >= self.not_before and not here.replacing:
+        if here.desk is None and order.wanted and now >= self.not_before and not here.replacing:
             desks.running(here)
         if here.desk and self.told != (here.desk, order):
             fd = memory_file(pack(order))
@@ -108,20 +117,24 @@ class Telling:
                 heard = desks.say(here, messages.TellWebhooks(), [fd])
             finally:
                 close_all([fd])
-            self.told = (here.desk, order) if order.webhooks and heard else None
+            self.told = (here.desk, order) if order.wanted and heard else None
 
     def _note_death(self, desk: Child, now: float) -> None:
         self.told = None
         short = now - desk.began < SHORT_LIFE_S
         self.pause_s = min(2 * self.pause_s or LOOK_S, LONGEST_PAUSE_S) if short else 0.0
         self.not_before = now + self.pause_s
-        log.warning("the program that tells webhooks ended, another one goes on",
-                    extra={"fields": {"status": desk.status, "pause_s": self.pause_s}})
+        fields: dict[str, Any] = {"status": desk.status, "pause_s": self.pause_s}
+        if self.here.config.otel:
+            fields["lost"] = "spans of calls in progress, and those that waited to be sent"
+        log.warning("the program that tells webhooks and sends spans ended, another one goes on",
+                    extra={"fields": fields})
 
     def _order(self) -> Webhooks:
         config = self.here.config
         return Webhooks(run_dir=config.router.run_dir, state_dir=config.router.state_dir, node=config.router.name,
-                        release=__version__, since=self.since, webhooks=config.webhooks)
+                        release=__version__, since=self.since, webhooks=config.webhooks,
+                        otel=config.otel)
 
     async def _note_new(self) -> None:
         """From where on those are told that were never told anything: what came since they are configured."""

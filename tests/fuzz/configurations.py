@@ -61,7 +61,7 @@ class Maker:
         self.methods: list[str] = list(METHODS)
         self.text = "\n".join(
             [self.router(), self.listeners(), self.timers(), self.set_tables(), self.failures(), self.routes(),
-             self.source(), self.webhook()]
+             self.source(), self.webhook(), self.otel()]
         )
         self.rows = "".join(self.row() for _ in range(self.size(40)))
 
@@ -300,6 +300,13 @@ class Maker:
             "events": lambda: ["destination.*", "*"], "secret": lambda: f"env:{SECRET}",
         }  # fmt: skip
         return self.table("[[webhook]]", keys) if self.maybe() else ""
+
+    def otel(self) -> str:
+        keys = {
+            "endpoint": "https://[2001:db8::1]/" + "x" * 2_000, "sample": lambda: self.rng.choice((0, 1, 0.01)),
+            "service": self.name, "timeout": lambda: "60s", "headers": lambda: {"X-A": "y" * 2_048},
+        }  # fmt: skip
+        return self.table("[otel]", keys) if self.maybe() else ""
 
     def source(self) -> str:
         """A list beside the file; its rows are `rows`."""

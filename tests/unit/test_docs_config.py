@@ -29,6 +29,7 @@ KINDS = {
     "`[resolve]`": "resolve",
     "`[[source]]`": "source",
     "`[[webhook]]`": "webhook",
+    "`[otel]`": "otel",
     "`[api]`": "api",
 }
 RELOADS = {"in place", "takeover", "refused", "next router"}
@@ -48,11 +49,14 @@ to = "media"
 failure = "next"
 [[webhook]]
 url = "http://127.0.0.1/"
+[otel]
+endpoint = "http://127.0.0.1/v1/traces"
 """
 # Table of BASE -> the line that its defaults are written behind; of a probe they fill the braces.
 BEHIND = {
     "router": "shards = 1\n", "listen": 'uri = "udp:192.0.2.1:5060"\n', "set": "[set.media]\n", "probe": "probe = {",
     "destination": 'id = "one"', "failure": "[failure.next]\n", "route": "[[route]]\n", "webhook": "[[webhook]]\n",
+    "otel": "[otel]\n",
 }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def test_it_shows_every_key(kind):
     assert set(KEYS[kind]) - shown - {"destinations", "when", "probe", "headers"} == set()
     for table in ("[router]", "[[listen]]", "[timers]", "[limits]", "[set.media]", "[set.media.probe]",
                   "[failure.next-media]", "[[route]]", "[route.headers]", "[route.when]", "[[source]]",
-                  "[[webhook]]", "[api]"):  # fmt: skip
+                  "[[webhook]]", "[otel]", "[api]"):  # fmt: skip
         assert re.search(rf"^#?{re.escape(table)}", TEXT, re.MULTILINE), table
     assert "destinations = [" in TEXT
 
@@ -70,6 +70,7 @@ def switched_on(place: Path) -> model.Config:
     (place / "webhook").write_text("a secret of sixteen letters\n")
     (place / "fastsip.token").write_text("sixteen letters of a token\n")
     text = uncommented().replace("/etc/fastsip/webhook", "webhook").replace("env:OPS_TOKEN", "Bearer x")
+    text = text.replace("env:OTEL_TOKEN", "Bearer y")
     return load_text(text, str(place / "all.toml"), make_secret=False)
 
 

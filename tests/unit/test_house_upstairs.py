@@ -30,13 +30,14 @@ ABOVE = {
     "observe": {"base", "log", "events", "routing"},                # read from outside, out of files
     "api": {"base", "log", "dispatcher", "observe"},                # the door for operators, and what they hear there
     "desk": {"base", "log", "config", "dispatcher", "events", "process", "observe", "api", "resolve",
-             "sources"},                                            # who waits for others, in a process of its own
+             "sources", "trace"},                                   # who waits for others, in a process of its own
     "ua": {"base", "log"},                                          # user agents, of which the router needs none
+    "trace": {"base", "log", "observe", "api", "ua"},               # what was said in a call
     "router": {"base", "log", "config", "dispatcher", "events", "routing", "process", "observe", "resolve", "ua"},
     "supervisor": {"base", "log", "config", "dispatcher", "events", "process", "api", "resolve", "sources"},
     "top": {"base", "log", "routing", "observe", "api"},            # a router watched on a terminal
-    "cli": {"base", "log", "config", "dispatcher", "events", "process", "observe", "api", "ua", "router",
-            "supervisor", "top"},
+    "cli": {"base", "log", "config", "dispatcher", "events", "process", "observe", "api", "ua", "trace",
+            "router", "supervisor", "top"},
 }
 PROGRAM = {"__main__": {"cli"}}  # `python -m fastsip`
 
@@ -46,7 +47,8 @@ DOORS = {
     "store/marks", "store/partitions",
     "routing/table", "dispatcher/cells", "dispatcher/chooser", "dispatcher/measures", "dispatcher/paces",
     "transport/listen",
-    "transport/names", "transport/udp", "state/counters", "state/events", "transaction/inspect", "shard/loop",
+    "transport/names", "transport/udp", "state/counters", "state/events", "state/mirror", "state/mirror_ring",
+    "transaction/inspect", "shard/loop",
     "shard/workspace", "harness/rig",
 }  # fmt: skip
 

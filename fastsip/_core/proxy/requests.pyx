@@ -25,6 +25,8 @@ from fastsip._core.state.counters cimport (
     N_DATAGRAMS, N_DRAINED, N_EDITS_REFUSED, N_FORGED_TOKENS, N_INVITES, N_KEEP_ALIVES, N_NOT_SIP, N_REQUESTS,
     N_REQUESTS_IN, N_RESPONSES, N_RESPONSES_IN, N_STRAY_ACKS, STATUS_PLACES,
 )
+from fastsip._core.state.mirror cimport show_message
+from fastsip._core.state.mirror_ring cimport SEEN_RECEIVED
 from fastsip._core.state.shard cimport count
 from fastsip._core.transaction.machines cimport GOT_ACK, REPEATED
 from fastsip._core.transaction.replies cimport answer_as
@@ -44,11 +46,19 @@ from fastsip._core.proxy.responses cimport process_response
 
 
 cdef void receive_message(shard_t *shard, const char *at, uint32_t len, const origin_t *origin) noexcept nogil:
+    """Whoever looks sees it before it is judged, so what is refused or ignored, too."""
+    check(origin.listener < shard.table.listener_count)
+    if shard.mirror != NULL:
+        show_message(shard.mirror, SEEN_RECEIVED, &shard.table.listeners[origin.listener].addr, &origin.flow.remote,
+                     at, len, shard.table.max_head)
+    take_message(shard, at, len, origin)
+
+
+cdef void take_message(shard_t *shard, const char *at, uint32_t len, const origin_t *origin) noexcept nogil:
     """18.1.2 and 18.2.1.  A response that cannot be read is counted and dropped, a request is answered if it can be."""
     cdef message_t *m = &shard.incoming
     cdef int code = parse_datagram(at, len, shard.table.max_head, m)
     cdef int routing
-    check(origin.listener < shard.table.listener_count)
     count(shard, N_DATAGRAMS)
     if code == E_EMPTY:
         count(shard, N_KEEP_ALIVES)

@@ -16,7 +16,7 @@ from fastsip._core.state.shard cimport count
 from fastsip._core.state.outbox cimport needs_flush
 from fastsip._core.health.probes cimport probe_now
 from fastsip._core.proxy.parking cimport is_parked, take_parked
-from fastsip._core.proxy.requests cimport receive_message, route_again
+from fastsip._core.proxy.requests cimport route_again, take_message
 from fastsip._core.shard.round cimport flush
 
 
@@ -42,13 +42,13 @@ cdef void resume_parked(shard_t *shard, uint32_t place) noexcept nogil:
 
 
 cdef void resume_held(shard_t *shard, held_t *held) noexcept nogil:
-    """Received again; what is too old is dropped."""
+    """As if received again, though nobody sees it twice; what is too old is dropped."""
     held.name = 0
     if shard.now_ms >= held.until_ms:
         count(shard, N_PARKED_DROPPED)
         return
     mark_datagram(shard.mark, held.message, held.len)
-    receive_message(shard, held.message, held.len, &held.origin)
+    take_message(shard, held.message, held.len, &held.origin)
 
 
 cdef inline bint is_meant(const commands_t *commands, uint64_t name) noexcept nogil:

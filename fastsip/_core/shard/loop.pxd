@@ -7,6 +7,7 @@ from fastsip._core.base.ring cimport Ring, Sleeper
 from fastsip._core.routing.types cimport table_t
 from fastsip._core.dispatcher.positions cimport positions_t
 from fastsip._core.transport.udp cimport Net
+from fastsip._core.state.mirror cimport View, mirror_t
 from fastsip._core.state.shard cimport shard_t
 from fastsip._core.shard.workspace cimport Workspace
 from fastsip._core.shard.handover cimport MOST_LANES, neighbours_t
@@ -15,6 +16,7 @@ from fastsip._core.shard.handover cimport MOST_LANES, neighbours_t
 cdef struct outlook_t:
     const table_t *table
     positions_t *positions
+    const mirror_t *mirror      # NULL = nobody looks
 
 # How the time of a shard is shared out.
 cdef struct turns_t:
@@ -31,6 +33,7 @@ cdef class Shard:
     cdef readonly Sleeper sleeper
     cdef Ring commands
     cdef list kept              # tables and positions that the running loop may still look at
+    cdef list views             # and what it may still show
     cdef neighbours_t neighbours
     cdef outlook_t outlooks[2]
     cdef outlook_t *outlook     # written by the control plane, read after each sleep
@@ -39,6 +42,8 @@ cdef class Shard:
     cdef uint32_t stopping
     cdef uint32_t running
 
+    cdef outlook_t *idle_outlook(self) noexcept
+    cdef void swap_outlook(self, outlook_t *idle) noexcept
     cdef void await_passing(self) noexcept nogil
     cdef bint tell(self, int kind, uint64_t number) noexcept
     cdef void go_round(self, shard_t *shard, neighbours_t *others, turns_t *turns) noexcept nogil

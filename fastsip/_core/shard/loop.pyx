@@ -295,6 +295,7 @@ cdef void take_outlook(shard_t *shard, outlook_t **place) noexcept nogil:
     cdef outlook_t *outlook = <outlook_t *><void *>load_acquire64(place)
     shard.table = outlook.table
     shard.positions = outlook.positions
+    shard.mirror = outlook.mirror
 
 
 @cython.final
@@ -305,6 +306,7 @@ cdef class Shard:
         cdef int i, n
         self.net, self.workspace, self.sleeper = net, workspace, sleeper
         self.kept = [(workspace.table, workspace.positions)]
+        self.views = []
         workspace.table = workspace.positions = None    # whoever drops them here drops the last
         memset(&self.neighbours, 0, sizeof(self.neighbours))
         self.commands = Ring(COMMAND_RING_BYTES)
@@ -378,15 +380,35 @@ cdef class Shard:
         Waits until the shard has passed the old one, which is at most a round: it is woken for it,
         and asleep or ended it holds no table.
         """
-        cdef outlook_t *idle = &self.outlooks[1 if self.outlook == &self.outlooks[0] else 0]
+        cdef outlook_t *idle = self.idle_outlook()
         idle.table = table.sealed_table()
         idle.positions = &positions.positions
         self.kept.append((table, positions))
+        self.swap_outlook(idle)
+        self.kept = [(table, positions)]
+
+    def show(self, View view):
+        """From the same thread as switch_to: what is shown to whom from the next wake-up on, None = nothing to nobody.
+
+        Waits as switch_to does; nobody writes into the ring of the view before any more.
+        """
+        cdef outlook_t *idle = self.idle_outlook()
+        idle.mirror = NULL if view is None else &view.mirror
+        self.views.append(view)
+        self.swap_outlook(idle)
+        self.views = [view]
+
+    cdef outlook_t *idle_outlook(self) noexcept:
+        """The one that the shard does not look at, as the other one is."""
+        cdef outlook_t *idle = &self.outlooks[1 if self.outlook == &self.outlooks[0] else 0]
+        idle[0] = self.outlook[0]
+        return idle
+
+    cdef void swap_outlook(self, outlook_t *idle) noexcept:
         store_release64(&self.outlook, <uint64_t><void *>idle)
         wake(self.sleeper.sleeper)
         with nogil:
             self.await_passing()
-        self.kept = [(table, positions)]
 
     cdef void await_passing(self) noexcept nogil:
         """Of a round that ends after this fence the shard takes the new outlook: the two agree as in ring."""

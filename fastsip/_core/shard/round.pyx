@@ -14,6 +14,8 @@ from fastsip._core.store.marks cimport mark_slot
 from fastsip._core.transport.udp cimport LOST, SENT, TOO_BIG, clear_outbox, flush_outbox, outgoing_t
 from fastsip._core.state.counters cimport N_TIMER_LAG, N_TIMER_LAG_MS
 from fastsip._core.state.shard cimport count_of_time
+from fastsip._core.state.mirror cimport show_message
+from fastsip._core.state.mirror_ring cimport SEEN_SENT
 from fastsip._core.state.outbox cimport needs_flush
 from fastsip._core.transaction.machines cimport EXPIRE, RETRANSMIT
 from fastsip._core.transaction.clocks cimport arm_slot
@@ -78,10 +80,23 @@ cdef void empty_outbox(net_t *net) noexcept nogil:
         net.out_count = 0
 
 
+cdef void show_sent(shard_t *shard) noexcept nogil:
+    """To whoever looks, whatever became of it."""
+    cdef outgoing_t *out
+    cdef uint32_t i
+    for i in range(shard.net.out_count):
+        out = &shard.net.out[i]
+        if out.listener < shard.table.listener_count:
+            show_message(shard.mirror, SEEN_SENT, &shard.table.listeners[out.listener].addr, &out.to, out.at, out.len,
+                         shard.table.max_head)
+
+
 cdef int send_all(shard_t *shard, unsent_t *failures) noexcept nogil:
     """Sends what is queued and gives back what only that still needed; how many could not be sent."""
     cdef int n
     send_outbox(shard.net)
+    if shard.mirror != NULL:
+        show_sent(shard)
     n = settle_outbox(shard, failures)
     empty_outbox(shard.net)
     give_pending(shard.store, &shard.pending)

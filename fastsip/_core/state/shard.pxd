@@ -16,6 +16,7 @@ from fastsip._core.transport.names cimport name_table_t
 from fastsip._core.transport.udp cimport net_t
 from fastsip._core.transport.local cimport local_t
 from fastsip._core.state.memory cimport probe_state_t, recalled_t, waiting_t
+from fastsip._core.state.mirror cimport mirror_t
 
 # Everything a kernel above `slots` needs; one per shard, owned by Shard (or by
 # the test bench), valid for its whole life.
@@ -51,6 +52,7 @@ cdef struct shard_t:
     waiting_t *waiting
     mark_t *mark
     const quarantine_t *quarantine
+    const mirror_t *mirror      # re-read as the table is; NULL = nobody looks
     uint32_t draining           # written by the control plane: no new calls
     message_t incoming          # what was received, or resumed, and is dealt with now
 

@@ -75,8 +75,18 @@ class WebhookCounts(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class SpanCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Of all spans of calls since the machine booted.  why: the last attempt failed, "" when it did not."""
+
+    sent: int
+    lost: int
+    passed_over: int
+    unseen: int
+    why: str
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """`router` and `spare` are process ids, null: there is none."""
+    """`router` and `spare` are process ids, null: there is none.  spans: null without [otel]."""
 
     version: str
     node: str
@@ -91,6 +101,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     sources_away: list[str]
     names_unresolved: list[str]
     webhooks: list[WebhookCounts]
+    spans: SpanCounts | None
     state_dir: str
 
 

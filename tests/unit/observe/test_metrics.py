@@ -24,7 +24,8 @@ from tests.prometheus import check
 
 STATUS = {"version": "1.2.3", "pid": 1, "router": 4, "routes_since_s": 17, "spare": None, "configuration": 3,
           "shards": 2, "listeners": [], "draining": False, "state_dir": "/s", "sources_away": [],
-          "webhooks": [{"name": "w", "sent": 5, "failed": 6, "dropped": 7, "waiting": 8, "why": ""}]}  # fmt: skip
+          "webhooks": [{"name": "w", "sent": 5, "failed": 6, "dropped": 7, "waiting": 8, "why": ""}],
+          "spans": {"sent": 1, "lost": 2, "passed_over": 3, "unseen": 4, "why": ""}}  # fmt: skip
 MEMBER = {"id": "m/a", "uri": "sip:192.0.2.1", "priority": 0, "weight": 1, "attrs": {}, "listener": "udp:1",
           "probe": "all", "admin": "enabled", "configured": "enabled", "said_at": None, "why": ""}  # fmt: skip
 
@@ -66,6 +67,14 @@ def test_each_webhook_has_its_numbers():
                                    "events_waiting"), 1):  # fmt: skip
         assert value(found, f"fastsip_webhook_{what}", webhook="a") == number
         assert value(found, f"fastsip_webhook_{what}", webhook="b") == number
+
+
+def test_spans_have_numbers_when_there_are_any():
+    names = ("sent", "lost", "passed_over", "unseen")
+    found = samples(known())
+    assert [value(found, f"fastsip_spans_{name}_total") for name in names] == [1, 2, 3, 4]
+    found = samples(known(status=STATUS | {"spans": None}))
+    assert [value(found, f"fastsip_spans_{name}_total") for name in names] == [None] * 4
 
 
 # ---------------------------------------------------------------- the table

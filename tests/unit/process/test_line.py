@@ -22,6 +22,7 @@ from fastsip.process.messages import (
     GoesRound,
     Leave,
     Look,
+    Looked,
     Message,
     NameAnswered,
     Prepare,
@@ -35,6 +36,8 @@ from fastsip.process.messages import (
     Reloaded,
     ReloadRefused,
     Serve,
+    Show,
+    Shown,
     Sockets,
     Started,
     TableRead,
@@ -77,6 +80,9 @@ RECORDED = {
     '{"v":1,"what":"read table","number":8,"name":"db","origin":"o","url":"u","table":"t","columns":"kamailio",'
     '"state_dir":"/s"}': ReadTable(number=8, name="db", origin="o", url="u", table="t", columns="kamailio",
                                    state_dir="/s"),
+    '{"v":1,"what":"show","number":8,"name":"1-ab","looked":{"share":0.0,"call_id":"a@b","peer":""},"seconds":15.0}':
+        Show(number=8, name="1-ab", looked=Looked(call_id="a@b"), seconds=15.0),
+    '{"v":1,"what":"shown","number":8,"why":"8 look already"}': Shown(number=8, why="8 look already"),
     '{"v":1,"what":"tell webhooks"}': TellWebhooks(),
     '{"v":1,"what":"table read","number":8,"changed":true,"away":""}': TableRead(number=8, changed=True, away=""),
     '{"v":1,"what":"serve","file":"/c.toml","run_dir":"/r","token":"AAE=","read_token":"","certificate":"/c","key":"/k"}':

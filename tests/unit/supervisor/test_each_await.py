@@ -113,6 +113,7 @@ class Router:
             "drain": lambda: messages.Draining(number=message.number, open=self.open),
             "admin": lambda: messages.AdminSet(number=message.number, changed=1),
             "probe": lambda: messages.Probed(number=message.number, ends=[]),
+            "show": lambda: messages.Shown(number=message.number),
         }  # fmt: skip
         if message.what in said:
             with contextlib.suppress(OSError):  # who asked has killed us meanwhile
@@ -268,6 +269,10 @@ async def probe(life):
     return await life.ask("probe", sets=["media"])
 
 
+async def look(life):
+    return await life.ask("look", name="me", filter={"share": 1}, seconds=5)
+
+
 async def add(life):
     """And take it away, so that the next one finds none."""
     heard = await life.ask("add", set="9", destination="sip:192.0.2.9")
@@ -314,7 +319,7 @@ async def terminate(life):
 
 
 ORDERS = [reload_in_place, reload_behind_another, reload_by_takeover, drain, undo, ask_to_upgrade,
-          ask_new_code_that_is_silent, drain_a_destination, probe, add, finish_upgrade]
+          ask_new_code_that_is_silent, drain_a_destination, probe, look, add, finish_upgrade]
 EVENTS = [hang_up, die]
 ENDS = [stop, terminate]
 CASES = [(thing, where) for thing in [*ORDERS, *EVENTS, *ENDS] for where in ("client", "serve", "tasks")

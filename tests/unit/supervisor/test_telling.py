@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from fastsip.config.model import Webhook
+from fastsip.config.model import Otel, Webhook
 from fastsip.events import file
 from fastsip.events.counts import Counts, write_counts
 from fastsip.events.follow import Follower, position_at_end
@@ -39,7 +39,7 @@ def here(scratch, monkeypatch):
     """A supervisor with the desks that it started."""
     one = types.SimpleNamespace(desk=None, stopping=False, replacing=False, desks=[], events_since=0, now=1000.0)
     router = types.SimpleNamespace(run_dir=str(scratch), state_dir=str(scratch), name="edge1")
-    one.config = types.SimpleNamespace(router=router, webhooks=())
+    one.config = types.SimpleNamespace(router=router, webhooks=(), otel=None)
     one.events = Teller(scratch, lambda: "edge1")
     telling.begin(one)
 
@@ -94,6 +94,22 @@ async def test_one_that_dies_is_replaced_after_a_pause_that_grows(here):
     here.desk.status = 1
     await one.look()
     assert here.desk.status is None and here.desk.told[0].since == {"a": here.events_since}
+
+
+async def test_spans_alone_want_a_desk_and_their_loss_is_said(here, caplog):
+    one = Telling(here)
+    here.config.otel = Otel(endpoint="http://h/x", sample=0.5, service="edge", timeout_ms=100, headers=())
+    await one.look()
+    (desk,) = here.desks
+    assert [(order.otel.sample, order.webhooks) for order in desk.told] == [(0.5, ())]
+    desk.status = -9
+    await one.look()
+    assert "spans of calls in progress" in caplog.records[-1].fields["lost"]
+    here.now += 1.0
+    await one.look()
+    here.config.otel = None
+    await one.look()
+    assert [order.otel is None for order in here.desks[1].told] == [False, True]
 
 
 async def test_who_leaves_starts_nobody(here):

@@ -1,0 +1,192 @@
+"""INVITE transactions as spans of OpenTelemetry, sent by its SDK as OTLP over HTTP (docs/trace.md#opentelemetry).
+
+The SDK sends in a thread of its own, with a queue that never has more than MOST_WAITING spans: what would be more is
+counted as lost here, before it is made, and so is what the collector does not take.  Nothing waits for it but `close`.
+
+Names and attributes: OpenTelemetry's general conventions (server.*, network.*, error.type) and, of what is SIP's, those
+of OpenSIPS 4.  W3C Trace Context: `traceparent` of the INVITE is the parent, and its word about sampling counts.
+"""
+
+import logging
+from collections.abc import Sequence
+from threading import Lock
+
+import requests
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
+from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import Attributes
+
+from fastsip.base.plain import printable
+from fastsip.config.model import Otel
+from fastsip.config.webhooks import shown_place
+from fastsip.log import Limited
+from fastsip.process.spans import SpanCounts
+from fastsip.trace.invites import INVITE, Attempt, Transaction
+
+MOST_WAITING = 4_096    # spans, some 4 MB
+BATCH = 512
+EVERY_MS = 1_000.0      # what waits is sent then, if it is less than a batch
+TIMED_OUT = 408
+
+
+class Pipe:
+    """One for a configuration; `counts` go on over several."""
+
+    def __init__(self, otel: Otel, node: str, release: str, counts: SpanCounts):
+        _silence()
+        self._exporter = _Counted(otel, counts)
+        self._provider = TracerProvider(
+            resource=Resource.create({"service.name": otel.service, "service.version": release,
+                                      "service.instance.id": node}),
+            sampler=ParentBased(ALWAYS_ON),
+            shutdown_on_exit=False,
+        )  # fmt: skip
+        self._provider.add_span_processor(BatchSpanProcessor(
+            self._exporter, max_queue_size=MOST_WAITING, max_export_batch_size=BATCH, schedule_delay_millis=EVERY_MS))
+        self._tracer = self._provider.get_tracer("fastsip", release)
+        self._parents = TraceContextTextMapPropagator()
+
+    def send(self, one: Transaction) -> None:
+        """A span of it, with one below it for each attempt; nothing when whoever began the trace does not want it."""
+        if not self._exporter.has_room(1 + len(one.attempts)):
+            return
+        parent = self._parents.extract({"traceparent": one.traceparent}, Context())
+        span = self._tracer.start_span(f"{INVITE} request", parent, SpanKind.SERVER, _attributes(one),
+                                       start_time=_ns(one.began))  # fmt: skip
+        if not span.is_recording():
+            return
+        if error := error_of(one.status, finished=one.finished):
+            span.set_attribute("error.type", error)
+            span.set_status(Status(StatusCode.ERROR))
+        inside = set_span_in_context(span, Context())
+        for attempt in one.attempts.values():
+            self._send_attempt(one, attempt, inside)
+        self._exporter.note_made()
+        span.end(_ns(one.ended))
+
+    def _send_attempt(self, one: Transaction, attempt: Attempt, inside: Context) -> None:
+        span = self._tracer.start_span(f"{INVITE} branch", inside, SpanKind.CLIENT, _attempt_attributes(one, attempt),
+                                       start_time=_ns(attempt.began))  # fmt: skip
+        if error := error_of(attempt.status, finished=attempt.answered):
+            span.set_attribute("error.type", error)
+            span.set_status(Status(StatusCode.ERROR))
+        self._exporter.note_made()
+        span.end(_ns(attempt.ended))
+
+    def close(self) -> None:
+        """What waits is sent, or lost when the collector does not take it within the SDK's limits."""
+        self._provider.shutdown()
+
+
+class _Session(requests.Session):
+    """Without proxies, passwords and certificates of the environment; knows how the last attempt ended.
+
+    Errors of requests name the URL, which may have a password, so that of them no text is kept.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.why = ""
+
+    def request(self, *args, **more):  # type: ignore[no-untyped-def]
+        try:
+            answer = super().request(*args, **more)
+        except Exception as error:
+            self.why = type(error).__name__
+            raise
+        self.why = "" if 200 <= answer.status_code < 300 else f"it answers {answer.status_code}"
+        return answer
+
+
+class _Counted(SpanExporter):
+    """The exporter of the SDK, and what became of all that was made."""
+
+    def __init__(self, otel: Otel, counts: SpanCounts):
+        self._counts, self._place = counts, shown_place(otel.endpoint)
+        self._session = _Session()
+        self._exporter = OTLPSpanExporter(endpoint=otel.endpoint, headers=dict(otel.headers), session=self._session,
+                                          timeout=otel.timeout_ms / 1000)  # fmt: skip
+        self._waiting = 0
+        self._lock = Lock()
+        self._limited = Limited(1)
+
+    def has_room(self, spans: int) -> bool:
+        """No: these are lost."""
+        with self._lock:
+            if self._waiting + spans <= MOST_WAITING:
+                return True
+            self._counts.lost += spans
+            return False
+
+    def note_made(self) -> None:
+        with self._lock:
+            self._waiting += 1
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """In the thread of the SDK."""
+        result = SpanExportResult.FAILURE
+        try:
+            result = self._exporter.export(spans)
+        finally:
+            taken = result is SpanExportResult.SUCCESS and not self._session.why   # the SDK takes a redirect for yes
+            with self._lock:
+                self._waiting -= len(spans)
+                self._counts.sent += len(spans) if taken else 0
+                self._counts.lost += 0 if taken else len(spans)
+                self._counts.why = "" if taken else self._session.why or "they cannot be sent"
+        if not taken:
+            self._limited.info("spans are lost", {"to": self._place, "spans": len(spans), "why": self._counts.why})
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+
+def error_of(status: int, *, finished: bool) -> str:
+    """"" for what ended well, or as the called one wanted; else the status, or `timeout` where no final one came."""
+    if not finished:
+        return "timeout"
+    return str(status) if status >= 500 or status == TIMED_OUT else ""
+
+
+def _attributes(one: Transaction) -> Attributes:
+    found = _of_both(one, one)
+    found["server.address"], found["server.port"] = one.ours
+    return found
+
+
+def _attempt_attributes(one: Transaction, attempt: Attempt) -> Attributes:
+    found = _of_both(one, attempt)
+    found["server.address"], found["server.port"] = attempt.peer
+    return found
+
+
+def _of_both(one: Transaction, at: Transaction | Attempt) -> dict[str, str | int]:
+    """What a stranger wrote is printable: protobuf takes no text that is no UTF-8."""
+    found: dict[str, str | int] = {
+        "network.protocol.name": "sip", "network.transport": at.transport,
+        "network.peer.address": at.peer[0], "network.peer.port": at.peer[1],
+        "network.local.address": at.ours[0], "network.local.port": at.ours[1],
+        "sip.request.method": INVITE, "sip.call_id": printable(one.call_id), "sip.cseq": f"{one.cseq} {INVITE}",
+    }  # fmt: skip
+    if at.status:
+        found["sip.response.status_code"] = at.status
+    return found
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * 1e9)
+
+
+def _silence() -> None:
+    """What the SDK logs may name the endpoint; what matters of it is counted and said here."""
+    logger = logging.getLogger("opentelemetry")
+    logger.handlers[:] = [logging.NullHandler()]
+    logger.propagate = False

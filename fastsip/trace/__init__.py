@@ -1,0 +1,1 @@
+"""What was said in a call, of the messages that shards saw: lines, ladders, captures, spans."""
