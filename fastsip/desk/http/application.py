@@ -25,6 +25,7 @@ from fastsip.log import log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SIZES = {Where.READERS: limits.READERS, Where.ORDERERS: limits.ORDERERS, Where.EXPLAINERS: limits.EXPLAINERS}
+LIMITS = {Where.READERS: limits.READ_S, Where.ORDERERS: limits.ORDER_S, Where.EXPLAINERS: limits.EXPLAIN_S}
 
 # What aiohttp says of requests that are none is said to whoever sent them: nobody fills our log by that.
 silent = logging.getLogger("fastsip.desk.http")
@@ -121,14 +122,28 @@ class Application:
                 query=query_of(request, route), accept=request.headers.get("Accept", ""),
                 body=await self.body(request, route), may=may,
             )  # fmt: skip
-            async with asyncio.timeout(route.limit_s):
-                answer = await self.workers.work(route.where, lambda: answered(route, call))
-            if route.needs == ORDER:
-                log.info("ordered over HTTP", extra={"fields": {"method": request.method, "path": request.path,
-                                                                "by": request.remote or "control.sock"}})
-            return answer
+            if route.needs < ORDER:
+                return await self.worked(route, call)
+            by = request.remote or "control.sock"
+            return await asyncio.shield(self.ordered(route, call, request, by))
 
         return handle
+
+    async def ordered(self, route: Route, call: Call, request: web.Request, by: str) -> web.Response:
+        """What is ordered is done, also when nobody waits for it any more."""
+        answer = await self.worked(route, call)
+        log.info("ordered over HTTP", extra={"fields": {"method": request.method, "path": request.path, "by": by}})
+        return answer
+
+    async def worked(self, route: Route, call: Call) -> web.Response:
+        """In a thread of its kind, and within its limit; whoever leaves gives up the place."""
+        where = route.where if isinstance(route.where, Where) else route.where(call)
+        try:
+            async with asyncio.timeout(LIMITS[where]):
+                return await self.workers.work(where, lambda: answered(route, call))
+        except (TimeoutError, asyncio.CancelledError):
+            call.departure.note()
+            raise
 
     def check(self, request: web.Request, route: Route) -> int:
         """What whoever asks may; Wrong: not this."""

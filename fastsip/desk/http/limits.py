@@ -14,3 +14,5 @@ READERS = 4                 # threads for those who look
 ORDERERS = 4                # and for those who order: a reload that takes its time keeps no scrape waiting
 EXPLAINERS = 2              # each of them a process
 MOST_BATCH = 100            # calls of one JSON-RPC request
+MOST_BATCH_ANSWER = 16 << 20    # bytes of their answers, but for those of orders and of what goes wrong
+CERTIFICATE_S = 5.0         # between two looks at a certificate that cannot be used
