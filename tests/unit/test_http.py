@@ -15,7 +15,7 @@ import pytest
 from fastsip.api.answers import Unknown, Unreadable
 from fastsip.api.socket import NoAnswer, NotRunning, Refused
 from fastsip.config.secrets import digest_of_token
-from fastsip.desk.http import application, explain, limits
+from fastsip.desk.http import application, explain, limits, workers
 from fastsip.desk.http import server as server_module
 from fastsip.desk.http.access import NOBODY, ORDER, READ, Access
 from fastsip.desk.http.metrics import wants_openmetrics
@@ -276,7 +276,7 @@ def test_who_says_nothing_or_never_ends_is_not_waited_for(serve, monkeypatch, sa
 
 def test_an_answer_that_takes_too_long_is_not_waited_for(serve, held, monkeypatch):
     async def test(server, address):
-        monkeypatch.setitem(application.LIMITS, Where.ORDERERS, 0.1)
+        monkeypatch.setitem(workers.LIMITS, Where.ORDERERS, 0.1)
         assert (await ask(address, "GET /held"))[0] == 504
 
     serve(test)

@@ -76,6 +76,7 @@ class Text(msgspec.Struct, frozen=True):
     body: str
     content_type: str
     status: int = 200
+    headers: dict[str, str] = {}
 
 
 class Where(enum.Enum):
@@ -98,7 +99,7 @@ class Query(msgspec.Struct, frozen=True):
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """needs: of access.  answers, body: types of what is answered and asked; None: a text, or no body.
 
-    where: who works on it, and so how long it may take (application.LIMITS); a function where that is as the call is.
+    where: who works on it, and so how long it may take (workers.LIMITS); a function where that is as the call is.
     raw: the body is read by `answer`, which says in its own way what is wrong with it.
     """
 

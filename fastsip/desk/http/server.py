@@ -17,7 +17,10 @@ from fastsip.config.api import tls_context
 from fastsip.config.errors import Wrong
 from fastsip.desk.http import limits
 from fastsip.desk.http.access import Access
-from fastsip.desk.http.application import Application, Handler, Served, Workers, silent
+from fastsip.desk.http.application import Application, Handler, silent
+from fastsip.desk.http.page.pages import Pages
+from fastsip.desk.http.page.stream import Stream
+from fastsip.desk.http.workers import Served, Workers
 from fastsip.log import log
 from fastsip.process.messages import Serve
 
@@ -137,9 +140,11 @@ class HttpServer:
 
     def __init__(self) -> None:
         self.served, workers = Served(), Workers()
-        self.remote = Application(self.served, Access(), workers)
+        self.stream = Stream(self.served)
+        pages = Pages(self.stream)
+        self.remote = Application(self.served, Access(), workers, pages)
         self.guests = Connections(self.remote, limits.MOST_REMOTE)
-        self.visitors = Connections(Application(self.served, Access(local=True), workers), limits.MOST_LOCAL)
+        self.visitors = Connections(Application(self.served, Access(local=True), workers, pages), limits.MOST_LOCAL)
         self._door: Acceptor | None = None
         self._shut_door: socket.socket | None = None    # where nobody is let in before there is a certificate
         self._look_again: asyncio.TimerHandle | None = None
@@ -151,12 +156,14 @@ class HttpServer:
 
     async def close(self) -> None:
         self._shut()
+        self.stream.close()
         await asyncio.gather(self.guests.close(), self.visitors.close())
 
     def serve(self, order: Serve, fds: list[int]) -> None:
         """As the supervisor says now; requests that are under way end as they began."""
         self._shut()
         self.served.file, self.served.run_dir = order.file, order.run_dir
+        self.stream.start()
         access = Access(token=order.token, read_token=order.read_token)
         if access != self.remote.access:
             self.guests.drop_idle()
@@ -178,8 +185,8 @@ class HttpServer:
             self._look_again = asyncio.get_running_loop().call_later(limits.CERTIFICATE_S, self._let_in, order, True)
 
     def _load(self, order: Serve, again: bool) -> bool:
-        """Can the certificate be used as it is now?  Of one that cannot the one before counts on, and without any nobody
-        is served: what was to be secret is not sent in clear.  again: it could not before, and that was said.
+        """Can the certificate be used as it is now?  If not the one before counts on, and without any nobody is served:
+        what was to be secret is not sent in clear.  again: it could not before, and that was said.
         """
         if not order.certificate:
             self._tls = None
