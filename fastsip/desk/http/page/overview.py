@@ -18,11 +18,12 @@ from fastsip.base.run_dir import HISTORY
 from fastsip.desk.http.page.timeline import HEALTH, reason_of
 from fastsip.dispatcher import history
 from fastsip.dispatcher.history import Change
-from fastsip.observe.names import in_order
+from fastsip.observe.names import UNRESOLVED, in_order
 
 FRESH_S = 0.9
+PATIENCE_S, FIRST_S = 2.0, 20.0    # for a look of somebody else, when there is one before it, and when there is none
 AT_MOST = 10                # of the time that a look takes, one part: the rest is for others
-WORST_FIRST = ("down", "unresolved", "trying", "disabled", "draining", "unknown", "up")
+WORST_FIRST = ("down", UNRESOLVED, "trying", "disabled", "draining", "unknown", "up")
 MOST_TOLD = 5               # changes that are read out
 LONGEST_QUERY = 200         # letters of what is looked for
 
@@ -87,18 +88,25 @@ class Destinations:
         self._stamp: tuple[int, ...] | None = None
 
     def look(self, run_dir: str, rates: dict[str, float]) -> Overview:
-        """Raises what answers raises."""
-        with self._lock:
+        """Raises what answers raises.  While somebody else looks for long, as at a supervisor that is silent, the one
+        before counts.
+        """
+        if not self._lock.acquire(timeout=PATIENCE_S if self._known else FIRST_S):
+            if self._known is None:
+                raise TimeoutError("nobody says which destinations there are")
+            return self._known
+        try:
             began = time.monotonic()
             if self._known is None or began >= self._fresh_until:
                 self._known = self._look(run_dir, rates, self._known)
                 self._fresh_until = time.monotonic() + max(FRESH_S, AT_MOST * (time.monotonic() - began))
             return self._known
+        finally:
+            self._lock.release()
 
     def stale(self) -> None:
         """Somebody has ordered something: the next one who asks sees it."""
-        with self._lock:
-            self._fresh_until = 0.0
+        self._fresh_until = 0.0
 
     def _look(self, run_dir: str, rates: dict[str, float], before: Overview | None) -> Overview:
         status = answers.status(run_dir)
@@ -107,7 +115,7 @@ class Destinations:
         told = self._told(before.rows, rows) if before else []
         sums: dict[str, int] = {word: 0 for word in WORST_FIRST}
         for row in rows:
-            sums[row.state] = sums.get(row.state, 0) + (not row.is_name)
+            sums[row.state] = sums.get(row.state, 0) + (not row.is_name or row.state == UNRESOLVED)
         number, states, last = (before.number, before.states, before.told) if before else (0, 0, [])
         return Overview(number=number + 1, at=time.time(), status=status, rows=rows, sums=sums,
                         states=states + bool(told), told=told or last, changes=self._changes)  # fmt: skip
@@ -117,7 +125,7 @@ class Destinations:
         last = self._last(one, admin == "enabled")
         since = one["since"] if admin == "enabled" else one["said_at"]
         reason = reason_of(last) if last else ""
-        if health == "unresolved":
+        if health == UNRESOLVED:
             reason = one.get("trouble", "")
         elif one["retry_after"] is not None:
             reason = f"{reason}, it asked for no calls".lstrip(", ")

@@ -63,7 +63,7 @@ class Pages:
         query, overview, trouble = query_of(call), self.stream.overview, self.stream.trouble
         try:
             overview = self.stream.look_at_destinations()
-        except (Refused, NotRunning, Unreadable) as error:
+        except (Refused, NotRunning, Unreadable, TimeoutError) as error:
             trouble = str(error)
         listed = self._listed(call, overview, query) if overview else ""
         return self._page(call, "index.html", overview=overview, trouble=trouble, query=query, listed=listed,

@@ -62,7 +62,8 @@ class Renderer:
             loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
             trim_blocks=True, lstrip_blocks=True, auto_reload=False,
         )  # fmt: skip
-        self._templates.filters.update(clock=clock, duration=duration, number=number, milliseconds=milliseconds)
+        self._templates.filters.update(clock=clock, duration=duration, key=key, number=number,
+                                       milliseconds=milliseconds)
         self._templates.globals.update(asset=self.place_of)
 
     def place_of(self, name: str) -> str:
@@ -72,6 +73,11 @@ class Renderer:
     def html(self, template: str, **values: Any) -> Markup:
         """As a value of another template it stays what it is."""
         return Markup(self._templates.get_template(template).render(**values))
+
+
+def key(text: str) -> str:
+    """For the id of an element: the same for the same text, so that who has the focus keeps it."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
 
 
 def number(value: float | int | None) -> str:

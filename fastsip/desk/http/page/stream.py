@@ -103,7 +103,7 @@ class Stream:
         """A supervisor that is busy keeps no numbers waiting."""
         try:
             await asyncio.get_running_loop().run_in_executor(self._pool, self.look_at_destinations)
-        except (Refused, NotRunning, Unreadable):
+        except (Refused, NotRunning, Unreadable, TimeoutError):
             return      # the list is as old as it says
         except Exception as error:
             log.error("the page has no destinations, by a fault of fastsip", exc_info=error)
@@ -112,6 +112,7 @@ class Stream:
         known = self.overview
         return {
             "point": columns_of([point]) if point else None, "slots": point.slots if point else None,
+            "codes": [one for one in self.watch.minute.items() if one[1]],
             "sums": known.sums if known else None, "states": known.states if known else 0,
             "told": known.told if known else [], "failures": self.watch.failures.version, "trouble": self.trouble,
         }  # fmt: skip

@@ -66,7 +66,8 @@ def duration(seconds: float | None) -> str:
     """Of its two largest units, in words for people."""
     if seconds is None:
         return ""
-    left, found = int(seconds), []
+    found: list[str] = []
+    left = int(seconds)
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
         count, left = divmod(left, size)
         if count or (unit == "s" and not found):

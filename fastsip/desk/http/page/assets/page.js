@@ -5,6 +5,7 @@
   const RETRY_MS = 10000;     // when the stream is refused, as when too many watch
   const MOST = 600;           // points, as many as the router keeps
   const NAMES = ["at", "calls", "ok", "failed", "reply", "reply95", "answer"];
+  const mouse = window.matchMedia("(hover: hover)");
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   let points = NAMES.map(() => []);
   let charts = [];
@@ -87,7 +88,20 @@
       else place.textContent = number(last[name]);
     });
     redraw();
+    count(now.codes);
     ask(now);
+  }
+
+  function count(codes) {
+    const rows = codes.sort((one, other) => other[1] - one[1]).map(([code, times]) => {
+      const row = document.createElement("tr"), left = document.createElement("td"), right = document.createElement("td");
+      left.textContent = code;
+      right.textContent = number(times);
+      right.className = "right";
+      row.append(left, right);
+      return row;
+    });
+    if (rows.length) document.getElementById("codes").replaceChildren(...rows);
   }
 
   // Lists say which states and failures they show.
@@ -95,13 +109,15 @@
     const list = document.querySelector("[data-states]"), failures = document.querySelector("[data-version]");
     if (!list && now.sums) location.reload();       // nothing was known when the page was made
     if (!list) return;
+    if (now.failures !== Number(failures.dataset.version)) htmx.trigger(document.body, "failed");
     const news = now.sums && now.states !== Number(list.dataset.states);
     if (news) say("told", now.told.join(". "));
+    // A row that moves away below the mouse would have another one's button pressed.
+    if (mouse.matches && list.querySelector("button:hover")) return;
     if (news || (!document.hidden && Date.now() - asked > AGAIN_MS)) {
       asked = Date.now();
       htmx.trigger(document.body, "fresh");
     }
-    if (now.failures !== Number(failures.dataset.version)) htmx.trigger(document.body, "failed");
   }
 
   function follow() {
