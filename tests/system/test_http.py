@@ -153,7 +153,8 @@ ASKED = (
 
 
 # While we look.
-MOVING = ("since", "routes_since_s", "waits", "wakes", "round", "timer_lag", "probe", "rtt_ms", "send", "sent", "receive")
+MOVING = ("since", "routes_since_s", "waits", "wakes", "round", "timer_lag", "probe", "rtt_ms", "send", "sent",
+          "receive")  # fmt: skip
 
 
 def timeless(value: Any) -> Any:

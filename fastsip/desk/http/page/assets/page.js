@@ -134,8 +134,12 @@
     });
   }
 
-  draw();
-  follow();
-  dark.addEventListener("change", draw);
-  window.addEventListener("resize", fit);
+  function start() {
+    draw();
+    follow();
+    dark.addEventListener("change", draw);
+    window.addEventListener("resize", fit);
+  }
+
+  requestAnimationFrame(() => setTimeout(start));     // what the server sent is to be seen first
 })();
