@@ -15,7 +15,7 @@ from fastsip.desk.http.page.failures import Failures
 from fastsip.desk.http.page.overview import Destinations, Query, found
 from fastsip.desk.http.page.pages import asked_again, query_of
 from fastsip.desk.http.page.render import Renderer, milliseconds, number
-from fastsip.desk.http.page.timeline import WIDTH, duration, of_health, of_operators
+from fastsip.desk.http.page.timeline import WIDTH, of_health, of_operators
 from fastsip.desk.http.page.watch import CODES, Reading, Watch
 from fastsip.desk.http.routes import Call
 from fastsip.dispatcher.history import Change
@@ -306,11 +306,6 @@ def test_numbers_for_people(value, text):
 @pytest.mark.parametrize(("value", "text"), [(None, "\u2013"), (0.4, "0 ms"), (999, "999 ms"), (1500, "1.5 s")])
 def test_times_for_people(value, text):
     assert milliseconds(value) == text
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(None, ""), (0.5, "0 s"), (61, "1 min 1 s"), (90_061, "1 d 1 h")])
-def test_durations_for_people(seconds, text):
-    assert duration(seconds) == text
 
 
 def test_no_template_trusts_anybody_and_no_script_stands_in_one():

@@ -163,7 +163,6 @@ class HttpServer:
         """As the supervisor says now; requests that are under way end as they began."""
         self._shut()
         self.served.file, self.served.run_dir = order.file, order.run_dir
-        self.stream.start()
         access = Access(token=order.token, read_token=order.read_token)
         if access != self.remote.access:
             self.guests.drop_idle()
@@ -172,6 +171,7 @@ class HttpServer:
             os.close(fd)
         if not fds:
             return
+        self.stream.start()
         self._shut_door = socket.socket(fileno=fds[0])
         self._let_in(order)
 

@@ -79,6 +79,7 @@ class Door:
         return response_of(self.pages.sign_in(status=401))
 
     def _check(self, request: web.Request, needs: int) -> int:
+        """What whoever asks may.  The first one who is let in has the looks begin, where no [api] has."""
         may = self.may(request)
         if may == NOBODY:
             raise Wrong(401, "sign in")
@@ -86,6 +87,7 @@ class Door:
             raise Wrong(403, "this token is for those who only look")
         if needs == ORDER and not entrance.is_from_page(request):
             raise Wrong(403, FOREIGN)
+        self.pages.stream.start()
         return may
 
     def may(self, request: web.Request) -> int:

@@ -35,7 +35,9 @@ METHODS = ("INVITE", "OPTIONS", "MESSAGE", "REGISTER", "SUBSCRIBE")
 
 
 class Pages:
-    """What is answered, in threads; `call.parts["part"]` is there when a part of the page is wanted."""
+    """What is answered, in threads.  In call.parts stands `part` when a part of the page is wanted, and `session` for
+    who can sign out.
+    """
 
     def __init__(self, stream: Stream):
         self.stream, self.render = stream, Renderer()
@@ -65,9 +67,11 @@ class Pages:
             overview = self.stream.look_at_destinations()
         except (Refused, NotRunning, Unreadable, TimeoutError) as error:
             trouble = str(error)
-        listed = self._listed(call, overview, query) if overview else ""
+        listed, running = "", ""
+        if overview:
+            listed, running = self._listed(call, overview, query), self._status(overview)
         return self._page(call, "index.html", overview=overview, trouble=trouble, query=query, listed=listed,
-                          failed=self._failed(), **self._numbers())  # fmt: skip
+                          running=running, failed=self._failed(), **self._numbers())  # fmt: skip
 
     def _page(self, call: Call, template: str, status: int = 200, **values: Any) -> Text:
         """A whole one."""
@@ -86,8 +90,10 @@ class Pages:
 
     def destinations(self, call: Call) -> Text:
         query = query_of(call)
-        listed = self._listed(call, self.stream.look_at_destinations(), query)
-        return Text(listed, HTML, headers={"HX-Replace-Url": f"/{asked_again(query)}"})
+        overview = self.stream.look_at_destinations()
+        listed = self._listed(call, overview, query)
+        running = self._status(overview, part=True)
+        return Text(running + listed, HTML, headers={"HX-Replace-Url": f"/{asked_again(query)}"})
 
     def _listed(self, call: Call, overview: Overview, query: Query) -> str:
         """The same for all who ask for the same at the same moment."""
@@ -115,6 +121,10 @@ class Pages:
         changes = overview.changes.get(row.id, [])
         now = overview.at
         return {"health": timeline.of_health(changes, now), "admin": timeline.of_operators(changes, now)}
+
+    def _status(self, overview: Overview, *, part: bool = False) -> str:
+        """What runs; as a part it finds its place in the page by itself."""
+        return self.render.html("status.html", status=overview.status, at=overview.at, part=part)
 
     def failures(self, call: Call) -> Text:
         return Text(self._failed(), HTML)

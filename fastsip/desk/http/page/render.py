@@ -12,7 +12,7 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
-from fastsip.desk.http.page.timeline import clock, duration
+from fastsip.desk.http.page.timeline import clock
 
 HERE = Path(__file__).parent
 HTML = "text/html; charset=utf-8"
@@ -62,8 +62,7 @@ class Renderer:
             loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
             trim_blocks=True, lstrip_blocks=True, auto_reload=False,
         )  # fmt: skip
-        self._templates.filters.update(clock=clock, duration=duration, key=key, number=number,
-                                       milliseconds=milliseconds)
+        self._templates.filters.update(clock=clock, key=key, number=number, milliseconds=milliseconds)
         self._templates.globals.update(asset=self.place_of)
 
     def place_of(self, name: str) -> str:

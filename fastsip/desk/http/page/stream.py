@@ -6,6 +6,7 @@ misses some, and is let go when he takes none.
 
 import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -119,7 +120,7 @@ class Stream:
 
     # ------------------------------------------------------------ whoever watches
 
-    async def show(self, request: web.Request, still_may: "Any") -> web.StreamResponse:
+    async def show(self, request: web.Request, still_may: Callable[[], bool]) -> web.StreamResponse:
         """Until he leaves, does not read, or may no longer see it."""
         answer = web.StreamResponse(headers=HEADERS)
         self.viewers += 1

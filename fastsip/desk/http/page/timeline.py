@@ -62,19 +62,6 @@ def reason_of(change: Change) -> str:
     return f"{change.by}{code}{why}"
 
 
-def duration(seconds: float | None) -> str:
-    """Of its two largest units, in words for people."""
-    if seconds is None:
-        return ""
-    found: list[str] = []
-    left = int(seconds)
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, left = divmod(left, size)
-        if count or (unit == "s" and not found):
-            found.append(f"{count} {unit}")
-    return " ".join(found[:2])
-
-
 def clock(at: float | None) -> str:
     """Of this day the time, else the day, too."""
     if at is None:

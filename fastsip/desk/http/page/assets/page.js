@@ -2,6 +2,7 @@
 "use strict";
 (function () {
   const AGAIN_MS = 5000;      // between two lists, when nothing but rates has changed
+  const HELD_MS = 15000;      // at most, while the mouse is on a button that may move
   const RETRY_MS = 10000;     // when the stream is refused, as when too many watch
   const MOST = 600;           // points, as many as the router keeps
   const NAMES = ["at", "calls", "ok", "failed", "reply", "reply95", "answer"];
@@ -47,7 +48,7 @@
     const times = { ...axis, values: (self, ticks) => ticks.map(clock) };
     const plot = new uPlot({
       width: Math.max(figure.clientWidth, 200), height: 180, series: [{ value: (self, at) => (at === null ? "\u2013" : clock(at)) }].concat(series), axes: [times, axis],
-      scales: { x: { range: (self, low, high) => [(high || Date.now() / 1000) - MOST, high || Date.now() / 1000] }, y: { range: (self, low, high) => [0, Math.max(high || 0, 1)] } }, cursor: { drag: { x: false, y: false } },
+      scales: { x: { range: (self, low, high) => [(high || Date.now() / 1000) - MOST, high || Date.now() / 1000] }, y: { range: (self, low, high) => [0, Math.max(1.1 * (high || 0), 1)] } }, cursor: { drag: { x: false, y: false } },
     }, columns.map((at) => points[at]), figure);
     return { plot: plot, figure: figure, columns: columns };
   }
@@ -104,6 +105,12 @@
     if (rows.length) document.getElementById("codes").replaceChildren(...rows);
   }
 
+  // A row that moves away below the mouse would have another one's button pressed.
+  function moves(list) {
+    const sorted = list.querySelector("[name=sort]").value || list.querySelector("[name=state]").value;
+    return sorted && mouse.matches && list.querySelector("button:hover");
+  }
+
   // Lists say which states and failures they show.
   function ask(now) {
     const list = document.querySelector("[data-states]"), failures = document.querySelector("[data-version]");
@@ -112,8 +119,7 @@
     if (now.failures !== Number(failures.dataset.version)) htmx.trigger(document.body, "failed");
     const news = now.sums && now.states !== Number(list.dataset.states);
     if (news) say("told", now.told.join(". "));
-    // A row that moves away below the mouse would have another one's button pressed.
-    if (mouse.matches && list.querySelector("button:hover")) return;
+    if (moves(list) && Date.now() - asked < HELD_MS) return;
     if (news || (!document.hidden && Date.now() - asked > AGAIN_MS)) {
       asked = Date.now();
       htmx.trigger(document.body, "fresh");
