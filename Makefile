@@ -17,6 +17,7 @@
 # make wheel   the sdist and the wheel, tried in a fresh venv; into dist/
 # make deb     the package for Debian 12, tried in a system that boots for it; needs root    ARGS=--keep keeps what it made
 # make image   the container's image, tried read-only; needs root and podman    BASE=debian:12-slim, else one is made here
+# make vendor  htmx, uPlot and axe, fetched anew by npm and compared    ARGS=--write takes them in, as packages/vendor.txt says
 # make pins    what packages bring along, as new as pyproject.toml allows
 # make build lint clean
 # make bench   CPU per call, kernels, parsing: minutes on a quiet machine   ARGS="--rounds 1" goes to bench.load
@@ -51,7 +52,7 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile
 MESSAGE ?= -
 K ?= -
 
-.PHONY: run build-all test checked crash kill-soak upgrades simulate reload-soak fuzz tsan rfc map machines call same-choices one build lint bench bench-all wheel deb image pins clean peers
+.PHONY: run build-all test checked crash kill-soak upgrades simulate reload-soak fuzz tsan rfc map machines call same-choices one build lint bench bench-all wheel deb image pins vendor clean peers
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -145,7 +146,7 @@ bench: build-all $(VENV)/.ready-bench
 bench-all: build-all $(VENV)/.ready-bench
 	@worst=0; $(call measure,consistency) $(call measure,instructions) $(call measure,order) $(call measure,memory) \
 	$(call measure,shards) $(call measure,capacity) $(call measure,growth) $(call measure,scale) $(call measure,gil_hold) \
-	$(call measure,rounds) $(call measure,recovery) $(call measure,restart) $(call measure,reload) $(call measure,scrape) \
+	$(call measure,rounds) $(call measure,recovery) $(call measure,restart) $(call measure,reload) $(call measure,scrape) $(call measure,page) \
 	$(call measure,operators) $(call measure,probing) $(call measure,kills) $(call measure,persistence) $(call measure,disk) $(call measure,hostile) \
 	$(call measure,stranger) exit $$worst
 
@@ -161,6 +162,9 @@ image:
 
 pins: $(VENV)/.ready-package
 	@$(BIN)/python packages/pins.py
+
+vendor:
+	@packages/vendor $(ARGS)
 
 clean:
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
@@ -187,7 +191,7 @@ $(VENV)/.ready-%: $(VENV)/.ready
 
 # Programs that tests play against, as program:package; a test whose program is missing fails.
 PEERS := sipp:sip-tester kamailio:kamailio faketime:faketime postgres:postgresql mariadbd:mariadb-server-core \
-	my_print_defaults:mariadb-client-core prometheus:prometheus
+	my_print_defaults:mariadb-client-core prometheus:prometheus chromium:chromium
 # Where Debian keeps some of them.
 PEER_PLACES = $(subst $(empty) ,:,$(strip /usr/sbin $(wildcard /usr/lib/postgresql/*/bin)))
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 TOKEN_ALLOWED = 'allowed: "file:PATH" or "env:NAME", which hold at least 16 characters'
 TOKEN_NEEDED = 'whoever comes over TCP needs one; for example "file:/etc/fastsip/token"'
-NOT_THERE = 'aiohttp is missing: pip install "fastsip[api]"'
+PROGRAMS = ("aiohttp", "jinja2")
+NOT_THERE = 'aiohttp or jinja2 is missing: pip install "fastsip[api]"'
 
 
 def read_api(root: Section, base: Path) -> Api | None:
@@ -50,8 +51,8 @@ def read_api(root: Section, base: Path) -> Api | None:
 
 
 def has_http() -> bool:
-    """Is there what speaks it?"""
-    return find_spec("aiohttp") is not None
+    """Is there what speaks it, and what its page is made with?"""
+    return all(map(find_spec, PROGRAMS))
 
 
 def _path(raw: object, base: Path) -> str:

@@ -3,7 +3,7 @@
 The numbers of all shards are added up; each was read whole, but those of one line may be of different moments.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,7 @@ class Measured:
 
     def __init__(self, lines: np.ndarray, names: dict[int, tuple[str, str]]):
         """lines: [shard][line], as in the file; names: those of the registry."""
-        owners = lines["destination_id"].max(axis=0)
-        self.numbers = {name: lines[name].sum(axis=0, dtype=np.uint64, where=_owned(lines, owners, name))
-                        for name in LINE.names or () if name != "destination_id"}
+        owners, self.numbers = added_up(lines, (name for name in LINE.names or () if name != "destination_id"))
         self.place: dict[str, int] = {}
         self.rest: int | None = None
         for row in np.flatnonzero(owners):
@@ -83,6 +81,12 @@ class Measured:
             "probes": _named(PROBE_NAMES, number["probes"]),
             **{f"{name}_ms": median_ms(number[f"{name}.counts"].tolist()) for name in TIMES},
         }
+
+
+def added_up(lines: np.ndarray, names: Iterable[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Whose each row is, 0 = nobody's, and these columns over all shards."""
+    owners = lines["destination_id"].max(axis=0)
+    return owners, {name: lines[name].sum(axis=0, dtype=np.uint64, where=_owned(lines, owners, name)) for name in names}
 
 
 def _owned(lines: np.ndarray, owners: np.ndarray, name: str) -> np.ndarray:
@@ -120,6 +124,20 @@ def median_ms(counts: Sequence[int]) -> float | None:
 
 def read_measured(run_dir: str | Path, names: dict[int, tuple[str, str]] | None = None) -> Measured | None:
     """None: no router has measured anything since the machine booted.  OSError or Damaged: it cannot be read."""
+    lines = read_lines(run_dir)
+    if lines is None:
+        return None
+    return Measured(lines, read_names(Path(run_dir) / REGISTRY) if names is None else names)
+
+
+def read_line_names(run_dir: str | Path) -> dict[int, str]:
+    """Ids of destinations by the `destination_id` of a line.  OSError: there is no registry."""
+    names = read_names(Path(run_dir) / REGISTRY)
+    return {number: name for number, (kind, name) in names.items() if kind == "destination"}
+
+
+def read_lines(run_dir: str | Path) -> np.ndarray | None:
+    """As they stand in the file, [shard][line]; None and errors as of read_measured."""
     try:
         content = look_at(Path(run_dir) / MEASURES)
     except FileNotFoundError:
@@ -128,5 +146,4 @@ def read_measured(run_dir: str | Path, names: dict[int, tuple[str, str]] | None 
     if not head:
         return None
     shape = head["shards"], head["lines"]
-    lines = np.frombuffer(content, LINE, shape[0] * shape[1], HEAD_BYTES).reshape(shape)
-    return Measured(lines, read_names(Path(run_dir) / REGISTRY) if names is None else names)
+    return np.frombuffer(content, LINE, shape[0] * shape[1], HEAD_BYTES).reshape(shape)

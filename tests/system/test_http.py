@@ -14,7 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection
+from http.client import HTTPConnection, RemoteDisconnected
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,9 @@ ASKED = (
 )
 
 
-MOVING = ("since", "routes_since_s", "waits", "wakes", "probe", "rtt_ms", "send", "sent", "receive")     # while we look
+# While we look.
+MOVING = ("since", "routes_since_s", "waits", "wakes", "round", "timer_lag", "probe", "rtt_ms", "send", "sent",
+          "receive")  # fmt: skip
 
 
 def timeless(value: Any) -> Any:
@@ -295,6 +297,52 @@ async def test_a_desk_that_dies_and_an_upgrade_lose_no_call_and_refuse_nobody(ho
         bob.reply(await bob.expect("BYE"), 200)
         await alice.expect(lambda m: m.status == 200 and m.call_id == bye.call_id and m.cseq_method == "BYE")
         assert await asyncio.to_thread(many_at_once, tcp_port, 60) == [200] * 60
+
+
+class HastyLife(Life):
+    program = (str(Path(__file__).with_name("hasty_router.py")),)
+
+
+async def test_a_desk_that_hangs_is_replaced_and_no_order_is_done_twice(home, edge, tcp_port):
+    """It stands still with a request before it, and others wait at both sockets; calls go on."""
+    async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
+        text = edge_config(edge, [bob.address]) + api(home, tcp_port)
+        life = home.start(text, HastyLife).ready()
+        alice_leg, _ = await connect(alice, bob, edge)
+        kept = HTTPConnection("127.0.0.1", tcp_port, timeout=LIMIT_S)
+        assert await asyncio.to_thread(order_on, kept, "before") == 200
+        gone = desk_of(life)
+        os.kill(gone, signal.SIGSTOP)
+        asked = [asyncio.to_thread(order_on, kept, "kept"), asyncio.to_thread(order_by_socket, home, "socket"),
+                 *(asyncio.to_thread(order_on, HTTPConnection("127.0.0.1", tcp_port, timeout=LIMIT_S), f"new {number}")
+                   for number in range(3))]  # fmt: skip
+        waiting = asyncio.gather(*asked)
+        await refuse(bob, alice.invite(NUMBER, edge))
+        bye = alice_leg.bye()
+        bob.reply(await bob.expect("BYE"), 200)
+        await alice.expect(lambda m: m.status == 200 and m.call_id == bye.call_id and m.cseq_method == "BYE")
+        lost, by_socket, *new = await waiting
+        assert (lost, new) == (0, [200] * 3) and by_socket in (0, 200)
+        assert life.records("the desk hangs") and desk_of(life) != gone
+        assert await asyncio.to_thread(over_tcp, tcp_port, "/v1/status") and ask(home, "/v1/status")[0] == 200
+        said = sorted(record["why"] for record in life.records("an operator says"))
+        assert said == sorted(["before", *(f"new {number}" for number in range(3)), *["socket"] * (by_socket == 200)])
+
+
+def order_on(connection: HTTPConnection, why: str) -> int:
+    """Status, 0: the connection ended before there was any."""
+    body = json.dumps({"sets": ["media"], "why": why})
+    try:
+        connection.request("POST", "/v1/dispatcher/enable", body, {"Authorization": f"Bearer {TOKEN}"})
+        return read(connection.getresponse())[0]
+    except (ConnectionError, RemoteDisconnected):
+        connection.close()
+        return 0
+
+
+def order_by_socket(home: Home, why: str) -> int:
+    with contextlib.closing(Door(home)) as door:
+        return order_on(door, why)
 
 
 def kill_desks(home: Home, life: Life, port: int) -> None:

@@ -85,9 +85,10 @@ def test_who_only_looks_has_a_token_of_his_own(place):
     assert "the same as `token`" in problem(place, f'{LISTEN}read_token = "file:token"')
 
 
-def test_without_aiohttp_it_is_refused(place, monkeypatch):
-    monkeypatch.setattr(api, "find_spec", lambda name: None)
-    assert 'aiohttp is missing: pip install "fastsip[api]"' in problem(place, LISTEN)
+@pytest.mark.parametrize("missing", ["aiohttp", "jinja2"])
+def test_without_what_speaks_http_it_is_refused(place, monkeypatch, missing):
+    monkeypatch.setattr(api, "find_spec", lambda name: None if name == missing else name)
+    assert 'aiohttp or jinja2 is missing: pip install "fastsip[api]"' in problem(place, LISTEN)
 
 
 # ---------------------------------------------------------------- TLS

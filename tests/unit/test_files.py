@@ -283,6 +283,7 @@ ELSEWHERE = {
     "trace/capture.py": ("os.open(path, os.O_WRONLY",),  # a capture that the operator names
     "cli/_say.py": ("os.open(os.devnull, ",),
     "process/line.py": ("fd",),
+    "desk/http/page/render.py": ("path.read_bytes()",),  # what the package brings along
     "desk/reader.py": ("open(answers, ", "/proc/self/oom_score_adj"),
 }
 THROUGH = re.compile(r"open\((?:open_file|open_fresh|look_into)\(")

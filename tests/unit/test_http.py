@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import sys
 import threading
+from pathlib import Path
 
 import msgspec
 import orjson
@@ -13,11 +15,13 @@ import pytest
 from fastsip.api.answers import Unknown, Unreadable
 from fastsip.api.socket import NoAnswer, NotRunning, Refused
 from fastsip.config.secrets import digest_of_token
-from fastsip.desk.http import application, limits
+from fastsip.desk.http import application, explain, limits, workers
+from fastsip.desk.http import server as server_module
 from fastsip.desk.http.access import NOBODY, ORDER, READ, Access
 from fastsip.desk.http.metrics import wants_openmetrics
 from fastsip.desk.http.routes import Call, Query, Route, Text, Where
 from fastsip.desk.http.server import HttpServer
+from fastsip.desk.http.types import ToExplain
 from fastsip.process.messages import Serve
 from tests.certificates import make_certificate
 
@@ -54,7 +58,7 @@ def fail(call: Call) -> None:
 
 def routes(held: Held) -> tuple[Route, ...]:
     def get(path: str, answer, **more) -> Route:
-        return Route(**{"method": "GET", "path": path, "answer": answer, "help": "", "limit_s": LIMIT_S, **more})
+        return Route(**{"method": "GET", "path": path, "answer": answer, "help": "", **more})
 
     return (
         get("/look", lambda call: {"query": call.query}, query=(Query("many", "", many=True), Query("one", ""))),
@@ -62,7 +66,8 @@ def routes(held: Held) -> tuple[Route, ...]:
         get("/order", lambda call: call.body.text, method="POST", needs=ORDER, body=Body),
         get("/raw", lambda call: {"bytes": len(call.body)}, method="POST", body=Body, raw=True),
         get("/held", held, where=Where.ORDERERS), get("/large", lambda call: Text("x" * (32 << 20), "text/plain")),
-        get("/fail/{id}", fail),
+        get("/fail/{id}", fail), get("/count", held, method="POST", needs=ORDER, where=Where.ORDERERS),
+        get("/explain", explain.explain, method="POST", where=Where.EXPLAINERS, body=ToExplain),
     )  # fmt: skip
 
 
@@ -271,15 +276,54 @@ def test_who_says_nothing_or_never_ends_is_not_waited_for(serve, monkeypatch, sa
 
 def test_an_answer_that_takes_too_long_is_not_waited_for(serve, held, monkeypatch):
     async def test(server, address):
-        monkeypatch.setattr(application.asyncio, "timeout", short(application.asyncio.timeout, LIMIT_S))
+        monkeypatch.setitem(workers.LIMITS, Where.ORDERERS, 0.1)
         assert (await ask(address, "GET /held"))[0] == 504
 
     serve(test)
 
 
-def short(timeout, of: float):
-    """This one limit is over at once."""
-    return lambda seconds: timeout(0.1 if seconds == of else seconds)
+def test_what_is_explained_to_nobody_ends_and_gives_up_its_place(serve, monkeypatch, tmp_path):
+    """Each who has left had a process of his own, which would not end by itself."""
+    endless = f"import os, signal; open(f'{tmp_path}/{{os.getpid()}}', 'w').close(); signal.pause()"
+    monkeypatch.setattr(explain, "PROGRAM", (sys.executable, "-c", endless))
+
+    async def test(server, address):
+        clients = [await Client.open(address) for _ in range(limits.EXPLAINERS + 3)]
+        for client in clients:
+            client.writer.write(f"POST /explain HTTP/1.1\r\nHost: x\r\n{BEARER}Content-Length: 13\r\n\r\n".encode()
+                                + b'{"uri":"sip"}')  # fmt: skip
+        while len(pids := [int(path.name) for path in tmp_path.iterdir()]) < limits.EXPLAINERS:
+            await asyncio.sleep(0.01)
+        for client in clients:
+            client.writer.transport.abort()
+        while any(map(is_there, pids)):
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(explain, "PROGRAM", (sys.executable, "-c", "print('{}')"))
+        assert (await ask(address, "POST /explain", body=b'{"uri":"sip"}'))[::2] == (200, b"{}\n")
+        assert len([*tmp_path.iterdir()]) == len(pids)      # whoever left while he waited was never begun with
+
+    serve(test)
+
+
+def is_there(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_what_is_ordered_is_done_also_when_nobody_waits_for_it(serve, held):
+    async def test(server, address):
+        clients = [await Client.open(address) for _ in range(limits.ORDERERS + 1)]
+        for client in clients:
+            client.writer.write(f"POST /count HTTP/1.1\r\nHost: x\r\n{BEARER}\r\n".encode())
+        for _ in range(limits.ORDERERS):
+            assert await asyncio.to_thread(held.begun.acquire, timeout=LIMIT_S)
+        for client in clients:
+            client.writer.transport.abort()
+        while server.guests._server.connections or server.guests._coming:
+            await asyncio.sleep(0.01)
+        held.go.set()
+        assert await asyncio.to_thread(held.begun.acquire, timeout=LIMIT_S)     # the one that was in the queue
+
+    serve(test)
 
 
 def test_who_does_not_take_his_answer_loses_it(serve, monkeypatch):
@@ -391,6 +435,53 @@ def test_without_a_certificate_that_can_be_used_nobody_is_served_in_clear(serve,
         assert server._door is None and "nobody is served over TCP" in str(caplog.records[0].fields)
 
     serve(test, str(tmp_path / "none.pem"), str(tmp_path / "none.key"))
+
+
+def test_half_a_certificate_is_looked_at_again_and_said_once(serve, tmp_path, monkeypatch, caplog):
+    """The key of one and the certificate of another, as while somebody renews them; whoever comes meanwhile waits."""
+    monkeypatch.setattr(limits, "CERTIFICATE_S", 0.01)
+    caplog.set_level("INFO", "fastsip")
+    certificate, key = make_certificate(tmp_path)
+    first = certificate.read_bytes()
+    make_certificate(tmp_path)
+    second = certificate.read_bytes()
+    certificate.write_bytes(first)
+    tries = count_calls(monkeypatch, server_module, "tls_context")
+
+    async def test(server, address):
+        while len(tries) < 3:
+            await asyncio.sleep(0.01)
+        assert server._door is None
+        waiting = asyncio.create_task(asyncio.to_thread(socket.create_connection, address, LIMIT_S))
+        (await waiting).close()
+        certificate.write_bytes(second)
+        client = await Client.open(address, ssl=ssl.create_default_context(cafile=certificate))
+        assert (await client.ask("GET /look"))[0] == 200
+        client.writer.close()
+        certificate.write_text("half of it")
+        count = len(tries)
+        order = Serve(file="", run_dir="", certificate=str(certificate), key=str(key))
+        server.serve(order, [socket.dup(server._door.sock.fileno())])
+        assert server._door and server._look_again      # the one before counts, and the new one is looked for
+        server.serve(Serve(file="", run_dir=""), [])
+        assert server._look_again is None and len(tries) == count + 1
+
+    serve(test, str(certificate), str(key))
+    said = [record.getMessage() for record in caplog.records if "certificate" in record.getMessage()]
+    assert said == ["the certificate of [api] cannot be used", "the certificate of [api] can be used now",
+                    "the certificate of [api] cannot be used"]  # fmt: skip
+
+
+def count_calls(monkeypatch, module, name: str) -> list:
+    """Arguments of each call of a function of that module, which is called all the same."""
+    found, inner = [], getattr(module, name)
+
+    def counted(*arguments):
+        found.append(arguments)
+        return inner(*arguments)
+
+    monkeypatch.setattr(module, name, counted)
+    return found
 
 
 def test_a_handshake_that_never_ends_is_not_waited_for(serve, tmp_path, monkeypatch):

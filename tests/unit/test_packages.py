@@ -168,7 +168,7 @@ def test_the_wheel_has_what_is_run_and_not_what_is_compiled():
     assert shipped["include-package-data"] is False
     assert not any(name.startswith(("tests", "bench")) for name in shipped["packages"])
     patterns = {pattern for each in shipped["package-data"].values() for pattern in each}
-    assert patterns == {"examples/*.toml", "systemd/*.service", "*/*.pyi"}
+    assert patterns == {"examples/*.toml", "systemd/*.service", "*/*.pyi", "templates/*", "assets/*", "vendor/*"}
     for package, patterns in shipped["package-data"].items():
         assert all(list((ROOT / package.replace(".", "/")).glob(pattern)) for pattern in patterns)
 

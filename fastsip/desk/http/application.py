@@ -6,7 +6,6 @@ The loop does nothing itself but that; answers are made in threads.  Whoever tak
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
@@ -17,44 +16,30 @@ from aiohttp.typedefs import Middleware
 from fastsip import log as logs
 from fastsip.base.plain import json_text
 from fastsip.desk.http import limits
-from fastsip.desk.http.access import NOBODY, ORDER, Access
-from fastsip.desk.http.problems import CONTENT_TYPE, Wrong, problem, problem_of
-from fastsip.desk.http.routes import Call, Route, Text, Where
+from fastsip.desk.http.access import NOBODY, Access
+from fastsip.desk.http.page.door import Door
+from fastsip.desk.http.page.entrance import is_foreign
+from fastsip.desk.http.page.pages import Pages
+from fastsip.desk.http.problems import CONTENT_TYPE, Problem, Wrong, problem, problem_of
+from fastsip.desk.http.routes import Call, Route
 from fastsip.desk.http.table import all_routes
+from fastsip.desk.http.workers import HERE, Served, Workers
 from fastsip.log import log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-SIZES = {Where.READERS: limits.READERS, Where.ORDERERS: limits.ORDERERS, Where.EXPLAINERS: limits.EXPLAINERS}
 
 # What aiohttp says of requests that are none is said to whoever sent them: nobody fills our log by that.
 silent = logging.getLogger("fastsip.desk.http")
 silent.disabled = True
 
 
-class Served(msgspec.Struct):
-    """What is the same for all who come, until the supervisor says another thing."""
-
-    file: str = ""
-    run_dir: str = ""
-
-
-class Workers:
-    """Threads of each kind, begun when they are needed."""
-
-    def __init__(self) -> None:
-        self._pools = {kind: ThreadPoolExecutor(most, kind.value) for kind, most in SIZES.items()}
-
-    async def work(self, kind: Where, job: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._pools[kind], job)
-
-
 class Application:
     """The paths for those who come by one way.  `access` may be another one from one request to the next."""
 
-    def __init__(self, served: Served, access: Access, workers: Workers, routes: tuple[Route, ...] | None = None):
+    def __init__(self, served: Served, access: Access, workers: Workers, pages: Pages):
         self.served, self.access, self.workers = served, access, workers
         self.refused = logs.Limited(per_second=1)
-        self.routes = all_routes() if routes is None else routes
+        self.routes, self.page = all_routes(), Door(pages, self)
 
     def build(self, *around: Middleware) -> web.Application:
         """Whoever is `around` a request sees it first and last."""
@@ -65,6 +50,7 @@ class Application:
             app.router.add_route(route.method, pattern, self.handler(route))
             if route.method == "GET":
                 app.router.add_route("HEAD", pattern, self.handler(route))
+        self.page.add_to(app)
         return app
 
     # ------------------------------------------------------------ any request
@@ -95,12 +81,17 @@ class Application:
             raise ConnectionResetError("the answer was not taken") from None
         return answer
 
-    def explained(self, request: web.Request, error: Exception) -> web.Response:
+    def found(self, request: web.Request, error: Exception) -> Problem:
+        """What went wrong, in words; a fault of ours is logged."""
         found = problem_of(error)
         if found is None:
             log.error("a request failed, by a fault of fastsip", exc_info=error,
                       extra={"fields": {"method": request.method, "path": request.path}})
             found = problem(500, f"{type(error).__name__}; this is a fault of fastsip, its log has the traceback")
+        return found
+
+    def explained(self, request: web.Request, error: Exception) -> web.Response:
+        found = self.found(request, error)
         answer = self.as_problem(found.status, found.detail)
         if found.status == HTTPStatus.UNAUTHORIZED:
             answer.headers["WWW-Authenticate"] = 'Bearer realm="fastsip"'
@@ -121,12 +112,7 @@ class Application:
                 query=query_of(request, route), accept=request.headers.get("Accept", ""),
                 body=await self.body(request, route), may=may,
             )  # fmt: skip
-            async with asyncio.timeout(route.limit_s):
-                answer = await self.workers.work(route.where, lambda: answered(route, call))
-            if route.needs == ORDER:
-                log.info("ordered over HTTP", extra={"fields": {"method": request.method, "path": request.path,
-                                                                "by": request.remote or "control.sock"}})
-            return answer
+            return await self.workers.answer(route, call, request.method, request.path, request.remote or HERE)
 
         return handle
 
@@ -134,6 +120,8 @@ class Application:
         """What whoever asks may; Wrong: not this."""
         if route.needs == NOBODY:
             return NOBODY
+        if self.access.local and is_foreign(request, local=True):
+            raise Wrong(403, "a page of somebody else has a browser ask this")
         may = self.access.of(request.headers.get("Authorization", ""))
         if may >= route.needs:
             return may
@@ -175,12 +163,3 @@ def query_of(request: web.Request, route: Route) -> dict[str, list[str]]:
         if len(request.query.getall(name)) > 1 and not known[name].many:
             raise Wrong(422, f"{name} may stand there once")
     return {name: request.query.getall(name) for name in request.query}
-
-
-def answered(route: Route, call: Call) -> web.Response:
-    """In a thread: what is large takes its time there, too."""
-    found = route.answer(call)
-    if isinstance(found, Text):
-        headers = {"Content-Type": found.content_type} if found.body else {}
-        return web.Response(body=found.body.encode("utf-8", "replace"), status=found.status, headers=headers)
-    return web.Response(body=f"{json_text(found)}\n".encode(), status=route.status, content_type="application/json")

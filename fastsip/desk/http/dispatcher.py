@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from fastsip.api import answers
-from fastsip.desk.http import limits
 from fastsip.desk.http.access import ORDER
 from fastsip.desk.http.problems import Wrong
 from fastsip.desk.http.routes import Call, Query, Route, Where
@@ -68,19 +67,18 @@ HELP = {
 
 def order(path: str, answer: Callable[[Call], Any], help: str, answers: type, body: type) -> Route:
     return Route(method="POST", path=path, answer=answer, help=help, needs=ORDER, where=Where.ORDERERS, answers=answers,
-                 body=body, limit_s=limits.ORDER_S)  # fmt: skip
+                 body=body)  # fmt: skip
 
 
 ROUTES = (
     Route(method="GET", path="/v1/dispatcher", answer=listing, help="Sets, their destinations, what is known of each.",
-          answers=Sets, limit_s=limits.READ_S, query=(Query("set", "This one only, by name or setid.", many=True),)),
+          answers=Sets, query=(Query("set", "This one only, by name or setid.", many=True),)),
     *(order(f"/v1/dispatcher/{word}", saying(word), HELP[word], StateSaid, Said) for word in STATES),
     order("/v1/dispatcher/probe", probe, "Probe them now, also those that are disabled.", Probed, Some),
     Route(method="POST", path="/v1/dispatcher", answer=add, help="Add one to the router that runs; no file is read.",
-          needs=ORDER, where=Where.ORDERERS, answers=OfDestination, body=NewDestination, status=201,
-          limit_s=limits.ORDER_S),
+          needs=ORDER, where=Where.ORDERERS, answers=OfDestination, body=NewDestination, status=201),
     Route(method="GET", path="/v1/dispatcher/{id}", answer=show, help="One of them, with its last changes.",
-          answers=ShownDestination, limit_s=limits.READ_S),
+          answers=ShownDestination),
     Route(method="DELETE", path="/v1/dispatcher/{id}", answer=remove, help="Remove one that was added so.",
-          needs=ORDER, where=Where.ORDERERS, answers=OfDestination, limit_s=limits.ORDER_S),
+          needs=ORDER, where=Where.ORDERERS, answers=OfDestination),
 )  # fmt: skip

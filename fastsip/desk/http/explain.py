@@ -29,15 +29,28 @@ def explain(call: Call) -> Any:
     if any("\0" in option for option in options):
         raise Wrong(422, "a value has a letter that no command line can have")
     try:
-        done = subprocess.run([*PROGRAM, f"--config={call.file}", *options, *place], input=asked.message.encode(),
-                              capture_output=True, timeout=LIMIT_S, check=False)  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise Wrong(504, f"not explained within {LIMIT_S:.0f} s") from None
+        status, answer, said = finished([*PROGRAM, f"--config={call.file}", *options, *place], asked.message, call)
     except OSError as error:    # no room for another process, or an option that is too long for one
         raise Wrong(503, f"it cannot be asked: {error.strerror}") from None
-    if done.returncode:
-        raise Wrong(422 if 0 < done.returncode < 3 else 503, words_of(done.stderr))
-    return orjson.loads(done.stdout)
+    if status:
+        raise Wrong(422 if 0 < status < 3 else 503, words_of(said))
+    return orjson.loads(answer)
+
+
+def finished(argv: list[str], message: str, call: Call) -> tuple[int, bytes, bytes]:
+    """Status, output and errors of a process that ends with the limit, or with whoever asked."""
+    if call.departure.is_over:      # while he waited for his turn
+        raise Wrong(504, "nobody waits for it")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        try:
+            with call.departure.ending(process.kill):
+                answer, said = process.communicate(message.encode(), timeout=LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise Wrong(504, f"not explained within {LIMIT_S:.0f} s") from None
+        finally:
+            process.kill()      # of one that has ended nothing
+    return process.returncode, answer, said
 
 
 def words_of(said: bytes) -> str:
@@ -48,6 +61,6 @@ def words_of(said: bytes) -> str:
 
 ROUTES = (
     Route(method="POST", path="/v1/explain", answer=explain, where=Where.EXPLAINERS, answers=Explanation,
-          body=ToExplain, limit_s=limits.EXPLAIN_S,
+          body=ToExplain,
           help="Which rule and destinations a request would meet, and why; nothing is sent."),
 )  # fmt: skip

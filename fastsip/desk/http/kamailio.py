@@ -6,7 +6,7 @@ is draining, disabled is disabled.  Trying is found out by calls and probes, and
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from fastsip import __version__
 from fastsip.api import answers
 from fastsip.api.answers import Unknown, Unreadable
 from fastsip.api.socket import NotRunning, Refused
+from fastsip.base.plain import json_text
 from fastsip.desk.http import limits
 from fastsip.desk.http.access import ORDER, READ
 from fastsip.desk.http.routes import Call, Route, Text, Where
@@ -28,6 +29,9 @@ from fastsip.observe.names import as_written
 PARSE_ERROR, INVALID_REQUEST, NO_METHOD, INTERNAL, FORBIDDEN, FAILED = -32700, -32600, -32601, -32603, -32001, 500
 BY = "by JSON-RPC"      # the reason that is kept with a state
 LETTERS = {"a": "enable", "i": "drain", "d": "disable", "p": "", "t": ""}
+NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+TOO_LONG = {"error": {"code": INTERNAL, "message": "Internal error", "data": "the answers of one batch have at most "
+                      f"{limits.MOST_BATCH_ANSWER >> 20} MiB: ask for less at once"}}
 NOT_SAID = "trying is found out by calls and probes: nobody can say it"
 
 Params = list[Any]
@@ -51,26 +55,60 @@ class Method(msgspec.Struct, frozen=True):
 # ---------------------------------------------------------------- JSON-RPC
 
 
+def where_of(call: Call) -> Where:
+    """Who looks keeps none waiting who orders, and none that only looks waits for orders."""
+    if call.may < ORDER:
+        return Where.READERS
+    try:
+        asked = msgspec.json.decode(call.body)
+    except NO_JSON:
+        return Where.READERS
+    calls = asked if isinstance(asked, list) else [asked]
+    return Where.ORDERERS if any(is_call(each) and is_order(each["method"]) for each in calls) else Where.READERS
+
+
 def rpc(call: Call) -> Any:
     """The answer, or those of a batch; nothing where nobody wants one."""
     try:
         asked = msgspec.json.decode(call.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NO_JSON:
         return error_of(None, PARSE_ERROR, "Parse error")
     if not isinstance(asked, list):
         return answer(call, asked) or Text("", "text/plain", 204)
     if not asked or len(asked) > limits.MOST_BATCH:
         return error_of(None, INVALID_REQUEST, "Invalid Request", f"a batch has 1 to {limits.MOST_BATCH} calls")
-    return [one for one in (answer(call, each) for each in asked) if one] or Text("", "text/plain", 204)
+    found = [*batch(call, asked)]
+    return Text(f"[{','.join(found)}]\n", "application/json") if found else Text("", "text/plain", 204)
+
+
+def batch(call: Call, asked: list[Any]) -> Iterator[str]:
+    """Answers as JSON.  Orders are all done; what is looked up, and too long or behind that, is refused."""
+    left = limits.MOST_BATCH_ANSWER
+    for each in asked:
+        looks = is_call(each) and not is_order(each["method"])
+        found = answer(call, each) if left > 0 or not looks else None
+        text = json_text(found) if found else ""
+        if looks and "id" in each and (found is None or len(text) > left):
+            left, text = 0, json_text({"jsonrpc": "2.0", **TOO_LONG, "id": each["id"]})
+        elif looks:
+            left -= len(text)
+        if text:
+            yield text
 
 
 def answer(call: Call, asked: Any) -> dict[str, Any] | None:
-    """None: nobody wants to hear of it."""
+    """None: nobody wants to hear of it; what nobody wants to hear, or nobody waits for, is not looked up."""
     if not is_call(asked):
         return error_of(None, INVALID_REQUEST, "Invalid Request")
+    if not is_order(asked["method"]) and ("id" not in asked or call.departure.is_over):
+        return None
     params = asked.get("params", [])
     found = result(call, asked["method"], params if isinstance(params, list) else list(params.values()))
     return {"jsonrpc": "2.0", **found, "id": asked["id"]} if "id" in asked else None
+
+
+def is_order(name: str) -> bool:
+    return name in METHODS and METHODS[name].needs == ORDER
 
 
 def is_call(asked: Any) -> bool:
@@ -228,5 +266,5 @@ METHODS = {
 
 ROUTES = (
     Route(method="POST", path="/RPC", answer=rpc, help="JSON-RPC 2.0 by Kamailio's names, also in batches.",
-          where=Where.ORDERERS, answers=RpcAnswer, body=RpcAnswer, raw=True, limit_s=limits.ORDER_S),
+          where=where_of, answers=RpcAnswer, body=RpcAnswer, raw=True),
 )  # fmt: skip

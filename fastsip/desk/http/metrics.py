@@ -1,7 +1,6 @@
 """For Prometheus, in its text format or in OpenMetrics, as whoever scrapes accepts it."""
 
 from fastsip.api import answers
-from fastsip.desk.http import limits
 from fastsip.desk.http.problems import Wrong
 from fastsip.desk.http.routes import Call, Query, Route, Text
 from fastsip.observe.exposition import OPENMETRICS_TYPE, TEXT_TYPE
@@ -42,6 +41,6 @@ def quality(parameters: list[str]) -> float:
 
 ROUTES = (
     Route(method="GET", path="/metrics", answer=scrape, help="All numbers, as Prometheus reads them.",
-          limit_s=limits.READ_S, content_types=(TEXT_TYPE, OPENMETRICS_TYPE),
+          content_types=(TEXT_TYPE, OPENMETRICS_TYPE),
           query=(Query("names", "Ours, or those that exporters for Kamailio made usual.", values=NAMES),)),
 )  # fmt: skip

@@ -3,7 +3,6 @@
 from typing import Any
 
 from fastsip.api import answers
-from fastsip.desk.http import limits
 from fastsip.desk.http.access import NOBODY, ORDER
 from fastsip.desk.http.problems import Wrong
 from fastsip.desk.http.routes import Call, Route, Where
@@ -36,13 +35,13 @@ def readyz(call: Call) -> dict[str, Any]:
 
 
 ROUTES = (
-    Route(method="GET", path="/v1/status", answer=status, help="What runs.", answers=Status, limit_s=limits.READ_S),
+    Route(method="GET", path="/v1/status", answer=status, help="What runs.", answers=Status),
     Route(method="GET", path="/v1/counters", answer=counters, help="What was counted, by the names of `fastsip stats`.",
-          answers=Counters, limit_s=limits.READ_S),
+          answers=Counters),
     Route(method="POST", path="/v1/reload", answer=reload, help="Take the configuration as its file reads now.",
-          needs=ORDER, where=Where.ORDERERS, answers=Reloaded, limit_s=limits.ORDER_S),
+          needs=ORDER, where=Where.ORDERERS, answers=Reloaded),
     Route(method="GET", path="/healthz", answer=healthz, help="Does this answer?  Needs no token.", needs=NOBODY,
-          answers=Health, limit_s=limits.READ_S),
+          answers=Health),
     Route(method="GET", path="/readyz", answer=readyz, help="Does it take new calls?  503 if not.  Needs no token.",
-          needs=NOBODY, answers=Readiness, limit_s=limits.READ_S),
+          needs=NOBODY, answers=Readiness),
 )  # fmt: skip

@@ -5,13 +5,47 @@ An answer is made in a thread, by a function that knows nothing of HTTP: it gets
 a Text.  What it raises becomes a problem (problems.STATUS).
 """
 
+import contextlib
 import enum
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
 from fastsip.desk.http.access import ORDER, READ
+
+
+class Departure:
+    """Of whoever asked: he has left, or is waited for no longer, and what was begun for him alone may end."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ends: list[Callable[[], None]] = []
+        self.is_over = False
+
+    def note(self) -> None:
+        """Called in the loop: none of the ends takes its time."""
+        with self._lock:
+            self.is_over, ends = True, self._ends
+            self._ends = []
+        for end in ends:
+            end()
+
+    @contextlib.contextmanager
+    def ending(self, end: Callable[[], None]) -> Iterator[None]:
+        """`end` is called when he leaves meanwhile, or has left before."""
+        with self._lock:
+            gone = self.is_over
+            if not gone:
+                self._ends.append(end)
+        if gone:
+            end()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._ends = [each for each in self._ends if each is not end]
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +57,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     accept          the header of that name
     body            of the route's type, b"" where it has none
     may             what whoever asks may (access)
+    departure       his, from before the end
     """
 
     run_dir: str
@@ -32,6 +67,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     accept: str = ""
     body: Any = b""
     may: int = ORDER
+    departure: Departure = msgspec.field(default_factory=Departure)
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -40,6 +76,7 @@ class Text(msgspec.Struct, frozen=True):
     body: str
     content_type: str
     status: int = 200
+    headers: dict[str, str] = {}
 
 
 class Where(enum.Enum):
@@ -62,6 +99,7 @@ class Query(msgspec.Struct, frozen=True):
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """needs: of access.  answers, body: types of what is answered and asked; None: a text, or no body.
 
+    where: who works on it, and so how long it may take (workers.LIMITS); a function where that is as the call is.
     raw: the body is read by `answer`, which says in its own way what is wrong with it.
     """
 
@@ -70,8 +108,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     answer: Callable[[Call], Any]
     help: str
     needs: int = READ
-    where: Where = Where.READERS
-    limit_s: float
+    where: Where | Callable[[Call], Where] = Where.READERS
     answers: Any = None
     body: Any = None
     raw: bool = False

@@ -17,7 +17,10 @@ from fastsip.config.api import tls_context
 from fastsip.config.errors import Wrong
 from fastsip.desk.http import limits
 from fastsip.desk.http.access import Access
-from fastsip.desk.http.application import Application, Handler, Served, Workers, silent
+from fastsip.desk.http.application import Application, Handler, silent
+from fastsip.desk.http.page.pages import Pages
+from fastsip.desk.http.page.stream import Stream
+from fastsip.desk.http.workers import Served, Workers
 from fastsip.log import log
 from fastsip.process.messages import Serve
 
@@ -35,7 +38,8 @@ class Connections:
         self.most = most
         app = application.build(self._counted)
         self._runner = web.AppRunner(app, handle_signals=False, access_log=None, logger=silent, lingering_time=1.0,
-                                     keepalive_timeout=limits.IDLE_S, auto_decompress=False, shutdown_timeout=LEAVE_S)
+                                     keepalive_timeout=limits.IDLE_S, auto_decompress=False, shutdown_timeout=LEAVE_S,
+                                     handler_cancellation=True)
         self._idle: dict[RequestHandler, None] = {}     # whoever is longest idle first
         self._busy: set[RequestHandler] = set()
         self._new: set[RequestHandler] = set()          # who has not asked for anything yet
@@ -136,10 +140,14 @@ class HttpServer:
 
     def __init__(self) -> None:
         self.served, workers = Served(), Workers()
-        self.remote = Application(self.served, Access(), workers)
+        self.stream = Stream(self.served)
+        pages = Pages(self.stream)
+        self.remote = Application(self.served, Access(), workers, pages)
         self.guests = Connections(self.remote, limits.MOST_REMOTE)
-        self.visitors = Connections(Application(self.served, Access(local=True), workers), limits.MOST_LOCAL)
+        self.visitors = Connections(Application(self.served, Access(local=True), workers, pages), limits.MOST_LOCAL)
         self._door: Acceptor | None = None
+        self._shut_door: socket.socket | None = None    # where nobody is let in before there is a certificate
+        self._look_again: asyncio.TimerHandle | None = None
         self._tls: SSLContext | None = None
 
     async def start(self) -> None:
@@ -148,6 +156,7 @@ class HttpServer:
 
     async def close(self) -> None:
         self._shut()
+        self.stream.close()
         await asyncio.gather(self.guests.close(), self.visitors.close())
 
     def serve(self, order: Serve, fds: list[int]) -> None:
@@ -162,15 +171,22 @@ class HttpServer:
             os.close(fd)
         if not fds:
             return
-        door = socket.socket(fileno=fds[0])
-        if self._load(order):
-            self._door = Acceptor(door, self._take, "the socket of [api]")
-        else:
-            door.close()
+        self.stream.start()
+        self._shut_door = socket.socket(fileno=fds[0])
+        self._let_in(order)
 
-    def _load(self, order: Serve) -> bool:
-        """The certificate as it is now; of one that cannot be read the one before counts on, and without any nobody is
-        served: what was to be secret is not sent in clear.
+    def _let_in(self, order: Serve, again: bool = False) -> None:
+        """Whoever comes, as soon as the certificate can be used; one that is just being written is looked at again.
+        """
+        usable = self._load(order, again)
+        if (usable or self._tls) and self._shut_door:
+            self._door, self._shut_door = Acceptor(self._shut_door, self._take, "the socket of [api]"), None
+        if not usable:
+            self._look_again = asyncio.get_running_loop().call_later(limits.CERTIFICATE_S, self._let_in, order, True)
+
+    def _load(self, order: Serve, again: bool) -> bool:
+        """Can the certificate be used as it is now?  If not the one before counts on, and without any nobody is served:
+        what was to be secret is not sent in clear.  again: it could not before, and that was said.
         """
         if not order.certificate:
             self._tls = None
@@ -178,15 +194,26 @@ class HttpServer:
         try:
             self._tls = tls_context(order.certificate, order.key)
         except Wrong as wrong:
-            log.error("the certificate of [api] cannot be used", extra={"fields": {
-                "why": wrong.allowed, "then": "the one before counts" if self._tls else "nobody is served over TCP"}})
-        return self._tls is not None
+            if not again:
+                log.error("the certificate of [api] cannot be used", extra={"fields": {
+                    "why": wrong.allowed, "then": "the one before counts" if self._tls else "nobody is served over TCP",
+                    "again_every_s": limits.CERTIFICATE_S}})
+            return False
+        if again:
+            log.info("the certificate of [api] can be used now")
+        return True
 
     def _shut(self) -> None:
         """Whoever comes waits for another one, or for us."""
+        if self._look_again:
+            self._look_again.cancel()
+            self._look_again = None
         if self._door:
             self._door.close()
             self._door = None
+        if self._shut_door:
+            self._shut_door.close()
+            self._shut_door = None
 
     def _take(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):

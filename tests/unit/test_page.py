@@ -1,0 +1,317 @@
+"""desk.http.page: who is let in, and what of a router's files becomes numbers, failures, rows and lines."""
+
+import time
+import types
+
+import numpy as np
+import pytest
+
+from fastsip.config.secrets import digest_of_token
+from fastsip.desk.http import limits
+from fastsip.desk.http.access import NOBODY, ORDER, READ, Access
+from fastsip.desk.http.page import entrance, overview, timeline, watch
+from fastsip.desk.http.page.entrance import Attempts, is_foreign, may_by_session, session_for
+from fastsip.desk.http.page.failures import Failures
+from fastsip.desk.http.page.overview import Destinations, Query, found
+from fastsip.desk.http.page.pages import asked_again, query_of
+from fastsip.desk.http.page.render import Renderer, milliseconds, number
+from fastsip.desk.http.page.timeline import WIDTH, of_health, of_operators
+from fastsip.desk.http.page.watch import CODES, Reading, Watch
+from fastsip.desk.http.routes import Call
+from fastsip.dispatcher.history import Change
+
+ACCESS = Access(token=digest_of_token("the token of operators"), read_token=digest_of_token("the token of lookers"))
+NOW = 1_000_000.0
+
+
+# ---------------------------------------------------------------- sessions
+
+
+def test_a_session_may_what_its_token_may_until_it_ends():
+    for may in (ORDER, READ):
+        session = session_for(may, ACCESS, NOW)
+        assert may_by_session(session, ACCESS, NOW) == may
+        assert may_by_session(session, ACCESS, NOW + limits.SESSION_S - 1) == may
+        assert may_by_session(session, ACCESS, NOW + limits.SESSION_S) == NOBODY
+    assert session_for(READ, ACCESS, NOW) != session_for(READ, ACCESS, NOW)
+
+
+def test_a_session_ends_with_its_token_and_no_other():
+    other = Access(token=digest_of_token("another token of many"), read_token=ACCESS.read_token)
+    assert may_by_session(session_for(ORDER, ACCESS, NOW), other, NOW) == NOBODY
+    assert may_by_session(session_for(READ, ACCESS, NOW), other, NOW) == READ
+    assert may_by_session(session_for(READ, ACCESS, NOW), Access(token=ACCESS.token), NOW) == NOBODY
+
+
+@pytest.mark.parametrize("change", [
+    lambda session: "", lambda session: session[:-1], lambda session: session + "0", lambda session: "x" * 500,
+    lambda session: session.replace("read", "order"), lambda session: session.replace("1", "2"),
+    lambda session: session.replace(".", ""), lambda session: "\xe9" + session, lambda session: "...",
+    lambda session: "read..." + session,
+])  # fmt: skip
+def test_a_session_that_somebody_made_is_none(change):
+    assert may_by_session(change(session_for(READ, ACCESS, NOW)), ACCESS, NOW) == NOBODY
+
+
+def test_what_signs_sessions_is_neither_the_token_nor_its_digest():
+    assert entrance.key_of(ACCESS.token) != entrance.key_of(ACCESS.read_token) and len(entrance.key_of(b"x")) == 32
+
+
+# ---------------------------------------------------------------- browsers that were sent
+
+PAGE = {"Host": "edge:8060", "Origin": "http://edge:8060", "Sec-Fetch-Site": "same-origin"}
+LOCAL = {"Host": "localhost:8060", "Origin": "http://localhost:8060", "Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.mark.parametrize(("method", "headers", "local", "foreign"), [
+    ("POST", PAGE, False, False), ("POST", {"Host": "edge:8060"}, False, False),
+    ("POST", {**PAGE, "Origin": "http://elsewhere"}, False, True), ("POST", {**PAGE, "Origin": "null"}, False, True),
+    ("POST", {**PAGE, "Sec-Fetch-Site": "cross-site"}, False, True),
+    ("POST", {**PAGE, "Sec-Fetch-Site": "same-site"}, False, True),
+    ("POST", {**PAGE, "Sec-Fetch-Site": "none"}, False, True),
+    ("GET", {"Host": "edge:8060", "Sec-Fetch-Site": "none"}, False, False),
+    ("GET", {"Host": "edge:8060", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, False, False),
+    ("GET", {"Host": "edge:8060", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, False, True),
+    ("POST", LOCAL, True, False), ("POST", PAGE, True, True), ("GET", {"Host": "x"}, True, False),
+    ("GET", {"Host": "[::1]:8060", "Sec-Fetch-Site": "same-origin"}, True, False),
+    ("GET", {"Host": "elsewhere", "Sec-Fetch-Site": "none"}, True, True),
+    ("GET", {"Sec-Fetch-Site": "none"}, True, True),
+])  # fmt: skip
+def test_whose_page_had_a_browser_ask(method, headers, local, foreign):
+    assert is_foreign(types.SimpleNamespace(method=method, headers=headers), local=local) is foreign
+
+
+# ---------------------------------------------------------------- wrong tokens
+
+
+def test_an_address_may_bring_some_wrong_tokens_and_then_one_at_a_time():
+    attempts = Attempts()
+    for _ in range(limits.WRONG_AT_ONCE):
+        assert attempts.may("192.0.2.1", NOW)
+        attempts.wrong("192.0.2.1", NOW)
+    assert not attempts.may("192.0.2.1", NOW) and attempts.may("192.0.2.2", NOW)
+    assert not attempts.may("192.0.2.1", NOW + limits.WRONG_EVERY_S - 0.1)
+    assert attempts.may("192.0.2.1", NOW + limits.WRONG_EVERY_S)
+
+
+def test_of_ipv6_a_whole_network_is_one_address():
+    attempts = Attempts()
+    for low in range(limits.WRONG_AT_ONCE):
+        attempts.wrong(f"2001:db8::{low}", NOW)
+    assert not attempts.may("2001:db8::ffff", NOW) and attempts.may("2001:db8:0:1::1", NOW)
+    assert attempts.may("control.sock", NOW)
+
+
+def test_addresses_that_are_remembered_have_a_bound():
+    attempts = Attempts()
+    for place in range(limits.MOST_ADDRESSES + 10):
+        attempts.wrong(f"10.0.{place >> 8}.{place & 255}", NOW)
+    assert len(attempts._left) == limits.MOST_ADDRESSES
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def reading(at: float, invites: int = 0, **lines) -> Reading:
+    """lines: by owner, attempts and answers by code."""
+    owners = np.array([int(name[1:]) for name in lines], np.uint32)
+    codes = np.array([[one.get(code, 0) for code in CODES] for one in lines.values()], np.int64).reshape(-1, len(CODES))
+    return Reading(at=at, counters={"invites": invites, "slots": 5, "no_rule": invites // 10}, owners=owners,
+                   attempts=codes.sum(axis=1), codes=codes, reply=np.array([0, codes.sum()] + [0] * 14),
+                   answer=np.zeros(16, np.int64))  # fmt: skip
+
+
+@pytest.fixture
+def look(monkeypatch):
+    """A function that has a Watch see these files."""
+    names = {7: "media/seven", 8: "media/eight"}
+    monkeypatch.setattr(watch, "read_line_names", lambda run_dir: names)
+    here = Watch()
+
+    def see(one: Reading):
+        monkeypatch.setattr(watch, "read", lambda run_dir: one)
+        return here.look("")
+
+    see.watch = here
+    return see
+
+
+def test_rates_are_differences_and_the_first_look_has_none(look):
+    first = look(reading(NOW, 100, o7={"2xx": 50}))
+    assert (first.calls, first.ok, first.slots) == (None, None, 5)
+    second = look(reading(NOW + 2, 120, o7={"2xx": 60, "503": 4, "487": 9}))
+    assert (second.calls, second.ok, second.failed) == (10, 5, 2)
+    assert look.watch.rates == {"media/seven": 11.5} and look.watch.minute["2xx"] == 10
+    assert second.reply == (1.5, 1.9) and second.answer == (None, None)
+
+
+def test_another_router_counts_from_nothing(look):
+    look(reading(NOW, 1000))
+    assert look(reading(NOW + 1, 7)).calls == 7
+
+
+def test_a_line_that_has_another_owner_or_another_place_tells_nothing(look):
+    look(reading(NOW, o7={"2xx": 50}))
+    look(reading(NOW + 1, o8={"2xx": 500, "503": 400}))
+    assert look.watch.rates == {} and look.watch.failures.last(9) == []
+    look(reading(NOW + 2, o8={"2xx": 500, "503": 400}, o7={"2xx": 9}))
+    assert look.watch.rates == {}
+
+
+def test_failures_have_place_reason_and_number_and_alike_ones_are_one(look):
+    look(reading(NOW, 0, o7={}, o8={}))
+    look(reading(NOW + 1, 10, o7={"503": 2}, o8={"timeout": 1, "2xx": 8, "challenge": 5}))
+    look(reading(NOW + 2, 10, o7={"503": 5}, o8={"timeout": 1, "2xx": 8, "challenge": 5}))
+    shown = {(one.destination, one.reason): one.count for one in look.watch.failures.last(9)}
+    assert shown == {("media/seven", "503"): 5, ("media/eight", "no answer in time"): 1,
+                     ("", "requests that no rule matched: 404"): 1}  # fmt: skip
+
+
+def test_of_very_many_failures_at_once_the_most_frequent_are_told_alone(look):
+    lines = {f"o{owner}": {} for owner in range(1, watch.MOST_NEW + 11)}
+    look(reading(NOW, **lines))
+    look(reading(NOW + 1, **{name: {"503": 2 if place >= 10 else 1} for place, name in enumerate(lines)}))
+    rest = [one.count for one in look.watch.failures.last(999) if one.reason == "many at once"]
+    assert rest == [10]
+
+
+def test_what_is_kept_has_bounds(look):
+    for second in range(limits.MOST_POINTS + 5):
+        look(reading(NOW + second, second))
+    assert len(look.watch.points) == limits.MOST_POINTS
+    failures = Failures()
+    for place in range(limits.MOST_FAILURES * 5):
+        failures.add(NOW + place, f"media/{place}", "503", 1)
+    assert len(failures.last(999)) == limits.MOST_FAILURES and failures.last(1)[0].destination == "media/499"
+    assert len(failures._open) <= 2 * limits.MOST_FAILURES + 1
+
+
+def test_after_a_minute_alike_failures_are_another_entry():
+    failures = Failures()
+    for at in (0, 59, 60):
+        failures.add(NOW + at, "media/one", "503", 1)
+    assert [one.count for one in failures.last(9)] == [1, 2]
+
+
+# ---------------------------------------------------------------- destinations
+
+
+def destination(identity: str, **more) -> dict:
+    return {"id": identity, "uri": f"sip:{identity}", "admin": "enabled", "health": "up", "since": None,
+            "said_at": None, "retry_after": None, "latency_ms": None, "chosen": 0, "failed": 0, "parent": "",
+            **more}  # fmt: skip
+
+
+@pytest.fixture
+def known(monkeypatch, tmp_path):
+    """A function that has Destinations see these, and the sets that they are in."""
+    here = Destinations()
+    monkeypatch.setattr(overview.answers, "status", lambda run_dir: {"state_dir": str(tmp_path)})
+
+    def see(*members: dict, rates=None):
+        monkeypatch.setattr(overview.answers, "sets", lambda run_dir: [{"name": "media", "destinations": [*members]}])
+        here.stale()
+        return here.look("", rates or {})
+
+    see.place = tmp_path
+    return see
+
+
+def test_destinations_are_found_by_text_and_state_and_sorted(known):
+    seen = known(destination("One"), destination("two", health="down"), destination("three", admin="draining"),
+                 rates={"three": 5.0, "One": 1.0})  # fmt: skip
+    def ids(**query) -> list[str]:
+        return [row.id for row in found(seen, Query(**query))]
+
+    assert ids() == ["One", "two", "three"] and ids(text="ONE") == ["One"] and ids(text="media") == ids()
+    assert ids(state="trouble") == ["two", "three"] and ids(state="down") == ["two"] and ids(state="up") == ["One"]
+    assert ids(sort="state") == ["two", "three", "One"] and ids(sort="rate") == ["three", "One", "two"]
+    assert (seen.sums["down"], seen.sums["draining"], seen.sums["up"]) == (1, 1, 1)
+
+
+def test_what_has_changed_is_told_with_its_reason_and_has_a_bound(known):
+    assert known(destination("one")).states == 0
+    (known.place / "history").write_text('{"at":5,"id":"one","now":"down","by":"timeout","code":408}\n')
+    seen = known(destination("one", health="down"))
+    assert (seen.states, seen.told) == (1, ["one is down: timeout 408"])
+    assert known(destination("one", health="down")).states == 1
+    many = [destination(str(place), health="down") for place in range(20)]
+    assert known(*many).told[-1] == "and 15 others" and known().told == ["destinations are gone"]
+
+
+def test_one_look_serves_all_who_come_meanwhile(known, monkeypatch):
+    seen = known(destination("one"))
+    monkeypatch.setattr(overview.answers, "sets", lambda run_dir: pytest.fail("looked again"))
+    here = Destinations()
+    here._known, here._fresh_until = seen, time.monotonic() + 1000
+    assert here.look("", {}) is seen
+
+
+def test_while_a_look_hangs_the_one_before_counts(known, monkeypatch):
+    monkeypatch.setattr(overview, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(overview, "FIRST_S", 0.01)
+    here = Destinations()
+    with here._lock:
+        with pytest.raises(TimeoutError):
+            here.look("", {})
+        here._known = known(destination("one"))
+        assert here.look("", {}) is here._known
+
+
+def change(at: float, now: str, by: str = "timeout") -> Change:
+    return Change(at=at, id="one", now=now, by=by, code=408 if by == "timeout" else 0)
+
+
+def test_a_line_is_the_last_hour_in_pieces_with_reasons():
+    changes = [change(NOW - 9000, "up", "probe"), change(NOW - 1800, "down"), change(NOW - 900, "draining", "operator"),
+               change(NOW - 600, "trying", "probe")]  # fmt: skip
+    pieces = of_health(changes, NOW)
+    assert [(one.state, one.x, one.width) for one in pieces] == [
+        ("up", 0, WIDTH / 2), ("down", WIDTH / 2, WIDTH / 3), ("trying", WIDTH * 5 / 6, WIDTH / 6)]  # fmt: skip
+    assert "down since" in pieces[1].words and pieces[1].words.endswith("timeout 408")
+    assert [(one.state, one.x) for one in of_operators(changes, NOW)] == [("draining", WIDTH * 3 / 4)]
+    assert of_health([], NOW) == of_operators([change(NOW - 5, "enabled", "operator")], NOW) == []
+
+
+def test_a_piece_that_has_just_begun_is_to_be_seen():
+    piece, = of_health([change(NOW - 0.1, "down")], NOW)
+    assert piece.width == timeline.LEAST and piece.x + piece.width == WIDTH
+
+
+# ---------------------------------------------------------------- what is asked, and how it is shown
+
+
+@pytest.mark.parametrize(("asked", "query"), [
+    ({}, Query()), ({"q": [" a "], "state": ["down"], "sort": ["rate"], "page": ["3"]},
+                    Query(text="a", state="down", sort="rate", page=3)),
+    ({"state": ["x"], "sort": ["y"], "page": ["0"]}, Query()), ({"page": ["\u0663"]}, Query()),
+    ({"page": ["9" * 50]}, Query()), ({"page": ["-1"], "q": ["x" * 999]}, Query(text="x" * 200)),
+])  # fmt: skip
+def test_what_makes_no_sense_is_as_if_it_were_not_there(asked, query):
+    assert query_of(Call(run_dir="", file="", query=asked)) == query
+
+
+def test_the_same_is_asked_again_by_its_address():
+    query = Query(text="a&b=<c>", state="down", page=2)
+    assert asked_again(query) == "?q=a%26b%3D%3Cc%3E&state=down&page=2" and asked_again(Query()) == ""
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (None, "\u2013"), (0, "0"), (1234, "1,234"), (1.25, "1.2"), (123.4, "123"),
+])  # fmt: skip
+def test_numbers_for_people(value, text):
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, "\u2013"), (0.4, "0 ms"), (999, "999 ms"), (1500, "1.5 s")])
+def test_times_for_people(value, text):
+    assert milliseconds(value) == text
+
+
+def test_no_template_trusts_anybody_and_no_script_stands_in_one():
+    render = Renderer()
+    for name in render._templates.list_templates():
+        source = render._templates.loader.get_source(render._templates, name)[0]
+        assert "|safe" not in source.replace(" ", "") and "autoescape" not in source, name
+        assert not any(word in source for word in ("<script>", "<style", " style=", "onclick", "hx-on", "js:")), name
+    assert render.html("said.html", words="<b>&\"'", is_wrong=False) == "<p>&lt;b&gt;&amp;&#34;&#39;</p>"

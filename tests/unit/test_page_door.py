@@ -1,0 +1,232 @@
+"""desk.http.page over real sockets: signing in, forms, streams, and what anybody can take up there."""
+
+import asyncio
+import socket
+import ssl
+from urllib.parse import urlencode
+
+import pytest
+
+from fastsip.config.secrets import digest_of_token
+from fastsip.desk.http import limits
+from fastsip.desk.http.page.stream import Stream
+from fastsip.process.messages import Serve
+from tests.certificates import make_certificate
+
+from .test_http import BEARER, LIMIT_S, LOOK, TOKEN, Client, ask, held, serve  # noqa: F401
+
+FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
+OURS = f"{FORM}Origin: http://x\r\n"     # of Client.ask, whose host is x
+
+
+def form(**fields: str) -> bytes:
+    return urlencode(fields).encode()
+
+
+async def signed_in(address, token: str = TOKEN) -> str:
+    """The header of a cookie."""
+    status, headers, _ = await ask(address, "POST /sign-in", OURS, form(token=token))
+    assert status == 303 and headers["location"] == "/"
+    return f"Cookie: {headers['set-cookie'].partition(';')[0]}\r\n"
+
+
+# ---------------------------------------------------------------- signing in
+
+
+def test_a_session_is_a_cookie_that_no_script_and_no_other_page_has(serve):  # noqa: F811
+    async def test(server, address):
+        _, headers, _ = await ask(address, "POST /sign-in", OURS, form(token=f" {TOKEN} "))
+        name, *words = headers["set-cookie"].split("; ")
+        assert name.startswith(f"fastsip-{address[1]}=order.") and TOKEN not in name
+        assert {"HttpOnly", "SameSite=Strict", "Path=/", f"Max-Age={limits.SESSION_S}"} == {*words}
+        cookie = f"Cookie: {name}\r\n"
+        assert (await ask(address, "GET /page/failures", cookie))[0] == 200
+        assert (await ask(address, "GET /look", cookie))[0] == 401      # of programs, who bring a token
+        status, headers, _ = await ask(address, "POST /sign-out", cookie + OURS, form(x=""))
+        assert status == 303 and "Max-Age=0" in headers["set-cookie"]
+
+    serve(test)
+
+
+def test_over_tls_it_travels_in_secret_alone(serve, tmp_path):  # noqa: F811
+    certificate, key = make_certificate(tmp_path)
+
+    async def test(server, address):
+        client = await Client.open(address, ssl=ssl.create_default_context(cafile=certificate))
+        headers = f"{FORM}Origin: https://x\r\n"
+        _, found, _ = await client.ask("POST /sign-in", headers, form(token=TOKEN))
+        assert found["set-cookie"].startswith("__Host-fastsip-") and "Secure" in found["set-cookie"]
+        client.writer.close()
+
+    serve(test, str(certificate), str(key))
+
+
+def test_wrong_tokens_are_counted_and_the_right_one_waits_with_them(serve, caplog):  # noqa: F811
+    caplog.set_level("INFO", "fastsip")
+
+    async def test(server, address):
+        for _ in range(limits.WRONG_AT_ONCE):
+            status, _, body = await ask(address, "POST /sign-in", OURS, form(token="wrong, but long enough"))
+            assert status == 401 and b"not known" in body
+        assert (await ask(address, "POST /sign-in", OURS, form(token=TOKEN)))[0] == 429
+        assert (await ask(address, "GET /page/failures", BEARER))[0] == 200      # a program is not kept from it
+
+    serve(test)
+    assert "wrong, but" not in caplog.text and "refused to sign in" in caplog.text
+
+
+@pytest.mark.parametrize("headers", [
+    FORM, f"{FORM}Origin: http://elsewhere\r\n", f"{OURS}Sec-Fetch-Site: cross-site\r\n",
+])  # fmt: skip
+def test_nobody_is_signed_in_by_the_page_of_another(serve, headers):  # noqa: F811
+    async def test(server, address):
+        assert (await ask(address, "POST /sign-in", headers, form(token=TOKEN)))[0] == 403
+
+    serve(test)
+
+
+# ---------------------------------------------------------------- who may
+
+
+def test_without_a_session_nothing_is_shown(serve):  # noqa: F811
+    async def test(server, address):
+        for path in ("/", "/destination?id=x", "/explain", "/page/destinations", "/page/failures", "/page/stream"):
+            status, headers, body = await ask(address, f"GET {path}", "")
+            assert status == 401 and b'name="token"' in body
+            assert "default-src 'none'" in headers["content-security-policy"]
+        status, headers, body = await ask(address, "GET /page/failures", "HX-Request: true\r\n")
+        assert (status, headers["hx-redirect"], body) == (401, "/sign-in", b"")
+        for name in ("page.js", "page.css", "htmx.min.js", "uplot.min.js", "icon.svg"):
+            status, headers, _ = await ask(address, f"GET /page/assets/{name}", "Accept-Encoding: gzip\r\n")
+            assert status == 200 and headers["content-encoding"] == "gzip" and "immutable" in headers["cache-control"]
+        assert (await ask(address, "GET /page/assets/htmx.LICENSE", ""))[0] == 404
+        assert (await ask(address, "GET /page/assets/..%2Fpages.py", ""))[0] == 404
+
+    serve(test)
+
+
+def test_who_only_looks_orders_nothing(serve):  # noqa: F811
+    async def test(server, address):
+        cookie = await signed_in(address, LOOK)
+        status, _, body = await ask(address, "POST /page/order", cookie + OURS, form(drain="media/one"))
+        assert status == 403 and b"only look" in body
+
+    serve(test)
+
+
+@pytest.mark.parametrize(("headers", "body", "status"), [
+    (OURS, form(nothing="x"), 422), (OURS, form(drain="media/one", why="x" * 201), 422),
+    ("Origin: http://x\r\n", b"{}", 415), (OURS, b"drain=" + b"x" * (200 << 10), 413),
+    (OURS, b"&".join([b"a=b"] * 21), 400), (OURS, b"drain=%ff", 400), (OURS, b"drain=\xff", 400),
+    (OURS, form(drain="media/one"), 503),
+])  # fmt: skip
+def test_what_is_no_order_is_said(serve, headers, body, status):  # noqa: F811
+    async def test(server, address):
+        cookie = await signed_in(address)
+        found, _, text = await ask(address, "POST /page/order", cookie + headers, body)
+        assert found == status and text.startswith(b"<!doctype html>")
+        found, _, text = await ask(address, "POST /page/order", f"{cookie}{headers}HX-Request: true\r\n", body)
+        assert found == status and text.startswith(b'<p class="bad">')
+
+    serve(test)
+
+
+# ---------------------------------------------------------------- streams
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Looks follow each other at once."""
+    monkeypatch.setattr(limits, "TICK_S", 0.01)
+    monkeypatch.setattr(limits, "IDLE_SHARE", 0)
+
+
+async def opened(address, head: str) -> Client:
+    """A stream, of which the beginning was read."""
+    client = await Client.open(address)
+    client.writer.write(f"GET /page/stream HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
+    begin = (await client.reader.readuntil(b"\r\n\r\n")).decode().lower()
+    assert "200 ok" in begin and "text/event-stream" in begin
+    await client.reader.readuntil(b"event: history\nretry: 2000\n")
+    return client
+
+
+def test_a_stream_says_why_there_are_no_numbers(serve, quick):  # noqa: F811
+    async def test(server, address):
+        client = await opened(address, BEARER)
+        await client.reader.readuntil(b"event: now")
+        assert b"cannot be read" in await client.reader.readuntil(b"}\n")
+        client.writer.close()
+
+    serve(test)
+
+
+def test_viewers_have_a_bound_and_make_room(serve, quick, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(limits, "MOST_VIEWERS", 2)
+
+    async def test(server, address):
+        clients = [await opened(address, BEARER) for _ in range(2)]
+        status, _, body = await ask(address, "GET /page/stream", BEARER)
+        assert status == 503 and b"others watch already" in body
+        clients[0].writer.transport.abort()
+        while server.stream.viewers == 2:
+            await asyncio.sleep(0.01)
+        await opened(address, BEARER)
+
+    serve(test)
+
+
+def test_a_viewer_who_does_not_read_is_let_go(serve, quick, monkeypatch):  # noqa: F811
+    """What he does not take is not kept for him."""
+    monkeypatch.setattr(limits, "VIEW_S", 0.2)
+    monkeypatch.setattr(Stream, "_now", lambda stream, point: {"much": "x" * 100_000})
+
+    async def test(server, address):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+        asked = f"GET /page/stream HTTP/1.1\r\nHost: x\r\n{BEARER}\r\n".encode()
+        await asyncio.get_running_loop().sock_sendall(sock, asked)
+        while not server.stream.viewers:
+            await asyncio.sleep(0.01)
+        while server.stream.viewers or server.guests._server.connections:
+            await asyncio.sleep(0.01)
+        sock.close()
+
+    serve(test)
+
+
+def test_a_session_that_ends_ends_its_streams(serve, quick):  # noqa: F811
+    async def test(server, address):
+        client = await opened(address, await signed_in(address))
+        other = Serve(file="", run_dir="/nowhere", token=digest_of_token("another token of many"))
+        server.serve(other, [socket.dup(server._door.sock.fileno())])
+        await client.ended()
+        while server.stream.viewers:
+            await asyncio.sleep(0.01)
+
+    serve(test)
+
+
+def test_at_the_end_viewers_are_let_go_at_once(serve, quick):  # noqa: F811
+    async def test(server, address):
+        client = await opened(address, BEARER)
+        await server.close()
+        await client.ended()
+
+    serve(test)
+
+
+def test_nobody_who_watches_costs_another_look(serve, quick):  # noqa: F811
+    """The same bytes for all."""
+    async def test(server, address):
+        clients = [await opened(address, BEARER) for _ in range(5)]
+        looks = server.stream._tick.number
+        for client in clients:
+            await client.reader.readuntil(b"event: now")
+        assert server.stream._task and server.stream._tick.number >= looks
+        messages = {await asyncio.wait_for(client.reader.readuntil(b"}\n"), LIMIT_S) for client in clients}
+        assert len(messages) == 1
+
+    serve(test)
