@@ -152,7 +152,8 @@ ASKED = (
 )
 
 
-MOVING = ("since", "routes_since_s", "waits", "wakes", "probe", "rtt_ms", "send", "sent", "receive")     # while we look
+# While we look.
+MOVING = ("since", "routes_since_s", "waits", "wakes", "round", "probe", "rtt_ms", "send", "sent", "receive")
 
 
 def timeless(value: Any) -> Any:
