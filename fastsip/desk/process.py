@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -69,10 +70,17 @@ class Desk:
         while (received := await self.orders.get()) and not isinstance(received.message, Leave):
             await self.obey(received)
         loop.remove_reader(self.line.fileno())
-        if received and self.spans:
-            await asyncio.to_thread(self.spans.finish)
-        if received and self.http:
-            await self.http.close()
+        if received:
+            await self.finish()
+
+    async def finish(self) -> None:
+        """Who waits for an answer gets it, and spans that wait are sent, while the supervisor has patience."""
+        last: list[Awaitable[None]] = []
+        if self.spans:
+            last.append(asyncio.to_thread(self.spans.finish))
+        if self.http:
+            last.append(self.http.close())
+        await asyncio.gather(*last)
 
     def listen(self) -> None:
         with contextlib.suppress(BlockingIOError):
