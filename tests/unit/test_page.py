@@ -314,4 +314,5 @@ def test_no_template_trusts_anybody_and_no_script_stands_in_one():
         source = render._templates.loader.get_source(render._templates, name)[0]
         assert "|safe" not in source.replace(" ", "") and "autoescape" not in source, name
         assert not any(word in source for word in ("<script>", "<style", " style=", "onclick", "hx-on", "js:")), name
+    assert "a\\u202eb" in render.html("said.html", words="a\u202eb", is_wrong=False)
     assert render.html("said.html", words="<b>&\"'", is_wrong=False) == "<p>&lt;b&gt;&amp;&#34;&#39;</p>"

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from fastsip.api import answers
+from fastsip.base.plain import printable
 from fastsip.base.run_dir import HISTORY
 from fastsip.desk.http.page.timeline import HEALTH, reason_of
 from fastsip.dispatcher import history
@@ -164,7 +165,8 @@ class Destinations:
         """In words, the first ones; that there are others or other reasons is a change, too."""
         was = {row.id: (row.state, row.reason) for row in before}
         new = [row for row in now if was.get(row.id) != (row.state, row.reason)]
-        told = [f"{row.id} is {row.state}{': ' if row.reason else ''}{row.reason}" for row in new[:MOST_TOLD]]
+        told = [printable(f"{row.id} is {row.state}" + (f": {row.reason}" if row.reason else ""))
+                for row in new[:MOST_TOLD]]  # fmt: skip
         if len(new) > MOST_TOLD:
             told.append(f"and {len(new) - MOST_TOLD} others")
         if not new and len(before) != len(now):

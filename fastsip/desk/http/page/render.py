@@ -10,8 +10,9 @@ from typing import Any
 
 import jinja2
 import msgspec
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from fastsip.base.plain import printable
 from fastsip.desk.http.page.timeline import clock
 
 HERE = Path(__file__).parent
@@ -60,9 +61,9 @@ class Renderer:
         self.assets = read_assets()
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True, auto_reload=False,
+            trim_blocks=True, lstrip_blocks=True, auto_reload=False, finalize=shown,
         )  # fmt: skip
-        self._templates.filters.update(clock=clock, key=key, number=number, milliseconds=milliseconds)
+        self._templates.filters.update(clock=clock, exact=escape, key=key, number=number, milliseconds=milliseconds)
         self._templates.globals.update(asset=self.place_of)
 
     def place_of(self, name: str) -> str:
@@ -72,6 +73,12 @@ class Renderer:
     def html(self, template: str, **values: Any) -> Markup:
         """As a value of another template it stays what it is."""
         return Markup(self._templates.get_template(template).render(**values))
+
+
+def shown(value: Any) -> Any:
+    """Of a text what is not printable is escaped, too, as marks that turn a line round; but for `exact`, in what a form
+    sends back."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def key(text: str) -> str:
