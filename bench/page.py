@@ -10,6 +10,7 @@ lists are not asked for.
 
 import argparse
 import asyncio
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -89,8 +90,11 @@ async def paints(site: Site, rounds: int) -> tuple[list[float], list[float], int
     """Milliseconds until the first paint in each round, of the line and of the page, and bytes of the page."""
     from playwright.async_api import async_playwright
 
+    chromium = shutil.which("chromium")
+    if not chromium:
+        raise RunFailed("Chromium is missing: apt-get install chromium")
     async with async_playwright() as player:
-        browser = await player.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        browser = await player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         await painted(browser, site, "/")   # starts the browser's other processes
         found = [(await painted(browser, site, "/healthz"), await painted(browser, site, "/")) for _ in range(rounds)]
         await browser.close()

@@ -309,11 +309,12 @@ def is_there(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def test_what_is_ordered_is_done_also_when_nobody_waits_for_it(serve, held):
+@pytest.mark.parametrize("line", ["POST /count", "GET /held"])     # an order, and what may have some in it, as /RPC
+def test_what_is_ordered_is_done_also_when_nobody_waits_for_it(serve, held, line):
     async def test(server, address):
         clients = [await Client.open(address) for _ in range(limits.ORDERERS + 1)]
         for client in clients:
-            client.writer.write(f"POST /count HTTP/1.1\r\nHost: x\r\n{BEARER}\r\n".encode())
+            client.writer.write(f"{line} HTTP/1.1\r\nHost: x\r\n{BEARER}\r\n".encode())
         for _ in range(limits.ORDERERS):
             assert await asyncio.to_thread(held.begun.acquire, timeout=LIMIT_S)
         for client in clients:

@@ -13,11 +13,13 @@ from fastsip.desk.http.page import entrance, overview, timeline, watch
 from fastsip.desk.http.page.entrance import Attempts, is_foreign, may_by_session, session_for
 from fastsip.desk.http.page.failures import Failures
 from fastsip.desk.http.page.overview import Destinations, Query, found
-from fastsip.desk.http.page.pages import asked_again, query_of
+from fastsip.desk.http.page.pages import Pages, asked_again, query_of
 from fastsip.desk.http.page.render import Renderer, milliseconds, number
+from fastsip.desk.http.page.stream import Stream
 from fastsip.desk.http.page.timeline import WIDTH, of_health, of_operators
 from fastsip.desk.http.page.watch import CODES, Reading, Watch
 from fastsip.desk.http.routes import Call
+from fastsip.desk.http.workers import Served
 from fastsip.dispatcher.history import Change
 
 ACCESS = Access(token=digest_of_token("the token of operators"), read_token=digest_of_token("the token of lookers"))
@@ -276,6 +278,24 @@ def test_a_line_is_the_last_hour_in_pieces_with_reasons():
 def test_a_piece_that_has_just_begun_is_to_be_seen():
     piece, = of_health([change(NOW - 0.1, "down")], NOW)
     assert piece.width == timeline.LEAST and piece.x + piece.width == WIDTH
+
+
+def test_of_ten_thousand_destinations_a_page_is_shown(known):
+    """And what it shows is made once for all who ask for the same."""
+    pages = Pages(Stream(Served()))
+    seen = known(*(destination(f"media/{place}", health="down" if place == 9_999 else "up") for place in range(10_000)))
+
+    def listed(may: int = ORDER, **query) -> str:
+        return pages._listed(Call(run_dir="", file="", may=may), seen, Query(**query))
+
+    first, last = listed(), listed(page=999_999)
+    assert first.count("<tr") == limits.ROWS + 1 and len(first) < 50_000 and "page 1 of 400" in first
+    assert "media/9999" in last and "page 400 of 400" in last and "Next" not in last
+    assert "media/9999" in listed(state="trouble") and "1 of 10,000" in listed(state="trouble")
+    assert listed() is first and listed(READ) is not first and "Drain" not in listed(READ)
+    for place in range(limits.MOST_FRAGMENTS + 5):
+        listed(text=str(place))
+    assert len(pages._fragments) == limits.MOST_FRAGMENTS
 
 
 # ---------------------------------------------------------------- what is asked, and how it is shown

@@ -37,18 +37,19 @@ class Workers:
 
     async def answer(self, route: Route, call: Call, method: str, path: str, by: str) -> web.Response:
         """What is ordered is done, also when nobody waits for it any more."""
-        if route.needs < ORDER:
-            return await self._worked(route, call)
+        where = route.where if isinstance(route.where, Where) else route.where(call)
+        if where is not Where.ORDERERS:
+            return await self._worked(route, call, where)
         return await asyncio.shield(self._ordered(route, call, {"method": method, "path": path, "by": by}))
 
     async def _ordered(self, route: Route, call: Call, facts: dict[str, str]) -> web.Response:
-        answer = await self._worked(route, call)
-        log.info("ordered over HTTP", extra={"fields": facts})
+        answer = await self._worked(route, call, Where.ORDERERS)
+        if route.needs == ORDER:    # else it says itself what of it was an order
+            log.info("ordered over HTTP", extra={"fields": facts})
         return answer
 
-    async def _worked(self, route: Route, call: Call) -> web.Response:
+    async def _worked(self, route: Route, call: Call, where: Where) -> web.Response:
         """Whoever leaves gives up the place."""
-        where = route.where if isinstance(route.where, Where) else route.where(call)
         try:
             async with asyncio.timeout(LIMITS[where]):
                 return await self.work(where, lambda: answered(route, call))

@@ -136,7 +136,9 @@
     source.addEventListener("now", (event) => show(JSON.parse(event.data)));
     source.addEventListener("error", () => {
       say("trouble", "The router's page is not reached: numbers stand still.");
-      if (source.readyState === EventSource.CLOSED) setTimeout(follow, RETRY_MS);
+      if (source.readyState !== EventSource.CLOSED) return;
+      htmx.trigger(document.body, "fresh");     // leads to where one signs in, when that is why
+      setTimeout(follow, RETRY_MS);
     });
   }
 
