@@ -142,7 +142,8 @@ bench-all: build-all $(VENV)/.ready-bench
 	@worst=0; $(call measure,consistency) $(call measure,instructions) $(call measure,order) $(call measure,memory) \
 	$(call measure,shards) $(call measure,capacity) $(call measure,growth) $(call measure,scale) $(call measure,gil_hold) \
 	$(call measure,rounds) $(call measure,recovery) $(call measure,restart) $(call measure,reload) $(call measure,scrape) \
-	$(call measure,operators) $(call measure,probing) $(call measure,kills) $(call measure,persistence) $(call measure,disk) $(call measure,hostile) \
+	$(call measure,operators) $(call measure,probing) $(call measure,kills) $(call measure,persistence) $(call measure,collecting) \
+	$(call measure,disk) $(call measure,hostile) \
 	$(call measure,stranger) exit $$worst
 
 # Each ends by itself, and leaves dist/ alone.

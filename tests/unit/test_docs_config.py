@@ -30,6 +30,7 @@ KINDS = {
     "`[[source]]`": "source",
     "`[[webhook]]`": "webhook",
     "`[api]`": "api",
+    "`[hep]`": "hep",
 }
 RELOADS = {"in place", "takeover", "refused", "next router"}
 BASE = """
@@ -48,11 +49,14 @@ to = "media"
 failure = "next"
 [[webhook]]
 url = "http://127.0.0.1/"
+[hep]
+collector = "udp:192.0.2.9:9060"
 """
 # Table of BASE -> the line that its defaults are written behind; of a probe they fill the braces.
 BEHIND = {
     "router": "shards = 1\n", "listen": 'uri = "udp:192.0.2.1:5060"\n', "set": "[set.media]\n", "probe": "probe = {",
     "destination": 'id = "one"', "failure": "[failure.next]\n", "route": "[[route]]\n", "webhook": "[[webhook]]\n",
+    "hep": "[hep]\n",
 }  # fmt: skip
 
 
