@@ -92,8 +92,8 @@ SANITIZERS = $$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsa
 
 # Of the unit tests those of kernels that need nothing but kernels: release code, documents and counts of instructions
 # are another tree's.
-KERNEL_TESTS := $(patsubst %,tests/unit/test_%.py,blocks checks commands dropped_slots edits golden_layout hashing kinds \
-	lanes large_sets mapped measures names net parser paces patterns positions resize resting ring rule_index rules scarcity \
+KERNEL_TESTS := $(patsubst %,tests/unit/test_%.py,blocks checks commands dropped_slots edits golden_layout hashing hep kinds \
+	lanes large_sets mapped measures mirror names net parser paces patterns positions resize resting ring rule_index rules scarcity \
 	select shard slots store_space tables timers uri values)
 
 checked: $(VENV)/.ready-test

@@ -3,6 +3,7 @@
 import socket
 import struct
 
+FILLING = 0xFFFF    # vendor and type of what nobody reads
 WORDS = {1: "family", 2: "protocol", 11: "type", 12: "agent", 14: "key", 15: "message", 17: "correlation", 19: "node"}
 NUMBERS = {1: ">B", 2: ">B", 7: ">H", 8: ">H", 9: ">I", 10: ">I", 11: ">B", 12: ">I"}
 
@@ -14,8 +15,9 @@ def chunks_of(datagram: bytes) -> dict[int, bytes]:
     at = 6
     while at < len(datagram):
         vendor, kind, length = struct.unpack_from(">HHH", datagram, at)
-        assert vendor == 0 and kind not in found and 6 <= length <= len(datagram) - at
+        assert vendor in (0, FILLING) and kind not in found and 6 <= length <= len(datagram) - at
         found[kind] = datagram[at + 6 : at + length]
+        assert (vendor == FILLING) == (kind == FILLING) and (vendor == 0 or not found.pop(kind).strip(b"\0"))
         at += length
     return found
 

@@ -122,7 +122,7 @@ async def test_a_collector_gets_both_legs_through_reloads_and_deaths(home, free_
         life = home.start(base + hep(first.port))
         await asyncio.to_thread(life.ready)
         await calls_until(first, alice, bob, edge)
-        calls = [await whole_call(alice, bob, edge) for _ in range(CALLS)]
+        calls = await asyncio.gather(*(whole_call(alice, bob, edge) for _ in range(CALLS)))    # many in a round
         await first.until(lambda _: all(len(first.of(call)) == MESSAGES for call in calls))
         for call in calls:
             found = first.of(call)
