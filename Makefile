@@ -94,8 +94,8 @@ SANITIZERS = $$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsa
 
 # Of the unit tests those of kernels that need nothing but kernels: release code, documents and counts of instructions
 # are another tree's.
-KERNEL_TESTS := $(patsubst %,tests/unit/test_%.py,blocks checks commands dropped_slots edits golden_layout hashing kinds \
-	lanes large_sets mapped measures names net parser paces patterns positions resize resting ring rule_index rules scarcity \
+KERNEL_TESTS := $(patsubst %,tests/unit/test_%.py,blocks checks commands dropped_slots edits golden_layout hashing hep kinds \
+	lanes large_sets mapped measures mirror names net parser paces patterns positions resize resting ring rule_index rules scarcity \
 	select shard slots store_space tables timers uri values)
 
 checked: $(VENV)/.ready-test
@@ -147,7 +147,8 @@ bench-all: build-all $(VENV)/.ready-bench
 	@worst=0; $(call measure,consistency) $(call measure,instructions) $(call measure,order) $(call measure,memory) \
 	$(call measure,shards) $(call measure,capacity) $(call measure,growth) $(call measure,scale) $(call measure,gil_hold) \
 	$(call measure,rounds) $(call measure,recovery) $(call measure,restart) $(call measure,reload) $(call measure,scrape) $(call measure,page) \
-	$(call measure,operators) $(call measure,probing) $(call measure,kills) $(call measure,persistence) $(call measure,disk) $(call measure,hostile) \
+	$(call measure,operators) $(call measure,probing) $(call measure,kills) $(call measure,persistence) $(call measure,collecting) \
+	$(call measure,disk) $(call measure,hostile) \
 	$(call measure,stranger) exit $$worst
 
 # Each ends by itself, and leaves dist/ alone.

@@ -2,7 +2,7 @@
 
 A machine shared with others becomes faster and slower within seconds, so turns are short: a
 pair is a turn of each, and what one spends while the other is loaded (timers, looking around)
-is counted in the pair, too.  Used by versus, persistence and disk.
+is counted in the pair, too.  Used by versus, persistence, collecting and disk.
 """
 
 import argparse

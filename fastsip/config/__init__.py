@@ -4,8 +4,8 @@
     load_run_dir(path) -> where its router is found
 
 Layout: language (the words), values (single values), reader (tables), sets, routes with patterns and
-headers, names, api, load (the whole), secrets (the key file), locate (lines), errors, model (the result), handed (the
-result for another process).
+headers, names, api, hep, load (the whole), secrets (the key file), locate (lines), errors, model (the result), handed
+(the result for another process).
 Nothing here touches the network or a packet.
 """
 
@@ -18,6 +18,7 @@ from fastsip.config.model import (
     Destination,
     DestinationSet,
     HeaderEdits,
+    Hep,
     Limits,
     Listener,
     Name,
@@ -38,6 +39,7 @@ __all__ = [
     "Destination",
     "DestinationSet",
     "HeaderEdits",
+    "Hep",
     "Limits",
     "Listener",
     "Name",

@@ -7,7 +7,7 @@ refused, never silently ignored.  When a part arrives, its entry is deleted here
 """
 
 ROOT = ("router", "listen", "timers", "limits", "set", "failure", "route", "names", "resolve", "source", "webhook",
-        "otel", "api")
+        "otel", "api", "hep")
 
 KEYS: dict[str, tuple[str, ...]] = {
     "": ROOT,
@@ -44,6 +44,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "webhook": ("url", "name", "events", "secret", "timeout", "headers"),
     "otel": ("endpoint", "sample", "service", "timeout", "headers"),
     "api": ("listen", "token", "read_token", "certificate", "key"),
+    "hep": ("collector", "sample", "node", "agent", "key"),
 }  # fmt: skip
 
 # Path pattern ("*" is any one name or index) -> None: the whole key is of a later release;
@@ -107,6 +108,7 @@ MAX_POLICY_CODES = 10
 MAX_SOURCES = 16
 MAX_CALLS_PER_SECOND = 1_000_000
 MAX_BURST_S = 10  # of calls at once: as many as come in so many seconds
+MAX_HEP_TEXT = 255  # bytes of a key or a node's name that go to a collector
 MAX_WEBHOOKS = 16
 MAX_WEBHOOK_HEADERS = 16
 MAX_WEBHOOK_TEXT = 2_048  # letters of a URL, or of what a header says

@@ -22,6 +22,7 @@ from fastsip.config import secrets, values
 from fastsip.config.api import read_api
 from fastsip.config.errors import ConfigError, Problem, Wrong
 from fastsip.config.headers import read_ways
+from fastsip.config.hep import read_hep
 from fastsip.config.language import MAX_LISTENERS, MAX_NAMED_DESTINATIONS, MAX_SHARDS
 from fastsip.config.model import Config, Limits, Listener, Resolve, Router, Timers
 from fastsip.config.names import read_names
@@ -199,6 +200,7 @@ class _Loader:
             webhooks=read_webhooks(self.root, self.base),
             otel=read_otel(self.root, self.base, router.name),
             api=read_api(self.root, self.base),
+            hep=read_hep(self.root, self.base, router.name),
         )
         check_tags(config.listeners, self.report)
         check_destinations(config.sets, self.report)

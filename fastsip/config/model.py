@@ -323,6 +323,22 @@ class Api(Part, frozen=True, kw_only=True):
         return f"Api(listen={self.listen!r}, ...)"
 
 
+class Hep(Part, frozen=True, kw_only=True):
+    """[hep].  `host` is numeric, IPv6 without brackets, or a name; key: "" = none."""
+
+    collector: str  # as given
+    host: str
+    port: int
+    sample: float  # share of calls, 0 to 1
+    node: str
+    agent: int
+    key: str
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"Hep(collector={self.collector!r}, sample={self.sample}, ...)"
+
+
 class Config(Part, frozen=True, kw_only=True):
     """A whole configuration."""
 
@@ -340,6 +356,7 @@ class Config(Part, frozen=True, kw_only=True):
     webhooks: tuple[Webhook, ...]
     otel: Otel | None  # None = no spans are made
     api: Api | None  # None = HTTP is spoken on control.sock alone
+    hep: Hep | None  # None = nothing goes to a collector
 
     def set_named(self, name: str) -> DestinationSet:
         """The set of that name; KeyError when there is none."""

@@ -206,6 +206,8 @@ COUNTERS = (
     single("probes", "fastsip_probes_sent_total"),
     single("probe_failures", "fastsip_probes_failed_total"),
     single("events_dropped", "fastsip_log_events_dropped_total"),
+    several("fastsip_hep_messages_total", "messages for the collector of [hep]: sent, or lost on the way out, as its "
+            "socket was full or nobody there took them", "outcome", {"hep_sent": "sent", "hep_lost": "lost"}),
     single("handed_over", "fastsip_datagrams_handed_over_total", by_shard=True),
     several("fastsip_system_calls_total", "calls that read and send datagrams", "call",
             {"receive_calls": "recvmmsg", "send_calls": "sendmmsg"}, by_shard=True),

@@ -30,6 +30,7 @@ from fastsip.log import log
 from fastsip.process import messages
 from fastsip.process.line import Received, close_all, received_config
 from fastsip.process.messages import ForeignProtocol, Message, Numbered
+from fastsip.router.collector import Collector
 from fastsip.router.journal import Journal
 from fastsip.router.limiting import Limiting
 from fastsip.router.looking import Looking
@@ -38,6 +39,7 @@ from fastsip.router.outlook import outlook
 from fastsip.router.probing import Probing
 from fastsip.router.resolver import Resolver
 from fastsip.router.router import Router
+from fastsip.router.views import Views
 from fastsip.routing.compile import (
     COMPILE_ERRORS,
     Before,
@@ -96,7 +98,8 @@ class ControlPlane:
         self.machines = AnsweringMachines(())
         self.journal = Journal(lambda: router.config)
         self.probing = Probing(self.shards)
-        self.looking = Looking(router.config.router.run_dir, self.shards, self.beside)
+        views = Views(router.config.router.run_dir, self.shards)
+        self.looking, self.collector = Looking(views, self.beside), Collector(views, self.beside)
         self.limiting = Limiting(router.cells, router.registry.name, self.journal.events.tell)
         self.dropped = 0    # events that shards had no room for, as far as that was told
 
@@ -115,9 +118,11 @@ class ControlPlane:
         release_unnamed(router.cells, router.registry, router.config)
         self.take_events()
         self.line.send(messages.Started())
+        self.collector.follow(router.config)
         gauges = asyncio.create_task(self.keep_gauges())
         order = await self.told
         gauges.cancel()
+        await self.collector.close()
         await self.resolver.close()
         return await self.leave(order)
 
@@ -348,6 +353,7 @@ class ControlPlane:
         router.names.set_limit(fresh.limits.max_names)
         router.names.set_static(fixed)
         self.tell_name(0)
+        self.collector.follow(fresh)
 
     # In a thread of its own, because it takes as long as the configuration is large.
 

@@ -480,6 +480,7 @@ PLACES = [
     ("route", 0, "when", "user_match"),
     ("route", 0, "when", "source_set"),
     *(("source", 0, key) for key in ("kind", "path", "name", "url", "table", "columns", "interval")),
+    *(("hep", key) for key in ("collector", "sample", "node", "agent", "key")),
     ("router", "secret"),
 ]
 
@@ -494,6 +495,7 @@ def test_any_value_anywhere_is_accepted_or_refused_never_a_crash(place, value):
         "set": {"media": {"destinations": ["sip:192.0.2.21", {"uri": "sip:192.0.2.22"}], "probe": {}}},
         "failure": {"f": {"on": [500]}},
         "route": [{"to": "media", "when": {"method": "INVITE"}, "headers": {"remove": ["X-A"]}}],
+        "hep": {"collector": "udp:192.0.2.9:9060"},
         "source": [{"kind": "list", "path": __file__}],  # a text like any other: no line of it is a destination
     }
     inner = raw

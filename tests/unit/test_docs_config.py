@@ -31,6 +31,7 @@ KINDS = {
     "`[[webhook]]`": "webhook",
     "`[otel]`": "otel",
     "`[api]`": "api",
+    "`[hep]`": "hep",
 }
 RELOADS = {"in place", "takeover", "refused", "next router"}
 BASE = """
@@ -51,12 +52,15 @@ failure = "next"
 url = "http://127.0.0.1/"
 [otel]
 endpoint = "http://127.0.0.1/v1/traces"
+[hep]
+collector = "udp:192.0.2.9:9060"
 """
 # Table of BASE -> the line that its defaults are written behind; of a probe they fill the braces.
 BEHIND = {
     "router": "shards = 1\n", "listen": 'uri = "udp:192.0.2.1:5060"\n', "set": "[set.media]\n", "probe": "probe = {",
     "destination": 'id = "one"', "failure": "[failure.next]\n", "route": "[[route]]\n", "webhook": "[[webhook]]\n",
     "otel": "[otel]\n",
+    "hep": "[hep]\n",
 }  # fmt: skip
 
 

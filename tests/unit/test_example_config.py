@@ -33,7 +33,7 @@ def test_it_shows_every_key(kind):
     assert set(KEYS[kind]) - shown - {"destinations", "when", "probe", "headers"} == set()
     for table in ("[router]", "[[listen]]", "[timers]", "[limits]", "[set.media]", "[set.media.probe]",
                   "[failure.next-media]", "[[route]]", "[route.headers]", "[route.when]", "[[source]]",
-                  "[[webhook]]", "[otel]", "[api]"):  # fmt: skip
+                  "[[webhook]]", "[otel]", "[api]", "[hep]"):  # fmt: skip
         assert re.search(rf"^#?{re.escape(table)}", TEXT, re.MULTILINE), table
     assert "destinations = [" in TEXT
 

@@ -30,7 +30,7 @@ ROOMS = {
         "keys"),
     "wire": ("via", "tokens", "loops"),
     "transport": ("resting", "names", "listen", "net_sys", "udp", "local"),
-    "state": ("counters", "memory", "mirror_ring", "mirror", "shard", "events", "outbox", "quota",
+    "state": ("counters", "memory", "hep", "mirror_ring", "mirror", "shard", "events", "outbox", "quota",
         "questions", "recall"),
     "transaction": ("machines", "clocks", "lingering", "client", "replies", "server", "inspect"),
     "health": ("measuring", "probes", "calls"),
@@ -66,7 +66,7 @@ MAY_IMPORT = {
 SYSTEM_CALLS = {
     "base/files", "base/mapped", "base/clock", "base/arena", "transport/net_sys", "transport/udp", "transport/local",
     "transport/listen", "base/ring", "base/lanes", "store/slots", "store/resize", "store/partitions",
-    "dispatcher/lines", "dispatcher/measures", "state/mirror_ring",
+    "dispatcher/lines", "dispatcher/measures", "state/hep", "state/mirror_ring",
     "shard/loop", "routing/parts", "harness/virtual_net", "harness/rig",
 }  # fmt: skip
 SYSTEM_MODULES = {"os", "socket", "mmap", "fcntl", "select", "selectors", "subprocess", "time", "signal"}

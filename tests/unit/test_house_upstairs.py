@@ -47,8 +47,8 @@ DOORS = {
     "store/marks", "store/partitions",
     "routing/table", "dispatcher/cells", "dispatcher/chooser", "dispatcher/measures", "dispatcher/paces",
     "transport/listen",
-    "transport/names", "transport/udp", "state/counters", "state/events", "state/mirror", "state/mirror_ring",
-    "transaction/inspect", "shard/loop",
+    "transport/names", "transport/udp", "state/counters", "state/events", "state/hep", "state/mirror",
+    "state/mirror_ring", "transaction/inspect", "shard/loop",
     "shard/workspace", "harness/rig",
 }  # fmt: skip
 

@@ -249,7 +249,7 @@ def test_few_functions_are_close_to_the_bound():
 # Of each package of the core: checks in a hundred kernel functions, lines with a comment or docstring in a hundred.
 CHECKS_PERCENT = {
     "base": 65, "sip": 99, "store": 70, "routing": 0, "dispatcher": 78, "wire": 121, "transport": 91,
-    "state": 82, "transaction": 89, "health": 166, "proxy": 60, "shard": 0, "harness": 0,
+    "state": 75, "transaction": 89, "health": 166, "proxy": 60, "shard": 0, "harness": 0,
 }  # fmt: skip
 COMMENTS_PERCENT = {
     "base": 26, "sip": 20, "store": 20, "routing": 18, "dispatcher": 21, "wire": 21, "transport": 20,

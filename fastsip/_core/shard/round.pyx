@@ -12,8 +12,9 @@ from fastsip._core.store.slots cimport (
 from fastsip._core.store.wheel cimport NO_TIMER, TICK_MS, advance_wheel, take_expired
 from fastsip._core.store.marks cimport mark_slot
 from fastsip._core.transport.udp cimport LOST, SENT, TOO_BIG, clear_outbox, flush_outbox, outgoing_t
-from fastsip._core.state.counters cimport N_TIMER_LAG, N_TIMER_LAG_MS
+from fastsip._core.state.counters cimport N_HEP_LOST, N_HEP_SENT, N_TIMER_LAG, N_TIMER_LAG_MS
 from fastsip._core.state.shard cimport count_of_time
+from fastsip._core.state.hep cimport hep_t, send_hep
 from fastsip._core.state.mirror cimport show_message
 from fastsip._core.state.mirror_ring cimport SEEN_SENT
 from fastsip._core.state.outbox cimport needs_flush
@@ -81,7 +82,8 @@ cdef void empty_outbox(net_t *net) noexcept nogil:
 
 
 cdef void show_sent(shard_t *shard) noexcept nogil:
-    """To whoever looks, whatever became of it."""
+    """To whoever looks, and to the collector, whatever became of it; so goes what has waited since the last time."""
+    cdef hep_t *hep = shard.mirror.hep
     cdef outgoing_t *out
     cdef uint32_t i
     for i in range(shard.net.out_count):
@@ -89,6 +91,11 @@ cdef void show_sent(shard_t *shard) noexcept nogil:
         if out.listener < shard.table.listener_count:
             show_message(shard.mirror, SEEN_SENT, &shard.table.listeners[out.listener].addr, &out.to, out.at, out.len,
                          shard.table.max_head)
+    if hep != NULL:
+        send_hep(hep)
+        shard.counters[<int>N_HEP_SENT] += hep.sent
+        shard.counters[<int>N_HEP_LOST] += hep.lost
+        hep.sent = hep.lost = 0
 
 
 cdef int send_all(shard_t *shard, unsent_t *failures) noexcept nogil:

@@ -90,6 +90,8 @@ cdef enum counter_id:
     N_PARKED_DROPPED            # beyond what may wait, or without transaction and too long
     N_QUARANTINED               # datagrams that routers have died of
     N_DRAINED                   # new calls, while this router takes none
+    N_HEP_SENT                  # messages to the collector
+    N_HEP_LOST
     N_BAD                       # of N_MALFORMED, by result code: E_START_LINE to E_ROUTE, E_DUPLICATE, E_MAX_BREADTH
     N_REPEATED_INVITES = N_BAD + 18  # of N_RETRANSMITTED_REQUESTS, by kind
     N_REPEATED_OTHERS

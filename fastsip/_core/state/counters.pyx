@@ -97,6 +97,8 @@ COUNTERS = (
     (N_PARKED_DROPPED, "parked_dropped", "requests for which there was no room to wait, or that waited too long"),
     (N_QUARANTINED, "quarantined", "datagrams refused because two routers had died of their like"),
     (N_DRAINED, "drained", "new calls refused while the router takes none: 503"),
+    (N_HEP_SENT, "hep_sent", "messages sent to the collector of [hep]"),
+    (N_HEP_LOST, "hep_lost", "messages that never left for it: full buffers, or nobody there who takes them"),
     *((N_BAD + place, f"bad_{what}", f"malformed: {why}") for place, (what, why) in enumerate((
         # E_START_LINE to E_ROUTE
         ("start_line", "the start line is broken"),

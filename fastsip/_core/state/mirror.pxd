@@ -4,6 +4,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.types cimport MAX_TOKEN
+from fastsip._core.state.hep cimport Hep, hep_t
 from fastsip._core.state.mirror_ring cimport MirrorRing, mirror_ring_t, sighting_kind
 
 cdef enum:
@@ -20,12 +21,13 @@ cdef struct looks_t:
 
 cdef struct mirror_t:
     looks_t looks
-    mirror_ring_t *ring
+    mirror_ring_t *ring     # NULL = nobody looks
+    hep_t *hep              # NULL = nothing goes to a collector
 
 # Where a call lies among all calls, from 0 to 2**32 - 1: by its Call-ID alone, so each node says the same of each leg.
 cdef uint32_t sample_of(const char *call_id, uint32_t len) noexcept nogil
 
-# A message that was received or sent: shown to whoever looks at such.  max_head: as of parse_datagram.
+# A message that was received or sent: to whoever looks at such, and to the collector.  max_head: as of parse_datagram.
 cdef void show_message(const mirror_t *mirror, sighting_kind kind, const addr_t *ours, const addr_t *peer,
                        const char *at, uint32_t len, uint32_t max_head) noexcept nogil
 
@@ -34,6 +36,7 @@ cdef void show_message(const mirror_t *mirror, sighting_kind kind, const addr_t 
 cdef class View:
     cdef mirror_t mirror
     cdef MirrorRing ring
+    cdef Hep hep
 
     cdef int add_share(self, share) except -1
     cdef int add_call(self, bytes call_id) except -1

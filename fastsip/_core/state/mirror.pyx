@@ -1,8 +1,9 @@
-"""What a shard shows of the messages that it receives and sends, and to whom.
+"""What a shard shows of the messages that it receives and sends, and to whom: those who look, and a collector.
 
 A View says it; a shard that nobody looks at has none, and asks one pointer per message.  The control plane makes
 another View for each change and swaps it as it does tables (shard/loop), so nothing here changes or is freed while
-a shard reads it; but for the ring, which the shard alone writes and one View hands on to the next.
+a shard reads it; but for the ring and what waits for the collector, which the shard alone writes and one View hands
+on to the next.
 
 A sender chooses the Call-ID, and so may choose to be in a sample or out of it.  Must never: wait, or judge a message.
 """
@@ -13,13 +14,14 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from fastsip._core.base.types cimport MAX_HEAD, MAX_TOKEN, span_t
+from fastsip._core.base.types cimport MAX_HEAD, MAX_TOKEN, OK, span_t
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.check cimport check
 from fastsip._core.base.clock cimport unix_ns
 from fastsip._core.base.hashing cimport hash_text
 from fastsip._core.sip.parser cimport most_read, scan_call_id
-from fastsip._core.state.mirror_ring cimport SEEN_SENT, SEEN_RECEIVED, MirrorRing, sighting_t, write_sighting
+from fastsip._core.state.hep cimport Hep, hep_t, queue_hep
+from fastsip._core.state.mirror_ring cimport SEEN_RECEIVED, SEEN_SENT, MirrorRing, put_sighting
 
 MOST_AT_ONCE = MOST_LOOKS
 LONGEST_CALL_ID = MAX_TOKEN
@@ -56,49 +58,54 @@ cdef bint is_peer(const looks_t *looks, const addr_t *peer) noexcept nogil:
     return False
 
 
-cdef bint is_looked_at(const looks_t *looks, const addr_t *peer, const char *at, uint32_t len,
-                       uint32_t max_head) noexcept nogil:
-    """The Call-ID is looked for when somebody asks for it: what has none is in no sample but that of everything."""
-    cdef span_t call_id
+cdef inline bint asks_for_calls(const looks_t *looks) noexcept nogil:
+    """Is there a look that depends on the Call-ID?"""
+    return looks.call_count != 0 or 0 < looks.share < EVERY_CALL
+
+
+cdef bint is_looked_at(const looks_t *looks, const addr_t *peer, const char *call_id, uint32_t len) noexcept nogil:
+    """call_id: NULL for a message without any, which is in no sample but that of everything."""
     check(looks.share <= EVERY_CALL)
     if looks.share >= EVERY_CALL or is_peer(looks, peer):
         return True
-    if looks.share == 0 and looks.call_count == 0:
-        return False
-    if scan_call_id(at, most_read(len, max_head), &call_id) < 0:
-        return False
-    return (sample_of(at + call_id.off, call_id.len) < looks.share
-            or is_named(looks, at + call_id.off, call_id.len))
+    return call_id != NULL and (sample_of(call_id, len) < looks.share or is_named(looks, call_id, len))
 
 
 cdef void show_message(const mirror_t *mirror, sighting_kind kind, const addr_t *ours, const addr_t *peer,
                        const char *at, uint32_t len, uint32_t max_head) noexcept nogil:
-    cdef sighting_t seen
-    check(mirror.ring != NULL)
+    """The Call-ID is looked for when somebody asks for it."""
+    cdef uint64_t now_ns = unix_ns()
+    cdef hep_t *hep = mirror.hep
+    cdef const char *call_id = NULL
+    cdef span_t span
     check(at != NULL or len == 0)
-    if not is_looked_at(&mirror.looks, peer, at, len, max_head):
-        return
-    memset(&seen, 0, sizeof(seen))
-    seen.kind = kind
-    seen.when_ns = unix_ns()
-    seen.ours = ours[0]
-    seen.peer = peer[0]
-    write_sighting(mirror.ring, &seen, at, len)
+    span.len = 0
+    if (hep != NULL or asks_for_calls(&mirror.looks)) and scan_call_id(at, most_read(len, max_head), &span) == OK:
+        call_id = at + span.off
+    if mirror.ring != NULL and is_looked_at(&mirror.looks, peer, call_id, span.len):
+        put_sighting(mirror.ring, kind, now_ns, ours, peer, at, len)
+    if hep != NULL and call_id != NULL and (hep.share >= EVERY_CALL or sample_of(call_id, span.len) < hep.share):
+        queue_hep(hep, peer if kind == SEEN_RECEIVED else ours, ours if kind == SEEN_RECEIVED else peer, now_ns,
+                  call_id, span.len, at, len)
 
 
 @cython.final
 cdef class View:
-    """View(looks, ring): what is in at least one of the looks goes into the ring.
+    """View(looks, ring, hep): what is in at least one of the looks goes into the ring, and what is in the sample of
+    `hep` to its collector; either may be None.
 
     looks: at most MOST_AT_ONCE of (kind, value): ("share", 0.0 to 1.0 of all calls; 1.0 is all there is), ("call", the
     bytes of a Call-ID), ("peer", an address as text: what comes from there, and goes there).  ValueError for others.
     """
 
-    def __init__(self, looks, MirrorRing ring not None):
+    def __init__(self, looks, MirrorRing ring, Hep hep=None):
         if len(looks) > MOST_LOOKS:
             raise ValueError(f"{len(looks)} looks: at most {MOST_LOOKS} are possible")
-        self.ring = ring
-        self.mirror.ring = &ring.ring
+        self.ring, self.hep = ring, hep
+        if ring is not None:
+            self.mirror.ring = &ring.ring
+        if hep is not None:
+            self.mirror.hep = hep.hep
         for kind, value in looks:
             if kind == "share":
                 self.add_share(value)
@@ -132,13 +139,13 @@ cdef class View:
         return 0
 
     def show(self, bint received, peer, bytes message not None) -> None:
-        """show_message, as tests see it: from or to (host, port); ours is no address."""
+        """show_message, as tests see it: from or to (host, port); ours is that address with port 0."""
         cdef addr_t ours, other
         cdef bytes packed = packed_address(peer[0])
         memset(&ours, 0, sizeof(ours))
-        memset(&other, 0, sizeof(other))
-        memcpy(other.ip, <const char *>packed, 16)
-        other.family = ipaddress.ip_address(peer[0]).version
+        memcpy(ours.ip, <const char *>packed, 16)
+        ours.family = ipaddress.ip_address(peer[0]).version
+        other = ours
         other.port = peer[1]
         show_message(&self.mirror, SEEN_RECEIVED if received else SEEN_SENT, &ours, &other, message,
                      <uint32_t>len(message), MAX_HEAD)

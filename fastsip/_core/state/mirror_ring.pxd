@@ -46,8 +46,9 @@ cdef struct mirror_ring_t:
     uint64_t number
     uint64_t generation
 
-# Writes `seen` (kind, when_ns, ours, peer) and what of the message is kept over the oldest entries; never waits.
-cdef void write_sighting(mirror_ring_t *ring, sighting_t *seen, const char *at, uint32_t len) noexcept nogil
+# Writes it, with what of the message is kept, over the oldest entries; never waits.
+cdef void put_sighting(mirror_ring_t *ring, sighting_kind kind, uint64_t when_ns, const addr_t *ours,
+                       const addr_t *peer, const char *at, uint32_t len) noexcept nogil
 
 
 @cython.final

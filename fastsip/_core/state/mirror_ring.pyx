@@ -20,6 +20,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.mman cimport munmap
 
+from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.atomics cimport full_fence, load_acquire64, load_relaxed64, store_relaxed64, store_release64
 from fastsip._core.base.check cimport check
 from fastsip._core.base.mapped cimport map_file
@@ -105,6 +106,17 @@ cdef void write_sighting(mirror_ring_t *ring, sighting_t *seen, const char *at, 
     store_release64(&ring.head.written, ring.position)
 
 
+cdef void put_sighting(mirror_ring_t *ring, sighting_kind kind, uint64_t when_ns, const addr_t *ours,
+                       const addr_t *peer, const char *at, uint32_t len) noexcept nogil:
+    cdef sighting_t seen
+    memset(&seen, 0, sizeof(seen))
+    seen.kind = kind
+    seen.when_ns = when_ns
+    seen.ours = ours[0]
+    seen.peer = peer[0]
+    write_sighting(ring, &seen, at, len)
+
+
 @cython.final
 cdef class MirrorRing:
     """MirrorRing(path, shard): a new file in the place of whatever is there; OSError when there is no room for it.
@@ -135,12 +147,11 @@ cdef class MirrorRing:
         if self.mapping != NULL:
             munmap(self.mapping, HEADER_BYTES + BYTES_OF_RING)
 
-    def put(self, uint8_t kind, uint64_t when_ns, bytes message not None) -> None:
-        """write_sighting, as tests see it, without addresses."""
-        cdef sighting_t seen
-        memset(&seen, 0, sizeof(seen))
-        seen.kind, seen.when_ns = kind, when_ns
-        write_sighting(&self.ring, &seen, message, <uint32_t>len(message))
+    def put(self, int kind, uint64_t when_ns, bytes message not None) -> None:
+        """put_sighting, as tests see it, without addresses."""
+        cdef addr_t nobody
+        memset(&nobody, 0, sizeof(nobody))
+        put_sighting(&self.ring, <sighting_kind>kind, when_ns, &nobody, &nobody, message, <uint32_t>len(message))
 
 
 # ---------------------------------------------------------------- reading

@@ -135,7 +135,7 @@ def test_an_outage_is_a_few_lines_a_second_of_each_kind(monkeypatch, kind):
     lines = []
     monkeypatch.setattr(log.log, "info", lambda event, extra: lines.append((event, extra["fields"])))
     router = types.SimpleNamespace(
-        line=None, shards=None, names=None, cells=types.SimpleNamespace(limited=dict, limited_since=lambda _: []),
+        line=None, shards=(), names=None, cells=types.SimpleNamespace(limited=dict, limited_since=lambda _: []),
         config=types.SimpleNamespace(listeners=[], router=types.SimpleNamespace(state_dir="/nonexistent",
                                                                                       run_dir="/nonexistent")),
         registry=types.SimpleNamespace(name=lambda number: ("destination", f"sip:{number}")),

@@ -10,6 +10,7 @@ import pytest
 from fastsip._core.state.mirror import MOST_AT_ONCE
 from fastsip.process.messages import Looked
 from fastsip.router.looking import Looking
+from fastsip.router.views import Views
 
 ALL, ONE = Looked(share=1.0), Looked(call_id="one")
 SOON_S, LONG_S, LIMIT_S = 0.05, 30.0, 20.0
@@ -44,7 +45,7 @@ def looking(scratch, shards, beside):
     """What is left of a router that was killed is taken away."""
     (scratch / "mirror").mkdir(mode=0o750)
     (scratch / "mirror" / "07.ring").write_bytes(b"of another router")
-    made = Looking(str(scratch), shards, beside)
+    made = Looking(Views(str(scratch), shards), beside)
     assert rings(scratch) == []
     return made
 
