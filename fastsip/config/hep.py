@@ -22,7 +22,7 @@ def read_hep(root: Section, base: Path, node: str) -> Hep | None:
         return None
     section = root.section("hep", "hep")
     place = section.need("collector", _collector, None, 'for example "udp:192.0.2.9:9060"')
-    sample = section.take("sample", _share, 1.0)
+    sample = section.take("sample", values.share, 1.0)
     found = Hep(
         collector=section.raw["collector"] if place else "",
         host=place[0] if place else "",
@@ -49,12 +49,6 @@ def _collector(raw: object) -> tuple[str, int]:
     if host in ("0.0.0.0", "[::]"):
         raise Wrong(f"a wildcard is no collector; {COLLECTOR_ALLOWED}")
     return host.removeprefix("[").removesuffix("]").removesuffix("."), int(port)
-
-
-def _share(raw: object) -> float:
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or not 0 <= raw <= 1:
-        raise Wrong("allowed: a number from 0 to 1, the share of calls")
-    return float(raw)
 
 
 def _key(base: Path) -> Callable[[object], str]:

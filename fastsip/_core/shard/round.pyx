@@ -81,9 +81,9 @@ cdef void empty_outbox(net_t *net) noexcept nogil:
         net.out_count = 0
 
 
-cdef void show_sent(shard_t *shard) noexcept nogil:
-    """To whoever looks, and to the collector, whatever became of it; so goes what has waited since the last time."""
-    cdef hep_t *hep = shard.mirror.hep
+cdef void show_leaving(shard_t *shard) noexcept nogil:
+    """To whoever looks, whatever becomes of it: before it is sent, so that what anybody got was shown, though this
+    process dies in between."""
     cdef outgoing_t *out
     cdef uint32_t i
     for i in range(shard.net.out_count):
@@ -91,19 +91,27 @@ cdef void show_sent(shard_t *shard) noexcept nogil:
         if out.listener < shard.table.listener_count:
             show_message(shard.mirror, SEEN_SENT, &shard.table.listeners[out.listener].addr, &out.to, out.at, out.len,
                          shard.table.max_head)
-    if hep != NULL:
-        send_hep(hep)
-        shard.counters[<int>N_HEP_SENT] += hep.sent
-        shard.counters[<int>N_HEP_LOST] += hep.lost
-        hep.sent = hep.lost = 0
+
+
+cdef void send_copies(shard_t *shard) noexcept nogil:
+    """To the collector, if there is one, of all that came and left since the last time."""
+    cdef hep_t *hep = shard.mirror.hep
+    if hep == NULL:
+        return
+    send_hep(hep)
+    shard.counters[<int>N_HEP_SENT] += hep.sent
+    shard.counters[<int>N_HEP_LOST] += hep.lost
+    hep.sent = hep.lost = 0
 
 
 cdef int send_all(shard_t *shard, unsent_t *failures) noexcept nogil:
     """Sends what is queued and gives back what only that still needed; how many could not be sent."""
     cdef int n
+    if shard.mirror != NULL:
+        show_leaving(shard)
     send_outbox(shard.net)
     if shard.mirror != NULL:
-        show_sent(shard)
+        send_copies(shard)
     n = settle_outbox(shard, failures)
     empty_outbox(shard.net)
     give_pending(shard.store, &shard.pending)
