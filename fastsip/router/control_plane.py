@@ -116,6 +116,7 @@ class ControlPlane:
         self.machines = AnsweringMachines(answered_here(router.config))
         await self.machines.start()
         release_unnamed(router.cells, router.registry, router.config)
+        self.looking.begin()
         self.take_events()
         self.line.send(messages.Started())
         self.collector.follow(router.config)

@@ -20,12 +20,15 @@ class Looking:
 
     def __init__(self, views: Views, beside: Executor):
         self.views, self.beside = views, beside
-        self.views.clear()
         self.looks: dict[str, tuple[Looked, float]] = {}    # by name: what, and until when on the loop's clock
         self.shown: list[Looked] = []
         self.one_change = asyncio.Lock()
         self.timer: asyncio.TimerHandle | None = None
         self.tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self) -> None:
+        """Nobody looks, whoever looked at the router before."""
+        self.views.clear()
 
     async def look(self, name: str, looked: Looked, seconds: float) -> str:
         """"" when it is shown from now on; else why it is not."""

@@ -58,9 +58,11 @@ class Views:
             rings = [None] * len(self.shards)
         elif rings[0] is None:
             rings = self.made()
-        self.show(words, rings, self.heps)
-        if not words:
-            self.clear()
+        try:
+            self.show(words, rings, self.heps)
+        finally:
+            if self.rings[0] is None:
+                self.clear()
 
     def send_to(self, collecting: Collecting | None, host: str = "") -> None:
         """What the collector gets from now on, at this numeric address; OSError: there is no way there, and nothing has

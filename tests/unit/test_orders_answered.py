@@ -35,6 +35,13 @@ class Shards:
     def __init__(self):
         self.table, self.faults = None, []
 
+    def __len__(self):
+        return 1
+
+    def show(self, views):
+        if self.faults:
+            raise self.faults.pop()
+
     def switch_to(self, table):
         if self.faults:
             raise self.faults.pop()
@@ -179,6 +186,22 @@ def test_other_orders_are_answered_too(ends, compiling):
     assert first == messages.Failed(why="Fault: of a shard", number=0)
     assert second == messages.Failed(why="NotUnderstood: dance", number=1)
     assert third == messages.Draining(open=0, number=2)
+
+
+def test_who_looks_is_answered_and_a_shard_that_fails_leaves_nothing(ends, compiling, scratch):
+    """The second one looks although the first one could not."""
+    def break_it(router):
+        router.shards.faults.append(OSError(28, "No space left on device"))
+
+    router = ends[1]
+    place = msgspec.structs.replace(router.config.router, run_dir=str(scratch))
+    router.config = msgspec.structs.replace(router.config, router=place)
+    look = messages.Show(name="me", looked=messages.Looked(share=1.0), seconds=20)
+    first, second, third = orders(ends, (break_it, look), (nothing, look),
+                                  (nothing, msgspec.structs.replace(look, seconds=0)))  # fmt: skip
+    assert first == messages.Shown(why="No space left on device", number=0)
+    assert (second, third) == (messages.Shown(number=1), messages.Shown(number=2))
+    assert not list((scratch / "mirror").iterdir())
 
 
 def test_a_reason_without_end_is_heard_all_the_same(ends, compiling, monkeypatch):

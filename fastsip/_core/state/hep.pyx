@@ -148,8 +148,9 @@ cdef void fill(waiting_hep_t *one, uint32_t size) noexcept nogil:
     """Up to the size of its class."""
     cdef char *out = one.at + one.len
     cdef uint32_t left = size - one.len
-    check(left == 0 or CHUNK_HEAD <= left < CLASS_BYTES + CHUNK_HEAD)
+    check(left < CLASS_BYTES + CHUNK_HEAD)
     if left:
+        check(left >= CHUNK_HEAD)
         memset(put16(put16(put16(out, FILLING), FILLING), left), 0, left - CHUNK_HEAD)
     put16(one.at + 4, size)
     one.len = size
@@ -159,7 +160,8 @@ cdef void fill(waiting_hep_t *one, uint32_t size) noexcept nogil:
 
 cdef void set_header(hep_t *hep, uint32_t header, uint32_t part, uint32_t count, uint32_t size) noexcept nogil:
     """One send of so many parts: each of that size, if there are several."""
-    check(0 < count <= MOST_CUTS)
+    check(count > 0)
+    check(count <= MOST_CUTS)
     check(part + count <= HEP_BATCH)
     hep.headers[header].msg_hdr.msg_iov = &hep.parts[part]
     hep.headers[header].msg_hdr.msg_iovlen = count

@@ -78,7 +78,7 @@ cdef void show_message(const mirror_t *mirror, sighting_kind kind, const addr_t 
     cdef hep_t *hep = mirror.hep
     cdef const char *call_id = NULL
     cdef span_t span
-    check(at != NULL or len == 0)
+    check((at != NULL) | (len == 0))
     span.len = 0
     if (hep != NULL or asks_for_calls(&mirror.looks)) and scan_call_id(at, most_read(len, max_head), &span) == OK:
         call_id = at + span.off

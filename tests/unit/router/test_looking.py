@@ -46,6 +46,7 @@ def looking(scratch, shards, beside):
     (scratch / "mirror").mkdir(mode=0o750)
     (scratch / "mirror" / "07.ring").write_bytes(b"of another router")
     made = Looking(Views(str(scratch), shards), beside)
+    made.begin()
     assert rings(scratch) == []
     return made
 
