@@ -129,6 +129,9 @@ async def others_text_stays_text(page: Page) -> None:
     await expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
     await expect(page.get_by_text("note=</td><script>hacked=1</script>")).to_be_visible()
     await expect(page.get_by_role("region", name="List of changes")).to_contain_text(WHY)
+    for button, state in (("Disable", "disabled"), ("Enable", "enabled")):
+        await page.get_by_role("button", name=button).click()
+        await expect(page.locator(f".status .state.{state}")).to_be_visible()
     await page.get_by_role("link", name="Explain a request for").click()
     await page.get_by_label("Or a whole request").fill(
         f"INVITE sip:1@x SIP/2.0\nFrom: <sip:a@x>;tag={HOSTILE}\nSubject: {WHY}\nCSeq: 1 INVITE\n\n")  # fmt: skip

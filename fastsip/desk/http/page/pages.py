@@ -157,7 +157,9 @@ class Pages:
         self.stream.destinations.stale()
         log.info("ordered on the page", extra={"fields": {"order": word, "destination": identity, "why": why}})
         if not call.parts.get("part"):
-            return Text("", HTML, 303, {"Location": f"/{asked_again(query_of(call))}"})
+            of_one = f"/destination?{urlencode({'id': identity})}"
+            seen_from = of_one if call.body.get("of_one") else f"/{asked_again(query_of(call))}"
+            return Text("", HTML, 303, {"Location": seen_from})
         empty = f" Nobody is left in {', '.join(said['empty'])}." if said["empty"] else ""
         words = f"{identity} is {ORDERS[word]}{'' if said['changed'] else ' already'}.{empty}"
         html = self.render.html("said.html", words=words, is_wrong=bool(empty))
