@@ -10,7 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 LIMIT_S = 600
-EXTRAS = ("sql",)  # of what is optional: what operators of a package may want without asking for it
+EXTRAS = ("api", "otel", "sql", "tui")  # of what is optional: what operators of a package want without asking for it
 
 
 def wanted() -> dict[str, list[str]]:
