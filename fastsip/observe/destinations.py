@@ -28,7 +28,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """What shards know of one destination.
 
     since, retry_after   seconds since 1970; None: never, none
-    chosen, failed       calls and other requests, since the file was made
+    chosen, failed       calls and other requests, and those of them that counted against its health (`mark` of the
+                         policy, or a refused connection), since the file was made
     rtt_ms               of the last probe
     latency_ms           decaying mean of first replies, to probes and calls; None: not measured
     limited              choices that passed it over for its limit of calls a second
@@ -85,7 +86,7 @@ def _seen(cell: Cell, pace: Pace, boot: float, clock: int) -> Seen:
         since=round(boot + cell.since_ms / 1000, 3) if cell.since_ms else None,
         retry_after=round(boot + cell.retry_after_ms / 1000, 3) if cell.retry_after_ms > clock else None,
         chosen=cell.chosen,
-        failed=cell.failed,
+        failed=_of_calls(cell),
         probes_sent=cell.probes_sent,
         probes_failed=cell.probes_failed,
         rtt_ms=cell.rtt_us / 1000 if cell.probes_sent else None,
@@ -94,6 +95,12 @@ def _seen(cell: Cell, pace: Pace, boot: float, clock: int) -> Seen:
         downs=pace.downs,
         last_code=cell.last_code,
     )
+
+
+def _of_calls(cell: Cell) -> int:
+    """The line counts what went against its health, probes too, each in 32 bits, and those are read one by one."""
+    failed = (cell.failed - cell.probes_failed) & 0xFFFF_FFFF
+    return failed if failed < 1 << 31 else 0
 
 
 def with_seen(part: dict[str, Any], seen: dict[str, Seen]) -> dict[str, Any]:

@@ -245,7 +245,7 @@ DESTINATIONS = (
     Family(name="fastsip_destination_chosen_total", kind="counter", value=lambda one: one["chosen"],
            help="calls and other requests that it was chosen for"),
     Family(name="fastsip_destination_failed_total", kind="counter", value=lambda one: one["failed"],
-           help="of these, those that failed there"),
+           help="of these, those that counted against its health (`mark` of the policy)"),
     Family(name="fastsip_destination_probes_sent_total", kind="counter", value=lambda one: one["probes_sent"],
            help="probes that it was sent"),
     Family(name="fastsip_destination_probes_failed_total", kind="counter", value=lambda one: one["probes_failed"],

@@ -32,6 +32,16 @@ def test_what_shards_know_is_read_by_name(scratch, cells):
     assert found["m/down"].since and abs(time.time() - 5 - found["m/down"].since) < 5
 
 
+@pytest.mark.parametrize(("failed", "probes_failed", "of_calls"), [
+    (38, 38, 0), (40, 38, 2), (5, 0, 5),
+    (37, 38, 0),                                    # a probe that failed between the two looks
+    (1, 0xFFFF_FFFE, 3),                            # both have gone round
+])  # fmt: skip
+def test_probes_that_fail_are_no_failures_of_calls(failed, probes_failed, of_calls):
+    line = Cell(**dict.fromkeys(Cell.__match_args__, 0) | {"failed": failed, "probes_failed": probes_failed})
+    assert _seen(line, NO_PACE, 0.0, 0).failed == of_calls
+
+
 def test_lines_that_are_free_are_none(cells, scratch):
     cells.assign(7)
     cells.assign(8)
