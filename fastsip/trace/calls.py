@@ -66,7 +66,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Call:
-    """One Call-ID.  left_out: messages beyond MOST_STEPS.  loose: the router did nothing for it so far, or refused it."""
+    """One Call-ID.
+
+    left_out  messages beyond MOST_STEPS
+    loose     the router did nothing for it so far, or has refused it
+    """
 
     def __init__(self, call_id: str):
         self.call_id = call_id

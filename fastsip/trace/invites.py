@@ -6,8 +6,10 @@ whole, when all of its attempts have ended, too, or were waited for long enough.
 
 Bounded: MOST_OPEN transactions that are not given away yet, MOST_ATTEMPTS of each, UNFINISHED_S of one that never ends,
 IGNORED_S of one that the router did nothing with; what is beyond is counted.  Anybody can send what the router ignores,
-so that those go first when there is no room.  RFC 3261 sections 16.6 and 17: a branch ties a request to its responses, and the Via below
-ours ties what was sent to what was received.
+so that those go first when there is no room.
+
+RFC 3261 sections 16.6 and 17: a branch ties a request to its responses, and the Via below ours ties what was sent to
+what was received.
 """
 
 import msgspec
