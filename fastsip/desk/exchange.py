@@ -1,8 +1,8 @@
 """A session of requests whose exchanges end by a deadline, whatever the other side does.
 
 The timeouts of requests begin anew with each byte that comes, so that a server which says one letter at a time holds
-its client for ever.  Here a timer shuts the connection down, and of an answer nothing but its head is read: its body may
-be endless, and says nothing that is needed.
+its client for ever.  Here a timer shuts the connection down, and of an answer nothing but its head is read: the body
+may be endless, and says nothing that is needed.
 """
 
 import socket
