@@ -123,8 +123,9 @@ class Slow(threading.Thread):
                 self.said += len(self._more)
 
     def gone(self) -> None:
-        """Its client has left it; the test's own limit ends it."""
-        self.join()
+        """Its client has left it."""
+        self.join(timeout=30)
+        assert not self.is_alive()
 
     def end(self) -> None:
         self._over.set()

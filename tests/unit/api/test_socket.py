@@ -203,7 +203,7 @@ def test_an_answer_that_is_torn_is_none(tmp_path, line, why):
         thread.start()
         with pytest.raises(NoAnswer, match=why):
             list(ask(str(tmp_path), "look"))
-        thread.join()
+        thread.join(timeout=20)
 
 
 def test_who_waits_when_all_end_is_told(serve):
