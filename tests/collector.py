@@ -29,7 +29,10 @@ class Taken:
 
 
 class Collector:
-    """`spans`: those that were taken, in order.  status: what it answers; None: nothing, as long as anybody waits."""
+    """`spans`: those that were taken, in order.  status: what it answers; None: nothing, as long as anybody waits.
+
+    Whom it refuses it tells to come back in an hour, so that nobody tries again within his limit.
+    """
 
     def __init__(self) -> None:
         self.spans: list[Taken] = []
@@ -64,7 +67,8 @@ class Collector:
                                for scope in part.scope_spans for span in scope.spans]
         async with self._changed:
             self._changed.notify_all()
-        return web.Response(status=self.status or 500, content_type="application/x-protobuf")
+        wait = {} if self.status == 200 else {"Retry-After": "3600"}
+        return web.Response(status=self.status or 500, headers=wait, content_type="application/x-protobuf")
 
     async def until(self, found: Callable[["Collector"], Any]) -> None:
         """The test's own limit ends it."""

@@ -37,6 +37,7 @@ LONGEST_SILENCE_S = 120.0  # a new router may take 30 s to prepare itself, and 3
 WAITING = 100             # connections that the kernel keeps for us
 
 STOPPED = "the router was stopped meanwhile"
+BROKEN_OFF = "the connection ended before the answer came"
 
 Answer = dict[str, Any]
 Handler = Callable[["Client", dict[str, Any]], AsyncIterator[Answer]]
@@ -253,13 +254,26 @@ def ask(run_dir: str, command: str, **fields: Any) -> Generator[Answer, None, No
         sock.settimeout(limit_s)
         with sock.makefile("rb") as lines:
             while line := read_answer(lines, limit_s):
-                answer = orjson.loads(line)
+                answer = _said_in(line)
                 if "error" in answer:
                     raise Refused(answer["error"])
                 yield answer
                 if "done" in answer:
                     return
-    raise NoAnswer("the connection ended before the answer came")
+    raise NoAnswer(BROKEN_OFF)
+
+
+def _said_in(line: bytes) -> Answer:
+    """NoAnswer: who answers died in the middle of it, or is somebody else."""
+    if not line.endswith(b"\n"):
+        raise NoAnswer(BROKEN_OFF)
+    try:
+        answer = orjson.loads(line)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise NoAnswer("what answers on control.sock does not speak as a supervisor does")
+    return answer
 
 
 def line_of(order: dict[str, Any]) -> bytes:

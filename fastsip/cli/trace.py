@@ -70,7 +70,7 @@ def command(config, call_id, sender, recipient, source, as_ladder, pcap, as_json
     look: dict[str, Any] = {"call_id": call_id} if call_id else {"share": 1.0}
     run_dir = run_dir_of(config)
     try:
-        shown = _Shown(Calls(wanted), pcap, as_ladder, as_json)
+        shown = _Shown(Calls(wanted, keep_gone=as_ladder), pcap, as_ladder, as_json)
         with contextlib.closing(Watch(run_dir, **look)) as watch:
             say("fastsip: looking, until Ctrl-C or what the options say", err=True)
             _follow(watch, shown, seconds, most_calls)
@@ -101,7 +101,7 @@ def _follow(watch: Watch, shown: "_Shown", seconds: float | None, most_calls: in
 def _conclude(calls: Calls, count: int, lost: int) -> None:
     words = [counted(count, "message"), f"{counted(calls.ended, 'call')} over"]
     if calls.passed_over:
-        words.append(f"{calls.passed_over:,} requests of calls beyond those that can be followed at once")
+        words.append(f"{calls.passed_over:,} beyond the calls that can be followed at once")
     if lost:
         words.append(f"{lost:,} messages were gone before they were read")
     say(f"fastsip: {', '.join(words)}", err=True)

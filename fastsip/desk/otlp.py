@@ -8,11 +8,12 @@ of OpenSIPS 4.  W3C Trace Context: `traceparent` of the INVITE is the parent, an
 """
 
 import logging
+import os
 from collections.abc import Sequence
-from threading import Lock
+from threading import Lock, Timer
 
-import requests
 from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -25,6 +26,7 @@ from opentelemetry.util.types import Attributes
 from fastsip.base.plain import printable
 from fastsip.config.model import Otel
 from fastsip.config.webhooks import shown_place
+from fastsip.desk.exchange import Session
 from fastsip.log import Limited
 from fastsip.process.spans import SpanCounts
 from fastsip.trace.invites import INVITE, Attempt, Transaction
@@ -32,6 +34,7 @@ from fastsip.trace.invites import INVITE, Attempt, Transaction
 MOST_WAITING = 4_096    # spans, some 4 MB
 BATCH = 512
 EVERY_MS = 1_000.0      # what waits is sent then, if it is less than a batch
+CLOSE_S = 5.0           # for what still waits when a pipe ends
 TIMED_OUT = 408
 
 
@@ -40,6 +43,7 @@ class Pipe:
 
     def __init__(self, otel: Otel, node: str, release: str, counts: SpanCounts):
         _silence()
+        _forget_environment()
         self._exporter = _Counted(otel, counts)
         self._provider = TracerProvider(
             resource=Resource.create({"service.name": otel.service, "service.version": release,
@@ -80,29 +84,12 @@ class Pipe:
         span.end(_ns(attempt.ended))
 
     def close(self) -> None:
-        """What waits is sent, or lost when the collector does not take it within the SDK's limits."""
+        """What waits is sent, or lost when the collector does not take it within CLOSE_S."""
+        last = Timer(CLOSE_S, self._exporter.end)
+        last.daemon = True
+        last.start()
         self._provider.shutdown()
-
-
-class _Session(requests.Session):
-    """Without proxies, passwords and certificates of the environment; knows how the last attempt ended.
-
-    Errors of requests name the URL, which may have a password, so that of them no text is kept.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.why = ""
-
-    def request(self, *args, **more):  # type: ignore[no-untyped-def]
-        try:
-            answer = super().request(*args, **more)
-        except Exception as error:
-            self.why = type(error).__name__
-            raise
-        self.why = "" if 200 <= answer.status_code < 300 else f"it answers {answer.status_code}"
-        return answer
+        last.cancel()
 
 
 class _Counted(SpanExporter):
@@ -110,9 +97,9 @@ class _Counted(SpanExporter):
 
     def __init__(self, otel: Otel, counts: SpanCounts):
         self._counts, self._place = counts, shown_place(otel.endpoint)
-        self._session = _Session()
+        self._session, self._limit_s = Session(), otel.timeout_ms / 1000
         self._exporter = OTLPSpanExporter(endpoint=otel.endpoint, headers=dict(otel.headers), session=self._session,
-                                          timeout=otel.timeout_ms / 1000)  # fmt: skip
+                                          timeout=self._limit_s, compression=Compression.NoCompression)  # fmt: skip
         self._waiting = 0
         self._lock = Lock()
         self._limited = Limited(1)
@@ -133,7 +120,8 @@ class _Counted(SpanExporter):
         """In the thread of the SDK."""
         result = SpanExportResult.FAILURE
         try:
-            result = self._exporter.export(spans)
+            with self._session.limited(self._limit_s):
+                result = self._exporter.export(spans)
         finally:
             taken = result is SpanExportResult.SUCCESS and not self._session.why   # the SDK takes a redirect for yes
             with self._lock:
@@ -144,6 +132,11 @@ class _Counted(SpanExporter):
         if not taken:
             self._limited.info("spans are lost", {"to": self._place, "spans": len(spans), "why": self._counts.why})
         return result
+
+    def end(self) -> None:
+        """All that is not sent yet is lost, also what is being sent."""
+        self._session.end()
+        self._exporter.shutdown()
 
     def shutdown(self) -> None:
         self._exporter.shutdown()
@@ -190,3 +183,11 @@ def _silence() -> None:
     logger = logging.getLogger("opentelemetry")
     logger.handlers[:] = [logging.NullHandler()]
     logger.propagate = False
+
+
+def _forget_environment() -> None:
+    """Variables of OpenTelemetry would add headers, certificates and limits to what the configuration says, or turn all
+    off.  This process is ours, and nothing else in it reads them.
+    """
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        del os.environ[name]

@@ -4,8 +4,10 @@ A call is all that has one Call-ID.  It is matched once, by a request, and follo
 requests of the callee From and To have changed places, and a destination's messages come from elsewhere.
 
 Bounded: MOST_CALLS calls at once, MOST_STEPS messages of each are kept as what an arrow shows of them, never as bytes.
+Anybody can send requests that fit: a call that the router did nothing for, or refused, never keeps another one out.
 """
 
+from collections import deque
 from collections.abc import Iterator
 
 import msgspec
@@ -64,16 +66,22 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Call:
-    """One Call-ID.  left_out: messages beyond MOST_STEPS."""
+    """One Call-ID.
+
+    left_out  messages beyond MOST_STEPS
+    loose     the router did nothing for it so far, or has refused it
+    """
 
     def __init__(self, call_id: str):
         self.call_id = call_id
         self.steps: list[Step] = []
         self.left_out = 0
         self.over = False
+        self.loose = True
         self.last_at = 0.0
         self._known: set[int] = set()
         self._has_invite = False
+        self._is_up = False     # an INVITE was accepted: who is refused afterwards still talks
         self._inner = ""    # branch of the last INVITE inside of the dialog: its refusal ends no call
         self._refused = ""  # branch of an INVITE whose refusal waits for its ACK
 
@@ -89,11 +97,21 @@ class Call:
         else:
             self.left_out += 1
         self._has_invite |= said.cseq_method == "INVITE"
+        if not seen.received:
+            self._note_sent(said)
         if self._is_last(seen, said):
             self.over = True
         elif said.method and seen.received and not said.to_tag and said.method not in ("ACK", "CANCEL"):
             self.over = self.over and step.again
         return step
+
+    def _note_sent(self, said: Glance) -> None:
+        """ACK and CANCEL clean up after a refusal, and are no new beginning."""
+        if said.method in ("ACK", "CANCEL"):
+            return
+        refused = said.cseq_method == "INVITE" and said.status >= 300
+        self._is_up |= said.cseq_method == "INVITE" and 200 <= said.status < 300
+        self.loose = refused and not self._is_up
 
     def _is_last(self, seen: Seen, said: Glance) -> bool:
         """Does the call end by it: the ACK of a refused INVITE, the answer to a BYE or to a request without dialog?
@@ -112,15 +130,20 @@ class Call:
 
 
 class Calls:
-    """Those that are followed.  ended: how many were over so far.  passed_over: requests whose calls found no place."""
+    """Those that are followed.
 
-    def __init__(self, wanted: Wanted):
+    ended        how many were over so far
+    passed_over  requests whose calls found no place, and calls that lost theirs before they were over
+    keep_gone    somebody takes those that gave their places to others, by take_gone: the last MOST_CALLS of them
+    """
+
+    def __init__(self, wanted: Wanted, *, keep_gone: bool = False):
         self.wanted = wanted
         self.followed: dict[str, Call] = {}
         self.ended = 0
         self.passed_over = 0
         self._counted: set[str] = set()     # of `ended`, as long as they are followed
-        self._gone: list[Call] = []
+        self._gone: deque[Call] = deque(maxlen=MOST_CALLS if keep_gone else 0)
 
     def take(self, seen: Seen) -> tuple[Glance, Step] | None:
         """What it is, when it belongs to a call that is followed, perhaps by this one from now on; else None."""
@@ -139,23 +162,25 @@ class Calls:
 
     def take_gone(self) -> Iterator[Call]:
         """Those that have given their places to others since the last time."""
-        gone, self._gone = self._gone, []
-        yield from gone
+        while self._gone:
+            yield self._gone.popleft()
 
     def _begun(self, seen: Seen, said: Glance) -> Call | None:
         if not (said.call_id and self.wanted.fits(said)):
             return None
         if len(self.followed) >= MOST_CALLS and not self._make_room(seen.when):
-            self.passed_over += 1
             return None
         call = self.followed[said.call_id] = Call(said.call_id)
         return call
 
     def _make_room(self, now: float) -> bool:
-        """Whose call is over goes first, then who was silent for long."""
+        """Whose call is over goes first, then the loose one that was silent for the longest, then who was for long."""
         calls = self.followed.values()
         gone = next((one for one in calls if one.over), None)
-        gone = gone or next((one for one in calls if one.last_at + QUIET_S <= now), None)
+        if gone is None:
+            gone = min((one for one in calls if one.loose), key=lambda one: one.last_at, default=None)
+            gone = gone or next((one for one in calls if one.last_at + QUIET_S <= now), None)
+            self.passed_over += 1
         if gone is None:
             return False
         self._counted.discard(gone.call_id)

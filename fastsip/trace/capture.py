@@ -9,6 +9,7 @@ UDP (RFC 768), the Internet checksum (RFC 1071).
 
 import ipaddress
 import os
+import secrets
 import stat
 import struct
 
@@ -19,27 +20,26 @@ MAGIC, RAW_IP = 0xA1B2C3D4, 101
 SNAP_BYTES = 1 << 18    # longer than any record here
 MOST_UDP = 65_515       # bytes of UDP in an IPv4 datagram of 65,535
 UDP, HOPS = 17, 64
+OPEN_ALREADY = ("/dev/fd/", "/dev/stdout", "/dev/stderr", "/proc/self/fd/")  # links, but to what this process has
 FILE_HEAD = struct.pack("<IHHiIII", MAGIC, 2, 4, 0, 0, SNAP_BYTES, RAW_IP)
 
 
 class Capture:
-    """Owns the file, which begins anew and is readable by its owner alone: passwords of calls stand in it.
+    """Owns the file, which is a new one and readable by its owner alone: passwords of calls stand in it.
 
-    A pipe with a name is written as well, for a program that shows captures as they come.
+    Whatever had the name before has it no more, so that nobody who holds it reads along, and no link leads elsewhere.
+    A pipe with a name, a terminal and what the shell has opened (`/dev/stdout`, `>(tshark -i -)`) are written as they
+    are, for programs that show captures as they come.
     """
 
     def __init__(self, path: str):
-        """OSError: it cannot be made, or is somebody else's."""
+        """OSError: it cannot be made, or is a link or something else that is no place for a capture."""
         self._path = path
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._file = os.fdopen(fd, "wb")
         try:
-            if stat.S_ISREG(os.fstat(fd).st_mode):
-                os.fchmod(fd, 0o600)    # before anything stands in it
-                os.ftruncate(fd, 0)
+            fd = _opened(path)
         except OSError as error:
-            self._file.close()
-            raise OSError(f"{path}: {reason(error)}") from None
+            raise OSError(f"{path}: {error.strerror or error}") from None
+        self._file = os.fdopen(fd, "wb")
         self._write(FILE_HEAD)
         self.flush()
 
@@ -66,6 +66,44 @@ class Capture:
             self._file.write(what)
         except OSError as error:
             raise OSError(f"{self._path}: {reason(error)}") from None
+
+
+def _opened(path: str) -> int:
+    if os.path.abspath(path).startswith(OPEN_ALREADY):
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return _fresh(path)
+    if stat.S_ISLNK(mode):
+        raise OSError("it is a link, which is not followed")
+    if stat.S_ISREG(mode):
+        return _fresh(path)
+    if not _is_stream(mode):
+        raise OSError("it is no plain file, no pipe and no terminal")
+    fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not _is_stream(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError("somebody exchanges it just now")
+    return fd
+
+
+def _is_stream(mode: int) -> bool:
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+
+
+def _fresh(path: str) -> int:
+    """Has the name before anything stands in it, so that it can be read while it grows."""
+    fresh = os.path.join(os.path.dirname(path), f".fastsip-{secrets.token_hex(8)}.pcap")
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(fd, 0o600)    # whatever the umask takes away
+        os.rename(fresh, path)
+    except OSError:
+        os.close(fd)
+        os.unlink(fresh)
+        raise
+    return fd
 
 
 def record(seen: Seen) -> bytes:

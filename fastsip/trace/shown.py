@@ -44,7 +44,7 @@ def ladder(call: Call, width: int = 0) -> list[str]:
     lines = [f"Call-ID {plain(call.call_id)}" + ("" if call.over else " (not over)")]
     if width and TIME_WIDTH + gap * (len(places) - 1) + len(heads[-1]) > width:
         heads = [chr(ord("A") + number) for number in range(len(places))]
-        gap = max(GAP, min(_gap(call, heads), (width - TIME_WIDTH - 1) // (len(places) - 1)))
+        gap = max(GAP, min(_gap(call, heads), (width - TIME_WIDTH - 1) // max(1, len(places) - 1)))
         lines += [f"{head} = {place}" for head, place in zip(heads, places, strict=True)]
     lines.append(" " * TIME_WIDTH + "".join(f"{head:<{gap}}" for head in heads).rstrip())
     column = {place: number for number, place in enumerate(places)}

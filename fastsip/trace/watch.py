@@ -12,6 +12,7 @@ from collections import deque
 from fastsip.api.answers import last_answer
 from fastsip.api.looking import Look
 from fastsip.api.socket import NotRunning, Refused
+from fastsip.base.plain import reason
 from fastsip.observe.mirror import Mirror, Seen
 
 RENEW_S = 1.0       # a router that took over knows of no look: so long it is blind at most
@@ -29,7 +30,7 @@ class Watch:
         self._run_dir = run_dir
         self._look = Look(run_dir, **filter)
         self._notes: deque[str] = deque(maxlen=MOST_NOTES)
-        self._failed: NotRunning | Refused | None = None
+        self._failed: Exception | None = None
         self._end = threading.Event()
         self._mirror = Mirror(run_dir)
         try:
@@ -46,7 +47,10 @@ class Watch:
         return self._mirror.lost
 
     def read(self) -> list[Seen]:
-        """What came since the last time, also of what others look at.  NotRunning, Refused: nothing more is shown."""
+        """What came since the last time, also of what others look at.
+
+        NotRunning, Refused, OSError: nothing more is shown; and whatever else has ended the look.
+        """
         found = self._mirror.read()
         if not found and self._failed:
             raise self._failed
@@ -60,10 +64,12 @@ class Watch:
         """A look that nobody can be told of ends by itself."""
         self._end.set()
         self._thread.join(timeout=JOIN_S)
-        if not self._failed:
-            with contextlib.suppress(NotRunning, Refused):
-                self._look.end()
-        self._mirror.close()
+        try:
+            if not self._failed:
+                with contextlib.suppress(NotRunning, Refused, OSError):
+                    self._look.end()
+        finally:
+            self._mirror.close()
 
     def _renew(self) -> int | None:
         """The process that routes now."""
@@ -72,20 +78,27 @@ class Watch:
         return router if isinstance(router, int) else None
 
     def _keep(self) -> None:
-        """Until close, or until nothing is shown for so long."""
+        """Until close, or until nothing is shown for so long.  What is unexpected is for whoever reads."""
+        try:
+            self._failed = self._keep_on()
+        except Exception as error:
+            self._failed = error
+
+    def _keep_on(self) -> Exception | None:
+        """Why nothing is shown any more; None: it was closed."""
         blind_since: float | None = None
         while not self._end.wait(RENEW_S):
             try:
                 router = self._renew()
-            except (NotRunning, Refused) as error:
+            except (NotRunning, Refused, OSError) as error:
                 if blind_since is None:
                     blind_since = time.monotonic()
-                    self._notes.append(f"nothing is shown now: {error}")
+                    self._notes.append(f"nothing is shown now: {reason(error)}")
                 if time.monotonic() >= blind_since + PATIENCE_S:
-                    self._failed = error
-                    return
+                    return error
                 continue
             blind_since = None
             if router and router != self._router:
                 self._notes.append(f"another router (pid {router}) has taken over; the trace goes on")
                 self._router = router
+        return None

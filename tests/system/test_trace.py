@@ -175,7 +175,7 @@ async def call_until_seen(collector, alice, bob, carol, edge, number: int) -> No
 
 async def test_a_collector_gets_the_spans_of_calls_and_its_absence_costs_no_call(home, edge):
     async with Collector() as collector, two_callees() as (alice, bob, carol):
-        otel = f'[otel]\nendpoint = "{collector.url}"\nsample = 1\nservice = "edge"\ntimeout = "200ms"\n'
+        otel = f'[otel]\nendpoint = "{collector.url}"\nsample = 1\nservice = "edge"\n'
         life = home.start(edge_config(edge, [bob.address, carol.address], policy=POLICY, rules=otel, shards=2))
         await asyncio.to_thread(life.ready)
         await call_until_seen(collector, alice, bob, carol, edge, 0)

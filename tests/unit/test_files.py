@@ -280,7 +280,7 @@ ELSEWHERE = {
     "router/outlook.py": ("/proc/self/mounts",),
     "cli/unit.py": ("systemd/fastsip.service",),
     "cli/explain.py": ("Path(file).read_bytes",),  # a request that the operator names
-    "trace/capture.py": ("os.open(path, os.O_WRONLY",),  # a capture that the operator names
+    "trace/capture.py": ("os.open(path, os.O_WRONLY", "os.open(fresh, os.O_WRONLY"),  # the operator names it
     "cli/_say.py": ("os.open(os.devnull, ",),
     "process/line.py": ("fd",),
     "desk/http/page/render.py": ("path.read_bytes()",),  # what the package brings along

@@ -1,13 +1,17 @@
 """Spans as a collector gets them, and what is counted when it does not."""
 
 import asyncio
+import contextlib
+import socket
+import threading
 
 import pytest
 
 from fastsip._core.state.mirror import place_in_sample
 from fastsip.config.model import Otel
 from fastsip.desk import otlp, spans
-from fastsip.desk.otlp import MOST_WAITING, Pipe, error_of
+from fastsip.desk.exchange import TOO_LONG
+from fastsip.desk.otlp import Pipe, error_of
 from fastsip.process.spans import SpanCounts, read_span_counts, write_span_counts
 from fastsip.process.webhooks import Webhooks
 from fastsip.trace.invites import Transaction
@@ -81,33 +85,122 @@ async def test_what_a_stranger_writes_spoils_no_batch():
         assert counts.sent == 6 and len(await collector.of("\\udcff\\u0000\\u001b", 3)) == 3
 
 
-@pytest.mark.parametrize("status, why", [(503, "it answers 503"), (400, "it answers 400"), (302, "it answers 302"),
-                                         (None, "ReadTimeout")])  # fmt: skip
-async def test_what_a_collector_does_not_take_is_counted(status, why):
+@pytest.mark.parametrize("status", [503, 400, 302])
+async def test_what_a_collector_does_not_take_is_counted(status):
     async with Collector() as collector:
         collector.status = status
-        counts = await sent(otel(collector.url, 100), failover())
-        assert (counts.sent, counts.lost, counts.why) == (0, 3, why)
+        counts = await sent(otel(collector.url), failover())
+        assert (counts.sent, counts.lost, counts.why) == (0, 3, f"it answers {status}")
 
 
 async def test_one_that_is_away_is_no_different(free_port):
-    counts = await sent(otel(f"http://u:s3cret@127.0.0.1:{free_port()}/s3cret", 100), failover())
-    assert (counts.sent, counts.lost, counts.why) == (0, 3, "ConnectionError")
+    """Whoever is stalled here for so long may have no time left to find that out."""
+    counts = await sent(otel(f"http://u:s3cret@127.0.0.1:{free_port()}/s3cret", 700), failover())
+    assert (counts.sent, counts.lost) == (0, 3) and counts.why in ("ConnectionError", TOO_LONG)
 
 
-async def test_so_many_wait_and_no_more(monkeypatch):
-    """While the collector hangs; when it goes, what waited is lost, too, and nothing is counted twice."""
+class Slow(threading.Thread):
+    """A collector that begins with `head`, and says `more` again and again, as long as anybody listens.
+
+    said: bytes of `more` that it got rid of.
+    """
+
+    def __init__(self, head: bytes, more: bytes):
+        super().__init__(daemon=True)
+        self.said = 0
+        self._head, self._more, self._over = head, more, threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1/traces"
+
+    def run(self) -> None:
+        with self._listener:
+            connection, _ = self._listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(1 << 16)
+            connection.sendall(self._head)
+            while not self._over.wait(0 if len(self._more) > 1 else 0.01):
+                connection.sendall(self._more)
+                self.said += len(self._more)
+
+    def gone(self) -> None:
+        """Its client has left it."""
+        self.join(timeout=30)
+        assert not self.is_alive()
+
+    def end(self) -> None:
+        self._over.set()
+
+
+@pytest.fixture
+def slow():
+    begun: list[Slow] = []
+
+    def begin(head: bytes, more: bytes) -> Slow:
+        begun.append(Slow(head, more))
+        begun[-1].start()
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        one.end()
+
+
+async def test_the_body_of_an_answer_holds_nobody(slow):
+    """It is taken as soon as it is said to be; whoever drips letters is left alone."""
+    there = slow(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x")
+    counts = await sent(otel(there.url), failover())
+    assert (counts.sent, counts.lost, counts.why) == (3, 0, "")
+    await asyncio.to_thread(there.gone)
+
+
+async def test_a_body_without_an_end_is_not_read(slow):
+    there = slow(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * (1 << 16))
+    counts = await sent(otel(there.url), failover())
+    await asyncio.to_thread(there.gone)
+    assert (counts.sent, counts.lost) == (3, 0) and there.said < 64 << 20   # what a kernel keeps for both
+
+
+async def test_a_head_that_drips_ends_by_the_timeout(slow):
+    there = slow(b"HTTP/1.1 200 OK\r\nX: ", b"x")
+    counts = await sent(otel(there.url, 100), failover())
+    assert (counts.sent, counts.lost, counts.why) == (0, 3, TOO_LONG)
+    await asyncio.to_thread(there.gone)
+
+
+async def test_so_many_wait_and_no_more_and_a_pipe_that_is_replaced_ends(monkeypatch):
+    """While the collector hangs, for longer than a pipe has at its end; nothing is counted twice."""
     monkeypatch.setattr(otlp, "MOST_WAITING", 6)
-    monkeypatch.setattr(otlp, "BATCH", 6)
+    monkeypatch.setattr(otlp, "BATCH", 2)
+    monkeypatch.setattr(otlp, "CLOSE_S", 0.1)
     counts = SpanCounts()
     async with Collector() as collector:
         collector.status = None
-        pipe = Pipe(otel(collector.url, 100), "edge1", "0.1", counts)
-        for _ in range(3):
+        pipe = Pipe(otel(collector.url, 600_000), "edge1", "0.1", counts)
+        for _ in range(2):
             pipe.send(failover())
-        assert counts.lost >= 3 and MOST_WAITING > 6
+        assert counts.lost == 0
+        pipe.send(failover())
+        assert counts.lost == 3
         await asyncio.to_thread(pipe.close)
-    assert (counts.sent, counts.lost) == (0, 9)
+        assert (counts.sent, counts.lost, len(collector.headers)) == (0, 9, 1)
+    ours = {thread.name for thread in threading.enumerate()}
+    assert "OtelBatchSpanRecordProcessor" not in ours
+
+
+async def test_the_environment_changes_nothing(monkeypatch):
+    for name, value in (("SDK_DISABLED", "true"), ("EXPORTER_OTLP_HEADERS", "x-key=theirs,x-more=theirs"),
+                        ("EXPORTER_OTLP_CERTIFICATE", "/nowhere"), ("EXPORTER_OTLP_COMPRESSION", "gzip"),
+                        ("EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:1/"), ("BSP_EXPORT_TIMEOUT", "x"),
+                        ("EXPORTER_OTLP_TRACES_TIMEOUT", "0.001"), ("SERVICE_NAME", "theirs"),
+                        ("RESOURCE_ATTRIBUTES", "more=theirs"), ("SPAN_ATTRIBUTE_COUNT_LIMIT", "1")):  # fmt: skip
+        monkeypatch.setenv(f"OTEL_{name}", value)
+    async with Collector() as collector:
+        counts = await sent(otel(collector.url, headers=(("X-Key", "ours"),)), failover())
+        whole, *_ = await collector.of("one@alice", 3)
+        (headers,) = collector.headers
+    assert counts.sent == 3 and len(whole.facts) == 12
+    assert headers["X-Key"] == "ours" and "theirs" not in [*headers.values(), *whole.resource.values()]
+    assert "Content-Encoding" not in headers
 
 
 @pytest.mark.parametrize("sample", [0.25, 1.0])

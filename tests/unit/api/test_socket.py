@@ -12,7 +12,7 @@ import pytest
 
 from fastsip.api import accept
 from fastsip.api import socket as api_socket
-from fastsip.api.socket import STOPPED, NotRunning, Refused, Server, answer_kept, ask, is_running
+from fastsip.api.socket import STOPPED, NoAnswer, NotRunning, Refused, Server, answer_kept, ask, is_running
 
 
 async def count(client, asked):
@@ -181,6 +181,29 @@ def test_whatever_happens_who_asked_is_told_and_the_next_one_is_answered(serve):
 def test_an_answer_that_never_ends_is_a_refusal(serve):
     with pytest.raises(Refused, match="ended before"):
         serve(lambda run_dir: list(ask(run_dir, "break")))
+
+
+@pytest.mark.parametrize("line, why", [
+    (b'{"done":"loo', "ended before"), (b'{"done":"looking"}', "ended before"), (b"", "ended before"),
+    (b'{"done":\n', "does not speak"), (b"[]\n", "does not speak"), (b"\xff\n", "does not speak"),
+])  # fmt: skip
+def test_an_answer_that_is_torn_is_none(tmp_path, line, why):
+    """As of a supervisor that dies in the middle of it."""
+    with socket.socket(socket.AF_UNIX) as there:
+        there.bind(str(tmp_path / "control.sock"))
+        there.listen()
+
+        def answer() -> None:
+            connection, _ = there.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(line)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(NoAnswer, match=why):
+            list(ask(str(tmp_path), "look"))
+        thread.join(timeout=20)
 
 
 def test_who_waits_when_all_end_is_told(serve):

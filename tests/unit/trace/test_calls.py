@@ -117,8 +117,14 @@ def begun(found, number, when=0.0, refuse=False):
         found.take(seen)
 
 
+def ignored(found, number, when=0.0):
+    """What the router does nothing with, as it has no Via."""
+    text = f"INVITE sip:1@x SIP/2.0\r\nFrom: alice\r\nCall-ID: {number}@mallory\r\nCSeq: 1 INVITE\r\n\r\n".encode()
+    found.take(Talk("", 1_800_000_000.0 + when).say(True, EDGE, ALICE, text))
+
+
 def test_so_many_calls_are_followed_and_who_is_over_or_silent_makes_room():
-    found = Calls(Wanted(sender="alice"))
+    found = Calls(Wanted(sender="alice"), keep_gone=True)
     for number in range(MOST_CALLS):
         begun(found, number)
     begun(found, "more")
@@ -130,7 +136,50 @@ def test_so_many_calls_are_followed_and_who_is_over_or_silent_makes_room():
     assert found.passed_over == 2
     begun(found, "later", QUIET_S + 1)
     assert [one.call_id for one in found.take_gone()] == ["0@alice"] and len(found.followed) == MOST_CALLS
-    assert list(found.take_gone()) == [] and found.ended == 1
+    assert list(found.take_gone()) == [] and (found.ended, found.passed_over) == (1, 3)
+
+
+def test_what_the_router_ignores_keeps_nobody_out_and_displaces_no_call():
+    """Of those who wait for the router the one that was silent for the longest goes."""
+    found = Calls(Wanted(sender="alice"), keep_gone=True)
+    begun(found, "first")
+    for number in range(MOST_CALLS):
+        ignored(found, number, number)
+    assert [one.call_id for one in found.take_gone()] == ["0@mallory"] and "first@alice" in found.followed
+    begun(found, "second", MOST_CALLS)
+    assert [one.call_id for one in found.take_gone()] == ["1@mallory"]
+    ignored(found, "last", MOST_CALLS)
+    assert {"first@alice", "second@alice", "last@mallory"} < found.followed.keys()
+    assert (len(found.followed), found.passed_over, found.ended) == (MOST_CALLS, 3, 0)
+
+
+def test_who_is_refused_and_says_no_more_makes_room():
+    """Without his ACK the call is not over; who is refused inside of a call still talks."""
+    found, talk = Calls(Wanted(source=ALICE[0])), Talk().begin()
+    for seen in talk.seen:
+        found.take(seen)
+    call = found.followed["one@alice"]
+    assert not call.loose
+    for status, loose in (("407 Who", True), ("100 Trying", False), ("403 Forbidden", True)):
+        found.take(talk.response(False, EDGE, ALICE, status, "z9hG4bKa"))
+        assert (call.loose, call.over) == (loose, False)
+    for method in ("ACK", "CANCEL"):
+        found.take(talk.request(False, INSIDE, BOB, method, "z9hG4bK1"))
+        assert call.loose
+    for status in ("200 OK", "488 Not Acceptable Here"):
+        found.take(talk.response(False, EDGE, ALICE, status, "z9hG4bKa"))
+        assert not call.loose
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_those_that_are_gone_are_kept_for_who_takes_them_and_so_many(wanted):
+    found = Calls(Wanted(sender="alice"), keep_gone=wanted)
+    for number in range(2 * MOST_CALLS + 1):
+        begun(found, number, refuse=True)
+    assert len(found.followed) == MOST_CALLS and found.ended == 2 * MOST_CALLS + 1 and found.passed_over == 0
+    kept = [one.call_id for one in found.take_gone()]
+    assert kept == ([f"{number}@alice" for number in range(1, MOST_CALLS + 1)] if wanted else [])
+    assert list(found.take_gone()) == []
 
 
 def test_what_is_no_message_of_a_call_is_nobodys():

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import struct
 import subprocess
 
@@ -94,6 +95,66 @@ def test_the_file_is_its_owners_alone_and_whole_after_each_flush(tmp_path):
     capture.flush()
     assert len(read_capture(place.read_bytes())) == 1
     capture.close()
+
+
+def test_who_holds_what_had_the_name_before_reads_nothing(tmp_path):
+    """As root whoever made the file would own it; here he has it open, which is the same to him."""
+    place = tmp_path / "c.pcap"
+    place.write_bytes(b"theirs")
+    if os.geteuid() == 0:
+        os.chown(place, 65534, 65534)
+    with place.open("rb") as held:
+        capture = Capture(str(place))
+        capture.add(Talk().begin().seen[0])
+        capture.close()
+        assert held.read() == b"theirs"
+    found = place.stat()
+    assert (found.st_uid, found.st_mode & 0o777) == (os.geteuid(), 0o600)
+    assert len(read_capture(place.read_bytes())) == 1 and list(tmp_path.iterdir()) == [place]
+
+
+@pytest.mark.parametrize("target", ["victim", "nowhere"])
+def test_no_link_is_followed(tmp_path, target):
+    victim, link = tmp_path / "victim", tmp_path / "c.pcap"
+    victim.write_text("important")
+    link.symlink_to(tmp_path / target)
+    with pytest.raises(OSError, match=r"c.pcap: it is a link, which is not followed"):
+        Capture(str(link))
+    assert victim.read_text() == "important" and sorted(tmp_path.iterdir()) == [link, victim]
+
+
+def test_what_is_no_place_for_a_capture_is_left_alone(tmp_path):
+    with socket.socket(socket.AF_UNIX) as there:
+        there.bind(str(tmp_path / "s"))
+        for place in (tmp_path, tmp_path / "s"):
+            with pytest.raises(OSError, match=r"it is no plain file, no pipe and no terminal"):
+                Capture(str(place))
+
+
+@pytest.mark.parametrize("kind", ["name", "number"])
+def test_a_pipe_is_written_as_it_is(tmp_path, kind):
+    """The path itself, as a shell gives it for `>(tshark -i -)`, or a pipe that somebody has made."""
+    read, write = os.pipe()
+    path = f"/dev/fd/{write}"
+    if kind == "name":
+        path = str(tmp_path / "fifo")
+        os.mkfifo(path)
+        os.dup2(os.open(path, os.O_RDONLY | os.O_NONBLOCK), read)
+    capture = Capture(path)
+    capture.add(Talk().begin().seen[0])
+    capture.close()
+    assert len(read_capture(os.read(read, 1 << 16))) == 1
+    os.close(read)
+    os.close(write)
+
+
+def test_what_a_shell_has_opened_goes_on_where_it_ends(tmp_path):
+    place = tmp_path / "out"
+    with place.open("wb") as out:
+        out.write(b"before")
+        out.flush()
+        Capture(f"/proc/self/fd/{out.fileno()}").close()
+    assert place.read_bytes()[:6] == b"before" and read_capture(place.read_bytes()[6:]) == []
 
 
 def test_a_file_that_cannot_be_made_or_a_full_disk_is_named(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastsip.trace.invites import LATE_S, MOST_ATTEMPTS, MOST_OPEN, MOST_TEXT, UNFINISHED_S, Invites
+from fastsip.trace.invites import IGNORED_S, LATE_S, MOST_ATTEMPTS, MOST_OPEN, MOST_TEXT, UNFINISHED_S, Invites
 from tests.unit.trace.talk import ALICE, BEGAN, BOB, CAROL, EDGE, INSIDE, Talk
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -121,7 +121,33 @@ def test_transactions_of_one_call_are_told_apart():
     assert (len(first.attempts), len(second.attempts), second.status) == (2, 1, 488)
 
 
+@pytest.mark.parametrize("done", ["trying", "attempt", "nothing"])
+def test_what_the_router_did_nothing_with_is_given_up_early(done):
+    talk = Talk()
+    talk.request(True, EDGE, ALICE, "INVITE", "z9hG4bKa")
+    if done == "trying":
+        talk.response(False, EDGE, ALICE, "100 Trying", "z9hG4bKa")
+    if done == "attempt":
+        below(talk, "z9hG4bKx1")
+    found, began = taken(talk), talk.seen[0].when
+    lasts = IGNORED_S if done == "nothing" else UNFINISHED_S
+    assert found.give(began + lasts - 0.1) == []
+    (one,) = found.give(began + lasts)
+    assert (one.finished, one.ended) == (False, began + lasts)
+    assert found.open == found._ignored == found._attempts == {}
+
+
+def test_without_a_branch_nothing_begins():
+    """As the router does nothing with it; whoever sends very many of them keeps nobody out."""
+    talk = Talk()
+    for number in range(3):
+        talk.say(True, EDGE, ALICE, f"INVITE sip:1@x SIP/2.0\r\nCall-ID: z{number}\r\nCSeq: 1 INVITE\r\n\r\n".encode())
+    found = taken(talk)
+    assert found.open == {} and found.passed_over == 0
+
+
 def test_so_many_are_open_and_no_more():
+    """Talk.begin has a 100: none of them can be said to be nobody's."""
     found = Invites()
     for number in range(MOST_OPEN + 1):
         for seen in Talk(f"{number}@alice").begin().seen:
@@ -134,6 +160,22 @@ def test_so_many_are_open_and_no_more():
     assert len(found.give(BEGAN + UNFINISHED_S + 1)) == 2 and len(found._given) == MOST_OPEN + 2
     found.give(BEGAN + UNFINISHED_S + 1)
     assert len(found._given) == MOST_OPEN and not found._attempts
+
+
+def test_what_the_router_ignores_keeps_nobody_out():
+    """The one that waits for an answer since the longest goes, never one that has any."""
+    found = Invites()
+    for seen in Talk("first@alice").begin().seen:
+        found.take(seen)
+    for number in range(MOST_OPEN):
+        found.take(Talk(f"{number}@mallory").request(True, EDGE, ALICE, "INVITE", "z9hG4bKm"))
+    ids = [one.call_id for one in found.open.values()]
+    assert (len(ids), found.passed_over) == (MOST_OPEN, 1) and ids[:2] == ["first@alice", "1@mallory"]
+    for seen in failed_over().seen:
+        found.take(seen)
+    (one,) = found.give(LAST)
+    assert (one.call_id, one.status, len(one.attempts), found.passed_over) == ("one@alice", 200, 2, 2)
+    assert len(found._ignored) == MOST_OPEN - 2
 
 
 def test_so_many_attempts_are_kept_and_the_rest_is_counted():

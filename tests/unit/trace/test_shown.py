@@ -1,5 +1,7 @@
 """Ladders and lines, letter for letter, and that nothing of a stranger's moves a terminal."""
 
+import pytest
+
 from fastsip.trace.calls import Calls, Wanted
 from fastsip.trace.shown import MOST_COLUMNS, ladder, last_rows, line_of
 from tests.unit.trace.talk import ALICE, BOB, EDGE, INSIDE, Talk
@@ -39,6 +41,19 @@ def test_on_a_narrow_terminal_addresses_are_letters():
     assert lines[0].endswith("(not over)") and lines[6].split() == list("ABCDE")
     assert max(map(len, lines)) <= 80 and any(" 503 Serv" in line and "... " in line for line in lines)
     assert ladder(call, 500) == ladder(call)
+
+
+@pytest.mark.parametrize("count", [1, 2, MOST_COLUMNS, MOST_COLUMNS + 1])
+def test_every_number_of_addresses_fits_every_terminal(count):
+    """One alone: the router sends to itself."""
+    talk, ours = Talk(), ("2001:db8:1111:2222:3333:4444:5555:0", 5060)
+    for number in range(count):
+        talk.request(True, ours, (f"2001:db8:1111:2222:3333:4444:5555:{number:x}", 5060), "INVITE", "z9hG4bKa")
+    (call,) = calls_of(talk)
+    for width in range(1, 120):
+        lines = ladder(call, width)
+        assert "A = [2001:db8:1111:2222:3333:4444:5555:0]:5060" in lines or lines == ladder(call)
+        assert len(last_rows([call], width, 10)) <= 10
 
 
 def test_repetitions_are_marked():

@@ -1,6 +1,7 @@
 """A look that is renewed: over another router, over a supervisor that goes, and to its end."""
 
 import asyncio
+import errno
 import time
 from collections.abc import AsyncIterator
 
@@ -94,6 +95,42 @@ async def test_when_nothing_is_shown_for_long_it_says_why(place, monkeypatch, go
         while True:
             one.read()
             await asyncio.sleep(0.01)
+    await asyncio.to_thread(one.close)
+    await there.server.close()
+
+
+@pytest.mark.parametrize("fails", [KeyError("router"), ZeroDivisionError(), MemoryError()])
+async def test_what_nobody_thought_of_is_raised_where_it_is_read(place, monkeypatch, fails):
+    there = Supervisor(place)
+    await there.server.start()
+    one = await asyncio.to_thread(Watch, str(place), share=0.5)
+
+    def fail():
+        raise fails
+
+    monkeypatch.setattr(one._look, "renew", fail)
+    with pytest.raises(type(fails)):
+        while True:
+            one.read()
+            await asyncio.sleep(0.01)
+    await asyncio.to_thread(one.close)
+    await there.server.close()
+
+
+async def test_a_machine_that_has_no_descriptor_just_now_is_waited_for(place, monkeypatch):
+    there = Supervisor(place)
+    await there.server.start()
+    one = await asyncio.to_thread(Watch, str(place), share=0.5)
+    renew = one._look.renew
+
+    def fail():
+        monkeypatch.setattr(one._look, "renew", renew)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(one._look, "renew", fail)
+    assert await notes_of(one) == ["nothing is shown now: Too many open files"]
+    await there.renewed()
+    assert one.read() == [] and one.take_notes() == []
     await asyncio.to_thread(one.close)
     await there.server.close()
 
