@@ -1,6 +1,7 @@
 """Who looks at a router that runs: sees each message of a call on both legs, is killed, and outlives routers."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -120,4 +121,19 @@ async def test_a_call_is_seen_on_both_legs_by_whoever_looks_until_he_does_not_an
         await nobody_looks(run)
         await look_at_all(mirror, run, alice, bob, edge)
         await kill_a_looker(run)
+        # Router and supervisor die together: nobody of theirs can take the rings away, but who comes next does.
+        await asyncio.to_thread(Look(str(run), share=1.0).renew)
+        (run / "mirror" / "keep").mkdir()
+        life.process.send_signal(signal.SIGSTOP)
+        life.kill_router()
+        assert await asyncio.to_thread(life.end, signal.SIGKILL) == -signal.SIGKILL
+        assert len(list(run.glob("mirror/*.ring"))) == 2
+        life = home.start()
+        await asyncio.to_thread(life.ready)
+        assert [place.name for place in run.glob("mirror/*")] == ["keep"]
+        # What does not belong there lets routers live, and look.
+        await asyncio.to_thread(Look(str(run), share=1.0).renew)
+        life.kill_router()
+        await life.logged("router took over")
+        assert [place.name for place in run.glob("mirror/*")] == ["keep"]
         mirror.close()
