@@ -147,7 +147,8 @@ def _print_plain(facts: Outlook) -> None:
 
 def _tables(facts: Outlook) -> Iterator[tuple[str, str]]:
     """Those that there is one of, when they are there."""
-    yield from ((name, words) for name, words in (("otel", facts.otel), ("api", facts.api)) if words)
+    tables = ("otel", facts.otel), ("hep", facts.hep), ("api", facts.api)
+    yield from ((name, words) for name, words in tables if words)
 
 
 def _print_rich(facts: Outlook) -> None:

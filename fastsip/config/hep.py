@@ -1,13 +1,14 @@
 """[hep]: the collector that gets a copy of each message of a sample of calls (docs/hep.md)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from fastsip.config import values
 from fastsip.config.errors import Wrong
 from fastsip.config.language import MAX_HEP_TEXT
-from fastsip.config.model import Hep
+from fastsip.config.model import Hep, Listener
 from fastsip.config.reader import Section
 from fastsip.config.secrets import text_or_secret
 
@@ -16,7 +17,7 @@ KEY_ALLOWED = f'allowed: "file:PATH" or "env:NAME", which hold 1 to {MAX_HEP_TEX
 LARGEST_AGENT = (1 << 32) - 1
 
 
-def read_hep(root: Section, base: Path, node: str) -> Hep | None:
+def read_hep(root: Section, base: Path, node: str, listeners: Sequence[Listener]) -> Hep | None:
     """None when the table is not there: nothing is sent.  node: the router's name."""
     if "hep" not in root:
         return None
@@ -32,7 +33,19 @@ def read_hep(root: Section, base: Path, node: str) -> Hep | None:
         agent=section.take("agent", values.integer(0, LARGEST_AGENT), 0),
         key=section.take("key", _key(base), ""),
     )
+    if place and _is_one_of(listeners, *place):
+        section.report.wrong((*section.path, "collector"), found.collector, Wrong(
+            "this is a listener of [[listen]], which would get copies of copies; allowed: where a collector listens"))
     return found if place else None
+
+
+def _is_one_of(listeners: Sequence[Listener], host: str, port: int) -> bool:
+    """However it is spelled.  What a name leads to is known to the router alone, which refuses the same."""
+    try:
+        ip = ip_address(host)
+    except ValueError:
+        return False
+    return any(one.port == port and ip_address(one.host) == ip for one in listeners)
 
 
 def _collector(raw: object) -> tuple[str, int]:

@@ -200,7 +200,7 @@ class _Loader:
             webhooks=read_webhooks(self.root, self.base),
             otel=read_otel(self.root, self.base, router.name),
             api=read_api(self.root, self.base),
-            hep=read_hep(self.root, self.base, router.name),
+            hep=read_hep(self.root, self.base, router.name, listeners),
         )
         check_tags(config.listeners, self.report)
         check_destinations(config.sets, self.report)

@@ -150,6 +150,7 @@ class ControlPlane:
         except ForeignProtocol as said:
             log.error("the supervisor speaks another protocol", extra={"fields": {"said": str(said)}})
             return
+        self.looking.leave()
         os._exit(1)  # it is gone, and so are we in a moment
 
     def obey(self, received: Received) -> None:

@@ -9,10 +9,12 @@ from concurrent.futures import Executor
 
 from fastsip._core.state.mirror import MOST_AT_ONCE
 from fastsip.base.plain import reason
+from fastsip.log import log
 from fastsip.process.messages import Looked
 from fastsip.router.views import Views
 
 LONGEST_S = 30.0
+AGAIN_S = 1.0
 
 
 class Looking:
@@ -63,8 +65,11 @@ class Looking:
                 await loop.run_in_executor(self.beside, self.views.look_at, wanted)
                 self.shown = wanted
         finally:
-            if self.looks:
-                self.timer = loop.call_at(min(until for _, until in self.looks.values()), self.begin_expiry)
+            whens = [until for _, until in self.looks.values()]
+            if wanted != self.shown:
+                whens.append(loop.time() + AGAIN_S)
+            if whens:
+                self.timer = loop.call_at(min(whens), self.begin_expiry)
 
     def begin_expiry(self) -> None:
         task = asyncio.get_running_loop().create_task(self.expire())
@@ -72,9 +77,13 @@ class Looking:
         task.add_done_callback(self.tasks.discard)
 
     async def expire(self) -> None:
+        """What could not be is tried again: nobody waits for it, and no message is to be shown for longer."""
         async with self.one_change:
             self.forget()
-            await self.follow()
+            try:
+                await self.follow()
+            except (OSError, MemoryError) as error:
+                log.warning("a look has not ended yet", extra={"fields": {"why": reason(error)}})
 
     def leave(self) -> None:
         """When no shard runs any more: the next router begins without."""

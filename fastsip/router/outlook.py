@@ -22,6 +22,7 @@ from fastsip.config.model import (
     Destination,
     DestinationSet,
     HeaderEdits,
+    Hep,
     NamedDestination,
     Otel,
     Probe,
@@ -109,6 +110,7 @@ class Outlook(msgspec.Struct, frozen=True):
     sources: tuple[str, ...]
     webhooks: tuple[str, ...]
     otel: str  # where spans of calls go, "" = nowhere
+    hep: str  # where copies of messages go, "" = nowhere
     api: str  # where HTTP is spoken beside control.sock, "" = nowhere
     warnings: tuple[str, ...]
 
@@ -138,6 +140,7 @@ def outlook(config: Config) -> Outlook:
         sources=tuple(_source_text(source) for source in config.sources),
         webhooks=tuple(_webhook_text(one) for one in config.webhooks),
         otel=_otel_text(config.otel) if config.otel else "",
+        hep=_hep_text(config.hep) if config.hep else "",
         api=_api_text(config.api) if config.api else "",
         warnings=(
             *_buffer_warnings(listeners),
@@ -154,6 +157,7 @@ def outlook(config: Config) -> Outlook:
 def memory_of(config: Config) -> tuple[tuple[str, int], ...]:
     """What the two router processes and their supervisor take, by what it is for."""
     from fastsip._core.dispatcher.measures import fields, lines_of
+    from fastsip._core.state.mirror_ring import RING_BYTES
     from fastsip._core.store.partitions import store_bytes
     from fastsip.router.shards import shard_bytes
 
@@ -167,8 +171,20 @@ def memory_of(config: Config) -> tuple[tuple[str, int], ...]:
         ("buffers of shards", buffers),
         ("destinations", cells * CELL_BYTES + measured),
         ("names, when all are known", NAME_BYTES * config.limits.max_names),
+        ("messages, for spans" if config.otel else "messages, while somebody looks", config.router.shards * RING_BYTES),
+        *((("copies for the collector", _copies_bytes(config)),) if config.hep else ()),
         ("three Python processes", PROCESSES_BYTES),
     )
+
+
+def _copies_bytes(config: Config) -> int:
+    """What waits in each shard, and in its socket when the kernel is slower."""
+    from fastsip._core.state.hep import HEP_BYTES
+    from fastsip.router.views import SEND_BUFFER_BYTES
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        return config.router.shards * (HEP_BYTES + probe.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF))
 
 
 def effective_rcvbuf(wanted: int, family: int) -> int:
@@ -372,6 +388,11 @@ def _source_warnings(config: Config) -> list[str]:
 
 def _otel_text(one: Otel) -> str:
     return f"{shown_place(one.endpoint)}, {one.sample:.4g} of all calls, as {one.service}"
+
+
+def _hep_text(one: Hep) -> str:
+    share = f"{one.sample:.4g} of all calls" if one.sample else "nothing"
+    return f"{one.collector}, {share}, as {one.node}{', its key in the clear' if one.key else ''}"
 
 
 def _api_text(api: Api) -> str:

@@ -3,8 +3,6 @@
 For one thread at a time, that of reloads: a shard is given another view as it is given another table.
 """
 
-import contextlib
-import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from fastsip._core.state.mirror_ring import MirrorRing
 from fastsip.base.run_dir import MIRROR, mirror_file
 from fastsip.config import Hep as Collecting
 from fastsip.process.messages import Looked
+from fastsip.process.rings import clear_rings
 from fastsip.router.shards import Shards
 
 SEND_BUFFER_BYTES = 4 << 20     # of the socket of each shard, as far as the kernel grants it: bursts are lost elsewhere
@@ -89,7 +88,5 @@ class Views:
             raise
 
     def clear(self) -> None:
-        """No ring has a name any more; whoever has one mapped may go on reading it."""
-        with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(self.folder):
-                (self.folder / name).unlink(missing_ok=True)
+        """No ring has a name any more, as far as that can be."""
+        clear_rings(self.run_dir)

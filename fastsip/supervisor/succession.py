@@ -14,6 +14,7 @@ from fastsip import log as logs
 from fastsip.log import log
 from fastsip.process import messages
 from fastsip.process.line import Line
+from fastsip.process.rings import clear_rings
 from fastsip.supervisor import limits
 from fastsip.supervisor.child import Child
 from fastsip.supervisor.sockets import place_of
@@ -84,6 +85,7 @@ async def reign(here: State) -> None:
 
 async def let_go(here: State) -> None:
     """The spare routes from now on."""
+    clear_rings(here.config.router.run_dir)
     since = time.monotonic()
     router = await next_router(here)
     config = here.config
@@ -233,3 +235,4 @@ async def end_all(here: State) -> None:
         child.kill()
     for child in left:
         await child.hear()
+    clear_rings(here.config.router.run_dir)

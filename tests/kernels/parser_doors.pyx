@@ -15,8 +15,8 @@ from fastsip._core.sip.types cimport HEADER_COUNT, H_RECORD_ROUTE, H_ROUTE, mess
 from fastsip._core.sip.words cimport match_method, method_text
 from fastsip._core.sip.uri cimport parse_address, parse_host_port, parse_uri, same_text, usual_port, write_address
 from fastsip._core.sip.parser cimport (
-    count_vias, find_header, find_param, parse_datagram, parse_message, parse_name_addr, parse_number, parse_routing,
-    parse_second_via, parse_via, scan_call_id,
+    count_vias, find_header, find_param, has_start_line, parse_datagram, parse_message, parse_name_addr, parse_number,
+    parse_routing, parse_second_via, parse_via, scan_call_id,
 )
 from fastsip._core.sip.edits cimport (
     clear_edits, edit_delete, edit_insert, edit_replace, edits_t, take_room, write_edits,
@@ -73,6 +73,11 @@ def parse_at(uintptr_t address, uint32_t length):
     cdef message_t m
     cdef int code = parse_message(<const char *> address, length, &m)
     return message_fields(&m, code)
+
+
+def start_line(bytes text not None, uint32_t max_head=MAX_MESSAGE):
+    """has_start_line."""
+    return bool(has_start_line(text, <uint32_t> len(text), max_head))
 
 
 def call_id(bytes text not None):

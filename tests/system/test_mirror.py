@@ -1,6 +1,7 @@
 """Who looks at a router that runs: sees each message of a call on both legs, is killed, and outlives routers."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -10,6 +11,7 @@ from pathlib import Path
 from ua import UserAgent
 
 from fastsip.api.looking import Look
+from fastsip.api.socket import Refused
 from fastsip.observe.mirror import Mirror, Seen
 from tests.conftest import ROOT
 
@@ -57,10 +59,20 @@ WHOLE = Counter({(True, "INVITE"): 1, (False, "100"): 1, (False, "INVITE"): 1, (
                  (True, "ACK"): 1, (False, "ACK"): 1, (True, "BYE"): 1, (False, "BYE"): 1})
 
 
+async def begun(look: Look) -> Look:
+    """As soon as the next router says that it has started."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            try:
+                await asyncio.to_thread(look.renew)
+                return look
+            except Refused:
+                await asyncio.sleep(0.02)
+
+
 async def look_at_all(mirror: Mirror, run: Path, alice: UserAgent, bob: UserAgent, edge) -> None:
     """Each message of each call, and of what is refused, by the shard that owns the call."""
-    look = Look(str(run), share=1.0)
-    await asyncio.to_thread(look.renew)
+    look = await begun(Look(str(run), share=1.0))
     assert len(list(run.glob("mirror/*.ring"))) == 2
     calls = [await whole_call(alice, bob, edge) for _ in range(CALLS)]
     stranger = alice.request("OPTIONS", NUMBER, edge, headers=[("Proxy-Require", "magic")])
@@ -116,8 +128,23 @@ async def test_a_call_is_seen_on_both_legs_by_whoever_looks_until_he_does_not_an
         await look_at_one_call(mirror, run, alice, bob, edge)
         assert list(run.glob("mirror/*.ring"))
         life.kill_router()
-        await life.logged("router took over")
+        await life.logged("router took over", 2)
         await nobody_looks(run)
         await look_at_all(mirror, run, alice, bob, edge)
         await kill_a_looker(run)
+        # Router and supervisor die together: nobody of theirs can take the rings away, but who comes next does.
+        await begun(Look(str(run), share=1.0))
+        (run / "mirror" / "keep").mkdir()
+        life.process.send_signal(signal.SIGSTOP)
+        life.kill_router()
+        assert await asyncio.to_thread(life.end, signal.SIGKILL) == -signal.SIGKILL
+        assert len(list(run.glob("mirror/*.ring"))) == 2
+        life = home.start()
+        await asyncio.to_thread(life.ready)
+        assert [place.name for place in run.glob("mirror/*")] == ["keep"]
+        # What does not belong there lets routers live, and look.
+        await begun(Look(str(run), share=1.0))
+        life.kill_router()
+        await life.logged("router took over", 2)
+        assert [place.name for place in run.glob("mirror/*")] == ["keep"]
         mirror.close()

@@ -1,5 +1,7 @@
 """What the router refuses, what it ignores, and that no ACK is ever answered (docs/design.md#bad-input-and-bounds)."""
 
+import struct
+
 import pytest
 from ua import UserAgent
 
@@ -125,11 +127,18 @@ async def test_options_to_the_router_itself(router, free_port, max_forwards):
         assert not bob.inbox
 
 
+def encapsulated(alice: UserAgent, edge) -> bytes:
+    """What a collector would get: the first line ends as that of a request, and all its headers stand behind."""
+    request = alice.make("OPTIONS", sip_uri(edge)).to_bytes()
+    chunk = struct.pack(">HHH", 0, 15, 6 + len(request)) + request
+    return b"HEP3" + struct.pack(">H", 6 + len(chunk)) + chunk
+
+
 async def test_garbage_and_keep_alives_are_ignored(router, free_port):
     edge = ("127.0.0.1", free_port())
     async with UserAgent(name="alice") as alice, UserAgent(name="bob") as bob:
         router(edge_config(edge, [bob.address]))
-        for datagram in (*GARBAGE, b"\r\n", b"\r\n\r\n", b"", b"\0\0\0\0"):
+        for datagram in (*GARBAGE, encapsulated(alice, edge), b"\r\n", b"\r\n\r\n", b"", b"\0\0\0\0"):
             alice.send(datagram, edge)
         await settle(alice, edge)
         assert (alice.inbox, alice.unreadable, bob.inbox, bob.unreadable) == ([], [], [], [])

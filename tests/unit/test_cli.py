@@ -82,6 +82,30 @@ def test_check_shows_names(kernels, tmp_path):
     assert found["names"][1] == {"name": "*", "addresses": ["127.0.0.1"]}
 
 
+def test_check_shows_the_collector_and_what_rings_and_copies_take(kernels, tmp_path, monkeypatch):
+    def parts(more: str) -> tuple[dict, dict[str, int]]:
+        path.write_text(text + more)
+        found = json.loads(invoke("check", "--json", str(path)).stdout)
+        return found, dict(found["memory"])
+
+    monkeypatch.setenv("HEP_KEY", "s3cret")
+    path, text = tmp_path / "hep.toml", Path(EXAMPLE).read_text()
+    found, before = parts("")
+    shards = found["shards"]
+    assert before["messages, while somebody looks"] == shards * (4 << 20) and found["hep"] == ""
+    found, after = parts('[hep]\ncollector = "udp:192.0.2.9:9060"\nsample = 0.1\nnode = "a"\nkey = "env:HEP_KEY"\n'
+                         '[otel]\nendpoint = "http://192.0.2.9:4318/v1/traces"\n')
+    assert after["messages, for spans"] == shards * (4 << 20)
+    copies = after["copies for the collector"]
+    assert shards * (256 << 10) < copies < shards * (9 << 20)
+    assert found["memory_bytes"] == sum(before.values()) + copies
+    lines = invoke("check", str(path)).stdout.splitlines()
+    assert "hep        udp:192.0.2.9:9060, 0.1 of all calls, as a, its key in the clear" in lines
+    assert not any("s3cret" in line for line in lines)
+    found, _ = parts('[hep]\ncollector = "udp:c.test:9060"\nsample = 0\nnode = "a"\n')
+    assert found["hep"] == "udp:c.test:9060, nothing, as a"
+
+
 def test_check_json_is_one_object(kernels):
     result = invoke("check", "--json", EXAMPLE)
     found = json.loads(result.stdout)
@@ -349,7 +373,7 @@ def test_all_memory_is_counted(monkeypatch):
     small, large = (dict(outlook_module.memory_of(read(f"[router]\nshards = {shards}\n{SMALL}"))) for shards in (1, 16))
     assert set(small) == {
         "calls", "rings between shards", "buffers of shards", "destinations", "names, when all are known",
-        "three Python processes",
+        "three Python processes", "messages, while somebody looks",
     }  # fmt: skip
     assert all(small.values()) and large["rings between shards"] >= GROWN_BYTES
     assert large["buffers of shards"] == 16 * small["buffers of shards"] and small["calls"] == large["calls"]

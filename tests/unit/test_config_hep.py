@@ -46,6 +46,20 @@ def test_where_no_collector_can_be(tmp_path, collector):
     assert "hep.collector" in problem(tmp_path, f"collector = {collector}")
 
 
+@pytest.mark.parametrize(("listener", "collector"), [
+    ("udp:192.0.2.1:5060", "udp:192.0.2.1:5060"), ("udp:[2001:db8::1]:5062", "udp:[2001:DB8:0::1]:5062"),
+])  # fmt: skip
+def test_a_listener_is_no_collector(tmp_path, listener, collector):
+    """It would get copies of copies."""
+    text = f'[[listen]]\nuri = "{listener}"\n[set.s]\ndestinations = ["sip:b.test"]\n[hep]\ncollector = "%s"\n'
+    with pytest.raises(ConfigError) as caught:
+        load_text(text % collector, str(tmp_path / "c.toml"), make_secret=False)
+    (found,) = caught.value.problems
+    assert found.key == "hep.collector" and "listener" in found.allowed
+    another = collector.rpartition(":")[0] + ":9060"
+    assert load_text(text % another, str(tmp_path / "c.toml"), make_secret=False).hep.port == 9060
+
+
 def test_a_collector_is_needed(tmp_path):
     assert "`collector` is missing" in problem(tmp_path, "sample = 0.5")
 

@@ -107,6 +107,33 @@ def test_a_file_that_is_not_ours_alone_is_refused(place, victim, name, how):
     assert victim.read_bytes() == PRECIOUS
 
 
+@pytest.mark.parametrize("how", HOWS)
+def test_only_files_of_our_names_are_removed_and_one_that_cannot_be_keeps_no_other(place, victim, how):
+    if how == "another's":
+        give_away(victim)
+    for name in ("a.ring", "z.ring", "notes"):
+        (place / name).touch()
+    spoil(place / "m.ring", how, victim)
+    if how == "folder":
+        with pytest.raises(IsADirectoryError):
+            files.remove_files(place, re.compile(r".\.ring").fullmatch)
+    else:
+        files.remove_files(place, re.compile(r".\.ring").fullmatch)
+    assert sorted(os.listdir(place)) == (["m.ring", "notes"] if how == "folder" else ["notes"])
+    assert victim.read_bytes() == PRECIOUS
+
+
+def test_from_no_folder_nothing_is_removed_and_from_one_of_others_neither(place, tmp_path):
+    files.remove_files(tmp_path / "gone", str.isascii)
+    (place / "a").touch()
+    (tmp_path / "link").symlink_to(place)
+    place.chmod(0o777)
+    for way in (place, tmp_path / "link", place / "a"):
+        with pytest.raises(UnsafeError):
+            files.remove_files(way, str.isascii)
+    assert os.listdir(place) == ["a"]
+
+
 @pytest.mark.parametrize("how", ["link", "hard link", "fifo", "open to all", "another's"])
 @pytest.mark.parametrize("name", REPLACED)
 def test_a_file_that_is_made_anew_replaces_whatever_is_there(place, victim, name, how):

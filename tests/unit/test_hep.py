@@ -1,6 +1,7 @@
 """What goes to a collector: read back after the documents of HEP3, lost without a wait, and bounded."""
 
 import socket
+import struct
 from typing import NamedTuple
 
 import pytest
@@ -84,11 +85,48 @@ def test_texts_have_a_bound(collector):
             way_to(collector, **bad)
 
 
-@pytest.mark.parametrize("text", [b"", b"\r\n\r\n", b"no SIP at all", message("c" * 513)])
-def test_what_has_no_call_id_is_not_sent(collector, text):
+@pytest.mark.parametrize("text", [
+    b"", b"\r\n\r\n", b"\0\0\0\0", b"no SIP at all", b"GET / HTTP/1.1\r\nCall-ID: one\r\n\r\n",
+    b"x\r\nCall-ID: one\r\n\r\n",
+])  # fmt: skip
+def test_what_is_no_sip_is_not_sent(collector, text):
     way = way_to(collector)
     way.view.show(True, FIRST, text)
     assert way.hep.send() == (0, 0)
+
+
+NO_CALL_ID = {
+    "none": MESSAGE.replace("Call-ID: {}\r\n", ""), "empty": MESSAGE.format(""), "blanks": MESSAGE.format("  \t "),
+    "too long": MESSAGE.format("c" * 513), "start line alone": "BYE sip:a SIP/2.0", "wrong start line": "SIP/3.0 what",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_CALL_ID.values(), ids=NO_CALL_ID)
+def test_what_has_no_call_id_that_can_be_used_is_sent_with_all_there_is_and_is_in_no_sample(collector, text):
+    """Or who sends a Call-ID of 513 bytes would be seen by nobody."""
+    way = way_to(collector)
+    way.view.show(True, FIRST, text.encode())
+    (found,) = way.receive(1)
+    assert found["message"] == text.encode() and "correlation" not in found and found["node"] == b"edge1"
+    way = way_to(collector, share=1 - 2**-32)
+    way.view.show(True, FIRST, text.encode())
+    assert way.hep.send() == (0, 0)
+
+
+@pytest.mark.parametrize("share", [1.0, 1 - 2**-32])
+def test_what_was_sent_to_a_collector_is_not_sent_again(collector, share):
+    """Its first line ends as that of a request, and it has a Call-ID: two routers would copy copies for ever."""
+    way = way_to(collector, share=share)
+    way.view.show(True, FIRST, message("two"))
+    assert way.hep.send() == (1, 0)
+    copy, request = collector.recv(65_536), message("one")
+    bare = b"HEP3" + struct.pack(">H", 6 + len(request)) + request
+    for text in (copy, bare):
+        way.view.show(True, FIRST, text)
+    assert way.hep.send() == (0, 0)
+    way.view.show(True, FIRST, bare + b" ")     # says that it is HEP3, but not how long: a request that is broken
+    (found,) = way.receive(1)
+    assert found["message"] == bare + b" "
 
 
 def test_of_a_sample_all_messages_go_or_none(collector):

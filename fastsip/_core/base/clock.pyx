@@ -1,7 +1,8 @@
 """The one clock of shards, store and files: it runs on while the machine sleeps, and no step of the wall clock
 moves it.
 
-Must never: be read once a message; a shard reads it once a round and keeps the time.
+Must never: be read once a message; a shard reads it once a round and keeps the time.  unix_ns is another one, which
+nothing here goes by: a shard reads it once for each message that it shows somebody (state/mirror), and else never.
 """
 
 from libc.stdint cimport uint64_t
@@ -22,7 +23,7 @@ cdef uint64_t clock_ms() noexcept nogil:
 
 
 cdef uint64_t unix_ns() noexcept nogil:
-    """For what people compare with the clocks of other machines; nothing here goes by it."""
+    """For what people compare with the clocks of other machines."""
     cdef timespec now
     clock_gettime(CLOCK_REALTIME, &now)
     return <uint64_t>now.tv_sec * 1000000000 + <uint64_t>now.tv_nsec

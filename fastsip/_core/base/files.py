@@ -8,6 +8,7 @@ that has our name, or exchange files of ours.  So each folder on the way must be
     open_file(path, flags)         a descriptor; for whoever writes or relies on what it holds
     read_file, replace_file        all of it
     look_into(path)                a descriptor for whoever only looks, at another user's files, too
+    remove_files(path, is_ours)    those of a folder that have our names
     keep_aside(path, why)          what cannot be read is renamed and kept (docs/design.md#bad-input-and-bounds)
     boot_id()                      what tells one boot of the machine from the next, for what holds no longer than that
 
@@ -170,6 +171,33 @@ def replace_file(path, content):
     with open(open_fresh(fresh), "wb") as file:
         file.write(content)
     os.replace(fresh, path)
+
+
+def remove_files(path, is_ours):
+    """Of a folder that is ours alone, those whose name `is_ours` finds to be so, whatever they are; no folder and no
+    such file is well.  OSError: the folder is not ours, or one could not be removed, which is said when all others are.
+    """
+    try:
+        folder = open_folder(path)
+    except FileNotFoundError:
+        return
+    failed = None
+    try:
+        inside = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            for name in filter(is_ours, os.listdir(inside)):
+                try:
+                    os.unlink(name, dir_fd=inside)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    failed = error
+        finally:
+            os.close(inside)
+    finally:
+        os.close(folder)
+    if failed:
+        raise failed
 
 
 def keep_aside(place: Path, why: str) -> str:

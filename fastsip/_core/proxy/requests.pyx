@@ -25,6 +25,7 @@ from fastsip._core.state.counters cimport (
     N_DATAGRAMS, N_DRAINED, N_EDITS_REFUSED, N_FORGED_TOKENS, N_INVITES, N_KEEP_ALIVES, N_NOT_SIP, N_REQUESTS,
     N_REQUESTS_IN, N_RESPONSES, N_RESPONSES_IN, N_STRAY_ACKS, STATUS_PLACES,
 )
+from fastsip._core.state.hep cimport is_hep
 from fastsip._core.state.mirror cimport show_message
 from fastsip._core.state.mirror_ring cimport SEEN_RECEIVED
 from fastsip._core.state.shard cimport count
@@ -57,9 +58,12 @@ cdef void receive_message(shard_t *shard, const char *at, uint32_t len, const or
 cdef void take_message(shard_t *shard, const char *at, uint32_t len, const origin_t *origin) noexcept nogil:
     """18.1.2 and 18.2.1.  A response that cannot be read is counted and dropped, a request is answered if it can be."""
     cdef message_t *m = &shard.incoming
-    cdef int code = parse_datagram(at, len, shard.table.max_head, m)
-    cdef int routing
+    cdef int code, routing
     count(shard, N_DATAGRAMS)
+    if is_hep(at, len):     # its first line may end as that of a request does, and an answer would be copied as well
+        count(shard, N_NOT_SIP)
+        return
+    code = parse_datagram(at, len, shard.table.max_head, m)
     if code == E_EMPTY:
         count(shard, N_KEEP_ALIVES)
         return

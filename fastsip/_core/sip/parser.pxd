@@ -3,6 +3,7 @@
 from libc.stdint cimport uint32_t
 from fastsip._core.base.types cimport MAX_MESSAGE, span_t
 from fastsip._core.base.check cimport check
+from fastsip._core.sip.chars cimport is_letters, scan_byte, trim_end
 from fastsip._core.sip.types cimport is_chain, message_t, via_t
 
 # Single values; cimported from here, too.
@@ -25,6 +26,29 @@ cdef int parse_routing(message_t *m) noexcept nogil
 cdef inline uint32_t most_read(uint32_t len, uint32_t max_head) noexcept nogil:
     check(max_head <= MAX_MESSAGE)
     return len if len < 2 * max_head else 2 * max_head
+
+cdef inline bint is_sip_slash(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
+    return end - off >= 4 and is_letters(buf + off, b"sip", 3) and buf[off + 3] == c'/'
+
+cdef inline uint32_t find_last_word(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
+    cdef uint32_t at = end
+    while at > off and buf[at - 1] != c' ' and buf[at - 1] != c'\t':
+        at -= 1
+    return at
+
+# Is there a start line of SIP, right or wrong?  What parse_datagram calls E_EMPTY or E_NOT_SIP has none.
+cdef inline bint has_start_line(const char *buf, uint32_t len, uint32_t max_head) noexcept nogil:
+    cdef uint32_t head = len if len < max_head else max_head
+    cdef uint32_t at = 0
+    cdef uint32_t end, word
+    while at < head and (buf[at] == c'\r' or buf[at] == c'\n'):
+        at += 1
+    end = scan_byte(buf, at, head, c'\n')
+    if is_sip_slash(buf, at, end):
+        return True
+    end = trim_end(buf, at, end)
+    word = find_last_word(buf, at, end)
+    return word != at and is_sip_slash(buf, word, end)
 
 # Only the Call-ID's value, for handing a datagram over; does not judge.  Who parses with a bound gives it most_read
 # bytes: it must find each Call-ID that is found then, or a shard would work on another one's calls.

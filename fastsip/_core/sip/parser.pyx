@@ -140,10 +140,6 @@ cdef inline int parse_start_line(message_t *m, uint32_t off, uint32_t end) noexc
     return parse_request_line(m, off, end)
 
 
-cdef inline bint is_sip_slash(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
-    return end - off >= 4 and is_letters(buf + off, b"sip", 3) and buf[off + 3] == c'/'
-
-
 # "SIP/2.0" fills [off, end): OK; another number: E_VERSION; else E_START_LINE.
 cdef inline int judge_version(const char *buf, uint32_t off, uint32_t end) noexcept nogil:
     cdef uint32_t dot, last
@@ -163,11 +159,9 @@ cdef inline int judge_version(const char *buf, uint32_t off, uint32_t end) noexc
 cdef int parse_request_line(message_t *m, uint32_t off, uint32_t end) noexcept nogil:
     cdef const char *buf = m.buf
     cdef uint32_t trimmed = trim_end(buf, off, end)
-    cdef uint32_t version = trimmed
+    cdef uint32_t version = find_last_word(buf, off, trimmed)
     cdef uint32_t method_end, uri_off, uri_end
     cdef int judged
-    while version > off and buf[version - 1] != c' ' and buf[version - 1] != c'\t':
-        version -= 1
     if version == off or not is_sip_slash(buf, version, trimmed):
         return E_NOT_SIP
     m.is_request = 1

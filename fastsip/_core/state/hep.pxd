@@ -1,7 +1,8 @@
 # Messages on their way to a collector, as HEP3.  See hep.pyx.
 
 cimport cython
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 from fastsip._core.base.address cimport addr_t
 from fastsip._core.transport.net_sys cimport iovec, mmsghdr
 
@@ -45,7 +46,12 @@ cdef struct hep_t:
     segment_size_t sizes[HEP_BATCH]     # [header]
     char arena[HEP_ARENA]
 
-# Queues a message of a call of the sample; copied, so `at` may change.
+# Is it a datagram of HEP3 itself?  It says so, and how long it is; no message of SIP does.
+cdef inline bint is_hep(const char *at, uint32_t len) noexcept nogil:
+    return (len >= 6 and memcmp(at, b"HEP3", 4) == 0
+            and (<uint32_t><uint8_t>at[4] << 8 | <uint8_t>at[5]) == len)
+
+# Queues a message of a call of the sample; copied, so `at` may change.  call_id: NULL for one that has none.
 cdef void queue_hep(hep_t *hep, const addr_t *source, const addr_t *target, uint64_t when_ns, const char *call_id,
                     uint32_t call_id_len, const char *at, uint32_t len) noexcept nogil
 # Sends what is queued; never waits, and what the kernel does not take is lost.

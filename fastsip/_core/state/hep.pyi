@@ -5,6 +5,7 @@ from typing import final
 
 LONGEST_DATAGRAM: int
 LONGEST_TEXT: int
+HEP_BYTES: int
 
 @final
 class Hep:

@@ -6,7 +6,7 @@
 
 as sipcapture's "HEP/EEP Network Protocol Specification", revision 12, has them; all in network byte order, and in the
 order of its own programs, since some that read them know no other.  Both legs of a call have the same correlation id,
-its Call-ID, which the router keeps.
+its Call-ID, which the router keeps; a message that has none that can be used has no chunk 17.
 
 Lossy by design: the socket neither waits nor is asked again, and a collector that is dead or refuses costs no more than
 one that listens.  A message is copied when it is queued: what was received lies in buffers that the next batch takes,
@@ -16,7 +16,10 @@ What a datagram costs is the way through the kernel.  So those of about one size
 it (UDP_SEGMENT, udp(7)): they are filled to the same size by a chunk of vendor 0xFFFF, which nobody reads.  Where the
 kernel or the network cannot do that, each goes by itself.
 
-Must never: wait, retry, or send what has no Call-ID.
+A collector that is a listener of SIP gets what its router would copy again, and again with the copies in it: so what
+is HEP3 itself is never queued (state/mirror), and no router takes it for SIP (proxy/requests).
+
+Must never: wait, retry, or send what is HEP3 already.
 """
 
 cimport cython
@@ -47,6 +50,7 @@ cdef enum:
 
 LONGEST_DATAGRAM = MOST_HEP
 LONGEST_TEXT = MOST_HEP_TEXT
+HEP_BYTES = sizeof(hep_t)       # of each shard
 
 assert MOST_HEAD < 2048 and MOST_HEP + CLASS_BYTES <= HEP_ARENA and MOST_CUTS * MOST_CUT < MOST_HEP
 
@@ -110,7 +114,9 @@ cdef char *put_datagram(char *start, hep_t *hep, const addr_t *source, const add
     else:
         out = put_bytes(put_bytes(out, 5, source.ip, 16), 6, target.ip, 16)
     out = put_all(out, hep.key, hep.key_len)
-    out = put_bytes(put_bytes(out, 15, at, len), 17, call_id, call_id_len)
+    out = put_bytes(out, 15, at, len)
+    if call_id != NULL:
+        out = put_bytes(out, 17, call_id, call_id_len)
     out = put_all(out, hep.node, hep.node_len)
     check(out - start <= len + MOST_HEAD)
     memcpy(start, b"HEP3", 4)
@@ -133,6 +139,7 @@ cdef void queue_hep(hep_t *hep, const addr_t *source, const addr_t *target, uint
                     uint32_t call_id_len, const char *at, uint32_t len) noexcept nogil:
     cdef uint32_t kept = min(len, <uint32_t>(MOST_HEP - MOST_HEAD))
     cdef waiting_hep_t *one
+    check(not is_hep(at, len))
     if hep.count == HEP_BATCH or hep.used + MOST_HEAD + kept + 2 * CLASS_BYTES > HEP_ARENA:
         send_hep(hep)
     check(hep.used + MOST_HEAD + kept + 2 * CLASS_BYTES <= HEP_ARENA)

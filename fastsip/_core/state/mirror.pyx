@@ -5,7 +5,10 @@ another View for each change and swaps it as it does tables (shard/loop), so not
 a shard reads it; but for the ring and what waits for the collector, which the shard alone writes and one View hands
 on to the next.
 
-A sender chooses the Call-ID, and so may choose to be in a sample or out of it.  Must never: wait, or judge a message.
+A sender chooses the Call-ID, and so may choose to be in a sample or out of it.  One that is empty, or longer than may
+be, is none.  A collector gets what has a start line of SIP, right or wrong, and nothing else.
+
+Must never: wait, or judge a message.
 """
 
 import ipaddress
@@ -19,8 +22,8 @@ from fastsip._core.base.address cimport addr_t
 from fastsip._core.base.check cimport check
 from fastsip._core.base.clock cimport unix_ns
 from fastsip._core.base.hashing cimport hash_text
-from fastsip._core.sip.parser cimport most_read, scan_call_id
-from fastsip._core.state.hep cimport Hep, hep_t, queue_hep
+from fastsip._core.sip.parser cimport has_start_line, most_read, scan_call_id
+from fastsip._core.state.hep cimport Hep, hep_t, is_hep, queue_hep
 from fastsip._core.state.mirror_ring cimport SEEN_RECEIVED, SEEN_SENT, MirrorRing, put_sighting
 
 MOST_AT_ONCE = MOST_LOOKS
@@ -64,16 +67,23 @@ cdef inline bint asks_for_calls(const looks_t *looks) noexcept nogil:
 
 
 cdef bint is_looked_at(const looks_t *looks, const addr_t *peer, const char *call_id, uint32_t len) noexcept nogil:
-    """call_id: NULL for a message without any, which is in no sample but that of everything."""
+    """call_id: NULL = none."""
     check(looks.share <= EVERY_CALL)
     if looks.share >= EVERY_CALL or is_peer(looks, peer):
         return True
     return call_id != NULL and (sample_of(call_id, len) < looks.share or is_named(looks, call_id, len))
 
 
+cdef bint is_for_collector(const hep_t *hep, const char *call_id, uint32_t call_id_len, const char *at, uint32_t len,
+                           uint32_t max_head) noexcept nogil:
+    if hep.share < EVERY_CALL and (call_id == NULL or sample_of(call_id, call_id_len) >= hep.share):
+        return False
+    return has_start_line(at, len, max_head) and not is_hep(at, len)
+
+
 cdef void show_message(const mirror_t *mirror, sighting_kind kind, const addr_t *ours, const addr_t *peer,
                        const char *at, uint32_t len, uint32_t max_head) noexcept nogil:
-    """The Call-ID is looked for when somebody asks for it."""
+    """The Call-ID is looked for when somebody asks for it; NULL: it has none, and is in no sample but all there is."""
     cdef uint64_t now_ns = unix_ns()
     cdef hep_t *hep = mirror.hep
     cdef const char *call_id = NULL
@@ -81,10 +91,12 @@ cdef void show_message(const mirror_t *mirror, sighting_kind kind, const addr_t 
     check((at != NULL) | (len == 0))
     span.len = 0
     if (hep != NULL or asks_for_calls(&mirror.looks)) and scan_call_id(at, most_read(len, max_head), &span) == OK:
-        call_id = at + span.off
+        call_id = at + span.off if span.len else NULL
+    if call_id == NULL:
+        span.len = 0
     if mirror.ring != NULL and is_looked_at(&mirror.looks, peer, call_id, span.len):
         put_sighting(mirror.ring, kind, now_ns, ours, peer, at, len)
-    if hep != NULL and call_id != NULL and (hep.share >= EVERY_CALL or sample_of(call_id, span.len) < hep.share):
+    if hep != NULL and is_for_collector(hep, call_id, span.len, at, len, max_head):
         queue_hep(hep, peer if kind == SEEN_RECEIVED else ours, ours if kind == SEEN_RECEIVED else peer, now_ns,
                   call_id, span.len, at, len)
 

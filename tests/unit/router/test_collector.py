@@ -24,6 +24,7 @@ class Views:
         if host in self.no_way:
             raise OSError(101, "Network is unreachable")
         self.sent.append((hep and hep.port, host))
+        self.hep = hep
 
 
 class Servers:
@@ -60,6 +61,11 @@ def one(views, monkeypatch):
         made = Collector(views, pool)
         made.servers = Servers()
         yield made
+
+
+def ways(views) -> list:
+    """Where it was sent, without those times that it was sent to nobody."""
+    return [one for one in views.sent if one != (None, "")]
 
 
 async def until(found) -> None:
@@ -102,11 +108,80 @@ async def test_a_name_is_asked_again_and_its_last_address_goes_on_while_nobody_a
     await one.close()
 
 
-async def test_the_address_of_another_collector_is_none_of_this_one(one, views):
+@pytest.mark.parametrize("host", [NAME, "192.0.2.1"])
+async def test_to_another_collector_nothing_goes_until_there_is_a_way(one, views, host):
+    """A name that nobody answers for, an address that no way leads to: the one before gets nothing more."""
     one.follow(config("192.0.2.9"))
     await until(lambda: views.sent == [(9060, "192.0.2.9")] and one.is_sure)
-    one.follow(config())
+    views.no_way = {"192.0.2.1"}
+    one.follow(config(host))
     await until(lambda: views.sent[1:] == [(None, "")])
+    views.no_way, one.servers.zone[NAME] = set(), ["192.0.2.1"]
+    await until(lambda: views.sent[2:] == [(9060, "192.0.2.1")])
+    await one.close()
+
+
+@pytest.mark.parametrize(("port", "more"), [
+    (9061, ""), (9060, "sample = 0.5"), (9060, 'node = "other"'), (9060, "agent = 9"), (9060, 'key = "env:HEP_KEY"'),
+])  # fmt: skip
+async def test_to_the_same_host_it_goes_on_as_the_last_reload_says_though_nobody_answers(
+        one, views, monkeypatch, port, more):
+    monkeypatch.setenv("HEP_KEY", "s3cret")
+    one.servers.zone[NAME] = ["192.0.2.9"]
+    one.follow(config())
+    await until(lambda: views.sent == [(9060, "192.0.2.9")] and one.is_sure)
+    one.servers.zone[NAME] = "nobody answers"
+    wanted = config(port=port, more=more)
+    one.follow(wanted)
+    await until(lambda: views.sent[1:] == [(port, "192.0.2.9")] and views.hep == wanted.hep)
+    await asked_again(one)
+    assert len(views.sent) == 2
+    await one.close()
+
+
+async def test_to_the_same_host_nothing_goes_when_the_last_reload_leaves_no_way_there(one, views):
+    one.servers.zone[NAME] = ["192.0.2.9"]
+    one.follow(config())
+    await until(lambda: views.sent == [(9060, "192.0.2.9")] and one.is_sure)
+    views.no_way = {"192.0.2.9"}
+    one.follow(config(port=9061))
+    await until(lambda: views.sent[1:2] == [(None, "")])
+    await one.close()
+    assert ways(views) == [(9060, "192.0.2.9")]
+
+
+async def test_when_all_that_a_name_says_now_is_out_of_reach_nothing_goes_to_where_it_was(one, views):
+    one.servers.zone[NAME] = ["192.0.2.9"]
+    one.follow(config())
+    await until(lambda: views.sent == [(9060, "192.0.2.9")] and one.is_sure)
+    views.no_way, one.servers.zone[NAME] = {"192.0.2.1"}, ["192.0.2.1"]
+    await until(lambda: views.sent[1:2] == [(None, "")])
+    await one.close()
+
+
+async def test_a_sample_of_nothing_needs_no_address_and_sends_nothing(one, views):
+    one.servers.zone[NAME] = ["192.0.2.9"]
+    one.follow(config())
+    await until(lambda: views.sent == [(9060, "192.0.2.9")] and one.is_sure)
+    one.servers.zone[NAME] = "nobody answers"
+    one.follow(config(more="sample = 0"))
+    await until(lambda: views.sent[1:] == [(None, "")] and one.keeping.done())
+    await one.close()
+
+
+async def test_a_name_that_leads_to_a_listener_is_no_collector_and_the_log_says_so(one, views, caplog):
+    """Whatever a listener gets is copied."""
+    config_here = config(port=5060)
+    here = config_here.listeners[0]
+    assert here.port == 5060
+    one.servers.zone[NAME] = [here.host]
+    with caplog.at_level("INFO", "fastsip"):
+        one.follow(config_here)
+        await asked_again(one)
+        assert ways(views) == []
+        assert any("is a listener of this router" in str(vars(said)) for said in caplog.records)
+    one.servers.zone[NAME] = [here.host, "192.0.2.9"]
+    await until(lambda: ways(views) == [(5060, "192.0.2.9")])
     await one.close()
 
 
@@ -116,7 +191,7 @@ async def test_addresses_that_no_way_leads_to_are_passed_over(one, views):
     one.follow(config())
     await until(lambda: views.sent == [(9060, "2001:db8::9")])
     one.follow(config("192.0.2.8"))
-    await asyncio.sleep(0)
+    await until(lambda: views.sent[1:] == [(None, "")])
     views.no_way = set()
     await until(lambda: views.sent[-1] == (9060, "192.0.2.8"))
     await one.close()

@@ -20,12 +20,15 @@ class Shards:
     """Notes how often something else is shown."""
 
     def __init__(self):
-        self.views = []
+        self.views, self.refused = [], 0
 
     def __len__(self):
         return 2
 
     def show(self, views):
+        if self.refused:
+            self.refused -= 1
+            raise MemoryError
         self.views.append(views)
 
 
@@ -107,3 +110,71 @@ async def test_without_room_nobody_looks_and_nothing_is_left(scratch, looking, s
         assert await looking.look("me", ALL, LONG_S) == "No space left on device"
     assert rings(scratch) == [] and looking.looks == {} and shards.views == []
     assert await looking.look("me", ALL, LONG_S) == ""
+
+
+async def test_a_look_that_cannot_end_is_ended_later(scratch, looking, shards, monkeypatch):
+    """Nobody asks again for it."""
+    monkeypatch.setattr("fastsip.router.looking.AGAIN_S", 0.01)
+    assert await looking.look("me", ALL, SOON_S) == ""
+    shards.refused = 3
+    await gone(looking, scratch)
+    assert shards.refused == 0 and shards.views[-1] == [None, None] and looking.timer is None
+
+
+# ---------------------------------------------------------------- who else was in the folder
+
+
+def odd_folder(run_dir, how: str) -> None:
+    folder, other = run_dir / "mirror", run_dir / "other"
+    other.mkdir()
+    (other / "00.ring").write_bytes(b"precious")
+    if how in ("folder of another", "link", "plain file"):
+        folder.rmdir()
+    match how:
+        case "folder in it":
+            (folder / "keep").mkdir()
+        case "folder with the name of a ring":
+            (folder / "00.ring").mkdir()
+        case "another file":
+            (folder / "notes").write_bytes(b"precious")
+        case "folder of another":
+            folder.mkdir(mode=0o750)
+            (folder / "00.ring").write_bytes(b"precious")
+            os.chown(folder, 2001, 2001)
+        case "link":
+            folder.symlink_to(other)
+        case "plain file":
+            folder.write_bytes(b"precious")
+
+
+ODD = ["folder in it", "folder with the name of a ring", "another file", "folder of another", "link", "plain file"]
+
+
+@pytest.mark.parametrize("how", ODD)
+async def test_whatever_lies_there_no_router_dies_of_it_and_nothing_of_others_is_removed(
+        scratch, looking, shards, how, caplog):
+    if how == "folder of another" and os.geteuid():
+        pytest.skip("only root can give a folder away")
+    odd_folder(scratch, how)
+    looking.begin()
+    looking.leave()
+    before = sorted(place.relative_to(scratch) for place in scratch.rglob("*"))
+    said = await looking.look("me", ALL, SOON_S)
+    if how in ("folder in it", "another file"):
+        assert said == "" and {"00.ring", "01.ring"} <= set(rings(scratch))
+        async with asyncio.timeout(LIMIT_S):
+            while looking.looks or shards.views[-1] != [None, None]:
+                await asyncio.sleep(0.01)
+        await looking.look("me", ALL, 0)
+        assert "a look has not ended" not in caplog.text
+    else:
+        assert said and looking.looks == {} and shards.views == [] and "rings of messages are left" in caplog.text
+    assert sorted(place.relative_to(scratch) for place in scratch.rglob("*")) == before
+    assert (scratch / "other" / "00.ring").read_bytes() == b"precious"
+
+
+async def test_what_a_router_has_begun_and_not_finished_is_taken_away_too(scratch, looking):
+    for name in ("00.new", "63.ring", "127.new"):
+        (scratch / "mirror" / name).write_bytes(b"of another router")
+    looking.begin()
+    assert rings(scratch) == []
