@@ -96,6 +96,13 @@ class Limited:
         self.left_out = 0
 
     def info(self, event: str, fields: dict[str, object]) -> None:
+        self._write(logging.INFO, event, fields, None)
+
+    def error(self, event: str, fields: dict[str, object], fault: Exception) -> None:
+        """With its traceback."""
+        self._write(logging.ERROR, event, fields, fault)
+
+    def _write(self, level: int, event: str, fields: dict[str, object], fault: Exception | None) -> None:
         second = int(time.monotonic())
         if second != self.second:
             self.second, self.written = second, 0
@@ -106,4 +113,4 @@ class Limited:
         if self.left_out:
             fields = {**fields, "left_out": self.left_out}
             self.left_out = 0
-        log.info(event, extra={"fields": fields})
+        log.log(level, event, exc_info=fault, extra={"fields": fields})

@@ -11,10 +11,10 @@ import functools
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
 import time
 from collections import OrderedDict
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -23,7 +23,8 @@ from fastsip.desk.http.access import NOBODY, ORDER, READ, Access
 
 LONGEST_COOKIE = 200
 ROLES = {"order": ORDER, "read": READ}
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# A name, an IPv4 address or one of IPv6 in brackets, and a port: RFC 3986 section 3.2.2 without what no browser sends.
+HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9_.-]{1,253}))(?::[0-9]{0,5})?")
 SAFE = ("GET", "HEAD")
 
 
@@ -83,17 +84,44 @@ def is_foreign(request: web.Request, *, local: bool) -> bool:
     """Did a page of somebody else have a browser ask this?
 
     local: whoever comes may all, so the name that he came by must be one of this machine, or a name of somebody else's
-    that leads here would make his page one of ours (DNS rebinding).
+    that leads here would make his page one of ours (DNS rebinding).  What such a page only reads comes without a word
+    of who sent it, so a name is asked for always (is_own_name), and of who says that he is a browser a stricter one.
+    What cannot be read as what it should be is foreign: nothing here is taken apart further than it must be.
     """
     site, origin, host = (request.headers.get(name, "") for name in ("Sec-Fetch-Site", "Origin", "Host"))
-    if local and (site or origin) and urlsplit(f"//{host}").hostname not in LOOPBACK:
+    if local and not (is_loopback(host) if site or origin else is_own_name(host)):
         return True
-    if origin and urlsplit(origin).netloc != host:
+    if origin and (not host or origin.partition("://")[2] != host):
         return True
     if site in ("same-origin", "") or (site == "none" and request.method in SAFE):
         return False
     # A link on somebody else's page may lead here: what it shows its reader may see, and that page sees nothing.
     return request.method not in SAFE or request.headers.get("Sec-Fetch-Mode") != "navigate"
+
+
+def is_loopback(host: str) -> bool:
+    """Is it, from a header Host, localhost or a loopback address?"""
+    name = name_in(host)
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def is_own_name(host: str) -> bool:
+    """One that no name server out there answers for: of loopback, or without a dot, as in `curl --unix-socket ... http://x/`.
+    Whoever names nothing is no browser.
+    """
+    name = name_in(host)
+    return not host or is_loopback(host) or (bool(name) and not any(letter in name for letter in ".:"))
+
+
+def name_in(host: str) -> str:
+    """Without a port, in small letters; "" when it is no host."""
+    found = HOST.fullmatch(host)
+    return (found[1] or found[2]).lower() if found else ""
 
 
 def is_from_page(request: web.Request) -> bool:
