@@ -6,10 +6,11 @@ import socket
 
 import pytest
 
+from fastsip.desk.http import limits
 from fastsip.desk.http.page import entrance
 from fastsip.log import Limited
 
-from .test_http import LIMIT_S, Client, ask, held, serve  # noqa: F401
+from .test_http import BEARER, LIMIT_S, TOKEN, Client, ask, held, serve  # noqa: F401
 
 FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
 OURS = f"{FORM}Origin: http://x\r\n"
@@ -71,7 +72,7 @@ ODD = (
     (f"{OURS}Content-Length: 18\r\n", b"token=%ed%a0%80%00"), ("Expect: nothing\r\n", b""), ("Range: bytes=-\r\n", b""),
 )  # fmt: skip
 PATHS = ("/", "/sign-in", "/sign-out", "/page/order", "/page/assets/%ff", "/page/assets/%00",
-         "/destination?id=%ed%a0%80", "/destination?id=%", "/fail/%ff%00", "/look?many=%ff", "//[", "/look;x=[")  # fmt: skip
+         "/destination?id=%ed%a0%80", "/destination?id=%", "/fail/%ff%00", "/look?many=%ff", "//[")  # fmt: skip
 
 
 @pytest.mark.parametrize("host", ["x", "[", "\xff", "x:y"])
@@ -110,3 +111,74 @@ def test_a_fault_of_ours_is_logged_once_a_second_and_the_others_are_counted(serv
     first, second = caplog.records
     assert first.levelno == logging.ERROR and first.exc_info[0] is ZeroDivisionError
     assert second.fields == {"left_out": 3}
+
+
+# ---------------------------------------------------------------- places
+
+
+BEGUN = f"POST /sign-in HTTP/1.1\r\nHost: x\r\n{OURS}"
+
+
+async def begun(address, server, head: str) -> Client:
+    """Who has asked for something that he has not told to the end."""
+    client, before = await Client.open(address), len(server.guests._busy)
+    client.writer.write(f"{head}\r\n".encode())
+    while len(server.guests._busy) == before:
+        await asyncio.sleep(0.01)
+    return client
+
+
+def test_who_has_shown_no_token_gives_way(serve, held, monkeypatch):  # noqa: F811
+    """Whoever came first, and none who has; also not to those who come all the time."""
+    monkeypatch.setattr(limits, "MOST_REMOTE", 4)
+    monkeypatch.setattr(limits, "SIGN_IN_S", 2 * LIMIT_S)
+
+    async def test(server, address):
+        known = asyncio.create_task(ask(address, "GET /held"))
+        assert await asyncio.to_thread(held.begun.acquire, timeout=LIMIT_S)
+        strangers = [await begun(address, server, f"{BEGUN}Content-Length: 1000\r\n") for _ in range(3)]
+        assert (await ask(address, "GET /free", ""))[0] == 200
+        assert await asyncio.wait_for(strangers[0].ended(), LIMIT_S) == b""
+        for number in range(20):
+            strangers += [await hurried(address) for _ in range(3)]
+            assert (await ask(address, "GET /free", ""))[0] == 200, number
+        held.go.set()
+        assert (await known)[0] == 200
+
+    serve(test)
+
+
+async def hurried(address) -> Client:
+    """One more of them, of whom nobody knows how far he is."""
+    client = await Client.open(address)
+    client.writer.write(f"{BEGUN}Content-Length: 1000\r\n\r\n".encode())
+    return client
+
+
+@pytest.mark.parametrize(("head", "status"), [
+    (f"Content-Length: {limits.MOST_SIGN_IN + 1}\r\n", 413), ("Content-Length: 9\r\n", 408),
+    ("Transfer-Encoding: chunked\r\n", 408),
+])  # fmt: skip
+def test_whoever_signs_in_sends_little_and_soon(serve, monkeypatch, head, status):  # noqa: F811
+    monkeypatch.setattr(limits, "SIGN_IN_S", 0.1)
+
+    async def test(server, address):
+        client = await Client.open(address)
+        client.writer.write(f"{BEGUN}{head}\r\n".encode())
+        assert (await asyncio.wait_for(client.hear(), LIMIT_S))[0] == status
+
+    serve(test)
+
+
+def test_of_a_form_that_is_too_long_none_is_kept(serve):  # noqa: F811
+    async def test(server, address):
+        token = b"token=" + TOKEN.replace(" ", "+").encode()
+        for more, status in ((0, 303), (1, 413)):
+            body = token + b"&x=" + b"y" * (limits.MOST_SIGN_IN - len(token) - 3 + more)
+            assert (await ask(address, "POST /sign-in", OURS, body))[0] == status
+            client = await Client.open(address)
+            client.writer.write(f"{BEGUN}Transfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n".encode() + body + b"\r\n")
+            client.writer.write(b"0\r\n\r\n")
+            assert (await asyncio.wait_for(client.hear(), LIMIT_S))[0] == status
+
+    serve(test)

@@ -18,7 +18,7 @@ from fastsip.base.plain import json_text
 from fastsip.desk.http import limits
 from fastsip.desk.http.access import NOBODY, Access
 from fastsip.desk.http.page.door import Door
-from fastsip.desk.http.page.entrance import is_foreign, is_own_name
+from fastsip.desk.http.page.entrance import is_foreign, is_own_name, note_known
 from fastsip.desk.http.page.pages import Pages
 from fastsip.desk.http.problems import CONTENT_TYPE, Problem, Wrong, problem, problem_of
 from fastsip.desk.http.routes import Call, Route
@@ -125,6 +125,8 @@ class Application:
         if self.access.local and is_foreign(request, local=True):
             raise Wrong(403, "a page of somebody else has a browser ask this")
         may = self.access.of(request.headers.get("Authorization", ""))
+        if may != NOBODY:
+            note_known(request)
         if may >= route.needs:
             return may
         self.refused.info("refused over HTTP", {"path": request.path, "by": request.remote})

@@ -26,6 +26,7 @@ ROLES = {"order": ORDER, "read": READ}
 # A name, an IPv4 address or one of IPv6 in brackets, and a port: RFC 3986 section 3.2.2 without what no browser sends.
 HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9_.-]{1,253}))(?::[0-9]{0,5})?")
 SAFE = ("GET", "HEAD")
+KNOWN = web.RequestKey("known", bool)   # note_known
 
 
 # ---------------------------------------------------------------- sessions
@@ -77,6 +78,11 @@ def may_here(request: web.Request, access: Access) -> int:
     return may or may_by_session(request.cookies.get(cookie_name(request), ""), access)
 
 
+def note_known(request: web.Request) -> None:
+    """Who asks has shown that he may something: his connection keeps its place until he is answered."""
+    request[KNOWN] = True
+
+
 # ---------------------------------------------------------------- browsers that were sent
 
 
@@ -111,7 +117,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_own_name(host: str) -> bool:
-    """One that no name server out there answers for: of loopback, or without a dot, as in `curl --unix-socket ... http://x/`.
+    """One that no name server out there answers for: of loopback, or without a dot, as x in `curl ... http://x/`.
     Whoever names nothing is no browser.
     """
     name = name_in(host)
@@ -133,7 +139,9 @@ def is_from_page(request: web.Request) -> bool:
 
 
 class Attempts:
-    """How many wrong tokens each address may bring: some at once, then one after the other, slowly."""
+    """How many wrong tokens each address may bring before it hears that it is too many: some at once, then one after
+    the other, slowly.  The right one counts at any time: who shares an address with others, as behind a proxy, gets in.
+    """
 
     def __init__(self) -> None:
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()     # address -> how many, when
