@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+import msgspec
 from aiohttp import web
 
 from fastsip.desk.http import limits
@@ -41,9 +42,12 @@ class Door:
     def __init__(self, pages: Pages, way: Way):
         self.pages, self.way = pages, way
         self.attempts = Attempts()
+        self.viewers = 0        # of this way
 
     def add_to(self, app: web.Application) -> None:
         for route in self.pages.routes():
+            if route.where is Where.READERS:
+                route = msgspec.structs.replace(route, where=Where.PAGES)
             app.router.add_route(route.method, route.path, self._guarded(self._handler(route)))
         app.router.add_get("/page/stream", self._guarded(self.stream), allow_head=False)
         app.router.add_get("/page/assets/{name}", self.asset)
@@ -124,9 +128,14 @@ class Door:
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         self._check(request, READ)
-        if self.pages.stream.viewers >= limits.MOST_VIEWERS:
-            raise Wrong(503, f"{limits.MOST_VIEWERS} others watch already: load the page again to see what is new")
-        return await self.pages.stream.show(request, lambda: self.may(request) != NOBODY)
+        most = limits.MOST_LOCAL_VIEWERS if self.way.access.local else limits.MOST_REMOTE_VIEWERS
+        if self.viewers >= most:
+            raise Wrong(503, f"{most} others watch already: load the page again to see what is new")
+        self.viewers += 1
+        try:
+            return await self.pages.stream.show(request, lambda: self.may(request) != NOBODY)
+        finally:
+            self.viewers -= 1
 
     # ------------------------------------------------------------ signing in
 
@@ -146,7 +155,7 @@ class Door:
         entrance.note_known(request)
         answer = web.Response(status=303, headers={"Location": "/"})
         if not access.local:
-            session = await self.way.workers.work(Where.READERS, lambda: entrance.session_for(may, access))
+            session = await self.way.workers.work(Where.PAGES, lambda: entrance.session_for(may, access))
             answer.set_cookie(entrance.cookie_name(request), session, max_age=limits.SESSION_S, httponly=True,
                               samesite="Strict", secure=request.secure, path="/")  # fmt: skip
         return answer
