@@ -43,7 +43,7 @@ def test_a_session_is_a_cookie_that_no_script_and_no_other_page_has(serve):  # n
         _, headers, _ = await ask(address, "POST /sign-in", OURS, form(token=f" {TOKEN} "))
         name, *words = headers["set-cookie"].split("; ")
         assert name.startswith(f"fastsip-{address[1]}=order.") and TOKEN not in name
-        assert {"HttpOnly", "SameSite=Strict", "Path=/", f"Max-Age={limits.SESSION_S}"} == {*words}
+        assert {"HttpOnly", "SameSite=Strict", "Path=/", f"Max-Age={limits.ORDERING_S}"} == {*words}
         cookie = f"Cookie: {name}\r\n"
         assert (await ask(address, "GET /page/failures", cookie))[0] == 200
         assert (await ask(address, "GET /look", cookie))[0] == 401      # of programs, who bring a token
@@ -219,6 +219,7 @@ def test_a_viewer_who_does_not_read_is_let_go(serve, quick, monkeypatch):  # noq
 def test_of_what_a_viewer_does_not_read_little_is_kept_and_then_he_is_let_go(serve, quick, monkeypatch, way):  # noqa: F811
     """With messages as large as they are: hours of them would find room in buffers that are as large as they may be."""
     monkeypatch.setattr(limits, "VIEW_S", 0.5)
+    monkeypatch.setattr(limits, "GONE_S", 0.5)
     monkeypatch.setattr(Stream, "_now", lambda stream, point: {"much": "x" * 400})
 
     async def test(server, address):

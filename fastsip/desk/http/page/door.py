@@ -156,8 +156,8 @@ class Door:
         answer = web.Response(status=303, headers={"Location": "/"})
         if not access.local:
             session = await self.way.workers.work(Where.PAGES, lambda: entrance.session_for(may, access))
-            answer.set_cookie(entrance.cookie_name(request), session, max_age=limits.SESSION_S, httponly=True,
-                              samesite="Strict", secure=request.secure, path="/")  # fmt: skip
+            answer.set_cookie(entrance.cookie_name(request), session, max_age=entrance.life_of(may),
+                              httponly=True, samesite="Strict", secure=request.secure, path="/")  # fmt: skip
         return answer
 
     def _refused(self, by: str) -> web.Response:

@@ -4,7 +4,8 @@ A session is a cookie that says what its owner may and until when, signed under 
 in with.  So it lives over the death of this process, and ends with that token; nothing is kept here.  The key is made
 by scrypt: who has a cookie cannot try tokens in a hurry.
 
-A cookie travels with whatever a browser sends here, so an order counts only when a page of ours had it sent.
+A cookie travels with whatever a browser sends here, so an order counts only when a page of ours had it sent.  It
+travels to every other port of this host as well, and who serves one there has it: so those that may order are short.
 """
 
 import functools
@@ -49,9 +50,14 @@ def digest_for(role: str, access: Access) -> bytes:
 def session_for(may: int, access: Access, now: float | None = None) -> str:
     """Of somebody who has shown the token for that."""
     role = next(name for name, what in ROLES.items() if what == may)
-    until = int((time.time() if now is None else now) + limits.SESSION_S)
+    until = int((time.time() if now is None else now) + life_of(may))
     said = f"{role}.{until}.{secrets.token_hex(8)}"
     return f"{said}.{signed(said, digest_for(role, access))}"
+
+
+def life_of(may: int) -> int:
+    """Seconds, from signing in: none is renewed, so one that was stolen ends, too."""
+    return limits.ORDERING_S if may == ORDER else limits.LOOKING_S
 
 
 def may_by_session(cookie: str, access: Access, now: float | None = None) -> int:
@@ -66,7 +72,9 @@ def may_by_session(cookie: str, access: Access, now: float | None = None) -> int
 
 
 def cookie_name(request: web.Request) -> str:
-    """By port: cookies do not tell the routers of one machine apart."""
+    """By port, as browsers bring each cookie of a host to all of its ports: so routers of one machine do not write over
+    each other's, though whoever serves another port there can read it.
+    """
     place = request.transport.get_extra_info("sockname") if request.transport else None
     port = place[1] if isinstance(place, tuple) else 0
     return f"__Host-fastsip-{port}" if request.secure else f"fastsip-{port}"

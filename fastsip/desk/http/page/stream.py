@@ -178,7 +178,7 @@ class Stream:
 
 def keep_little(request: web.Request) -> None:
     """For whoever does not read: in this process nothing, in the kernel STREAM_BUFFER; and over TCP it gives up when
-    his machine has taken nothing for VIEW_S, be it gone or full (TCP_USER_TIMEOUT, RFC 5482).
+    his machine has taken nothing for GONE_S, be it gone or full (TCP_USER_TIMEOUT, RFC 5482).
     """
     transport = request.transport
     sock = transport.get_extra_info("socket") if transport else None
@@ -188,4 +188,4 @@ def keep_little(request: web.Request) -> None:
     with contextlib.suppress(OSError):      # gone meanwhile
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.STREAM_BUFFER)
         if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limits.VIEW_S * 1000))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limits.GONE_S * 1000))
