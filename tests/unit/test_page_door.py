@@ -249,6 +249,23 @@ def taken(sock: socket.socket) -> bytes:
     return found
 
 
+def test_who_watches_over_tls_and_reads_is_not_let_go(serve, quick, monkeypatch, tmp_path):  # noqa: F811
+    monkeypatch.setattr(limits, "VIEW_S", 0.5)
+    monkeypatch.setattr(Stream, "_now", lambda stream, point: {"much": "x" * 400})
+    certificate, key = make_certificate(tmp_path)
+
+    async def test(server, address):
+        context = ssl.create_default_context(cafile=certificate)
+        client = await begun(await Client.open(address, ssl=context), BEARER)
+        first = server.stream._tick.number
+        while server.stream._tick.number < first + 100:
+            await asyncio.wait_for(client.reader.readuntil(b"event: now"), LIMIT_S)
+        assert server.stream.viewers == 1
+        client.writer.close()
+
+    serve(test, str(certificate), str(key))
+
+
 def test_a_stream_ends_after_a_while_and_whoever_is_there_comes_again(serve, quick, monkeypatch):  # noqa: F811
     monkeypatch.setattr(limits, "STREAM_S", 0.05)
 

@@ -184,7 +184,7 @@ def keep_little(request: web.Request) -> None:
     sock = transport.get_extra_info("socket") if transport else None
     if transport is None or sock is None:
         return      # he has left
-    transport.set_write_buffer_limits(high=0)
+    transport.set_write_buffer_limits(high=1, low=0)     # 0 would stop TLS, which compares with >=
     with contextlib.suppress(OSError):      # gone meanwhile
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.STREAM_BUFFER)
         if sock.family != socket.AF_UNIX:
