@@ -96,21 +96,24 @@ class Limited:
         self.left_out = 0
 
     def info(self, event: str, fields: dict[str, object]) -> None:
-        self._write(logging.INFO, event, fields, None)
+        if (due := self._due(fields)) is not None:
+            log.info(event, extra={"fields": due})
 
     def error(self, event: str, fields: dict[str, object], fault: Exception) -> None:
         """With its traceback."""
-        self._write(logging.ERROR, event, fields, fault)
+        if (due := self._due(fields)) is not None:
+            log.error(event, exc_info=fault, extra={"fields": due})
 
-    def _write(self, level: int, event: str, fields: dict[str, object], fault: Exception | None) -> None:
+    def _due(self, fields: dict[str, object]) -> dict[str, object] | None:
+        """With the count of those before it; None: it is left out itself."""
         second = int(time.monotonic())
         if second != self.second:
             self.second, self.written = second, 0
         if self.written >= self.per_second:
             self.left_out += 1
-            return
+            return None
         self.written += 1
         if self.left_out:
             fields = {**fields, "left_out": self.left_out}
             self.left_out = 0
-        log.log(level, event, exc_info=fault, extra={"fields": fields})
+        return fields

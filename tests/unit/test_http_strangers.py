@@ -102,12 +102,12 @@ def test_whose_origin_cannot_be_read_is_somebody_else(serve):  # noqa: F811
     serve(test)
 
 
-def test_a_fault_of_ours_is_logged_once_a_second_and_the_others_are_counted(serve, caplog, monkeypatch):  # noqa: F811
-    seconds = iter([5] * 4 + [6] * 100)
-    monkeypatch.setattr("fastsip.log.time.monotonic", lambda: next(seconds))
+def test_a_fault_of_ours_is_logged_once_a_second_and_the_others_are_counted(caplog, monkeypatch):
     limited = Limited(per_second=1)
-    for _ in range(5):
-        limited.error("it failed", {}, ZeroDivisionError("x"))
+    for second, count in ((5.0, 4), (6.0, 1)):
+        monkeypatch.setattr("fastsip.log.time.monotonic", lambda second=second: second)
+        for _ in range(count):
+            limited.error("it failed", {}, ZeroDivisionError("x"))
     first, second = caplog.records
     assert first.levelno == logging.ERROR and first.exc_info[0] is ZeroDivisionError
     assert second.fields == {"left_out": 3}
