@@ -96,14 +96,24 @@ class Limited:
         self.left_out = 0
 
     def info(self, event: str, fields: dict[str, object]) -> None:
+        if (due := self._due(fields)) is not None:
+            log.info(event, extra={"fields": due})
+
+    def error(self, event: str, fields: dict[str, object], fault: Exception) -> None:
+        """With its traceback."""
+        if (due := self._due(fields)) is not None:
+            log.error(event, exc_info=fault, extra={"fields": due})
+
+    def _due(self, fields: dict[str, object]) -> dict[str, object] | None:
+        """With the count of those before it; None: it is left out itself."""
         second = int(time.monotonic())
         if second != self.second:
             self.second, self.written = second, 0
         if self.written >= self.per_second:
             self.left_out += 1
-            return
+            return None
         self.written += 1
         if self.left_out:
             fields = {**fields, "left_out": self.left_out}
             self.left_out = 0
-        log.info(event, extra={"fields": fields})
+        return fields

@@ -35,7 +35,7 @@ def _echo(text: str, *, err: bool = False, nl: bool = True) -> None:
 
 
 def say_table(head: Sequence[str], rows: Iterable[Sequence[str]], colours: Mapping[str, str]) -> None:
-    """Columns of texts as wide as they need to be, numbers to the right; `colours` by text, on a terminal only.
+    """Columns of texts as wide as they need to be, numbers to the right; `colours` by text.
 
     The first column says what a line is about, and is no number, though it may begin with one.
     """
@@ -46,15 +46,18 @@ def say_table(head: Sequence[str], rows: Iterable[Sequence[str]], colours: Mappi
         for place, (text, width) in enumerate(zip(line, widths, strict=True)):
             space = " " * (width - width_of(text))
             padded = space + text if place and text[:1].isdigit() else text + space
-            cells.append(padded.replace(text, click.style(text, fg=colours[text])) if text in colours else padded)
+            cells.append(padded.replace(text, coloured(text, colours[text])) if text in colours else padded)
         _echo("  ".join(cells).rstrip())
 
 
 def say_pieces(pieces: Iterable[tuple[str, str]]) -> None:
-    """A line of texts with a colour each, "" for none; on a terminal only, and not where NO_COLOR is set."""
-    colourful = not os.environ.get("NO_COLOR")
-    found = ((one_line(printable(text)), colour) for text, colour in pieces)
-    _echo("".join(click.style(text, fg=colour) if colour and colourful else text for text, colour in found).rstrip())
+    """A line of texts with a colour each, "" for none."""
+    _echo("".join(coloured(one_line(printable(text)), colour) for text, colour in pieces).rstrip())
+
+
+def coloured(text: str, colour: str) -> str:
+    """"" for none.  On a terminal only, for click takes it out elsewhere, and not where NO_COLOR says something."""
+    return click.style(text, fg=colour) if colour and not os.environ.get("NO_COLOR") else text
 
 
 def terminal_width() -> int | None:

@@ -198,5 +198,7 @@ def test_a_terminal_and_a_pipe_have_what_is_theirs(home, edge):
     assert max(len(ESCAPES.sub("", line)) for line in text.splitlines()) <= 80
     code, text = in_terminal(*once, NO_COLOR="1")
     assert code == 0 and "\x1b" not in text and "disabled" in text
+    listing = ("dispatcher", "list", "--config", home.config)
+    assert COLOURS.search(in_terminal(*listing)[1]) and "\x1b" not in in_terminal(*listing, NO_COLOR="1")[1]
     code, text = in_terminal("top", home.config, keys=("OPEN", b"q"), NO_COLOR="1")
     assert code == 0 and not COLOURS.search(text) and "Traceback" not in text

@@ -1,15 +1,20 @@
 """desk.http.page over real sockets: signing in, forms, streams, and what anybody can take up there."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from urllib.parse import urlencode
 
 import pytest
 
+from fastsip.api.socket import NoAnswer
 from fastsip.config.secrets import digest_of_token
-from fastsip.desk.http import limits
+from fastsip.desk.http import limits, router
+from fastsip.desk.http.page import overview
 from fastsip.desk.http.page.stream import Stream
+from fastsip.desk.http.routes import Call
+from fastsip.desk.http.workers import Workers
 from fastsip.process.messages import Serve
 from tests.certificates import make_certificate
 
@@ -38,7 +43,7 @@ def test_a_session_is_a_cookie_that_no_script_and_no_other_page_has(serve):  # n
         _, headers, _ = await ask(address, "POST /sign-in", OURS, form(token=f" {TOKEN} "))
         name, *words = headers["set-cookie"].split("; ")
         assert name.startswith(f"fastsip-{address[1]}=order.") and TOKEN not in name
-        assert {"HttpOnly", "SameSite=Strict", "Path=/", f"Max-Age={limits.SESSION_S}"} == {*words}
+        assert {"HttpOnly", "SameSite=Strict", "Path=/", f"Max-Age={limits.ORDERING_S}"} == {*words}
         cookie = f"Cookie: {name}\r\n"
         assert (await ask(address, "GET /page/failures", cookie))[0] == 200
         assert (await ask(address, "GET /look", cookie))[0] == 401      # of programs, who bring a token
@@ -61,14 +66,16 @@ def test_over_tls_it_travels_in_secret_alone(serve, tmp_path):  # noqa: F811
     serve(test, str(certificate), str(key))
 
 
-def test_wrong_tokens_are_counted_and_the_right_one_waits_with_them(serve, caplog):  # noqa: F811
+def test_wrong_tokens_are_counted_and_the_right_one_gets_in(serve, caplog):  # noqa: F811
     caplog.set_level("INFO", "fastsip")
 
     async def test(server, address):
         for _ in range(limits.WRONG_AT_ONCE):
             status, _, body = await ask(address, "POST /sign-in", OURS, form(token="wrong, but long enough"))
             assert status == 401 and b"not known" in body
-        assert (await ask(address, "POST /sign-in", OURS, form(token=TOKEN)))[0] == 429
+        assert (await ask(address, "POST /sign-in", OURS, form(token="wrong, but long enough")))[0] == 429
+        assert (await ask(address, "POST /sign-in", OURS, form(token=TOKEN)))[0] == 303
+        assert (await ask(address, "POST /sign-in", OURS, form(token="wrong, but long enough")))[0] == 429
         assert (await ask(address, "GET /page/failures", BEARER))[0] == 200      # a program is not kept from it
 
     serve(test)
@@ -143,7 +150,17 @@ def quick(monkeypatch):
 
 async def opened(address, head: str) -> Client:
     """A stream, of which the beginning was read."""
-    client = await Client.open(address)
+    return await begun(await Client.open(address), head)
+
+
+async def opened_here(server) -> Client:
+    """The same over control.sock."""
+    ours, theirs = socket.socketpair()
+    server.visit([theirs.detach()])
+    return await begun(Client(*await asyncio.open_unix_connection(sock=ours)), "")
+
+
+async def begun(client: Client, head: str) -> Client:
     client.writer.write(f"GET /page/stream HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
     begin = (await client.reader.readuntil(b"\r\n\r\n")).decode().lower()
     assert "200 ok" in begin and "text/event-stream" in begin
@@ -162,12 +179,13 @@ def test_a_stream_says_why_there_are_no_numbers(serve, quick):  # noqa: F811
 
 
 def test_viewers_have_a_bound_and_make_room(serve, quick, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(limits, "MOST_VIEWERS", 2)
+    monkeypatch.setattr(limits, "MOST_REMOTE_VIEWERS", 2)
 
     async def test(server, address):
         clients = [await opened(address, BEARER) for _ in range(2)]
         status, _, body = await ask(address, "GET /page/stream", BEARER)
         assert status == 503 and b"others watch already" in body
+        (await opened_here(server)).writer.close()      # control.sock has places of its own
         clients[0].writer.transport.abort()
         while server.stream.viewers == 2:
             await asyncio.sleep(0.01)
@@ -195,6 +213,125 @@ def test_a_viewer_who_does_not_read_is_let_go(serve, quick, monkeypatch):  # noq
         sock.close()
 
     serve(test)
+
+
+@pytest.mark.parametrize("way", ["TCP", "control.sock"])
+def test_of_what_a_viewer_does_not_read_little_is_kept_and_then_he_is_let_go(serve, quick, monkeypatch, way):  # noqa: F811
+    """With messages as large as they are: hours of them would find room in buffers that are as large as they may be."""
+    monkeypatch.setattr(limits, "VIEW_S", 0.5)
+    monkeypatch.setattr(limits, "GONE_S", 0.5)
+    monkeypatch.setattr(Stream, "_now", lambda stream, point: {"much": "x" * 400})
+
+    async def test(server, address):
+        if way == "TCP":
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(address)
+        else:
+            sock, theirs = socket.socketpair()
+            server.visit([theirs.detach()])
+        sock.sendall(f"GET /page/stream HTTP/1.1\r\nHost: x\r\n{BEARER}\r\n".encode())
+        while not server.stream.viewers:
+            await asyncio.sleep(0.01)
+        while server.stream.viewers:
+            await asyncio.sleep(0.01)
+        sock.settimeout(LIMIT_S)
+        assert len(taken(sock)) < 2 * limits.STREAM_BUFFER + 8192
+
+    serve(test)
+
+
+def taken(sock: socket.socket) -> bytes:
+    found = b""
+    with sock, contextlib.suppress(ConnectionError):
+        while piece := sock.recv(65536):
+            found += piece
+    return found
+
+
+def test_who_watches_over_tls_and_reads_is_not_let_go(serve, quick, monkeypatch, tmp_path):  # noqa: F811
+    monkeypatch.setattr(limits, "VIEW_S", 0.5)
+    monkeypatch.setattr(Stream, "_now", lambda stream, point: {"much": "x" * 400})
+    certificate, key = make_certificate(tmp_path)
+
+    async def test(server, address):
+        context = ssl.create_default_context(cafile=certificate)
+        client = await begun(await Client.open(address, ssl=context), BEARER)
+        first = server.stream._tick.number
+        while server.stream._tick.number < first + 100:
+            await asyncio.wait_for(client.reader.readuntil(b"event: now"), LIMIT_S)
+        assert server.stream.viewers == 1
+        client.writer.close()
+
+    serve(test, str(certificate), str(key))
+
+
+def test_a_stream_ends_after_a_while_and_whoever_is_there_comes_again(serve, quick, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(limits, "STREAM_S", 0.05)
+
+    async def test(server, address):
+        client = await opened(address, BEARER)
+        assert (await client.ended()).endswith(b"0\r\n\r\n")      # its end is said
+        assert server.stream.viewers == 0
+        (await opened(address, BEARER)).writer.close()
+
+    serve(test)
+
+
+def test_a_look_that_fails_by_a_fault_of_ours_is_not_the_last_one(serve, quick, monkeypatch, caplog):  # noqa: F811
+    broken = iter(range(3))
+
+    def now(stream, point):
+        if next(broken, None) is not None:
+            raise ZeroDivisionError
+        return {}
+
+    monkeypatch.setattr(Stream, "_now", now)
+
+    async def test(server, address):
+        client = await opened(address, BEARER)
+        await asyncio.wait_for(client.reader.readuntil(b"event: now"), LIMIT_S)
+        client.writer.close()
+
+    serve(test)
+    assert "no new numbers, by a fault of fastsip" in caplog.text
+
+
+# ---------------------------------------------------------------- a supervisor that is silent
+
+
+def test_pages_that_wait_for_a_supervisor_keep_no_program_waiting(serve, held, monkeypatch):  # noqa: F811
+    """Nor is he asked by one after the other when he does not answer."""
+    asked = []
+
+    def silent(*arguments):
+        asked.append(1)
+        held(None)
+        raise NoAnswer("silence")
+
+    monkeypatch.setattr(overview.Destinations, "look", silent)
+    monkeypatch.setattr(limits, "FAILED_S", 2 * LIMIT_S)
+
+    async def test(server, address):
+        pages = [asyncio.create_task(ask(address, "GET /")) for _ in range(2 * limits.PAGES)]
+        for _ in range(limits.PAGES):
+            assert await asyncio.to_thread(held.begun.acquire, timeout=LIMIT_S)
+        assert (await ask(address, "GET /look"))[0] == 200
+        held.go.set()
+        answers = await asyncio.gather(*pages)
+        assert {status for status, *_ in answers} == {200} and all(b"silence" in body for *_, body in answers)
+        assert len(asked) == limits.PAGES
+
+    serve(test)
+
+
+def test_whether_it_is_there_is_answered_without_a_thread(monkeypatch):
+    """However many of them wait."""
+    healthz = next(route for route in router.ROUTES if route.path == "/healthz")
+    pools = Workers()
+    monkeypatch.setattr(pools, "_pools", {})
+    answer = asyncio.run(pools.answer(healthz, Call(run_dir="", file=""), "GET", "/healthz", ""))
+    assert answer.status == 200 and answer.body == b'{"ok":true}\n'
 
 
 def test_a_session_that_ends_ends_its_streams(serve, quick):  # noqa: F811

@@ -18,19 +18,19 @@ from fastsip.base.plain import json_text
 from fastsip.desk.http import limits
 from fastsip.desk.http.access import NOBODY, Access
 from fastsip.desk.http.page.door import Door
-from fastsip.desk.http.page.entrance import is_foreign
+from fastsip.desk.http.page.entrance import is_foreign, is_own_name, note_known
 from fastsip.desk.http.page.pages import Pages
 from fastsip.desk.http.problems import CONTENT_TYPE, Problem, Wrong, problem, problem_of
 from fastsip.desk.http.routes import Call, Route
 from fastsip.desk.http.table import all_routes
 from fastsip.desk.http.workers import HERE, Served, Workers
-from fastsip.log import log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # What aiohttp says of requests that are none is said to whoever sent them: nobody fills our log by that.
 silent = logging.getLogger("fastsip.desk.http")
 silent.disabled = True
+NO_NAME_OF_OURS = "over control.sock one comes by localhost, by a loopback address or by a name without a dot"
 
 
 class Application:
@@ -38,7 +38,7 @@ class Application:
 
     def __init__(self, served: Served, access: Access, workers: Workers, pages: Pages):
         self.served, self.access, self.workers = served, access, workers
-        self.refused = logs.Limited(per_second=1)
+        self.refused, self.faults = logs.Limited(per_second=1), logs.Limited(per_second=1)
         self.routes, self.page = all_routes(), Door(pages, self)
 
     def build(self, *around: Middleware) -> web.Application:
@@ -58,6 +58,8 @@ class Application:
     async def guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Whatever happens, it ends, and whoever asked hears how."""
         try:
+            if self.access.local and not is_own_name(request.headers.get("Host", "")):
+                raise Wrong(403, NO_NAME_OF_OURS)
             answer = await handler(request)
         except asyncio.CancelledError:
             raise
@@ -85,8 +87,8 @@ class Application:
         """What went wrong, in words; a fault of ours is logged."""
         found = problem_of(error)
         if found is None:
-            log.error("a request failed, by a fault of fastsip", exc_info=error,
-                      extra={"fields": {"method": request.method, "path": request.path}})
+            self.faults.error("a request failed, by a fault of fastsip",
+                              {"method": request.method, "path": request.path}, error)
             found = problem(500, f"{type(error).__name__}; this is a fault of fastsip, its log has the traceback")
         return found
 
@@ -123,6 +125,8 @@ class Application:
         if self.access.local and is_foreign(request, local=True):
             raise Wrong(403, "a page of somebody else has a browser ask this")
         may = self.access.of(request.headers.get("Authorization", ""))
+        if may != NOBODY:
+            note_known(request)
         if may >= route.needs:
             return may
         self.refused.info("refused over HTTP", {"path": request.path, "by": request.remote})

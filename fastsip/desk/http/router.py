@@ -41,7 +41,7 @@ ROUTES = (
     Route(method="POST", path="/v1/reload", answer=reload, help="Take the configuration as its file reads now.",
           needs=ORDER, where=Where.ORDERERS, answers=Reloaded),
     Route(method="GET", path="/healthz", answer=healthz, help="Does this answer?  Needs no token.", needs=NOBODY,
-          answers=Health),
+          where=Where.LOOP, answers=Health),
     Route(method="GET", path="/readyz", answer=readyz, help="Does it take new calls?  503 if not.  Needs no token.",
           needs=NOBODY, answers=Readiness),
 )  # fmt: skip

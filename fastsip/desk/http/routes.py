@@ -80,11 +80,15 @@ class Text(msgspec.Struct, frozen=True):
 
 
 class Where(enum.Enum):
-    """Who works on it: threads of a kind, so that the slow ones keep nobody waiting but their like."""
+    """Who works on it: threads of a kind, so that the slow ones keep nobody waiting but their like; or the loop itself,
+    for what takes no time and opens no file.
+    """
 
+    LOOP = "loop"
     READERS = "readers"
     ORDERERS = "orderers"
     EXPLAINERS = "explainers"
+    PAGES = "pages"
 
 
 class Query(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """Connections: who comes over TCP, and who is handed over from control.sock; how many at once, and how long.
 
-A connection that asks for nothing is closed soon, and at once when somebody else wants its place.
+A connection that asks for nothing is closed soon, and at once when somebody else wants its place.  So is one of
+somebody who has not shown that he may anything, whatever he waits for or lets wait.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from fastsip.config.errors import Wrong
 from fastsip.desk.http import limits
 from fastsip.desk.http.access import Access
 from fastsip.desk.http.application import Application, Handler, silent
+from fastsip.desk.http.page.entrance import KNOWN
 from fastsip.desk.http.page.pages import Pages
 from fastsip.desk.http.page.stream import Stream
 from fastsip.desk.http.workers import Served, Workers
@@ -41,7 +43,7 @@ class Connections:
                                      keepalive_timeout=limits.IDLE_S, auto_decompress=False, shutdown_timeout=LEAVE_S,
                                      handler_cancellation=True)
         self._idle: dict[RequestHandler, None] = {}     # whoever is longest idle first
-        self._busy: set[RequestHandler] = set()
+        self._busy: dict[RequestHandler, web.Request] = {}  # whoever asked first is first
         self._new: set[RequestHandler] = set()          # who has not asked for anything yet
         self._coming: dict[asyncio.Task[None], None] = {}   # with their handshakes, in their order
 
@@ -79,6 +81,11 @@ class Connections:
         living = set(self._server.connections)
         for protocol in list(self._idle):
             del self._idle[protocol]
+            if protocol in living:
+                let_go(protocol)
+                return True
+        for protocol in [each for each, request in self._busy.items() if KNOWN not in request]:
+            del self._busy[protocol]
             if protocol in living:
                 let_go(protocol)
                 return True
@@ -120,11 +127,11 @@ class Connections:
         protocol = request.protocol
         self._idle.pop(protocol, None)
         self._new.discard(protocol)
-        self._busy.add(protocol)
+        self._busy[protocol] = request
         try:
             return await handler(request)
         finally:
-            self._busy.discard(protocol)
+            self._busy.pop(protocol, None)
             if request.transport:
                 self._idle[protocol] = None
 

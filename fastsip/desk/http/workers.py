@@ -14,8 +14,10 @@ from fastsip.desk.http.access import ORDER
 from fastsip.desk.http.routes import Call, Route, Text, Where
 from fastsip.log import log
 
-SIZES = {Where.READERS: limits.READERS, Where.ORDERERS: limits.ORDERERS, Where.EXPLAINERS: limits.EXPLAINERS}
-LIMITS = {Where.READERS: limits.READ_S, Where.ORDERERS: limits.ORDER_S, Where.EXPLAINERS: limits.EXPLAIN_S}
+SIZES = {Where.READERS: limits.READERS, Where.ORDERERS: limits.ORDERERS, Where.EXPLAINERS: limits.EXPLAINERS,
+         Where.PAGES: limits.PAGES}  # fmt: skip
+LIMITS = {Where.READERS: limits.READ_S, Where.ORDERERS: limits.ORDER_S, Where.EXPLAINERS: limits.EXPLAIN_S,
+          Where.PAGES: limits.READ_S}  # fmt: skip
 HERE = "control.sock"       # who has no address
 
 
@@ -38,6 +40,8 @@ class Workers:
     async def answer(self, route: Route, call: Call, method: str, path: str, by: str) -> web.Response:
         """What is ordered is done, also when nobody waits for it any more."""
         where = route.where if isinstance(route.where, Where) else route.where(call)
+        if where is Where.LOOP:
+            return answered(route, call)
         if where is not Where.ORDERERS:
             return await self._worked(route, call, where)
         return await asyncio.shield(self._ordered(route, call, {"method": method, "path": path, "by": by}))
@@ -59,7 +63,7 @@ class Workers:
 
 
 def answered(route: Route, call: Call) -> web.Response:
-    """In a thread: what is large takes its time there, too."""
+    """In a thread, but for what takes no time: what is large takes its time there, too."""
     found = route.answer(call)
     if isinstance(found, Text):
         return response_of(found)

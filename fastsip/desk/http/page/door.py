@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+import msgspec
 from aiohttp import web
 
 from fastsip.desk.http import limits
@@ -41,9 +42,12 @@ class Door:
     def __init__(self, pages: Pages, way: Way):
         self.pages, self.way = pages, way
         self.attempts = Attempts()
+        self.viewers = 0        # of this way
 
     def add_to(self, app: web.Application) -> None:
         for route in self.pages.routes():
+            if route.where is Where.READERS:
+                route = msgspec.structs.replace(route, where=Where.PAGES)
             app.router.add_route(route.method, route.path, self._guarded(self._handler(route)))
         app.router.add_get("/page/stream", self._guarded(self.stream), allow_head=False)
         app.router.add_get("/page/assets/{name}", self.asset)
@@ -83,6 +87,7 @@ class Door:
         may = self.may(request)
         if may == NOBODY:
             raise Wrong(401, "sign in")
+        entrance.note_known(request)
         if may < needs:
             raise Wrong(403, "this token is for those who only look")
         if needs == ORDER and not entrance.is_from_page(request):
@@ -98,9 +103,11 @@ class Door:
             may = self._check(request, route.needs)
             parts = {"part": "yes"} if is_part(request) else {}
             parts |= {} if self.way.access.local else {"session": "yes"}
+            posted = route.method == "POST"
             call = Call(run_dir=self.way.served.run_dir, file=self.way.served.file, parts=parts,
                         query={name: request.query.getall(name) for name in request.query},
-                        body=await form_of(request) if route.method == "POST" else b"", may=may)  # fmt: skip
+                        may=may,
+                        body=await form_of(request, limits.MOST_FORM, limits.BODY_S) if posted else b"")  # fmt: skip
             return await self.way.workers.answer(route, call, request.method, request.path, request.remote or HERE)
 
         return handle
@@ -121,9 +128,14 @@ class Door:
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         self._check(request, READ)
-        if self.pages.stream.viewers >= limits.MOST_VIEWERS:
-            raise Wrong(503, f"{limits.MOST_VIEWERS} others watch already: load the page again to see what is new")
-        return await self.pages.stream.show(request, lambda: self.may(request) != NOBODY)
+        most = limits.MOST_LOCAL_VIEWERS if self.way.access.local else limits.MOST_REMOTE_VIEWERS
+        if self.viewers >= most:
+            raise Wrong(503, f"{most} others watch already: load the page again to see what is new")
+        self.viewers += 1
+        try:
+            return await self.pages.stream.show(request, lambda: self.may(request) != NOBODY)
+        finally:
+            self.viewers -= 1
 
     # ------------------------------------------------------------ signing in
 
@@ -133,24 +145,28 @@ class Door:
         return response_of(self.pages.sign_in())
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
-        """A token that is not known is counted, and too many of them are not looked at."""
+        """Whoever he is: so his form is small and comes soon, and until it is there he gives way to others."""
         if not entrance.is_from_page(request):
             raise Wrong(403, FOREIGN)
-        form, by = await form_of(request), request.remote or HERE
-        if not self.attempts.may(by):
-            return response_of(self.pages.sign_in("Too many tokens that are not known: wait a little.", 429))
-        access = self.way.access
+        form, access = await form_of(request, limits.MOST_SIGN_IN, limits.SIGN_IN_S), self.way.access
         may = access.of(f"Bearer {form.get('token', '').strip()}")
         if may == NOBODY:
-            self.attempts.wrong(by)
-            self.way.refused.info("refused to sign in", {"by": by})
-            return response_of(self.pages.sign_in("This token is not known here.", 401))
+            return self._refused(request.remote or HERE)
+        entrance.note_known(request)
         answer = web.Response(status=303, headers={"Location": "/"})
         if not access.local:
-            session = await self.way.workers.work(Where.READERS, lambda: entrance.session_for(may, access))
-            answer.set_cookie(entrance.cookie_name(request), session, max_age=limits.SESSION_S, httponly=True,
-                              samesite="Strict", secure=request.secure, path="/")  # fmt: skip
+            session = await self.way.workers.work(Where.PAGES, lambda: entrance.session_for(may, access))
+            answer.set_cookie(entrance.cookie_name(request), session, max_age=entrance.life_of(may),
+                              httponly=True, samesite="Strict", secure=request.secure, path="/")  # fmt: skip
         return answer
+
+    def _refused(self, by: str) -> web.Response:
+        """A token that is not known."""
+        self.way.refused.info("refused to sign in", {"by": by})
+        if not self.attempts.may(by):
+            return response_of(self.pages.sign_in("Too many tokens that are not known: wait a little.", 429))
+        self.attempts.wrong(by)
+        return response_of(self.pages.sign_in("This token is not known here.", 401))
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
         if not entrance.is_from_page(request):
@@ -166,18 +182,28 @@ def is_part(request: web.Request) -> bool:
     return request.headers.get("HX-Request") == "true"
 
 
-async def form_of(request: web.Request) -> dict[str, str]:
-    """Of fields that stand there twice the last one counts."""
+async def form_of(request: web.Request, most: int, limit_s: float) -> dict[str, str]:
+    """Of fields that stand there twice the last one counts.  most: bytes; of more none is kept."""
     if request.content_type != FORM:
         raise Wrong(415, f"a form is {FORM}")
     try:
-        async with asyncio.timeout(limits.BODY_S):
-            raw = await request.read()
+        async with asyncio.timeout(limit_s):
+            raw = await body_of(request, most)
     except TimeoutError:
-        raise Wrong(408, f"the form did not come within {limits.BODY_S:.0f} s") from None
-    if len(raw) > limits.MOST_FORM:
-        raise Wrong(413, f"a form has at most {limits.MOST_FORM} bytes")
+        raise Wrong(408, f"the form did not come within {limit_s:.0f} s") from None
     try:
         return dict(parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict"))
     except ValueError:
         raise Wrong(400, "the form cannot be read") from None
+
+
+async def body_of(request: web.Request, most: int) -> bytes:
+    raw = bytearray()
+    if (request.content_length or 0) <= most:
+        async for piece in request.content.iter_any():
+            raw += piece
+            if len(raw) > most:
+                break
+        else:
+            return bytes(raw)
+    raise Wrong(413, f"this form has at most {most} bytes")

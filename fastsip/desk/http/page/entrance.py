@@ -4,17 +4,18 @@ A session is a cookie that says what its owner may and until when, signed under 
 in with.  So it lives over the death of this process, and ends with that token; nothing is kept here.  The key is made
 by scrypt: who has a cookie cannot try tokens in a hurry.
 
-A cookie travels with whatever a browser sends here, so an order counts only when a page of ours had it sent.
+A cookie travels with whatever a browser sends here, so an order counts only when a page of ours had it sent.  It
+travels to every other port of this host as well, and who serves one there has it: so those that may order are short.
 """
 
 import functools
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
 import time
 from collections import OrderedDict
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -23,8 +24,10 @@ from fastsip.desk.http.access import NOBODY, ORDER, READ, Access
 
 LONGEST_COOKIE = 200
 ROLES = {"order": ORDER, "read": READ}
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# A name, an IPv4 address or one of IPv6 in brackets, and a port: RFC 3986 section 3.2.2 without what no browser sends.
+HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9_.-]{1,253}))(?::[0-9]{0,5})?")
 SAFE = ("GET", "HEAD")
+KNOWN = web.RequestKey("known", bool)   # note_known
 
 
 # ---------------------------------------------------------------- sessions
@@ -47,9 +50,14 @@ def digest_for(role: str, access: Access) -> bytes:
 def session_for(may: int, access: Access, now: float | None = None) -> str:
     """Of somebody who has shown the token for that."""
     role = next(name for name, what in ROLES.items() if what == may)
-    until = int((time.time() if now is None else now) + limits.SESSION_S)
+    until = int((time.time() if now is None else now) + life_of(may))
     said = f"{role}.{until}.{secrets.token_hex(8)}"
     return f"{said}.{signed(said, digest_for(role, access))}"
+
+
+def life_of(may: int) -> int:
+    """Seconds, from signing in: none is renewed, so one that was stolen ends, too."""
+    return limits.ORDERING_S if may == ORDER else limits.LOOKING_S
 
 
 def may_by_session(cookie: str, access: Access, now: float | None = None) -> int:
@@ -64,7 +72,9 @@ def may_by_session(cookie: str, access: Access, now: float | None = None) -> int
 
 
 def cookie_name(request: web.Request) -> str:
-    """By port: cookies do not tell the routers of one machine apart."""
+    """By port, as browsers bring each cookie of a host to all of its ports: so routers of one machine do not write over
+    each other's, though whoever serves another port there can read it.
+    """
     place = request.transport.get_extra_info("sockname") if request.transport else None
     port = place[1] if isinstance(place, tuple) else 0
     return f"__Host-fastsip-{port}" if request.secure else f"fastsip-{port}"
@@ -76,6 +86,11 @@ def may_here(request: web.Request, access: Access) -> int:
     return may or may_by_session(request.cookies.get(cookie_name(request), ""), access)
 
 
+def note_known(request: web.Request) -> None:
+    """Who asks has shown that he may something: his connection keeps its place until he is answered."""
+    request[KNOWN] = True
+
+
 # ---------------------------------------------------------------- browsers that were sent
 
 
@@ -83,17 +98,44 @@ def is_foreign(request: web.Request, *, local: bool) -> bool:
     """Did a page of somebody else have a browser ask this?
 
     local: whoever comes may all, so the name that he came by must be one of this machine, or a name of somebody else's
-    that leads here would make his page one of ours (DNS rebinding).
+    that leads here would make his page one of ours (DNS rebinding).  What such a page only reads comes without a word
+    of who sent it, so a name is asked for always (is_own_name), and of who says that he is a browser a stricter one.
+    What cannot be read as what it should be is foreign: nothing here is taken apart further than it must be.
     """
     site, origin, host = (request.headers.get(name, "") for name in ("Sec-Fetch-Site", "Origin", "Host"))
-    if local and (site or origin) and urlsplit(f"//{host}").hostname not in LOOPBACK:
+    if local and not (is_loopback(host) if site or origin else is_own_name(host)):
         return True
-    if origin and urlsplit(origin).netloc != host:
+    if origin and (not host or origin.partition("://")[2] != host):
         return True
     if site in ("same-origin", "") or (site == "none" and request.method in SAFE):
         return False
     # A link on somebody else's page may lead here: what it shows its reader may see, and that page sees nothing.
     return request.method not in SAFE or request.headers.get("Sec-Fetch-Mode") != "navigate"
+
+
+def is_loopback(host: str) -> bool:
+    """Is it, from a header Host, localhost or a loopback address?"""
+    name = name_in(host)
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def is_own_name(host: str) -> bool:
+    """One that no name server out there answers for: of loopback, or without a dot, as x in `curl ... http://x/`.
+    Whoever names nothing is no browser.
+    """
+    name = name_in(host)
+    return not host or is_loopback(host) or (bool(name) and not any(letter in name for letter in ".:"))
+
+
+def name_in(host: str) -> str:
+    """Without a port, in small letters; "" when it is no host."""
+    found = HOST.fullmatch(host)
+    return (found[1] or found[2]).lower() if found else ""
 
 
 def is_from_page(request: web.Request) -> bool:
@@ -105,7 +147,9 @@ def is_from_page(request: web.Request) -> bool:
 
 
 class Attempts:
-    """How many wrong tokens each address may bring: some at once, then one after the other, slowly."""
+    """How many wrong tokens each address may bring before it hears that it is too many: some at once, then one after
+    the other, slowly.  The right one counts at any time: who shares an address with others, as behind a proxy, gets in.
+    """
 
     def __init__(self) -> None:
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()     # address -> how many, when
