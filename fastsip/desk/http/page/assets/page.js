@@ -97,7 +97,7 @@
       else place.textContent = number(last[name]);
     });
     redraw();
-    count(now.codes);
+    if (!held()) count(now.codes);      // it may grow, and stands above the list
     ask(now);
   }
 
