@@ -157,8 +157,7 @@ class State:
         self.cause = "start"  # why the next router starts
         self.pressed: OrderedDict[str, Pressed] = OrderedDict()  # by Press.once, the last ones
         self.untaken = False  # a source has said another thing than what is in force
-        self.short_lives = 0
-        self.lives = 1 if inherited else 0
+        self.short_lives, self.lives = 0, 1 if inherited else 0
         self.wish = asyncio.Event()
         self.busy = asyncio.Lock()
         self.tasks: set[asyncio.Task] = set()
