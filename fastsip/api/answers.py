@@ -9,11 +9,13 @@ import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+import msgspec
+
 from fastsip._core.base.mapped import Damaged as DamagedFile
 from fastsip.api.socket import Answer, ask
 from fastsip.base.plain import reason
 from fastsip.dispatcher import history
-from fastsip.dispatcher.words import STATES
+from fastsip.dispatcher.words import STATES, Press
 from fastsip.observe import counters, transactions
 from fastsip.observe.destinations import read_seen, whole_sets
 from fastsip.observe.measures import read_measured
@@ -129,9 +131,11 @@ def metrics(run_dir: str, *, openmetrics: bool, names: str) -> str:
 # ---------------------------------------------------------------- what is ordered
 
 
-def say(run_dir: str, order: str, ids: Sequence[str], sets: Sequence[str], why: str) -> Answer:
-    """order: enable, drain or disable."""
-    return last_answer(run_dir, "admin", ids=ids, sets=sets, state=STATES[order], why=why)
+def say(run_dir: str, order: str, ids: Sequence[str], sets: Sequence[str], why: str,
+        press: Press | None = None) -> Answer:  # fmt: skip
+    """order: enable, drain or disable.  With `again` the same press was done before."""
+    pressed = msgspec.structs.asdict(press) if press else {}
+    return last_answer(run_dir, "admin", ids=ids, sets=sets, state=STATES[order], why=why, **pressed)
 
 
 def probe(run_dir: str, ids: Sequence[str], sets: Sequence[str]) -> Answer:

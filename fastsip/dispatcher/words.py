@@ -19,6 +19,7 @@ from fastsip.log import log
 
 LAYOUT = 1
 LONGEST_WHY = 200
+LONGEST_ONCE = 64
 STATES = {"enable": "enabled", "drain": "draining", "disable": "disabled"}  # an order, and what it makes
 
 
@@ -29,6 +30,20 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
     configured: str
     at: float
     why: str = ""
+
+
+class Press(msgspec.Struct, frozen=True, kw_only=True):
+    """What comes with the order of somebody who saw a state and pressed a button, so that it is not done late, twice,
+    or of another state than he saw.
+
+    once    a text of his own, "" = none: the second order with it is not done, and answered as the first was
+    was     the state that he saw, "" = any
+    until   by time.monotonic of this machine, None = for ever: later it is not done
+    """
+
+    once: str = ""
+    was: str = ""
+    until: float | None = None
 
 
 Words = Mapping[str, Word]  # by id of the destination

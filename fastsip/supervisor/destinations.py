@@ -7,8 +7,9 @@ one.  What lives and what was learned stands in run_dir, for whoever looks (obse
 import asyncio
 import bisect
 import difflib
+import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Container, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -17,6 +18,7 @@ from fastsip.base.plain import reason
 from fastsip.config import Config, Destination, DestinationSet, NamedDestination
 from fastsip.config.targets import ids_of, names_of, parent_of, question_of, questions_of
 from fastsip.dispatcher.words import (
+    Press,
     Word,
     Words,
     admin_of,
@@ -31,15 +33,17 @@ from fastsip.log import log
 from fastsip.process import messages
 from fastsip.resolve.asking import Question
 from fastsip.sources.added import read_added
-from fastsip.supervisor.state import State
+from fastsip.supervisor.state import Pressed, State
 
 ANSWER_LIMIT_S = 30.0   # a reload of a large configuration may be before it
 MOST_NAMED = 20         # names without a target, in an answer
 MOST_PROBED = 50        # their ids stand in one message
 AT_ONCE = 500           # destinations of one answer: a millisecond or two of the supervisor's loop
+MOST_PRESSED = 1000     # orders of the page that are remembered, so that none is done twice
 MOST_SAID = 20          # of one change, in the log
 MOST_COMPARED = 500     # names that one may have been meant for: 25 ms of the supervisor's loop
 LONGEST_COMPARED = 200  # letters
+NO_PRESS = Press()
 KEPT = "it is kept, and counts from the next router on"
 
 
@@ -148,27 +152,57 @@ def _near(wanted: str, known: Iterable[str]) -> str:
     return f"; is {near[0]} meant?" if near else ""
 
 
-async def say(here: State, ids: Sequence[str], sets: Sequence[str], state: str, why: str) -> Answer:
+async def say(here: State, ids: Sequence[str], sets: Sequence[str], state: str, why: str,
+              press: Press = NO_PRESS) -> Answer:  # fmt: skip
     """From now on and until another word these are `state`: how many of them were not before (`changed`), and which
     sets have nobody left who takes new calls.  Refused: nothing is changed, or it counts from the next router on.
     """
     async with here.busy:
         config = here.config
         wanted = chosen(config, ids, sets)
+        if done := here.pressed.get(press.once):
+            return _again(done, state, wanted)
         try:
             words = await asyncio.to_thread(read_words, config.router.state_dir, needed=True)
             before = standing(words, config)
+            _check_press(press, _states(config, before), wanted)
             after = said(before, config, wanted, state, why)
             write_words(config.router.state_dir, after)     # in no thread: it would write on when nobody waits any more
         except OSError as error:
             raise Refused(f"it cannot be kept, and nothing has changed: {reason(error)}") from None
         log.info(f"an operator says: {state}",
                  extra={"fields": {"count": len(wanted), "first": wanted[:3], "why": why}})
+        answer = _answer(config, before, after, wanted)
+        if press.once:      # before anybody waits: a browser asks again when it hears nothing
+            here.pressed[press.once] = Pressed(state, wanted, answer)
+            while len(here.pressed) > MOST_PRESSED:
+                here.pressed.popitem(last=False)
         await _tell(here, why)
+    return answer
+
+
+def _answer(config: Config, before: Words, after: Words, wanted: Sequence[str]) -> Answer:
     changed = {identity for identity, _ in _states(config, before).items() - _states(config, after).items()}
     changed |= {parent_of(identity) for identity in changed}
     return {"destinations": wanted, "changed": len(changed.intersection(wanted)),
             "empty": _empty(config, after, wanted)}
+
+
+def _again(done: Pressed, state: str, wanted: Sequence[str]) -> Answer:
+    """Refused: it is no repetition."""
+    if (done.state, done.ids) != (state, wanted):
+        raise Refused("something else was ordered from the same look at the page; load it again, then order")
+    return done.answer | {"again": True}
+
+
+def _check_press(press: Press, states: Mapping[str, str], wanted: Sequence[str]) -> None:
+    """Refused: he who pressed it meant another moment."""
+    if press.until is not None and time.monotonic() > press.until:
+        raise Refused("it comes too late after it was ordered, and nothing has changed; look, and order it again")
+    for identity in wanted:
+        if press.was and states[identity] != press.was:
+            raise Refused(f"{identity} is {states[identity]}, and no longer {press.was} as it was shown: nothing has "
+                          "changed; look, and order again")  # fmt: skip
 
 
 def check_kept(config: Config) -> None:

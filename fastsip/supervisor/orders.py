@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from fastsip.api.socket import Answer, Client, Handler, Refused
-from fastsip.dispatcher.words import LONGEST_WHY, STATES
+from fastsip.dispatcher.words import LONGEST_ONCE, LONGEST_WHY, STATES, Press
 from fastsip.process.messages import Looked
 from fastsip.supervisor.draining import PATIENCE_S
 from fastsip.supervisor.looking import LONGEST_CALL_ID, LONGEST_LOOK_S, LONGEST_NAME, is_address
@@ -34,7 +34,7 @@ class Service(Protocol):
     def destinations(self) -> AsyncIterator[Answer]:
         """Each `set` and its `destinations`, in parts."""
 
-    async def say_admin(self, ids: list[str], sets: list[str], state: str, why: str) -> Answer:
+    async def say_admin(self, ids: list[str], sets: list[str], state: str, why: str, press: Press) -> Answer:
         """Of these destinations, and all of these sets: `enabled`, `draining` or `disabled`, until another word."""
 
     async def probe(self, ids: list[str], sets: list[str]) -> Answer:
@@ -82,6 +82,17 @@ def _some(asked: dict[str, Any]) -> tuple[list[str], list[str]]:
     return ids, sets
 
 
+def _press(asked: dict[str, Any]) -> Press:
+    once, was, until = asked.get("once", ""), asked.get("was", ""), asked.get("until")
+    if not isinstance(once, str) or len(once) > LONGEST_ONCE:
+        raise Refused(f"once is a text of at most {LONGEST_ONCE} letters")
+    if not isinstance(was, str) or was not in ("", *STATES.values()):
+        raise Refused(f"was is one of {', '.join(STATES.values())}")
+    if until is not None and (isinstance(until, bool) or not isinstance(until, int | float)):
+        raise Refused("until is a number of seconds of the monotonic clock")
+    return Press(once=once, was=was, until=until)
+
+
 def _looked(asked: Any) -> Looked:
     """Refused: it is not one of the three."""
     one = asked if isinstance(asked, dict) and len(asked) == 1 else {}
@@ -114,13 +125,16 @@ class Orders:
         yield {"done": "destinations"}
 
     async def admin(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
-        """`state` = enabled, draining or disabled; `ids`, `sets`: lists of names; `why`: a text."""
+        """`state` = enabled, draining or disabled; `ids`, `sets`: lists of names; `why`: a text; `once`, `was` and
+        `until` as of Press.
+        """
         state, why = asked.get("state"), asked.get("why", "")
         if not isinstance(state, str) or state not in STATES.values():
             raise Refused(f"state is one of {', '.join(STATES.values())}")
         if not isinstance(why, str) or len(why) > LONGEST_WHY:
             raise Refused(f"why is a text of at most {LONGEST_WHY} letters")
-        yield {"done": state, **await self.service.say_admin(*_some(asked), state, why)}
+        press = _press(asked)
+        yield {"done": state, **await self.service.say_admin(*_some(asked), state, why, press)}
 
     async def probe(self, client: Client, asked: dict[str, Any]) -> AsyncIterator[Answer]:
         """`ids`, `sets` as of admin."""

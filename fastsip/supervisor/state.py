@@ -33,8 +33,10 @@ What attributes mean in each of them:
 
 import asyncio
 import socket
+from collections import OrderedDict
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -98,6 +100,14 @@ def with_told(config: Config, told: Mapping[tuple[str, str], str]) -> Config:
     return msgspec.structs.replace(config, sources=sources)
 
 
+class Pressed(msgspec.Struct, frozen=True):
+    """What was ordered by a press, and the answer."""
+
+    state: str
+    ids: list[str]
+    answer: dict[str, Any]
+
+
 class State:
     """One for a supervisor.  `inherited`: what the program before it in this process held."""
 
@@ -145,9 +155,9 @@ class State:
         self.events_since = 0  # number of the first event of this supervisor
         self.told_refused = ""  # why what a source says was not taken
         self.cause = "start"  # why the next router starts
+        self.pressed: OrderedDict[str, Pressed] = OrderedDict()  # by Press.once, the last ones
         self.untaken = False  # a source has said another thing than what is in force
-        self.short_lives = 0
-        self.lives = 1 if inherited else 0
+        self.short_lives, self.lives = 0, 1 if inherited else 0
         self.wish = asyncio.Event()
         self.busy = asyncio.Lock()
         self.tasks: set[asyncio.Task] = set()

@@ -17,6 +17,7 @@ from typing import Any
 
 from fastsip import __version__
 from fastsip.api.socket import Answer, Client, Refused, Server
+from fastsip.dispatcher.words import Press
 from fastsip.process import messages
 from fastsip.supervisor import (
     added,
@@ -120,8 +121,8 @@ class Supervisor:
     def destinations(self) -> AsyncIterator[Answer]:
         return destinations.listing(self.state)
 
-    async def say_admin(self, ids: list[str], sets: list[str], state: str, why: str) -> Answer:
-        return await destinations.say(self.state, ids, sets, state, why)
+    async def say_admin(self, ids: list[str], sets: list[str], state: str, why: str, press: Press) -> Answer:
+        return await destinations.say(self.state, ids, sets, state, why, press)
 
     async def probe(self, ids: list[str], sets: list[str]) -> Answer:
         return await destinations.probe(self.state, ids, sets)

@@ -1,11 +1,14 @@
 """desk.http.page: who is let in, and what of a router's files becomes numbers, failures, rows and lines."""
 
+import re
 import time
 import types
 
+import msgspec
 import numpy as np
 import pytest
 
+from fastsip.api.socket import Refused
 from fastsip.config.secrets import digest_of_token
 from fastsip.desk.http import limits
 from fastsip.desk.http.access import NOBODY, ORDER, READ, Access
@@ -13,14 +16,16 @@ from fastsip.desk.http.page import entrance, overview, timeline, watch
 from fastsip.desk.http.page.entrance import Attempts, is_foreign, may_by_session, session_for
 from fastsip.desk.http.page.failures import Failures
 from fastsip.desk.http.page.overview import Destinations, Query, found
-from fastsip.desk.http.page.pages import Pages, asked_again, query_of
+from fastsip.desk.http.page.pages import Pages, asked_again, new_form, press_of, query_of
 from fastsip.desk.http.page.render import Renderer, milliseconds, number
 from fastsip.desk.http.page.stream import Stream
 from fastsip.desk.http.page.timeline import WIDTH, of_health, of_operators
 from fastsip.desk.http.page.watch import CODES, Reading, Watch
+from fastsip.desk.http.problems import Wrong
 from fastsip.desk.http.routes import Call
 from fastsip.desk.http.workers import Served
 from fastsip.dispatcher.history import Change
+from fastsip.dispatcher.words import Press
 
 ACCESS = Access(token=digest_of_token("the token of operators"), read_token=digest_of_token("the token of lookers"))
 NOW = 1_000_000.0
@@ -115,11 +120,12 @@ def test_addresses_that_are_remembered_have_a_bound():
 # ---------------------------------------------------------------- numbers
 
 
-def reading(at: float, invites: int = 0, **lines) -> Reading:
+def reading(at: float, invites: int = 0, wall: float | None = None, **lines) -> Reading:
     """lines: by owner, attempts and answers by code."""
     owners = np.array([int(name[1:]) for name in lines], np.uint32)
     codes = np.array([[one.get(code, 0) for code in CODES] for one in lines.values()], np.int64).reshape(-1, len(CODES))
-    return Reading(at=at, counters={"invites": invites, "slots": 5, "no_rule": invites // 10}, owners=owners,
+    return Reading(at=at if wall is None else wall, tick=at,
+                   counters={"invites": invites, "slots": 5, "no_rule": invites // 10}, owners=owners,
                    attempts=codes.sum(axis=1), codes=codes, reply=np.array([0, codes.sum()] + [0] * 14),
                    answer=np.zeros(16, np.int64))  # fmt: skip
 
@@ -146,6 +152,12 @@ def test_rates_are_differences_and_the_first_look_has_none(look):
     assert (second.calls, second.ok, second.failed) == (10, 5, 2)
     assert look.watch.rates == {"media/seven": 11.5} and look.watch.minute["2xx"] == 10
     assert second.reply == (1.5, 1.9) and second.answer == (None, None)
+
+
+def test_a_clock_that_is_set_back_makes_no_rate(look):
+    look(reading(NOW, 100, o7={"2xx": 50}))
+    after = look(reading(NOW + 2, 120, wall=NOW - 3600, o7={"2xx": 60}))
+    assert (after.at, after.calls, after.ok, look.watch.rates) == (NOW - 3600, 10, 5, {"media/seven": 5})
 
 
 def test_another_router_counts_from_nothing(look):
@@ -196,6 +208,14 @@ def test_after_a_minute_alike_failures_are_another_entry():
     assert [one.count for one in failures.last(9)] == [1, 2]
 
 
+def test_with_a_clock_that_was_set_back_failures_go_on_newest_first():
+    failures = Failures()
+    for at, destination in ((0, "one"), (1, "two"), (-3600, "one"), (-3599, "one")):
+        failures.add(NOW + at, destination, "503", 1)
+    shown = [(one.destination, one.first - NOW, one.last - NOW, one.count) for one in failures.last(9)]
+    assert shown == [("one", -3600, -3599, 2), ("two", 1, 1, 1), ("one", 0, 0, 1)]
+
+
 # ---------------------------------------------------------------- destinations
 
 
@@ -216,7 +236,7 @@ def known(monkeypatch, tmp_path):
         here.stale()
         return here.look("", rates or {})
 
-    see.place = tmp_path
+    see.place, see.here = tmp_path, here
     return see
 
 
@@ -261,6 +281,35 @@ def test_while_a_look_hangs_the_one_before_counts(known, monkeypatch):
         assert here.look("", {}) is here._known
 
 
+def test_what_is_down_or_has_no_address_is_one_number(known):
+    seen = known(destination("one", health="down"), destination("two", health="unresolved"), destination("three"))
+    assert seen.sums["out"] == 2
+
+
+def test_a_look_that_fails_or_hangs_is_said_with_the_time_of_the_last_one(known, monkeypatch):
+    here = known.here
+    seen = known(destination("one"))
+    assert here.trouble() == ""
+
+    def fail(run_dir):
+        raise Refused("nobody answers")
+
+    with monkeypatch.context() as patch, pytest.raises(Refused):
+        patch.setattr(overview.answers, "sets", fail)
+        here.stale()
+        here.look("", {})
+    assert here.trouble() == ""         # not at once
+    monkeypatch.setattr(overview, "SILENT_S", 0)
+    assert here.trouble() == f"Destinations are not known since {timeline.clock(seen.at)}: nobody answers"
+    known(destination("one"))
+    assert here.trouble() == ""
+    hanging = []
+    monkeypatch.setattr(overview.answers, "sets", lambda run_dir: hanging.append(here.trouble()) or [])
+    here.stale()
+    here.look("", {})
+    assert "the supervisor does not answer" in hanging[0] and here.trouble() == ""
+
+
 def change(at: float, now: str, by: str = "timeout") -> Change:
     return Change(at=at, id="one", now=now, by=by, code=408 if by == "timeout" else 0)
 
@@ -299,7 +348,107 @@ def test_of_ten_thousand_destinations_a_page_is_shown(known):
     assert len(pages._fragments) == limits.MOST_FRAGMENTS
 
 
+# ---------------------------------------------------------------- orders
+
+
+def pressed(**form: str) -> dict[str, str]:
+    return {"once": "a", **form}
+
+
+@pytest.mark.parametrize(("form", "until"), [
+    (pressed(pressed=str(NOW)), NOW + limits.PRESS_S), (pressed(pressed=str(NOW - limits.PRESS_S)), NOW),
+    (pressed(pressed=str(NOW + limits.AHEAD_S)), NOW + limits.PRESS_S),
+    (pressed(drawn=str(NOW - limits.FORM_S)), NOW), (pressed(drawn="0", pressed=str(NOW)), NOW + limits.PRESS_S),
+])  # fmt: skip
+def test_an_order_counts_for_a_while_from_its_press_or_its_form_on(form, until):
+    assert press_of(form, "enabled", NOW) == Press(once="a", was="enabled", until=until)
+
+
+@pytest.mark.parametrize(("form", "status"), [
+    (pressed(pressed=str(NOW - limits.PRESS_S - 0.1)), 409), (pressed(pressed=str(NOW + limits.AHEAD_S + 0.1)), 409),
+    (pressed(drawn=str(NOW - limits.FORM_S - 1)), 409), (pressed(drawn="nan"), 409), (pressed(pressed="-inf"), 409),
+    (pressed(drawn=str(NOW), pressed="nan"), 409), (pressed(pressed="soon"), 422), (pressed(), 422), ({}, 422),
+    ({"drawn": str(NOW)}, 422), ({"once": "x" * 65, "drawn": str(NOW)}, 422),
+])  # fmt: skip
+def test_what_was_pressed_long_ago_or_will_be_is_refused(form, status):
+    with pytest.raises(Wrong) as found:
+        press_of(form, "enabled", NOW)
+    assert found.value.status == status
+
+
+def test_each_look_at_the_page_has_a_form_of_its_own():
+    first, second = new_form(), new_form()
+    assert first["once"] != second["once"] and press_of(first, "enabled", time.monotonic()).once == first["once"]
+    with pytest.raises(Wrong, match="load the page again"):
+        press_of(first, "up", time.monotonic())
+
+
+@pytest.mark.parametrize(("said", "words"), [
+    ({"changed": 1, "empty": []}, "<p>media/one is draining.</p>"),
+    ({"changed": 0, "empty": []}, "<p>media/one is draining already.</p>"),
+    ({"changed": 1, "empty": [], "again": True}, "<p>Asked twice, ordered once: media/one is draining.</p>"),
+])  # fmt: skip
+def test_an_order_is_given_for_the_state_that_was_shown(monkeypatch, said, words):
+    given = []
+    monkeypatch.setattr(overview.answers, "say", lambda *order: given.append(order) or said)
+    form = {"drain": "enabled media/one", "why": " new memory ", "once": "a", "pressed": str(time.monotonic())}
+    call = Call(run_dir="/run", file="", body=form, parts={"part": "yes"})
+    assert Pages(Stream(Served())).order(call).body == words
+    (run_dir, word, ids, sets, why, press), = given
+    assert (run_dir, word, ids, sets, why) == ("/run", "drain", ["media/one"], [], "new memory")
+    assert (press.once, press.was) == ("a", "enabled")
+
+
+def test_buttons_keep_their_places_and_say_what_they_were_drawn_for(known):
+    """One of the two can be pressed."""
+    pages = Pages(Stream(Served()))
+    shown = {}
+    for admin in ("enabled", "draining", "disabled"):
+        html = pages._listed(Call(run_dir="", file="", may=ORDER), known(destination("one", admin=admin)), Query())
+        shown[admin] = re.findall(r'<button id="(\w+)-\w+" name="(\w+)" value="(.*?)" [^>]*?( disabled)?>', html)
+    assert shown["enabled"] == [("drain", "drain", "enabled one", ""), ("enable", "enable", "enabled one", " disabled")]
+    for admin in ("draining", "disabled"):
+        assert shown[admin] == [("drain", "drain", f"{admin} one", " disabled"),
+                                ("enable", "enable", f"{admin} one", "")]  # fmt: skip
+
+
+# ---------------------------------------------------------------- one destination
+
+
+def test_of_a_name_there_are_changes_and_rates_of_its_targets_and_its_trouble(monkeypatch):
+    pages = Pages(Stream(Served()))
+    pages.stream.watch.rates = {"media/gw/1": 1.5, "media/gw/2": 2.0, "media/other": 9.0}
+    changes = [msgspec.to_builtins(Change(at=NOW + place, id=f"media/gw/{place}", now="down", by="timeout", code=408))
+               for place in (1, 2)]  # fmt: skip
+    one = destination("media/gw", targets=["media/gw/1", "media/gw/2"], changes=changes, trouble="no <address>",
+                      set="media", priority=0, weight=1, attrs={}, probe="all", rtt_ms=None, probes_failed=0,
+                      probes_sent=0, calls_per_second=0, limited=0, open=0, why="")  # fmt: skip
+    monkeypatch.setattr(overview.answers, "destination", lambda run_dir, identity: one)
+    html = pages.destination(Call(run_dir="", file="", query={"id": ["media/gw"]})).body
+    assert "<dt>Calls a second</dt><dd>3.5" in html and "no &lt;address&gt;" in html
+    assert html.index("media/gw/2: timeout 408") < html.index("media/gw/1: timeout 408")
+
+
 # ---------------------------------------------------------------- what is asked, and how it is shown
+
+
+@pytest.mark.parametrize(("name", "offset", "hours"), [
+    ("UTC0", 0, "+00:00"), ("XST-5:30", 19_800, "+05:30"), ("YST+3:30", -12_600, "-03:30"),
+])  # fmt: skip
+def test_the_zone_of_all_times_is_the_routers(monkeypatch, name, offset, hours):
+    monkeypatch.setenv("TZ", name)
+    time.tzset()
+    try:
+        assert timeline.zone() == {"name": name[:3], "offset": offset, "hours": hours}
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_no_page_with_a_form_loads_itself_again():
+    render = Renderer()
+    for name in render._templates.list_templates():
+        assert "http-equiv" not in render._templates.loader.get_source(render._templates, name)[0], name
 
 
 @pytest.mark.parametrize(("asked", "query"), [

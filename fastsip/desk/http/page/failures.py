@@ -16,13 +16,16 @@ WORDS = {
 
 
 class Failure(msgspec.Struct, kw_only=True):
-    """first, last: seconds since 1970.  destination: its id, "" = the router itself."""
+    """first, last: seconds since 1970.  destination: its id, "" = the router itself.  version: of Failures, when it
+    was seen last.
+    """
 
     first: float
     last: float
     destination: str
     reason: str
     count: int
+    version: int
 
 
 class Failures:
@@ -37,14 +40,15 @@ class Failures:
         self.version += 1
         key = destination, reason
         found = self._open.get(key)
-        if found and at - found.first < TOGETHER_S:
-            found.last, found.count = at, found.count + count
+        if found and 0 <= at - found.first < TOGETHER_S:    # a clock that was set back begins another one
+            found.last, found.count, found.version = at, found.count + count, self.version
             return
-        found = self._open[key] = Failure(first=at, last=at, destination=destination, reason=reason, count=count)
+        found = self._open[key] = Failure(first=at, last=at, destination=destination, reason=reason, count=count,
+                                          version=self.version)  # fmt: skip
         self._kept.append(found)
         if len(self._open) > 2 * limits.MOST_FAILURES:
             self._open = {(one.destination, one.reason): one for one in self._kept}
 
     def last(self, count: int) -> list[Failure]:
         """Newest first."""
-        return sorted(self._kept, key=lambda one: one.last, reverse=True)[:count]
+        return sorted(self._kept, key=lambda one: one.version, reverse=True)[:count]

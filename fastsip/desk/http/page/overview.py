@@ -16,7 +16,7 @@ import msgspec
 from fastsip.api import answers
 from fastsip.base.plain import printable
 from fastsip.base.run_dir import HISTORY
-from fastsip.desk.http.page.timeline import HEALTH, reason_of
+from fastsip.desk.http.page.timeline import HEALTH, clock, reason_of
 from fastsip.dispatcher import history
 from fastsip.dispatcher.history import Change
 from fastsip.observe.names import UNRESOLVED, in_order
@@ -25,6 +25,7 @@ FRESH_S = 0.9
 PATIENCE_S, FIRST_S = 2.0, 20.0    # for a look of somebody else, when there is one before it, and when there is none
 AT_MOST = 10                # of the time that a look takes, one part: the rest is for others
 WORST_FIRST = ("down", UNRESOLVED, "trying", "disabled", "draining", "unknown", "up")
+SILENT_S = 3.0              # a look that takes longer is said to all who watch
 MOST_TOLD = 5               # changes that are read out
 LONGEST_QUERY = 200         # letters of what is looked for
 
@@ -85,6 +86,8 @@ class Destinations:
         self._lock = threading.Lock()
         self._known: Overview | None = None
         self._fresh_until = 0.0
+        self._silent_since: float | None = None     # time.monotonic, since looks fail or hang
+        self._why = ""                              # the last one failed
         self._changes: dict[str, list[Change]] = {}
         self._stamp: tuple[int, ...] | None = None
 
@@ -99,11 +102,30 @@ class Destinations:
         try:
             began = time.monotonic()
             if self._known is None or began >= self._fresh_until:
-                self._known = self._look(run_dir, rates, self._known)
+                self._known = self._noted_look(run_dir, rates, began)
                 self._fresh_until = time.monotonic() + max(FRESH_S, AT_MOST * (time.monotonic() - began))
             return self._known
         finally:
             self._lock.release()
+
+    def _noted_look(self, run_dir: str, rates: dict[str, float], began: float) -> Overview:
+        if self._silent_since is None:
+            self._silent_since = began
+        try:
+            known = self._look(run_dir, rates, self._known)
+        except Exception as error:
+            self._why = str(error) or "no answer in time"
+            raise
+        self._silent_since, self._why = None, ""
+        return known
+
+    def trouble(self) -> str:
+        """Why what is shown of destinations is older than it should be; "" when nothing is wrong."""
+        since, known = self._silent_since, self._known
+        if since is None or time.monotonic() - since < SILENT_S:
+            return ""
+        last = f"since {clock(known.at)}" if known else "yet"
+        return f"Destinations are not known {last}: {self._why or 'the supervisor does not answer'}"
 
     def stale(self) -> None:
         """Somebody has ordered something: the next one who asks sees it."""
@@ -117,6 +139,7 @@ class Destinations:
         sums: dict[str, int] = {word: 0 for word in WORST_FIRST}
         for row in rows:
             sums[row.state] = sums.get(row.state, 0) + (not row.is_name or row.state == UNRESOLVED)
+        sums["out"] = sums["down"] + sums[UNRESOLVED]       # as the tile has it
         number, states, last = (before.number, before.states, before.told) if before else (0, 0, [])
         return Overview(number=number + 1, at=time.time(), status=status, rows=rows, sums=sums,
                         states=states + bool(told), told=told or last, changes=self._changes)  # fmt: skip
@@ -130,10 +153,9 @@ class Destinations:
             reason = one.get("trouble", "")
         elif one["retry_after"] is not None:
             reason = f"{reason}, it asked for no calls".lstrip(", ")
-        mine = (one["id"], *one.get("targets", ()))
         return Row(
             id=one["id"], uri=one["uri"], set=group, state=health if admin == "enabled" else admin, health=health,
-            admin=admin, reason=reason, since=since, rate=round(sum(rates.get(each, 0.0) for each in mine), 2),
+            admin=admin, reason=reason, since=since, rate=rate_of(one, rates),
             latency_ms=one["latency_ms"], chosen=one["chosen"], failed=one["failed"], is_target=bool(one["parent"]),
             is_name="targets" in one,
         )  # fmt: skip
@@ -172,6 +194,11 @@ class Destinations:
         if not new and len(before) != len(now):
             told.append("destinations are gone")
         return told
+
+
+def rate_of(one: dict[str, Any], rates: dict[str, float]) -> float:
+    """Attempts a second; those of a name go to its targets."""
+    return round(sum(rates.get(each, 0.0) for each in (one["id"], *one.get("targets", ()))), 2)
 
 
 def found(overview: Overview, query: Query) -> list[Row]:

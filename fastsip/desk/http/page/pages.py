@@ -5,8 +5,10 @@ browser loads it again.  Orders are forms, answered by a part or by another look
 """
 
 import contextlib
+import secrets
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -20,17 +22,19 @@ from fastsip.desk.http import limits
 from fastsip.desk.http.access import ORDER
 from fastsip.desk.http.explain import explain
 from fastsip.desk.http.page import timeline
-from fastsip.desk.http.page.overview import LONGEST_QUERY, SORTS, STATES, Overview, Query, Row, found
+from fastsip.desk.http.page.overview import LONGEST_QUERY, SORTS, STATES, Overview, Query, Row, found, rate_of
 from fastsip.desk.http.page.render import HTML, Renderer
 from fastsip.desk.http.page.stream import Stream
 from fastsip.desk.http.problems import Wrong
 from fastsip.desk.http.routes import Call, Route, Text, Where
 from fastsip.desk.http.types import ToExplain
-from fastsip.dispatcher.words import LONGEST_WHY
+from fastsip.dispatcher.history import Change
+from fastsip.dispatcher.words import LONGEST_ONCE, LONGEST_WHY, Press
 from fastsip.dispatcher.words import STATES as ORDERS
 from fastsip.log import log
 
 FAILURES_SHOWN = 20
+NO_FORM = "this form is of another release of the page: load the page again, then order"
 METHODS = ("INVITE", "OPTIONS", "MESSAGE", "REGISTER", "SUBSCRIBE")
 
 
@@ -51,9 +55,13 @@ class Pages:
         def post(path: str, answer: Callable[[Call], Text], where: Where, **more: Any) -> Route:
             return Route(method="POST", path=path, answer=answer, help="", where=where, **more)
 
-        return (
+        seen = (
             get("/", self.index), get("/page/destinations", self.destinations), get("/page/failures", self.failures),
             get("/destination", self.destination), get("/explain", self.to_explain),
+        )  # fmt: skip
+        heads = (msgspec.structs.replace(route, method="HEAD") for route in seen)
+        return (
+            *seen, *heads,
             post("/explain", self.explain, Where.EXPLAINERS),
             post("/page/order", self.order, Where.ORDERERS, needs=ORDER),
         )  # fmt: skip
@@ -62,16 +70,19 @@ class Pages:
 
     def index(self, call: Call) -> Text:
         """Without a supervisor that answers with what was known last."""
-        query, overview, trouble = query_of(call), self.stream.overview, self.stream.trouble
+        query, overview = query_of(call), self.stream.overview
+        trouble = self.stream.trouble
         try:
             overview = self.stream.look_at_destinations()
+            trouble = trouble or self.stream.destinations.trouble()
         except (Refused, NotRunning, Unreadable, TimeoutError) as error:
             trouble = str(error)
         listed, running = "", ""
         if overview:
             listed, running = self._listed(call, overview, query), self._status(overview)
         return self._page(call, "index.html", overview=overview, trouble=trouble, query=query, listed=listed,
-                          running=running, failed=self._failed(), **self._numbers())  # fmt: skip
+                          running=running, failed=self._failed(), again=f"/{asked_again(query)}",
+                          **self._numbers(), **new_form())  # fmt: skip
 
     def _page(self, call: Call, template: str, status: int = 200, **values: Any) -> Text:
         """A whole one."""
@@ -141,19 +152,20 @@ class Pages:
     def destination(self, call: Call) -> Text:
         identity = value_of(call, "id")
         one = answers.destination(call.run_dir, identity)
-        changes = [timeline.facts(change) for change in reversed(overview_changes(self.stream, identity))]
+        changes = [timeline.facts(msgspec.convert(change, Change)) for change in reversed(one["changes"])]
         return self._page(call, "destination.html", one=one, changes=changes, longest_why=LONGEST_WHY,
-                          rate=self.stream.watch.rates.get(identity))  # fmt: skip
+                          rate=rate_of(one, self.stream.watch.rates), **new_form())  # fmt: skip
 
     def order(self, call: Call) -> Text:
-        """The button that was pressed says which, its value of whom."""
+        """The button that was pressed says which, its value the state that it was drawn for, and of whom."""
         word = next((word for word in ORDERS if call.body.get(word)), "")
         if not word:
             raise Wrong(422, "enable, drain or disable: name one of them, and a destination")
-        why, identity = call.body.get("why", "").strip(), call.body[word]
+        why, (was, _, identity) = call.body.get("why", "").strip(), call.body[word].partition(" ")
         if len(why) > LONGEST_WHY:
             raise Wrong(422, f"why is a text of at most {LONGEST_WHY} letters")
-        said = answers.say(call.run_dir, word, [identity], [], why)
+        press = press_of(call.body, was, time.monotonic())
+        said = answers.say(call.run_dir, word, [identity], [], why, press)
         self.stream.destinations.stale()
         log.info("ordered on the page", extra={"fields": {"order": word, "destination": identity, "why": why}})
         if not call.parts.get("part"):
@@ -162,6 +174,8 @@ class Pages:
             return Text("", HTML, 303, {"Location": seen_from})
         empty = f" Nobody is left in {', '.join(said['empty'])}." if said["empty"] else ""
         words = f"{identity} is {ORDERS[word]}{'' if said['changed'] else ' already'}.{empty}"
+        if said.get("again"):
+            words = f"Asked twice, ordered once: {words}"
         html = self.render.html("said.html", words=words, is_wrong=bool(empty))
         return Text(html, HTML, headers={"HX-Trigger": "fresh"})
 
@@ -200,8 +214,31 @@ class Pages:
         return Text(html, HTML, status)
 
 
-def overview_changes(stream: Stream, identity: str) -> Sequence[Any]:
-    return stream.look_at_destinations().changes.get(identity, [])
+def new_form() -> dict[str, Any]:
+    """What makes orders of this look at the page its own: a text, and when that was, in seconds of our clock."""
+    return {"once": secrets.token_hex(16), "drawn": f"{time.monotonic():.3f}"}
+
+
+def press_of(form: dict[str, str], was: str, now: float) -> Press:
+    """pressed: when, by our clock as a script knows it from us; who has no scripts sends only when the form was made.
+
+    now: time.monotonic.  Wrong: it was too long ago, or is yet to come, as after a boot of this machine.
+    """
+    once, (name, limit_s) = form.get("once", ""), ("drawn", limits.FORM_S)
+    if "pressed" in form:
+        name, limit_s = "pressed", limits.PRESS_S
+    try:
+        at = float(form.get(name, ""))
+    except ValueError:
+        raise Wrong(422, NO_FORM) from None
+    if not 0 < len(once) <= LONGEST_ONCE or was not in ORDERS.values():
+        raise Wrong(422, NO_FORM)
+    if not -limits.AHEAD_S <= now - at <= limit_s:      # nor is nan
+        when = f"the page was made more than {limit_s:.0f} s ago: load it again, then order"
+        if name == "pressed":
+            when = f"the button was not pressed within the last {limit_s:.0f} s: look, and order again"
+        raise Wrong(409, f"nothing has changed, as {when}")
+    return Press(once=once, was=was, until=min(at, now) + limit_s)
 
 
 def value_of(call: Call, name: str) -> str:

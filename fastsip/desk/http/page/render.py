@@ -13,7 +13,7 @@ import msgspec
 from markupsafe import Markup, escape
 
 from fastsip.base.plain import printable
-from fastsip.desk.http.page.timeline import clock
+from fastsip.desk.http.page.timeline import clock, zone
 
 HERE = Path(__file__).parent
 HTML = "text/html; charset=utf-8"
@@ -64,7 +64,7 @@ class Renderer:
             trim_blocks=True, lstrip_blocks=True, auto_reload=False, finalize=shown,
         )  # fmt: skip
         self._templates.filters.update(clock=clock, exact=escape, key=key, number=number, milliseconds=milliseconds)
-        self._templates.globals.update(asset=self.place_of)
+        self._templates.globals.update(asset=self.place_of, zone=zone)
 
     def place_of(self, name: str) -> str:
         """A path that another content does not have, so that a browser may keep it."""

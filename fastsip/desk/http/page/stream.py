@@ -140,7 +140,8 @@ class Stream:
             "point": columns_of([point]) if point else None, "slots": point.slots if point else None,
             "codes": [one for one in self.watch.minute.items() if one[1]],
             "sums": known.sums if known else None, "states": known.states if known else 0,
-            "told": known.told if known else [], "failures": self.watch.failures.version, "trouble": self.trouble,
+            "told": known.told if known else [], "failures": self.watch.failures.version,
+            "trouble": self.trouble or self.destinations.trouble(), "clock": time.monotonic(),
         }  # fmt: skip
 
     # ------------------------------------------------------------ whoever watches

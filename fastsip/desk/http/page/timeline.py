@@ -71,5 +71,13 @@ def clock(at: float | None) -> str:
     return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", found)
 
 
+def zone() -> dict[str, Any]:
+    """That of all times that are shown, the charts' too: its name, seconds and hours east of Greenwich."""
+    now = time.localtime()
+    minutes = abs(now.tm_gmtoff) // 60
+    hours = f"{'-' if now.tm_gmtoff < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}"
+    return {"name": now.tm_zone, "offset": now.tm_gmtoff, "hours": hours}
+
+
 def facts(change: Change) -> dict[str, Any]:
-    return {"at": change.at, "now": change.now, "reason": reason_of(change)}
+    return {"id": change.id, "at": change.at, "now": change.now, "reason": reason_of(change)}

@@ -51,9 +51,12 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What the files said.  codes: attempts by CODES, of each line; times: sums of the lines."""
+    """What the files said.  at: seconds since 1970; tick: time.monotonic, which nobody sets.  codes: attempts by CODES,
+    of each line; times: sums of the lines.
+    """
 
     at: float
+    tick: float
     counters: dict[str, int]
     owners: np.ndarray
     attempts: np.ndarray
@@ -69,7 +72,7 @@ def read(run_dir: str) -> Reading:
         lines = np.zeros((1, 0), LINE)
     owners, columns = added_up(lines, COLUMNS)
     columns = {name: column.astype(np.int64) for name, column in columns.items()}
-    return Reading(at=time.time(), counters=numbers, owners=owners, attempts=columns["attempts"],
+    return Reading(at=time.time(), tick=time.monotonic(), counters=numbers, owners=owners, attempts=columns["attempts"],
                    codes=np.hstack((columns["answers"], columns["silences"])),
                    reply=columns["reply.counts"].sum(axis=0), answer=columns["answer.counts"].sum(axis=0))  # fmt: skip
 
@@ -125,7 +128,7 @@ class Watch:
     def _point(self, now: Reading, before: Reading | None, codes: np.ndarray) -> Point:
         oldest, total = self._readings[0], codes.sum(axis=0)
         fine = int(total[CODES.index("2xx")])
-        seconds = max(now.at - before.at, 0.1) if before else None
+        seconds = max(now.tick - before.tick, 0.1) if before else None
 
         def rate(count: int) -> float | None:
             return round(count / seconds, 2) if seconds else None
@@ -139,7 +142,7 @@ class Watch:
     def _rates(self, run_dir: str) -> dict[str, float]:
         """Attempts a second, of destinations that had any."""
         newest, oldest = self._readings[-1], self._readings[0]
-        seconds = newest.at - oldest.at
+        seconds = newest.tick - oldest.tick
         if seconds <= 0:
             return {}
         found = grown(newest, oldest, "attempts")

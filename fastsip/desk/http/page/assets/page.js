@@ -2,8 +2,8 @@
 "use strict";
 (function () {
   const AGAIN_MS = 5000;      // between two lists, when nothing but rates has changed
-  const HELD_MS = 15000;      // at most, while the mouse is on a button that may move
   const RETRY_MS = 10000;     // when the stream is refused, as when too many watch
+  const CLOCKS = 30;          // looks at the router's clock that are kept: the one that came soonest counts
   const MOST = 600;           // points, as many as the router keeps
   const NAMES = ["at", "calls", "ok", "failed", "reply", "reply95", "answer"];
   const mouse = window.matchMedia("(hover: hover)");
@@ -11,6 +11,9 @@
   let points = NAMES.map(() => []);
   let charts = [];
   let asked = Date.now();
+  let source = null, later = 0;
+  let clocks = [], begins = true;     // the router's clock less ours, in seconds; and whether the stream begins anew
+  let focused = "";
 
   function number(value) {
     if (value === null || value === undefined) return "\u2013";
@@ -23,8 +26,10 @@
     return value >= 1000 ? (value / 1000).toFixed(1) + " s" : value.toFixed(0) + " ms";
   }
 
+  // Of the router's machine, as all times of the page.
   function clock(at) {
-    return new Date(at * 1000).toLocaleTimeString("en-GB");
+    const place = document.querySelector("[data-offset]"), offset = place ? Number(place.dataset.offset) : 0;
+    return new Date((at + offset) * 1000).toISOString().slice(11, 19);
   }
 
   function say(id, text) {
@@ -79,17 +84,20 @@
 
   function show(now) {
     say("trouble", now.trouble);
+    if (begins) clocks = [];
+    begins = false;
+    clocks = clocks.concat(now.clock - performance.now() / 1000).slice(-CLOCKS);
     if (now.point) add(now.point);
     const last = NAMES.reduce((found, name, at) => ({ ...found, [name]: points[at][points[at].length - 1] }), {});
     document.querySelectorAll("[data-number]").forEach((place) => {
       const name = place.dataset.number;
       if (name === "slots") place.textContent = number(now.slots);
-      else if (name === "down") { if (now.sums) place.textContent = number(now.sums.down + now.sums.unresolved); }
+      else if (name === "down") { if (now.sums) place.textContent = number(now.sums.out); }
       else if (name === "reply" || name === "reply95" || name === "answer") place.textContent = milliseconds(last[name]);
       else place.textContent = number(last[name]);
     });
     redraw();
-    count(now.codes);
+    if (!held()) count(now.codes);      // it may grow, and stands above the list
     ask(now);
   }
 
@@ -105,10 +113,13 @@
     if (rows.length) document.getElementById("codes").replaceChildren(...rows);
   }
 
-  // A row that moves away below the mouse would have another one's button pressed.
-  function moves(list) {
-    const sorted = list.querySelector("[name=sort]").value || list.querySelector("[name=state]").value;
-    return sorted && mouse.matches && list.querySelector("button:hover");
+  // What moves or changes below the mouse or the focus would have another order given.
+  function held() {
+    return document.querySelector(mouse.matches ? "#destinations button:hover, #destinations button:focus" : "#destinations button:focus");
+  }
+
+  function waits(words) {
+    say("waits", words);
   }
 
   // Lists say which states and failures they show.
@@ -119,16 +130,22 @@
     if (now.failures !== Number(failures.dataset.version)) htmx.trigger(document.body, "failed");
     const news = now.sums && now.states !== Number(list.dataset.states);
     if (news) say("told", now.told.join(". "));
-    if (moves(list) && Date.now() - asked < HELD_MS) return;
-    if (news || (!document.hidden && Date.now() - asked > AGAIN_MS)) {
-      asked = Date.now();
-      htmx.trigger(document.body, "fresh");
+    if (!news && Date.now() - asked <= AGAIN_MS) return;
+    if (held()) {
+      waits("The list stands still while you are on one of its buttons.");
+      return;
     }
+    asked = Date.now();
+    htmx.trigger(document.body, "stale");
   }
 
+  // Only while somebody sees it: a browser has six connections to a place, for all of its tabs together.
   function follow() {
-    const source = new EventSource("/page/stream");
+    clearTimeout(later);
+    if (source || document.hidden) return;
+    source = new EventSource("/page/stream");
     source.addEventListener("history", (event) => {
+      begins = true;
       points = NAMES.map(() => []);
       add(JSON.parse(event.data));
       redraw();
@@ -137,17 +154,99 @@
     source.addEventListener("error", () => {
       say("trouble", "The router's page is not reached: numbers stand still.");
       if (source.readyState !== EventSource.CLOSED) return;
-      htmx.trigger(document.body, "fresh");     // leads to where one signs in, when that is why
-      setTimeout(follow, RETRY_MS);
+      source = null;
+      htmx.trigger(document.body, "stale");     // leads to where one signs in, when that is why
+      later = setTimeout(follow, RETRY_MS);
+    });
+  }
+
+  function leave() {
+    clearTimeout(later);
+    if (source) source.close();
+    source = null;
+  }
+
+  // ------------------------------------------------------------ orders, and lists that come
+
+  const LOST = "It is not known whether it is done; after 15 s it is done no more. Look at the list.";
+
+  // The router's clock at a moment of ours, as early as it can have been: of the stream, else of the page.
+  function routers(moment) {
+    const begun = performance.getEntriesByType("navigation")[0], drawn = document.querySelector("#order [name=drawn]");
+    const known = clocks.length ? Math.max(...clocks) : Number(drawn.value) - ((begun && begun.responseStart) || performance.now()) / 1000;
+    return known + moment / 1000;
+  }
+
+  function said(words, bad) {
+    const line = document.createElement("p");
+    line.textContent = words;
+    if (bad) line.className = "bad";
+    document.getElementById("said").replaceChildren(line);
+  }
+
+  function isOrder(event) {
+    return event.detail.elt && event.detail.elt.id === "order";
+  }
+
+  function on(name, handle) {
+    document.body.addEventListener("htmx:" + name, handle);
+  }
+
+  // What an order brings beside: when the button was pressed, and what makes this press one.
+  function press(event) {
+    if (!isOrder(event)) return;
+    const cause = event.detail.triggeringEvent, random = crypto.getRandomValues(new Uint32Array(4));
+    event.detail.parameters.pressed = routers(cause ? cause.timeStamp : performance.now()).toFixed(3);
+    event.detail.parameters.once = Array.from(random, (one) => one.toString(16).padStart(8, "0")).join("");
+    said("Ordering \u2026");
+  }
+
+  function lost(event) {
+    if (!isOrder(event)) waits("The list is not renewed: no answer came.");
+    else said((event.type === "htmx:timeout" ? "No answer came within 20 s. " : "No answer came. ") + LOST, true);
+  }
+
+  function arrives(event) {
+    const detail = event.detail, cause = detail.requestConfig.triggeringEvent;
+    if (detail.target.id === "said") return;
+    if (detail.isError) {
+      detail.shouldSwap = false;
+      waits("The list is not renewed: " + new DOMParser().parseFromString(detail.serverResponse, "text/html").body.textContent.trim());
+    } else if (detail.target.id === "destinations") {
+      if (cause && cause.type === "stale" && held()) detail.shouldSwap = false;
+      else waits("");
+      focused = document.activeElement ? document.activeElement.id : "";
+    }
+  }
+
+  // Whose button cannot be pressed any more stands at the name of its row, not at the button that takes it back.
+  function settled() {
+    const button = focused && document.getElementById(focused);
+    if (button && button.disabled) document.getElementById(focused.replace(/^[a-z]+/, "row")).focus();
+    focused = "";
+  }
+
+  function watchRequests() {
+    on("configRequest", press);
+    on("timeout", lost);
+    on("sendError", lost);
+    on("beforeSwap", arrives);
+    on("afterSettle", settled);
+    on("afterRequest", (event) => {
+      if (isOrder(event) && !event.detail.successful) htmx.trigger(document.body, "fresh");
     });
   }
 
   function start() {
     draw();
     follow();
+    document.addEventListener("visibilitychange", () => (document.hidden ? leave() : follow()));
+    window.addEventListener("pagehide", leave);
+    window.addEventListener("pageshow", follow);
     dark.addEventListener("change", draw);
     window.addEventListener("resize", fit);
   }
 
+  watchRequests();
   requestAnimationFrame(() => setTimeout(start));     // what the server sent is to be seen first
 })();
