@@ -112,9 +112,10 @@ async def test_an_upgrade_takes_the_reader_of_databases_along(home, edge, server
         server.sql("UPDATE dispatcher SET flags = 0", database="kamailio")
         await life.logged("reloaded")
         assert (await asyncio.to_thread(command, "upgrade", home.config)).returncode == 0
+        await life.logged("reloaded", 2)    # the upgrade itself
         await refuse(bob, alice.invite(NUMBER, edge))
         server.sql("UPDATE dispatcher SET attrs = 'duid=bob2'", database="kamailio")
-        await life.logged("reloaded", 2)
+        await life.logged("reloaded", 3)
         assert await listed(home) == {"1/bob2"}
 
 
