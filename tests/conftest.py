@@ -84,6 +84,13 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
+@pytest.fixture(autouse=True)
+def no_test_changes_what_signals_do():
+    """Else a later one ends all of them without a word: whoever writes to a peer that has gone gets a SIGPIPE."""
+    yield
+    assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN
+
+
 @pytest.fixture
 def free_port() -> Callable[..., int]:
     """A function that returns a UDP port nobody uses, another one at each call."""

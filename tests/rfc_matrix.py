@@ -214,7 +214,6 @@ def main() -> None:
     parser.add_argument("--rfc", default="", help="files whose names begin so, for example 3261-16")
     parser.add_argument("--sums", action="store_true", help="no list")
     given = parser.parse_args()
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `make rfc | head` ends without a word
     files, found = read_all()
     files = [file for file in files if file.stem.startswith(given.rfc)]
     if not files:
@@ -229,4 +228,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `make rfc | head` ends without a word
     main()
