@@ -12,7 +12,7 @@ from fastsip.config import values
 from fastsip.config.errors import Wrong
 from fastsip.config.model import Otel
 from fastsip.config.reader import Section
-from fastsip.config.webhooks import hidden_value, read_headers, url_reader
+from fastsip.config.webhooks import check_password, hidden_value, read_headers, url_reader
 
 NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 NOT_THERE = 'opentelemetry is missing: pip install "fastsip[otel]"'
@@ -31,9 +31,7 @@ def read_otel(root: Section, base: Path, node: str) -> Otel | None:
         section.report.add(section.path, "", '`endpoint` is missing: such as "http://HOST:4318/v1/traces"')
     endpoint = hidden_value(section, ("endpoint",), _endpoint(base)) if "endpoint" in section else ""
     headers = read_headers(section, base)
-    if "@" in urlsplit(endpoint).netloc and any(name.lower() == "authorization" for name, _ in headers):
-        section.report.add((*section.path, "headers"), "",
-                           "Authorization stands beside an `endpoint` with name and password; allowed: one of them")
+    check_password(section, "an `endpoint`", endpoint, headers)
     return Otel(
         endpoint=endpoint,
         sample=section.take("sample", values.share, SAMPLE),

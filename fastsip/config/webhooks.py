@@ -47,9 +47,7 @@ def _webhook(section: Section, index: int, base: Folder) -> Webhook:
         section.report.add(section.path, "", '`url` is missing: where events are sent, such as "https://HOST/PATH"')
     url = hidden_value(section, ("url",), url_reader(base)) if "url" in section else ""
     headers = read_headers(section, base)
-    if "@" in urlsplit(url).netloc and any(name.lower() == "authorization" for name, _ in headers):
-        section.report.add((*section.path, "headers"), "",
-                           "Authorization stands beside a `url` with name and password; allowed: one of them")
+    check_password(section, "a `url`", url, headers)
     return Webhook(
         name=section.take("name", values.name, "") or f"webhook-{index + 1}",
         url=url,
@@ -122,6 +120,13 @@ def read_headers(section: Section, base: Folder) -> tuple[tuple[str, str], ...]:
         if name and text:
             found.append((name, text))
     return tuple(found)
+
+
+def check_password(section: Section, key: str, url: str, headers: tuple[tuple[str, str], ...]) -> None:
+    """One way to say who we are.  key: that of the URL, in words."""
+    if "@" in urlsplit(url).netloc and any(name.lower() == "authorization" for name, _ in headers):
+        section.report.add((*section.path, "headers"), "",
+                           f"Authorization stands beside {key} with name and password; allowed: one of them")
 
 
 def _header_name(raw: object) -> str:
