@@ -19,9 +19,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
-from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from opentelemetry.util.types import Attributes
 
 from fastsip.base.plain import printable
 from fastsip.config.model import Otel
@@ -61,27 +60,23 @@ class Pipe:
         if not self._exporter.has_room(1 + len(one.attempts)):
             return
         parent = self._parents.extract({"traceparent": one.traceparent}, Context())
-        span = self._tracer.start_span(f"{INVITE} request", parent, SpanKind.SERVER, _attributes(one),
+        span = self._tracer.start_span(f"{INVITE} request", parent, SpanKind.SERVER, _attributes(one, one, one.ours),
                                        start_time=_ns(one.began))  # fmt: skip
         if not span.is_recording():
             return
+        inside = set_span_in_context(span, Context())
+        for attempt in one.attempts.values():
+            below = self._tracer.start_span(f"{INVITE} branch", inside, SpanKind.CLIENT,
+                                            _attributes(one, attempt, attempt.peer), start_time=_ns(attempt.began))
+            self._end(below, attempt)
+        self._end(span, one)
+
+    def _end(self, span: Span, one: Attempt) -> None:
         if error := error_of(one.status, finished=one.finished):
             span.set_attribute("error.type", error)
             span.set_status(Status(StatusCode.ERROR))
-        inside = set_span_in_context(span, Context())
-        for attempt in one.attempts.values():
-            self._send_attempt(one, attempt, inside)
         self._exporter.note_made()
         span.end(_ns(one.ended))
-
-    def _send_attempt(self, one: Transaction, attempt: Attempt, inside: Context) -> None:
-        span = self._tracer.start_span(f"{INVITE} branch", inside, SpanKind.CLIENT, _attempt_attributes(one, attempt),
-                                       start_time=_ns(attempt.began))  # fmt: skip
-        if error := error_of(attempt.status, finished=attempt.answered):
-            span.set_attribute("error.type", error)
-            span.set_status(Status(StatusCode.ERROR))
-        self._exporter.note_made()
-        span.end(_ns(attempt.ended))
 
     def close(self) -> None:
         """What waits is sent, or lost when the collector does not take it within CLOSE_S."""
@@ -149,21 +144,12 @@ def error_of(status: int, *, finished: bool) -> str:
     return str(status) if status >= 500 or status == TIMED_OUT else ""
 
 
-def _attributes(one: Transaction) -> Attributes:
-    found = _of_both(one, one)
-    found["server.address"], found["server.port"] = one.ours
-    return found
-
-
-def _attempt_attributes(one: Transaction, attempt: Attempt) -> Attributes:
-    found = _of_both(one, attempt)
-    found["server.address"], found["server.port"] = attempt.peer
-    return found
-
-
-def _of_both(one: Transaction, at: Transaction | Attempt) -> dict[str, str | int]:
-    """What a stranger wrote is printable: protobuf takes no text that is no UTF-8."""
+def _attributes(one: Transaction, at: Attempt, server: tuple[str, int]) -> dict[str, str | int]:
+    """Of a transaction, or of one of its attempts.  What a stranger wrote is printable: protobuf takes no text that is
+    no UTF-8.
+    """
     found: dict[str, str | int] = {
+        "server.address": server[0], "server.port": server[1],
         "network.protocol.name": "sip", "network.transport": at.transport,
         "network.peer.address": at.peer[0], "network.peer.port": at.peer[1],
         "network.local.address": at.ours[0], "network.local.port": at.ours[1],

@@ -8,6 +8,8 @@ import threading
 import time
 from contextlib import closing
 
+import msgspec
+
 from fastsip._core.state.mirror import place_in_sample
 from fastsip.api.socket import NotRunning, Refused
 from fastsip.base.plain import reason
@@ -125,7 +127,7 @@ class _Maker(threading.Thread):
             self._write()
 
     def _write(self) -> None:
-        self._written = SpanCounts(**{name: getattr(self._counts, name) for name in self._counts.__struct_fields__})
+        self._written = msgspec.structs.replace(self._counts)
         try:
             write_span_counts(self._order.run_dir, self._written)
         except OSError as error:    # a full disk, above all

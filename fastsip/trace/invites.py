@@ -28,7 +28,9 @@ INVITE = "INVITE"
 
 
 class Attempt(msgspec.Struct, kw_only=True):
-    """One branch.  status: of its last response, 0 = none came.  ended: 0.0 = not yet."""
+    """One branch, `ours` and `peer` as in Seen.  status: of its last response, 0 = none came.  ended: 0.0 = not yet.
+    finished: there was a final response.
+    """
 
     ours: Address
     peer: Address
@@ -38,29 +40,19 @@ class Attempt(msgspec.Struct, kw_only=True):
     status: int = 0
 
     @property
-    def answered(self) -> bool:
+    def finished(self) -> bool:
         return self.status >= 200
 
 
-class Transaction(msgspec.Struct, kw_only=True):
-    """An INVITE from a caller, `ours` and `peer` as in Seen.  finished: the router answered it, in the end."""
+class Transaction(Attempt, kw_only=True):
+    """An INVITE from a caller: his attempt at this router, which makes others."""
 
     call_id: str
     cseq: int
     branch: str
     traceparent: str
-    ours: Address
-    peer: Address
-    transport: str
-    began: float
-    ended: float = 0.0
-    status: int = 0
     attempts: dict[str, Attempt] = {}
     attempts_left_out: int = 0
-
-    @property
-    def finished(self) -> bool:
-        return self.status >= 200
 
     @property
     def taken(self) -> bool:
@@ -160,7 +152,7 @@ class Invites:
 
     def _hear(self, seen: Seen, said: Glance) -> None:
         one = self._attempts.get((said.call_id, said.cseq, said.branch))
-        if one is None or (attempt := one.attempts[said.branch]).answered:
+        if one is None or (attempt := one.attempts[said.branch]).finished:
             return
         attempt.status = said.status
         if said.status >= 200:
