@@ -11,7 +11,6 @@ import mmap
 import os
 import socket
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -148,7 +147,7 @@ class Mirror:
         self._lost += ring.lost
         ring.close()
 
-    def _open(self, from_now: bool = False) -> Iterator[_Ring]:
+    def _open(self, from_now: bool = False) -> list[_Ring]:
         """Maps what is there and not mapped yet, and lets go of what is not there any more."""
         try:
             paths = sorted(self.folder.glob("*.ring"))
@@ -156,8 +155,7 @@ class Mirror:
             paths = []
         for path in [path for path in self._rings if path not in paths]:
             self._drop(path)
-        fresh = [ring for path in paths if (ring := self._opened(path, from_now))]
-        return iter(fresh)
+        return [ring for path in paths if (ring := self._opened(path, from_now))]
 
     def _opened(self, path: Path, from_now: bool) -> _Ring | None:
         """The ring of this name, if it is another one than before."""

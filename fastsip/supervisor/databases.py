@@ -6,8 +6,6 @@ Why one cannot be read is known here, until it is read again.
 import asyncio
 from collections.abc import Iterable
 
-import msgspec
-
 from fastsip.base.plain import reason
 from fastsip.config import Config, load_text
 from fastsip.config.model import Source
@@ -17,7 +15,7 @@ from fastsip.process import messages
 from fastsip.sources.away import write_away
 from fastsip.supervisor import desks
 from fastsip.supervisor.destinations import check_kept
-from fastsip.supervisor.state import State
+from fastsip.supervisor.state import State, with_told
 
 READ_LIMIT_S = 20.0     # the desk's own limits end a read after half of it
 
@@ -104,9 +102,7 @@ def names_away(here: State) -> list[str]:
 
 def with_away(here: State, config: Config) -> Config:
     """Who is away is known of a read, not of what was kept.  One that was just read for this says it by itself."""
-    sources = tuple(msgspec.structs.replace(source, away=here.away.get((source.name, source.origin), source.away))
-                    if source.kind == "sql" else source for source in config.sources)
-    return msgspec.structs.replace(config, sources=sources)
+    return with_told(config, here.away)
 
 
 async def read_again(here: State) -> Config:
